@@ -1,0 +1,127 @@
+"""Prepared stores as data sets of `FaceBatch` items, and their union."""
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, default_collate
+
+from rim_lightning.data.augmentation import Face, Points, centre_crop
+from rim_lightning.data.schemes import LANDMARK_SCHEMES
+from rim_lightning.data.store import PreparedStore
+from rim_lightning.types import NO_IDENTITY, UNLABELLED, FaceBatch
+
+View = Callable[[np.ndarray, np.ndarray | None, Points, int], Face]
+
+
+class FaceDataset(Dataset[FaceBatch]):
+    """The faces of one prepared store, or of a part of it, as unbatched `FaceBatch` items.
+
+    Args:
+        store: a prepared store.
+        split: "train", "val" or "test"; or the positions (n,) in the store that this data set consists of.
+        augmentation: (image, parsing, points, seed) -> a random view of HR size, e.g. a `FaceAugmentation`; None for
+            the centre crop of the stored pictures.
+        seed: the view of a face is a function of (seed, epoch, position) alone, so that a run can be repeated and
+            resumed, with any number of workers and ranks.
+        schemes: landmark schemes every item carries, NaN where the store lacks one; None for those of the store.
+
+    An item is asked for by position, or by (position, epoch) as `FaceSampler` does; a bare position means epoch 0.
+    """
+
+    def __init__(
+        self,
+        store: PreparedStore,
+        split: str | Sequence[int] | np.ndarray,
+        augmentation: View | None = None,
+        seed: int = 0,
+        schemes: Sequence[str] | None = None,
+    ) -> None:
+        self.store = store
+        self.positions = np.asarray(store.select(split) if isinstance(split, str) else split, dtype=np.int64)
+        self.augmentation = augmentation
+        self.seed = seed
+        self.schemes = tuple(store.landmarks if schemes is None else schemes)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> FaceBatch:
+        """Face `key`: hr (3, H, W) uint8, landmarks scheme -> (N, 2) float32, parsing (H, W) uint8, two ints."""
+        index, epoch = key if isinstance(key, tuple) else (key, 0)
+        if not 0 <= index < len(self):
+            raise IndexError(f"Face {index} of a data set of {len(self)}.")
+        position = int(self.positions[index])
+        size = self.store.hr_size
+        image = np.asarray(self.store.images[position])
+        parsing = None if self.store.parsing is None else np.asarray(self.store.parsing[position])
+        points = {
+            scheme: np.asarray(self.store.landmarks[scheme][position], dtype=np.float32)
+            for scheme in self.schemes
+            if scheme in self.store.landmarks
+        }
+        if self.augmentation is None:
+            image, parsing, points = centre_crop(image, parsing, points, size)
+        else:
+            view = np.random.SeedSequence((self.seed, epoch, position)).generate_state(1)[0]
+            image, parsing, points = self.augmentation(image, parsing, points, int(view))
+        if parsing is None:
+            parsing = np.full((size, size), UNLABELLED, dtype=np.uint8)
+        landmarks = {
+            scheme: points.get(scheme, np.full((LANDMARK_SCHEMES[scheme].points, 2), np.nan, dtype=np.float32))
+            for scheme in self.schemes
+        }
+        return FaceBatch(
+            hr=torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+            landmarks={scheme: torch.from_numpy(np.ascontiguousarray(xy)) for scheme, xy in landmarks.items()},
+            parsing=torch.from_numpy(np.ascontiguousarray(parsing)),
+            identity=torch.tensor(int(self.store.identity[position])),
+            index=torch.tensor(index),
+        )
+
+
+class UnionDataset(Dataset[FaceBatch]):
+    """Several `FaceDataset`s of one HR size as one, for training on whatever labels each of them has.
+
+    Every item carries every landmark scheme that occurs in any of the sets. The people of different sets are different
+    people: identities are shifted apart, `NO_IDENTITY` stays. `index` is the position in the union.
+
+    Raises:
+        ValueError: there is no set, or their HR sizes differ.
+    """
+
+    def __init__(self, sets: Sequence[FaceDataset]) -> None:
+        if not sets:
+            raise ValueError("A union needs at least one data set.")
+        sizes = {str(part.store.path): part.store.hr_size for part in sets}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f"The stores of a union must have one hr_size, found {sizes}: prepare them again alike.")
+        self.schemes = tuple(dict.fromkeys(scheme for part in sets for scheme in part.schemes))
+        self.sets = tuple(
+            FaceDataset(part.store, part.positions, part.augmentation, part.seed, self.schemes) for part in sets
+        )
+        self.lengths = tuple(len(part) for part in sets)
+        self.starts = tuple(accumulate(self.lengths, initial=0))
+        self.first_identity = tuple(accumulate((len(part.store.identities) for part in sets), initial=0))
+
+    def __len__(self) -> int:
+        return self.starts[-1]
+
+    def __getitem__(self, key: int | tuple[int, int]) -> FaceBatch:
+        """Face `key` = position or (position, epoch) of the union, as `FaceDataset` gives it."""
+        index, epoch = key if isinstance(key, tuple) else (key, 0)
+        if not 0 <= index < len(self):
+            raise IndexError(f"Face {index} of a union of {len(self)}.")
+        which = int(np.searchsorted(self.starts, index, side="right")) - 1
+        face = self.sets[which][index - self.starts[which], epoch]
+        known = face.identity != NO_IDENTITY
+        return face._replace(
+            identity=torch.where(known, face.identity + self.first_identity[which], face.identity),
+            index=torch.tensor(index),
+        )
+
+
+def collate(faces: list[FaceBatch]) -> FaceBatch:
+    """B unbatched items to one `FaceBatch`; in a worker process the tensors are written to shared memory at once."""
+    return default_collate(faces)

@@ -1,0 +1,136 @@
+"""CelebAMask-HQ: a compact copy with index masks, or the official folders with one mask per part."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from rim_lightning.data.readers.files import (
+    hash_split,
+    list_images,
+    read_landmark_table,
+    read_splits,
+    require_file,
+    require_folder,
+    split_of,
+)
+from rim_lightning.data.records import Record
+from rim_lightning.data.schemes import CELEBAMASK19, HELEN11, to_helen11
+
+# The official partition of CelebA by file number (list_eval_partition.txt): 162,770 to train, then 19,867 to validate.
+LAST_TRAIN, LAST_VAL = 162_770, 182_637
+IMAGES_PER_FOLDER = 2000  # CelebAMask-HQ-mask-anno/<n // 2000>/<n>_<part>.png
+
+SIDES = ((2, 3), (4, 5))  # left and right brow, left and right eye of Helen-11
+_FLIP = np.arange(256, dtype=np.uint8)
+_FLIP[: len(HELEN11.flip)] = HELEN11.flip
+
+
+def load_index_mask(mask: Path, image: Path) -> NDArray[np.uint8]:
+    """(H, W) Helen-11 map, as large as `image`, from a PNG of CelebAMask-HQ class numbers (grey or palette)."""
+    with Image.open(mask) as picture:
+        if picture.mode not in ("L", "P"):
+            raise ValueError(f"{mask} has mode {picture.mode}; expected a grey or palette PNG of class numbers")
+        classes = picture.resize(_size(image), Image.Resampling.NEAREST)
+    return with_viewer_sides(to_helen11(np.asarray(classes, dtype=np.uint8)))
+
+
+def load_part_masks(folder: Path, stem: str, image: Path) -> NDArray[np.uint8]:
+    """(H, W) Helen-11 map, as large as `image`, from the files `<stem>_<part>.png` of the official annotation.
+
+    Where parts overlap, the later class wins, as in the publishers' g_mask.py.
+    """
+    size = _size(image)
+    classes = np.zeros(size[::-1], dtype=np.uint8)
+    for number, part in enumerate(CELEBAMASK19.classes[1:], start=1):
+        file = folder / f"{stem}_{part}.png"
+        if file.is_file():
+            with Image.open(file) as picture:
+                mask = picture.convert("L").resize(size, Image.Resampling.NEAREST)
+            classes[np.asarray(mask) > 0] = number
+    return with_viewer_sides(to_helen11(classes))
+
+
+def with_viewer_sides(parsing: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Exchange left and right of a Helen-11 map (H, W) whose left eye and brow lie right of the right ones.
+
+    Six per cent of the maps at hand name the sides of a mirrored face. The sides are judged by the mean x of the eyes
+    and of the brows, as far as both of a pair are visible; without such a pair the map is returned as it is.
+    """
+    offset = 0.0
+    for left, right in SIDES:
+        columns = [np.flatnonzero(parsing == number) % parsing.shape[1] for number in (left, right)]
+        if all(len(x) for x in columns):
+            offset += columns[1].mean() - columns[0].mean()
+    return _FLIP[parsing] if offset < 0 else parsing
+
+
+def read_celebamask(root: str | Path, splits: str | Path | None = None, split_key: str = "celebamask") -> list[Record]:
+    """Records of a folder with `images/`, `masks/<image>.png` (index PNG, official order) and `landmarks.tsv`.
+
+    Args:
+        root: the folder.
+        splits: JSON file with the splits, keyed by image file name. Without it, about a tenth is for validation.
+        split_key: entry of that file.
+
+    Raises:
+        FileNotFoundError, ValueError: where the layout is another, in one sentence.
+    """
+    root = Path(root)
+    images = list_images(root / "images", "the portraits of CelebAMask-HQ")
+    masks = require_folder(root / "masks", "one PNG of class numbers per image")
+    table = read_landmark_table(root / "landmarks.tsv")
+    split_by_name = read_splits(splits, split_key)
+    records = []
+    for image in images:
+        mask = masks / f"{image.stem}.png"
+        load = partial(load_index_mask, mask, image) if mask.is_file() else None
+        split = split_of(image.name, split_by_name, splits)
+        records.append(Record(image.name, image, None, split, table.get(image.stem, {}), load))
+    return records
+
+
+def read_celebamask_official(root: str | Path) -> list[Record]:
+    """Records of the official CelebAMask-HQ folder.
+
+    It holds `CelebA-HQ-img/<n>.jpg` and `CelebAMask-HQ-mask-anno/<n // 2000>/<n, five digits>_<part>.png`, and no
+    landmarks: faces are found by detection. Splits follow CelebA's own partition through
+    `CelebA-HQ-to-CelebA-mapping.txt` where that is present, else about a tenth is for validation.
+
+    Raises:
+        FileNotFoundError, ValueError: where the layout is another, in one sentence.
+    """
+    root = Path(root)
+    images = list_images(root / "CelebA-HQ-img", "the images 0.jpg ... of CelebAMask-HQ")
+    masks = require_folder(root / "CelebAMask-HQ-mask-anno", "the folders 0 ... 14 of part masks")
+    mapping = root / "CelebA-HQ-to-CelebA-mapping.txt"
+    splits = _official_splits(mapping) if mapping.is_file() else {}
+    records = []
+    for image in images:
+        if not image.stem.isdigit():
+            raise ValueError(f"{image} is not named by its number; expected 0.jpg, 1.jpg ... in {image.parent}.")
+        number = int(image.stem)
+        load = partial(load_part_masks, masks / str(number // IMAGES_PER_FOLDER), f"{number:05d}", image)
+        split = splits.get(number) or hash_split(image.stem)
+        records.append(Record(image.name, image, None, split, {}, load))
+    return records
+
+
+def _official_splits(file: Path) -> dict[int, str]:
+    """CelebA-HQ number -> split, from lines `<number> <CelebA index> <CelebA file>.jpg` under a header."""
+    splits = {}
+    for line in require_file(file, "the numbers of CelebA").read_text(encoding="utf-8").splitlines()[1:]:
+        try:
+            number, _, original = line.split()
+            celeba = int(Path(original).stem)
+        except ValueError:
+            raise ValueError(f"{file} holds the line '{line}'; expected '<number> <index> <file>.jpg'.") from None
+        splits[int(number)] = "train" if celeba <= LAST_TRAIN else "val" if celeba <= LAST_VAL else "test"
+    return splits
+
+
+def _size(image: Path) -> tuple[int, int]:
+    with Image.open(image) as picture:
+        return picture.size

@@ -1,0 +1,118 @@
+"""What every reader needs from the disk: image listings, landmark tables, splits."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rim_lightning.data.schemes import FIVE, IBUG68
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+VALIDATION_SHARE = 0.1
+
+_FIVE_NAMES = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+_COLUMNS: tuple[tuple[str, list[tuple[str, str]]], ...] = (
+    (FIVE.name, [(f"five_x{i}", f"five_y{i}") for i in range(FIVE.points)]),
+    (FIVE.name, [(f"{part}_x", f"{part}_y") for part in _FIVE_NAMES]),
+    (IBUG68.name, [(f"x{i}", f"y{i}") for i in range(IBUG68.points)]),
+)
+
+
+def require_folder(folder: Path, what: str) -> Path:
+    """`folder`, if it is one; FileNotFoundError naming it and `what` it should hold otherwise."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder; expected {what} there.")
+    return folder
+
+
+def require_file(file: Path, what: str) -> Path:
+    """`file`, if it is one; FileNotFoundError naming it and `what` it should hold otherwise."""
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} does not exist; expected {what} there.")
+    return file
+
+
+def list_images(folder: Path, what: str) -> list[Path]:
+    """Files directly in `folder` that are named like images, sorted; FileNotFoundError where there is none."""
+    images = sorted(file for file in require_folder(folder, what).iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    if not images:
+        raise FileNotFoundError(f"{folder} holds no images; expected {what} there.")
+    return images
+
+
+def read_landmark_table(file: Path) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Landmarks from a tab-separated table with a header.
+
+    The first column, `image`, names the image. Columns `five_x0, five_y0, ...` or `left_eye_x, left_eye_y, right_eye_x,
+    ..., nose_x, ..., mouth_left_x, ..., mouth_right_x, ...` are the scheme "five", columns `x0, y0, ..., x67, y67` the
+    scheme "ibug68"; others are ignored. An empty cell is NaN.
+
+    Returns:
+        image -> scheme -> (P, 2) points in pixels.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        ValueError: where the header has none of these columns, or a row is cut off or not numeric.
+    """
+    with require_file(file, "a table of landmarks").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.reader(stream, delimiter="\t"))
+    header = rows[0] if rows else []
+    position = {column: i for i, column in enumerate(header)}
+    schemes = [
+        (scheme, np.array([[position[x], position[y]] for x, y in columns]))
+        for scheme, columns in _COLUMNS
+        if all(x in position and y in position for x, y in columns)
+    ]
+    if not schemes or header[0] != "image":
+        raise ValueError(f"{file} has no column 'image' followed by five_x0 ..., left_eye_x ... or x0 ... y67.")
+
+    table = {}
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(header):
+            raise ValueError(f"{file} line {number} has {len(row)} columns where the header has {len(header)}.")
+        try:
+            values = np.array([np.nan, *(float(cell) if cell else np.nan for cell in row[1:])])
+        except ValueError:
+            raise ValueError(f"{file} line {number} holds something that is not a number.") from None
+        table[row[0]] = {scheme: values[columns] for scheme, columns in schemes}
+    return table
+
+
+def read_splits(file: str | Path | None, key: str) -> dict[str, str]:
+    """name -> split from a JSON file {key: {"train": [names], "val": [...], "test": [...]}}; empty without a file.
+
+    Raises:
+        FileNotFoundError: where the file does not exist.
+        ValueError: where it is no such JSON, or a name is in two splits.
+    """
+    if file is None:
+        return {}
+    file = require_file(Path(file), "the splits as JSON")
+    try:
+        lists = json.loads(file.read_text(encoding="utf-8"))[key]
+        pairs = [(name, split) for split in ("train", "val", "test") for name in lists.get(split, [])]
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{file} is not JSON with an entry '{key}' of lists train, val and test.") from None
+    splits = dict(pairs)
+    if len(splits) != len(pairs):
+        raise ValueError(f"{file} lists a name of '{key}' in two splits.")
+    return splits
+
+
+def hash_split(key: str) -> str:
+    """ "val" for about a tenth of all keys, "train" for the others: a function of the key alone."""
+    fraction = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
+    return "val" if fraction < VALIDATION_SHARE else "train"
+
+
+def split_of(name: str, splits: Mapping[str, str], file: str | Path | None) -> str:
+    """Split of `name`; ValueError where there is a split file and it does not mention the name."""
+    if not splits:
+        return hash_split(name)
+    if name not in splits:
+        raise ValueError(f"{file} puts '{name}' in no split; add it to train, val or test.")
+    return splits[name]

@@ -1,0 +1,24 @@
+"""Any folder of face images, flat; a .pts file beside an image gives its landmarks."""
+
+from pathlib import Path
+
+from rim_lightning.data.readers.files import list_images
+from rim_lightning.data.readers.pts import points_beside
+from rim_lightning.data.records import Record
+
+
+def read_folder(root: str | Path, split: str = "test", first_pixel: float = 1.0) -> list[Record]:
+    """Records of the images directly in `root`, all in one split, of unknown people.
+
+    Args:
+        root: the folder.
+        split: "train", "val" or "test".
+        first_pixel: see `rim_lightning.data.readers.pts.read_points`.
+
+    Raises:
+        FileNotFoundError: where the folder does not exist or holds no images.
+    """
+    return [
+        Record(image.name, image, None, split, points_beside(image, first_pixel))
+        for image in list_images(Path(root), "face images")
+    ]

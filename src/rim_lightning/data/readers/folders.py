@@ -1,0 +1,45 @@
+"""One folder per person: CelebA crops, CASIA-WebFace, VGGFace2 and the like."""
+
+from pathlib import Path
+
+from rim_lightning.data.readers.files import (
+    IMAGE_SUFFIXES,
+    read_landmark_table,
+    read_splits,
+    require_folder,
+    split_of,
+)
+from rim_lightning.data.records import Record
+
+
+def read_folders(
+    root: str | Path,
+    landmarks: str | Path | None = None,
+    splits: str | Path | None = None,
+    split_key: str = "celeba_identities",
+) -> list[Record]:
+    """Records of `root/<person>/<image>`; training and validation people are disjoint.
+
+    Args:
+        root: the folder of the people's folders.
+        landmarks: table of landmarks (see `read_landmark_table`) whose images are named `<person>/<image>`.
+        splits: JSON file with the splits, keyed by person. Without it, about a tenth of the people is for validation.
+        split_key: entry of that file.
+
+    Raises:
+        FileNotFoundError, ValueError: where the layout is another, in one sentence.
+    """
+    root = require_folder(Path(root), "one folder of images per person")
+    table = read_landmark_table(Path(landmarks)) if landmarks is not None else {}
+    split_by_person = read_splits(splits, split_key)
+    records = []
+    for person in sorted(folder for folder in root.iterdir() if folder.is_dir()):
+        split = split_of(person.name, split_by_person, splits)
+        for image in sorted(file for file in person.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES):
+            name = f"{person.name}/{image.name}"
+            records.append(Record(name, image, person.name, split, table.get(name, {})))
+    if not records:
+        raise FileNotFoundError(
+            f"{root} holds no images in sub-folders; expected one folder of images per person there."
+        )
+    return records

@@ -1,0 +1,102 @@
+"""Helen as published: photographs with 194 points (Le et al., 2012) and parsing maps (Smith et al., 2013)."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from rim_lightning.data.readers.files import hash_split, require_file, require_folder
+from rim_lightning.data.records import Record
+from rim_lightning.data.schemes import HELEN11, HELEN194
+
+SMITH_SPLITS = {"exemplars.txt": "train", "tuning.txt": "val", "testing.txt": "test"}
+
+
+def read_annotation(file: Path) -> tuple[str, NDArray[np.float64]]:
+    """(image name without suffix, (194, 2) points) of an annotation file: a line with the name, then lines `x , y`.
+
+    Raises:
+        ValueError: where the file is not of this format.
+    """
+    lines = file.read_text(encoding="utf-8").split("\n")
+    try:
+        points = np.array([[float(value) for value in line.split(",")] for line in lines[1:] if line.strip()])
+    except ValueError:
+        points = np.empty(0)
+    if points.shape != (HELEN194.points, 2):
+        raise ValueError(f"{file} is not an image name followed by {HELEN194.points} lines 'x , y'.")
+    return lines[0].strip(), points
+
+
+def load_soft_maps(folder: Path, name: str, image: Path) -> NDArray[np.uint8]:
+    """(H, W) Helen-11 map, as large as `image`: per pixel the most probable of `<name>_lbl00.png` ... `_lbl10.png`."""
+    with Image.open(image) as picture:
+        size = picture.size
+    maps = []
+    for number in range(len(HELEN11.classes)):
+        with Image.open(folder / f"{name}_lbl{number:02d}.png") as picture:
+            maps.append(np.asarray(picture.convert("L")))
+    classes = Image.fromarray(np.stack(maps).argmax(axis=0).astype(np.uint8))
+    return np.asarray(classes.resize(size, Image.Resampling.NEAREST))
+
+
+def read_helen(root: str | Path) -> list[Record]:
+    """Records of the official Helen download, with or without the parsing maps at the photographs' own size.
+
+    It holds `annotation/<k>.txt`, the photographs in `helen_1/` ... `helen_5/`, `trainnames.txt` and `testnames.txt`,
+    and, where the parsing maps of the ORIGINAL size were added, `labels/<name>/<name>_lbl00.png` ... `_lbl10.png`.
+    The names of `testnames.txt` are the test split; of the others, about a tenth of the photographs is for validation.
+
+    Raises:
+        FileNotFoundError, ValueError: where the layout is another, in one sentence.
+    """
+    root = Path(root)
+    annotations = sorted(require_folder(root / "annotation", "1.txt ... of the Helen annotation").glob("*.txt"))
+    photographs = {image.stem: image for folder in sorted(root.glob("helen_*")) for image in folder.rglob("*.jpg")}
+    if not annotations or not photographs:
+        raise FileNotFoundError(
+            f"{root} holds no Helen; expected annotation/*.txt and photographs in helen_1/ ... there."
+        )
+    test_names = require_file(root / "testnames.txt", "the names of Helen's test images").read_text(encoding="utf-8")
+    test = set(test_names.split())
+    records = []
+    for file in annotations:
+        name, points = read_annotation(file)
+        image = photographs.get(name, root / f"{name}.jpg")  # a photograph that is not there is reported, not fatal
+        split = "test" if name in test else hash_split(name.rpartition("_")[0])
+        records.append(Record(image.name, image, None, split, {HELEN194.name: points}, _parsing(root, image)))
+    return sorted(records, key=lambda record: record.name)
+
+
+def read_smith(root: str | Path) -> list[Record]:
+    """Records of the parsing data set SmithCVPR2013 (`..._dataset_resized` or `..._dataset_original`).
+
+    It holds `images/<name>.jpg`, `labels/<name>/<name>_lbl00.png` ... `_lbl10.png`, and the lists `exemplars.txt`
+    (train), `tuning.txt` (val) and `testing.txt` (test) of lines `<k> , <name>`. It has no landmarks: faces are found
+    by detection.
+
+    Raises:
+        FileNotFoundError, ValueError: where the layout is another, in one sentence.
+    """
+    root = Path(root)
+    images = require_folder(root / "images", "the images of SmithCVPR2013")
+    require_folder(root / "labels", "one folder of probability maps per image")
+    records = []
+    for listing, split in SMITH_SPLITS.items():
+        file = require_file(root / listing, "lines '<k> , <name>'")
+        for line in file.read_text(encoding="utf-8").splitlines():
+            if not line.strip():
+                continue
+            name = line.partition(",")[2].strip()
+            if not name:
+                raise ValueError(f"{file} holds the line '{line}'; expected '<k> , <name>'.")
+            image = images / f"{name}.jpg"
+            records.append(Record(image.name, image, None, split, {}, _parsing(root, image)))
+    return sorted(records, key=lambda record: record.name)
+
+
+def _parsing(root: Path, image: Path) -> partial | None:
+    folder = root / "labels" / image.stem
+    return partial(load_soft_maps, folder, image.stem, image) if folder.is_dir() else None

@@ -1,0 +1,230 @@
+"""Landmark and parsing schemes: names, mirror permutations, and the way from one scheme to another.
+
+"Left" and "right" are those of the IMAGE (the viewer's) throughout, also in the names of the Helen classes; only the
+classes of CelebAMask-HQ are named after the subject's left and right.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rim_lightning.types import UNLABELLED
+
+
+@dataclass(frozen=True)
+class LandmarkScheme:
+    """A numbered set of facial points.
+
+    Attributes:
+        name: key of the scheme in `FaceBatch.landmarks`.
+        points: number of points P.
+        flip: permutation of range(P): point i of the mirrored face is the mirrored point `flip[i]` of the original.
+        left_eye: indices whose mean is the centre of the eye on the left of the image (the subject's right eye).
+        right_eye: the same for the eye on the right of the image.
+        nose: the tip of the nose, or where `nose_lift` starts from.
+        nose_lift: where the scheme has no point at the tip, the share of the way from `nose` to the middle between the
+            eyes at which the tip lies on average; 0 elsewhere.
+        mouth_corners: the mouth corner on the left of the image, then the one on its right.
+    """
+
+    name: str
+    points: int
+    flip: tuple[int, ...]
+    left_eye: tuple[int, ...]
+    right_eye: tuple[int, ...]
+    nose: int
+    mouth_corners: tuple[int, int]
+    nose_lift: float = 0.0
+
+
+def _mirrored(points: int, *pairs: tuple[Iterable[int], Iterable[int]]) -> tuple[int, ...]:
+    """Permutation of range(points) that exchanges the members of each pair of index lists, one by one."""
+    flip = list(range(points))
+    for lefts, rights in pairs:
+        for left, right in zip(lefts, rights, strict=True):
+            flip[left], flip[right] = right, left
+    return tuple(flip)
+
+
+FIVE = LandmarkScheme(
+    name="five",
+    points=5,
+    flip=(1, 0, 2, 4, 3),
+    left_eye=(0,),
+    right_eye=(1,),
+    nose=2,
+    mouth_corners=(3, 4),
+)
+"""Eye centres, tip of the nose, mouth corners, in the order of MTCNN, ArcFace and LFW's landmark files."""
+
+IBUG68 = LandmarkScheme(
+    name="ibug68",
+    points=68,
+    flip=_mirrored(
+        68,
+        (range(0, 8), range(16, 8, -1)),  # jaw
+        (range(17, 22), range(26, 21, -1)),  # brows
+        (range(31, 33), range(35, 33, -1)),  # nostrils
+        ((36, 37, 38, 39, 40, 41), (45, 44, 43, 42, 47, 46)),  # eyes
+        ((48, 49, 50, 59, 58), (54, 53, 52, 55, 56)),  # outer lips
+        ((60, 61, 67), (64, 63, 65)),  # inner lips
+    ),
+    left_eye=tuple(range(36, 42)),
+    right_eye=tuple(range(42, 48)),
+    nose=30,
+    mouth_corners=(48, 54),
+)
+"""The 68 points of 300-W (Sagonas et al., ICCVW 2013), counted from 0."""
+
+HELEN194 = LandmarkScheme(
+    name="helen194",
+    points=194,
+    flip=_mirrored(
+        194,
+        (range(0, 20), range(40, 20, -1)),  # jaw
+        (range(41, 49), range(57, 49, -1)),  # nose
+        ((58, *range(59, 65), *range(85, 79, -1)), (72, *range(71, 65, -1), *range(73, 79))),  # outer lips
+        ((86, *range(87, 93), *range(113, 107, -1)), (100, *range(99, 93, -1), *range(101, 107))),  # inner lips
+        (range(114, 134), range(134, 154)),  # eyes, both from the inner corner over the upper lid
+        (range(154, 174), range(174, 194)),  # brows, both from the inner end
+    ),
+    left_eye=tuple(range(134, 154)),
+    right_eye=tuple(range(114, 134)),
+    nose=49,
+    mouth_corners=(58, 72),
+    nose_lift=0.26,
+)
+"""The 194 points of Helen (Le et al., ECCV 2012), counted from 0: jaw 0-40, nose 41-57, outer lips 58-85 and inner lips
+86-113 (both from the left corner over the top), right eye 114-133, left eye 134-153, right brow 154-173, left brow
+174-193, left and right those of the image. The nose is outlined from one side of the bridge round the nostrils to the
+other; 49 is its base, under the tip. `nose_lift` is the median place of iBUG point 30 between point 33 and the eyes on
+Helen's training images."""
+
+LANDMARK_SCHEMES: dict[str, LandmarkScheme] = {scheme.name: scheme for scheme in (FIVE, IBUG68, HELEN194)}
+
+
+@dataclass(frozen=True)
+class ParsingScheme:
+    """A numbered set of face-parsing classes.
+
+    Attributes:
+        name: name of the scheme.
+        classes: class names; the class number is the position.
+        flip: permutation of range(len(classes)): class c of a face becomes class `flip[c]` of its mirror image.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    flip: tuple[int, ...]
+
+
+HELEN11 = ParsingScheme(
+    name="helen11",
+    classes=(
+        "background",
+        "face_skin",
+        "left_eyebrow",
+        "right_eyebrow",
+        "left_eye",
+        "right_eye",
+        "nose",
+        "upper_lip",
+        "inner_mouth",
+        "lower_lip",
+        "hair",
+    ),
+    flip=_mirrored(11, ((2, 4), (3, 5))),
+)
+"""The classes of the Helen parsing maps (Smith et al., CVPR 2013). Left is the VIEWER's left, as the README of their
+relabelling by Lin et al. (CVPR 2019) says. Ears, neck, clothes and hats are background: "face skin" excludes ears and
+neck."""
+
+CELEBAMASK19 = ParsingScheme(
+    name="celebamask19",
+    classes=(
+        "background",
+        "skin",
+        "nose",
+        "eye_g",
+        "l_eye",
+        "r_eye",
+        "l_brow",
+        "r_brow",
+        "l_ear",
+        "r_ear",
+        "mouth",
+        "u_lip",
+        "l_lip",
+        "hair",
+        "hat",
+        "ear_r",
+        "neck_l",
+        "neck",
+        "cloth",
+    ),
+    flip=_mirrored(19, ((4, 6, 8), (5, 7, 9))),
+)
+"""The classes of CelebAMask-HQ (Lee et al., CVPR 2020) in the order of its g_mask.py. `l_` is the SUBJECT's left: the
+right side of the image. `mouth` is the inner mouth, `u_lip` and `l_lip` are upper and lower lip, `eye_g` glasses,
+`ear_r` earrings, `neck_l` a necklace."""
+
+PARSING_SCHEMES: dict[str, ParsingScheme] = {scheme.name: scheme for scheme in (HELEN11, CELEBAMASK19)}
+
+# The subject's left is the viewer's right. Helen has no class for glasses: they lie on the face and count as skin.
+# What is not listed is background.
+_CELEBAMASK_IN_HELEN = {
+    "skin": "face_skin",
+    "nose": "nose",
+    "eye_g": "face_skin",
+    "l_eye": "right_eye",
+    "r_eye": "left_eye",
+    "l_brow": "right_eyebrow",
+    "r_brow": "left_eyebrow",
+    "mouth": "inner_mouth",
+    "u_lip": "upper_lip",
+    "l_lip": "lower_lip",
+    "hair": "hair",
+}
+
+
+def _celebamask_table() -> NDArray[np.uint8]:
+    table = np.full(256, HELEN11.classes.index("background"), dtype=np.uint8)
+    for source, target in _CELEBAMASK_IN_HELEN.items():
+        table[CELEBAMASK19.classes.index(source)] = HELEN11.classes.index(target)
+    table[len(CELEBAMASK19.classes) :] = UNLABELLED
+    return table
+
+
+_CELEBAMASK_TO_HELEN11 = _celebamask_table()
+
+
+def to_helen11(celebamask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """CelebAMask-HQ classes (any shape, 0..18) to Helen-11 classes; numbers above 18 become `UNLABELLED`."""
+    return _CELEBAMASK_TO_HELEN11[celebamask]
+
+
+def five_points(landmarks: Mapping[str, NDArray]) -> NDArray[np.float64] | None:
+    """Eye centres, nose tip and mouth corners from the first complete scheme of `FIVE`, `IBUG68`, `HELEN194`.
+
+    Args:
+        landmarks: scheme name -> (P, 2) points in pixels; NaN where a point is not annotated.
+
+    Returns:
+        (5, 2) float64 in the order of `FIVE`, or None where no scheme has all the points this needs.
+    """
+    for scheme in LANDMARK_SCHEMES.values():
+        if scheme.name not in landmarks:
+            continue
+        points = np.asarray(landmarks[scheme.name], dtype=np.float64)
+        if points.shape != (scheme.points, 2):
+            raise ValueError(
+                f"Landmarks '{scheme.name}' have shape {points.shape}; this scheme has ({scheme.points}, 2) values."
+            )
+        left, right = points[list(scheme.left_eye)].mean(axis=0), points[list(scheme.right_eye)].mean(axis=0)
+        nose = points[scheme.nose] + scheme.nose_lift * ((left + right) / 2 - points[scheme.nose])
+        five = np.stack([left, right, nose, *points[list(scheme.mouth_corners)]])
+        if np.isfinite(five).all():
+            return five
+    return None

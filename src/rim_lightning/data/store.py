@@ -1,0 +1,351 @@
+"""A prepared data set on disk: every image decoded and aligned once, read through memory maps.
+
+A store is a directory:
+
+    images.npy               (N, S, S, 3) uint8, RGB
+    landmarks_<scheme>.npy   (N, P, 2) float32, x and y in pixels of the STORED image, NaN = not annotated
+    parsing.npy              (N, S, S) uint8, Helen-11 class, 255 = unlabelled; only where the source has parsing maps
+    manifest.json            what the store was made of: names, splits, identities, hashes, and what was skipped
+
+The central `hr_size` square of a stored image is the aligned face; around it lies a margin of true pixels, so that
+augmentation can shift, turn and scale the face without inventing any.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from rim_lightning.data.schemes import LANDMARK_SCHEMES
+from rim_lightning.types import NO_IDENTITY, UNLABELLED
+
+FORMAT = 1
+SPLITS = ("train", "val", "test")
+MANIFEST = "manifest.json"
+JOURNAL = "journal.jsonl"
+HEADER = "header.json"
+COMPACT_CHUNK = 256  # samples moved at a time when the store is finished
+
+
+def stored_side(hr_size: int, margin: float) -> int:
+    """Side S of the stored image: `hr_size` plus the same whole number of margin pixels on each side."""
+    return hr_size + 2 * round(hr_size * margin)
+
+
+def split_hash(splits: Mapping[str, str]) -> str:
+    """sha256 (hex) of the sorted (sample name, split) pairs: equal exactly when two runs use the same split."""
+    digest = hashlib.sha256()
+    for name in sorted(splits):
+        digest.update(f"{name}\t{splits[name]}\n".encode())
+    return digest.hexdigest()
+
+
+def source_hash(files: Mapping[str, str]) -> str:
+    """sha256 (hex) of the sorted (sample name, hash of its file) pairs."""
+    return split_hash(files)
+
+
+class PreparedStore:
+    """Read access to a prepared data set.
+
+    Attributes:
+        path: directory of the store.
+        images: (N, S, S, 3) uint8 memory map, RGB.
+        landmarks: scheme name -> (N, P, 2) float32 memory map, pixels of the stored image, NaN = not annotated.
+        parsing: (N, S, S) uint8 memory map of Helen-11 classes (255 = unlabelled), or None.
+        hr_size: side of the aligned face in the middle of a stored image.
+        margin: width of the frame around it, in pixels.
+        names: N sample names.
+        splits: N values of "train", "val", "test".
+        identities: sorted names of the people.
+        identity: (N,) int64, position in `identities`; -1 where the person is unknown.
+        manifest: the whole manifest, for reports.
+
+    Raises:
+        FileNotFoundError: where there is no store.
+        ValueError: where the store is unfinished, incomplete, or of another format.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.manifest = _read_manifest(self.path)
+        samples = self.manifest["samples"]
+        count, self.hr_size = len(samples), int(self.manifest["hr_size"])
+        side = int(self.manifest["stored_size"])
+        self.margin = (side - self.hr_size) // 2
+        self.names: list[str] = [sample["name"] for sample in samples]
+        self.splits: list[str] = [sample["split"] for sample in samples]
+        self.identities: list[str] = self.manifest["identities"]
+        position = {name: i for i, name in enumerate(self.identities)}
+        self.identity = np.array([position.get(sample["identity"], NO_IDENTITY) for sample in samples], dtype=np.int64)
+
+        self.images = self._open("images.npy", (count, side, side, 3), np.uint8)
+        self.landmarks = {
+            scheme: self._open(f"landmarks_{scheme}.npy", (count, LANDMARK_SCHEMES[scheme].points, 2), np.float32)
+            for scheme in self.manifest["landmark_schemes"]
+        }
+        self.parsing = self._open("parsing.npy", (count, side, side), np.uint8) if self.manifest["parsing"] else None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def select(self, split: str | None = None) -> NDArray[np.int64]:
+        """Positions of the samples of a split ("train", "val", "test"), or of all; ValueError for another word."""
+        if split is None:
+            return np.arange(len(self), dtype=np.int64)
+        if split not in SPLITS:
+            raise ValueError(f"Split '{split}' is not one of {', '.join(SPLITS)}.")
+        return np.flatnonzero(np.array(self.splits, dtype=object) == split).astype(np.int64)
+
+    def index_of(self, name: str) -> int:
+        """Position of the sample called `name`; KeyError where the store has none of that name."""
+        if name not in self._positions:
+            raise KeyError(f"The prepared data in {self.path} have no sample '{name}'.")
+        return self._positions[name]
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.names)}
+
+    def _open(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray:
+        file = self.path / name
+        try:
+            array = np.load(file, mmap_mode="r")
+        except FileNotFoundError:
+            raise ValueError(f"{file} is missing; delete {self.path} and run rim-prepare again.") from None
+        except ValueError as error:
+            raise ValueError(
+                f"{file} is truncated or damaged; delete {self.path} and run rim-prepare again."
+            ) from error
+        if array.shape != shape or array.dtype != dtype:
+            raise ValueError(
+                f"{file} holds {array.dtype} {array.shape} where its manifest says {np.dtype(dtype)} {shape}; "
+                f"delete {self.path} and run rim-prepare again."
+            )
+        return array
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker process opens the files itself: a pickled memory map would carry the pixels.
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["path"])
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / MANIFEST
+    if not file.is_file():
+        if partial_path(path).is_dir():
+            raise ValueError(
+                f"The preparation of {path} did not finish; run the same rim-prepare command to resume it."
+            )
+        raise FileNotFoundError(f"There are no prepared data in {path}; run rim-prepare with output={path} first.")
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        found = manifest["format"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is damaged; delete {path} and run rim-prepare again.") from error
+    if found != FORMAT:
+        raise ValueError(
+            f"{path} has format {found}, this version reads {FORMAT}; delete it and run rim-prepare again."
+        )
+    return manifest
+
+
+def partial_path(path: str | os.PathLike[str]) -> Path:
+    """Where a store is built before it is renamed to `path`."""
+    path = Path(path)
+    return path.with_name(path.name + ".partial")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the preparation made of one record.
+
+    Attributes:
+        image: (S, S, 3) uint8 RGB.
+        landmarks: scheme name -> (P, 2), pixels of `image`.
+        parsing: (S, S) uint8 Helen-11 classes, or None.
+        file_hash: sha256 (hex) of the source image file.
+    """
+
+    image: NDArray[np.uint8]
+    landmarks: Mapping[str, NDArray[np.float32]]
+    parsing: NDArray[np.uint8] | None
+    file_hash: str
+
+
+class StoreWriter:
+    """Builds a store next to its final place and renames it when it is complete.
+
+    Every finished sample is one flushed line of a journal, written after its pixels: a run that was killed goes on
+    where it stopped when it is started again with the same arguments. Position i of the arrays belongs to sample i of
+    `names`, so the bytes do not depend on the order in which samples arrive.
+
+    Args:
+        path: directory of the finished store.
+        header: what identifies the run, written to the manifest (hr_size, stored_size, alignment, ...). A half-made
+            store with another header is thrown away.
+        names: names of all samples, in the order of the store; unique.
+        identities: person of each sample, or None.
+        splits: split of each sample.
+        schemes: landmark schemes the store keeps.
+        parsing: whether the source has parsing maps.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        header: Mapping[str, Any],
+        names: Sequence[str],
+        identities: Sequence[str | None],
+        splits: Sequence[str],
+        schemes: Iterable[str],
+        parsing: bool,
+    ) -> None:
+        self.path, self.partial = Path(path), partial_path(path)
+        self._names, self._identities, self._splits = list(names), list(identities), list(splits)
+        self._schemes = sorted(schemes)
+        self._side = int(header["stored_size"])
+        if len(set(self._names)) != len(self._names):
+            repeated = next(name for name in self._names if self._names.count(name) > 1)
+            raise ValueError(f"Two samples are called '{repeated}'; names must be unique.")
+        self._header = {
+            "format": FORMAT,
+            **header,
+            "landmark_schemes": self._schemes,
+            "parsing": parsing,
+        }
+        self._open_partial()
+        self.done = self._replay()
+        self._journal = open(self.partial / JOURNAL, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
+
+    def pending(self) -> list[int]:
+        """Positions of the samples that no earlier run has finished, in order."""
+        return [i for i in range(len(self._names)) if i not in self.done]
+
+    def write(self, index: int, sample: Sample) -> None:
+        """Store the sample at position `index`, then record that it is done."""
+        self._arrays["images"][index] = sample.image
+        for scheme in self._schemes:
+            self._arrays[f"landmarks_{scheme}"][index] = sample.landmarks.get(scheme, np.nan)
+        if "parsing" in self._arrays:
+            self._arrays["parsing"][index] = UNLABELLED if sample.parsing is None else sample.parsing
+        self._record({"index": index, "file_hash": sample.file_hash})
+
+    def skip(self, index: int, reason: str) -> None:
+        """Record that the sample at position `index` cannot be prepared, and why (one sentence)."""
+        self._record({"index": index, "reason": reason})
+
+    def finish(self) -> PreparedStore:
+        """Drop the skipped samples, write the manifest and move the store to its place.
+
+        Raises:
+            ValueError: where samples are still pending, or none could be prepared.
+        """
+        if self.pending():
+            raise ValueError(f"{len(self.pending())} samples of {self.path} are not prepared yet.")
+        kept = [i for i in range(len(self._names)) if "reason" not in self.done[i]]
+        self.close()
+        if not kept:
+            first = self.done[0]["reason"] if self.done else "the source lists no images"
+            raise ValueError(f"None of the {len(self._names)} samples of {self.path} could be prepared: {first}.")
+        for name in self._array_shapes():
+            _compact(self.partial / f"{name}.npy", kept)
+        manifest = json.dumps(self._manifest(kept), indent=1, sort_keys=True)
+        (self.partial / MANIFEST).write_text(manifest + "\n", encoding="utf-8")
+        (self.partial / HEADER).unlink()  # before the journal: without a header, a killed run starts afresh
+        (self.partial / JOURNAL).unlink()
+        if self.path.exists():
+            shutil.rmtree(self.path)
+        os.replace(self.partial, self.path)
+        return PreparedStore(self.path)
+
+    def close(self) -> None:
+        """Flush what was written; a later writer with the same arguments goes on from here."""
+        self._journal.close()
+        for array in self._arrays.values():
+            array.flush()
+        self._arrays = {}
+
+    def _manifest(self, kept: Sequence[int]) -> dict[str, Any]:
+        samples = [{"name": self._names[i], "identity": self._identities[i], "split": self._splits[i]} for i in kept]
+        skipped = [
+            {"name": self._names[i], "reason": entry["reason"]}
+            for i, entry in sorted(self.done.items())
+            if "reason" in entry
+        ]
+        return {
+            **self._header,
+            "source_hash": source_hash({self._names[i]: self.done[i]["file_hash"] for i in kept}),
+            "split_hash": split_hash({sample["name"]: sample["split"] for sample in samples}),
+            "identities": sorted({sample["identity"] for sample in samples} - {None}),
+            "samples": samples,
+            "skipped": skipped,
+        }
+
+    def _array_shapes(self) -> dict[str, tuple[tuple[int, ...], type]]:
+        count, side = len(self._names), self._side
+        shapes: dict[str, tuple[tuple[int, ...], type]] = {"images": ((count, side, side, 3), np.uint8)}
+        for scheme in self._schemes:
+            shapes[f"landmarks_{scheme}"] = ((count, LANDMARK_SCHEMES[scheme].points, 2), np.float32)
+        if self._header["parsing"]:
+            shapes["parsing"] = ((count, side, side), np.uint8)
+        return shapes
+
+    def _open_partial(self) -> None:
+        """Open the half-made store of an earlier run with the same header and samples, or begin a new one."""
+        listing = [*zip(self._names, self._identities, self._splits, strict=True)]
+        header = json.dumps({**self._header, "listing": listing}, sort_keys=True)
+        file = self.partial / HEADER
+        resumed = file.is_file() and file.read_text(encoding="utf-8") == header
+        if not resumed:
+            shutil.rmtree(self.partial, ignore_errors=True)
+            self.partial.mkdir(parents=True)
+        self._arrays = {}
+        for name, (shape, dtype) in self._array_shapes().items():
+            mode = "r+" if resumed else "w+"
+            self._arrays[name] = open_memmap(self.partial / f"{name}.npy", mode=mode, dtype=dtype, shape=shape)
+        if not resumed:
+            file.write_text(header, encoding="utf-8")  # last: a directory with a header has all its arrays
+
+    def _replay(self) -> dict[int, dict[str, Any]]:
+        """Journal entries of earlier runs; a last line that was cut off by a kill is dropped."""
+        file = self.partial / JOURNAL
+        if not file.is_file():
+            return {}
+        text = file.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            file.write_text(whole, encoding="utf-8")
+        entries = [json.loads(line) for line in whole.splitlines()]
+        return {entry["index"]: entry for entry in entries}
+
+    def _record(self, entry: dict[str, Any]) -> None:
+        self._journal.write(json.dumps(entry) + "\n")
+        self._journal.flush()
+        self.done[entry["index"]] = entry
+
+
+def _compact(file: Path, kept: Sequence[int]) -> None:
+    """Rewrite an array with only the rows `kept` (ascending), a chunk at a time; the rename makes it atomic."""
+    source = np.load(file, mmap_mode="r")
+    if len(kept) == len(source):
+        return
+    scratch = file.with_suffix(".compact")
+    target = open_memmap(scratch, mode="w+", dtype=source.dtype, shape=(len(kept), *source.shape[1:]))
+    for start in range(0, len(kept), COMPACT_CHUNK):
+        rows = list(kept[start : start + COMPACT_CHUNK])
+        target[start : start + len(rows)] = source[rows]
+    target.flush()
+    del target, source
+    os.replace(scratch, file)

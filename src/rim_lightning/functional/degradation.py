@@ -1,0 +1,177 @@
+"""Low-resolution probes made from sharp faces: Pillow's bicubic, or a camera-like chain of blur, noise and JPEG."""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def round_to_8bit(image: Tensor) -> Tensor:
+    """Any image around [-1, 1] to the nearest of the 256 levels of an 8-bit file, still in [-1, 1]. No gradient."""
+    # In place after the first step: five new tensors cost ten times as much as the arithmetic.
+    return (image + 1).mul_(127.5).round_().clamp_(0, 255).div_(127.5).sub_(1)
+
+
+def reduce(hr: Tensor, size: int, quantise: bool = True) -> Tensor:
+    """Antialiased bicubic reduction, as Pillow's `resize((size, size), BICUBIC)`.
+
+    Args:
+        hr: (B, 3, H, W), RGB in [-1, 1].
+        size: side of the result, in pixels.
+        quantise: round to the 8-bit grid after each of the two passes (across, then down), as Pillow does: within one
+            level of it, but without gradient. False keeps real values, overshoot beyond [-1, 1] and the gradient.
+
+    Returns:
+        (B, 3, size, size).
+    """
+    return _resize(hr, size, quantise)
+
+
+def enlarge(lr: Tensor, hr_size: int, quantise: bool = True) -> Tensor:
+    """Bicubic enlargement (a = −½), as Pillow's `resize((hr_size, hr_size), BICUBIC)`.
+
+    Args:
+        lr: (B, 3, h, w), RGB in [-1, 1].
+        hr_size: side of the result, in pixels.
+        quantise: as for `reduce`.
+
+    Returns:
+        (B, 3, hr_size, hr_size).
+    """
+    return _resize(lr, hr_size, quantise)
+
+
+def _resize(image: Tensor, size: int, quantise: bool) -> Tensor:
+    # Without antialias torch's bicubic has a = −¾, another kernel than Pillow's.
+    options = {"mode": "bicubic", "antialias": True, "align_corners": False}
+    image = image.float()
+    if not quantise:
+        return F.interpolate(image, (size, size), **options)
+    across = round_to_8bit(F.interpolate(image, (image.shape[2], size), **options))
+    return round_to_8bit(F.interpolate(across, (size, size), **options))
+
+
+def synthesise_probe(hr: Tensor, sizes: Tensor, reducer: Callable[[Tensor, int], Tensor] = reduce) -> Tensor:
+    """Each face reduced to its own size and enlarged back: what the model is given for a low-resolution probe.
+
+    Args:
+        hr: (B, 3, S, S), RGB in [-1, 1].
+        sizes: (B,) integers >= 1, the probe's side in pixels. Keep it on the CPU: each unique size is one resize.
+        reducer: (faces, size) -> (n, 3, size, size); `reduce`, or `realistic_reduce` with its generator bound.
+
+    Returns:
+        (B, 3, S, S) float32, RGB in [-1, 1], on the 8-bit grid.
+
+    Raises:
+        ValueError: if the faces are not square, sizes do not match the batch or a size is below 1.
+    """
+    if hr.shape[-1] != hr.shape[-2]:
+        raise ValueError(f"Probes are made of square faces, got {tuple(hr.shape)}.")
+    if sizes.shape != hr.shape[:1]:
+        raise ValueError(f"One probe size per face: {tuple(sizes.shape)} sizes for {len(hr)} faces.")
+    members: dict[int, list[int]] = {}
+    for position, size in enumerate(sizes.tolist()):
+        members.setdefault(size, []).append(position)
+    if members and min(members) < 1:
+        raise ValueError(f"A probe size is {min(members)} pixels; it must be 1 or more.")
+    probe = torch.empty_like(hr, dtype=torch.float32)
+    for size in sorted(members):
+        rows = torch.tensor(members[size], device=hr.device)
+        probe[rows] = enlarge(reducer(hr[rows], size), hr.shape[-1])
+    return probe
+
+
+def draw_probe_sizes(
+    batch: int, low: int, high: int, nominal: int, nominal_share: float, generator: torch.Generator
+) -> Tensor:
+    """Random sides of probes: `nominal` with probability `nominal_share`, else uniform over low..high.
+
+    Args:
+        batch: number of sizes. low, high, nominal: pixels, 1 <= low <= high; both ends are drawn.
+        nominal_share: in [0, 1]; 1 reproduces the paper's single size.
+        generator: source of the draw, on the CPU.
+
+    Returns:
+        (batch,) int64, on the CPU.
+
+    Raises:
+        ValueError: if the range is empty or the share is not in [0, 1].
+    """
+    if not 1 <= low <= high:
+        raise ValueError(f"Probe sizes are drawn from {low}..{high}; need 1 <= low <= high.")
+    if not 0 <= nominal_share <= 1:
+        raise ValueError(f"The share of the nominal probe size is {nominal_share}; it must lie in [0, 1].")
+    drawn = torch.randint(low, high + 1, (batch,), generator=generator)
+    return torch.where(torch.rand(batch, generator=generator) < nominal_share, nominal, drawn)
+
+
+def realistic_reduce(
+    hr: Tensor,
+    size: int,
+    generator: torch.Generator,
+    blur: tuple[float, float] = (0.1, 0.6),
+    noise: tuple[float, float] = (0.0, 8.0),
+    quality: tuple[int, int] = (60, 95),
+) -> Tensor:
+    """A camera's probe: anisotropic Gaussian blur → reduction → Gaussian noise → JPEG, drawn anew for each face.
+
+    Every range is drawn uniformly, on the CPU, so that a seed gives the same probes on every device.
+
+    Args:
+        hr: (B, 3, H, W), RGB in [-1, 1].
+        size: side of the probe, in pixels.
+        generator: source of the draws, on the CPU.
+        blur: range of the standard deviation along each of two axes at a random angle, in pixels of the PROBE.
+        noise: range of the standard deviation, in 8-bit levels, independent per pixel and channel.
+        quality: range of the JPEG quality, 1..100, both ends drawn; chroma is halved (4:2:0).
+
+    Returns:
+        (B, 3, size, size) float32 in [-1, 1], on the 8-bit grid. No gradient.
+    """
+    batch = len(hr)
+    spread = torch.empty(batch, 2).uniform_(*blur, generator=generator) * (hr.shape[-1] / size)
+    angle = torch.empty(batch).uniform_(0, math.pi, generator=generator)
+    level = torch.empty(batch, 1, 1, 1).uniform_(*noise, generator=generator) / 127.5
+    grain = torch.randn(batch, 3, size, size, generator=generator)
+    qualities = torch.randint(quality[0], quality[1] + 1, (batch,), generator=generator)
+    lr = reduce(gaussian_blur(hr.detach(), spread, angle), size, quantise=False)
+    return _jpeg(lr + (level * grain).to(lr.device), qualities)
+
+
+def gaussian_blur(image: Tensor, sigma: Tensor, angle: Tensor) -> Tensor:
+    """Anisotropic Gaussian blur, one kernel per image, as a product in the frequency domain (cost free of sigma).
+
+    Args:
+        image: (B, C, H, W), any range; continued beyond its border by its edge pixels.
+        sigma: (B, 2) standard deviations along the kernel's own two axes, in pixels.
+        angle: (B,) of the first axis against x, in radians, towards +y (downwards).
+
+    Returns:
+        (B, C, H, W) float32.
+    """
+    image = image.float()
+    margin = math.ceil(4 * sigma.max().item())
+    padded = F.pad(image, [margin] * 4, mode="replicate")
+    height, width = padded.shape[-2:]
+    down = torch.fft.fftfreq(height)[:, None]  # cycles per pixel
+    across = torch.fft.rfftfreq(width)[None, :]
+    cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
+    first, second = sigma[:, 0, None, None], sigma[:, 1, None, None]
+    exponent = (first * (across * cos + down * sin)).square() + (second * (down * cos - across * sin)).square()
+    response = torch.exp(-2 * math.pi**2 * exponent)[:, None].to(image.device)
+    blurred = torch.fft.irfft2(torch.fft.rfft2(padded) * response, s=(height, width))
+    return blurred[..., margin : height - margin, margin : width - margin]
+
+
+def _jpeg(image: Tensor, qualities: Tensor) -> Tensor:
+    """(B, 3, h, w) in [-1, 1] through a JPEG file of its own quality (B,) each."""
+    from torchvision.io import decode_jpeg, encode_jpeg
+
+    levels = ((image + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
+    decoded = [
+        decode_jpeg(encode_jpeg(face, quality=quality))
+        for face, quality in zip(levels, qualities.tolist(), strict=True)
+    ]
+    return torch.stack(decoded).to(image.device).float() / 127.5 - 1

@@ -1,0 +1,212 @@
+"""Face verification from scores of pairs: accuracy over folds, TAR at FAR, EER, ROC.
+
+In all of it a pair is accepted if its score is at or above the threshold.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rim_lightning.functional.precision import full_precision
+
+
+def cosine_similarity(a: Tensor, b: Tensor) -> Tensor:
+    """(B, E) and (B, E) embeddings of any length -> (B,) cosines in [-1, 1], at least float32."""
+    return F.cosine_similarity(full_precision(a), full_precision(b), dim=1)
+
+
+def kfold_accuracy(scores: Tensor, same: Tensor, folds: Tensor) -> tuple[float, float, Tensor]:
+    """Accuracy of the LFW View 2 protocol: the threshold of a fold is chosen on the other folds.
+
+    Args:
+        scores: (P,) finite, higher is more alike. same: (P,) bool, a genuine pair. folds: (P,) integers, 2 or more
+            different ones; people of different folds should be disjoint.
+
+    Returns:
+        mean of the folds' accuracies; their standard deviation (F − 1 in the denominator; LFW prints the standard
+        error, this / √F); (F,) float64 thresholds in ascending order of the folds' numbers.
+
+    Raises:
+        ValueError: if shapes differ, a score is not finite or there are fewer than two folds.
+    """
+    correct, thresholds = kfold_decisions(scores, same, folds)
+    accuracies = torch.stack([correct[folds == fold].double().mean() for fold in folds.unique()])
+    return accuracies.mean().item(), accuracies.std().item(), thresholds
+
+
+def kfold_decisions(scores: Tensor, same: Tensor, folds: Tensor) -> tuple[Tensor, Tensor]:
+    """Which pairs the View 2 protocol decides correctly; for intervals and paired comparisons of two models.
+
+    The candidates are the middles between consecutive different scores of the other folds, and one threshold below
+    and one above them all; of candidates equally accurate there, the lowest is taken.
+
+    Args:
+        scores, same, folds: (P,), as for `kfold_accuracy`.
+
+    Returns:
+        correct: (P,) bool. thresholds: (F,) float64, in ascending order of the folds' numbers.
+
+    Raises:
+        ValueError: as for `kfold_accuracy`.
+    """
+    _check(scores, same)
+    if folds.shape != scores.shape:
+        raise ValueError(f"One fold per pair: {tuple(folds.shape)} folds for {tuple(scores.shape)} scores.")
+    names = folds.unique()
+    if len(names) < 2:
+        raise ValueError("A threshold is chosen on the OTHER folds: give two folds or more.")
+    scores = scores.double()
+    correct = torch.zeros_like(same)
+    thresholds = []
+    for fold in names:
+        held_out = folds == fold
+        threshold = _most_accurate_threshold(scores[~held_out], same[~held_out])
+        correct[held_out] = (scores[held_out] >= threshold) == same[held_out]
+        thresholds.append(threshold)
+    return correct, torch.stack(thresholds)
+
+
+def roc_curve(scores: Tensor, same: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """FAR and TAR at every threshold that makes a difference, from "accept nothing" to "accept all".
+
+    Args:
+        scores: (P,) finite, higher is more alike. same: (P,) bool; both kinds of pairs are needed.
+
+    Returns:
+        far, tar, thresholds: (T,) float64, the first at threshold infinity with FAR = TAR = 0, then one entry per
+        different score, descending.
+
+    Raises:
+        ValueError: if shapes differ, a score is not finite or one kind of pair is missing.
+    """
+    _check(scores, same)
+    genuine, impostor = _counts_by_score(scores, same)
+    if genuine.sum() == 0 or impostor.sum() == 0:
+        raise ValueError("An ROC needs genuine and impostor pairs; one kind is missing.")
+    thresholds = scores.double().unique().flip(0)
+    tar = genuine.flip(0).cumsum(0) / genuine.sum()
+    far = impostor.flip(0).cumsum(0) / impostor.sum()
+    zero = torch.zeros_like(tar[:1])
+    return torch.cat([zero, far]), torch.cat([zero, tar]), torch.cat([zero + math.inf, thresholds])
+
+
+def threshold_at_far(scores: Tensor, same: Tensor, far: float) -> float:
+    """The lowest threshold at which no larger a share than `far` of the impostor pairs is accepted.
+
+    It is the next number, in the scores' own precision, above the highest impostor score that must be refused.
+
+    Args:
+        scores: (P,) finite, higher is more alike. same: (P,) bool, a genuine pair; True pairs are not used.
+        far: false accept rate in [0, 1). Below 1 / (number of impostor pairs) none is accepted.
+
+    Raises:
+        ValueError: if shapes differ, a score is not finite, there is no impostor pair or far is not in [0, 1).
+    """
+    _check(scores, same)
+    impostors = scores[~same].sort(descending=True).values
+    allowed = _allowed_impostors(len(impostors), far)
+    return torch.nextafter(impostors[allowed], impostors.new_tensor(math.inf)).item()
+
+
+def tar_at_far(scores: Tensor, same: Tensor, far: float, min_impostors: int = 10) -> tuple[float, float] | None:
+    """True accept rate at the threshold of a false accept rate, or nothing where too few impostors would decide it.
+
+    Args:
+        scores, same, far: as for `threshold_at_far`.
+        min_impostors: how many impostor pairs `far` must leave above the threshold.
+
+    Returns:
+        (TAR in [0, 1], threshold), or None if far × (number of impostor pairs) is below `min_impostors`.
+
+    Raises:
+        ValueError: as for `threshold_at_far`, or if there is no genuine pair.
+    """
+    _check(scores, same)
+    if not same.any():
+        raise ValueError("A true accept rate needs genuine pairs; there is none.")
+    if _allowed_impostors(int((~same).sum()), far) < min_impostors:
+        return None
+    threshold = threshold_at_far(scores, same, far)
+    return (scores[same] >= threshold).double().mean().item(), threshold
+
+
+def equal_error_rate(scores: Tensor, same: Tensor) -> float:
+    """Where the ROC, its points joined by straight lines, has FAR = 1 − TAR; arguments as for `roc_curve`."""
+    far, tar, _ = roc_curve(scores, same)
+    gap = far - (1 - tar)  # ascends from -1 to 1
+    after = int((gap >= 0).nonzero()[0])
+    share = -gap[after - 1] / (gap[after] - gap[after - 1])
+    return (far[after - 1] + share * (far[after] - far[after - 1])).item()
+
+
+def roc_auc(scores: Tensor, same: Tensor) -> float:
+    """Area under the ROC: the probability that a genuine pair scores above an impostor pair, a tie counting half.
+
+    Arguments as for `roc_curve`.
+    """
+    far, tar, _ = roc_curve(scores, same)
+    return torch.trapezoid(tar, far).item()
+
+
+def bootstrap_interval(
+    values: Tensor, generator: torch.Generator, samples: int = 2000, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of values over pairs.
+
+    Of an accuracy: pass the correctness of each pair (`kfold_decisions`). Of the difference of two models on the same
+    pairs: pass the difference of their correctness vectors, so that both are resampled together.
+
+    Args:
+        values: (P,) numbers or bools, one per pair. generator: on the CPU. samples: number of resamples.
+        level: coverage, in (0, 1).
+
+    Raises:
+        ValueError: if there are no values.
+    """
+    if values.ndim != 1 or len(values) == 0:
+        raise ValueError(f"A bootstrap resamples a vector of values, got shape {tuple(values.shape)}.")
+    values = values.double().cpu()
+    means = torch.stack(
+        [values[torch.randint(len(values), (len(values),), generator=generator)].mean() for _ in range(samples)]
+    )
+    low, high = means.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=means.dtype)).tolist()
+    return low, high
+
+
+def _check(scores: Tensor, same: Tensor) -> None:
+    if scores.ndim != 1 or scores.shape != same.shape or same.dtype != torch.bool:
+        raise ValueError(
+            f"Scores and labels are (P,) and (P,) bool, got {tuple(scores.shape)} and {tuple(same.shape)} {same.dtype}."
+        )
+    if not scores.isfinite().all():
+        raise ValueError(f"{int((~scores.isfinite()).sum())} of {len(scores)} scores are not finite.")
+
+
+def _counts_by_score(scores: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
+    """Numbers of genuine and of impostor pairs at every different score, ascending: (U,) and (U,) float64."""
+    distinct, place = scores.double().unique(return_inverse=True)
+    genuine = torch.zeros_like(distinct).index_add_(0, place, same.double())
+    impostor = torch.zeros_like(distinct).index_add_(0, place, (~same).double())
+    return genuine, impostor
+
+
+def _most_accurate_threshold(scores: Tensor, same: Tensor) -> Tensor:
+    distinct = scores.unique()
+    genuine, impostor = _counts_by_score(scores, same)
+    zero = genuine.new_zeros(1)
+    refused_genuine = torch.cat([zero, genuine.cumsum(0)])  # by a candidate below all, between each two, above all
+    refused_impostor = torch.cat([zero, impostor.cumsum(0)])
+    correct = genuine.sum() - refused_genuine + refused_impostor
+    middles = (distinct[:-1] + distinct[1:]) / 2
+    candidates = torch.cat([distinct[:1] - 1, middles, distinct[-1:] + 1])
+    return candidates[int((correct == correct.max()).nonzero()[0])]
+
+
+def _allowed_impostors(impostors: int, far: float) -> int:
+    if impostors == 0:
+        raise ValueError("A false accept rate needs impostor pairs; there is none.")
+    if not 0 <= far < 1:
+        raise ValueError(f"The false accept rate is {far}; it must lie in [0, 1).")
+    return math.floor(far * impostors + 1e-9)  # 0.3 * 10 is 3, whatever the float says

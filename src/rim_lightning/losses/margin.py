@@ -1,0 +1,84 @@
+"""Margin softmax over the training people, with which a teacher is trained from scratch."""
+
+from typing import Literal
+
+import torch
+from pytorch_metric_learning import losses
+from pytorch_metric_learning.reducers import DoNothingReducer
+from torch import Tensor, nn
+
+from rim_lightning.distributed import masked_mean
+from rim_lightning.types import NO_IDENTITY, Terms
+
+
+class _FiniteArcFace(losses.ArcFaceLoss):
+    """ArcFace whose gradient stays finite at a cosine of exactly ±1, where that of the arc cosine is infinite."""
+
+    def get_angles(self, cosine_of_target_classes: Tensor) -> Tensor:
+        return super().get_angles(cosine_of_target_classes.clamp(-1 + 1e-6, 1 - 1e-6))
+
+
+class MarginSoftmax(nn.Module):
+    """Cross-entropy of scaled cosines between embeddings and one learned centre per person.
+
+    "arcface" (arXiv 1801.07698) adds `margin` radians to the angle of the true person (the paper: 0.5), "cosface"
+    (arXiv 1801.09414) takes `margin` off its cosine (the paper: 0.35), "softmax" has none.
+
+    Args:
+        embedding_size: length E of the embeddings.
+        people: number of training people; identities are 0..people - 1.
+        kind: "arcface", "cosface" or "softmax".
+        margin: radians for "arcface", units of cosine for "cosface", 0 for "softmax".
+        scale: factor of the cosines, s.
+
+    Raises:
+        ValueError: an unknown `kind`, a negative margin, or a margin for "softmax".
+    """
+
+    def __init__(
+        self,
+        embedding_size: int,
+        people: int,
+        kind: Literal["arcface", "cosface", "softmax"] = "arcface",
+        margin: float = 0.5,
+        scale: float = 64.0,
+    ) -> None:
+        super().__init__()
+        if kind not in ("arcface", "cosface", "softmax"):
+            raise ValueError(f'kind of MarginSoftmax is "arcface", "cosface" or "softmax", got "{kind}".')
+        if margin < 0 or (kind == "softmax" and margin != 0):
+            raise ValueError(f'margin of "{kind}" is {margin}: give 0 for "softmax" and 0 or more for the others.')
+        self.people = people
+        common = {"num_classes": people, "embedding_size": embedding_size, "reducer": DoNothingReducer()}
+        if kind == "arcface":
+            degrees = margin * 180 / torch.pi  # the unit of pytorch-metric-learning
+            self.criterion = _FiniteArcFace(margin=degrees, scale=scale, **common)
+        elif kind == "cosface":
+            self.criterion = losses.CosFaceLoss(margin=margin, scale=scale, **common)
+        else:
+            self.criterion = losses.NormalizedSoftmaxLoss(temperature=1 / scale, **common)
+
+    def forward(self, embedding: Tensor, identity: Tensor) -> Terms:
+        """ "loss": mean over the labelled samples of all ranks, 0 if there is none; "accuracy": share of them whose
+        nearest centre is their own person's, without margin.
+
+        Args:
+            embedding: (B, E), of any length.
+            identity: (B,) int64, 0..people - 1; `NO_IDENTITY` samples are left out.
+
+        Raises:
+            ValueError: an identity beyond the number of people.
+        """
+        labelled = identity != NO_IDENTITY
+        if len(identity) and int(identity.max()) >= self.people:
+            raise ValueError(
+                f"Identity {int(identity.max())} in a batch, but MarginSoftmax was built for {self.people} people."
+            )
+        people = identity.clamp(min=0)
+        # In half precision a scaled cosine is off by whole logits, and the criterion would cast its weights for good.
+        with torch.autocast(embedding.device.type, enabled=False):
+            embedding = embedding.to(self.criterion.W.dtype)
+            per_sample = self.criterion(embedding, people)["loss"]["losses"]
+            with torch.no_grad():
+                hits = self.criterion.get_logits(embedding).argmax(dim=1) == people
+        return {"loss": masked_mean(per_sample, labelled), "accuracy": masked_mean(hits.float(), labelled)}

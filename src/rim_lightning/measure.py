@@ -1,0 +1,140 @@
+"""From an evaluation configuration to figures, metrics.json and a report; shared by rim-train and rim-eval."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rim_lightning.data.dataset import FaceDataset
+from rim_lightning.data.preparation import prepare
+from rim_lightning.data.readers.folder import read_folder
+from rim_lightning.data.readers.lfw import read_lfw, read_pairs
+from rim_lightning.data.store import PreparedStore
+from rim_lightning.datamodules.pairs import index_pairs
+from rim_lightning.evaluation import Panel, evaluate_hallucination, evaluate_verification
+from rim_lightning.metrics.verification import draw_pairs
+from rim_lightning.networks.rim import RIM
+from rim_lightning.report import write_metrics, write_report
+
+
+def measure(
+    rim: RIM,
+    folder: Path,
+    title: str,
+    stores: Mapping[str, str],
+    prepared_dir: Path,
+    probe_sizes: list[int],
+    flip: bool,
+    batch_size: int,
+    panel_faces: int,
+    workers: int,
+    sr: Mapping[str, Any],
+    identities: Mapping[str, str],
+    verification_pairs: int,
+    lfw: Mapping[str, Any],
+) -> dict[str, float]:
+    """Measure a trained network and write `metrics.json` and `report.md` into `folder`, after every set anew.
+
+    Args:
+        rim: in eval mode. title: of the report.
+        stores: name -> prepared store, for `sr.sets` and `identities`.
+        sr: root (a folder of images, or None), sets (names in `stores`), split, alignment, protocol, crop.
+        identities: name in `stores` -> split whose people are paired by seed 0, `verification_pairs` of each kind.
+        lfw: root (None: left out), images, pairs, landmarks.
+
+    Returns:
+        flat figures: "sr/<set>/…" as `evaluate_hallucination`, "verification/<set>/<probe>/<system>/…" as
+        `evaluate_verification`.
+
+    Raises:
+        FileNotFoundError, ValueError: data that are missing or laid out differently, in one sentence.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    figures: dict[str, float] = {}
+    panels: dict[str, Panel] = {}
+    protocol = [
+        f"Probes: the aligned {rim.hr_size} px face reduced by antialiased bicubic to the stated size, 8-bit, enlarged back.",
+        f"Image quality at {rim.lr_size} → {rim.hr_size} px, protocol {sr['protocol']}, {sr['crop']} px border left out; "
+        "intervals are bootstraps over faces.",
+        "Verification: cosine; the gallery is the sharp first image of a pair, the probe the second; threshold of the other "
+        f"folds; embeddings {'averaged with the mirrored image' if flip else 'of the image alone, no flips'}; intervals are "
+        "bootstraps over pairs; a TAR is printed only where at least 10 impostor pairs lie beyond the threshold.",
+    ]
+
+    def keep() -> None:
+        write_metrics(folder / "metrics.json", figures)
+        write_report(folder, title, protocol, figures, panels, folder / "csv" / "metrics.csv")
+
+    def hallucination(name: str, store: PreparedStore, split: str) -> None:
+        _check_size(store, rim)
+        faces = FaceDataset(store, split)
+        protocol.append(f"`{name}`: {len(faces)} faces of {split}, {_alignment(store)}.")
+        found, panels[name] = evaluate_hallucination(
+            rim, faces, sr["protocol"], sr["crop"], batch_size, panel_faces, f"faces of {name}"
+        )
+        figures.update({f"sr/{name}/{key}": value for key, value in found.items()})
+        keep()
+
+    def verification(name: str, faces: FaceDataset, *pairs: Tensor) -> None:
+        found = evaluate_verification(rim, faces, *pairs, probe_sizes, flip, batch_size, f"pairs of {name}")
+        figures.update({f"verification/{name}/{key}": value for key, value in found.items()})
+        keep()
+
+    for name in sr["sets"]:
+        hallucination(name, _store(stores, name), sr["split"])
+    if sr["root"] is not None:
+        # The store is keyed by the folder, so that another folder is not refused as another version of this one.
+        output = folder / "prepared_custom"
+        records = read_folder(sr["root"])
+        store = prepare(
+            records, output, name="custom", hr_size=rim.hr_size, margin=0.0, alignment=sr["alignment"], workers=workers
+        )
+        hallucination("custom", store, "test")
+    for name, split in identities.items():
+        store = _store(stores, name)
+        _check_size(store, rim)
+        faces = FaceDataset(store, split)
+        identity = torch.from_numpy(store.identity[faces.positions])
+        gallery, probe, fold = draw_pairs(identity, verification_pairs, 10, seed=0)
+        protocol.append(f"`{name}_{split}`: pairs drawn by seed 0 from the {split} people of {name}, {_alignment(store)}.")
+        verification(f"{name}_{split}", faces, gallery, probe, identity[gallery] == identity[probe], fold)
+    if lfw["root"] is not None:
+        store = prepare(
+            read_lfw(lfw["root"], lfw["images"], lfw["landmarks"]),
+            prepared_dir / f"lfw_{rim.hr_size}",
+            name="lfw",
+            hr_size=rim.hr_size,
+            workers=workers,
+        )
+        names, pairs = index_pairs(read_pairs(lfw["pairs"], store.names))
+        faces = FaceDataset(store, [store.index_of(name) for name in names])
+        protocol.append(
+            f"`lfw`: {len(pairs.same)} pairs of {Path(lfw['pairs']).name} in {len(set(pairs.fold.tolist()))} folds, "
+            f"{_alignment(store)}. What the teacher was trained on is unknown; LFW people may be among it."
+        )
+        verification("lfw", faces, *(torch.from_numpy(column) for column in pairs))
+    keep()
+    return figures
+
+
+def _store(stores: Mapping[str, str], name: str) -> PreparedStore:
+    if name not in stores:
+        raise ValueError(f"The evaluation names the set {name}, but the data are {', '.join(stores)}.")
+    return PreparedStore(stores[name])
+
+
+def _check_size(store: PreparedStore, rim: RIM) -> None:
+    if store.hr_size != rim.hr_size:
+        raise ValueError(
+            f"{store.path} holds faces of {store.hr_size} px, the model takes {rim.hr_size}: prepare them with "
+            f"hr_size={rim.hr_size}."
+        )
+
+
+def _alignment(store: PreparedStore) -> str:
+    if store.manifest["alignment"] == "none":
+        return "not aligned: the centre square of the whole image"
+    source = "points found by MTCNN" if store.manifest["landmarks"] == "detect" else "the points that came with the set"
+    return f"aligned to the five-point template by {source}"

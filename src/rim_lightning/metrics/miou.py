@@ -1,0 +1,57 @@
+"""Mean intersection over union of face parsing."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from rim_lightning.metrics.repeats import drop_repeats
+from rim_lightning.types import UNLABELLED
+
+
+class ParsingIoU(Metric):
+    """Mean over classes of intersection over union, of the pixels of all images together.
+
+    Unlabelled pixels (255) do not count. A class that neither truth nor prediction has is left out of the mean.
+
+    Args:
+        classes: number of classes.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    confusion: list[Tensor]
+    index: list[Tensor]
+
+    def __init__(self, classes: int = 11):
+        super().__init__()
+        self.classes = classes
+        # One matrix per image, not their sum: repeated images can still be told apart.
+        self.add_state("confusion", default=[], dist_reduce_fx="cat")
+        self.add_state("index", default=[], dist_reduce_fx="cat")
+
+    def update(self, logits: Tensor, parsing: Tensor, index: Tensor) -> None:
+        """logits: (B, classes, h, w), enlarged bilinearly to the labels;
+        parsing: (B, H, W) uint8; index: (B,) int64."""
+        logits = F.interpolate(logits.detach().float(), parsing.shape[-2:], mode="bilinear", align_corners=False)
+        predicted, truth = logits.argmax(1).flatten(1), parsing.flatten(1).long()
+        cell = truth * self.classes + predicted
+        counts = torch.zeros(len(logits), self.classes**2, dtype=torch.long, device=logits.device)
+        labelled = truth != UNLABELLED
+        counts.scatter_add_(1, torch.where(labelled, cell, 0), labelled.long())
+        self.confusion.append(counts.view(-1, self.classes, self.classes))
+        self.index.append(index)
+
+    def compute(self) -> Tensor:
+        """Mean IoU in [0, 1]; NaN if no pixel was labelled."""
+        return self.per_class().nanmean()
+
+    def per_class(self) -> Tensor:
+        """(classes,) IoU; NaN for a class that nobody has; of all ranks only within `sync_context()`."""
+        if not isinstance(self.index, Tensor) and not self.index:
+            return torch.full((self.classes,), float("nan"), device=self.device)
+        _, confusion = drop_repeats(dim_zero_cat(self.index), dim_zero_cat(self.confusion))
+        matrix = confusion.sum(0).double()  # (true, predicted)
+        shared = matrix.diagonal()
+        return (shared / (matrix.sum(0) + matrix.sum(1) - shared)).float()

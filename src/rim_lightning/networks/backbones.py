@@ -1,0 +1,25 @@
+"""The recognition networks by name."""
+
+from rim_lightning.networks.backbone import Backbone
+from rim_lightning.networks.inception_resnet import InceptionResnetV1
+from rim_lightning.networks.iresnet import IResNet
+from rim_lightning.networks.mobilefacenet import MobileFaceNet
+from rim_lightning.networks.resnet34 import ResNet34
+
+BACKBONES: dict[str, type[Backbone]] = {
+    "mobilefacenet": MobileFaceNet,
+    "iresnet50": IResNet,
+    "resnet34": ResNet34,
+    "inception_resnet_v1": InceptionResnetV1,
+}
+
+
+def build_backbone(name: str, **arguments) -> Backbone:
+    """The network of that name with random weights; `arguments` go to its constructor.
+
+    Raises:
+        ValueError: there is no network of that name; the message lists the names.
+    """
+    if name not in BACKBONES:
+        raise ValueError(f'There is no backbone "{name}"; choose one of {", ".join(BACKBONES)}.')
+    return BACKBONES[name](**arguments)

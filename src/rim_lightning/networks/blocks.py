@@ -1,0 +1,156 @@
+"""Building blocks of the hallucination network."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.autograd import Function
+
+Norm = Literal["none", "instance", "group"]
+Upsampling = Literal["pixel_shuffle", "transposed"]
+
+
+def normalisation(kind: Norm, channels: int) -> nn.Module:
+    """Norm layer by name; "group" has 8 channels a group.
+
+    Raises:
+        ValueError: for another name. Batch norm is not offered: its statistics would mix the two domains, or erase the
+            very shift between them that the MMD measures.
+    """
+    if kind == "none":
+        return nn.Identity()
+    if kind == "instance":
+        return nn.InstanceNorm2d(channels, affine=True)
+    if kind == "group":
+        return nn.GroupNorm(max(1, channels // 8), channels)
+    raise ValueError(f'The norm of the hallucination network is "none", "instance" or "group", got "{kind}".')
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, norm: Norm = "none") -> nn.Conv2d:
+    """Same-size convolution; no bias before a norm, which would take its gradient away."""
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=norm == "none")
+
+
+class ResidualBlock(nn.Module):
+    """conv 3x3, norm, PReLU, conv 3x3, norm, plus the input."""
+
+    def __init__(self, width: int, norm: Norm):
+        super().__init__()
+        self.body = nn.Sequential(
+            conv(width, width, norm=norm),
+            normalisation(norm, width),
+            nn.PReLU(width),
+            conv(width, width, norm=norm),
+            normalisation(norm, width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, H, W) -> the same shape."""
+        return x + self.body(x)
+
+
+class ResidualStack(nn.Module):
+    """`blocks` residual blocks, applied `repeats` times over with the same weights."""
+
+    def __init__(self, width: int, blocks: int, repeats: int = 1, norm: Norm = "none"):
+        super().__init__()
+        self.repeats = repeats
+        self.blocks = nn.Sequential(*(ResidualBlock(width, norm) for _ in range(blocks)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, H, W) -> the same shape."""
+        for _ in range(self.repeats):
+            x = self.blocks(x)
+        return x
+
+
+class Hourglass(nn.Module):
+    """Residual blocks at ever halved size and back, with a skip at each size (Newell et al. 2016)."""
+
+    def __init__(self, width: int, depth: int, norm: Norm = "none"):
+        super().__init__()
+        self.skip = ResidualBlock(width, norm)
+        self.down = nn.Sequential(nn.AvgPool2d(2), ResidualBlock(width, norm))
+        self.inner = Hourglass(width, depth - 1, norm) if depth > 1 else ResidualBlock(width, norm)
+        self.up = nn.Upsample(scale_factor=2, mode="nearest")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, H, W), H and W multiples of 2^depth -> the same shape."""
+        return self.skip(x) + self.up(self.inner(self.down(x)))
+
+
+class Pyramid(nn.Module):
+    """From a coarse grid to RGB: at each level a residual stack, between levels an enlargement.
+
+    Args:
+        inputs: channels of the input.
+        widths: channels of each level, coarse to fine.
+        blocks: residual blocks of each level, as many entries as `widths`.
+        factors: enlargement between neighbouring levels, one fewer than `widths`.
+        repeats: how often each stack is applied with the same weights.
+        norm: norm layer of the stacks.
+        upsampling: "pixel_shuffle", or "transposed", a 7x7 transposed convolution (stride 4 in the authors' code).
+
+    Raises:
+        ValueError: numbers of widths, blocks and factors do not fit.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        factors: Sequence[int],
+        repeats: int = 1,
+        norm: Norm = "none",
+        upsampling: Upsampling = "pixel_shuffle",
+    ):
+        super().__init__()
+        if not len(widths) == len(blocks) == len(factors) + 1:
+            raise ValueError(
+                f"A pyramid needs one width and one number of blocks per level and a factor between levels, got "
+                f"widths {list(widths)}, blocks {list(blocks)}, factors {list(factors)}."
+            )
+        parts: list[nn.Module] = [conv(inputs, widths[0]), nn.PReLU(widths[0])]
+        for number, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+            if count:
+                parts.append(ResidualStack(width, count, repeats, norm))
+            if number < len(factors):
+                parts += [enlargement(width, widths[number + 1], factors[number], upsampling)]
+                parts += [nn.PReLU(widths[number + 1])]
+        self.body = nn.Sequential(*parts)
+        self.to_rgb = conv(widths[-1], 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, h, w) -> (B, 3, h * f, w * f), f the product of the factors."""
+        return self.to_rgb(self.body(x))
+
+
+def enlargement(inputs: int, outputs: int, factor: int, upsampling: Upsampling) -> nn.Module:
+    """(B, inputs, h, w) -> (B, outputs, factor * h, factor * w).
+
+    Raises:
+        ValueError: for an unknown kind.
+    """
+    if upsampling == "pixel_shuffle":
+        return nn.Sequential(conv(inputs, outputs * factor**2), nn.PixelShuffle(factor))
+    if upsampling == "transposed":
+        padding = (7 - factor + 1) // 2
+        return nn.ConvTranspose2d(inputs, outputs, 7, factor, padding, output_padding=factor + 2 * padding - 7)
+    raise ValueError(f'upsampling is "pixel_shuffle" or "transposed", got "{upsampling}".')
+
+
+class _ScaleGradient(Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, scale: float) -> Tensor:
+        ctx.scale = scale
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient * ctx.scale, None
+
+
+def scale_gradient(x: Tensor, scale: float) -> Tensor:
+    """The tensor itself, whose gradient is multiplied by `scale` on the way back; -1 reverses it (Ganin et al. 2016)."""
+    return _ScaleGradient.apply(x, scale)

@@ -1,0 +1,52 @@
+"""Coarse super-resolution Gθc: a first guess of the sharp face, which the three paths then read."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from rim_lightning.networks.blocks import Norm, Pyramid, Upsampling
+
+
+class CoarseSR(nn.Module):
+    """Enlarged probe -> coarse face I_c: space to depth, residual stacks on small grids, pixel shuffle, plus the probe.
+
+    With a `reduction` of hr/lr (8) the stacks start on the probe's own grid, so that hardly any work is spent on pixels
+    that bicubic interpolation made up; a reduction of 1 keeps the stacks at full size as the authors' code did.
+
+    Args:
+        reduction: side of the squares folded into channels before the first convolution; the product of `factors`.
+        widths, blocks, factors, repeats, norm, upsampling: see `Pyramid`.
+        residual: add the enlarged probe to the output, so that the network starts as bicubic interpolation.
+
+    Raises:
+        ValueError: `reduction` is not the product of the factors.
+    """
+
+    def __init__(
+        self,
+        reduction: int,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        factors: Sequence[int],
+        repeats: int = 1,
+        norm: Norm = "none",
+        upsampling: Upsampling = "pixel_shuffle",
+        residual: bool = True,
+    ):
+        super().__init__()
+        product = 1
+        for factor in factors:
+            product *= factor
+        if product != reduction:
+            raise ValueError(f"The coarse net reduces by {reduction} but enlarges by {product}; make them equal.")
+        self.residual = residual
+        self.fold = nn.PixelUnshuffle(reduction)
+        self.pyramid = Pyramid(3 * reduction**2, widths, blocks, factors, repeats, norm, upsampling)
+        if residual:
+            nn.init.zeros_(self.pyramid.to_rgb.weight)
+            nn.init.zeros_(self.pyramid.to_rgb.bias)
+
+    def forward(self, enlarged: Tensor) -> Tensor:
+        """Probe enlarged to (B, 3, S, S), RGB in [-1, 1] -> coarse face I_c, the same shape, not clipped."""
+        coarse = self.pyramid(self.fold(enlarged))
+        return enlarged + coarse if self.residual else coarse

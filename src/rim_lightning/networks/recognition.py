@@ -1,0 +1,132 @@
+"""The heterogeneous recognition network (HRN): frozen teacher, student and teacher assistant."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rim_lightning.networks.backbone import Backbone
+from rim_lightning.networks.backbones import build_backbone
+from rim_lightning.networks.teacher import FrozenTeacher
+
+Head = Literal["teacher", "own", "flatten"]
+
+
+class ChannelScale(nn.Module):
+    """A factor per channel, zero at the start."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.factor = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        return x * self.factor
+
+
+class RecognitionNetwork(nn.Module):
+    """HRN: the probe's feature is f_S^K + f_A^K, the gallery's f_T^K; both become embeddings by the same head.
+
+    Student and assistant maps whose channels differ from the teacher's pass 1x1 projections; the target never does, a
+    learned projection of it would collapse to zero.
+
+    Args:
+        teacher, student, assistant: {"name": ..., arguments of that backbone}.
+        head: "teacher": the frozen teacher's head reads f_S^K + f_A^K; "own": student and assistant have heads whose
+            embeddings are summed (authors' code); "flatten": the cosine is taken of the maps themselves.
+        assistant_from_zero: start the assistant's maps at zero through a learned factor per channel, so that the sum
+            starts as the student.
+
+    Raises:
+        ValueError: stage maps of other sizes than the teacher's, or an unknown head.
+    """
+
+    def __init__(
+        self,
+        teacher: Mapping[str, Any],
+        student: Mapping[str, Any],
+        assistant: Mapping[str, Any],
+        head: Head = "teacher",
+        assistant_from_zero: bool = True,
+    ):
+        super().__init__()
+        if head not in ("teacher", "own", "flatten"):
+            raise ValueError(f'The head is "teacher", "own" or "flatten", got "{head}".')
+        self.head = head
+        self.teacher = FrozenTeacher(build_backbone(**teacher))
+        self.student = Learner(build_backbone(**student), self.teacher, keep_head=head == "own", from_zero=False)
+        self.assistant = Learner(
+            build_backbone(**assistant), self.teacher, keep_head=head == "own", from_zero=assistant_from_zero
+        )
+
+    def resized(self, faces: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, 3, T, T), T the teacher's input size; antialiased bicubic, with gradient."""
+        size = self.teacher.input_size
+        if faces.shape[-1] == size:
+            return faces
+        return F.interpolate(faces.float(), (size, size), mode="bicubic", antialias=True, align_corners=False)
+
+    def gallery(self, faces: Tensor) -> Tensor:
+        """Sharp faces (B, 3, S, S), RGB in [-1, 1] -> the teacher's embeddings (B, E) f_T, not normalised."""
+        last = self.teacher.stages(self.resized(faces))[-1]
+        return last.flatten(1) if self.head == "flatten" else self.teacher.head(last)
+
+    def probe(self, faces: Tensor, assistant: bool = True) -> Tensor:
+        """Hallucinated faces (B, 3, S, S) -> embeddings (B, E) of f_S^K + f_A^K, or of the student alone."""
+        faces = self.resized(faces)
+        student = self.student.stages(faces)[-1]
+        return self.embed(student, self.assistant.stages(faces)[-1] if assistant else None)
+
+    def embed(self, student: Tensor, assistant: Tensor | None) -> Tensor:
+        """Last stage maps f_S^K, f_A^K, (B, C, h, w) each -> embedding (B, E); without assistant that of the student."""
+        if self.head == "own":
+            own = self.student.backbone.head(student)
+            return own if assistant is None else own + self.assistant.backbone.head(assistant)
+        total = student if assistant is None else student + assistant
+        return total.flatten(1) if self.head == "flatten" else self.teacher.head(total)
+
+    def start_from_teacher(self) -> None:
+        """Give student and assistant the teacher's weights, where they have its shape.
+
+        Raises:
+            ValueError: one of them has another shape.
+        """
+        weights = self.teacher.backbone.state_dict()
+        for name, learner in (("student", self.student), ("assistant", self.assistant)):
+            try:
+                kept = {key: value for key, value in weights.items() if key in learner.backbone.state_dict()}
+                learner.backbone.load_state_dict(kept)
+            except RuntimeError as error:
+                raise ValueError(
+                    f"The {name} has another shape than the teacher and cannot start from its weights: set "
+                    f"start_from_teacher=false or give it the teacher's architecture."
+                ) from error
+
+
+class Learner(nn.Module):
+    """Student NθS or assistant NθA: a backbone whose maps have the shapes of the teacher's."""
+
+    def __init__(self, backbone: Backbone, teacher: FrozenTeacher, keep_head: bool, from_zero: bool):
+        super().__init__()
+        if backbone.input_size != teacher.input_size or backbone.stage_sizes != teacher.stage_sizes:
+            raise ValueError(
+                f"The teacher takes {teacher.input_size} px to maps of {teacher.stage_sizes}, this network takes "
+                f"{backbone.input_size} px to {backbone.stage_sizes}: choose networks of equal sizes."
+            )
+        if not keep_head:
+            backbone.drop_head()
+        self.backbone = backbone
+        self.projections = nn.ModuleList(
+            nn.Identity() if own == target else nn.Conv2d(own, target, 1)
+            for own, target in zip(backbone.stage_channels, teacher.stage_channels, strict=True)
+        )
+        self.scales = nn.ModuleList(
+            ChannelScale(channels) if from_zero else nn.Identity() for channels in teacher.stage_channels
+        )
+
+    def stages(self, faces: Tensor) -> list[Tensor]:
+        """(B, 3, T, T) -> the four stage maps, in the teacher's shapes."""
+        parts = zip(self.backbone.stages(faces), self.projections, self.scales, strict=True)
+        return [scale(projection(stage)) for stage, projection, scale in parts]

@@ -1,0 +1,48 @@
+"""RIM as a whole, in plain torch: what a checkpoint holds and what inference needs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from rim_lightning.networks.domain_discriminator import DomainDiscriminator
+from rim_lightning.networks.hallucination import HallucinationNetwork
+from rim_lightning.networks.recognition import RecognitionNetwork
+
+
+class RIM(nn.Module):
+    """Hallucination network, domain discriminator and recognition network.
+
+    Every argument is a number, a string or a plain container of them, so that a checkpoint can carry them and
+    `RIM(**arguments)` rebuilds the network without any configuration.
+
+    Args:
+        hr_size: side S of the sharp face in pixels.
+        lr_size: nominal side of the probe in pixels, S / 8 in the paper.
+        schemes: landmark scheme -> number of points.
+        hallucination, discriminator, recognition: arguments of the three networks.
+    """
+
+    def __init__(
+        self,
+        hr_size: int,
+        lr_size: int,
+        schemes: Mapping[str, int],
+        hallucination: Mapping[str, Any],
+        discriminator: Mapping[str, Any],
+        recognition: Mapping[str, Any],
+    ):
+        super().__init__()
+        self.hr_size = hr_size
+        self.lr_size = lr_size
+        self.fhn = HallucinationNetwork(schemes, **hallucination)
+        self.discriminator = DomainDiscriminator(self.fhn.generator.channels, **discriminator)
+        self.hrn = RecognitionNetwork(**recognition)
+
+    def embed_gallery(self, faces: Tensor) -> Tensor:
+        """Sharp aligned faces (B, 3, S, S), RGB in [-1, 1] -> embeddings (B, E), not normalised."""
+        return self.hrn.gallery(faces)
+
+    def embed_probe(self, enlarged: Tensor) -> Tensor:
+        """Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1] -> embeddings (B, E) of f_S^K + f_A^K."""
+        return self.hrn.probe(self.fhn(enlarged).sr)

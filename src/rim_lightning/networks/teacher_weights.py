@@ -1,0 +1,61 @@
+"""Teachers from files: the published formats by name, and our own."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from rim_lightning.networks.backbone import Backbone
+from rim_lightning.networks.backbones import build_backbone
+from rim_lightning.networks.inception_resnet import load_facenet_pytorch
+from rim_lightning.networks.iresnet_weights import load_arcface_torch, load_face_evolve
+from rim_lightning.networks.mobilefacenet_onnx import load_mobilefacenet_onnx
+
+
+def save_backbone(path: str | Path, backbone: Backbone, name: str, arguments: dict) -> None:
+    """Write `backbone`, built by `build_backbone(name, **arguments)`, as one file that `load_backbone` reads.
+
+    `arguments` holds numbers, strings and tuples of them only, so that the file opens with `weights_only=True`.
+    """
+    torch.save({"name": name, "arguments": arguments, "state_dict": backbone.state_dict()}, path)
+
+
+def load_backbone(path: str | Path) -> Backbone:
+    """The network `save_backbone` wrote, in eval mode.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file was not written by `save_backbone`, or by another version of the network.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no backbone file at {path}.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        backbone = build_backbone(content["name"], **content["arguments"])
+        backbone.load_state_dict(content["state_dict"])
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a backbone file of this version: write it with save_backbone.") from error
+    return backbone.eval()
+
+
+WEIGHT_FORMATS: dict[str, Callable[[str | Path], Backbone]] = {
+    "mobilefacenet_onnx": load_mobilefacenet_onnx,
+    "arcface_torch": load_arcface_torch,
+    "face_evolve": load_face_evolve,
+    "facenet_pytorch": load_facenet_pytorch,
+    "rim_lightning": load_backbone,
+}
+
+
+def load_teacher(weight_format: str, path: str | Path) -> Backbone:
+    """The network stored at `path` in the format of that name, in eval mode.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: an unknown format (the message lists them) or a file of another kind.
+    """
+    if weight_format not in WEIGHT_FORMATS:
+        raise ValueError(f'There is no weight format "{weight_format}"; choose one of {", ".join(WEIGHT_FORMATS)}.')
+    return WEIGHT_FORMATS[weight_format](path)

@@ -1,0 +1,242 @@
+"""The phases of a training step: which modules each one moves and by which terms. No optimiser, no logging."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from rim_lightning.losses.distillation import StageDistillation, residual_targets
+from rim_lightning.losses.domain import DomainLoss
+from rim_lightning.losses.identity import IdentityLoss
+from rim_lightning.losses.landmark import LandmarkLoss
+from rim_lightning.losses.parsing import ParsingLoss
+from rim_lightning.losses.pixel import PixelLoss
+from rim_lightning.networks.blocks import scale_gradient
+from rim_lightning.networks.hallucination import Hallucination
+from rim_lightning.networks.rim import RIM
+from rim_lightning.types import FaceBatch, Terms
+
+STAGES = ("fhn", "hrn", "joint")
+
+
+class Objective(nn.Module):
+    """Every loss of the method and the weight of every term.
+
+    Args:
+        pixel: L_pixel of I_sr (Eq 2, 5) and of I_c.
+        landmark: L_landmark (Eq 3). parsing: L_parsing (Eq 4). domain: L_domain (Eq 7, 8).
+        stages: distance between feature maps (Eq 11, 12).
+        weights: phase -> term -> weight, for the phases hallucination (pixel, coarse, landmark, parsing, domain,
+            identity, identity_student), student (stage, embedding) and assistant (residual, embedding). A term of
+            weight 0 is not computed, except domain, which is always logged.
+        student_stages: stages of the teacher that the student regresses; the paper: the last only, (4,).
+
+    Raises:
+        ValueError: weights miss a term or name an unknown one, or a stage outside 1..4.
+    """
+
+    TERMS = {
+        "hallucination": ("pixel", "coarse", "landmark", "parsing", "domain", "identity", "identity_student"),
+        "student": ("stage", "embedding"),
+        "assistant": ("residual", "embedding"),
+    }
+
+    def __init__(
+        self,
+        pixel: PixelLoss,
+        landmark: LandmarkLoss,
+        parsing: ParsingLoss,
+        domain: DomainLoss,
+        stages: StageDistillation,
+        weights: Mapping[str, Mapping[str, float]],
+        student_stages: tuple[int, ...] = (4,),
+    ):
+        super().__init__()
+        for phase, terms in self.TERMS.items():
+            if set(weights.get(phase, ())) != set(terms):
+                raise ValueError(f"The weights of the phase {phase} must be {', '.join(terms)}.")
+        if not student_stages or not set(student_stages) <= {1, 2, 3, 4}:
+            raise ValueError(f"student_stages is {list(student_stages)}; give stages out of 1, 2, 3 and 4.")
+        self.pixel, self.landmark, self.parsing, self.domain, self.stages = pixel, landmark, parsing, domain, stages
+        self.identity = IdentityLoss()
+        self.weights = weights
+        self.student_stages = tuple(student_stages)
+
+    def distance(self, target: list[Tensor], prediction: list[Tensor], reference: list[Tensor]) -> Tensor:
+        """`stages` between feature maps, in units of the teacher's maps `reference` where it normalises."""
+        return self.stages(target, prediction, reference if self.stages.normalise else None)
+
+    def total(self, phase: str, terms: Terms) -> Terms:
+        """The terms and their weighted sum "loss"."""
+        weights = self.weights[phase]
+        return terms | {"loss": torch.stack([weights[name] * value for name, value in terms.items()]).sum()}
+
+
+@dataclass
+class Step:
+    """What the phases of one training step share, so that nothing is computed twice.
+
+    Attributes:
+        batch: sharp faces and labels. stage: "fhn", "hrn" or "joint".
+        output: the hallucination network's output for the probes of the batch; with graph unless the stage is "hrn".
+        teacher: the frozen teacher's four stage maps of the sharp faces; None in the stage "fhn".
+        teacher_embedding: (B, E), likewise.
+        student: the student's four stage maps, detached, once its phase has run.
+    """
+
+    batch: FaceBatch
+    stage: str
+    output: Hallucination
+    teacher: list[Tensor] | None = None
+    teacher_embedding: Tensor | None = None
+    student: list[Tensor] | None = None
+
+
+def prepare_step(rim: RIM, batch: FaceBatch, enlarged: Tensor, stage: str) -> Step:
+    """One forward pass of the hallucination network (coarse and sharp faces together) and of the frozen teacher.
+
+    Args:
+        batch: sharp faces, RGB in [-1, 1]. enlarged: (B, 3, S, S), their probes enlarged to S.
+        stage: "fhn", "hrn" (the hallucination network is only read) or "joint".
+    """
+    with torch.set_grad_enabled(stage != "hrn"):
+        step = Step(batch, stage, rim.fhn(enlarged, batch.hr if stage != "hrn" else None))
+    if stage != "fhn":
+        with torch.no_grad():
+            step.teacher = rim.hrn.teacher.stages(rim.hrn.resized(batch.hr))
+            step.teacher_embedding = _gallery_embedding(rim, step.teacher)
+    return step
+
+
+def domain_terms(rim: RIM, objective: Objective, step: Step, reversal: float | None = None) -> Terms:
+    """Eq 6: the discriminator ascends L_domain.
+
+    Args:
+        reversal: None: on detached features (the max step of `sequential`). A number: the features are reached through
+            gradient reversal of that strength, so that descending "loss" makes θ_d ascend and θ_G descend L_domain.
+    """
+    coarse, hr = step.output.priors.features, step.output.hr_priors.features
+    if reversal is None:
+        coarse, hr = coarse.detach(), hr.detach()
+    else:
+        coarse, hr = scale_gradient(coarse, -reversal), scale_gradient(hr, -reversal)
+    domain = _domain(rim, objective, coarse, hr)
+    return {"domain": domain, "loss": -domain}
+
+
+def hallucination_terms(rim: RIM, objective: Objective, step: Step, domain: bool = True) -> Terms:
+    """Eq 1 and 5: L_domain + λ0 L_pixel + λ1 L_landmark + λ2 L_parsing, the pixel loss of I_c, and in the stage `joint`
+    the identity of the hallucinated face.
+
+    Args:
+        domain: False leaves L_domain to `domain_terms` with reversal.
+    """
+    weights = objective.weights["hallucination"]
+    batch, output = step.batch, step.output
+    size = batch.hr.shape[-1]
+    both = (output.priors, output.hr_priors)
+    terms: Terms = {}
+    if weights["pixel"]:
+        terms["pixel"] = objective.pixel(output.sr, batch.hr)
+    if weights["coarse"]:
+        terms["coarse"] = objective.pixel(output.coarse, batch.hr)
+    if weights["landmark"]:
+        terms["landmark"] = sum(objective.landmark(part.heatmaps, batch.landmarks, size) for part in both) / 2
+    if weights["parsing"]:
+        terms["parsing"] = sum(objective.parsing(part.parsing, batch.parsing) for part in both) / 2
+    if domain:
+        terms["domain"] = _domain(rim, objective, output.priors.features, output.hr_priors.features)
+    if step.stage == "joint" and weights["identity"]:
+        terms["identity"] = objective.identity(rim.embed_gallery(output.sr), step.teacher_embedding)
+    if step.stage == "joint" and weights["identity_student"]:
+        # Through the recognition network without moving it: its own phases see it from their own losses only.
+        frozen = {f"network.{name}": value.detach() for name, value in rim.hrn.named_parameters()}
+        embedding = torch.func.functional_call(_Probe(rim.hrn), frozen, output.sr)
+        terms["identity_student"] = objective.identity(embedding, step.teacher_embedding)
+    return objective.total("hallucination", terms)
+
+
+def student_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
+    """Eq 11: ‖f_T^K − f_S^K‖² (or more stages), and the cosine of the embeddings. Leaves `step.student` behind."""
+    weights = objective.weights["student"]
+    stages = rim.hrn.student.stages(rim.hrn.resized(step.output.sr.detach()))
+    step.student = [stage.detach() for stage in stages]
+    wanted = [step.teacher[k - 1] for k in objective.student_stages]
+    terms: Terms = {}
+    if weights["stage"]:
+        terms["stage"] = objective.distance(wanted, [stages[k - 1] for k in objective.student_stages], wanted)
+    if weights["embedding"]:
+        terms["embedding"] = objective.identity(rim.hrn.embed(stages[-1], None), step.teacher_embedding)
+    return objective.total("student", terms)
+
+
+def assistant_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
+    """Eq 12: Σ_k ‖(f_T^k − f_S^k) − f_A^k‖² with the student detached, and the cosine of the summed embedding."""
+    weights = objective.weights["assistant"]
+    stages = rim.hrn.assistant.stages(rim.hrn.resized(step.output.sr.detach()))
+    terms: Terms = {}
+    if weights["residual"]:
+        terms["residual"] = objective.distance(residual_targets(step.teacher, step.student), stages, step.teacher)
+    if weights["embedding"]:
+        terms["embedding"] = objective.identity(rim.hrn.embed(step.student[-1], stages[-1]), step.teacher_embedding)
+    return objective.total("assistant", terms)
+
+
+class Phase(NamedTuple):
+    """A part of the step with an optimiser of its own.
+
+    Attributes:
+        name: as in the configuration and the logs.
+        modules: dotted names, below the training module, of what it moves.
+        stages: training stages in which it runs.
+        terms: its unweighted terms and their weighted sum "loss".
+    """
+
+    name: str
+    modules: tuple[str, ...]
+    stages: tuple[str, ...]
+    terms: Callable[[RIM, Objective, Step], Terms]
+
+
+PHASES = (
+    Phase("domain", ("rim.discriminator", "objective.domain"), ("fhn", "joint"), domain_terms),
+    Phase("hallucination", ("rim.fhn",), ("fhn", "joint"), hallucination_terms),
+    Phase("student", ("rim.hrn.student",), ("hrn", "joint"), student_terms),
+    Phase("assistant", ("rim.hrn.assistant",), ("hrn", "joint"), assistant_terms),
+)
+
+
+def simultaneous_terms(rim: RIM, objective: Objective, step: Step) -> dict[str, Terms]:
+    """The terms of every phase of the stage; one backward of the sum of their "loss" has the gradients that the phases
+    have one by one, at the same parameters, because θ_d is reached through gradient reversal."""
+    terms: dict[str, Terms] = {}
+    if step.stage != "hrn":
+        strength = objective.weights["hallucination"]["domain"]
+        terms["domain"] = domain_terms(rim, objective, step, reversal=strength)
+        terms["hallucination"] = hallucination_terms(rim, objective, step, domain=False)
+    if step.stage != "fhn":
+        terms["student"] = student_terms(rim, objective, step)
+        terms["assistant"] = assistant_terms(rim, objective, step)
+    return terms
+
+
+class _Probe(nn.Module):
+    """`RecognitionNetwork.probe` as a forward, which `functional_call` needs."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, faces: Tensor) -> Tensor:
+        return self.network.probe(faces)
+
+
+def _domain(rim: RIM, objective: Objective, coarse: Tensor, hr: Tensor) -> Tensor:
+    embeddings = rim.discriminator(torch.cat([coarse, hr]))
+    return objective.domain(*embeddings.split([len(coarse), len(hr)]))
+
+
+def _gallery_embedding(rim: RIM, stages: list[Tensor]) -> Tensor:
+    return stages[-1].flatten(1) if rim.hrn.head == "flatten" else rim.hrn.teacher.head(stages[-1])

@@ -1,0 +1,184 @@
+"""What a run leaves behind to look at: a Markdown report with tables, loss curves and panels of faces."""
+
+import csv
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from rim_lightning.data.schemes import HELEN11
+from rim_lightning.evaluation import SYSTEMS, Panel
+from rim_lightning.types import UNLABELLED
+
+NAMES = {
+    "teacher_bicubic": "teacher on bicubic",
+    "teacher_sr": "teacher on hallucinated face",
+    "student": "student",
+    "rim": "RIM (student + assistant)",
+}
+
+
+def write_metrics(path: Path, figures: dict[str, float]) -> None:
+    """Flat JSON, keys sorted, written in one go so that a reader never sees half of it."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(dict(sorted(figures.items())), indent=2) + "\n")
+    partial.replace(path)
+
+
+def write_report(
+    folder: Path, title: str, protocol: list[str], figures: dict[str, float], panels: dict[str, Panel], curves: Path | None
+) -> Path:
+    """Write `report.md` and its pictures.
+
+    Args:
+        folder: where to write. title: first line. protocol: sentences that say how the figures were measured.
+        figures: flat, as in metrics.json. panels: name of the set -> faces. curves: Lightning's metrics.csv, or None.
+    """
+    lines = [f"# {title}", "", *(f"- {sentence}" for sentence in protocol), ""]
+    lines += _hallucination_table(figures) + _verification_tables(figures)
+    for name, panel in panels.items():
+        picture = folder / f"panel_{name}.png"
+        draw_panel(picture, panel)
+        lines += [f"## Faces of {name}", "", f"![faces of {name}]({picture.name})", ""]
+    if curves is not None and curves.is_file() and draw_curves(folder / "curves.png", curves):
+        lines += ["## Curves", "", "![loss and validation curves](curves.png)", ""]
+    report = folder / "report.md"
+    report.write_text("\n".join(lines))
+    return report
+
+
+def _hallucination_table(figures: dict[str, float]) -> list[str]:
+    sets = sorted({key.split("/")[1] for key in figures if key.startswith("sr/")})
+    if not sets:
+        return []
+    lines = ["## Hallucination", "", "| set | faces | image | PSNR | SSIM | gain over bicubic (95 %) |", "|---|---|---|---|---|---|"]
+    for name in sets:
+        of = {key.removeprefix(f"sr/{name}/"): value for key, value in figures.items() if key.startswith(f"sr/{name}/")}
+        protocol = "y" if "psnr_y" in of else "rgb"
+        for label, prefix in (("bicubic", "bicubic/"), ("coarse", "coarse/"), ("**RIM**", "")):
+            gain = f"psnr_gain_{protocol}"
+            interval = f"{of[gain]:+.2f} dB ({of[f'{gain}_low']:+.2f} … {of[f'{gain}_high']:+.2f})" if not prefix else ""
+            psnr, ssim = of[f"{prefix}psnr_{protocol}"], of[f"{prefix}ssim_{protocol}"]
+            lines.append(f"| {name} | {of['faces']:.0f} | {label} | {psnr:.2f} | {ssim:.3f} | {interval} |")
+    lines += [""]
+    priors = [(key, value) for key, value in sorted(figures.items()) if key.startswith("sr/") and ("/nme" in key or "/miou" in key)]
+    if priors:
+        lines += ["| priors | value |", "|---|---|"]
+        lines += [f"| `{key}` | {value:.3f}{' % of the eye distance' if '/nme' in key else ''} |" for key, value in priors]
+        lines += [""]
+    return lines
+
+
+def _verification_tables(figures: dict[str, float]) -> list[str]:
+    lines: list[str] = []
+    for name in sorted({key.split("/")[1] for key in figures if key.startswith("verification/")}):
+        start = f"verification/{name}/"
+        of = {key.removeprefix(start): value for key, value in figures.items() if key.startswith(start)}
+        sizes = sorted({int(key.split("/")[0]) for key in of if key[0].isdigit()})
+        lines += [f"## Verification on {name}, {of['pairs']:.0f} pairs", ""]
+        lines += ["| probe | system | accuracy (95 %) | std over folds | TAR@FAR 1e-2 | EER | AUC |", "|---|---|---|---|---|---|---|"]
+        rows = [("hr", "teacher", "teacher, sharp probe")]
+        rows += [(str(size), system, NAMES[system]) for size in sizes for system in SYSTEMS]
+        for size, system, label in rows:
+            row = {key.split("/")[2]: value for key, value in of.items() if key.startswith(f"{size}/{system}/")}
+            tar = f"{row['tar_at_far_1e-2']:.3f}" if "tar_at_far_1e-2" in row else "not measurable"
+            lines.append(
+                f"| {size if size == 'hr' else size + ' px'} | {label} | {row['accuracy']:.4f} ({row['accuracy_low']:.3f} … "
+                f"{row['accuracy_high']:.3f}) | {row['accuracy_std']:.4f} | {tar} | {row['eer']:.3f} | {row['auc']:.4f} |"
+            )
+        lines += [""]
+    return lines
+
+
+def draw_panel(path: Path, panel: Panel) -> None:
+    """A row per face: LR | bicubic | coarse | SR | HR | heatmaps | parsing | parsing (true, where there is a label)."""
+    plt = _pyplot()
+    truth = bool((panel.parsing_true != UNLABELLED).any())
+    columns = ["LR", "bicubic", "coarse", "SR", "HR", "heatmaps", "parsing", *(["true parsing"] if truth else [])]
+    count = len(panel.hr)
+    figure, axes = plt.subplots(count, len(columns), figsize=(1.6 * len(columns), 1.72 * count), squeeze=False)
+    for row in range(count):
+        images = (panel.lr, panel.bicubic, panel.coarse, panel.sr, panel.hr)
+        for column, image in enumerate(images):
+            axes[row, column].imshow(_pixels(image[row]), interpolation="nearest")
+        axes[row, 5].imshow(_pixels(panel.sr[row]))
+        axes[row, 5].imshow(panel.heatmaps[row].clamp(0, 1), cmap="inferno", alpha=0.6, vmin=0, vmax=1)
+        axes[row, 6].imshow(_colours()[panel.parsing[row].numpy()], interpolation="nearest")
+        if truth:
+            axes[row, 7].imshow(_colours()[panel.parsing_true[row].numpy()], interpolation="nearest")
+        axes[row, 1].set_xlabel(f"{panel.psnr_bicubic[row]:.2f} dB", fontsize=7)
+        axes[row, 3].set_xlabel(f"{panel.psnr_sr[row]:.2f} dB", fontsize=7)
+    for column, name in enumerate(columns):
+        axes[0, column].set_title(name, fontsize=9)
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    figure.tight_layout(pad=0.3)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def draw_curves(path: Path, source: Path) -> bool:
+    """Losses per phase and validation figures of Lightning's metrics.csv; False if it has none yet."""
+    series: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    with source.open() as file:
+        for row in csv.DictReader(file):
+            for key, value in row.items():
+                if value and key.startswith(("train/", "val/")):
+                    series[key].append((float(row["step"]), float(value)))
+    groups: dict[str, list[str]] = defaultdict(list)
+    for key in sorted(series):
+        if key.startswith("train/") and not key.endswith("/loss"):
+            groups[f"train: {key.split('/')[1]}"].append(key)
+    for title, keys in (
+        ("validation: Y-PSNR (dB)", [key for key in series if key.endswith("/psnr_y")]),
+        ("validation: verification accuracy", ["val/rim/accuracy"] if "val/rim/accuracy" in series else []),
+    ):
+        if keys:
+            groups[title] = keys
+    if not groups:
+        return False
+    plt = _pyplot()
+    figure, axes = plt.subplots(-(-len(groups) // 2), 2, figsize=(11, 3.1 * -(-len(groups) // 2)), squeeze=False)
+    for axis, (title, keys) in zip(axes.flat, groups.items(), strict=False):
+        for key in keys:
+            steps, values = np.array(series[key]).T
+            axis.plot(steps, values, label=key.split("/", 2)[-1] if key.startswith("train") else key, linewidth=1)
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel("optimiser steps of all phases", fontsize=7)
+        if title.startswith("train") and all(value > 0 for key in keys for _, value in series[key]):
+            axis.set_yscale("log")
+        axis.legend(fontsize=7)
+        axis.grid(alpha=0.3)
+    for axis in list(axes.flat)[len(groups) :]:
+        axis.axis("off")
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+    return True
+
+
+def _pixels(image: Tensor) -> np.ndarray:
+    return ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+
+
+def _colours() -> np.ndarray:
+    """(256, 3) uint8: a colour per class, grey for unlabelled pixels."""
+    from matplotlib import colormaps
+
+    table = np.full((256, 3), 128, dtype=np.uint8)
+    count = len(HELEN11.classes)
+    table[:count] = (np.array([colormaps["tab20"](number)[:3] for number in range(count)]) * 255).astype(np.uint8)
+    table[0] = 0
+    return table
+
+
+def _pyplot():
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt

@@ -1,0 +1,199 @@
+"""rim-prepare from the command line: every source composes; runs, errors and kills behave as documented."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_method
+from PIL import Image
+
+from rim_lightning.config_path import CONF_DIR
+from rim_lightning.data.store import PreparedStore, partial_path
+from rim_lightning.prepare import main, report, run
+
+SOURCES = sorted(file.stem for file in (CONF_DIR / "source").glob("*.yaml"))
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def compose_prepare(*overrides: str):
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        return compose("prepare", overrides=list(overrides))
+
+
+def rim_prepare(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "rim_lightning.prepare", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment(), timeout=300)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
+
+
+def write_people(root: Path, count: int = 6, size: int = 64) -> Path:
+    """A folder of people with 68 points each, in a table beside it."""
+    rng = np.random.default_rng(0)
+    rows = ["\t".join(["image", *(f"{axis}{i}" for i in range(68) for axis in "xy")])]
+    for index in range(count):
+        name = f"person{index % 3}/{index:04d}.png"
+        (root / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(root / "images" / name)
+        rows.append("\t".join([name, *(f"{value:.1f}" for value in rng.uniform(5, size - 5, 136))]))
+    (root / "landmarks68.tsv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def children(process: int) -> list[int]:
+    listing = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=True)
+    return [int(pid) for pid in listing.stdout.split()]
+
+
+def is_running(process: int) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True).stdout.strip()
+    return state not in ("", "Z")
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(path.iterdir())}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_source_composes_and_names_an_existing_reader(source):
+    cfg = compose_prepare(f"source={source}", "paths.data_dir=somewhere")
+    for part in [cfg.source] if "reader" in cfg.source else cfg.source.values():
+        assert callable(get_method(part.reader._target_))
+        assert part.name
+
+
+def test_one_source_is_prepared_and_reported(tmp_path, capsys):
+    write_people(tmp_path)
+    broken = tmp_path / "images" / "person0" / "0000.png"
+    broken.write_bytes(b"")
+    cfg = compose_prepare(
+        "source=folders",
+        f"source.reader.root={tmp_path}/images",
+        f"source.reader.landmarks={tmp_path}/landmarks68.tsv",
+        f"paths.prepared_dir={tmp_path}/prepared",
+        "hr_size=32",
+        "workers=0",
+    )
+    (store,) = run(cfg)
+    assert store.path == tmp_path / "prepared" / "folders_32"
+    assert (len(store), store.identities, list(store.landmarks)) == (5, ["person0", "person1", "person2"], ["ibug68"])
+    printed = capsys.readouterr().out
+    assert "5 images" in printed and "3 people, labels: ibug68, 1 left out" in printed
+    assert "left out person0/0000.png: is empty" in printed
+
+
+def test_a_long_list_of_failures_is_cut_short(tmp_path):
+    write_people(tmp_path, count=30)
+    for file in sorted((tmp_path / "images").rglob("*.png"))[:25]:
+        file.write_bytes(b"")
+    cfg = compose_prepare(
+        "source=folders",
+        f"source.reader.root={tmp_path}/images",
+        f"source.reader.landmarks={tmp_path}/landmarks68.tsv",
+        f"output={tmp_path}/store",
+        "workers=0",
+    )
+    (store,) = run(cfg)
+    assert report(store, 1.0).count("is empty") == 20
+    assert "... and 5 more, see" in report(store, 1.0)
+
+
+def test_one_output_for_several_sources_is_refused():
+    with pytest.raises(ValueError, match="output names one store; with several sources set paths.prepared_dir"):
+        run(compose_prepare("source=all", "output=somewhere"))
+
+
+def test_help_shows_examples_and_leaves_nothing_behind(tmp_path):
+    result = rim_prepare("--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "rim-prepare source=lfw landmarks=detect" in result.stdout and "celebamask_official" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["source=lfw", "paths.data_dir=nowhere"],
+            "nowhere/lfw/lfw-deepfunneled is not a folder; expected one folder of images per person there.",
+        ),
+        (["source=folders"], "source.reader.root is not set; add source.reader.root=<folder> to the command."),
+        (
+            ["source=folder", "source.reader.root=.", "hr_size=4"],
+            "hr_size is 4; the aligned face needs at least 16 pixels.",
+        ),
+    ],
+)
+def test_mistakes_end_with_one_sentence(tmp_path, monkeypatch, arguments, sentence):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["rim-prepare", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == f"rim-prepare: {sentence}"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_bytes(tmp_path):
+    write_people(tmp_path, count=400, size=256)
+    files = sorted((tmp_path / "images").rglob("*.png"))
+    for number, file in enumerate(files[::20]):  # 20 broken files of four kinds
+        file.write_bytes([b"", b"no image", file.read_bytes()[:1000], bytes(5000)][number % 4])
+    arguments = [
+        "source=folders",
+        f"source.reader.root={tmp_path}/images",
+        f"source.reader.landmarks={tmp_path}/landmarks68.tsv",
+        "hr_size=64",
+    ]
+    assert rim_prepare(*arguments, "output=whole", "workers=1", cwd=tmp_path).returncode == 0
+
+    command = [sys.executable, "-m", "rim_lightning.prepare", *arguments, "output=killed", "workers=2"]
+    journal = partial_path(tmp_path / "killed") / "journal.jsonl"
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (journal.is_file() and journal.read_bytes().count(b"\n") >= 50):
+        time.sleep(0.002)
+    workers = children(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = journal.read_bytes().count(b"\n")
+    assert 50 <= done < 400, "the run was not killed half-way"
+
+    while time.monotonic() < deadline and any(map(is_running, workers)):
+        time.sleep(0.05)
+    assert len(workers) >= 2 and not any(map(is_running, workers)), "workers outlived the run"
+
+    resumed = rim_prepare(*arguments, "output=killed", "workers=2", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    skipped = PreparedStore(tmp_path / "killed").manifest["skipped"]
+    assert [entry["name"] for entry in skipped] == [str(file.relative_to(tmp_path / "images")) for file in files[::20]]
+    assert all(f"left out {entry['name']}: " in resumed.stdout for entry in skipped)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
+def test_the_shared_sets_are_prepared(tmp_path):
+    stores = run(compose_prepare("source=all", f"paths.data_dir={DATA}", f"paths.prepared_dir={tmp_path}"))
+    splits = json.loads((DATA / "splits.json").read_text())
+    celeba, celebamask, helen, lfw = stores
+    assert len(celeba) == 5858 and len(celeba.identities) == 288
+    assert set(np.array(celeba.identities)[np.unique(celeba.identity[celeba.select("val")])]) == set(
+        splits["celeba_identities"]["val"]
+    )
+    assert [len(celebamask.select(split)) for split in ("train", "val", "test")] == [773, 80, 102]
+    assert [len(helen.select(split)) for split in ("train", "val", "test")] == [775, 87, 330]
+    assert (len(lfw), len(lfw.select("test"))) == (3811, 3811)
+    for store in stores:
+        assert store.manifest["skipped"] == []
+    assert celebamask.parsing is not None and list(helen.landmarks) == ["ibug68"]

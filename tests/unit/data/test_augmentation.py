@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+
+from rim_lightning.data.augmentation import FaceAugmentation, centre_crop, flip_face
+from rim_lightning.data.drawn import draw_face
+from rim_lightning.data.schemes import HELEN11
+from rim_lightning.types import UNLABELLED
+
+SIZE, MARGIN = 64, 8
+
+
+@pytest.fixture(scope="module")
+def face():
+    image, ibug68, helen194, five, parsing = draw_face(5, 0, SIZE, MARGIN)
+    return image, parsing, {"ibug68": ibug68, "helen194": helen194, "five": five}
+
+
+def assert_same_face(one, two):
+    np.testing.assert_array_equal(one[0], two[0])
+    np.testing.assert_array_equal(one[1], two[1])
+    for scheme, xy in one[2].items():
+        np.testing.assert_allclose(xy, two[2][scheme], atol=1e-4)
+
+
+def test_flipping_twice_is_the_identity(face):
+    assert_same_face(flip_face(*flip_face(*face)), face)
+
+
+def test_a_flipped_left_eye_is_a_left_eye(face):
+    """Before and after: the points named left eye lie on the left of the image, on pixels of class left_eye."""
+    image, parsing, points = face
+    for _, classes, xy in (face, flip_face(image, parsing, points)):
+        for start, name in ((36, "left_eye"), (42, "right_eye")):
+            x, y = np.round(xy["ibug68"][start : start + 6].mean(0)).astype(int)
+            assert HELEN11.classes[classes[y, x]] == name
+        assert xy["ibug68"][36:42, 0].mean() < xy["ibug68"][42:48, 0].mean()
+    np.testing.assert_array_equal(points["ibug68"], face[2]["ibug68"])
+
+
+def test_the_flip_mirrors_by_hand():
+    image = np.arange(12, dtype=np.uint8).reshape(1, 4, 3)
+    parsing = np.array([[2, 4, 10, 255]], np.uint8)
+    five = np.float32([(0, 0), (3, 0), (1, 0), (0, 1), (2, 1)])
+    mirrored, classes, points = flip_face(image, parsing, {"five": five})
+    assert mirrored[0, 0].tolist() == [9, 10, 11]
+    assert classes.tolist() == [[255, 10, 5, 3]]
+    assert points["five"].tolist() == [[0, 0], [3, 0], [2, 0], [1, 1], [3, 1]]
+
+
+def test_without_any_change_the_view_is_the_centre_crop(face):
+    still = FaceAugmentation(SIZE, flip=0, rotation=0, scale=0, shift=0, photometric=0)
+    assert_same_face(still(*face, seed=3), centre_crop(*face, SIZE))
+    np.testing.assert_allclose(centre_crop(*face, SIZE)[2]["five"], face[2]["five"] - MARGIN)
+
+
+def test_a_view_is_a_function_of_its_seed(face):
+    augmentation = FaceAugmentation(SIZE)
+    first, other = augmentation(*face, seed=1), augmentation(*face, seed=2)
+    assert_same_face(FaceAugmentation(SIZE)(*face, seed=1), first)
+    assert np.abs(first[0].astype(int) - other[0]).mean() > 1
+
+
+def test_image_parsing_and_points_move_together():
+    """A soft dot is followed by its centre of mass, in the picture and in the parsing map."""
+    side = SIZE + 2 * MARGIN
+    yy, xx = np.mgrid[:side, :side]
+    augmentation = FaceAugmentation(SIZE, rotation=20, scale=0.2, shift=0.05, photometric=0)
+    for seed in range(20):
+        x, y = np.random.default_rng(seed).uniform(0.4 * side, 0.6 * side, 2)
+        blob = np.exp(-((xx - x) ** 2 + (yy - y) ** 2) / 18)
+        image = np.repeat((255 * blob).astype(np.uint8)[..., None], 3, 2)
+        parsing = np.where(blob > 0.5, 6, 1).astype(np.uint8)
+        points = np.full((5, 2), (x, y), np.float32)
+        view, classes, moved = augmentation(image, parsing, {"five": points}, seed)
+        weight = view[..., 0] / view[..., 0].sum(dtype=float)
+        centre = np.array([(weight * xx[:SIZE, :SIZE]).sum(), (weight * yy[:SIZE, :SIZE]).sum()])
+        np.testing.assert_allclose(moved["five"][0], centre, atol=0.15)
+        np.testing.assert_allclose(moved["five"][0], np.argwhere(classes == 6).mean(0)[::-1], atol=0.6)
+
+
+def test_outside_the_picture_is_unlabelled_and_inside_never():
+    image = np.full((SIZE, SIZE, 3), 90, np.uint8)
+    parsing = np.ones((SIZE, SIZE), np.uint8)
+    turned = FaceAugmentation(SIZE, flip=0, rotation=30, scale=0, shift=0, photometric=0)
+    view, classes, _ = turned(image, parsing, {}, seed=2)
+    assert set(np.unique(classes)) == {1, UNLABELLED}
+    assert (view == 90).all()  # the border is repeated, not blackened
+    framed = np.ones((SIZE + 40, SIZE + 40), np.uint8)
+    _, classes, _ = turned(np.zeros((SIZE + 40, SIZE + 40, 3), np.uint8), framed, {}, seed=2)
+    assert (classes == 1).all()
+
+
+def test_unknown_points_and_missing_parsing_stay_so(face):
+    points = face[2]["five"].copy()
+    points[1] = np.nan
+    _, parsing, moved = FaceAugmentation(SIZE, flip=0)(face[0], None, {"five": points}, seed=0)
+    assert parsing is None
+    assert np.isnan(moved["five"][1]).all() and not np.isnan(moved["five"][[0, 2, 3, 4]]).any()
+
+
+def test_rotation_does_not_decide_brightness():
+    """Compose.set_random_seed would give both the same stream."""
+    augmentation = FaceAugmentation(SIZE, flip=0, scale=0, shift=0, contrast=0, gamma=0, hue=0, photometric=1)
+    grey = np.full((SIZE, SIZE, 3), 120, np.uint8)
+    points = np.float32([(20, 30), (40, 30), (30, 40), (20, 50), (40, 50)])
+    drawn = []
+    for seed in range(120):
+        view, _, moved = augmentation(grey, None, {"five": points}, seed)
+        across = moved["five"][1] - moved["five"][0]
+        drawn.append((np.arctan2(across[1], across[0]), float(view.mean())))
+    assert np.std(drawn, axis=0).min() > 0.02
+    assert abs(np.corrcoef(np.transpose(drawn))[0, 1]) < 0.3
+
+
+def test_a_stored_face_smaller_than_the_crop_is_refused(face):
+    with pytest.raises(ValueError, match="prepare it larger"):
+        centre_crop(*face, SIZE + 2 * MARGIN + 2)

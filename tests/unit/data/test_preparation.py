@@ -1,0 +1,217 @@
+"""Preparation: what a store gets from records; resuming, skipping, and bytes that depend on the input alone."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rim_lightning.data import detection, preparation
+from rim_lightning.data.alignment import FIVE_POINT_TEMPLATE_112, align, similarity_from_points, template
+from rim_lightning.data.preparation import prepare
+from rim_lightning.data.records import Record
+from rim_lightning.data.store import StoreWriter, partial_path
+
+SETTINGS = {"name": "toy", "hr_size": 32, "margin": 0.125, "workers": 0, "progress": False}
+
+
+def load_map(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 11, (60, 50), dtype=np.uint8)
+
+
+def no_map() -> np.ndarray:
+    raise ValueError("the map is damaged.\nA second line.")
+
+
+def make_record(folder, index: int, **changes) -> Record:
+    rng = np.random.default_rng(index)
+    image = folder / f"{index:02d}.png"
+    Image.fromarray(rng.integers(0, 256, (60, 50, 3), dtype=np.uint8)).save(image)
+    five = FIVE_POINT_TEMPLATE_112 * 0.4 + rng.uniform(0, 8, (5, 2))
+    record = Record(image.name, image, f"person{index % 3}", "train", {"five": five}, partial(load_map, index))
+    return record._replace(**changes)
+
+
+@pytest.fixture
+def records(tmp_path):
+    (tmp_path / "source").mkdir()
+    return [make_record(tmp_path / "source", index) for index in range(2 * preparation.BLOCK + 3)]
+
+
+@pytest.fixture
+def fake_detector(monkeypatch):
+    """A detector that finds the template in every image but black ones; it records the batches it was given."""
+    batches = []
+
+    def detect(images):
+        batches.append([image.tobytes() for image in images])
+        return [FIVE_POINT_TEMPLATE_112 * 0.4 if image.any() else None for image in images]
+
+    monkeypatch.setattr(detection, "detect_faces", detect)
+    return batches
+
+
+def contents(path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(path.iterdir())}
+
+
+def test_a_stored_face_is_the_aligned_image_with_its_frame(tmp_path, records):
+    store = prepare(records[:3], tmp_path / "toy", **SETTINGS)
+    assert store.images.shape == (3, 40, 40, 3) and (store.hr_size, store.margin) == (32, 4)
+    record = records[2]
+    matrix = similarity_from_points(record.landmarks["five"], template(32, margin=4))
+    pixels = np.asarray(Image.open(record.image))
+    image, landmarks, parsing = align(pixels, matrix, 40, record.landmarks, load_map(2))
+    np.testing.assert_array_equal(store.images[2], image)
+    np.testing.assert_array_equal(store.landmarks["five"][2], landmarks["five"])
+    np.testing.assert_array_equal(store.parsing[2], parsing)
+    # least squares: the points keep the centroid of the template exactly
+    np.testing.assert_allclose(store.landmarks["five"][2].mean(0), template(32, margin=4).mean(0), atol=1e-4)
+
+
+def test_the_frame_does_not_change_the_face(tmp_path, records):
+    framed = prepare(records[:3], tmp_path / "framed", **SETTINGS)
+    bare = prepare(records[:3], tmp_path / "bare", **{**SETTINGS, "margin": 0.0})
+    difference = framed.images[:, 4:36, 4:36].astype(int) - bare.images[:]
+    assert np.abs(difference).max() <= 1  # the warp's fixed-point weights round the shift
+    np.testing.assert_allclose(framed.landmarks["five"] - 4, bare.landmarks["five"], atol=1e-4)
+
+
+def test_without_alignment_the_centre_square_is_scaled(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (160, 200, 3), dtype=np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    landmarks = {"five": np.array([[99.5, 79.5]] * 5)}  # the centre of the image
+    record = Record("a", tmp_path / "a.png", None, "test", landmarks)
+    store = prepare([record], tmp_path / "toy", alignment="none", **SETTINGS)
+    blocks = image[:, 20:180].reshape(40, 4, 40, 4, 3).mean(axis=(1, 3))
+    assert np.abs(store.images[0] - blocks).max() <= 0.5 + 1e-6
+    np.testing.assert_allclose(store.landmarks["five"][0], 19.5)
+
+
+@pytest.mark.slow
+def test_worker_processes_give_the_same_bytes(tmp_path, records):
+    prepare(records, tmp_path / "alone", **SETTINGS)
+    prepare(records, tmp_path / "workers", **{**SETTINGS, "workers": 2})
+    assert contents(tmp_path / "alone") == contents(tmp_path / "workers")
+
+
+def test_an_interrupted_run_resumes_with_the_same_bytes_and_batches(tmp_path, records, fake_detector, monkeypatch):
+    records = [record._replace(landmarks={}) for record in records]
+    Image.new("RGB", (50, 60)).save(records[5].image)
+    prepare(records, tmp_path / "whole", **SETTINGS)
+    whole_batches = list(fake_detector)
+    fake_detector.clear()
+
+    def stop(self, index, sample, write=StoreWriter.write):
+        if index == preparation.BLOCK + 7:
+            raise KeyboardInterrupt
+        write(self, index, sample)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoreWriter, "write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(records, tmp_path / "killed", **SETTINGS)
+    assert partial_path(tmp_path / "killed").exists()
+    assert fake_detector == whole_batches[:2]
+    fake_detector.clear()
+    prepare(records, tmp_path / "killed", **SETTINGS)
+    assert fake_detector == whole_batches[1:]
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_unusable_files_are_named_and_left_out(tmp_path, records, fake_detector):
+    bad = {index: records[index].image for index in range(1, 8)}
+    bad[1].write_bytes(b"")
+    bad[2].write_bytes(records[0].image.read_bytes()[:500])
+    bad[3].write_text("this is no image")
+    bad[4].unlink()
+    bad[5].unlink()
+    bad[5].mkdir()
+    Image.new("RGB", (50, 60)).save(bad[6])
+    records[6] = records[6]._replace(landmarks={})
+    records[7] = records[7]._replace(load_parsing=no_map)
+    Image.fromarray(np.asarray(Image.open(records[8].image))).save(bad[1].with_suffix(".jpg"))
+    truncated = bad[1].with_suffix(".jpg")
+    truncated.write_bytes(truncated.read_bytes()[:-200])
+    records[8] = records[8]._replace(image=truncated)
+    records[9] = records[9]._replace(landmarks={"five": np.ones((5, 2))})
+
+    store = prepare(records, tmp_path / "toy", **SETTINGS)
+    reasons = {entry["name"]: entry["reason"] for entry in store.manifest["skipped"]}
+    assert reasons.pop("02.png").startswith("is no complete image (")
+    assert reasons.pop("08.png").startswith("is no complete image (OSError: image file is truncated")
+    assert reasons == {
+        "01.png": "is empty",
+        "03.png": "is no image",
+        "04.png": "cannot be read (No such file or directory)",
+        "05.png": "cannot be read (Is a directory)",
+        "06.png": "no face found",
+        "07.png": "has unusable labels (the map is damaged)",
+        "09.png": "has unusable labels (A similarity cannot be found from points that all coincide)",
+    }
+    assert len(store) == len(records) - 9
+    np.testing.assert_array_equal(
+        store.images[store.index_of("10.png")],
+        prepare(records[10:11], tmp_path / "one", **SETTINGS).images[0],
+    )
+
+
+def test_the_detector_runs_where_points_are_missing_or_unwanted(tmp_path, records, fake_detector):
+    records = records[:4]
+    records[1] = records[1]._replace(landmarks={"ibug68": np.full((68, 2), np.nan)})
+    auto = prepare(records, tmp_path / "auto", **SETTINGS)
+    assert [len(batch) for batch in fake_detector] == [1]
+    np.testing.assert_allclose(auto.landmarks["five"][1], template(32, margin=4), atol=1e-4)
+    assert np.isnan(auto.landmarks["ibug68"][0]).all()
+
+    fake_detector.clear()
+    detected = prepare(records, tmp_path / "detect", landmarks="detect", **SETTINGS)
+    assert [len(batch) for batch in fake_detector] == [4]
+    np.testing.assert_allclose(detected.landmarks["five"][0], template(32, margin=4), atol=1e-4)
+
+
+def test_only_unannotated_images_are_turned_upright(tmp_path, fake_detector):
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(np.rot90(pixels, -1)).save(tmp_path / "upright.png")
+    turned, upright = (Record(name, tmp_path / name, None, "test", {}) for name in ("turned.png", "upright.png"))
+    store = prepare([turned, upright], tmp_path / "toy", **SETTINGS)
+    np.testing.assert_array_equal(store.images[0], store.images[1])
+
+    annotated = turned._replace(landmarks={"five": FIVE_POINT_TEMPLATE_112 * 0.4})
+    store = prepare([annotated], tmp_path / "annotated", **SETTINGS)
+    matrix = similarity_from_points(annotated.landmarks["five"], template(32, margin=4))
+    np.testing.assert_array_equal(store.images[0], align(pixels, matrix, 40, {}, None)[0])
+
+
+def test_a_finished_store_is_returned_without_work(tmp_path, records, monkeypatch):
+    records[0].image.write_bytes(b"")
+    first = prepare(records, tmp_path / "toy", **SETTINGS)
+    monkeypatch.setattr(preparation, "_prepare_block", None)
+    assert prepare(records, tmp_path / "toy", **SETTINGS).manifest == first.manifest
+
+
+def test_a_store_of_other_settings_or_records_is_not_overwritten(tmp_path, records):
+    prepare(records, tmp_path / "toy", **SETTINGS)
+    with pytest.raises(ValueError, match="was prepared with hr_size=32, not 64; delete it or choose another output"):
+        prepare(records, tmp_path / "toy", **{**SETTINGS, "hr_size": 64})
+    with pytest.raises(ValueError, match="was prepared from other images or splits"):
+        prepare(records[1:], tmp_path / "toy", **SETTINGS)
+    with pytest.raises(ValueError, match="was prepared from other images or splits"):
+        prepare([records[0]._replace(split="val"), *records[1:]], tmp_path / "toy", **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hr_size": 8}, "hr_size is 8"),
+        ({"margin": 2.0}, "margin is 2.0"),
+        ({"alignment": "three"}, "alignment is 'three'; choose 'five' or 'none'"),
+        ({"landmarks": "guess"}, "landmarks is 'guess'; choose 'auto' or 'detect'"),
+    ],
+)
+def test_impossible_settings_are_refused(tmp_path, records, change, message):
+    with pytest.raises(ValueError, match=message):
+        prepare(records, tmp_path / "toy", **{**SETTINGS, **change})

@@ -1,0 +1,168 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from rim_lightning.functional.degradation import (
+    draw_probe_sizes,
+    enlarge,
+    gaussian_blur,
+    realistic_reduce,
+    reduce,
+    round_to_8bit,
+    synthesise_probe,
+)
+from rim_lightning.types import to_unit
+
+
+def levels(image):
+    return ((image + 1) * 127.5).round().long()
+
+
+def noise_image(size, seed=0):
+    """Saturated noise: the hardest case, every resize overshoots."""
+    return np.random.default_rng(seed).choice([0, 255, 40, 200], (size, size, 3)).astype(np.uint8)
+
+
+def to_tensor(array):
+    return to_unit(torch.from_numpy(array.copy()).permute(2, 0, 1)[None])
+
+
+def smooth_faces(batch=4, size=64):
+    coarse = torch.rand(batch, 3, 6, 6, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    return F.interpolate(coarse, (size, size), mode="bilinear")
+
+
+@pytest.mark.parametrize("size", [5, 16, 28])
+def test_reduction_and_enlargement_equal_pillow_within_one_level(size):
+    image = noise_image(112)
+    small = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
+    large = np.asarray(Image.fromarray(small).resize((112, 112), Image.Resampling.BICUBIC))
+    for ours, pillow in [(reduce(to_tensor(image), size), small), (enlarge(to_tensor(small), 112), large)]:
+        difference = (levels(ours)[0].permute(1, 2, 0).numpy() - pillow.astype(int)).__abs__()
+        assert difference.max() <= 1
+        assert difference.mean() < 0.005
+
+
+def test_unquantised_reduction_is_within_rounding_and_has_a_gradient():
+    image = to_tensor(noise_image(64)).requires_grad_()
+    real = reduce(image, 16, quantise=False)
+    small = np.asarray(Image.fromarray(noise_image(64)).resize((16, 16), Image.Resampling.BICUBIC)).astype(float)
+    inside = real.detach().clamp(-1, 1)[0].permute(1, 2, 0).numpy()
+    assert np.abs((inside + 1) * 127.5 - small).mean() < 1
+    real.sum().backward()
+    assert image.grad.sum().item() == pytest.approx(3 * 16 * 16, rel=1e-4)  # the weights of a pixel sum to 1
+
+
+def test_rounding_to_8_bit():
+    image = torch.tensor([-1.3, -1.0, 0.0, 1 / 127.5 - 1 + 0.003, 1.0, 2.0])
+    assert levels(round_to_8bit(image)).tolist() == [0, 0, 128, 1, 255, 255]
+    assert torch.equal(round_to_8bit(round_to_8bit(image)), round_to_8bit(image))
+
+
+def test_each_probe_gets_its_own_size():
+    hr = to_unit(torch.randint(0, 256, (5, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8))
+    sizes = torch.tensor([4, 8, 4, 16, 8])
+    probe = synthesise_probe(hr, sizes)
+    for face, size, ours in zip(hr, sizes.tolist(), probe, strict=True):
+        pillow = Image.fromarray(levels(face).byte().permute(1, 2, 0).numpy())
+        pillow = pillow.resize((size, size), Image.Resampling.BICUBIC).resize((32, 32), Image.Resampling.BICUBIC)
+        # A level of difference in the small face may grow in the large one.
+        assert np.abs(levels(ours).permute(1, 2, 0).numpy() - np.asarray(pillow).astype(int)).max() <= 3
+
+
+def test_a_probe_as_large_as_the_face_is_the_face():
+    hr = to_tensor(noise_image(24))
+    assert torch.equal(levels(synthesise_probe(hr, torch.tensor([24]))), levels(hr))
+
+
+def test_probe_with_another_reducer():
+    hr = smooth_faces()
+    sizes = torch.tensor([8, 4, 8, 8])
+    probe = synthesise_probe(hr, sizes, reducer=lambda faces, size: torch.full((len(faces), 3, size, size), size / 16))
+    assert levels(probe)[:, 0, 0, 0].tolist() == levels(sizes / 16).tolist()
+
+
+def test_drawn_sizes_have_the_range_and_the_share_asked_for():
+    sizes = draw_probe_sizes(20000, 7, 10, 28, 0.5, torch.Generator().manual_seed(0))
+    assert sizes.dtype == torch.int64
+    counts = {size: (sizes == size).double().mean().item() for size in sizes.unique().tolist()}
+    assert counts.keys() == {7, 8, 9, 10, 28}
+    assert counts[28] == pytest.approx(0.5, abs=0.02)
+    assert all(counts[size] == pytest.approx(0.125, abs=0.02) for size in (7, 8, 9, 10))
+    assert draw_probe_sizes(50, 7, 32, 28, 1.0, torch.Generator()).unique().tolist() == [28]
+    assert 28 not in draw_probe_sizes(500, 7, 10, 28, 0.0, torch.Generator()).tolist()
+
+
+def test_blur_equals_a_spatial_convolution_with_the_rotated_gaussian():
+    image = torch.rand(1, 2, 40, 40, generator=torch.Generator().manual_seed(0))
+    long, short, angle = 3.0, 1.2, math.radians(30)
+    ours = gaussian_blur(image, torch.tensor([[long, short]]), torch.tensor([angle]))
+    axis = torch.arange(-12.0, 13.0)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+    kernel = torch.exp(-(along**2) / (2 * long**2) - across**2 / (2 * short**2))
+    kernel = (kernel / kernel.sum()).expand(2, 1, -1, -1)
+    expected = F.conv2d(F.pad(image, [12] * 4, mode="replicate"), kernel, groups=2)
+    assert (ours - expected).abs().max() < 1e-3
+
+
+def test_blur_is_drawn_per_image_and_keeps_constants():
+    image = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    blurred = gaussian_blur(image, torch.tensor([[1e-3, 1e-3], [4.0, 4.0]]), torch.zeros(2))
+    assert (blurred[0] - image[0]).abs().max() < 1e-3
+    assert blurred[1].std() < 0.3 * image[1].std()
+    flat = torch.full((1, 1, 16, 16), 0.7)
+    assert (gaussian_blur(flat, torch.tensor([[2.0, 1.0]]), torch.zeros(1)) - flat).abs().max() < 1e-5
+
+
+def test_realistic_reduction_without_blur_noise_and_loss_is_the_plain_one():
+    hr = smooth_faces().mean(1, keepdim=True).expand(-1, 3, -1, -1)  # grey: JPEG halves the resolution of colour
+    options = {"blur": (0.0, 1e-3), "noise": (0.0, 0.0), "quality": (100, 100)}
+    lr = realistic_reduce(hr, 16, torch.Generator().manual_seed(0), **options)
+    assert (levels(lr) - levels(reduce(hr, 16))).abs().max() <= 2
+
+
+def test_each_part_of_the_realistic_reduction_does_its_work():
+    hr = smooth_faces()
+    plain = {"blur": (0.0, 1e-3), "noise": (0.0, 0.0), "quality": (100, 100)}
+
+    def draw(**changed):
+        return realistic_reduce(hr, 32, torch.Generator().manual_seed(0), **(plain | changed))
+
+    def grey(image):
+        return (image * 127.5).mean(1)
+
+    reference = grey(draw())
+    # The mean of three independent channels has a third of the variance; JPEG at 100 removes chroma noise only.
+    luma_noise = (grey(draw(noise=(6.0, 6.0))) - reference).std().item()
+    assert luma_noise == pytest.approx(6 / math.sqrt(3), rel=0.25)
+    edges = grey(draw(blur=(2.0, 2.0))).diff(dim=-1).abs().mean()
+    assert edges < 0.9 * reference.diff(dim=-1).abs().mean()
+    lossy, fine = (grey(draw(quality=(q, q))) - reference for q in (10, 90))
+    assert lossy.abs().mean() > 2 * fine.abs().mean()
+
+
+def test_realistic_reduction_repeats_with_the_seed_and_lies_on_the_8_bit_grid():
+    hr = smooth_faces()
+    first, again, other = (realistic_reduce(hr, 16, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert (first - round_to_8bit(first)).abs().max() < 1e-6
+
+
+def test_bad_probe_sizes_are_refused():
+    hr = smooth_faces(2)
+    with pytest.raises(ValueError, match="One probe size per face"):
+        synthesise_probe(hr, torch.tensor([8]))
+    with pytest.raises(ValueError, match="0 pixels"):
+        synthesise_probe(hr, torch.tensor([8, 0]))
+    with pytest.raises(ValueError, match="square"):
+        synthesise_probe(hr[..., :32], torch.tensor([8, 8]))
+    with pytest.raises(ValueError, match="low <= high"):
+        draw_probe_sizes(2, 9, 8, 28, 0.5, torch.Generator())
+    with pytest.raises(ValueError, match="1.5"):
+        draw_probe_sizes(2, 7, 8, 28, 1.5, torch.Generator())
