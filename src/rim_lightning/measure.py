@@ -98,7 +98,9 @@ def measure(
         faces = FaceDataset(store, split)
         identity = torch.from_numpy(store.identity[faces.positions])
         gallery, probe, fold = draw_pairs(identity, verification_pairs, 10, seed=0)
-        protocol.append(f"`{name}_{split}`: pairs drawn by seed 0 from the {split} people of {name}, {_alignment(store)}.")
+        protocol.append(
+            f"`{name}_{split}`: pairs drawn by seed 0 from the {split} people of {name}, {_alignment(store)}."
+        )
         verification(f"{name}_{split}", faces, gallery, probe, identity[gallery] == identity[probe], fold)
     if lfw["root"] is not None:
         store = prepare(

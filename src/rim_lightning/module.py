@@ -104,7 +104,9 @@ class RIMModule(pl.LightningModule):
         if start_from_teacher:
             self.rim.hrn.start_from_teacher()
         self.quality = nn.ModuleDict({name: ImageQuality("y") for name in ("sr", "coarse", "bicubic")})
-        self.nme = nn.ModuleDict({scheme: NormalisedMeanError(scheme) for scheme in model["schemes"] if scheme == "ibug68"})
+        self.nme = nn.ModuleDict(
+            {scheme: NormalisedMeanError(scheme) for scheme in model["schemes"] if scheme == "ibug68"}
+        )
         self.iou = ParsingIoU()
         self.verification = IdentityVerification(pairs=verification_pairs, seed=0)
 
@@ -256,7 +258,9 @@ def load_rim(path: str) -> RIM:
         raise ValueError(f"{path} is not a checkpoint of rim-train.")
     rim = RIM(**checkpoint["model_arguments"])
     weights = checkpoint["state_dict"]
-    rim.load_state_dict({name.removeprefix("rim."): value for name, value in weights.items() if name.startswith("rim.")})
+    rim.load_state_dict(
+        {name.removeprefix("rim."): value for name, value in weights.items() if name.startswith("rim.")}
+    )
     return rim.eval()
 
 

@@ -23,10 +23,14 @@ def split_parameters(module: nn.Module, phases: Sequence[Phase]) -> dict[str, li
                 if not parameter.requires_grad:
                     continue
                 if parameter in owner:
-                    raise ValueError(f"A parameter of {name} belongs to the phases {owner[parameter]} and {phase.name}.")
+                    raise ValueError(
+                        f"A parameter of {name} belongs to the phases {owner[parameter]} and {phase.name}."
+                    )
                 owner[parameter] = phase.name
                 split[phase.name].append(parameter)
-    orphans = [name for name, parameter in module.named_parameters() if parameter.requires_grad and parameter not in owner]
+    orphans = [
+        name for name, parameter in module.named_parameters() if parameter.requires_grad and parameter not in owner
+    ]
     if orphans:
         raise ValueError(f"No phase moves {', '.join(orphans[:5])}: freeze it or give it to a phase.")
     return split

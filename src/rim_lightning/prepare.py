@@ -52,9 +52,10 @@ def report(store: PreparedStore, seconds: float) -> str:
     labels = [*store.landmarks, *(["parsing"] if store.parsing is not None else [])]
     people = f", {len(store.identities)} people" if store.identities else ""
     skipped = store.manifest["skipped"]
+    detected = sum(sample["detected"] for sample in store.manifest["samples"])
     lines = [
         f"{store.path}: {len(store)} images ({counts}){people}, labels: {', '.join(labels) or 'none'}, "
-        f"{len(skipped)} left out, {seconds:.1f} s"
+        f"{detected} found by detection, {len(skipped)} left out, {seconds:.1f} s"
     ]
     lines += [f"  left out {entry['name']}: {entry['reason']}" for entry in skipped[:SHOWN_SKIPS]]
     if len(skipped) > SHOWN_SKIPS:

@@ -28,7 +28,12 @@ def write_metrics(path: Path, figures: dict[str, float]) -> None:
 
 
 def write_report(
-    folder: Path, title: str, protocol: list[str], figures: dict[str, float], panels: dict[str, Panel], curves: Path | None
+    folder: Path,
+    title: str,
+    protocol: list[str],
+    figures: dict[str, float],
+    panels: dict[str, Panel],
+    curves: Path | None,
 ) -> Path:
     """Write `report.md` and its pictures.
 
@@ -53,20 +58,33 @@ def _hallucination_table(figures: dict[str, float]) -> list[str]:
     sets = sorted({key.split("/")[1] for key in figures if key.startswith("sr/")})
     if not sets:
         return []
-    lines = ["## Hallucination", "", "| set | faces | image | PSNR | SSIM | gain over bicubic (95 %) |", "|---|---|---|---|---|---|"]
+    lines = [
+        "## Hallucination",
+        "",
+        "| set | faces | image | PSNR | SSIM | gain over bicubic (95 %) |",
+        "|---|---|---|---|---|---|",
+    ]
     for name in sets:
         of = {key.removeprefix(f"sr/{name}/"): value for key, value in figures.items() if key.startswith(f"sr/{name}/")}
         protocol = "y" if "psnr_y" in of else "rgb"
         for label, prefix in (("bicubic", "bicubic/"), ("coarse", "coarse/"), ("**RIM**", "")):
             gain = f"psnr_gain_{protocol}"
-            interval = f"{of[gain]:+.2f} dB ({of[f'{gain}_low']:+.2f} … {of[f'{gain}_high']:+.2f})" if not prefix else ""
+            interval = (
+                f"{of[gain]:+.2f} dB ({of[f'{gain}_low']:+.2f} … {of[f'{gain}_high']:+.2f})" if not prefix else ""
+            )
             psnr, ssim = of[f"{prefix}psnr_{protocol}"], of[f"{prefix}ssim_{protocol}"]
             lines.append(f"| {name} | {of['faces']:.0f} | {label} | {psnr:.2f} | {ssim:.3f} | {interval} |")
     lines += [""]
-    priors = [(key, value) for key, value in sorted(figures.items()) if key.startswith("sr/") and ("/nme" in key or "/miou" in key)]
+    priors = [
+        (key, value)
+        for key, value in sorted(figures.items())
+        if key.startswith("sr/") and ("/nme" in key or "/miou" in key)
+    ]
     if priors:
         lines += ["| priors | value |", "|---|---|"]
-        lines += [f"| `{key}` | {value:.3f}{' % of the eye distance' if '/nme' in key else ''} |" for key, value in priors]
+        lines += [
+            f"| `{key}` | {value:.3f}{' % of the eye distance' if '/nme' in key else ''} |" for key, value in priors
+        ]
         lines += [""]
     return lines
 
@@ -78,7 +96,10 @@ def _verification_tables(figures: dict[str, float]) -> list[str]:
         of = {key.removeprefix(start): value for key, value in figures.items() if key.startswith(start)}
         sizes = sorted({int(key.split("/")[0]) for key in of if key[0].isdigit()})
         lines += [f"## Verification on {name}, {of['pairs']:.0f} pairs", ""]
-        lines += ["| probe | system | accuracy (95 %) | std over folds | TAR@FAR 1e-2 | EER | AUC |", "|---|---|---|---|---|---|---|"]
+        lines += [
+            "| probe | system | accuracy (95 %) | std over folds | TAR@FAR 1e-2 | EER | AUC |",
+            "|---|---|---|---|---|---|---|",
+        ]
         rows = [("hr", "teacher", "teacher, sharp probe")]
         rows += [(str(size), system, NAMES[system]) for size in sizes for system in SYSTEMS]
         for size, system, label in rows:

@@ -40,7 +40,9 @@ def train_teacher(
     data.setup()
     people = sum(len(part.store.identities) for part in data.train.sets)
     if not people:
-        raise ValueError("A teacher is trained on people, but the data have no identities: give teacher.weights instead.")
+        raise ValueError(
+            "A teacher is trained on people, but the data have no identities: give teacher.weights instead."
+        )
     arguments = dict(backbone)
     name = arguments.pop("name")
     network = build_backbone(name, **arguments)

@@ -1,13 +1,16 @@
 """The tensors that travel between the layers, with shapes, ranges and units stated once."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:  # the workers that prepare images need no torch, which takes seconds to import
+    from torch import Tensor
 
 UNLABELLED = 255  # parsing class of a pixel without a label
 NO_IDENTITY = -1  # identity of a face whose person is unknown
 
-Terms = dict[str, Tensor]  # every unweighted loss term by name, scalars, plus "loss", the weighted sum
+Terms = "dict[str, Tensor]"  # every unweighted loss term by name, scalars, plus "loss", the weighted sum
 
 
 class FaceBatch(NamedTuple):

@@ -87,7 +87,7 @@ def test_one_source_is_prepared_and_reported(tmp_path, capsys):
     assert store.path == tmp_path / "prepared" / "folders_32"
     assert (len(store), store.identities, list(store.landmarks)) == (5, ["person0", "person1", "person2"], ["ibug68"])
     printed = capsys.readouterr().out
-    assert "5 images" in printed and "3 people, labels: ibug68, 1 left out" in printed
+    assert "5 images" in printed and "3 people, labels: ibug68, 0 found by detection, 1 left out" in printed
     assert "left out person0/0000.png: is empty" in printed
 
 

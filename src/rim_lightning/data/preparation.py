@@ -2,15 +2,10 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
 from os import PathLike
 from pathlib import Path
-from threading import Thread
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -19,7 +14,8 @@ from numpy.typing import NDArray
 from rim_lightning.data.alignment import align, centre_square_matrix, similarity_from_points, template
 from rim_lightning.data.records import Record
 from rim_lightning.data.schemes import FIVE, five_points
-from rim_lightning.data.store import PreparedStore, Sample, StoreWriter, stored_side
+from rim_lightning.data.store import MANIFEST, PreparedStore, Sample, StoreWriter, stored_side
+from rim_lightning.data.workers import worker_pool
 
 Alignment = Literal["five", "none"]
 Landmarks = Literal["auto", "detect"]
@@ -75,7 +71,7 @@ def prepare(
 
     Raises:
         ValueError: where a setting is out of range, two records have one name, no image could be prepared, or `output`
-            holds a store made from other records or settings.
+            holds something else, or a store made from other records or settings.
         ImportError: where a detector is needed and facenet-pytorch is not installed.
     """
     settings = _checked_settings(hr_size, margin, alignment, landmarks)
@@ -87,8 +83,10 @@ def prepare(
         "alignment": alignment,
         "landmarks": landmarks,
     }
-    if Path(output).is_dir():
+    if (Path(output) / MANIFEST).is_file():
         return _existing(PreparedStore(output), header, records)
+    if Path(output).exists() and (not Path(output).is_dir() or any(Path(output).iterdir())):
+        raise ValueError(f"{output} exists and is no prepared data set; choose another output.")
 
     schemes = {scheme for record in records for scheme in record.landmarks}
     if any(_needs_detection(record, settings) for record in records):
@@ -124,15 +122,15 @@ def _checked_settings(hr_size: int, margin: float, alignment: str, landmarks: st
 def _existing(store: PreparedStore, header: dict, records: Sequence[Record]) -> PreparedStore:
     """The store, if these records and settings made it."""
     for key, value in header.items():
-        if store.manifest[key] != value:
+        made = store.manifest.get(key)
+        if made != value:
             raise ValueError(
-                f"{store.path} was prepared with {key}={store.manifest[key]}, not {value}; delete it or choose another "
-                "output."
+                f"{store.path} was prepared with {key}={made}, not {value}; delete it or choose another output."
             )
     wanted = {record.name: (record.identity, record.split) for record in records}
     skipped = {entry["name"] for entry in store.manifest["skipped"]}
-    made = {entry["name"]: (entry["identity"], entry["split"]) for entry in store.manifest["samples"]}
-    if made != {name: labels for name, labels in wanted.items() if name not in skipped} or not skipped <= set(wanted):
+    stored = {entry["name"]: (entry["identity"], entry["split"]) for entry in store.manifest["samples"]}
+    if stored != {name: labels for name, labels in wanted.items() if name not in skipped} or not skipped <= set(wanted):
         raise ValueError(f"{store.path} was prepared from other images or splits; delete it or choose another output.")
     return store
 
@@ -166,26 +164,11 @@ def _results(blocks: Sequence[Sequence[Record]], settings: _Settings, workers: i
     if workers == 0:
         yield from map(partial(_prepare_block, settings=settings), blocks)
         return
-    # Not forked: a fork of a process that has used torch or OpenCV threads can hang.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
+    with worker_pool(workers) as pool:
         try:
             yield from pool.map(partial(_prepare_block, settings=settings), blocks)
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    import cv2
-
-    # Parallelism comes from the processes; threads of OpenCV inside each would fight for the same cores.
-    cv2.setNumThreads(1)
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this worker when its parent is gone: after a kill it would wait for work for ever."""
-    wait([parent_process().sentinel])
-    os._exit(1)
 
 
 def _prepare_block(records: Sequence[Record], settings: _Settings) -> list[Sample | str]:
@@ -224,7 +207,7 @@ def _decode(record: Record) -> _Decoded | str:
             image = np.asarray(picture.convert("RGB"))
     except UnidentifiedImageError:
         return "is no image"  # its message holds a memory address, which would differ between runs
-    except Exception as error:  # noqa: BLE001 - Pillow's decoders raise whatever a damaged file leads them to
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
         return f"is no complete image ({type(error).__name__}: {_one_line(error)})"
     return _Decoded(image, hashlib.sha256(content).hexdigest())
 
@@ -247,7 +230,7 @@ def _finish(
         image, landmarks, parsing = align(decoded.image, matrix, side, landmarks, parsing)
     except (OSError, ValueError) as error:
         return f"has unusable labels ({_one_line(error)})"
-    return Sample(image, landmarks, parsing, decoded.file_hash)
+    return Sample(image, landmarks, parsing, decoded.file_hash, detected=searched)
 
 
 def _one_line(error: Exception) -> str:

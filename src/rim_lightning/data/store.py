@@ -5,7 +5,8 @@ A store is a directory:
     images.npy               (N, S, S, 3) uint8, RGB
     landmarks_<scheme>.npy   (N, P, 2) float32, x and y in pixels of the STORED image, NaN = not annotated
     parsing.npy              (N, S, S) uint8, Helen-11 class, 255 = unlabelled; only where the source has parsing maps
-    manifest.json            what the store was made of: names, splits, identities, hashes, and what was skipped
+    manifest.json            what the store was made of: settings; name, identity, split and labels of each sample;
+                             sha256 of the source images and of the split; what was skipped, and why
 
 The central `hr_size` square of a stored image is the aligned face; around it lies a margin of true pixels, so that
 augmentation can shift, turn and scale the face without inventing any.
@@ -41,17 +42,12 @@ def stored_side(hr_size: int, margin: float) -> int:
     return hr_size + 2 * round(hr_size * margin)
 
 
-def split_hash(splits: Mapping[str, str]) -> str:
-    """sha256 (hex) of the sorted (sample name, split) pairs: equal exactly when two runs use the same split."""
+def hash_by_name(values: Mapping[str, str]) -> str:
+    """sha256 (hex) of the sorted (sample name, value) pairs: equal exactly when two runs agree about every sample."""
     digest = hashlib.sha256()
-    for name in sorted(splits):
-        digest.update(f"{name}\t{splits[name]}\n".encode())
+    for name in sorted(values):
+        digest.update(f"{name}\t{values[name]}\n".encode())
     return digest.hexdigest()
-
-
-def source_hash(files: Mapping[str, str]) -> str:
-    """sha256 (hex) of the sorted (sample name, hash of its file) pairs."""
-    return split_hash(files)
 
 
 class PreparedStore:
@@ -176,12 +172,14 @@ class Sample:
         landmarks: scheme name -> (P, 2), pixels of `image`.
         parsing: (S, S) uint8 Helen-11 classes, or None.
         file_hash: sha256 (hex) of the source image file.
+        detected: whether the face was found by the detector, not by annotated points.
     """
 
     image: NDArray[np.uint8]
     landmarks: Mapping[str, NDArray[np.float32]]
     parsing: NDArray[np.uint8] | None
     file_hash: str
+    detected: bool = False
 
 
 class StoreWriter:
@@ -227,7 +225,7 @@ class StoreWriter:
         }
         self._open_partial()
         self.done = self._replay()
-        self._journal = open(self.partial / JOURNAL, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
+        self._journal = open(self.partial / JOURNAL, "a", encoding="utf-8")
 
     def pending(self) -> list[int]:
         """Positions of the samples that no earlier run has finished, in order."""
@@ -240,7 +238,9 @@ class StoreWriter:
             self._arrays[f"landmarks_{scheme}"][index] = sample.landmarks.get(scheme, np.nan)
         if "parsing" in self._arrays:
             self._arrays["parsing"][index] = UNLABELLED if sample.parsing is None else sample.parsing
-        self._record({"index": index, "file_hash": sample.file_hash})
+        labels = sorted(scheme for scheme, points in sample.landmarks.items() if np.isfinite(points).any())
+        labels += ["parsing"] if sample.parsing is not None else []
+        self._record({"index": index, "file_hash": sample.file_hash, "labels": labels, "detected": sample.detected})
 
     def skip(self, index: int, reason: str) -> None:
         """Record that the sample at position `index` cannot be prepared, and why (one sentence)."""
@@ -251,6 +251,7 @@ class StoreWriter:
 
         Raises:
             ValueError: where samples are still pending, or none could be prepared.
+            OSError: where its place is taken.
         """
         if self.pending():
             raise ValueError(f"{len(self.pending())} samples of {self.path} are not prepared yet.")
@@ -265,8 +266,6 @@ class StoreWriter:
         (self.partial / MANIFEST).write_text(manifest + "\n", encoding="utf-8")
         (self.partial / HEADER).unlink()  # before the journal: without a header, a killed run starts afresh
         (self.partial / JOURNAL).unlink()
-        if self.path.exists():
-            shutil.rmtree(self.path)
         os.replace(self.partial, self.path)
         return PreparedStore(self.path)
 
@@ -278,7 +277,16 @@ class StoreWriter:
         self._arrays = {}
 
     def _manifest(self, kept: Sequence[int]) -> dict[str, Any]:
-        samples = [{"name": self._names[i], "identity": self._identities[i], "split": self._splits[i]} for i in kept]
+        samples = [
+            {
+                "name": self._names[i],
+                "identity": self._identities[i],
+                "split": self._splits[i],
+                "labels": self.done[i]["labels"],
+                "detected": self.done[i]["detected"],
+            }
+            for i in kept
+        ]
         skipped = [
             {"name": self._names[i], "reason": entry["reason"]}
             for i, entry in sorted(self.done.items())
@@ -286,8 +294,8 @@ class StoreWriter:
         ]
         return {
             **self._header,
-            "source_hash": source_hash({self._names[i]: self.done[i]["file_hash"] for i in kept}),
-            "split_hash": split_hash({sample["name"]: sample["split"] for sample in samples}),
+            "source_hash": hash_by_name({self._names[i]: self.done[i]["file_hash"] for i in kept}),
+            "split_hash": hash_by_name({sample["name"]: sample["split"] for sample in samples}),
             "identities": sorted({sample["identity"] for sample in samples} - {None}),
             "samples": samples,
             "skipped": skipped,

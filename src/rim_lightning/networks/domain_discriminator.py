@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from rim_lightning.functional.precision import full_precision
 from rim_lightning.networks.blocks import Norm, conv, normalisation
 
 
@@ -36,4 +37,4 @@ class DomainDiscriminator(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(M, C, g, g) features F -> (M, D) embeddings of unit length."""
-        return F.normalize(self.embed(self.body(features).mean((2, 3))).float(), dim=1)
+        return F.normalize(full_precision(self.embed(self.body(features).mean((2, 3)))), dim=1)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rim_lightning.functional.precision import full_precision
 from rim_lightning.networks.backbone import Backbone
 from rim_lightning.networks.backbones import build_backbone
 from rim_lightning.networks.teacher import FrozenTeacher
@@ -66,7 +67,7 @@ class RecognitionNetwork(nn.Module):
         size = self.teacher.input_size
         if faces.shape[-1] == size:
             return faces
-        return F.interpolate(faces.float(), (size, size), mode="bicubic", antialias=True, align_corners=False)
+        return F.interpolate(full_precision(faces), (size, size), mode="bicubic", antialias=True, align_corners=False)
 
     def gallery(self, faces: Tensor) -> Tensor:
         """Sharp faces (B, 3, S, S), RGB in [-1, 1] -> the teacher's embeddings (B, E) f_T, not normalised."""

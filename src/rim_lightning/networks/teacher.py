@@ -19,6 +19,7 @@ class FrozenTeacher(Backbone):
         self.stage_channels = backbone.stage_channels
         self.stage_sizes = backbone.stage_sizes
         self.embedding_size = backbone.embedding_size
+        self.eval()
 
     def train(self, mode: bool = True) -> "FrozenTeacher":
         """Stay in eval mode: in train mode the batch norms' statistics would move with every forward pass."""

@@ -163,6 +163,7 @@ def test_the_detector_runs_where_points_are_missing_or_unwanted(tmp_path, record
     assert [len(batch) for batch in fake_detector] == [1]
     np.testing.assert_allclose(auto.landmarks["five"][1], template(32, margin=4), atol=1e-4)
     assert np.isnan(auto.landmarks["ibug68"][0]).all()
+    assert [sample["detected"] for sample in auto.manifest["samples"]] == [False, True, False, False]
 
     fake_detector.clear()
     detected = prepare(records, tmp_path / "detect", landmarks="detect", **SETTINGS)
@@ -201,6 +202,13 @@ def test_a_store_of_other_settings_or_records_is_not_overwritten(tmp_path, recor
         prepare(records[1:], tmp_path / "toy", **SETTINGS)
     with pytest.raises(ValueError, match="was prepared from other images or splits"):
         prepare([records[0]._replace(split="val"), *records[1:]], tmp_path / "toy", **SETTINGS)
+
+
+def test_a_folder_of_other_files_is_not_overwritten(tmp_path, records):
+    with pytest.raises(ValueError, match="source exists and is no prepared data set; choose another output"):
+        prepare(records, tmp_path / "source", **SETTINGS)
+    (tmp_path / "empty").mkdir()
+    assert len(prepare(records[:1], tmp_path / "empty", **SETTINGS)) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rim_lightning.data import store as store_module
-from rim_lightning.data.store import PreparedStore, Sample, StoreWriter, partial_path, split_hash, stored_side
+from rim_lightning.data.store import PreparedStore, Sample, StoreWriter, hash_by_name, partial_path, stored_side
 
 NAMES = ["a", "b", "c", "d", "e"]
 PEOPLE = ["zoe", None, "amy", "zoe", None]
@@ -23,6 +23,7 @@ def sample(index: int, *, five: bool = True, parsing: bool = True) -> Sample:
         landmarks={"five": rng.uniform(0, 20, (5, 2)).astype(np.float32)} if five else {},
         parsing=rng.integers(0, 11, (20, 20), dtype=np.uint8) if parsing else None,
         file_hash=f"hash{index}",
+        detected=index == 3,
     )
 
 
@@ -77,13 +78,20 @@ def test_manifest_names_hashes_and_what_was_skipped(tmp_path):
     assert manifest["skipped"] == [{"name": "c", "reason": "no face found"}]
     text = "".join(f"{name}\thash{index}\n" for name, index in (("a", 0), ("b", 1), ("d", 3), ("e", 4)))
     assert manifest["source_hash"] == hashlib.sha256(text.encode()).hexdigest()
-    assert manifest["split_hash"] == split_hash({"e": "train", "a": "train", "d": "test", "b": "val"})
+    assert manifest["split_hash"] == hash_by_name({"e": "train", "a": "train", "d": "test", "b": "val"})
     assert {key: manifest[key] for key in HEADER} == HEADER
+    assert [sample["labels"] for sample in manifest["samples"]] == [
+        ["five", "parsing"],
+        ["parsing"],
+        ["five", "parsing"],
+        ["five"],
+    ]
+    assert [sample["detected"] for sample in manifest["samples"]] == [False, False, True, False]
 
 
-def test_split_hash_tells_splits_apart_but_not_their_order():
-    assert split_hash({"a": "train", "b": "val"}) == split_hash({"b": "val", "a": "train"})
-    assert split_hash({"a": "train", "b": "val"}) != split_hash({"a": "train", "b": "train"})
+def test_the_hash_tells_splits_apart_but_not_their_order():
+    assert hash_by_name({"a": "train", "b": "val"}) == hash_by_name({"b": "val", "a": "train"})
+    assert hash_by_name({"a": "train", "b": "val"}) != hash_by_name({"a": "train", "b": "train"})
 
 
 def test_bytes_do_not_depend_on_the_order_of_arrival(tmp_path):
@@ -136,6 +144,14 @@ def test_other_settings_begin_a_new_store(tmp_path):
     first.write(0, sample(0))
     first.close()
     assert writer(tmp_path / "toy", header={**HEADER, "alignment": "none"}).pending() == [0, 1, 2, 3, 4]
+
+
+def test_a_place_that_is_taken_is_not_overwritten(tmp_path):
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "thesis.txt").write_text("years of work")
+    with pytest.raises(OSError):
+        fill(tmp_path / "toy")
+    assert (tmp_path / "toy" / "thesis.txt").read_text() == "years of work"
 
 
 def test_compaction_moves_all_chunks(tmp_path, monkeypatch):

@@ -1,0 +1,32 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Fewer page faults on large activations: training on CPU is 20 to 40 % faster with these.
+export MALLOC_MMAP_MAX_ := 0
+export MALLOC_TRIM_THRESHOLD_ := 8000000000
+export MALLOC_TOP_PAD_ := 268435456
+
+.PHONY: demo test test-fast format clean
+
+demo: .venv/ready ## train a small RIM on drawn faces, measure it, leave a report with pictures
+	$(BIN)/rim-train experiment=demo
+
+test: .venv/ready ## everything
+	$(BIN)/python -m pytest
+
+test-fast: .venv/ready ## without the tests marked slow
+	$(BIN)/python -m pytest -m "not slow"
+
+format: .venv/ready
+	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests
+
+clean:
+	rm -rf .venv outputs multirun prepared
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,104 @@
+"""One training run: prepare what is missing, train RIM through its stages, measure it, leave a report."""
+
+import json
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import get_method, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from rim_lightning.data.preparation import prepare
+from rim_lightning.measure import measure
+from rim_lightning.module import RIMModule, load_rim
+from rim_lightning.teacher_training import train_teacher
+
+
+def run(cfg: DictConfig) -> dict[str, float]:
+    """One training run as `conf/train.yaml` describes it.
+
+    Returns:
+        the figures of `metrics.json`; of `measure` where the run is evaluated, else those of the last validation.
+
+    Raises:
+        FileNotFoundError, ValueError: wrong settings or data, in one sentence. NonFiniteLoss: training diverged.
+    """
+    output = Path(cfg.paths.output_dir)
+    output.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(cfg, output / "config.yaml", resolve=True)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    if cfg.threads:
+        torch.set_num_threads(cfg.threads)
+    prepare_missing(cfg)
+    data = instantiate(cfg.data)
+    teacher_weights = OmegaConf.to_container(cfg.teacher.weights, resolve=True) if cfg.teacher.weights else None
+    if cfg.teacher.epochs:
+        path = output / "teacher.pt"
+        if not (cfg.resume and path.is_file()):
+            backbone = OmegaConf.to_container(cfg.model.recognition.teacher, resolve=True)
+            logged = train_teacher(data, backbone, path, **{k: v for k, v in cfg.teacher.items() if k != "weights"})
+            (output / "teacher.json").write_text(json.dumps(logged, indent=2) + "\n")
+        teacher_weights = {"weight_format": "rim_lightning", "path": str(path)}
+    module = build_module(cfg, teacher_weights)
+    loggers = [instantiate(logger) for logger in cfg.logger.values()]
+    for logger in loggers:
+        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+    trainer: pl.Trainer = instantiate(
+        cfg.trainer,
+        max_epochs=sum(stage.epochs for stage in cfg.stages),
+        callbacks=[instantiate(callback) for callback in cfg.callbacks.values()],
+        logger=loggers,
+        default_root_dir=str(output),
+        enable_model_summary=False,
+    )
+    last = output / "checkpoints" / "last.ckpt"
+    trainer.fit(module, data, ckpt_path=str(last) if cfg.resume and last.is_file() else None, weights_only=True)
+    if not cfg.evaluate or not trainer.is_global_zero or trainer.fast_dev_run:
+        return {name: float(value) for name, value in trainer.callback_metrics.items()}
+    rim = load_rim(str(last))
+    figures = measure_run(cfg, rim, output, {name: str(path) for name, path in data.stores.items()})
+    for logger in loggers:
+        logger.log_metrics(figures, step=trainer.global_step)
+        logger.save()
+    print((output / "report.md").read_text())
+    print(f"Report: {output / 'report.md'}")
+    return figures
+
+
+def build_module(cfg: DictConfig, teacher_weights: dict | None) -> RIMModule:
+    """The LightningModule of a configuration; OmegaConf stops here."""
+    plain = OmegaConf.to_container(OmegaConf.masked_copy(cfg, ["model", "stages", "probe_sizes"]), resolve=True)
+    return RIMModule(
+        model=plain["model"],
+        objective=instantiate(cfg.objective, _convert_="all"),
+        optimizers={name: instantiate(optimizer) for name, optimizer in cfg.optim.optimizers.items()},
+        stages=plain["stages"],
+        alternation=cfg.alternation,
+        probe_sizes=plain["probe_sizes"],
+        warmup=cfg.optim.warmup,
+        final=cfg.optim.final,
+        clip=cfg.optim.clip,
+        seed=cfg.seed,
+        teacher_weights=teacher_weights,
+        start_from_teacher=cfg.start_from_teacher,
+        verification_pairs=cfg.verification_pairs,
+    )
+
+
+def measure_run(cfg: DictConfig, rim, output: Path, stores: dict[str, str]) -> dict[str, float]:
+    """`measure` with the settings of `conf/evaluation`."""
+    settings = OmegaConf.to_container(cfg.evaluation, resolve=True)
+    return measure(
+        rim, output, f"RIM: {cfg.name}", stores, Path(cfg.paths.prepared_dir), workers=cfg.workers, **settings
+    )
+
+
+def prepare_missing(cfg: DictConfig) -> None:
+    """Prepare the stores of `sources` that are not there yet; one that was interrupted goes on."""
+    for source in cfg.sources.values():
+        target = Path(cfg.paths.prepared_dir) / f"{source.name}_{cfg.model.hr_size}"
+        if target.is_dir():
+            continue
+        arguments = OmegaConf.to_container(source.reader, resolve=True, throw_on_missing=True)
+        read = get_method(arguments.pop("_target_"))
+        prepare(read(**arguments), target, name=source.name, hr_size=cfg.model.hr_size, workers=cfg.workers)

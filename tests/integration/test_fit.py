@@ -1,0 +1,198 @@
+"""Short fits on a few drawn faces: who moves, who does not, what is saved, what a resume gives."""
+
+from functools import partial
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+
+from rim_lightning.datamodules.union import FaceDataModule
+from rim_lightning.module import NonFiniteLoss, RIMModule, load_rim
+from rim_lightning.networks.rim import RIM
+from rim_lightning.optim import split_parameters
+from rim_lightning.phases import PHASES
+from tests.stores import small_drawn_store
+from tests.tiny import MODEL, objective
+
+FULL = [{"name": "fhn", "epochs": 1}, {"name": "hrn", "epochs": 1}, {"name": "joint", "epochs": 1}]
+RATE = {"domain": 1e-3, "hallucination": 1e-3, "student": 1e-3, "assistant": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return small_drawn_store(tmp_path_factory.mktemp("store") / "drawn", people=6, views=4, hr_size=32)
+
+
+def data_of(store):
+    return FaceDataModule({"drawn": store.path}, batch_size=8, eval_batch_size=4)
+
+
+def module_of(stages=FULL, alternation="sequential", rates=RATE, kind=torch.optim.AdamW, clip=1.0):
+    torch.manual_seed(0)
+    return RIMModule(
+        model=MODEL,
+        objective=objective(),
+        optimizers={name: partial(kind, lr=rate) for name, rate in rates.items()},
+        stages=stages,
+        alternation=alternation,
+        probe_sizes={"low": 4, "high": 12, "nominal_share": 0.5},
+        warmup=0.0,
+        final=1.0,
+        clip=clip,
+        seed=0,
+        teacher_weights=None,
+        start_from_teacher=True,
+        verification_pairs=10,
+    )
+
+
+def trainer_of(folder, epochs, callbacks=(), **changes):
+    options = {
+        "accelerator": "cpu",
+        "devices": 1,
+        "max_epochs": epochs,
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": bool(callbacks),
+        "callbacks": list(callbacks),
+        "default_root_dir": folder,
+        "num_sanity_val_steps": 0,
+        "limit_val_batches": 0,
+    }
+    return pl.Trainer(**(options | changes))
+
+
+def values(module):
+    return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+
+
+@pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])
+@pytest.mark.parametrize("moving", [phase.name for phase in PHASES])
+def test_a_phase_moves_its_own_parameters_and_no_others(store, tmp_path, moving, alternation):
+    rates = {name: 0.1 if name == moving else 0.0 for name in RATE}
+    module = module_of([{"name": "joint", "epochs": 1}], alternation, rates, torch.optim.SGD)
+    before = values(module)
+    own = {id(parameter) for parameter in split_parameters(module, PHASES)[moving]}
+    names = {name for name, parameter in module.named_parameters() if id(parameter) in own}
+    trainer_of(tmp_path, 1).fit(module, data_of(store))
+    moved = {name for name, value in values(module).items() if not torch.equal(value, before[name])}
+    assert moved, "nothing moved"
+    assert moved <= names
+    assert len(moved) > 0.6 * len(names), f"did not move: {sorted(names - moved)}"
+
+
+@pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])
+def test_the_teacher_is_bit_identical_after_a_fit_and_the_rest_is_not(store, tmp_path, alternation):
+    module = module_of(alternation=alternation)
+    before = {name: value.clone() for name, value in module.rim.hrn.teacher.state_dict().items()}
+    start = values(module.rim.fhn) | values(module.rim.hrn.student)
+    trainer_of(tmp_path, 3).fit(module, data_of(store))
+    after = module.rim.hrn.teacher.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert not module.rim.hrn.teacher.training
+    end = values(module.rim.fhn) | values(module.rim.hrn.student)
+    assert any(not torch.equal(start[name], end[name]) for name in start)
+
+
+def test_stages_run_their_own_phases(store, tmp_path):
+    """After `fhn` alone the recognition network is as it was; in `hrn` the hallucination network stands still."""
+    module = module_of(FULL[:1])
+    before = values(module)
+    trainer_of(tmp_path, 1).fit(module, data_of(store))
+    after = values(module)
+    assert all(torch.equal(before[n], after[n]) for n in before if n.startswith("rim.hrn."))
+    module = module_of([{"name": "hrn", "epochs": 1}])
+    before = values(module)
+    trainer_of(tmp_path, 1).fit(module, data_of(store))
+    after = values(module)
+    assert all(torch.equal(before[n], after[n]) for n in before if n.startswith(("rim.fhn.", "rim.discriminator.")))
+    assert any(not torch.equal(before[n], after[n]) for n in before if n.startswith("rim.hrn.student."))
+
+
+@pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])
+def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(store, tmp_path, alternation):
+    def callbacks(folder):
+        last = ModelCheckpoint(tmp_path / folder, "last", save_top_k=1, enable_version_counter=False)
+        return [last, EMAWeightAveraging(decay=0.9)]
+
+    whole = module_of(alternation=alternation)
+    trainer_of(tmp_path, 3, callbacks("whole")).fit(whole, data_of(store))
+    # The schedule depends on the run's length, so the first part is a run of three epochs that stops after two.
+    part = module_of(alternation=alternation)
+    part.on_train_epoch_end = lambda: setattr(part.trainer, "should_stop", part.trainer.current_epoch == 1)
+    trainer_of(tmp_path, 3, callbacks("part")).fit(part, data_of(store))
+    torch.manual_seed(12345)
+    resumed = module_of(alternation=alternation)
+    trainer_of(tmp_path, 3, callbacks("part")).fit(
+        resumed, data_of(store), ckpt_path=str(tmp_path / "part" / "last.ckpt"), weights_only=True
+    )
+    expected, found = values(whole), values(resumed)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_checkpoint_is_safe_to_load_rebuilds_the_network_and_holds_the_average(store, tmp_path):
+    """The saved weights are the EMA recomputed by hand from the weights after every batch."""
+    decay = 0.6
+    history = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, *_):
+            history.append(values(pl_module.rim))
+
+    last = ModelCheckpoint(tmp_path, "last", save_top_k=1, enable_version_counter=False)
+    module = module_of()
+    trainer_of(tmp_path, 3, [last, EMAWeightAveraging(decay=decay), Watch()]).fit(module, data_of(store))
+    rim = load_rim(str(tmp_path / "last.ckpt"))
+    assert isinstance(rim, RIM) and not rim.training
+    name = "fhn.coarse.pyramid.to_rgb.weight"
+    average = history[0][name]
+    for later in history[1:]:
+        average = average + (1 - decay) * (later[name] - average)
+    torch.testing.assert_close(rim.get_parameter(name).detach(), average, rtol=1e-5, atol=1e-7)
+    content = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    current = content["current_model_state"][f"rim.{name}"]
+    torch.testing.assert_close(current, history[-1][name], rtol=0, atol=0)
+
+
+def test_load_rim_refuses_another_file(tmp_path):
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    with pytest.raises(ValueError, match="other.ckpt is not a checkpoint of rim-train"):
+        load_rim(str(tmp_path / "other.ckpt"))
+
+
+@pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])
+def test_a_non_finite_loss_stops_the_run_by_name_and_keeps_the_last_checkpoint(store, tmp_path, alternation):
+    module = module_of(FULL[:1] + [{"name": "joint", "epochs": 2}], alternation)
+    last = ModelCheckpoint(tmp_path, "last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True)
+
+    class Poison(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if trainer.current_epoch == 2:
+                batch.hr.fill_(float("nan"))
+
+    with pytest.raises(NonFiniteLoss, match="of the phase (domain|hallucination) is nan at batch"):
+        trainer_of(tmp_path, 3, [last, Poison()]).fit(module, data_of(store))
+    rim = load_rim(str(tmp_path / "last.ckpt"))
+    assert all(torch.isfinite(parameter).all() for parameter in rim.parameters())
+
+
+def test_validation_logs_the_documented_figures(store, tmp_path):
+    module = module_of()
+    trainer = trainer_of(tmp_path, 1, limit_val_batches=1.0)
+    trainer.validate(module, data_of(store), verbose=False)
+    logged = trainer.callback_metrics
+    wanted = {"val/sr/psnr_y", "val/bicubic/psnr_y", "val/psnr_gain", "val/nme/ibug68", "val/miou", "val/mmd"}
+    assert wanted <= set(logged)
+    # Coarse and integrator start as bicubic interpolation.
+    torch.testing.assert_close(logged["val/sr/psnr_y"], logged["val/bicubic/psnr_y"], rtol=0, atol=1e-3)
+
+
+def test_settings_are_checked():
+    with pytest.raises(ValueError, match='no training stage "all"'):
+        module_of([{"name": "all", "epochs": 1}])
+    with pytest.raises(ValueError, match="alternation"):
+        module_of(alternation="both")
+    with pytest.raises(ValueError, match="assistant have no optimiser"):
+        module_of(rates={name: 0.1 for name in RATE if name != "assistant"})
