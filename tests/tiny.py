@@ -24,7 +24,7 @@ MODEL = {
     "lr_size": 8,
     "schemes": {"ibug68": 68},
     "hallucination": {
-        "coarse": {"reduction": 4, "widths": [8, 8, 8], "blocks": [1, 1, 0], "factors": [2, 2]},
+        "coarse": {"reduction": 4, "pool": 2, "widths": [8, 8, 8], "blocks": [1, 1, 0], "factors": [2, 2]},
         "generator": {"global_width": 8, "prior_width": 8, "blocks": 1, "prior_blocks": 1, "hourglass": 1},
         "integrator": {"widths": [8, 8, 8], "blocks": [1, 0, 0], "factors": [2, 2]},
     },

@@ -55,12 +55,13 @@ def measure(
     figures: dict[str, float] = {}
     panels: dict[str, Panel] = {}
     protocol = [
-        f"Probes: the aligned {rim.hr_size} px face reduced by antialiased bicubic to the stated size, 8-bit, enlarged back.",
-        f"Image quality at {rim.lr_size} → {rim.hr_size} px, protocol {sr['protocol']}, {sr['crop']} px border left out; "
-        "intervals are bootstraps over faces.",
-        "Verification: cosine; the gallery is the sharp first image of a pair, the probe the second; threshold of the other "
-        f"folds; embeddings {'averaged with the mirrored image' if flip else 'of the image alone, no flips'}; intervals are "
-        "bootstraps over pairs; a TAR is printed only where at least 10 impostor pairs lie beyond the threshold.",
+        f"Probes: the aligned {rim.hr_size} px face reduced by antialiased bicubic to the stated size, 8-bit, and "
+        "enlarged back.",
+        f"Image quality at {rim.lr_size} → {rim.hr_size} px, protocol {sr['protocol']}, {sr['crop']} px border left "
+        "out; intervals are bootstraps over faces.",
+        "Verification: cosine; the gallery is the sharp first image of a pair, the probe the second; threshold of the "
+        f"other folds; embeddings {'averaged with the mirrored image' if flip else 'of the image alone, no flips'}; "
+        "intervals are bootstraps over pairs; a TAR is printed only where at least 10 impostor pairs lie beyond it.",
     ]
 
     def keep() -> None:

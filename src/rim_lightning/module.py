@@ -23,7 +23,7 @@ from rim_lightning.types import NO_IDENTITY, FaceBatch, Terms
 
 
 class NonFiniteLoss(RuntimeError):
-    """A term or a gradient is not finite; the message names phase and term. The last checkpoint is the last good one."""
+    """A term or a gradient is not finite; the message names both. The last checkpoint is the last good one."""
 
 
 class TrainingStage(NamedTuple):
@@ -191,8 +191,8 @@ class RIMModule(pl.LightningModule):
         if not torch.isfinite(terms["loss"]):
             bad = [name for name, value in terms.items() if not torch.isfinite(value)]
             raise NonFiniteLoss(
-                f"{bad[0]} of the phase {phase} is {terms[bad[0]].item()} at batch {self.iteration}; the last checkpoint "
-                f"is the last good state: lower optim's learning rate or raise the clipping, then resume from it."
+                f"{bad[0]} of the phase {phase} is {terms[bad[0]].item()} at batch {self.iteration}; the last "
+                "checkpoint is the last good state: lower the learning rates of optim or set clip, then resume from it."
             )
         self.log_dict({f"train/{phase}/{name}": value.detach() for name, value in terms.items()})
 

@@ -105,9 +105,11 @@ def _verification_tables(figures: dict[str, float]) -> list[str]:
         for size, system, label in rows:
             row = {key.split("/")[2]: value for key, value in of.items() if key.startswith(f"{size}/{system}/")}
             tar = f"{row['tar_at_far_1e-2']:.3f}" if "tar_at_far_1e-2" in row else "not measurable"
+            interval = f"{row['accuracy']:.4f} ({row['accuracy_low']:.3f} … {row['accuracy_high']:.3f})"
+            probe = size if size == "hr" else f"{size} px"
             lines.append(
-                f"| {size if size == 'hr' else size + ' px'} | {label} | {row['accuracy']:.4f} ({row['accuracy_low']:.3f} … "
-                f"{row['accuracy_high']:.3f}) | {row['accuracy_std']:.4f} | {tar} | {row['eer']:.3f} | {row['auc']:.4f} |"
+                f"| {probe} | {label} | {interval} | {row['accuracy_std']:.4f} | {tar} | {row['eer']:.3f} "
+                f"| {row['auc']:.4f} |"
             )
         lines += [""]
     return lines

@@ -152,5 +152,5 @@ class _ScaleGradient(Function):
 
 
 def scale_gradient(x: Tensor, scale: float) -> Tensor:
-    """The tensor itself, whose gradient is multiplied by `scale` on the way back; -1 reverses it (Ganin et al. 2016)."""
+    """The tensor itself; its gradient is multiplied by `scale` on the way back, -1 reverses it (Ganin et al. 2016)."""
     return _ScaleGradient.apply(x, scale)

@@ -8,23 +8,26 @@ from rim_lightning.networks.blocks import Norm, Pyramid, Upsampling
 
 
 class CoarseSR(nn.Module):
-    """Enlarged probe -> coarse face I_c: space to depth, residual stacks on small grids, pixel shuffle, plus the probe.
+    """Enlarged probe -> coarse face I_c: average and space to depth, residual stacks on small grids, pixel shuffle, plus the probe.
 
     With a `reduction` of hr/lr (8) the stacks start on the probe's own grid, so that hardly any work is spent on pixels
     that bicubic interpolation made up; a reduction of 1 keeps the stacks at full size as the authors' code did.
 
     Args:
-        reduction: side of the squares folded into channels before the first convolution; the product of `factors`.
+        reduction: side of the face over that of the first stack's grid; the product of `factors`.
+        pool: part of the reduction done by averaging, which an enlarged probe of up to S / pool pixels survives; the rest
+            folds pixels into channels. Folding alone would give channels that are nearly copies of each other.
         widths, blocks, factors, repeats, norm, upsampling: see `Pyramid`.
         residual: add the enlarged probe to the output, so that the network starts as bicubic interpolation.
 
     Raises:
-        ValueError: `reduction` is not the product of the factors.
+        ValueError: `reduction` is not the product of the factors, or not a multiple of `pool`.
     """
 
     def __init__(
         self,
         reduction: int,
+        pool: int,
         widths: Sequence[int],
         blocks: Sequence[int],
         factors: Sequence[int],
@@ -39,9 +42,11 @@ class CoarseSR(nn.Module):
             product *= factor
         if product != reduction:
             raise ValueError(f"The coarse net reduces by {reduction} but enlarges by {product}; make them equal.")
+        if reduction % pool:
+            raise ValueError(f"The coarse net reduces by {reduction}, which is not a multiple of its pool {pool}.")
         self.residual = residual
-        self.fold = nn.PixelUnshuffle(reduction)
-        self.pyramid = Pyramid(3 * reduction**2, widths, blocks, factors, repeats, norm, upsampling)
+        self.fold = nn.Sequential(nn.AvgPool2d(pool), nn.PixelUnshuffle(reduction // pool))
+        self.pyramid = Pyramid(3 * (reduction // pool) ** 2, widths, blocks, factors, repeats, norm, upsampling)
         if residual:
             nn.init.zeros_(self.pyramid.to_rgb.weight)
             nn.init.zeros_(self.pyramid.to_rgb.bias)

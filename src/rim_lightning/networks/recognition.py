@@ -81,7 +81,7 @@ class RecognitionNetwork(nn.Module):
         return self.embed(student, self.assistant.stages(faces)[-1] if assistant else None)
 
     def embed(self, student: Tensor, assistant: Tensor | None) -> Tensor:
-        """Last stage maps f_S^K, f_A^K, (B, C, h, w) each -> embedding (B, E); without assistant that of the student."""
+        """Last stage maps f_S^K, f_A^K, (B, C, h, w) each -> embedding (B, E); None: of the student alone."""
         if self.head == "own":
             own = self.student.backbone.head(student)
             return own if assistant is None else own + self.assistant.backbone.head(assistant)
