@@ -139,5 +139,6 @@ def _check_size(store: PreparedStore, rim: RIM) -> None:
 def _alignment(store: PreparedStore) -> str:
     if store.manifest["alignment"] == "none":
         return "not aligned: the centre square of the whole image"
-    source = "points found by MTCNN" if store.manifest["landmarks"] == "detect" else "the points that came with the set"
+    sources = {"detect": "points found by MTCNN", "drawn": "the points they were drawn from"}
+    source = sources.get(store.manifest["landmarks"], "the points that came with the set, MTCNN's where there are none")
     return f"aligned to the five-point template by {source}"

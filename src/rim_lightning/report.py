@@ -131,8 +131,16 @@ def draw_panel(path: Path, panel: Panel) -> None:
         axes[row, 6].imshow(_colours()[panel.parsing[row].numpy()], interpolation="nearest")
         if truth:
             axes[row, 7].imshow(_colours()[panel.parsing_true[row].numpy()], interpolation="nearest")
-        axes[row, 1].set_xlabel(f"{panel.psnr_bicubic[row]:.2f} dB", fontsize=7)
-        axes[row, 3].set_xlabel(f"{panel.psnr_sr[row]:.2f} dB", fontsize=7)
+        for column, value in ((1, panel.psnr_bicubic[row]), (3, panel.psnr_sr[row])):
+            axes[row, column].text(
+                0.03,
+                0.03,
+                f"{value:.2f} dB",
+                transform=axes[row, column].transAxes,
+                color="white",
+                fontsize=7,
+                bbox={"color": "black", "alpha": 0.6, "pad": 1.0},
+            )
     for column, name in enumerate(columns):
         axes[0, column].set_title(name, fontsize=9)
     for axis in axes.flat:
@@ -168,9 +176,10 @@ def draw_curves(path: Path, source: Path) -> bool:
     for axis, (title, keys) in zip(axes.flat, groups.items(), strict=False):
         for key in keys:
             steps, values = np.array(series[key]).T
-            axis.plot(steps, values, label=key.split("/", 2)[-1] if key.startswith("train") else key, linewidth=1)
+            name = key.split("/", 2)[-1] if key.startswith("train") else key
+            axis.plot(steps, values, label=name, linewidth=1, marker="o" if key.startswith("val") else None)
         axis.set_title(title, fontsize=9)
-        axis.set_xlabel("optimiser steps of all phases", fontsize=7)
+        axis.set_xlabel("batches", fontsize=7)
         if title.startswith("train") and all(value > 0 for key in keys for _, value in series[key]):
             axis.set_yscale("log")
         axis.legend(fontsize=7)

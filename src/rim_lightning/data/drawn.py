@@ -1,12 +1,9 @@
 """Drawn faces: people who do not exist, with exact landmarks and parsing, for demos and tests without any data set."""
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from rim_lightning.data.drawn_paint import HairShape, Painter, parse
@@ -20,8 +17,9 @@ from rim_lightning.data.drawn_shape import (
     sample_view,
 )
 from rim_lightning.data.store import PreparedStore, Sample, StoreWriter, stored_side
+from rim_lightning.data.workers import worker_pool
 
-DRAWING = 1  # counted up when the same seeds give another picture: stores drawn before are then drawn again
+DRAWING = 2  # counted up when the same seeds give another picture: stores drawn before are then drawn again
 
 
 def draw_face(
@@ -85,6 +83,8 @@ def drawn_store(
         "hr_size": hr_size,
         "margin": margin,
         "stored_size": stored_side(hr_size, margin),
+        "alignment": "five",
+        "landmarks": "drawn",
         "drawing": DRAWING,
         "seed": seed,
         "people": people,
@@ -137,9 +137,5 @@ def _drawn(samples: list[tuple[int, int]], draw: partial[Sample], workers: int) 
         yield from map(draw, samples)
         return
     # Spawned: a fork of a process that has used the threads of torch or OpenCV can hang.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    with worker_pool(workers) as pool:
         yield from pool.map(draw, samples, chunksize=16)
-
-
-def _one_thread() -> None:
-    cv2.setNumThreads(1)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rim_lightning.data.augmentation import FaceAugmentation
-from rim_lightning.data.drawn import drawn_store
+from rim_lightning.data.drawn import DRAWING, drawn_store
 from rim_lightning.datamodules.union import FaceDataModule
 
 
@@ -42,7 +42,7 @@ class DrawnDataModule(FaceDataModule):
             "seed": drawing_seed,
             "splits": dict(splits),
         }
-        digest = hashlib.sha256(json.dumps(self.drawing).encode()).hexdigest()[:8]
+        digest = hashlib.sha256(json.dumps([DRAWING, self.drawing]).encode()).hexdigest()[:8]
         store = Path(directory) / f"drawn_{hr_size}_{digest}"
         super().__init__(
             {"drawn": store},

@@ -8,15 +8,15 @@ from rim_lightning.networks.blocks import Norm, Pyramid, Upsampling
 
 
 class CoarseSR(nn.Module):
-    """Enlarged probe -> coarse face I_c: average and space to depth, residual stacks on small grids, pixel shuffle, plus the probe.
+    """Enlarged probe -> coarse face I_c: average, space to depth, stacks on small grids, pixel shuffle, plus the probe.
 
     With a `reduction` of hr/lr (8) the stacks start on the probe's own grid, so that hardly any work is spent on pixels
     that bicubic interpolation made up; a reduction of 1 keeps the stacks at full size as the authors' code did.
 
     Args:
         reduction: side of the face over that of the first stack's grid; the product of `factors`.
-        pool: part of the reduction done by averaging, which an enlarged probe of up to S / pool pixels survives; the rest
-            folds pixels into channels. Folding alone would give channels that are nearly copies of each other.
+        pool: part of the reduction done by averaging, which an enlarged probe of up to S / pool pixels survives; the
+            rest folds pixels into channels. Folding alone would give channels that are nearly copies of each other.
         widths, blocks, factors, repeats, norm, upsampling: see `Pyramid`.
         residual: add the enlarged probe to the output, so that the network starts as bicubic interpolation.
 

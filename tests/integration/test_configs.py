@@ -1,0 +1,156 @@
+"""Every experiment composes, and the embedded ones run: no configuration rots."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from rim_lightning.config_path import CONF_DIR
+from rim_lightning.module import load_rim
+from rim_lightning.training import build_module, run
+
+EXPERIMENTS = sorted(path.stem for path in (CONF_DIR / "experiment").glob("*.yaml"))
+MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
+
+# The smallest run that still goes through every stage: 24 drawn people, two batches an epoch.
+QUICK = [
+    "experiment=demo",
+    "data.people=24",
+    "data.views=4",
+    "data.batch_size=16",
+    "data.workers=0",
+    "workers=0",
+    "teacher.epochs=1",
+    "stages=[{name: fhn, epochs: 1}, {name: hrn, epochs: 1}, {name: joint, epochs: 1}]",
+    "verification_pairs=20",
+    "trainer.precision=32-true",
+    "+trainer.enable_progress_bar=false",
+    "~callbacks.progress",
+]
+
+
+def composed(*overrides, config="train", folder="unused"):
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        return compose(config, overrides=[f"paths.output_dir={folder}", *overrides])
+
+
+def test_there_are_the_promised_experiments_and_presets():
+    assert {"demo", "real_smoke", "real_128", "paper_helen"} <= set(EXPERIMENTS)
+    assert set(MODELS) == {"paper", "paper_code", "base", "small", "tiny"}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_experiment_composes_resolves_and_starts_with_its_command(name):
+    plain = OmegaConf.to_container(composed(f"experiment={name}"), resolve=True)
+    assert plain["name"] == name
+    lines = (CONF_DIR / "experiment" / f"{name}.yaml").read_text().splitlines()
+    assert lines[0] == "# @package _global_"  # Hydra wants it first
+    assert lines[1].startswith(f"# rim-train experiment={name}")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_preset_hallucinates_and_embeds_at_its_size(name):
+    """One face through the networks of the preset at its own size; heatmaps and parsing on a grid of a quarter."""
+    objective = {"paper_code": "paper_code", "paper": "paper"}.get(name, "base")
+    cfg = composed(f"model={name}", f"objective={objective}", "teacher.weights=null", "start_from_teacher=false")
+    rim = build_module(cfg, None).rim.eval()
+    size = cfg.model.hr_size
+    assert size == 8 * cfg.model.lr_size
+    face = torch.rand(1, 3, size, size) * 2 - 1
+    with torch.no_grad():
+        output = rim.fhn(face)
+        embedding = rim.hrn.probe(output.sr)
+    assert output.sr.shape == output.coarse.shape == face.shape
+    assert output.priors.parsing.shape == (1, 11, size // 4, size // 4)
+    assert {scheme: maps.shape[1] for scheme, maps in output.priors.heatmaps.items()} == dict(cfg.model.schemes)
+    assert embedding.shape == rim.embed_gallery(face).shape and torch.isfinite(embedding).all()
+
+
+def test_authors_layout_has_the_published_widths():
+    rim = build_module(
+        composed("model=paper_code", "objective=paper_code", "teacher.weights=null", "start_from_teacher=false"), None
+    ).rim
+    assert rim.fhn.generator.channels == 192  # 64 global + 128 of the prior trunk, at 56 x 56
+    assert rim.fhn.coarse_gradient == "pixel_only" and rim.fhn.prior_pixel_gradient == 0.1
+
+
+@pytest.mark.slow
+def test_a_whole_run_leaves_what_it_promises(tmp_path):
+    """Teacher, three stages, evaluation, report; then a checkpoint that needs none of the configuration."""
+    figures = run(composed(*QUICK, f"paths.prepared_dir={tmp_path / 'prepared'}", folder=tmp_path / "run"))
+    folder = tmp_path / "run"
+    saved = json.loads((folder / "metrics.json").read_text())
+    assert saved == figures
+    for key in ("sr/drawn/psnr_y", "sr/drawn/bicubic/psnr_y", "verification/drawn_test/8/rim/accuracy"):
+        assert key in saved
+    assert saved["verification/drawn_test/hr/teacher/accuracy"] >= 0.5
+    report = (folder / "report.md").read_text()
+    for picture in ("panel_drawn.png", "curves.png"):
+        assert picture in report and (folder / picture).stat().st_size > 10_000
+    assert OmegaConf.load(folder / "config.yaml").name == "demo"
+    rim = load_rim(str(folder / "checkpoints" / "last.ckpt"))
+    assert rim.hr_size == 64
+    assert (folder / "csv" / "metrics.csv").is_file()
+
+
+@pytest.mark.slow
+def test_wandb_offline_is_one_override_away(tmp_path):
+    run(
+        composed(
+            *QUICK,
+            "logger=wandb",
+            "logger.wandb.offline=true",
+            "evaluate=false",
+            "stages=[{name: fhn, epochs: 1}]",
+            f"paths.prepared_dir={tmp_path / 'prepared'}",
+            folder=tmp_path / "run",
+        )
+    )
+    import wandb
+
+    wandb.finish()
+    runs = list((tmp_path / "run").rglob("run-*.wandb"))
+    assert len(runs) == 1 and runs[0].stat().st_size > 1000
+    assert (tmp_path / "run" / "csv" / "metrics.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("command", "overrides", "sentence"),
+    [
+        ("rim_lightning.train", ["model=huge"], "huge"),
+        ("rim_lightning.eval", [], "rim-eval: checkpoint is not set"),
+        ("rim_lightning.eval", ["checkpoint=nowhere.ckpt"], "nowhere.ckpt"),
+        ("rim_lightning.train", ["experiment=real_smoke", "paths.data_dir=nowhere"], "nowhere"),
+    ],
+)
+@pytest.mark.slow
+def test_wrong_input_gets_a_sentence_not_a_stack_trace(tmp_path, command, overrides, sentence):
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            command,
+            *overrides,
+            f"hydra.run.dir={tmp_path}",
+            f"paths.prepared_dir={tmp_path / 'p'}",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode != 0
+    assert sentence in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["train", "eval", "prepare"])
+def test_help_shows_examples(command):
+    done = subprocess.run(
+        [sys.executable, "-m", f"rim_lightning.{command}", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "Examples:" in done.stdout and f"rim-{command} " in done.stdout

@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from rim_lightning.networks.blocks import Pyramid, scale_gradient
+from rim_lightning.networks.coarse import CoarseSR
+from rim_lightning.networks.hallucination import HallucinationNetwork
+from tests.tiny import MODEL, perturbed
+
+
+def test_starts_as_bicubic_interpolation():
+    network = HallucinationNetwork(MODEL["schemes"], **MODEL["hallucination"])
+    enlarged = torch.rand(2, 3, 32, 32)
+    output = network(enlarged)
+    assert torch.equal(output.coarse, enlarged) and torch.equal(output.sr, enlarged)
+
+
+def test_coarse_and_sharp_faces_share_the_paths_and_do_not_mix():
+    """One pass over both is two passes over each: nothing normalises over the batch."""
+    torch.manual_seed(0)
+    network = perturbed(HallucinationNetwork(MODEL["schemes"], **MODEL["hallucination"])).double()
+    enlarged, hr = torch.rand(2, 2, 3, 32, 32, dtype=torch.float64)
+    together = network(enlarged, hr)
+    alone = network.generator(hr)
+    torch.testing.assert_close(together.hr_priors.features, alone.features)
+    torch.testing.assert_close(together.hr_priors.heatmaps["ibug68"], alone.heatmaps["ibug68"])
+    torch.testing.assert_close(together.sr, network(enlarged).sr)
+
+
+def test_reversed_gradient():
+    x = torch.tensor([2.0, -1.0], requires_grad=True)
+    (scale_gradient(x, -0.5) ** 2).sum().backward()
+    torch.testing.assert_close(x.grad, -0.5 * 2 * x.detach())
+
+
+def test_transposed_enlargement_of_the_authors_code_has_their_size():
+    pyramid = Pyramid(192, [64, 64], [0, 1], [4], norm="instance", upsampling="transposed")
+    assert pyramid(torch.zeros(1, 192, 14, 14)).shape == (1, 3, 56, 56)
+
+
+def test_coarse_net_refuses_a_reduction_it_cannot_undo():
+    with pytest.raises(ValueError, match="reduces by 8 but enlarges by 4"):
+        CoarseSR(8, 4, [8, 8, 8], [1, 1, 1], [2, 2])
