@@ -22,6 +22,15 @@ def gather_batch(x: Tensor) -> Tensor:
     return torch.cat(dist_nn.all_gather(x.contiguous()))
 
 
+def all_finite(value: Tensor) -> bool:
+    """Whether `value` is finite on EVERY rank: the same answer on all, so that they stop together and none waits."""
+    finite = torch.isfinite(value).all()
+    if is_distributed():
+        finite = finite.to(torch.uint8)
+        dist.all_reduce(finite, dist.ReduceOp.MIN)
+    return bool(finite)
+
+
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of `values` (any shape) where `mask` (same shape, bool) holds, over the samples of ALL ranks; 0 if none.
 

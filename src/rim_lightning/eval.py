@@ -35,6 +35,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
         {name: path.format(hr_size=rim.hr_size) for name, path in stores.items()},
         Path(cfg.paths.prepared_dir),
         workers=cfg.workers,
+        curves=Path(cfg.checkpoint).parents[1] / "csv",
         **settings,
     )
     print((output / "report.md").read_text())

@@ -23,7 +23,7 @@ from rim_lightning.functional.verification import (
 )
 from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.metrics.miou import ParsingIoU
-from rim_lightning.metrics.nme import EYES, NormalisedMeanError
+from rim_lightning.metrics.nme import NormalisedMeanError
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import UNLABELLED, FaceBatch, to_unit
 
@@ -86,7 +86,7 @@ def evaluate_hallucination(
     """
     device = next(rim.parameters()).device
     quality = {name: ImageQuality(protocol, crop).to(device) for name in ("sr", "coarse", "bicubic")}
-    schemes = [scheme for scheme in rim.fhn.generator.heatmap_heads if scheme in faces.schemes and scheme in EYES]
+    schemes = [scheme for scheme in rim.fhn.generator.heatmap_heads if scheme in faces.schemes]
     sides = ("", "_hr")
     nme = {(side, scheme): NormalisedMeanError(scheme).to(device) for side in sides for scheme in schemes}
     iou = {side: ParsingIoU().to(device) for side in sides}

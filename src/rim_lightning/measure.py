@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rim_lightning.data.dataset import FaceDataset
 from rim_lightning.data.preparation import prepare
+from rim_lightning.data.readers.files import require_file, require_folder
 from rim_lightning.data.readers.folder import read_folder
 from rim_lightning.data.readers.lfw import read_lfw, read_pairs
 from rim_lightning.data.store import PreparedStore
@@ -17,6 +18,7 @@ from rim_lightning.evaluation import Panel, evaluate_hallucination, evaluate_ver
 from rim_lightning.metrics.verification import draw_pairs
 from rim_lightning.networks.rim import RIM
 from rim_lightning.report import write_metrics, write_report
+from rim_lightning.types import NO_IDENTITY
 
 
 def measure(
@@ -34,13 +36,15 @@ def measure(
     identities: Mapping[str, str],
     verification_pairs: int,
     lfw: Mapping[str, Any],
+    curves: Path,
 ) -> dict[str, float]:
     """Measure a trained network and write `metrics.json` and `report.md` into `folder`, after every set anew.
 
     Args:
-        rim: in eval mode. title: of the report.
+        rim: in eval mode. title: of the report. curves: folder of the training run's CSV logs.
         stores: name -> prepared store, for `sr.sets` and `identities`.
-        sr: root (a folder of images, or None), sets (names in `stores`), split, alignment, protocol, crop.
+        sr: root (a folder of images, or None) with alignment and first_pixel (see `read_points`); sets (names in
+            `stores`) with split; protocol and crop for both.
         identities: name in `stores` -> split whose people are paired by seed 0, `verification_pairs` of each kind.
         lfw: root (None: left out), images, pairs, landmarks.
 
@@ -51,6 +55,7 @@ def measure(
     Raises:
         FileNotFoundError, ValueError: data that are missing or laid out differently, in one sentence.
     """
+    check_evaluation(stores, rim.hr_size, sr, identities, lfw)
     folder.mkdir(parents=True, exist_ok=True)
     figures: dict[str, float] = {}
     panels: dict[str, Panel] = {}
@@ -66,10 +71,9 @@ def measure(
 
     def keep() -> None:
         write_metrics(folder / "metrics.json", figures)
-        write_report(folder, title, protocol, figures, panels, folder / "csv" / "metrics.csv")
+        write_report(folder, title, protocol, figures, panels, curves)
 
     def hallucination(name: str, store: PreparedStore, split: str) -> None:
-        _check_size(store, rim)
         faces = FaceDataset(store, split)
         protocol.append(f"`{name}`: {len(faces)} faces of {split}, {_alignment(store)}.")
         found, panels[name] = evaluate_hallucination(
@@ -88,14 +92,13 @@ def measure(
     if sr["root"] is not None:
         # The store is keyed by the folder, so that another folder is not refused as another version of this one.
         output = folder / "prepared_custom"
-        records = read_folder(sr["root"])
+        records = read_folder(sr["root"], first_pixel=sr["first_pixel"])
         store = prepare(
             records, output, name="custom", hr_size=rim.hr_size, margin=0.0, alignment=sr["alignment"], workers=workers
         )
         hallucination("custom", store, "test")
     for name, split in identities.items():
         store = _store(stores, name)
-        _check_size(store, rim)
         faces = FaceDataset(store, split)
         identity = torch.from_numpy(store.identity[faces.positions])
         gallery, probe, fold = draw_pairs(identity, verification_pairs, 10, seed=0)
@@ -106,7 +109,7 @@ def measure(
     if lfw["root"] is not None:
         store = prepare(
             read_lfw(lfw["root"], lfw["images"], lfw["landmarks"]),
-            prepared_dir / f"lfw_{rim.hr_size}",
+            prepared_dir / f"{Path(lfw['root']).resolve().name}_{rim.hr_size}",
             name="lfw",
             hr_size=rim.hr_size,
             workers=workers,
@@ -122,18 +125,53 @@ def measure(
     return figures
 
 
+def check_evaluation(
+    stores: Mapping[str, str],
+    hr_size: int,
+    sr: Mapping[str, Any],
+    identities: Mapping[str, str],
+    lfw: Mapping[str, Any],
+) -> None:
+    """Refuse an evaluation that could not be carried out, before hours of training rather than after them.
+
+    Args: as of `measure`.
+
+    Raises:
+        FileNotFoundError, ValueError: a set is missing, of another size or has no faces or too few people; a folder or
+            file does not exist; in one sentence.
+    """
+    for name, split in [*((name, sr["split"]) for name in sr["sets"]), *identities.items()]:
+        store = _store(stores, name)
+        if store.hr_size != hr_size:
+            raise ValueError(
+                f"{store.path} holds faces of {store.hr_size} px, the model takes {hr_size}: prepare them with "
+                f"hr_size={hr_size}."
+            )
+        positions = store.select(split)
+        if len(positions) == 0:
+            raise ValueError(f"{name} has no faces in its {split} split; choose another split, or leave it out.")
+        people = len(set(store.identity[positions].tolist()) - {NO_IDENTITY})
+        if name in identities and people < 4:
+            raise ValueError(
+                f"{name} has {people} people in its {split} split; verification in folds needs 4 or more: leave "
+                f"{name} out of evaluation.identities, or give the split more people."
+            )
+    if sr["root"] is not None:
+        require_folder(Path(sr["root"]), "face images")
+    if lfw["root"] is not None:
+        require_folder(Path(lfw["root"]) / lfw["images"], "a folder of images per person")
+        require_file(Path(lfw["pairs"]), "the list of pairs")
+        if lfw["landmarks"] is not None:
+            require_file(Path(lfw["landmarks"]), "a table of landmarks")
+
+
 def _store(stores: Mapping[str, str], name: str) -> PreparedStore:
     if name not in stores:
-        raise ValueError(f"The evaluation names the set {name}, but the data are {', '.join(stores)}.")
-    return PreparedStore(stores[name])
-
-
-def _check_size(store: PreparedStore, rim: RIM) -> None:
-    if store.hr_size != rim.hr_size:
         raise ValueError(
-            f"{store.path} holds faces of {store.hr_size} px, the model takes {rim.hr_size}: prepare them with "
-            f"hr_size={rim.hr_size}."
+            f"The evaluation names the set {name}, but the stores are {', '.join(stores)}: change evaluation.sr.sets "
+            f"or evaluation.identities, or give rim-eval +stores.{name}=<prepared folder>."
         )
+    return PreparedStore(stores[name])
 
 
 def _alignment(store: PreparedStore) -> str:

@@ -1,15 +1,26 @@
 """RIM as a LightningModule: the phase loop, clipping, schedules, logging, validation."""
 
+import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from rim_lightning.functional.degradation import draw_probe_sizes, synthesise_probe
+from rim_lightning.distributed import all_finite
+from rim_lightning.functional.degradation import (
+    DEGRADATIONS,
+    draw_probe_sizes,
+    realistic_reduce,
+    reduce,
+    synthesise_probe,
+)
 from rim_lightning.functional.heatmaps import decode_heatmaps
 from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.metrics.miou import ParsingIoU
@@ -17,7 +28,7 @@ from rim_lightning.metrics.nme import NormalisedMeanError
 from rim_lightning.metrics.verification import IdentityVerification
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.teacher_weights import load_teacher
-from rim_lightning.optim import StageSchedule, split_parameters
+from rim_lightning.optim import split_parameters, stage_schedule
 from rim_lightning.phases import PHASES, STAGES, Objective, prepare_step, simultaneous_terms
 from rim_lightning.types import NO_IDENTITY, FaceBatch, Terms
 
@@ -53,7 +64,9 @@ class RIMModule(pl.LightningModule):
         alternation: "sequential": each phase has its own backward and step, the max step first. "simultaneous": one
             backward for all, through gradient reversal, then every optimiser steps.
         probe_sizes: arguments of `ProbeSizes`.
-        warmup, final: see `StageSchedule`.
+        degradation: how training faces become probes: "bicubic", or "realistic" (blur, noise, JPEG). Validation and
+            evaluation are always bicubic.
+        warmup, final: see `stage_schedule`.
         clip: largest gradient norm of a phase; None: no clipping.
         seed: of the probe sizes.
         teacher_weights: {"weight_format", "path"} for `load_teacher`; None leaves the teacher at random, which only
@@ -73,6 +86,7 @@ class RIMModule(pl.LightningModule):
         stages: Sequence[Mapping[str, Any]],
         alternation: str,
         probe_sizes: Mapping[str, Any],
+        degradation: str,
         warmup: float,
         final: float,
         clip: float | None,
@@ -85,10 +99,9 @@ class RIMModule(pl.LightningModule):
         self.automatic_optimization = False
         if alternation not in ("sequential", "simultaneous"):
             raise ValueError(f'alternation is "sequential" or "simultaneous", got "{alternation}".')
-        self.schedule = [TrainingStage(**stage) for stage in stages]
-        for stage in self.schedule:
-            if stage.name not in STAGES:
-                raise ValueError(f'There is no training stage "{stage.name}"; choose from {", ".join(STAGES)}.')
+        self.schedule = [_training_stage(stage) for stage in stages]
+        if degradation not in DEGRADATIONS:
+            raise ValueError(f'There is no degradation "{degradation}"; choose from {", ".join(DEGRADATIONS)}.')
         missing = {phase.name for phase in PHASES} - set(optimizers)
         if missing:
             raise ValueError(f"The phases {', '.join(sorted(missing))} have no optimiser.")
@@ -98,15 +111,14 @@ class RIMModule(pl.LightningModule):
         self.optimizer_of = optimizers
         self.alternation = alternation
         self.probe_sizes = ProbeSizes(**probe_sizes)
+        self.degradation = degradation
         self.warmup, self.final, self.clip, self.seed = warmup, final, clip, seed
         if teacher_weights is not None:
             self._load_teacher(**teacher_weights)
         if start_from_teacher:
             self.rim.hrn.start_from_teacher()
         self.quality = nn.ModuleDict({name: ImageQuality("y") for name in ("sr", "coarse", "bicubic")})
-        self.nme = nn.ModuleDict(
-            {scheme: NormalisedMeanError(scheme) for scheme in model["schemes"] if scheme == "ibug68"}
-        )
+        self.nme = nn.ModuleDict({scheme: NormalisedMeanError(scheme) for scheme in model["schemes"]})
         self.iou = ParsingIoU()
         self.verification = IdentityVerification(pairs=verification_pairs, seed=0)
 
@@ -140,7 +152,7 @@ class RIMModule(pl.LightningModule):
                 if stage.name in phase.stages
             ]
             optimizers.append(optimizer)
-            schedulers.append(LambdaLR(optimizer, StageSchedule(spans, self.warmup, self.final)))
+            schedulers.append(LambdaLR(optimizer, stage_schedule(spans, self.warmup, self.final)))
         return optimizers, schedulers
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
@@ -174,7 +186,7 @@ class RIMModule(pl.LightningModule):
         phase = PHASES[[own.optimizer for own in self.optimizers()].index(optimizer)].name
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, float("inf") if self.clip is None else self.clip)
-        if not torch.isfinite(norm):
+        if not all_finite(norm):
             raise NonFiniteLoss(f"The gradient of the phase {phase} is not finite at batch {self.iteration}.")
         self.log(f"gradient/{phase}", norm)
 
@@ -185,14 +197,17 @@ class RIMModule(pl.LightningModule):
     def _training_probes(self, hr: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(_mixed(self.seed, self.iteration, self.global_rank))
         low, high, share = self.probe_sizes
-        return synthesise_probe(hr, draw_probe_sizes(len(hr), low, high, self.rim.lr_size, share, generator))
+        sizes = draw_probe_sizes(len(hr), low, high, self.rim.lr_size, share, generator)
+        realistic = partial(realistic_reduce, generator=generator)
+        return synthesise_probe(hr, sizes, realistic if self.degradation == "realistic" else reduce)
 
     def _check_and_log(self, phase: str, terms: Terms) -> None:
-        if not torch.isfinite(terms["loss"]):
-            bad = [name for name, value in terms.items() if not torch.isfinite(value)]
+        if not all_finite(terms["loss"]):
+            bad = [f"{name} is {value.item()}" for name, value in terms.items() if not torch.isfinite(value)]
             raise NonFiniteLoss(
-                f"{bad[0]} of the phase {phase} is {terms[bad[0]].item()} at batch {self.iteration}; the last "
-                "checkpoint is the last good state: lower the learning rates of optim or set clip, then resume from it."
+                f"The loss of the phase {phase} is not finite at batch {self.iteration} "
+                f"({', '.join(bad) or 'on another rank'}); the last checkpoint is the last good state: lower the "
+                "learning rates of optim or set clip, then resume from it."
             )
         self.log_dict({f"train/{phase}/{name}": value.detach() for name, value in terms.items()})
 
@@ -247,13 +262,28 @@ class RIMModule(pl.LightningModule):
             ) from error
 
 
+def _training_stage(stage: Mapping[str, Any]) -> TrainingStage:
+    try:
+        made = TrainingStage(**stage)
+    except TypeError:
+        raise ValueError(f"A stage has name, epochs and maybe lr_scale, got {dict(stage)}.") from None
+    if made.name not in STAGES:
+        raise ValueError(f'There is no training stage "{made.name}"; choose from {", ".join(STAGES)}.')
+    return made
+
+
 def load_rim(path: str) -> RIM:
     """The trained network of a checkpoint (with EMA: the averaged one), in eval mode, without any configuration.
 
     Raises:
         FileNotFoundError: there is no such file. ValueError: it is not a checkpoint of `RIMModule`.
     """
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no checkpoint at {path}.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} is not a checkpoint of rim-train, or is damaged.") from error
     if "model_arguments" not in checkpoint:
         raise ValueError(f"{path} is not a checkpoint of rim-train.")
     rim = RIM(**checkpoint["model_arguments"])
@@ -266,6 +296,4 @@ def load_rim(path: str) -> RIM:
 
 def _mixed(*numbers: int) -> int:
     """One seed out of several numbers."""
-    import numpy as np
-
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -1,7 +1,7 @@
 """Which parameter belongs to which phase, and how learning rates move."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
@@ -36,9 +36,12 @@ def split_parameters(module: nn.Module, phases: Sequence[Phase]) -> dict[str, li
     return split
 
 
-class StageSchedule:
-    """Learning-rate factor of one phase as a pure function of the batches it ran in: in each of its training stages a
-    linear warm-up, then a cosine down to `final`.
+def stage_schedule(spans: Sequence[tuple[int, float]], warmup: float, final: float) -> Callable[[int], float]:
+    """Learning-rate factor of one phase as a function of the batches it ran in, counted from 0: in each of its training
+    stages a linear warm-up, then a cosine down to `final`.
+
+    A function and not an object, whose attributes `LambdaLR` would put into checkpoints: a run that is resumed with
+    longer stages follows the longer schedule.
 
     Args:
         spans: (batches of the stage, factor of the phase in that stage) of the stages in which it runs, in order.
@@ -46,22 +49,18 @@ class StageSchedule:
         final: factor at the end of a stage; 1 with `warmup` 0 keeps the rate constant.
     """
 
-    def __init__(self, spans: Sequence[tuple[int, float]], warmup: float, final: float):
-        self.spans = tuple(spans)
-        self.warmup = warmup
-        self.final = final
+    def within(done: float) -> float:
+        if done < warmup:
+            return done / warmup
+        progress = (done - warmup) / max(1 - warmup, 1e-12)
+        return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
 
-    def __call__(self, iteration: int) -> float:
-        """Factor of the learning rate for the phase's batch number `iteration`, counted from 0."""
+    def factor(iteration: int) -> float:
         start = 0
-        for batches, scale in self.spans:
+        for batches, scale in spans:
             if iteration < start + batches:
-                return scale * self._within((iteration - start + 1) / batches)
+                return scale * within((iteration - start + 1) / batches)
             start += batches
-        return self.spans[-1][1] * self.final if self.spans else 0.0
+        return spans[-1][1] * final if spans else 0.0
 
-    def _within(self, done: float) -> float:
-        if done < self.warmup:
-            return done / self.warmup
-        progress = (done - self.warmup) / max(1 - self.warmup, 1e-12)
-        return self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2
+    return factor

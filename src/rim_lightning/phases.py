@@ -57,6 +57,8 @@ class Objective(nn.Module):
         for phase, terms in self.TERMS.items():
             if set(weights.get(phase, ())) != set(terms):
                 raise ValueError(f"The weights of the phase {phase} must be {', '.join(terms)}.")
+            if not any(weights[phase].values()):
+                raise ValueError(f"Every weight of the phase {phase} is 0, which leaves it nothing to learn.")
         if not student_stages or not set(student_stages) <= {1, 2, 3, 4}:
             raise ValueError(f"student_stages is {list(student_stages)}; give stages out of 1, 2, 3 and 4.")
         self.pixel, self.landmark, self.parsing, self.domain, self.stages = pixel, landmark, parsing, domain, stages

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections import defaultdict
 from pathlib import Path
 
@@ -21,7 +22,9 @@ NAMES = {
 
 
 def write_metrics(path: Path, figures: dict[str, float]) -> None:
-    """Flat JSON, keys sorted, written in one go so that a reader never sees half of it."""
+    """Flat JSON, keys sorted, written in one go so that a reader never sees half of it. A figure that is not finite
+    (the landmark error of a set without points, say) is left out: JSON has no word for it."""
+    figures = {key: value for key, value in figures.items() if math.isfinite(value)}
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(dict(sorted(figures.items())), indent=2) + "\n")
     partial.replace(path)
@@ -33,13 +36,15 @@ def write_report(
     protocol: list[str],
     figures: dict[str, float],
     panels: dict[str, Panel],
-    curves: Path | None,
+    curves: Path,
 ) -> Path:
     """Write `report.md` and its pictures.
 
     Args:
         folder: where to write. title: first line. protocol: sentences that say how the figures were measured.
-        figures: flat, as in metrics.json. panels: name of the set -> faces. curves: Lightning's metrics.csv, or None.
+        figures: flat, as in metrics.json. panels: name of the set -> faces.
+        curves: folder of Lightning's CSV logs, one `version_<n>/metrics.csv` a sitting; without any, curves are
+            left out.
     """
     lines = [f"# {title}", "", *(f"- {sentence}" for sentence in protocol), ""]
     lines += _hallucination_table(figures) + _verification_tables(figures)
@@ -47,7 +52,7 @@ def write_report(
         picture = folder / f"panel_{name}.png"
         draw_panel(picture, panel)
         lines += [f"## Faces of {name}", "", f"![faces of {name}]({picture.name})", ""]
-    if curves is not None and curves.is_file() and draw_curves(folder / "curves.png", curves):
+    if draw_curves(folder / "curves.png", curves):
         lines += ["## Curves", "", "![loss and validation curves](curves.png)", ""]
     report = folder / "report.md"
     report.write_text("\n".join(lines))
@@ -152,13 +157,12 @@ def draw_panel(path: Path, panel: Panel) -> None:
 
 
 def draw_curves(path: Path, source: Path) -> bool:
-    """Losses per phase and validation figures of Lightning's metrics.csv; False if it has none yet."""
+    """Losses per phase and validation figures of the CSV logs in `source`; False if there are none yet."""
     series: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    with source.open() as file:
-        for row in csv.DictReader(file):
-            for key, value in row.items():
-                if value and key.startswith(("train/", "val/")):
-                    series[key].append((float(row["step"]), float(value)))
+    for row in _logged_rows(source):
+        for key, value in row.items():
+            if value and key.startswith(("train/", "val/")):
+                series[key].append((float(row["step"]), float(value)))
     groups: dict[str, list[str]] = defaultdict(list)
     for key in sorted(series):
         if key.startswith("train/") and not key.endswith("/loss"):
@@ -190,6 +194,17 @@ def draw_curves(path: Path, source: Path) -> bool:
     figure.savefig(path, dpi=100)
     plt.close(figure)
     return True
+
+
+def _logged_rows(source: Path) -> list[dict[str, str]]:
+    """Rows of all sittings; what a killed one did after its last checkpoint gives way to the sitting that redid it."""
+    rows: list[dict[str, str]] = []
+    for file in sorted(source.glob("version_*/metrics.csv"), key=lambda file: int(file.parent.name.split("_")[1])):
+        with file.open() as stream:
+            sitting = list(csv.DictReader(stream))
+        first = min((float(row["step"]) for row in sitting), default=float("inf"))
+        rows = [row for row in rows if float(row["step"]) < first] + sitting
+    return rows
 
 
 def _pixels(image: Tensor) -> np.ndarray:

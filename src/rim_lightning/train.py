@@ -1,9 +1,12 @@
 """rim-train: train RIM from the command line."""
 
+import os
 import sys
 import warnings
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
 
@@ -12,6 +15,9 @@ from rim_lightning.config_path import CONF_DIR
 
 @hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")
 def _hydra_main(cfg: DictConfig) -> float | None:
+    from hydra.errors import InstantiationException
+    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
     from rim_lightning.module import NonFiniteLoss  # not at the top: `--help` should not wait for torch
     from rim_lightning.training import run
 
@@ -19,15 +25,27 @@ def _hydra_main(cfg: DictConfig) -> float | None:
         "ignore", message=".*does not have many workers.*|.*treespec.*|.*in eval mode at the start.*"
     )
     try:
+        _refuse_sweep_of_processes(cfg)
         figures = run(cfg)
     except MissingMandatoryValue as error:
         sys.exit(f"rim-train: {error.full_key} is not set; add {error.full_key}=<value> to the command.")
-    except (FileNotFoundError, ValueError, NonFiniteLoss) as error:
+    except (FileNotFoundError, ValueError, NonFiniteLoss, MisconfigurationException) as error:
         sys.exit(f"rim-train: {error}")
+    except InstantiationException as error:
+        sys.exit(f"rim-train: {error.__cause__ or error}")
     finally:
         if "wandb" in sys.modules:  # consecutive sweep jobs would otherwise log into one run
             sys.modules["wandb"].finish()
     return figures.get(cfg.optimised_metric) if cfg.optimised_metric else None
+
+
+def _refuse_sweep_of_processes(cfg: DictConfig) -> None:
+    """A subprocess that Lightning starts for DDP runs the command again: in a sweep, the whole sweep."""
+    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    if sweep and "ddp" in str(cfg.trainer.get("strategy", "")) and "LOCAL_RANK" not in os.environ:
+        raise ValueError(
+            "A sweep (-m) cannot start the processes of trainer=ddp itself: run its jobs one by one, or under torchrun."
+        )
 
 
 def main() -> None:

@@ -1,15 +1,18 @@
 """One training run: prepare what is missing, train RIM through its stages, measure it, leave a report."""
 
 import json
+import time
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from hydra.utils import get_method, instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities import rank_zero_only
 
 from rim_lightning.data.preparation import prepare
-from rim_lightning.measure import measure
+from rim_lightning.data.store import MANIFEST
+from rim_lightning.measure import check_evaluation, measure
 from rim_lightning.module import RIMModule, load_rim
 from rim_lightning.teacher_training import train_teacher
 
@@ -24,25 +27,15 @@ def run(cfg: DictConfig) -> dict[str, float]:
         FileNotFoundError, ValueError: wrong settings or data, in one sentence. NonFiniteLoss: training diverged.
     """
     output = Path(cfg.paths.output_dir)
+    last = output / "checkpoints" / "last.ckpt"
+    if last.is_file() and not cfg.resume and rank_zero_only.rank == 0:
+        raise ValueError(f"{output} holds a run already: add resume=true to go on with it, or set paths.output_dir.")
     output.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, output / "config.yaml", resolve=True)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
-    prepare_missing(cfg)
-    data = instantiate(cfg.data)
-    teacher_weights = OmegaConf.to_container(cfg.teacher.weights, resolve=True) if cfg.teacher.weights else None
-    if cfg.teacher.epochs:
-        path = output / "teacher.pt"
-        if not (cfg.resume and path.is_file()):
-            backbone = OmegaConf.to_container(cfg.model.recognition.teacher, resolve=True)
-            logged = train_teacher(data, backbone, path, **{k: v for k, v in cfg.teacher.items() if k != "weights"})
-            (output / "teacher.json").write_text(json.dumps(logged, indent=2) + "\n")
-        teacher_weights = {"weight_format": "rim_lightning", "path": str(path)}
-    module = build_module(cfg, teacher_weights)
     loggers = [instantiate(logger) for logger in cfg.logger.values()]
-    for logger in loggers:
-        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
         max_epochs=sum(stage.epochs for stage in cfg.stages),
@@ -51,14 +44,46 @@ def run(cfg: DictConfig) -> dict[str, float]:
         default_root_dir=str(output),
         enable_model_summary=False,
     )
-    last = output / "checkpoints" / "last.ckpt"
+    data = instantiate(cfg.data)
+    stores = {name: str(path) for name, path in data.stores.items()}
+    if rank_zero_only.rank == 0:
+        prepare_missing(cfg)
+        data.prepare_data()
+    else:
+        for path in data.stores.values():
+            _wait_for(path / MANIFEST)
+    if cfg.evaluate:
+        evaluation = OmegaConf.to_container(cfg.evaluation, resolve=True)
+        check_evaluation(stores, cfg.model.hr_size, evaluation["sr"], evaluation["identities"], evaluation["lfw"])
+    teacher_weights = OmegaConf.to_container(cfg.teacher.weights, resolve=True) if cfg.teacher.weights else None
+    if cfg.teacher.epochs:
+        path = output / "teacher.pt"
+        if rank_zero_only.rank != 0:
+            _wait_for(path)
+        elif not (cfg.resume and path.is_file()):
+            backbone = OmegaConf.to_container(cfg.model.recognition.teacher, resolve=True)
+            logged = train_teacher(data, backbone, path, **{k: v for k, v in cfg.teacher.items() if k != "weights"})
+            (output / "teacher.json").write_text(json.dumps(logged, indent=2) + "\n")
+        teacher_weights = {"weight_format": "rim_lightning", "path": str(path)}
+    module = build_module(cfg, teacher_weights)
+    for logger in loggers:
+        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     trainer.fit(module, data, ckpt_path=str(last) if cfg.resume and last.is_file() else None, weights_only=True)
     if not cfg.evaluate or not trainer.is_global_zero or trainer.fast_dev_run:
         return {name: float(value) for name, value in trainer.callback_metrics.items()}
-    rim = load_rim(str(last))
-    figures = measure_run(cfg, rim, output, {name: str(path) for name, path in data.stores.items()})
+    rim = load_rim(str(last)).to(trainer.strategy.root_device)
+    figures = measure(
+        rim,
+        output,
+        f"RIM: {cfg.name}",
+        stores,
+        Path(cfg.paths.prepared_dir),
+        workers=cfg.workers,
+        curves=output / "csv",
+        **evaluation,
+    )
     for logger in loggers:
-        logger.log_metrics(figures, step=trainer.global_step)
+        logger.log_metrics(figures, step=trainer.fit_loop.total_batch_idx)
         logger.save()
     print((output / "report.md").read_text())
     print(f"Report: {output / 'report.md'}")
@@ -75,6 +100,7 @@ def build_module(cfg: DictConfig, teacher_weights: dict | None) -> RIMModule:
         stages=plain["stages"],
         alternation=cfg.alternation,
         probe_sizes=plain["probe_sizes"],
+        degradation=cfg.degradation,
         warmup=cfg.optim.warmup,
         final=cfg.optim.final,
         clip=cfg.optim.clip,
@@ -85,20 +111,17 @@ def build_module(cfg: DictConfig, teacher_weights: dict | None) -> RIMModule:
     )
 
 
-def measure_run(cfg: DictConfig, rim, output: Path, stores: dict[str, str]) -> dict[str, float]:
-    """`measure` with the settings of `conf/evaluation`."""
-    settings = OmegaConf.to_container(cfg.evaluation, resolve=True)
-    return measure(
-        rim, output, f"RIM: {cfg.name}", stores, Path(cfg.paths.prepared_dir), workers=cfg.workers, **settings
-    )
-
-
 def prepare_missing(cfg: DictConfig) -> None:
-    """Prepare the stores of `sources` that are not there yet; one that was interrupted goes on."""
+    """Prepare the stores of `sources` that are not there yet; one that was interrupted goes on, one that was made from
+    other images, landmarks or splits is refused."""
     for source in cfg.sources.values():
         target = Path(cfg.paths.prepared_dir) / f"{source.name}_{cfg.model.hr_size}"
-        if target.is_dir():
-            continue
         arguments = OmegaConf.to_container(source.reader, resolve=True, throw_on_missing=True)
         read = get_method(arguments.pop("_target_"))
         prepare(read(**arguments), target, name=source.name, hr_size=cfg.model.hr_size, workers=cfg.workers)
+
+
+def _wait_for(path: Path) -> None:
+    """Return once the first process has written the file; it is written whole, under another name first."""
+    while not path.is_file():
+        time.sleep(1)

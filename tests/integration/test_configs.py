@@ -1,6 +1,7 @@
 """Every experiment composes, and the embedded ones run: no configuration rots."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from omegaconf import OmegaConf
 from rim_lightning.config_path import CONF_DIR
 from rim_lightning.module import load_rim
 from rim_lightning.training import build_module, run
+from tests.stores import small_drawn_store
 
 EXPERIMENTS = sorted(path.stem for path in (CONF_DIR / "experiment").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
@@ -21,6 +23,7 @@ MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
 QUICK = [
     "experiment=demo",
     "data.people=24",
+    "data.splits={train: 0.6, val: 0.2, test: 0.2}",  # a person is in one fold only: two folds need four people
     "data.views=4",
     "data.batch_size=16",
     "data.workers=0",
@@ -29,6 +32,7 @@ QUICK = [
     "stages=[{name: fhn, epochs: 1}, {name: hrn, epochs: 1}, {name: joint, epochs: 1}]",
     "verification_pairs=20",
     "trainer.precision=32-true",
+    "trainer.log_every_n_steps=1",
     "+trainer.enable_progress_bar=false",
     "~callbacks.progress",
 ]
@@ -95,7 +99,40 @@ def test_a_whole_run_leaves_what_it_promises(tmp_path):
     assert OmegaConf.load(folder / "config.yaml").name == "demo"
     rim = load_rim(str(folder / "checkpoints" / "last.ckpt"))
     assert rim.hr_size == 64
-    assert (folder / "csv" / "metrics.csv").is_file()
+    assert (folder / "csv" / "version_0" / "metrics.csv").is_file()
+
+
+@pytest.mark.slow
+def test_a_run_is_never_overwritten_and_a_resumed_one_keeps_its_curves(tmp_path):
+    settings = [*QUICK, f"paths.prepared_dir={tmp_path / 'prepared'}", "evaluate=false"]
+    short, long = "stages=[{name: fhn, epochs: 1}]", "stages=[{name: fhn, epochs: 2}]"
+    folder = tmp_path / "run"
+    run(composed(*settings, short, folder=folder))
+    before = (folder / "checkpoints" / "last.ckpt").read_bytes()
+    with pytest.raises(ValueError, match="holds a run already: add resume=true"):
+        run(composed(*settings, long, folder=folder))
+    assert (folder / "checkpoints" / "last.ckpt").read_bytes() == before
+    run(composed(*settings, long, "resume=true", folder=folder))
+    logged = [(folder / "csv" / f"version_{n}" / "metrics.csv").read_text().splitlines() for n in (0, 1)]
+    assert all(len(rows) > 1 for rows in logged)
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
+
+
+# What makes each experiment small enough for a test; its networks, losses and phases stay its own.
+SMALL = ["evaluate=false", "trainer.fast_dev_run=1", "workers=0", "sources={}", "trainer.precision=32-true"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted({*EXPERIMENTS} - {"demo"}))
+def test_experiment_runs_one_batch(name, tmp_path):
+    """Drawn faces stand in for the real sets, a random teacher of the experiment's own shape for the published one."""
+    size = composed(f"experiment={name}").model.hr_size
+    store = small_drawn_store(tmp_path / "drawn", people=6, views=1, hr_size=size)
+    stores = [f"data.stores.{key}={store.path}" for key in composed(f"experiment={name}").data.stores]
+    overrides = [*SMALL, *stores, "data.batch_size=2", "data.eval_batch_size=2", "teacher.weights=null"]
+    overrides += ["data.samples_per_epoch=null"]
+    figures = run(composed(f"experiment={name}", *overrides, folder=tmp_path / "run"))
+    assert "val/psnr_gain" in figures and all(math.isfinite(figures[key]) for key in figures if key.endswith("/loss"))
 
 
 @pytest.mark.slow
@@ -116,7 +153,7 @@ def test_wandb_offline_is_one_override_away(tmp_path):
     wandb.finish()
     runs = list((tmp_path / "run").rglob("run-*.wandb"))
     assert len(runs) == 1 and runs[0].stat().st_size > 1000
-    assert (tmp_path / "run" / "csv" / "metrics.csv").is_file()
+    assert (tmp_path / "run" / "csv" / "version_0" / "metrics.csv").is_file()
 
 
 @pytest.mark.parametrize(
@@ -126,6 +163,8 @@ def test_wandb_offline_is_one_override_away(tmp_path):
         ("rim_lightning.eval", [], "rim-eval: checkpoint is not set"),
         ("rim_lightning.eval", ["checkpoint=nowhere.ckpt"], "nowhere.ckpt"),
         ("rim_lightning.train", ["experiment=real_smoke", "paths.data_dir=nowhere"], "nowhere"),
+        ("rim_lightning.train", ["experiment=demo", "trainer=gpu"], "No supported gpu backend"),
+        ("rim_lightning.train", ["-m", "experiment=demo", "trainer=ddp", "seed=1,2"], "A sweep (-m) cannot start"),
     ],
 )
 @pytest.mark.slow
@@ -137,6 +176,7 @@ def test_wrong_input_gets_a_sentence_not_a_stack_trace(tmp_path, command, overri
             command,
             *overrides,
             f"hydra.run.dir={tmp_path}",
+            f"hydra.sweep.dir={tmp_path}",
             f"paths.prepared_dir={tmp_path / 'p'}",
         ],
         capture_output=True,

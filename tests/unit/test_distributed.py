@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from rim_lightning.distributed import gather_batch, is_distributed, masked_mean
+from rim_lightning.distributed import all_finite, gather_batch, is_distributed, masked_mean
 from rim_lightning.losses.distillation import StageDistillation
 from rim_lightning.losses.domain import DomainLoss
 from rim_lightning.losses.identity import IdentityLoss
@@ -90,6 +90,7 @@ def on_one_rank(rank, world):
         result["gradient"] /= world
     return {
         "losses": results,
+        "finite": [all_finite(torch.ones(2)), all_finite(torch.tensor(math.nan if rank == 1 else 0.0))],
         "gathered": gather_batch(torch.full((2, 3), float(rank))),
         "distributed": is_distributed(),
         "nothing labelled": masked_mean(torch.ones(2), torch.zeros(2, dtype=torch.bool)),
@@ -127,6 +128,7 @@ def test_gathered_rows_come_in_rank_order(ranks):
         assert rank["gathered"].tolist() == [[0.0] * 3] * 2 + [[1.0] * 3] * 2
         assert rank["distributed"]
         assert rank["nothing labelled"] == 0
+        assert rank["finite"] == [True, False]  # one rank's NaN is every rank's answer
 
 
 def test_one_process_gathers_nothing_and_averages_what_is_labelled():

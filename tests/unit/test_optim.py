@@ -1,10 +1,11 @@
 import math
 
 import pytest
+import torch
 from torch import nn
 
 from rim_lightning.networks.rim import RIM
-from rim_lightning.optim import StageSchedule, split_parameters
+from rim_lightning.optim import split_parameters, stage_schedule
 from rim_lightning.phases import PHASES, Phase
 from tests.tiny import MODEL, objective
 
@@ -38,7 +39,7 @@ def test_an_orphan_and_a_shared_parameter_are_refused():
 
 
 def test_schedule_by_hand():
-    schedule = StageSchedule([(10, 1.0), (4, 0.5)], warmup=0.2, final=0.1)
+    schedule = stage_schedule([(10, 1.0), (4, 0.5)], warmup=0.2, final=0.1)
     assert schedule(0) == pytest.approx(0.5)  # 1/10 done of a warm-up that ends at 2/10
     assert schedule(1) == pytest.approx(1.0)
     assert schedule(5) == pytest.approx(0.1 + 0.9 * (1 + math.cos(math.pi * 0.5)) / 2)
@@ -48,5 +49,23 @@ def test_schedule_by_hand():
 
 
 def test_constant_schedule():
-    schedule = StageSchedule([(3, 1.0)], warmup=0.0, final=1.0)
+    schedule = stage_schedule([(3, 1.0)], warmup=0.0, final=1.0)
     assert [schedule(i) for i in range(4)] == [1.0, 1.0, 1.0, 1.0]
+
+
+def test_a_checkpoint_does_not_bring_back_an_old_schedule():
+    """Resumed with longer stages, a run follows the longer schedule."""
+
+    def scheduler(batches):
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, stage_schedule([(batches, 1.0)], warmup=0.0, final=0.0))
+
+    short, long = scheduler(4), scheduler(8)
+    for _ in range(4):
+        short.optimizer.step()
+        short.step()
+    assert short.get_last_lr() == [0.0]
+    long.load_state_dict(short.state_dict())
+    long.optimizer.step()
+    long.step()
+    assert long.get_last_lr() == [pytest.approx((1 + math.cos(math.pi * 6 / 8)) / 2)]

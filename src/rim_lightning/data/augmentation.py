@@ -103,6 +103,7 @@ class FaceAugmentation:
         self.steps = [
             _FaceAffine(
                 scale=(1 - scale, 1 + scale),
+                keep_ratio=True,  # a similarity, as the alignment: faces get larger, never wider
                 rotate=(-rotation, rotation),
                 translate_px=(-pixels, pixels),
                 interpolation=cv2.INTER_CUBIC,

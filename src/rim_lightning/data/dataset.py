@@ -84,20 +84,25 @@ class FaceDataset(Dataset[FaceBatch]):
 class UnionDataset(Dataset[FaceBatch]):
     """Several `FaceDataset`s of one HR size as one, for training on whatever labels each of them has.
 
-    Every item carries every landmark scheme that occurs in any of the sets. The people of different sets are different
-    people: identities are shifted apart, `NO_IDENTITY` stays. `index` is the position in the union.
+    The people of different sets are different people: identities are shifted apart, `NO_IDENTITY` stays. `index` is the
+    position in the union.
+
+    Args:
+        sets: one or more. schemes: landmark schemes every item carries, NaN where its set lacks one; None: every scheme
+            that occurs in any of the sets.
 
     Raises:
         ValueError: there is no set, or their HR sizes differ.
     """
 
-    def __init__(self, sets: Sequence[FaceDataset]) -> None:
+    def __init__(self, sets: Sequence[FaceDataset], schemes: Sequence[str] | None = None) -> None:
         if not sets:
             raise ValueError("A union needs at least one data set.")
         sizes = {str(part.store.path): part.store.hr_size for part in sets}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"The stores of a union must have one hr_size, found {sizes}: prepare them again alike.")
-        self.schemes = tuple(dict.fromkeys(scheme for part in sets for scheme in part.schemes))
+        found = dict.fromkeys(scheme for part in sets for scheme in part.schemes)
+        self.schemes = tuple(found if schemes is None else schemes)
         self.sets = tuple(
             FaceDataset(part.store, part.positions, part.augmentation, part.seed, self.schemes) for part in sets
         )

@@ -82,6 +82,7 @@ def prepare(
         "stored_size": stored_side(hr_size, margin),
         "alignment": alignment,
         "landmarks": landmarks,
+        "inputs": _inputs_digest(records),
     }
     if (Path(output) / MANIFEST).is_file():
         return _existing(PreparedStore(output), header, records)
@@ -123,16 +124,30 @@ def _existing(store: PreparedStore, header: dict, records: Sequence[Record]) -> 
     """The store, if these records and settings made it."""
     for key, value in header.items():
         made = store.manifest.get(key)
-        if made != value:
+        if made != value and key != "inputs":
             raise ValueError(
                 f"{store.path} was prepared with {key}={made}, not {value}; delete it or choose another output."
             )
     wanted = {record.name: (record.identity, record.split) for record in records}
     skipped = {entry["name"] for entry in store.manifest["skipped"]}
     stored = {entry["name"]: (entry["identity"], entry["split"]) for entry in store.manifest["samples"]}
-    if stored != {name: labels for name, labels in wanted.items() if name not in skipped} or not skipped <= set(wanted):
-        raise ValueError(f"{store.path} was prepared from other images or splits; delete it or choose another output.")
+    changed = store.manifest.get("inputs") != header["inputs"]
+    if changed or stored != {k: v for k, v in wanted.items() if k not in skipped} or not skipped <= set(wanted):
+        raise ValueError(
+            f"{store.path} was prepared from other images, landmarks or splits; delete it or choose another output."
+        )
     return store
+
+
+def _inputs_digest(records: Sequence[Record]) -> str:
+    """Hash of what can be known of the records without decoding: names, file sizes, points, parsing or not."""
+    digest = hashlib.sha256()
+    for record in records:
+        size = record.image.stat().st_size if record.image.is_file() else None
+        digest.update(repr((record.name, size, record.load_parsing is not None)).encode())
+        for scheme, points in sorted(record.landmarks.items()):
+            digest.update(scheme.encode() + np.ascontiguousarray(points, dtype=np.float64).tobytes())
+    return digest.hexdigest()
 
 
 def _needs_detection(record: Record, settings: _Settings) -> bool:
@@ -228,7 +243,7 @@ def _finish(
             matrix = similarity_from_points(five_points(landmarks), template(settings.hr_size, settings.margin))
         parsing = record.load_parsing() if record.load_parsing is not None else None
         image, landmarks, parsing = align(decoded.image, matrix, side, landmarks, parsing)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # as above: a damaged mask raises whatever its decoder runs into
         return f"has unusable labels ({_one_line(error)})"
     return Sample(image, landmarks, parsing, decoded.file_hash, detected=searched)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rim_lightning.data.augmentation import FaceAugmentation
@@ -16,7 +16,7 @@ class DrawnDataModule(FaceDataModule):
     Args:
         directory: where the stores of drawn faces are kept, one folder for each set of settings.
         people, views, hr_size, margin, splits, drawing_seed: see `drawn_store`.
-        batch_size, workers, augmentation, eval_batch_size, seed: see `FaceDataModule`.
+        batch_size, workers, augmentation, eval_batch_size, seed, schemes: see `FaceDataModule`.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class DrawnDataModule(FaceDataModule):
         augmentation: Callable[[int], FaceAugmentation] | None = None,
         eval_batch_size: int | None = None,
         seed: int = 0,
+        schemes: Sequence[str] | None = None,
     ) -> None:
         self.drawing = {
             "people": people,
@@ -51,6 +52,7 @@ class DrawnDataModule(FaceDataModule):
             augmentation=augmentation,
             eval_batch_size=eval_batch_size,
             seed=seed,
+            schemes=schemes,
         )
 
     def prepare_data(self) -> None:

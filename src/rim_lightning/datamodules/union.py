@@ -1,6 +1,6 @@
 """Faces of any number of prepared stores, as batches for training and validation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch.utils.data import DataLoader
@@ -25,9 +25,10 @@ class FaceDataModule(FaceLoading):
         samples_per_epoch: training faces of an epoch over all ranks, with `shares` only; None: as many as there are.
         eval_batch_size: faces per validation or test batch; None: `batch_size`.
         seed: order of the faces and their augmentation.
+        schemes: landmark schemes every batch carries, NaN where a face lacks it; None: those of the stores.
 
     Raises:
-        ValueError: shares name other stores than there are.
+        ValueError: shares name other stores than there are; in `train_dataloader`: not even one full batch of faces.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class FaceDataModule(FaceLoading):
         samples_per_epoch: int | None = None,
         eval_batch_size: int | None = None,
         seed: int = 0,
+        schemes: Sequence[str] | None = None,
     ) -> None:
         super().__init__(eval_batch_size or batch_size, workers)
         if shares is not None and set(shares) != set(stores):
@@ -50,24 +52,31 @@ class FaceDataModule(FaceLoading):
         self.shares = None if shares is None else [shares[name] for name in stores]
         self.samples_per_epoch = samples_per_epoch
         self.seed = seed
+        self.schemes = schemes
 
     def setup(self, stage: str | None = None) -> None:
-        """Open the stores: `train`, `val` and `test` are the unions of their splits, `schemes` what they annotate."""
+        """Open the stores: `train`, `val` and `test` are the unions of their splits."""
         opened = [PreparedStore(directory) for directory in self.stores.values()]
         views = None if self.augmentation is None else self.augmentation(opened[0].hr_size)
         self.train = UnionDataset(
             # Sets of one union get different seeds: face 5 of each would be turned alike otherwise.
-            [FaceDataset(store, "train", views, self.seed + number) for number, store in enumerate(opened)]
+            [FaceDataset(store, "train", views, self.seed + number) for number, store in enumerate(opened)],
+            self.schemes,
         )
-        self.val = UnionDataset([FaceDataset(store, "val") for store in opened])
-        self.test = UnionDataset([FaceDataset(store, "test") for store in opened])
-        self.schemes = self.train.schemes
+        self.val = UnionDataset([FaceDataset(store, "val") for store in opened], self.schemes)
+        self.test = UnionDataset([FaceDataset(store, "test") for store in opened], self.schemes)
 
     def train_dataloader(self) -> DataLoader[FaceBatch]:
         """Augmented training batches, all full; rank r's share of each global batch."""
         rank, world = self.place()
         sampler = FaceSampler(self.train.lengths, self.shares, self.samples_per_epoch, self.seed, rank, world)
-        return self.loader(self.train, self.batch_size, sampler, drop_last=True)
+        loader = self.loader(self.train, self.batch_size, sampler, drop_last=True)
+        if len(loader) == 0:
+            raise ValueError(
+                f"{len(self.train)} training faces are fewer than one batch of {self.batch_size} on each of {world} "
+                "processes: lower data.batch_size or add faces."
+            )
+        return loader
 
     def val_dataloader(self) -> DataLoader[FaceBatch]:
         """Every validation face, see `evaluation_loader`."""

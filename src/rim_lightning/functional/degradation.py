@@ -7,6 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+DEGRADATIONS = ("bicubic", "realistic")
+"""Ways of making a training probe: `reduce`, or `realistic_reduce`."""
+
 
 def round_to_8bit(image: Tensor) -> Tensor:
     """Any image around [-1, 1] to the nearest of the 256 levels of an 8-bit file, still in [-1, 1]. No gradient."""

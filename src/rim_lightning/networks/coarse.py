@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from rim_lightning.networks.blocks import Norm, Pyramid, Upsampling
+from rim_lightning.networks.blocks import RGB_START, Norm, Pyramid, Upsampling, scale_weight
 
 
 class CoarseSR(nn.Module):
@@ -18,7 +18,7 @@ class CoarseSR(nn.Module):
         pool: part of the reduction done by averaging, which an enlarged probe of up to S / pool pixels survives; the
             rest folds pixels into channels. Folding alone would give channels that are nearly copies of each other.
         widths, blocks, factors, repeats, norm, upsampling: see `Pyramid`.
-        residual: add the enlarged probe to the output, so that the network starts as bicubic interpolation.
+        residual: add the enlarged probe to the output, so that the network starts close to bicubic interpolation.
 
     Raises:
         ValueError: `reduction` is not the product of the factors, or not a multiple of `pool`.
@@ -48,8 +48,7 @@ class CoarseSR(nn.Module):
         self.fold = nn.Sequential(nn.AvgPool2d(pool), nn.PixelUnshuffle(reduction // pool))
         self.pyramid = Pyramid(3 * (reduction // pool) ** 2, widths, blocks, factors, repeats, norm, upsampling)
         if residual:
-            nn.init.zeros_(self.pyramid.to_rgb.weight)
-            nn.init.zeros_(self.pyramid.to_rgb.bias)
+            scale_weight(self.pyramid.to_rgb, RGB_START)
 
     def forward(self, enlarged: Tensor) -> Tensor:
         """Probe enlarged to (B, 3, S, S), RGB in [-1, 1] -> coarse face I_c, the same shape, not clipped."""

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from rim_lightning.networks.blocks import Pyramid, scale_gradient
+from rim_lightning.networks.blocks import RGB_START, Pyramid, scale_gradient, scale_weight
 from rim_lightning.networks.coarse import CoarseSR
 from rim_lightning.networks.generator import Priors, TriPathGenerator
 
@@ -65,8 +65,7 @@ class HallucinationNetwork(nn.Module):
         self.prior_pixel_gradient = prior_pixel_gradient
         self.residual = residual
         if residual:
-            nn.init.zeros_(self.integrator.to_rgb.weight)
-            nn.init.zeros_(self.integrator.to_rgb.bias)
+            scale_weight(self.integrator.to_rgb, RGB_START)
 
     def forward(self, enlarged: Tensor, hr: Tensor | None = None) -> Hallucination:
         """Probe enlarged to (B, 3, S, S) and, in training, its sharp face hr (B, 3, S, S); RGB in [-1, 1].

@@ -14,11 +14,14 @@ from rim_lightning.networks.mobilefacenet_onnx import load_mobilefacenet_onnx
 
 
 def save_backbone(path: str | Path, backbone: Backbone, name: str, arguments: dict) -> None:
-    """Write `backbone`, built by `build_backbone(name, **arguments)`, as one file that `load_backbone` reads.
+    """Write `backbone`, built by `build_backbone(name, **arguments)`, as one file that `load_backbone` reads: whole, or
+    not at all.
 
     `arguments` holds numbers, strings and tuples of them only, so that the file opens with `weights_only=True`.
     """
-    torch.save({"name": name, "arguments": arguments, "state_dict": backbone.state_dict()}, path)
+    partial = Path(path).with_suffix(".partial")
+    torch.save({"name": name, "arguments": arguments, "state_dict": backbone.state_dict()}, partial)
+    partial.replace(path)
 
 
 def load_backbone(path: str | Path) -> Backbone:

@@ -20,7 +20,7 @@ def load_map(seed: int) -> np.ndarray:
 
 
 def no_map() -> np.ndarray:
-    raise ValueError("the map is damaged.\nA second line.")
+    raise SyntaxError("the map is damaged.\nA second line.")  # what Pillow raises for a broken PNG chunk
 
 
 def make_record(folder, index: int, **changes) -> Record:
@@ -67,6 +67,17 @@ def test_a_stored_face_is_the_aligned_image_with_its_frame(tmp_path, records):
     np.testing.assert_array_equal(store.parsing[2], parsing)
     # least squares: the points keep the centroid of the template exactly
     np.testing.assert_allclose(store.landmarks["five"][2].mean(0), template(32, margin=4).mean(0), atol=1e-4)
+
+
+def test_other_pixels_or_points_under_the_same_names_are_refused(tmp_path, records):
+    prepare(records[:3], tmp_path / "toy", **SETTINGS)
+    prepare(records[:3], tmp_path / "toy", **SETTINGS)
+    moved = [*records[:2], records[2]._replace(landmarks={"five": records[2].landmarks["five"] + 0.5})]
+    with pytest.raises(ValueError, match="prepared from other images, landmarks or splits"):
+        prepare(moved, tmp_path / "toy", **SETTINGS)
+    Image.fromarray(np.zeros((60, 50, 3), dtype=np.uint8)).save(records[0].image)
+    with pytest.raises(ValueError, match="prepared from other images, landmarks or splits"):
+        prepare(records[:3], tmp_path / "toy", **SETTINGS)
 
 
 def test_the_frame_does_not_change_the_face(tmp_path, records):
@@ -198,9 +209,9 @@ def test_a_store_of_other_settings_or_records_is_not_overwritten(tmp_path, recor
     prepare(records, tmp_path / "toy", **SETTINGS)
     with pytest.raises(ValueError, match="was prepared with hr_size=32, not 64; delete it or choose another output"):
         prepare(records, tmp_path / "toy", **{**SETTINGS, "hr_size": 64})
-    with pytest.raises(ValueError, match="was prepared from other images or splits"):
+    with pytest.raises(ValueError, match="was prepared from other images, landmarks or splits"):
         prepare(records[1:], tmp_path / "toy", **SETTINGS)
-    with pytest.raises(ValueError, match="was prepared from other images or splits"):
+    with pytest.raises(ValueError, match="was prepared from other images, landmarks or splits"):
         prepare([records[0]._replace(split="val"), *records[1:]], tmp_path / "toy", **SETTINGS)
 
 

@@ -89,3 +89,19 @@ def test_validation_shares_out_every_face(stores, monkeypatch):
 def test_shares_must_name_the_stores(stores):
     with pytest.raises(ValueError, match="shares are given for"):
         FaceDataModule(stores, 4, shares={"drawn": 1.0})
+
+
+def test_batches_carry_the_schemes_that_were_asked_for(stores):
+    """A set without 68 points is NaN there; points nobody asked for stay behind."""
+    data = FaceDataModule({"poor": stores["poor"]}, batch_size=2, schemes=["ibug68"])
+    data.setup()
+    batch = next(iter(data.train_dataloader()))
+    assert set(batch.landmarks) == {"ibug68"}
+    assert batch.landmarks["ibug68"].shape == (2, 68, 2) and batch.landmarks["ibug68"].isnan().all()
+
+
+def test_fewer_faces_than_a_batch_are_named(stores):
+    data = FaceDataModule({"poor": stores["poor"]}, batch_size=5)
+    data.setup()
+    with pytest.raises(ValueError, match="4 training faces are fewer than one batch of 5"):
+        data.train_dataloader()

@@ -33,6 +33,15 @@ def test_eyes_by_the_centres_of_given_points():
     assert metric.compute().item() == pytest.approx(20)
 
 
+def test_helen194_is_normalised_by_the_eye_centres():
+    """Eyes are points 134-153 and 114-133, as distributed by Le et al. counted from 0."""
+    target = torch.rand(1, 194, 2, generator=torch.Generator().manual_seed(0)) * 50
+    target[0, 134:154], target[0, 114:134] = torch.tensor([10.0, 10.0]), torch.tensor([40.0, 50.0])  # 50 apart
+    metric = NormalisedMeanError("helen194")
+    metric.update(target + torch.tensor([5.0, 0.0]), target, torch.tensor([0]))
+    assert metric.compute().item() == pytest.approx(10, rel=1e-5)
+
+
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_repeats_and_faces_without_annotation_do_not_count():
     target = torch.tensor([[[0.0, 0.0], [10.0, 0.0]]]).repeat(4, 1, 1)
@@ -50,5 +59,5 @@ def test_repeats_and_faces_without_annotation_do_not_count():
 
 
 def test_unknown_eyes_are_refused():
-    with pytest.raises(ValueError, match="'helen194'"):
-        NormalisedMeanError("helen194", left_eye=[0])
+    with pytest.raises(ValueError, match="'aflw19'"):
+        NormalisedMeanError("aflw19", left_eye=[0])

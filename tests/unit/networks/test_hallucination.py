@@ -7,9 +7,15 @@ from rim_lightning.networks.hallucination import HallucinationNetwork
 from tests.tiny import MODEL, perturbed
 
 
-def test_starts_as_bicubic_interpolation():
+def test_starts_close_to_bicubic_interpolation():
+    torch.manual_seed(0)
     network = HallucinationNetwork(MODEL["schemes"], **MODEL["hallucination"])
     enlarged = torch.rand(2, 3, 32, 32)
+    output = network(enlarged)
+    for image in (output.coarse, output.sr):
+        assert 0 < (image - enlarged).std() < 0.2 * enlarged.std()
+    for layer in (network.coarse.pyramid.to_rgb, network.integrator.to_rgb):
+        torch.nn.init.zeros_(layer.weight)
     output = network(enlarged)
     assert torch.equal(output.coarse, enlarged) and torch.equal(output.sr, enlarged)
 

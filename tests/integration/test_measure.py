@@ -1,0 +1,157 @@
+"""Measuring a checkpoint: any pair list, any folder of images, and refusals that come before the work."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from PIL import Image
+
+from rim_lightning.config_path import CONF_DIR
+from rim_lightning.data.schemes import five_points
+from rim_lightning.data.store import PreparedStore
+from rim_lightning.eval import run
+from rim_lightning.functional.degradation import reduce, synthesise_probe
+from rim_lightning.functional.verification import cosine_similarity, kfold_accuracy, roc_auc
+from rim_lightning.measure import check_evaluation
+from rim_lightning.module import load_rim
+from rim_lightning.networks.rim import RIM
+from rim_lightning.types import to_unit
+from tests.stores import noise_store, small_drawn_store
+from tests.tiny import MODEL, perturbed
+
+PEOPLE, VIEWS = 4, 3
+PAIRS = "2\t2\nP0\t1\t2\nP1\t1\t3\nP0\t3\tP1\t2\nP1\t1\tP0\t1\nP2\t1\t2\nP3\t2\t3\nP2\t3\tP3\t1\nP3\t3\tP2\t2\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A checkpoint of an untrained network, and drawn people in LFW's layout and as a flat folder with .pts files."""
+    root = tmp_path_factory.mktemp("measure")
+    torch.manual_seed(0)
+    rim = perturbed(RIM(**MODEL))
+    state = {f"rim.{name}": value for name, value in rim.state_dict().items()}
+    torch.save({"model_arguments": MODEL, "state_dict": state}, root / "last.ckpt")
+    store = small_drawn_store(root / "drawn", people=6, views=VIEWS, hr_size=64)
+    rows = ["\t".join(["image", *(f"five_{axis}{i}" for i in range(5) for axis in "xy")])]
+    (root / "flat").mkdir()
+    for position, person in enumerate(store.identity[: PEOPLE * VIEWS]):
+        name = f"P{person}/P{person}_{position % VIEWS + 1:04d}.jpg"
+        (root / "people" / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(store.images[position])
+        picture.save(root / "people" / "images" / name, quality=95)
+        points = {scheme: values[position] for scheme, values in store.landmarks.items()}
+        rows.append("\t".join([name, *(f"{value:.2f}" for value in five_points(points).ravel())]))
+        picture.save(root / "flat" / f"{position}.png")
+        lines = "\n".join(f"{x + 1:.3f} {y + 1:.3f}" for x, y in points["ibug68"])
+        (root / "flat" / f"{position}.pts").write_text(f"version: 1\nn_points: 68\n{{\n{lines}\n}}\n")
+    (root / "points.tsv").write_text("\n".join(rows) + "\n")
+    (root / "pairs.txt").write_text(PAIRS)
+    return root
+
+
+def evaluation(folder, output, *overrides):
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        return compose(
+            "eval",
+            overrides=[
+                f"checkpoint={folder / 'last.ckpt'}",
+                f"paths.output_dir={output}",
+                f"paths.prepared_dir={folder / 'prepared'}",
+                "workers=0",
+                "evaluation.sr.sets=[]",
+                f"evaluation.lfw.root={folder / 'people'}",
+                "evaluation.lfw.images=images",
+                f"evaluation.lfw.pairs={folder / 'pairs.txt'}",
+                f"evaluation.lfw.landmarks={folder / 'points.tsv'}",
+                "evaluation.probe_sizes=[8]",
+                *overrides,
+            ],
+        )
+
+
+def test_figures_of_a_pair_list_and_a_folder_are_those_of_an_independent_computation(folder, tmp_path):
+    figures = run(evaluation(folder, tmp_path, f"evaluation.sr.root={folder / 'flat'}"))
+    assert json.loads((tmp_path / "metrics.json").read_text()) == figures
+    report = (tmp_path / "report.md").read_text()
+    assert "aligned to the five-point template" in report and "no flips" in report and "8 pairs of pairs.txt" in report
+    assert (tmp_path / "panel_custom.png").stat().st_size > 10_000
+
+    rim = load_rim(str(folder / "last.ckpt"))
+    store = PreparedStore(folder / "prepared" / "people_32")
+    faces = to_unit(torch.from_numpy(np.array(store.images)).permute(0, 3, 1, 2))
+    faces = faces[:, :, store.margin : -store.margin, store.margin : -store.margin]
+    pairs = [line.split("\t") for line in PAIRS.splitlines()[1:]]
+    pairs = [(p[0], p[1], p[0], p[2]) if len(p) == 3 else tuple(p) for p in pairs]
+    place = [[store.index_of(f"{a}/{a}_{int(n):04d}.jpg") for a, n in (p[:2], p[2:])] for p in pairs]
+    gallery, probe = torch.tensor(place).T
+    same, fold = torch.tensor([p[0] == p[2] for p in pairs]), torch.tensor([0] * 4 + [1] * 4)
+    with torch.no_grad():
+        enlarged = synthesise_probe(faces, torch.full((len(faces),), 8))
+        sharp = rim.embed_gallery(faces)
+        embeddings = {
+            "hr/teacher": sharp,
+            "8/teacher_bicubic": rim.embed_gallery(enlarged),
+            "8/teacher_sr": rim.embed_gallery(rim.fhn(enlarged).sr),
+            "8/student": rim.hrn.probe(rim.fhn(enlarged).sr, assistant=False),
+            "8/rim": rim.embed_probe(enlarged),
+        }
+    for name, embedding in embeddings.items():
+        score = cosine_similarity(sharp[gallery], embedding[probe])
+        assert figures[f"verification/lfw/{name}/accuracy"] == pytest.approx(kfold_accuracy(score, same, fold)[0])
+        assert figures[f"verification/lfw/{name}/auc"] == pytest.approx(roc_auc(score, same))
+
+    # 64-pixel crops with 68 points: the same twelve faces, bicubic against the sharp face, on luma by hand.
+    store = PreparedStore(tmp_path / "prepared_custom")
+    sharp = torch.from_numpy(np.array(store.images)).permute(0, 3, 1, 2)
+    small = reduce(to_unit(sharp), rim.lr_size)
+    again = synthesise_probe(to_unit(sharp), torch.full((len(sharp),), rim.lr_size))
+    assert small.shape[-1] == 8
+    weights = torch.tensor([65.481, 128.553, 24.966], dtype=torch.float64).view(1, 3, 1, 1) / 255
+    luma = [(weights * image.double()).sum(1) for image in (sharp, ((again + 1) * 127.5).round())]
+    psnr = 10 * torch.log10(255**2 / (luma[0] - luma[1]).square().mean((1, 2)))
+    assert figures["sr/custom/bicubic/psnr_y"] == pytest.approx(psnr.mean().item(), abs=0.02)
+    assert figures["sr/custom/faces"] == PEOPLE * VIEWS
+    assert figures["sr/custom/nme/ibug68"] > 0
+
+
+def test_flips_average_every_system_alike(folder, tmp_path):
+    figures = run(evaluation(folder, tmp_path, "evaluation.flip=true"))
+    assert "averaged with the mirrored image" in (tmp_path / "report.md").read_text()
+    assert 0 <= figures["verification/lfw/8/rim/auc"] <= 1
+
+
+def test_other_landmarks_under_the_same_name_are_refused(folder, tmp_path):
+    run(evaluation(folder, tmp_path / "first"))
+    shifted = (folder / "points.tsv").read_text().splitlines()
+    cells = shifted[1].split("\t")
+    shifted[1] = "\t".join([cells[0], str(float(cells[1]) + 1), *cells[2:]])
+    (tmp_path / "points.tsv").write_text("\n".join(shifted) + "\n")
+    with pytest.raises(ValueError, match="prepared from other images, landmarks or splits"):
+        run(evaluation(folder, tmp_path / "second", f"evaluation.lfw.landmarks={tmp_path / 'points.tsv'}"))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"sr": {"sets": ["helen"], "split": "test", "root": None}}, "names the set helen, but the stores are"),
+        ({"sr": {"sets": ["poor"], "split": "val", "root": None}}, "poor has no faces in its val split"),
+        ({"sr": {"sets": [], "split": "test", "root": "no_such_folder"}}, "no_such_folder is not a folder"),
+        ({"identities": {"poor": "train"}}, "poor has 2 people in its train split"),
+        ({"hr_size": 64}, "holds faces of 48 px, the model takes 64"),
+        ({"lfw": {"root": "no_lfw", "images": "x", "pairs": "p", "landmarks": None}}, "no_lfw/x is not a folder"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_carried_out_is_refused_at_once(tmp_path, change, sentence):
+    store = noise_store(tmp_path / "poor", ["a", "b", "c"], ["A", "B", None], {"five": 5})
+    settings = {
+        "stores": {"poor": str(store.path)},
+        "hr_size": 48,
+        "sr": {"sets": ["poor"], "split": "train", "root": None},
+        "identities": {},
+        "lfw": {"root": None},
+    }
+    check_evaluation(**settings)
+    with pytest.raises((ValueError, FileNotFoundError), match=sentence):
+        check_evaluation(**(settings | change))
