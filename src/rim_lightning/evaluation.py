@@ -24,14 +24,13 @@ from rim_lightning.functional.verification import (
 from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.metrics.miou import ParsingIoU
 from rim_lightning.metrics.nme import NormalisedMeanError
+from rim_lightning.metrics.verification import FALSE_ACCEPT_RATES
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import UNLABELLED, FaceBatch, to_unit
 
 SYSTEMS = ("teacher_bicubic", "teacher_sr", "student", "rim")
 """What reads the probe; the gallery is always the sharp face through the teacher. teacher_bicubic: the teacher on the
 enlarged probe. teacher_sr: the teacher on the hallucinated face. student: f_S. rim: f_S + f_A."""
-
-FAR_LEVELS = {"tar_at_far_1e-1": 1e-1, "tar_at_far_1e-2": 1e-2, "tar_at_far_1e-3": 1e-3}
 
 
 class Panel(NamedTuple):
@@ -175,7 +174,7 @@ def verification_figures(score: Tensor, same: Tensor, fold: Tensor) -> dict[str,
     low, high = bootstrap_interval(correct, torch.Generator().manual_seed(0))
     figures = {"accuracy": accuracy, "accuracy_std": spread, "accuracy_low": low, "accuracy_high": high}
     figures |= {"eer": equal_error_rate(score, same), "auc": roc_auc(score, same)}
-    for name, far in FAR_LEVELS.items():
+    for name, far in FALSE_ACCEPT_RATES.items():
         rate = tar_at_far(score, same, far)
         if rate is not None:
             figures[name] = rate[0]

@@ -178,13 +178,16 @@ def draw_curves(path: Path, source: Path) -> bool:
     plt = _pyplot()
     figure, axes = plt.subplots(-(-len(groups) // 2), 2, figsize=(11, 3.1 * -(-len(groups) // 2)), squeeze=False)
     for axis, (title, keys) in zip(axes.flat, groups.items(), strict=False):
+        logarithmic = title.startswith("train") and all(value >= 0 for key in keys for _, value in series[key])
         for key in keys:
             steps, values = np.array(series[key]).T
+            if logarithmic:
+                values = np.where(values > 0, values, np.nan)  # a batch without labels has a term of 0
             name = key.split("/", 2)[-1] if key.startswith("train") else key
             axis.plot(steps, values, label=name, linewidth=1, marker="o" if key.startswith("val") else None)
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("batches", fontsize=7)
-        if title.startswith("train") and all(value > 0 for key in keys for _, value in series[key]):
+        if logarithmic:
             axis.set_yscale("log")
         axis.legend(fontsize=7)
         axis.grid(alpha=0.3)

@@ -23,12 +23,15 @@ def train_teacher(
     kind: str,
     margin: float,
     scale: float,
+    accelerator: str,
+    verification_pairs: int,
 ) -> dict[str, float]:
     """Train `build_backbone(**backbone)` on the sharp training faces of `data` and save it at `path`.
 
     Args:
         epochs: passes over the training faces. learning_rate: peak of the one-cycle schedule.
         kind, margin, scale: see `MarginSoftmax`.
+        accelerator: as Lightning's Trainer takes it. verification_pairs: genuine, and impostor, pairs.
 
     Returns:
         the logged figures of the last epoch, "val/accuracy" (sharp against sharp, validation people) among them.
@@ -49,11 +52,11 @@ def train_teacher(
     module = TeacherModule(
         network,
         MarginSoftmax(network.embedding_size, people, kind, margin, scale),
-        IdentityVerification(pairs=1500, seed=0),
+        IdentityVerification(pairs=verification_pairs, seed=0),
         learning_rate,
     )
     trainer = pl.Trainer(
-        accelerator="auto",
+        accelerator=accelerator,
         devices=1,
         max_epochs=epochs,
         check_val_every_n_epoch=epochs,

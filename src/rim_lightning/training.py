@@ -62,7 +62,14 @@ def run(cfg: DictConfig) -> dict[str, float]:
             _wait_for(path)
         elif not (cfg.resume and path.is_file()):
             backbone = OmegaConf.to_container(cfg.model.recognition.teacher, resolve=True)
-            logged = train_teacher(data, backbone, path, **{k: v for k, v in cfg.teacher.items() if k != "weights"})
+            logged = train_teacher(
+                data,
+                backbone,
+                path,
+                accelerator=cfg.trainer.accelerator,
+                verification_pairs=cfg.verification_pairs,
+                **{key: value for key, value in cfg.teacher.items() if key != "weights"},
+            )
             (output / "teacher.json").write_text(json.dumps(logged, indent=2) + "\n")
         teacher_weights = {"weight_format": "rim_lightning", "path": str(path)}
     module = build_module(cfg, teacher_weights)

@@ -26,6 +26,7 @@ LAYERS = {
     "module": 4,
     "teacher_module": 4,
     "datamodules": 4,
+    "callbacks": 4,
     "measure": 5,
     "teacher_training": 5,
     "training": 5,

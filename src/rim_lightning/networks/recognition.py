@@ -15,8 +15,12 @@ from rim_lightning.networks.teacher import FrozenTeacher
 Head = Literal["teacher", "own", "flatten"]
 
 
+PACE = 10.0
+
+
 class ChannelScale(nn.Module):
-    """A factor per channel, zero at the start."""
+    """A factor per channel, zero at the start. The parameter is a tenth of it: with the learning rate of the other
+    weights it would stay near zero for a thousand steps."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -24,7 +28,7 @@ class ChannelScale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
-        return x * self.factor
+        return x * (PACE * self.factor)
 
 
 class RecognitionNetwork(nn.Module):
