@@ -6,7 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from rim_lightning.networks.blocks import Hourglass, Norm, ResidualStack, conv, normalisation
+from rim_lightning.networks.blocks import Hourglass, Norm, ResidualStack, conv, normalisation, scale_weight
+
+HEAD_START = 0.01  # factor of the weights of a prior's head at the start
 
 
 class Priors(NamedTuple):
@@ -46,6 +48,14 @@ class Path(nn.Module):
         return self.hourglass(self.stack(self.stem(x)))
 
 
+def head(width: int, outputs: int) -> nn.Conv2d:
+    """1x1 convolution that starts near zero: empty heatmaps and undecided classes, so that the first gradients
+    drown those of the pixels, and their size is what Adam and the clipping remember."""
+    layer = conv(width, outputs, 1)
+    scale_weight(layer, HEAD_START)
+    return layer
+
+
 class TriPathGenerator(nn.Module):
     """Three paths over a face, with a heatmap head per landmark scheme and a parsing head.
 
@@ -79,8 +89,8 @@ class TriPathGenerator(nn.Module):
         self.global_path = Path(global_width, stride, blocks, repeats, 0, norm)
         self.landmark_path = Path(prior_width, stride, prior_blocks, 1, hourglass, norm)
         self.parsing_path = None if shared_prior_trunk else Path(prior_width, stride, prior_blocks, 1, hourglass, norm)
-        self.heatmap_heads = nn.ModuleDict({scheme: nn.Conv2d(prior_width, n, 1) for scheme, n in schemes.items()})
-        self.parsing_head = nn.Conv2d(prior_width, classes, 1)
+        self.heatmap_heads = nn.ModuleDict({scheme: head(prior_width, n) for scheme, n in schemes.items()})
+        self.parsing_head = head(prior_width, classes)
         self.global_width = global_width
         self.channels = global_width + prior_width * (1 if shared_prior_trunk else 2)
 

@@ -15,12 +15,8 @@ from rim_lightning.networks.teacher import FrozenTeacher
 Head = Literal["teacher", "own", "flatten"]
 
 
-PACE = 10.0
-
-
 class ChannelScale(nn.Module):
-    """A factor per channel, zero at the start. The parameter is a tenth of it: with the learning rate of the other
-    weights it would stay near zero for a thousand steps."""
+    """A factor per channel, zero at the start."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -28,7 +24,7 @@ class ChannelScale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
-        return x * (PACE * self.factor)
+        return x * self.factor
 
 
 class RecognitionNetwork(nn.Module):
