@@ -20,6 +20,8 @@ def run(cfg: DictConfig) -> dict[str, float]:
     from rim_lightning.measure import measure
     from rim_lightning.module import load_rim
 
+    if str(cfg.device).startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device is {cfg.device}, but torch finds no GPU here: set device=cpu.")
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     output = Path(cfg.paths.output_dir)
@@ -35,7 +37,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
         {name: path.format(hr_size=rim.hr_size) for name, path in stores.items()},
         Path(cfg.paths.prepared_dir),
         workers=cfg.workers,
-        curves=Path(cfg.checkpoint).parents[1] / "csv",
+        curves=Path(cfg.checkpoint).resolve().parents[1] / "csv",
         **settings,
     )
     print((output / "report.md").read_text())

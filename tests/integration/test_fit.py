@@ -252,13 +252,15 @@ def test_realistic_probes_differ_from_bicubic_ones_and_repeat_with_the_seed(stor
 
 def test_validation_logs_the_documented_figures(store, tmp_path):
     module = module_of()
+    for layer in (module.rim.fhn.coarse.pyramid.to_rgb, module.rim.fhn.integrator.to_rgb):
+        torch.nn.init.zeros_(layer.weight)
     trainer = trainer_of(tmp_path, 1, limit_val_batches=1.0)
     trainer.validate(module, data_of(store), verbose=False)
     logged = trainer.callback_metrics
     wanted = {"val/sr/psnr_y", "val/bicubic/psnr_y", "val/psnr_gain", "val/nme/ibug68", "val/miou", "val/mmd"}
     assert wanted <= set(logged)
-    # Coarse net and integrator start close to bicubic interpolation.
-    torch.testing.assert_close(logged["val/sr/psnr_y"], logged["val/bicubic/psnr_y"], rtol=0, atol=1.0)
+    # Coarse net and integrator without an output of their own are bicubic interpolation.
+    torch.testing.assert_close(logged["val/sr/psnr_y"], logged["val/bicubic/psnr_y"], rtol=0, atol=1e-3)
 
 
 def test_settings_are_checked():

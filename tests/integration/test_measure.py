@@ -116,6 +116,18 @@ def test_figures_of_a_pair_list_and_a_folder_are_those_of_an_independent_computa
     assert figures["sr/custom/nme/ibug68"] > 0
 
 
+def test_a_checkpoint_in_the_working_directory_is_measured(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    figures = run(evaluation(folder, tmp_path, "checkpoint=last.ckpt", "evaluation.lfw.root=null"))
+    assert figures == {} and (tmp_path / "report.md").is_file()
+
+
+def test_a_missing_gpu_is_named(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="device is cuda, but torch finds no GPU"):
+        run(evaluation(folder, tmp_path, "device=cuda"))
+
+
 def test_flips_average_every_system_alike(folder, tmp_path):
     figures = run(evaluation(folder, tmp_path, "evaluation.flip=true"))
     assert "averaged with the mirrored image" in (tmp_path / "report.md").read_text()
