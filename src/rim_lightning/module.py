@@ -46,7 +46,7 @@ class TrainingStage(NamedTuple):
 
 
 class ProbeSizes(NamedTuple):
-    """Sides of training probes: the nominal one with probability `nominal_share`, else uniform over low..high px."""
+    """Sides of training probes: the nominal one with probability `nominal_share`, else log-uniform over low..high px."""
 
     low: int
     high: int

@@ -89,10 +89,11 @@ def synthesise_probe(hr: Tensor, sizes: Tensor, reducer: Callable[[Tensor, int],
 def draw_probe_sizes(
     batch: int, low: int, high: int, nominal: int, nominal_share: float, generator: torch.Generator
 ) -> Tensor:
-    """Random sides of probes: `nominal` with probability `nominal_share`, else uniform over low..high.
+    """Random sides of probes: `nominal` with probability `nominal_share`, else any of low..high, uniform in the logarithm:
+    a distance to the camera doubled anywhere in the range is as likely, and the smallest faces are not the rarest.
 
     Args:
-        batch: number of sizes. low, high, nominal: pixels, 1 <= low <= high; both ends are drawn.
+        batch: number of sizes. low, high, nominal: pixels, 1 <= low <= high; both ends are drawn, a side s as often as log(1 + 1 / s) says.
         nominal_share: in [0, 1]; 1 reproduces the paper's single size.
         generator: source of the draw, on the CPU.
 
@@ -106,7 +107,8 @@ def draw_probe_sizes(
         raise ValueError(f"Probe sizes are drawn from {low}..{high}; need 1 <= low <= high.")
     if not 0 <= nominal_share <= 1:
         raise ValueError(f"The share of the nominal probe size is {nominal_share}; it must lie in [0, 1].")
-    drawn = torch.randint(low, high + 1, (batch,), generator=generator)
+    exponent = torch.rand(batch, generator=generator, dtype=torch.float64)
+    drawn = (low * ((high + 1) / low) ** exponent).long().clamp(max=high)
     return torch.where(torch.rand(batch, generator=generator) < nominal_share, nominal, drawn)
 
 

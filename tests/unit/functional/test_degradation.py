@@ -92,7 +92,8 @@ def test_drawn_sizes_have_the_range_and_the_share_asked_for():
     counts = {size: (sizes == size).double().mean().item() for size in sizes.unique().tolist()}
     assert counts.keys() == {7, 8, 9, 10, 28}
     assert counts[28] == pytest.approx(0.5, abs=0.02)
-    assert all(counts[size] == pytest.approx(0.125, abs=0.02) for size in (7, 8, 9, 10))
+    for size in (7, 8, 9, 10):  # log-uniform: the logarithm's share of [size, size + 1) in [7, 11)
+        assert counts[size] == pytest.approx(0.5 * math.log((size + 1) / size) / math.log(11 / 7), abs=0.01)
     assert draw_probe_sizes(50, 7, 32, 28, 1.0, torch.Generator()).unique().tolist() == [28]
     assert 28 not in draw_probe_sizes(500, 7, 10, 28, 0.0, torch.Generator()).tolist()
 
