@@ -31,6 +31,15 @@ def all_finite(value: Tensor) -> bool:
     return bool(finite)
 
 
+def any_rank(flags: list[bool], device: torch.device) -> list[bool]:
+    """Which of the flags holds on at least one rank: the same answer on all."""
+    if not is_distributed():
+        return flags
+    raised = torch.tensor(flags, dtype=torch.uint8, device=device)
+    dist.all_reduce(raised, dist.ReduceOp.MAX)
+    return [bool(flag) for flag in raised.tolist()]
+
+
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of `values` (any shape) where `mask` (same shape, bool) holds, over the samples of ALL ranks; 0 if none.
 

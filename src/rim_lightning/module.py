@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from rim_lightning.checkpoint_io import verify
 from rim_lightning.distributed import all_finite
 from rim_lightning.functional.degradation import (
     DEGRADATIONS,
     draw_probe_sizes,
     realistic_reduce,
-    reduce,
     synthesise_probe,
 )
 from rim_lightning.functional.heatmaps import decode_heatmaps
@@ -46,7 +46,7 @@ class TrainingStage(NamedTuple):
 
 
 class ProbeSizes(NamedTuple):
-    """Sides of training probes: the nominal one with probability `nominal_share`, else log-uniform over low..high px."""
+    """Sides of training probes: the nominal one with probability `nominal_share`, else log-uniform in low..high px."""
 
     low: int
     high: int
@@ -195,11 +195,15 @@ class RIMModule(pl.LightningModule):
         self.log("stage", float(STAGES.index(self.stage)))
 
     def _training_probes(self, hr: Tensor) -> Tensor:
-        generator = torch.Generator().manual_seed(_mixed(self.seed, self.iteration, self.global_rank))
+        """Bicubic probes of this rank's share are those that one process would give the same faces."""
+        rank, world = self.global_rank, self.trainer.world_size
         low, high, share = self.probe_sizes
-        sizes = draw_probe_sizes(len(hr), low, high, self.rim.lr_size, share, generator)
-        realistic = partial(realistic_reduce, generator=generator)
-        return synthesise_probe(hr, sizes, realistic if self.degradation == "realistic" else reduce)
+        generator = torch.Generator().manual_seed(_mixed(self.seed, self.iteration))
+        sizes = draw_probe_sizes(world * len(hr), low, high, self.rim.lr_size, share, generator)[rank::world]
+        if self.degradation == "bicubic":
+            return synthesise_probe(hr, sizes)
+        generator.manual_seed(_mixed(self.seed, self.iteration, rank))
+        return synthesise_probe(hr, sizes, partial(realistic_reduce, generator=generator))
 
     def _check_and_log(self, phase: str, terms: Terms) -> None:
         if not all_finite(terms["loss"]):
@@ -276,10 +280,11 @@ def load_rim(path: str) -> RIM:
     """The trained network of a checkpoint (with EMA: the averaged one), in eval mode, without any configuration.
 
     Raises:
-        FileNotFoundError: there is no such file. ValueError: it is not a checkpoint of `RIMModule`.
+        FileNotFoundError: there is no such file. ValueError: it is not a checkpoint of `RIMModule`, or is damaged.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no checkpoint at {path}.")
+    verify(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:

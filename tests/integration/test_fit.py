@@ -239,12 +239,13 @@ def test_bf16_trains_with_weights_in_full_precision(store, tmp_path):
     assert any(not torch.equal(after[name], before[name]) for name in after)
 
 
-def test_realistic_probes_differ_from_bicubic_ones_and_repeat_with_the_seed(store, monkeypatch):
+def test_realistic_probes_differ_from_bicubic_ones_and_repeat_with_the_seed(store, tmp_path, monkeypatch):
     monkeypatch.setattr(RIMModule, "iteration", 3)
     faces = next(iter(_batches(store)))
     probes = {}
     for degradation in ("bicubic", "realistic"):
         module = module_of(degradation=degradation)
+        module.trainer = trainer_of(tmp_path, 1)
         probes[degradation] = module._training_probes(faces.hr)
         torch.testing.assert_close(module._training_probes(faces.hr), probes[degradation], rtol=0, atol=0)
     assert (probes["bicubic"] - probes["realistic"]).abs().mean() > 0.01

@@ -23,6 +23,7 @@ LAYERS = {
     "optim": 3,
     "evaluation": 3,
     "report": 3,
+    "checkpoint_io": 4,
     "module": 4,
     "teacher_module": 4,
     "datamodules": 4,

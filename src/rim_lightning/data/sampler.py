@@ -12,6 +12,8 @@ class FaceSampler(DistributedSampler):
     Rank r of W takes every W-th draw from r on, so that the k-th batches of all ranks together are the k-th batch one
     process would have at W times the batch size. All ranks draw equally often; a remainder is dropped.
 
+    The next `__iter__`, and no later one, leaves out this rank's first `start` draws: there an interrupted run goes on.
+
     It is a `DistributedSampler` because Lightning replaces every other sampler under DDP; rank and world are given.
 
     Args:
@@ -46,8 +48,10 @@ class FaceSampler(DistributedSampler):
         self.lengths = tuple(lengths)
         self.num_samples = sum(self.draws) // world
         self.total_size = self.num_samples * world
+        self.start = 0
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
+        start, self.start = self.start, 0
         rng = np.random.default_rng((self.seed, self.epoch))
         starts = np.cumsum((0, *self.lengths))
         parts = [
@@ -56,7 +60,7 @@ class FaceSampler(DistributedSampler):
             if draws
         ]
         order = rng.permutation(np.concatenate(parts))[: self.total_size] if parts else np.zeros(0, np.int64)
-        return iter([(int(position), self.epoch) for position in order[self.rank :: self.num_replicas]])
+        return iter([(int(position), self.epoch) for position in order[self.rank :: self.num_replicas][start:]])
 
 
 def _draws(lengths: Sequence[int], shares: Sequence[float], total: int) -> tuple[int, ...]:

@@ -1,10 +1,20 @@
 """What all face data modules share: loaders that know their rank, and images that become float on the device."""
 
+from collections.abc import Iterator
+
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
 from rim_lightning.data.dataset import collate
 from rim_lightning.types import FaceBatch, to_unit
+
+
+class LazyLoader(DataLoader[FaceBatch]):
+    """Asks its sampler for the order when the first batch is wanted, not when Lightning sets the loader up: only then
+    does the sampler know the epoch, and where in it an interrupted run goes on."""
+
+    def __iter__(self) -> Iterator[FaceBatch]:
+        yield from super().__iter__()
 
 
 class FaceLoading(pl.LightningDataModule):
@@ -29,10 +39,15 @@ class FaceLoading(pl.LightningDataModule):
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def loader(
-        self, faces: Dataset[FaceBatch], batch_size: int, sampler: Sampler | None, drop_last: bool
+        self,
+        faces: Dataset[FaceBatch],
+        batch_size: int,
+        sampler: Sampler | None,
+        drop_last: bool,
+        kind: type[DataLoader] = DataLoader,
     ) -> DataLoader[FaceBatch]:
         """Batches of the faces a sampler asks for; None for all in order."""
-        return DataLoader(
+        return kind(
             faces,
             batch_size=batch_size,
             sampler=sampler,

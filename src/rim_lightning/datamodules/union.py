@@ -9,7 +9,7 @@ from rim_lightning.data.augmentation import FaceAugmentation
 from rim_lightning.data.dataset import FaceDataset, UnionDataset
 from rim_lightning.data.sampler import FaceSampler
 from rim_lightning.data.store import PreparedStore
-from rim_lightning.datamodules.loading import FaceLoading
+from rim_lightning.datamodules.loading import FaceLoading, LazyLoader
 from rim_lightning.types import FaceBatch
 
 
@@ -53,6 +53,16 @@ class FaceDataModule(FaceLoading):
         self.samples_per_epoch = samples_per_epoch
         self.seed = seed
         self.schemes = schemes
+        self._done = 0  # batches of the current epoch that an interrupted run has behind it
+
+    def state_dict(self) -> dict[str, int]:
+        """For checkpoints: how many batches of the epoch are done; 0 at its end."""
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        return {"batches": progress.ready % self.trainer.num_training_batches}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Leave the batches out that are done."""
+        self._done = state_dict["batches"]
 
     def setup(self, stage: str | None = None) -> None:
         """Open the stores: `train`, `val` and `test` are the unions of their splits."""
@@ -70,7 +80,8 @@ class FaceDataModule(FaceLoading):
         """Augmented training batches, all full; rank r's share of each global batch."""
         rank, world = self.place()
         sampler = FaceSampler(self.train.lengths, self.shares, self.samples_per_epoch, self.seed, rank, world)
-        loader = self.loader(self.train, self.batch_size, sampler, drop_last=True)
+        sampler.start, self._done = self._done * self.batch_size, 0
+        loader = self.loader(self.train, self.batch_size, sampler, drop_last=True, kind=LazyLoader)
         if len(loader) == 0:
             raise ValueError(
                 f"{len(self.train)} training faces are fewer than one batch of {self.batch_size} on each of {world} "

@@ -65,7 +65,7 @@ def synthesise_probe(hr: Tensor, sizes: Tensor, reducer: Callable[[Tensor, int],
         reducer: (faces, size) -> (n, 3, size, size); `reduce`, or `realistic_reduce` with its generator bound.
 
     Returns:
-        (B, 3, S, S) float32, RGB in [-1, 1], on the 8-bit grid.
+        (B, 3, S, S) float32 (float64 of float64 faces), RGB in [-1, 1], on the 8-bit grid.
 
     Raises:
         ValueError: if the faces are not square, sizes do not match the batch or a size is below 1.
@@ -83,17 +83,18 @@ def synthesise_probe(hr: Tensor, sizes: Tensor, reducer: Callable[[Tensor, int],
     for size in sorted(members):
         rows = torch.tensor(members[size], device=hr.device)
         probe[rows] = enlarge(reducer(hr[rows], size), hr.shape[-1])
-    return probe
+    return probe.to(torch.promote_types(hr.dtype, torch.float32))
 
 
 def draw_probe_sizes(
     batch: int, low: int, high: int, nominal: int, nominal_share: float, generator: torch.Generator
 ) -> Tensor:
-    """Random sides of probes: `nominal` with probability `nominal_share`, else any of low..high, uniform in the logarithm:
-    a distance to the camera doubled anywhere in the range is as likely, and the smallest faces are not the rarest.
+    """Random sides of probes: `nominal` with probability `nominal_share`, else log-uniform over low..high: a doubled
+    distance to the camera is as likely anywhere in the range, and the smallest faces are not the rarest.
 
     Args:
-        batch: number of sizes. low, high, nominal: pixels, 1 <= low <= high; both ends are drawn, a side s as often as log(1 + 1 / s) says.
+        batch: number of sizes. low, high, nominal: pixels, 1 <= low <= high; a side s of the range is drawn as often as
+            log(1 + 1 / s) says.
         nominal_share: in [0, 1]; 1 reproduces the paper's single size.
         generator: source of the draw, on the CPU.
 

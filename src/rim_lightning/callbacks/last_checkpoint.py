@@ -1,0 +1,104 @@
+"""Keeps `last.ckpt` current, so that a killed run loses minutes and a run that is asked to stop loses nothing."""
+
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+
+from rim_lightning.distributed import any_rank
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # Ctrl-C, a scheduler's end of time, its warning before
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: the run was asked to stop
+    """The run stopped because a signal asked for it. Attributes: signum: the signal."""
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.signum = signum
+
+
+class LastCheckpoint(Checkpoint):
+    """Saves at the end of every epoch, every few minutes between, and one batch before the end of an epoch.
+
+    The last of these is for a kill during validation, which is not resumed but repeated. A signal of `SIGNALS` saves
+    after the batch that is being trained and ends the run with `Interrupted`; during validation it ends it at once.
+    A second signal of the same kind does what it does without us: it kills.
+
+    Args:
+        dirpath: folder of the checkpoint. filename: its name, with suffix.
+        minutes: longest time between two saves; 0 saves after every batch.
+    """
+
+    def __init__(self, dirpath: str, filename: str = "last.ckpt", minutes: float = 10.0) -> None:
+        self.path = Path(dirpath) / filename
+        self.minutes = minutes
+        self._signum: int | None = None
+        self._saved = 0.0
+        self._handlers: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen to the signals in place of Lightning, which saves inside the handler, in the middle of a step."""
+        self._saved = time.monotonic()
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {signum: signal.signal(signum, self._ask_to_stop) for signum in SIGNALS}
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save where it is time to; stop where a signal asked for it. All ranks decide alike."""
+        left = trainer.num_training_batches - batch_idx - 1
+        due = left == 1 or time.monotonic() - self._saved >= 60 * self.minutes
+        stop = self._signum is not None
+        if trainer.world_size > 1:
+            due, stop = any_rank([due, stop], trainer.strategy.root_device)
+        if left and (due or stop):
+            self._save(trainer)
+        if stop:
+            self._stop(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the finished epoch, after its validation."""
+        self._save(trainer)
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+        """Stop during a validation that may take minutes; it is repeated when the run goes on."""
+        stop = self._signum is not None
+        if trainer.world_size > 1:
+            (stop,) = any_rank([stop], trainer.strategy.root_device)
+        if stop and trainer.state.fn == "fit":
+            self._stop(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give the signals back."""
+        self._restore()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Give the signals back."""
+        self._restore()
+
+    def _ask_to_stop(self, signum: int, frame: FrameType | None) -> None:
+        self._signum = signum
+        signal.signal(signum, self._handlers.get(signum) or signal.SIG_DFL)
+
+    def _restore(self) -> None:
+        for signum, handler in self._handlers.items():
+            signal.signal(signum, handler or signal.SIG_DFL)
+        self._handlers = {}
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        trainer.save_checkpoint(self.path)
+        self._saved = time.monotonic()
+
+    def _stop(self, trainer: pl.Trainer) -> None:
+        signum = self._signum or signal.SIGTERM
+        raise Interrupted(
+            f"stopped by {signal.Signals(signum).name} in epoch {trainer.current_epoch}; {self.path} has everything up "
+            "to here: the same command with resume=true goes on.",
+            signum,
+        )

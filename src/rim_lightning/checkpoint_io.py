@@ -1,0 +1,99 @@
+"""Checkpoint files that are whole or not there, and that are recognised when they are damaged."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+DIGESTS = ".sha256"  # suffix of the file beside a checkpoint
+
+
+class DamagedCheckpoint(ValueError):
+    """A file is not what was written under its name."""
+
+
+class VerifiedCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint under another name, then renames it; keeps its SHA-256 beside it and checks it on loading.
+
+    The digests file names the digest of the new and of the previous checkpoint, and is replaced first: whenever the
+    process dies, the checkpoint that lies there is one of the two.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        """Save the checkpoint, or leave the earlier one as it is.
+
+        Raises:
+            OSError: it cannot be written, e.g. because the disk is full.
+        """
+        path = Path(path)
+        part = path.with_name(path.name + ".part")
+        digests = path.with_name(path.name + DIGESTS)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(part, "wb") as file:
+                writer = _HashingWriter(file)
+                torch.save(checkpoint, writer)
+                file.flush()
+                os.fsync(file.fileno())
+            lines = [writer.digest.hexdigest(), *_read(digests)[:1]]
+            part_of_digests = digests.with_name(digests.name + ".part")
+            part_of_digests.write_text("\n".join(lines) + "\n")
+            os.replace(part_of_digests, digests)
+            os.replace(part, path)
+        except (OSError, RuntimeError) as error:  # torch hides the error of the file in a RuntimeError
+            part.unlink(missing_ok=True)
+            cause = error if isinstance(error, OSError) else error.__context__ or error
+            raise OSError(
+                f"The checkpoint {path} could not be written ({cause}); an earlier one there is untouched: free space, "
+                "then go on with resume=true."
+            ) from error
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Load a checkpoint whose digest is right. Raises `DamagedCheckpoint`; FileNotFoundError."""
+        verify(path)
+        return super().load_checkpoint(path, *args, **kwargs)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a checkpoint and its digests."""
+        super().remove_checkpoint(path)
+        Path(str(path) + DIGESTS).unlink(missing_ok=True)
+
+
+def verify(path: str | Path) -> None:
+    """Compare a checkpoint with the digests beside it; a file that was handed on without them passes.
+
+    Raises:
+        DamagedCheckpoint: the content is another than what was written.
+    """
+    known = _read(Path(str(path) + DIGESTS))
+    if not known or not Path(path).is_file():
+        return
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest not in known:
+        raise DamagedCheckpoint(
+            f"{path} is damaged: its content is not what was written. Take another checkpoint of the run, such as "
+            f"best.ckpt, or start again without it; remove {Path(path).name}{DIGESTS} to load it all the same."
+        )
+
+
+def _read(digests: Path) -> list[str]:
+    return digests.read_text().split() if digests.is_file() else []
+
+
+class _HashingWriter:
+    """A file to write to that remembers the digest of what went through it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()

@@ -1,0 +1,106 @@
+"""Two gloo ranks with half of every batch each must train and validate like one process with all of it.
+
+The ranks find each other through the variables of torchrun, as on a cluster. The faces come from two sets, one of them
+without landmarks, parsing and identities, so that the labels fall unequally on the ranks.
+"""
+
+import math
+import os
+from functools import partial
+
+import pytest
+import torch
+
+from rim_lightning.callbacks.ema import WarmedEMA
+from rim_lightning.datamodules.union import FaceDataModule
+from tests.ddp import run_ranks
+from tests.integration.test_fit import RATE, module_of, trainer_of
+from tests.stores import noise_store, small_drawn_store
+
+ALTERNATIONS = ("sequential", "simultaneous")
+BATCH = 8  # of all ranks together
+STAGES = [{"name": "fhn", "epochs": 1}, {"name": "hrn", "epochs": 1}, {"name": "joint", "epochs": 2}]  # 5 batches each
+
+
+class DoubleFaces(FaceDataModule):
+    """Faces in float64."""
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        batch = super().on_after_batch_transfer(batch, dataloader_idx)
+        return batch._replace(hr=batch.hr.double())
+
+
+def trained(folder, alternation, precision, world):
+    """Weights at the end, averaged and not, and the figures of a validation."""
+    stores = {"drawn": folder / "drawn", "noise": folder / "noise"}
+    kind = DoubleFaces if precision == "64-true" else FaceDataModule
+    data = kind(stores, BATCH // world, shares={"drawn": 0.6, "noise": 0.4}, samples_per_epoch=44, eval_batch_size=2)
+    optimizer = torch.optim.AdamW if precision == "64-true" else torch.optim.SGD
+    rates = RATE if precision == "64-true" else {name: 0.01 for name in RATE}
+    module = module_of(STAGES, alternation, rates, optimizer, warmup=0.1, final=0.01, clip=0.5)
+    average = WarmedEMA(0.9)
+    trainer = trainer_of(
+        folder / f"run{world}",
+        4,
+        [average],
+        precision=precision,
+        devices=world,
+        strategy="ddp_find_unused_parameters_true" if world > 1 else "auto",
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        limit_val_batches=1.0,
+    )
+    current = {}
+    module.on_train_epoch_end = lambda: current.update(copied(module))
+    trainer.fit(module, data)
+    assert module.iteration == 19  # counted from 0
+    figures = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+    return {"average": copied(module), "current": current, "figures": figures}
+
+
+def copied(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ddp")
+    small_drawn_store(folder / "drawn", people=24, views=3, hr_size=32)
+    names = [f"{number}.png" for number in range(20)]
+    noise_store(folder / "noise", names, [None] * len(names), {}, hr_size=32, margin=4)
+    return folder
+
+
+def on_rank(rank, world, folder, precision):
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world), "TORCHELASTIC_RUN_ID": "test"}
+    os.environ |= {"GROUP_RANK": "0", "LOCAL_WORLD_SIZE": str(world), "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
+    return both(folder, precision, world)
+
+
+def both(folder, precision, world):
+    return {alternation: trained(folder, alternation, precision, world) for alternation in ALTERNATIONS}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "tolerance"), [("64-true", 1e-8), ("32-true", 1e-5)])
+def test_two_ranks_train_like_one_process(folder, tmp_path, precision, tolerance):
+    """fp64 with AdamW as it is shipped, fp32 with SGD, for Adam turns round-off into steps; with EMA and clipping."""
+    torch.set_num_threads(1)
+    one = both(folder, precision, 1)
+    ranks = run_ranks(partial(on_rank, folder=folder, precision=precision), tmp_path)
+    start = copied(module_of(STAGES))
+    for alternation in ALTERNATIONS:
+        first, second, alone = ranks[0][alternation], ranks[1][alternation], one[alternation]
+        for weights in ("average", "current"):
+            for name, expected in alone[weights].items():
+                assert torch.equal(first[weights][name], second[weights][name]), name
+                error = (first[weights][name] - expected).abs().max().item()
+                assert error < tolerance, (alternation, weights, name, error)
+            moved = [name for name in start if (alone[weights][name] - start[name]).abs().max() > 10 * tolerance]
+            for network in ("fhn", "discriminator", "student", "assistant"):
+                assert any(network in name for name in moved), (alternation, weights, network)
+        for name in ("val/psnr_gain", "val/nme/ibug68", "val/miou", "val/rim/accuracy"):
+            assert math.isfinite(alone["figures"][name]), name
+        del alone["figures"]["val/mmd"]  # of small batches, which hold other faces on two ranks
+        for name, value in alone["figures"].items():
+            assert first["figures"][name] == pytest.approx(value, abs=1e-4, nan_ok=True), (alternation, name)
