@@ -57,12 +57,10 @@ def _sentence(error: Exception) -> str:
 
 
 def _refuse_sweep_of_processes(cfg: DictConfig) -> None:
-    """A subprocess that Lightning starts for DDP runs the command again: in a sweep, the whole sweep."""
+    """A process that Lightning starts for DDP runs the command again: within Hydra's own launcher, the whole sweep."""
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     if sweep and "ddp" in str(cfg.trainer.get("strategy", "")) and "LOCAL_RANK" not in os.environ:
-        raise ValueError(
-            "A sweep (-m) cannot start the processes of trainer=ddp itself: run its jobs one by one, or under torchrun."
-        )
+        raise ValueError("hydra/launcher=basic cannot run jobs with trainer=ddp: leave hydra/launcher as it is.")
 
 
 def main() -> None:

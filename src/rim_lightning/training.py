@@ -10,15 +10,18 @@ from hydra.utils import get_method, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
+from rim_lightning.callbacks.last_checkpoint import Interrupted
 from rim_lightning.data.preparation import prepare
 from rim_lightning.data.store import MANIFEST
 from rim_lightning.measure import check_evaluation, measure
 from rim_lightning.module import RIMModule, load_rim
+from rim_lightning.report import write_metrics
+from rim_lightning.run_state import recorded
 from rim_lightning.teacher_training import train_teacher
 
 
 def run(cfg: DictConfig) -> dict[str, float]:
-    """One training run as `conf/train.yaml` describes it.
+    """One training run as `conf/train.yaml` describes it; `state.json` in its directory says what became of it.
 
     Returns:
         the figures of `metrics.json`; of `measure` where the run is evaluated, else those of the last validation.
@@ -30,7 +33,13 @@ def run(cfg: DictConfig) -> dict[str, float]:
     last = output / "checkpoints" / "last.ckpt"
     if last.is_file() and not cfg.resume and rank_zero_only.rank == 0:
         raise ValueError(f"{output} holds a run already: add resume=true to go on with it, or set paths.output_dir.")
-    output.mkdir(parents=True, exist_ok=True)
+    if rank_zero_only.rank != 0:
+        return _run(cfg, output, last)
+    with recorded(output, (KeyboardInterrupt, SystemExit, Interrupted)):
+        return _run(cfg, output, last)
+
+
+def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
     OmegaConf.save(cfg, output / "config.yaml", resolve=True)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     if cfg.threads:
@@ -77,7 +86,10 @@ def run(cfg: DictConfig) -> dict[str, float]:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     trainer.fit(module, data, ckpt_path=str(last) if cfg.resume and last.is_file() else None, weights_only=True)
     if not cfg.evaluate or not trainer.is_global_zero or trainer.fast_dev_run:
-        return {name: float(value) for name, value in trainer.callback_metrics.items()}
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if trainer.is_global_zero:
+            write_metrics(output / "metrics.json", figures)
+        return figures
     rim = load_rim(str(last)).to(trainer.strategy.root_device)
     figures = measure(
         rim,
