@@ -22,6 +22,7 @@ from rim_lightning.functional.degradation import (
     synthesise_probe,
 )
 from rim_lightning.functional.heatmaps import decode_heatmaps
+from rim_lightning.metrics.domain_gap import DomainGap
 from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.metrics.miou import ParsingIoU
 from rim_lightning.metrics.nme import NormalisedMeanError
@@ -120,6 +121,7 @@ class RIMModule(pl.LightningModule):
         self.quality = nn.ModuleDict({name: ImageQuality("y") for name in ("sr", "coarse", "bicubic")})
         self.nme = nn.ModuleDict({scheme: NormalisedMeanError(scheme) for scheme in model["schemes"]})
         self.iou = ParsingIoU()
+        self.domain_gap = DomainGap(objective.domain.multipliers)
         self.verification = IdentityVerification(pairs=verification_pairs, seed=0)
 
     # ---- training ---------------------------------------------------------------------------------------------------
@@ -228,8 +230,7 @@ class RIMModule(pl.LightningModule):
             metric.update(points, batch.landmarks[scheme], batch.index)
         self.iou.update(output.priors.parsing, batch.parsing, batch.index)
         coarse, hr = self.rim.discriminator(output.priors.features), self.rim.discriminator(output.hr_priors.features)
-        if len(coarse) > 1:
-            self.log("val/mmd", self.objective.domain(coarse, hr), batch_size=len(coarse))
+        self.domain_gap.update(coarse, hr, batch.index)
         known = batch.identity != NO_IDENTITY
         if known.any():
             gallery = self.rim.embed_gallery(batch.hr[known])
@@ -244,9 +245,10 @@ class RIMModule(pl.LightningModule):
         figures["val/psnr_gain"] = figures["val/sr/psnr_y"] - figures["val/bicubic/psnr_y"]
         figures |= {f"val/nme/{scheme}": metric.compute() for scheme, metric in self.nme.items()}
         figures["val/miou"] = self.iou.compute()
+        figures |= {f"val/{key}": value for key, value in self.domain_gap.compute().items()}
         figures |= {f"val/rim/{key}": value for key, value in self.verification.compute().items()}
         self.log_dict(figures)
-        for metric in (*self.quality.values(), *self.nme.values(), self.iou, self.verification):
+        for metric in (*self.quality.values(), *self.nme.values(), self.iou, self.domain_gap, self.verification):
             metric.reset()
 
     # ---- checkpoints ------------------------------------------------------------------------------------------------

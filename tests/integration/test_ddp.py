@@ -99,8 +99,7 @@ def test_two_ranks_train_like_one_process(folder, tmp_path, precision, tolerance
             moved = [name for name in start if (alone[weights][name] - start[name]).abs().max() > 10 * tolerance]
             for network in ("fhn", "discriminator", "student", "assistant"):
                 assert any(network in name for name in moved), (alternation, weights, network)
-        for name in ("val/psnr_gain", "val/nme/ibug68", "val/miou", "val/rim/accuracy"):
+        for name in ("val/psnr_gain", "val/nme/ibug68", "val/miou", "val/mmd_p", "val/rim/accuracy"):
             assert math.isfinite(alone["figures"][name]), name
-        del alone["figures"]["val/mmd"]  # of small batches, which hold other faces on two ranks
         for name, value in alone["figures"].items():
             assert first["figures"][name] == pytest.approx(value, abs=1e-4, nan_ok=True), (alternation, name)

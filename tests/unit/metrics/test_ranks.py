@@ -6,6 +6,7 @@ Slow, because every rank imports torchmetrics anew.
 import pytest
 import torch
 
+from rim_lightning.metrics.domain_gap import DomainGap
 from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.metrics.miou import ParsingIoU
 from rim_lightning.metrics.nme import NormalisedMeanError
@@ -25,6 +26,7 @@ def metrics(rows):
         "verification": (IdentityVerification(20, seed=0, folds=3), (gallery, probe, identity)),
         "image quality": (ImageQuality("y"), (images, others)),
         "nme": (NormalisedMeanError("five"), (points + 0.1 * points.flip(0), points)),
+        "domain gap": (DomainGap(torch.ones(1)), (gallery, probe)),
         "miou": (ParsingIoU(), (logits, parsing[:, None, None].expand(-1, 3, 3).contiguous())),
     }
     results = {}
