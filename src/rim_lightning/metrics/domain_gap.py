@@ -15,6 +15,9 @@ class DomainGap(Metric):
     On training batches a discriminator drives its MMD up by over-fitting; only unseen faces tell whether the domains
     differ. A `mmd_p` near 0 says that they do, anything above about 0.05 that this many faces do not show it.
 
+    Every second face gives its coarse embedding, the others their sharp one: the two samples must be independent, and
+    the embeddings of one face are not.
+
     Args:
         multipliers: of the median squared distance, as for `DomainLoss`; kernels weigh the same.
         permutations: deals of the permutation test; 1 / (permutations + 1) is the smallest p-value.
@@ -41,12 +44,12 @@ class DomainGap(Metric):
         self.index.append(index)
 
     def compute(self) -> dict[str, Tensor]:
-        """Scalars "mmd" and "mmd_p"; NaN for fewer than two faces."""
+        """Scalars "mmd" and "mmd_p"; NaN for fewer than four faces."""
         if not isinstance(self.index, Tensor) and not self.index:
             return _unknown(self.device)
         _, coarse, hr = drop_repeats(dim_zero_cat(self.index), dim_zero_cat(self.coarse), dim_zero_cat(self.hr))
-        coarse, hr = coarse[: self.faces], hr[: self.faces]
-        if len(coarse) < 2:
+        coarse, hr = coarse[: self.faces : 2], hr[1 : self.faces : 2]
+        if len(hr) < 2:
             return _unknown(self.device)
         bandwidths = self.multipliers.to(coarse) * joint_bandwidth(coarse, hr)
         weights = torch.full_like(bandwidths, 1 / len(bandwidths))
