@@ -1,12 +1,9 @@
 """rim-train: train RIM from the command line."""
 
-import os
 import sys
 import warnings
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
 
@@ -27,7 +24,6 @@ def _hydra_main(cfg: DictConfig) -> float | None:
         "ignore", message=".*does not have many workers.*|.*treespec.*|.*in eval mode at the start.*|.*not resumable.*"
     )
     try:
-        _refuse_sweep_of_processes(cfg)
         figures = run(cfg)
     except MissingMandatoryValue as error:
         sys.exit(f"rim-train: {error.full_key} is not set; add {error.full_key}=<value> to the command.")
@@ -54,13 +50,6 @@ def _hydra_main(cfg: DictConfig) -> float | None:
 def _sentence(error: Exception) -> str:
     """The message; of an error in a loader process its last line, which follows a stack trace."""
     return str(error).strip().splitlines()[-1] if "Original Traceback" in str(error) else str(error)
-
-
-def _refuse_sweep_of_processes(cfg: DictConfig) -> None:
-    """A process that Lightning starts for DDP runs the command again: within Hydra's own launcher, the whole sweep."""
-    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    if sweep and "ddp" in str(cfg.trainer.get("strategy", "")) and "LOCAL_RANK" not in os.environ:
-        raise ValueError("hydra/launcher=basic cannot run jobs with trainer=ddp: leave hydra/launcher as it is.")
 
 
 def main() -> None:

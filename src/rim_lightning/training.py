@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from rim_lightning.callbacks.last_checkpoint import Interrupted
+from rim_lightning.callbacks.wandb_tracking import log_results
 from rim_lightning.data.preparation import prepare
 from rim_lightning.data.store import MANIFEST
 from rim_lightning.measure import check_evaluation, measure
@@ -104,6 +105,7 @@ def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
     for logger in loggers:
         logger.log_metrics(figures, step=trainer.fit_loop.total_batch_idx)
         logger.save()
+    log_results(trainer, output)
     print((output / "report.md").read_text())
     print(f"Report: {output / 'report.md'}")
     return figures

@@ -164,7 +164,7 @@ def test_wandb_offline_is_one_override_away(tmp_path):
         ("rim_lightning.eval", ["checkpoint=nowhere.ckpt"], "nowhere.ckpt"),
         ("rim_lightning.train", ["experiment=real_smoke", "paths.data_dir=nowhere"], "nowhere"),
         ("rim_lightning.train", ["experiment=demo", "trainer=gpu"], "No supported gpu backend"),
-        ("rim_lightning.train", ["-m", "experiment=demo", "trainer=ddp", "seed=1,2"], "A sweep (-m) cannot start"),
+        ("rim_lightning.train", ["-m", "experiment=demo", "seed=1,2", "hydra.launcher.parallel=99"], "parallel is 99"),
     ],
 )
 @pytest.mark.slow

@@ -59,6 +59,11 @@ class Sweep(NamedTuple):
         added = [Job(first + n, tuple(each), self.folder / str(first + n)) for n, each in enumerate(overrides)]
         return self._replace(jobs=(*self.jobs, *added))
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of every job: W&B makes one group of them."""
+        return {"WANDB_RUN_GROUP": f"{self.folder.parent.name}/{self.folder.name}"}
+
     def command_of(self, job: Job) -> list[str]:
         """The command line of a job; it goes on from the job's last checkpoint where there is one."""
         return [*self.command, *job.overrides, f"hydra.run.dir={job.folder}", "resume=true"]

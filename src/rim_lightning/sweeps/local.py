@@ -111,7 +111,7 @@ def visible_gpus(gpus_per_job: int) -> list[str]:
 
 def _run_one(sweep: Sweep, job: Job, slot: Slot, live: dict[int, subprocess.Popen], stopping: threading.Event) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"OMP_NUM_THREADS": str(len(slot.cores))}
+    environment = os.environ | sweep.environment | {"OMP_NUM_THREADS": str(len(slot.cores))}
     if slot.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
     before = read_attempts(job.folder)

@@ -1,5 +1,6 @@
 """The jobs of a sweep on a SLURM cluster, by submitit: one array job, requeued when it is pre-empted."""
 
+import os
 import subprocess
 import time
 from collections.abc import Sequence
@@ -15,15 +16,19 @@ OPEN = ("waiting", "running")
 class ClusterJob:
     """What runs on every task of a job: the command of the job, which finds rank and world in SLURM's variables."""
 
-    def __init__(self, command: list[str], log: Path) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
         self.command = command
+        self.environment = environment
         self.log = log
         self.process: subprocess.Popen | None = None
 
     def __call__(self) -> int:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "a") as log:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            environment = os.environ | self.environment
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+            )
             return self.process.wait()
 
     def checkpoint(self) -> Any:
@@ -33,7 +38,7 @@ class ClusterJob:
         if self.process is not None:
             self.process.terminate()
             self.process.wait()
-        return DelayedSubmission(ClusterJob(self.command, self.log))
+        return DelayedSubmission(ClusterJob(self.command, self.environment, self.log))
 
 
 def submit(
@@ -84,7 +89,9 @@ def submit(
         **(more or {}),
     )
     with executor.batch():
-        queued = [executor.submit(ClusterJob(sweep.command_of(job), job.folder / LOG)) for job in jobs]
+        queued = [
+            executor.submit(ClusterJob(sweep.command_of(job), sweep.environment, job.folder / LOG)) for job in jobs
+        ]
     for job, entry in zip(jobs, queued, strict=True):
         print(f"job {job.index} is queued as {entry.job_id}: {' '.join(job.overrides)}")
     while wait and any(not entry.done() or job.state.name in OPEN for job, entry in zip(jobs, queued, strict=True)):

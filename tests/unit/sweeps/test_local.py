@@ -121,6 +121,7 @@ def test_jobs_side_by_side_have_their_own_cores(tmp_path):
     command = [sys.executable, "-c", "import os; print(*os.sched_getaffinity(0), os.environ['OMP_NUM_THREADS'])"]
     sweep = new_sweep(tmp_path, {}, command).with_jobs([["a"], ["b"]])
     run_locally(sweep, sweep.jobs, parallel=2)
+    assert sweep.environment == {"WANDB_RUN_GROUP": f"{tmp_path.parent.name}/{tmp_path.name}"}
     used = [(job.folder / LOG).read_text().split() for job in sweep.jobs]
     half = len(cores) // 2
     assert {tuple(map(int, each[:-1])) for each in used} <= {tuple(cores[:half]), tuple(cores[half : 2 * half])}

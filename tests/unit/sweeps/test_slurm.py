@@ -30,7 +30,7 @@ def test_a_preempted_job_saves_and_is_queued_again_as_it_was(tmp_path, monkeypat
     monkeypatch.chdir(ROOT)
     sweep = new_sweep(tmp_path, {}, COMMAND).with_jobs([["value=1", "seconds=30"]])
     (job,) = sweep.jobs
-    running = ClusterJob(sweep.command_of(job), job.folder / LOG)
+    running = ClusterJob(sweep.command_of(job), sweep.environment, job.folder / LOG)
     job.folder.mkdir()
     running.process = subprocess.Popen(running.command)
     end = time.monotonic() + 20

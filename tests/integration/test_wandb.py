@@ -1,0 +1,101 @@
+"""Offline W&B runs of two sittings, read back from the files that `wandb sync` uploads."""
+
+import json
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rim_lightning.callbacks.wandb_tracking import code_version, panel_pixels
+from rim_lightning.training import run
+from tests.integration.test_configs import QUICK, composed
+
+
+def records(folder: Path) -> dict[str, list]:
+    """kind -> the records of an offline file, in order."""
+    from wandb.proto import wandb_internal_pb2
+
+    (path,) = folder.glob("run-*.wandb")
+    found: dict[str, list] = {}
+    for data in entries(path.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        kind = record.WhichOneof("record_type")
+        found.setdefault(kind, []).append(getattr(record, kind))
+    return found
+
+
+def entries(content: bytes):
+    """Entries of a file in LevelDB's log format: 7 bytes of header, then blocks of 32 KiB with chunks of
+    CRC (4 bytes), length (2), type (1: whole, 2: first, 3: middle, 4: last)."""
+    block, entry, place = 32768, b"", 7
+    while place + 7 <= len(content):
+        if block - place % block < 7:
+            place += block - place % block
+            continue
+        length, kind = struct.unpack("<HB", content[place + 4 : place + 7])
+        entry += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):
+            yield entry
+            entry = b""
+
+
+def history(found) -> dict[str, list]:
+    """key -> its logged values."""
+    values: dict[str, list] = {}
+    for row in found.get("history", []):
+        for item in row.item:
+            values.setdefault(item.key or "/".join(item.nested_key), []).append(json.loads(item.value_json))
+    return values
+
+
+@pytest.mark.slow
+def test_two_sittings_are_two_files_of_one_run_with_all_that_is_promised(tmp_path, monkeypatch):
+    import wandb
+
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_RUN_GROUP", "a-sweep")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)  # must appear nowhere
+    folder = tmp_path / "run"
+    settings = [*QUICK, f"paths.prepared_dir={tmp_path / 'prepared'}", "logger=wandb", "logger.wandb.offline=true"]
+    settings.append("trainer.check_val_every_n_epoch=1")
+    for epochs in (1, 2):
+        run(composed(*settings, f"stages=[{{name: fhn, epochs: {epochs}}}]", "resume=true", folder=folder))
+        wandb.finish()
+    sittings = sorted((folder / "wandb").glob("offline-run-*"))
+    assert len(sittings) == 2
+    found = [records(sitting) for sitting in sittings]
+    assert len({each["run"][0].run_id for each in found}) == 1
+    assert all(each["run"][0].run_group == "a-sweep" for each in found)
+    logged = history(found[0])
+    for key in (
+        "train/hallucination/loss",
+        "train/domain/domain",
+        "gradient/hallucination",
+        "val/mmd_p",
+        "val/faces/path",
+    ):
+        assert key in logged, key
+    assert 0 < logged["val/mmd_p"][0] <= 1
+    picture = sittings[0] / "files" / logged["val/faces/path"][0]
+    assert picture.stat().st_size > 1000
+    config = {item.key: json.loads(item.value_json) for each in found[0]["config"] for item in each.update}
+    assert config["code"] == code_version() and len(config["data"]["drawn"]) == 64
+    assert config["optim"]["clip"] == 1.0
+    artifacts = {record.type for each in found for record in each.get("artifact", [])}
+    artifacts |= {each.log_artifact.artifact.type for sitting in found for each in sitting.get("request", [])}
+    assert {"model", "report"} <= artifacts
+    everything = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert os.environ["WANDB_API_KEY"].encode() not in everything
+
+
+def test_a_panel_has_a_face_in_every_row():
+    faces = torch.full((2, 3, 3, 4, 4), -1.0)
+    faces[1, 2, 0] = 1.0
+    pixels = panel_pixels(faces)
+    assert pixels.shape == (8, 12, 3) and pixels.dtype == np.uint8
+    assert (pixels[4:, 8:, 0] == 255).all() and pixels.sum() == 255 * 16
