@@ -135,27 +135,6 @@ def test_experiment_runs_one_batch(name, tmp_path):
     assert "val/psnr_gain" in figures and all(math.isfinite(figures[key]) for key in figures if key.endswith("/loss"))
 
 
-@pytest.mark.slow
-def test_wandb_offline_is_one_override_away(tmp_path):
-    run(
-        composed(
-            *QUICK,
-            "logger=wandb",
-            "logger.wandb.offline=true",
-            "evaluate=false",
-            "stages=[{name: fhn, epochs: 1}]",
-            f"paths.prepared_dir={tmp_path / 'prepared'}",
-            folder=tmp_path / "run",
-        )
-    )
-    import wandb
-
-    wandb.finish()
-    runs = list((tmp_path / "run").rglob("run-*.wandb"))
-    assert len(runs) == 1 and runs[0].stat().st_size > 1000
-    assert (tmp_path / "run" / "csv" / "version_0" / "metrics.csv").is_file()
-
-
 @pytest.mark.parametrize(
     ("command", "overrides", "sentence"),
     [
