@@ -18,8 +18,8 @@ class DamagedCheckpoint(ValueError):
 class VerifiedCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint under another name, then renames it; keeps its SHA-256 beside it and checks it on loading.
 
-    The digests file names the digest of the new and of the previous checkpoint, and is replaced first: whenever the
-    process dies, the checkpoint that lies there is one of the two.
+    Before the rename the digests file names the new checkpoint and all that may lie there, after it the new one alone:
+    whenever the process dies, and however often, the checkpoint that lies there is named.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
@@ -38,11 +38,10 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, writer)
                 file.flush()
                 os.fsync(file.fileno())
-            lines = [writer.digest.hexdigest(), *_read(digests)[:1]]
-            part_of_digests = digests.with_name(digests.name + ".part")
-            part_of_digests.write_text("\n".join(lines) + "\n")
-            os.replace(part_of_digests, digests)
+            digest = writer.digest.hexdigest()
+            _write(digests, [digest, *_read(digests)])
             os.replace(part, path)
+            _write(digests, [digest])
         except (OSError, RuntimeError) as error:  # torch hides the error of the file in a RuntimeError
             part.unlink(missing_ok=True)
             cause = error if isinstance(error, OSError) else error.__context__ or error
@@ -78,6 +77,12 @@ def verify(path: str | Path) -> None:
             f"{path} is damaged: its content is not what was written. Take another checkpoint of the run, such as "
             f"best.ckpt, or start again without it; remove {Path(path).name}{DIGESTS} to load it all the same."
         )
+
+
+def _write(digests: Path, lines: list[str]) -> None:
+    part = digests.with_name(digests.name + ".part")
+    part.write_text("\n".join(lines) + "\n")
+    os.replace(part, digests)
 
 
 def _read(digests: Path) -> list[str]:

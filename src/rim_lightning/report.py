@@ -1,7 +1,6 @@
 """What a run leaves behind to look at: a Markdown report with tables, loss curves and panels of faces."""
 
 import csv
-import json
 import math
 from collections import defaultdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from rim_lightning.data.schemes import HELEN11
 from rim_lightning.evaluation import SYSTEMS, Panel
+from rim_lightning.run_state import write_whole
 from rim_lightning.types import UNLABELLED
 
 NAMES = {
@@ -25,9 +25,7 @@ def write_metrics(path: Path, figures: dict[str, float]) -> None:
     """Flat JSON, keys sorted, written in one go so that a reader never sees half of it. A figure that is not finite
     (the landmark error of a set without points, say) is left out: JSON has no word for it."""
     figures = {key: value for key, value in figures.items() if math.isfinite(value)}
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(dict(sorted(figures.items())), indent=2) + "\n")
-    partial.replace(path)
+    write_whole(path, dict(sorted(figures.items())))
 
 
 def write_report(

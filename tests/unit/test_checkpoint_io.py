@@ -1,6 +1,7 @@
 """Checkpoint files: whole or not there, and recognised when damaged."""
 
 import hashlib
+import os
 
 import pytest
 import torch
@@ -23,19 +24,35 @@ def test_what_is_saved_is_loaded_and_its_digest_lies_beside_it(tmp_path):
     assert sorted(file.name for file in path.parent.iterdir()) == ["last.ckpt", "last.ckpt.sha256"]
 
 
-@pytest.mark.parametrize("died", ["before the file", "after the file"])
-def test_dying_between_the_two_renames_leaves_a_valid_checkpoint(tmp_path, died):
-    """The digests are replaced first, so that for a moment they belong to a file that is not there yet."""
+class Died(Exception):
+    """The process, at that moment."""
+
+
+@pytest.mark.parametrize("moment", range(3))
+def test_dying_at_any_rename_leaves_a_valid_checkpoint_time_and_again(tmp_path, monkeypatch, moment):
+    """Renames of a save: the digests, the checkpoint, the digests again; the process dies before one of them, twice."""
     path = tmp_path / "last.ckpt"
     io.save_checkpoint(content(1), path)
-    old = path.read_bytes()
-    io.save_checkpoint(content(2), path)
-    if died == "before the file":
-        path.write_bytes(old)
-    value = io.load_checkpoint(path, weights_only=True)["state_dict"]["weight"][0].item()
-    assert value == (1 if died == "before the file" else 2)
-    io.save_checkpoint(content(3), path)
-    path.write_bytes(old)  # the one before the previous is no longer expected there
+    first = path.read_bytes()
+    rename = os.replace
+    for value in (2, 3):
+        renamed = []
+
+        def rename_or_die(source, target, renamed=renamed):
+            if len(renamed) == moment:
+                raise Died
+            renamed.append(target)
+            rename(source, target)
+
+        monkeypatch.setattr(os, "replace", rename_or_die)
+        with pytest.raises(Died):
+            io.save_checkpoint(content(value), path)
+        monkeypatch.setattr(os, "replace", rename)
+        found = io.load_checkpoint(path, weights_only=True)["state_dict"]["weight"][0].item()
+        assert found == (value if moment == 2 else 1)
+    io.save_checkpoint(content(4), path)
+    assert io.load_checkpoint(path, weights_only=True)["state_dict"]["weight"][0] == 4
+    path.write_bytes(first)  # once a later one is whole, an earlier one is not expected there any more
     with pytest.raises(DamagedCheckpoint, match="last.ckpt is damaged"):
         verify(path)
 

@@ -1,4 +1,4 @@
-"""What W&B is told beyond the logged numbers: faces, ROC curves, versions of code and data, the best checkpoint."""
+"""What W&B is told beyond the logged numbers: faces, versions of code and data, the best checkpoint."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ def wandb_logger(save_dir: str, offline: bool = False, **settings: Any) -> Wandb
 
 
 class WandbTracking(pl.Callback):
-    """Tells W&B about faces, curves and versions. Does nothing without a `WandbLogger`.
+    """Tells W&B about faces and versions. Does nothing without a `WandbLogger`.
 
     Args:
         faces: validation faces of a panel, the first ones.
@@ -95,9 +95,9 @@ def panel_pixels(faces: Tensor) -> np.ndarray:
 
 def log_results(trainer: pl.Trainer, folder: Path) -> None:
     """The best and the last checkpoint and the report with its pictures as artifacts of the run."""
-    import wandb
-
     for run in runs(trainer):
+        import wandb  # here: a run without W&B does not wait for it
+
         model = wandb.Artifact(f"model-{run.id}", "model")
         for name in ("best.ckpt", "last.ckpt"):
             if (folder / "checkpoints" / name).is_file():
