@@ -1,5 +1,6 @@
 """Hydra's launcher for `rim-train -m`: every job is a process of its own, recorded beside the sweep."""
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import call
 from omegaconf import DictConfig
 
-from rim_lightning.sweeps.jobs import Job, Sweep, new_sweep
+from rim_lightning.sweeps.jobs import JOURNAL, Job, Sweep, new_sweep, read_sweep
 
 
 class RimLauncher(Launcher):
@@ -25,6 +26,7 @@ class RimLauncher(Launcher):
     def __init__(self, function: str, **settings: Any) -> None:
         self.how = {"_target_": function, "_convert_": "all", **settings}
         self.sweep: Sweep | None = None
+        self.asked = 0  # jobs that the sweeper has asked for
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before the first launch."""
@@ -32,29 +34,56 @@ class RimLauncher(Launcher):
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run a batch of jobs; returns what the sweeper optimises, NaN where a job failed or was not measured."""
+        """Run a batch of jobs; returns to a search what it optimises, or that the job failed. A grid is told nothing:
+        its jobs are independent, and a failed one must not end the sweep."""
         try:
             jobs = self._run(job_overrides)
         except (ValueError, OSError) as error:
             sys.exit(f"rim-train: {error}")
         except KeyboardInterrupt:
-            sys.exit(f"rim-train: the sweep was stopped; `rim-sweep resume {self.sweep.folder}` goes on.")
-        metric = self.config.get("optimised_metric")
-        values = [job.figures.get(metric, float("nan")) if metric else None for job in jobs]
-        return [
-            JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED, _return_value=value)
-            for job, value in zip(jobs, values, strict=True)
-        ]
+            how = "the same command" if self.searches else f"`rim-sweep resume {self.sweep.folder}`"
+            sys.exit(f"rim-train: the sweep was stopped; {how} goes on.")
+        return [self._answer(job) for job in jobs]
+
+    @property
+    def searches(self) -> bool:
+        """Whether the sweeper chooses jobs by the figures of earlier ones."""
+        return not str(self.config.hydra.sweeper._target_).endswith("BasicSweeper")
+
+    def _answer(self, job: Job) -> JobReturn:
+        answer = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
+        if self.searches:
+            metric = self.config.optimised_metric
+            value = job.figures.get(metric, math.nan) if job.state.name == "finished" else math.nan
+            if math.isnan(value):
+                answer.status, value = JobStatus.FAILED, RuntimeError(f"{job.folder} has no {metric}")
+            answer.return_value = value
+        return answer
 
     def _run(self, job_overrides: Sequence[Sequence[str]]) -> Sequence[Job]:
+        """The jobs of the batch, all run. A search that is begun again in its directory asks for the same jobs in the
+        same order, as long as its sampler is seeded: those that ended are not run again."""
+        if self.searches and not self.config.get("optimised_metric"):
+            raise ValueError("A search needs optimised_metric=<key of metrics.json>, for example val/psnr_gain.")
         for overrides in job_overrides:  # a wrong override is told before anything runs
             self.context.config_loader.load_sweep_config(self.config, list(overrides))
         if self.sweep is None:
-            self.sweep = new_sweep(Path(str(self.config.hydra.sweep.dir)).resolve(), self.how)
-        first = len(self.sweep.jobs)
-        self.sweep = self.sweep.with_jobs(job_overrides)
+            folder = Path(str(self.config.hydra.sweep.dir)).resolve()
+            begun = self.searches and (folder / JOURNAL).is_file()
+            self.sweep = read_sweep(folder) if begun else new_sweep(folder, self.how)
+        first = self.asked
+        known = self.sweep.jobs[first : first + len(job_overrides)]
+        for job, overrides in zip(known, job_overrides, strict=False):
+            if job.overrides != tuple(overrides):
+                raise ValueError(
+                    f"Job {job.index} of {self.sweep.folder} is {' '.join(job.overrides)}, but this search asks for "
+                    f"{' '.join(overrides)}: give the settings and the sampler's seed of the first time, or another "
+                    "hydra.sweep.dir."
+                )
+        self.sweep = self.sweep.with_jobs(job_overrides[len(known) :])
         self.sweep.write()
-        jobs = self.sweep.jobs[first:]
-        call(self.how, self.sweep, jobs)
+        self.asked += len(job_overrides)
+        jobs = self.sweep.jobs[first : self.asked]
+        call(self.how, self.sweep, [job for job in jobs if job.state.name not in ("finished", "failed")])
         print(f"Figures of the jobs: rim-sweep table {self.sweep.folder}")
         return jobs

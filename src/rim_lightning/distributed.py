@@ -22,22 +22,21 @@ def gather_batch(x: Tensor) -> Tensor:
     return torch.cat(dist_nn.all_gather(x.contiguous()))
 
 
-def all_finite(value: Tensor) -> bool:
-    """Whether `value` is finite on EVERY rank: the same answer on all, so that they stop together and none waits."""
-    finite = torch.isfinite(value).all()
-    if is_distributed():
-        finite = finite.to(torch.uint8)
-        dist.all_reduce(finite, dist.ReduceOp.MIN)
-    return bool(finite)
-
-
-def any_rank(flags: list[bool], device: torch.device) -> list[bool]:
-    """Which of the flags holds on at least one rank: the same answer on all."""
+def mean_over_ranks(values: Tensor) -> Tensor:
+    """The mean of `values` (any shape) over the ranks, the same on all; NaN where it is NaN on any of them."""
     if not is_distributed():
-        return flags
-    raised = torch.tensor(flags, dtype=torch.uint8, device=device)
-    dist.all_reduce(raised, dist.ReduceOp.MAX)
-    return [bool(flag) for flag in raised.tolist()]
+        return values
+    total = values.detach().clone()
+    dist.all_reduce(total)
+    return total / dist.get_world_size()
+
+
+def any_rank(flags: list[bool], device: torch.device) -> Tensor:
+    """(N,) uint8 on the device: which of the flags holds on at least one rank, the same on all."""
+    raised = torch.tensor(flags, dtype=torch.uint8).to(device, non_blocking=True)
+    if is_distributed():
+        dist.all_reduce(raised, dist.ReduceOp.MAX)
+    return raised
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

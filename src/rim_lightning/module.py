@@ -14,7 +14,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from rim_lightning.checkpoint_io import verify
-from rim_lightning.distributed import all_finite
+from rim_lightning.distributed import mean_over_ranks
+from rim_lightning.finite_watch import FiniteWatch
 from rim_lightning.functional.degradation import (
     DEGRADATIONS,
     draw_probe_sizes,
@@ -32,10 +33,6 @@ from rim_lightning.networks.teacher_weights import load_teacher
 from rim_lightning.optim import split_parameters, stage_schedule
 from rim_lightning.phases import PHASES, STAGES, Objective, prepare_step, simultaneous_terms
 from rim_lightning.types import NO_IDENTITY, FaceBatch, Terms
-
-
-class NonFiniteLoss(RuntimeError):
-    """A term or a gradient is not finite; the message names both. The last checkpoint is the last good one."""
 
 
 class TrainingStage(NamedTuple):
@@ -114,6 +111,8 @@ class RIMModule(pl.LightningModule):
         self.probe_sizes = ProbeSizes(**probe_sizes)
         self.degradation = degradation
         self.warmup, self.final, self.clip, self.seed = warmup, final, clip, seed
+        self.watch = FiniteWatch()
+        self._figures: dict[str, Tensor] = {}  # of the batch being trained
         if teacher_weights is not None:
             self._load_teacher(**teacher_weights)
         if start_from_teacher:
@@ -167,14 +166,14 @@ class RIMModule(pl.LightningModule):
             for phase, optimizer, _ in active:
                 with self.toggled_optimizer(optimizer):
                     terms = phase.terms(self.rim, self.objective, step)
-                    self._check_and_log(phase.name, terms)
                     optimizer.zero_grad()
                     self.manual_backward(terms["loss"])
                     optimizer.step()
+                    self._keep_terms(phase.name, terms)
         else:
             terms_of = simultaneous_terms(self.rim, self.objective, step)
             for name, terms in terms_of.items():
-                self._check_and_log(name, terms)
+                self._keep_terms(name, terms)
             for _, optimizer, _ in active:
                 optimizer.zero_grad()
             self.manual_backward(torch.stack([terms["loss"] for terms in terms_of.values()]).sum())
@@ -182,15 +181,18 @@ class RIMModule(pl.LightningModule):
                 optimizer.step()
         for _, _, scheduler in active:
             scheduler.step()
+        self._log_figures()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip the phase's gradient and log its norm."""
+        """Clip the phase's gradient and keep its norm for the log."""
         phase = PHASES[[own.optimizer for own in self.optimizers()].index(optimizer)].name
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, float("inf") if self.clip is None else self.clip)
-        if not all_finite(norm):
-            raise NonFiniteLoss(f"The gradient of the phase {phase} is not finite at batch {self.iteration}.")
-        self.log(f"gradient/{phase}", norm)
+        self._figures[f"gradient/{phase}"] = norm
+
+    def on_train_epoch_end(self) -> None:
+        """Raise NonFiniteLoss where the last batch was not finite."""
+        self.watch.check()
 
     def on_train_epoch_start(self) -> None:
         """Log the stage as a number, so that curves show where one ends."""
@@ -207,15 +209,16 @@ class RIMModule(pl.LightningModule):
         generator.manual_seed(_mixed(self.seed, self.iteration, rank))
         return synthesise_probe(hr, sizes, partial(realistic_reduce, generator=generator))
 
-    def _check_and_log(self, phase: str, terms: Terms) -> None:
-        if not all_finite(terms["loss"]):
-            bad = [f"{name} is {value.item()}" for name, value in terms.items() if not torch.isfinite(value)]
-            raise NonFiniteLoss(
-                f"The loss of the phase {phase} is not finite at batch {self.iteration} "
-                f"({', '.join(bad) or 'on another rank'}); the last checkpoint is the last good state: lower the "
-                "learning rates of optim or set clip, then resume from it."
-            )
-        self.log_dict({f"train/{phase}/{name}": value.detach() for name, value in terms.items()})
+    def _keep_terms(self, phase: str, terms: Terms) -> None:
+        self._figures |= {f"train/{phase}/{name}": value.detach() for name, value in terms.items()}
+
+    def _log_figures(self) -> None:
+        """Log the terms and norms of the batch, means over the ranks; `FiniteWatch` sees them a batch later."""
+        names = tuple(self._figures)
+        means = mean_over_ranks(torch.stack([value.float() for value in self._figures.values()]))
+        self._figures = {}
+        self.watch.push(self.iteration, names, means)
+        self.log_dict(dict(zip(names, means.unbind(), strict=True)))
 
     # ---- validation -------------------------------------------------------------------------------------------------
 
@@ -254,7 +257,12 @@ class RIMModule(pl.LightningModule):
     # ---- checkpoints ------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the network's arguments, so that it can be rebuilt from the file alone (`load_rim`)."""
+        """Add the network's arguments, so that it can be rebuilt from the file alone (`load_rim`).
+
+        Raises:
+            NonFiniteLoss: the last batch was not finite; nothing is saved.
+        """
+        self.watch.check()
         checkpoint["model_arguments"] = self.model_arguments
 
     def _load_teacher(self, weight_format: str, path: str) -> None:

@@ -17,7 +17,7 @@ def _hydra_main(cfg: DictConfig) -> float | None:
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
     from rim_lightning.callbacks.last_checkpoint import Interrupted
-    from rim_lightning.module import NonFiniteLoss
+    from rim_lightning.finite_watch import NonFiniteLoss
     from rim_lightning.training import run
 
     warnings.filterwarnings(

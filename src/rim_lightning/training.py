@@ -114,7 +114,7 @@ def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
 def build_module(cfg: DictConfig, teacher_weights: dict | None) -> RIMModule:
     """The LightningModule of a configuration; OmegaConf stops here."""
     plain = OmegaConf.to_container(OmegaConf.masked_copy(cfg, ["model", "stages", "probe_sizes"]), resolve=True)
-    return RIMModule(
+    module = RIMModule(
         model=plain["model"],
         objective=instantiate(cfg.objective, _convert_="all"),
         optimizers={name: instantiate(optimizer) for name, optimizer in cfg.optim.optimizers.items()},
@@ -130,6 +130,11 @@ def build_module(cfg: DictConfig, teacher_weights: dict | None) -> RIMModule:
         start_from_teacher=cfg.start_from_teacher,
         verification_pairs=cfg.verification_pairs,
     )
+    if cfg.channels_last:
+        module.rim.to(memory_format=torch.channels_last)
+    if cfg.compile:
+        module.rim.compile_networks()
+    return module
 
 
 def prepare_missing(cfg: DictConfig) -> None:

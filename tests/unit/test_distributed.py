@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from rim_lightning.distributed import all_finite, gather_batch, is_distributed, masked_mean
+from rim_lightning.distributed import any_rank, gather_batch, is_distributed, masked_mean, mean_over_ranks
 from rim_lightning.losses.distillation import StageDistillation
 from rim_lightning.losses.domain import DomainLoss
 from rim_lightning.losses.identity import IdentityLoss
@@ -90,7 +90,8 @@ def on_one_rank(rank, world):
         result["gradient"] /= world
     return {
         "losses": results,
-        "finite": [all_finite(torch.ones(2)), all_finite(torch.tensor(math.nan if rank == 1 else 0.0))],
+        "mean": mean_over_ranks(torch.tensor([1.0 + rank, math.nan if rank == 1 else 0.0])),
+        "any": any_rank([rank == 1, False], torch.device("cpu")),
         "gathered": gather_batch(torch.full((2, 3), float(rank))),
         "distributed": is_distributed(),
         "nothing labelled": masked_mean(torch.ones(2), torch.zeros(2, dtype=torch.bool)),
@@ -128,7 +129,8 @@ def test_gathered_rows_come_in_rank_order(ranks):
         assert rank["gathered"].tolist() == [[0.0] * 3] * 2 + [[1.0] * 3] * 2
         assert rank["distributed"]
         assert rank["nothing labelled"] == 0
-        assert rank["finite"] == [True, False]  # one rank's NaN is every rank's answer
+        assert rank["mean"][0] == 1.5 and math.isnan(rank["mean"][1])  # one rank's NaN is every rank's
+        assert rank["any"].tolist() == [1, 0]
 
 
 def test_one_process_gathers_nothing_and_averages_what_is_labelled():

@@ -10,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
+from rim_lightning.deferred import Deferred
 from rim_lightning.distributed import any_rank
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # Ctrl-C, a scheduler's end of time, its warning before
@@ -41,10 +42,11 @@ class LastCheckpoint(Checkpoint):
         self._signum: int | None = None
         self._saved = 0.0
         self._handlers: dict[int, Any] = {}
+        self._asked: Deferred | None = None  # what the ranks wanted after the batch before
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen to the signals in place of Lightning, which saves inside the handler, in the middle of a step."""
-        self._saved = time.monotonic()
+        self._saved, self._asked = time.monotonic(), None
         if threading.current_thread() is threading.main_thread():
             self._handlers = {signum: signal.signal(signum, self._ask_to_stop) for signum in SIGNALS}
 
@@ -53,11 +55,8 @@ class LastCheckpoint(Checkpoint):
     ) -> None:
         """Save where it is time to; stop where a signal asked for it. All ranks decide alike."""
         left = trainer.num_training_batches - batch_idx - 1
-        due = left == 1 or time.monotonic() - self._saved >= 60 * self.minutes
-        stop = self._signum is not None
-        if trainer.world_size > 1:
-            due, stop = any_rank([due, stop], trainer.strategy.root_device)
-        if left and (due or stop):
+        due, stop = self._wishes(trainer, time.monotonic() - self._saved >= 60 * self.minutes)
+        if left and (due or stop or left == 1):
             self._save(trainer)
         if stop:
             self._stop(trainer)
@@ -68,10 +67,7 @@ class LastCheckpoint(Checkpoint):
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         """Stop during a validation that may take minutes; it is repeated when the run goes on."""
-        stop = self._signum is not None
-        if trainer.world_size > 1:
-            (stop,) = any_rank([stop], trainer.strategy.root_device)
-        if stop and trainer.state.fn == "fit":
+        if trainer.state.fn == "fit" and self._wishes(trainer)[1]:
             self._stop(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -81,6 +77,15 @@ class LastCheckpoint(Checkpoint):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Give the signals back."""
         self._restore()
+
+    def _wishes(self, trainer: pl.Trainer, due: bool = False) -> tuple[bool, bool]:
+        """Whether to save and whether to stop, on all ranks alike. Several ranks learn of it one batch later, so that
+        none waits for its device to tell what the others want."""
+        wishes = [due, self._signum is not None]
+        if trainer.world_size == 1:
+            return due, wishes[1]
+        before, self._asked = self._asked, Deferred(any_rank(wishes, trainer.strategy.root_device))
+        return (False, False) if before is None else tuple(before.read().bool().tolist())
 
     def _ask_to_stop(self, signum: int, frame: FrameType | None) -> None:
         self._signum = signum

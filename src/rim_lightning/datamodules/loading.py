@@ -1,5 +1,6 @@
 """What all face data modules share: loaders that know their rank, and images that become float on the device."""
 
+import time
 from collections.abc import Iterator
 
 import pytorch_lightning as pl
@@ -11,10 +12,23 @@ from rim_lightning.types import FaceBatch, to_unit
 
 class LazyLoader(DataLoader[FaceBatch]):
     """Asks its sampler for the order when the first batch is wanted, not when Lightning sets the loader up: only then
-    does the sampler know the epoch, and where in it an interrupted run goes on."""
+    does the sampler know the epoch, and where in it an interrupted run goes on.
+
+    Attributes:
+        waited: seconds that its user has waited for batches so far.
+    """
+
+    waited = 0.0
 
     def __iter__(self) -> Iterator[FaceBatch]:
-        yield from super().__iter__()
+        batches = super().__iter__()
+        while True:
+            started = time.perf_counter()
+            batch = next(batches, None)
+            self.waited += time.perf_counter() - started
+            if batch is None:
+                return
+            yield batch
 
 
 class FaceLoading(pl.LightningDataModule):

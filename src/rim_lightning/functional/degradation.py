@@ -74,15 +74,14 @@ def synthesise_probe(hr: Tensor, sizes: Tensor, reducer: Callable[[Tensor, int],
         raise ValueError(f"Probes are made of square faces, got {tuple(hr.shape)}.")
     if sizes.shape != hr.shape[:1]:
         raise ValueError(f"One probe size per face: {tuple(sizes.shape)} sizes for {len(hr)} faces.")
-    members: dict[int, list[int]] = {}
-    for position, size in enumerate(sizes.tolist()):
-        members.setdefault(size, []).append(position)
-    if members and min(members) < 1:
-        raise ValueError(f"A probe size is {min(members)} pixels; it must be 1 or more.")
+    if len(sizes) and sizes.min() < 1:
+        raise ValueError(f"A probe size is {sizes.min()} pixels; it must be 1 or more.")
+    order = sizes.argsort(stable=True)
+    unique, counts = sizes[order].unique_consecutive(return_counts=True)
+    order = order.to(hr.device, non_blocking=True)  # the only transfer; the host does not wait for it
+    groups = zip(hr[order].split(counts.tolist()), unique.tolist(), strict=True)
     probe = torch.empty_like(hr, dtype=torch.float32)
-    for size in sorted(members):
-        rows = torch.tensor(members[size], device=hr.device)
-        probe[rows] = enlarge(reducer(hr[rows], size), hr.shape[-1])
+    probe[order] = torch.cat([enlarge(reducer(faces, size), hr.shape[-1]) for faces, size in groups])
     return probe.to(torch.promote_types(hr.dtype, torch.float32))
 
 

@@ -46,3 +46,13 @@ class RIM(nn.Module):
     def embed_probe(self, enlarged: Tensor) -> Tensor:
         """Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1] -> embeddings (B, E) of f_S^K + f_A^K."""
         return self.hrn.probe(self.fhn(enlarged).sr)
+
+    def compile_networks(self) -> None:
+        """`torch.compile` every network in place; names and values of the weights stay. A backbone is compiled stage by
+        stage, because the training step asks for its stages."""
+        parts = [self.fhn.coarse, self.fhn.generator, self.fhn.integrator, self.discriminator]
+        for backbone in (self.hrn.teacher.backbone, self.hrn.student.backbone, self.hrn.assistant.backbone):
+            for child in backbone.children():
+                parts += child if isinstance(child, nn.ModuleList) else [child]
+        for part in parts:
+            part.compile()
