@@ -50,7 +50,7 @@ def _place():
 
 
 class WatchBatches(pl.Callback):
-    """Puts the training step and the callbacks after it under `Waits`; must come first for the start, last for the end."""
+    """Puts the training step and the callbacks after it under `Waits`; one comes first for the start, one last."""
 
     def __init__(self, mode, start):
         self.mode, self.start = mode, start

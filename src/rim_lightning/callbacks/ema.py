@@ -38,8 +38,8 @@ class WarmedEMA(WeightAveraging):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move the average, all tensors at once. Torch's own `update_parameters` goes through them one by one, the frozen
-        too, and makes the host wait for the number of updates."""
+        """Move the average, all tensors at once. Torch's own `update_parameters` goes through them one by one, the
+        frozen too, and makes the host wait for the number of updates."""
         average = self._average_model
         kept = min(self.decay, (1 + self._updates) / (10 + self._updates)) if self._updates else 0.0
         get_ema_multi_avg_fn(kept)(_moving(average.module), _moving(pl_module), average.n_averaged)
