@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rim_lightning.data.dataset import FaceDataset
+from rim_lightning.data.packed import open_store
 from rim_lightning.data.preparation import prepare
 from rim_lightning.data.readers.files import require_file, require_folder
 from rim_lightning.data.readers.folder import read_folder
@@ -171,7 +172,7 @@ def _store(stores: Mapping[str, str], name: str) -> PreparedStore:
             f"The evaluation names the set {name}, but the stores are {', '.join(stores)}: change evaluation.sr.sets "
             f"or evaluation.identities, or give rim-eval +stores.{name}=<prepared folder>."
         )
-    return PreparedStore(stores[name])
+    return open_store(stores[name])
 
 
 def _alignment(store: PreparedStore) -> str:

@@ -1,9 +1,11 @@
 """rim-train: train RIM from the command line."""
 
+import os
 import sys
 import warnings
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
 
@@ -24,6 +26,7 @@ def _hydra_main(cfg: DictConfig) -> float | None:
         "ignore", message=".*does not have many workers.*|.*treespec.*|.*in eval mode at the start.*|.*not resumable.*"
     )
     try:
+        check_directory(HydraConfig.get())
         figures = run(cfg)
     except MissingMandatoryValue as error:
         sys.exit(f"rim-train: {error.full_key} is not set; add {error.full_key}=<value> to the command.")
@@ -45,6 +48,20 @@ def _hydra_main(cfg: DictConfig) -> float | None:
         if "wandb" in sys.modules:  # consecutive sweep jobs would otherwise log into one run
             sys.modules["wandb"].finish()
     return figures.get(cfg.optimised_metric) if cfg.optimised_metric else None
+
+
+def check_directory(hydra_config: DictConfig) -> None:
+    """Processes that something else than Lightning started must agree on the directory of the run.
+
+    Raises:
+        ValueError: it is left to the clock, which each process reads for itself.
+    """
+    launched = int(os.environ.get("SLURM_NTASKS", 1)) > 1 or "TORCHELASTIC_RUN_ID" in os.environ
+    if launched and not any(override.startswith("hydra.run.dir=") for override in hydra_config.overrides.hydra):
+        raise ValueError(
+            "Several processes were started by torchrun or SLURM: add hydra.run.dir=<directory> to the command, the same "
+            "for all, and resume=true to go on with it later."
+        )
 
 
 def _sentence(error: Exception) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from rim_lightning.callbacks.wandb_tracking import code_version, panel_pixels
+from rim_lightning.callbacks.wandb_tracking import code_version, panel_pixels, roc_points
 from rim_lightning.training import run
 from tests.integration.test_configs import QUICK, composed
 
@@ -78,6 +78,8 @@ def test_two_sittings_are_two_files_of_one_run_with_all_that_is_promised(tmp_pat
         "gradient/hallucination",
         "val/mmd_p",
         "val/faces/path",
+        "val/roc_table/path",
+        "speed/pairs_per_s",
     ):
         assert key in logged, key
     assert 0 < logged["val/mmd_p"][0] <= 1
@@ -91,6 +93,15 @@ def test_two_sittings_are_two_files_of_one_run_with_all_that_is_promised(tmp_pat
     assert {"model", "report"} <= artifacts
     everything = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     assert os.environ["WANDB_API_KEY"].encode() not in everything
+
+
+def test_the_points_of_a_roc_are_those_of_the_curve():
+    """Two impostors at .2 and .6, two genuine pairs at .4 and .8, by hand; and its ends where it is thinned."""
+    scores, same = torch.tensor([0.2, 0.4, 0.6, 0.8]), torch.tensor([False, True, False, True])
+    assert roc_points(scores, same) == [(0, 0), (0, 0.5), (0.5, 0.5), (0.5, 1), (1, 1)]
+    scores = torch.rand(1000, generator=torch.Generator().manual_seed(0))
+    thinned = roc_points(scores, scores > 0.5, points=20)
+    assert len(thinned) == 20 and thinned[0] == (0, 0) and thinned[-1] == (1, 1)
 
 
 def test_a_panel_has_a_face_in_every_row():

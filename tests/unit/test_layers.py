@@ -40,6 +40,7 @@ LAYERS = {
     "train": 6,
     "eval": 6,
     "prepare": 6,
+    "pack": 6,
 }
 ENTRY = 5
 FRAMEWORKS = {"pytorch_lightning", "lightning", "hydra", "omegaconf", "wandb"}

@@ -1,4 +1,4 @@
-"""What W&B is told beyond the logged numbers: faces, versions of code and data, the best checkpoint."""
+"""What W&B is told beyond the logged numbers: faces, ROC, versions of code and data, the best checkpoint."""
 
 import hashlib
 import json
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rim_lightning.data.store import MANIFEST
 from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.verification import roc_curve
 from rim_lightning.run_state import write_whole
 
 ID = "wandb_id.json"  # in the directory of the run
@@ -77,6 +78,25 @@ class WandbTracking(pl.Callback):
             for run in runs(trainer):
                 run.log({"val/faces": picture, "trainer/global_step": trainer.global_step})
         self._panel = []
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The ROC of student + assistant, which `IdentityVerification` has computed on all ranks by now."""
+        judged = pl_module.verification.judged
+        if judged is None or trainer.sanity_checking:
+            return
+        for run in runs(trainer):
+            import wandb
+
+            table = wandb.Table(columns=["FAR", "TAR"], data=roc_points(*judged))
+            chart = wandb.plot.line(table, "FAR", "TAR", title="ROC, validation people")
+            run.log({"val/roc": chart, "trainer/global_step": trainer.global_step})
+
+
+def roc_points(scores: Tensor, same: Tensor, points: int = 200) -> list[tuple[float, float]]:
+    """(FAR, TAR) at evenly spread places of the ROC; both ends are among them."""
+    far, tar, _ = roc_curve(scores, same)
+    places = torch.linspace(0, len(far) - 1, min(points, len(far))).round().long()
+    return list(zip(far[places].tolist(), tar[places].tolist(), strict=True))
 
 
 def runs(trainer: pl.Trainer) -> list[Any]:

@@ -60,7 +60,9 @@ class FaceSampler(DistributedSampler):
             if draws
         ]
         order = rng.permutation(np.concatenate(parts))[: self.total_size] if parts else np.zeros(0, np.int64)
-        return iter([(int(position), self.epoch) for position in order[self.rank :: self.num_replicas][start:]])
+        epoch = self.epoch
+        # A generator: a list of the pairs of ten million faces would take gigabytes.
+        return ((int(position), epoch) for position in order[self.rank :: self.num_replicas][start:])
 
 
 def _draws(lengths: Sequence[int], shares: Sequence[float], total: int) -> tuple[int, ...]:

@@ -73,26 +73,32 @@ class PreparedStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.manifest = _read_manifest(self.path)
-        samples = self.manifest["samples"]
-        count, self.hr_size = len(samples), int(self.manifest["hr_size"])
+        self.manifest = read_manifest(self.path)
+        self.hr_size = int(self.manifest["hr_size"])
         side = int(self.manifest["stored_size"])
         self.margin = (side - self.hr_size) // 2
-        self.names: list[str] = [sample["name"] for sample in samples]
-        self.splits: list[str] = [sample["split"] for sample in samples]
         self.identities: list[str] = self.manifest["identities"]
-        position = {name: i for i, name in enumerate(self.identities)}
-        self.identity = np.array([position.get(sample["identity"], NO_IDENTITY) for sample in samples], dtype=np.int64)
-
-        self.images = self._open("images.npy", (count, side, side, 3), np.uint8)
+        self._read_samples()
+        count = len(self.identity)
+        self.images = self._pictures("images", (count, side, side, 3))
         self.landmarks = {
             scheme: self._open(f"landmarks_{scheme}.npy", (count, LANDMARK_SCHEMES[scheme].points, 2), np.float32)
             for scheme in self.manifest["landmark_schemes"]
         }
-        self.parsing = self._open("parsing.npy", (count, side, side), np.uint8) if self.manifest["parsing"] else None
+        self.parsing = self._pictures("parsing", (count, side, side)) if self.manifest["parsing"] else None
+
+    def _read_samples(self) -> None:
+        samples = self.manifest["samples"]
+        self.names: Sequence[str] = [sample["name"] for sample in samples]
+        self.splits: Sequence[str] = [sample["split"] for sample in samples]
+        position = {name: i for i, name in enumerate(self.identities)}
+        self.identity = np.array([position.get(sample["identity"], NO_IDENTITY) for sample in samples], dtype=np.int64)
+
+    def _pictures(self, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        return self._open(f"{name}.npy", shape, np.uint8)
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.identity)
 
     def select(self, split: str | None = None) -> NDArray[np.int64]:
         """Positions of the samples of a split ("train", "val", "test"), or of all; ValueError for another word."""
@@ -137,7 +143,8 @@ class PreparedStore:
         self.__init__(state["path"])
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of the store in a directory; raises as `PreparedStore` does."""
     file = path / MANIFEST
     if not file.is_file():
         if partial_path(path).is_dir():

@@ -7,7 +7,7 @@ import numpy as np
 
 from rim_lightning.data.augmentation import Face, Points, centre_crop, flip_face
 from rim_lightning.data.dataset import FaceDataset, UnionDataset
-from rim_lightning.data.store import PreparedStore
+from rim_lightning.data.packed import open_store
 from rim_lightning.datamodules.pairs import PairIndex, PairsDataModule
 
 
@@ -38,7 +38,7 @@ class HelenDataModule(PairsDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Open the photographs, as they are and mirrored, and draw the pairs."""
-        store = PreparedStore(self.store)
+        store = open_store(self.store)
         mirrored = FaceDataset(store, "test", partial(_mirror_image, size=store.hr_size))
         self.faces = UnionDataset([FaceDataset(store, "test"), mirrored])
         self.pairs = pseudo_genuine_pairs(len(self.faces) // 2, self.folds, self.seed)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from rim_lightning.data.dataset import FaceDataset
+from rim_lightning.data.packed import open_store
 from rim_lightning.data.readers.lfw import read_pairs
-from rim_lightning.data.store import PreparedStore
 from rim_lightning.datamodules.pairs import PairsDataModule, index_pairs
 
 
@@ -29,6 +29,6 @@ class LFWDataModule(PairsDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Read the pairs and open the images they name."""
-        store = PreparedStore(self.store)
+        store = open_store(self.store)
         names, self.pairs = index_pairs(read_pairs(self.pairs_file, store.names))
         self.faces = FaceDataset(store, [store.index_of(name) for name in names])

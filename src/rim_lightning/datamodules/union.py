@@ -7,8 +7,8 @@ from torch.utils.data import DataLoader
 
 from rim_lightning.data.augmentation import FaceAugmentation
 from rim_lightning.data.dataset import FaceDataset, UnionDataset
+from rim_lightning.data.packed import open_store
 from rim_lightning.data.sampler import FaceSampler
-from rim_lightning.data.store import PreparedStore
 from rim_lightning.datamodules.loading import FaceLoading, LazyLoader
 from rim_lightning.types import FaceBatch
 
@@ -66,7 +66,7 @@ class FaceDataModule(FaceLoading):
 
     def setup(self, stage: str | None = None) -> None:
         """Open the stores: `train`, `val` and `test` are the unions of their splits."""
-        opened = [PreparedStore(directory) for directory in self.stores.values()]
+        opened = [open_store(directory) for directory in self.stores.values()]
         views = None if self.augmentation is None else self.augmentation(opened[0].hr_size)
         self.train = UnionDataset(
             # Sets of one union get different seeds: face 5 of each would be turned alike otherwise.

@@ -33,6 +33,9 @@ class IdentityVerification(Metric):
         seed: of the draw.
         folds: number of folds.
 
+    Attributes:
+        judged: (scores, same) of the pairs of the last `compute`, for curves; None where there were too few.
+
     Raises:
         ValueError: for no pairs or fewer than two folds.
     """
@@ -50,6 +53,7 @@ class IdentityVerification(Metric):
         self.pairs = pairs
         self.seed = seed
         self.folds = folds
+        self.judged: tuple[Tensor, Tensor] | None = None
         for name in ("gallery", "probe", "identity", "index"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
@@ -64,6 +68,7 @@ class IdentityVerification(Metric):
     def compute(self) -> dict[str, Tensor]:
         """Scalars: "accuracy" (mean over folds, threshold of the other folds), "accuracy_std" (over folds),
         "tar_at_far_1e-1", "…1e-2", "…1e-3" (NaN where fewer than 10 impostor pairs decide), "eer", "auc", "pairs"."""
+        self.judged = None
         if not isinstance(self.index, Tensor) and not self.index:
             return self._figures(0)
         states = (self.index, self.gallery, self.probe, self.identity)
@@ -73,6 +78,7 @@ class IdentityVerification(Metric):
             return self._figures(len(first))
         scores = cosine_similarity(gallery[first], probe[second])
         same = identity[first] == identity[second]
+        self.judged = scores, same
         accuracy, spread, _ = kfold_accuracy(scores, same, folds)
         rates = {name: tar_at_far(scores, same, far) for name, far in FALSE_ACCEPT_RATES.items()}
         return self._figures(
