@@ -30,10 +30,12 @@ def main() -> None:
         sys.exit(f"rim-pack: it needs pyarrow: pip install 'rim-lightning[packed]' ({error}).")
     except (OSError, ValueError) as error:
         sys.exit(f"rim-pack: {error}")
-    before, after = (
-        sum(file.stat().st_size for file in path.iterdir()) / 1e9 for path in (arguments.store, store.path)
-    )
+    before, after = _gigabytes(arguments.store), _gigabytes(store.path)
     print(f"{store.path}: {len(store)} images, {after:.2f} GB instead of {before:.2f} GB")
+
+
+def _gigabytes(folder: Path) -> float:
+    return sum(file.stat().st_size for file in folder.iterdir()) / 1e9
 
 
 if __name__ == "__main__":

@@ -59,8 +59,8 @@ def check_directory(hydra_config: DictConfig) -> None:
     launched = int(os.environ.get("SLURM_NTASKS", 1)) > 1 or "TORCHELASTIC_RUN_ID" in os.environ
     if launched and not any(override.startswith("hydra.run.dir=") for override in hydra_config.overrides.hydra):
         raise ValueError(
-            "Several processes were started by torchrun or SLURM: add hydra.run.dir=<directory> to the command, the same "
-            "for all, and resume=true to go on with it later."
+            "Several processes were started by torchrun or SLURM: add hydra.run.dir=<directory> to the command, the "
+            "same for all, and resume=true to go on with it later."
         )
 
 

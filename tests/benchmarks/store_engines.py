@@ -1,22 +1,23 @@
 """Which engine for sets of millions of crops? Measures random access, two ranks and mid-epoch resume of each.
 
-    pip install litdata webdataset pylance datasets lmdb
+    pip install litdata webdataset pylance pyarrow lmdb
     python tests/benchmarks/store_engines.py prepared/celeba_128 /tmp/engines 40000
 
-The crops of a prepared store, repeated up to the number, as JPEG (quality 95) in every engine but the memory map. Orders
-are random over the whole set, as training wants them, but for WebDataset, which has no access by position: a buffer of
+The crops of a prepared store, repeated up to the number, as JPEG (quality 95) in every engine but the memory map.
+Orders are random over the whole set, as training wants them, but for WebDataset, which has no access by position: a buffer of
 1,000 is shuffled there. "cold": after dropping the page cache (needs root).
 """
 
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -26,6 +27,7 @@ from rim_lightning.data.sampler import FaceSampler
 from rim_lightning.data.store import PreparedStore
 
 BATCH = 64
+SHARD = 10_000
 
 
 def encoded(image):
@@ -35,7 +37,7 @@ def encoded(image):
 
 
 def decoded(content):
-    return np.asarray(Image.open(io.BytesIO(content)))
+    return cv2.cvtColor(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 class Memmap(Dataset):
@@ -93,28 +95,31 @@ class Lance(Dataset):
 
 
 class Arrow(Dataset):
-    """Hugging Face datasets: memory-mapped Arrow."""
+    """Arrow files as `rim_lightning.data.packed` writes them: one picture a batch, 10,000 a file."""
 
     def __init__(self, folder):
-        from datasets import load_from_disk
-
-        self.table = load_from_disk(str(folder / "arrow"))
+        self.folder, self.files = folder, {}
 
     @staticmethod
     def write(folder, crops):
-        from datasets import Dataset as ArrowSet
+        import pyarrow as pa
 
-        made = ArrowSet.from_generator(
-            lambda: ({"image": encoded(image)} for image in crops), cache_dir=str(folder / "cache")
-        )
-        made.save_to_disk(str(folder / "arrow"))
-        shutil.rmtree(folder / "cache")
+        schema = pa.schema([("image", pa.binary())])
+        for number in range(-(-COUNT // SHARD)):
+            with pa.OSFile(str(folder / f"{number}.arrow"), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+                for image in islice(crops, SHARD):
+                    writer.write_batch(pa.record_batch([pa.array([encoded(image)])], schema=schema))
 
     def __len__(self):
-        return len(self.table)
+        return COUNT
 
     def __getitem__(self, key):
-        return int(key[0]), decoded(self.table[int(key[0])]["image"])
+        import pyarrow as pa
+
+        number, row = divmod(int(key[0]), SHARD)
+        if number not in self.files:
+            self.files[number] = pa.ipc.open_file(pa.memory_map(str(self.folder / f"{number}.arrow")))
+        return int(key[0]), decoded(self.files[number].get_batch(row).column(0)[0].as_buffer())
 
 
 class Lmdb(Dataset):
@@ -176,7 +181,10 @@ def crops(source, count):
 def loader_of(dataset, rank=0, world=1, start=0, workers=1):
     sampler = FaceSampler([COUNT], seed=1, rank=rank, world=world)
     sampler.start = start
-    return DataLoader(dataset, BATCH, sampler=sampler, num_workers=workers, collate_fn=first_of, drop_last=True)
+    # Lance's threads do not survive a fork.
+    context = "spawn" if isinstance(dataset, Lance) and workers else None
+    options = {"num_workers": workers, "multiprocessing_context": context}
+    return DataLoader(dataset, BATCH, sampler=sampler, collate_fn=first_of, drop_last=True, **options)
 
 
 def first_of(items):
@@ -320,8 +328,9 @@ def main():
     (TARGET / "results.json").write_text(json.dumps(results, indent=2))
 
 
+SOURCE, TARGET, COUNT = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+
 if __name__ == "__main__":
-    SOURCE, TARGET, COUNT = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     if len(sys.argv) > 4:
         on_rank(int(sys.argv[4]), sys.argv[5], sys.argv[6])
     else:

@@ -133,10 +133,9 @@ def pack(
         shutil.copyfile(store.path / f"landmarks_{scheme}.npy", partial / f"landmarks_{scheme}.npy")
     starts = range(0, len(store), shard)
     for number, start in enumerate(tqdm(starts, desc=output.name, unit="file", disable=not progress)):
-        if not (partial / picture_file(number)).is_file():
-            _write_pictures(
-                partial / picture_file(number), store, range(start, min(start + shard, len(store))), quality
-            )
+        file = partial / picture_file(number)
+        if not file.is_file():
+            _write_pictures(file, store, range(start, min(start + shard, len(store))), quality)
     os.replace(begun, partial / MANIFEST)
     os.replace(partial, output)
     return PackedStore(output)
