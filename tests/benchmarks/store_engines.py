@@ -4,8 +4,8 @@
     python tests/benchmarks/store_engines.py prepared/celeba_128 /tmp/engines 40000
 
 The crops of a prepared store, repeated up to the number, as JPEG (quality 95) in every engine but the memory map.
-Orders are random over the whole set, as training wants them, but for WebDataset, which has no access by position: a buffer of
-1,000 is shuffled there. "cold": after dropping the page cache (needs root).
+Orders are random over the whole set, as training wants them, but for WebDataset, which has no access by position: a
+buffer of 1,000 is shuffled there. "cold": after dropping the page cache (needs root).
 """
 
 import io

@@ -1,0 +1,43 @@
+"""rim-train on two processes that torchrun starts, as on several machines."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.integration.test_breakage import ROOT, SETTINGS, STAGES
+from tests.stores import small_drawn_store
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+RANKS = ["trainer.devices=2", "trainer.strategy=ddp_find_unused_parameters_true"]
+
+
+def start(*settings):
+    command = [*TORCHRUN, "-m", "rim_lightning.train", *SETTINGS, *RANKS, *settings]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_two_processes_share_one_run_and_go_on_with_it(tmp_path):
+    store = small_drawn_store(tmp_path / "drawn", people=6, views=3, hr_size=64).path
+    where = [f"hydra.run.dir={tmp_path / 'run'}", f"data.stores.helen={store}", "data.batch_size=2"]
+    for epochs in (1, 2):
+        done = start(*where, STAGES.format(epochs))
+        assert done.returncode == 0, done.stderr
+        checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+        assert checkpoint["epoch"] == epochs - 1
+        # 12 training faces, 2 on each of 2 ranks: three batches an epoch
+        assert checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["completed"] == 3 * epochs
+        assert (tmp_path / "run" / "csv" / f"version_{epochs - 1}" / "metrics.csv").is_file()
+    assert not (tmp_path / "run" / "csv" / "version_2").exists()
+    assert json.loads((tmp_path / "run" / "state.json").read_text())["attempts"] == 2
+    assert "train/hallucination/loss" in json.loads((tmp_path / "run" / "metrics.json").read_text())
+
+
+@pytest.mark.slow
+def test_processes_that_would_not_agree_on_a_directory_are_refused():
+    done = start("data.stores.helen=nowhere", STAGES.format(1))
+    assert done.returncode == 1
+    assert "rim-train: Several processes were started by torchrun or SLURM: add hydra.run.dir=" in done.stderr
