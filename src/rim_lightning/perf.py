@@ -60,7 +60,7 @@ def expand(rows: Sequence[str], common: Sequence[str]) -> list[Row]:
             list(each.sweep_string_iterator()) if each.is_sweep_override() else [each.get_value_element_as_str()]
             for each in overrides
         ]
-        keys = [each.get_key_element() for each in overrides]
+        keys = [token.partition("=")[0] for token in entry.split()]
         swept = [key for key, values in zip(keys, choices, strict=True) if len(values) > 1 and _numeric(values)]
         for values in product(*choices):
             settings = dict(zip(keys, values, strict=True))
@@ -87,9 +87,10 @@ def measure_row(row: Row, folder: Path, steps: int, epochs: int) -> dict[str, An
 
 def measure_all(rows: Sequence[Row], folder: Path, steps: int, epochs: int) -> list[dict[str, Any]]:
     """Measure every row, the first one once more at the end; whatever is measured is written at once to `perf.json`,
-    from which an interrupted measurement goes on."""
+    from which an interrupted measurement goes on; rows that failed are tried again."""
     journal = folder / "perf.json"
-    done = {entry["label"]: entry for entry in json.loads(journal.read_text())} if journal.is_file() else {}
+    known = json.loads(journal.read_text()) if journal.is_file() else []
+    done = {entry["label"]: entry for entry in known if "failed" not in entry}
     entries: list[dict[str, Any]] = []
     again = rows[0]._replace(label=f"{rows[0].label} (again)", series="", x=None)
     for row in tqdm([*rows, again], desc="rows", unit="row"):
@@ -138,7 +139,8 @@ def table(entries: Sequence[dict[str, Any]]) -> str:
 
 def draw(path: Path, entries: Sequence[dict[str, Any]]) -> bool:
     """Speed and memory over every setting that took several numbers; False, and no picture, where none did."""
-    settings = list(dict.fromkeys(entry["x"][0] for entry in entries if entry.get("x")))
+    measured = [entry for entry in entries if entry.get("x") and "failed" not in entry]
+    settings = list(dict.fromkeys(entry["x"][0] for entry in measured))
     if not settings:
         return False
     import matplotlib
@@ -146,32 +148,37 @@ def draw(path: Path, entries: Sequence[dict[str, Any]]) -> bool:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    grid, axes = plt.subplots(2, len(settings), squeeze=False, figsize=(1 + 3.4 * len(settings), 6), sharex="col")
-    for column, setting in enumerate(settings):
-        part = [entry for entry in entries if entry.get("x") and entry["x"][0] == setting]
-        for series in dict.fromkeys(entry["series"] for entry in part):
-            line = [entry for entry in part if entry["series"] == series and "failed" not in entry]
-            x = [entry["x"][1] for entry in line]
+    grid, axes = plt.subplots(2, len(settings), squeeze=False, figsize=(0.5 + 3.6 * len(settings), 6), sharex="col")
+    for (speed, memory), setting in zip(axes.T, settings, strict=True):
+        part = [entry for entry in measured if entry["x"][0] == setting]
+        for series, name in _distinct({entry["series"]: entry["series"].split() for entry in part}).items():
+            line = [entry for entry in part if entry["series"] == series]
+            x, y = [entry["x"][1] for entry in line], [entry["pairs_per_s"] for entry in line]
             error = [
                 [entry["pairs_per_s"] - entry["pairs_per_s_low"] for entry in line],
                 [entry["pairs_per_s_high"] - entry["pairs_per_s"] for entry in line],
             ]
-            axes[0, column].errorbar(
-                x, [entry["pairs_per_s"] for entry in line], error, fmt="o-", label=series or setting
-            )
-            axes[1, column].plot(x, [entry["memory_gb"] for entry in line], "o-")
-        for axis in axes[:, column]:
+            speed.errorbar(x, y, error, fmt="o-", label=name or setting)
+            memory.plot(x, [entry["memory_gb"] for entry in line], "o-")
+        for axis, what in ((speed, "pairs/s"), (memory, "memory, GB")):
             axis.set_xscale("log", base=2)
-            axis.set_yscale("log")
-            axis.grid(True, which="both", alpha=0.2)
-        axes[0, column].legend(fontsize="x-small")
-        axes[0, column].set_ylabel("pairs/s")
-        axes[1, column].set_ylabel("memory, GB")
-        axes[1, column].set_xlabel(setting)
+            axis.set_xticks(sorted({entry["x"][1] for entry in part}))
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.set_ylim(bottom=0)
+            axis.set_ylabel(what)
+            axis.grid(True, alpha=0.2)
+        speed.legend(fontsize="small")
+        memory.set_xlabel(setting)
     grid.tight_layout()
     grid.savefig(path, dpi=110)
     plt.close(grid)
     return True
+
+
+def _distinct(words: dict[str, list[str]]) -> dict[str, str]:
+    """key -> those of its words that not all keys share; the key where that leaves none."""
+    shared = set.intersection(*(set(each) for each in words.values()))
+    return {key: " ".join(word for word in each if word not in shared) or key for key, each in words.items()}
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="perf")

@@ -284,3 +284,26 @@ def test_settings_are_checked():
         module_of(alternation="both")
     with pytest.raises(ValueError, match="assistant have no optimiser"):
         module_of(rates={name: 0.1 for name in RATE if name != "assistant"})
+
+
+@pytest.mark.slow
+def test_compiled_networks_with_channels_innermost_train_alike(store, tmp_path, monkeypatch):
+    """With the average of weights, which copies the model; "aot_eager" traces forward and backward, C++ is left out."""
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda part: compile_module(part, backend="aot_eager"))
+    rates = {name: 0.01 for name in RATE}
+    trained = []
+    for changed in (False, True):
+        module = module_of([{"name": "joint", "epochs": 1}], "simultaneous", rates, torch.optim.SGD)
+        names = list(module.state_dict())
+        if changed:
+            module.rim.to(memory_format=torch.channels_last)
+            module.rim.compile_networks()
+        assert list(module.state_dict()) == names
+        trainer_of(tmp_path, 1, [WarmedEMA(0.9)], enable_checkpointing=False).fit(module, data_of(store))
+        trained.append(values(module))
+    plain, compiled = trained
+    start = values(module_of())
+    assert any((plain[name] - start[name]).abs().max() > 1e-3 for name in plain)
+    for name, value in plain.items():
+        torch.testing.assert_close(compiled[name], value, rtol=1e-4, atol=1e-5, msg=name)

@@ -11,7 +11,7 @@ from tests.integration.test_breakage import ROOT, SETTINGS, STAGES
 from tests.stores import small_drawn_store
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-RANKS = ["trainer.devices=2", "trainer.strategy=ddp_find_unused_parameters_true"]
+RANKS = ["trainer.devices=2", "+trainer.strategy=ddp_find_unused_parameters_true"]
 
 
 def start(*settings):
