@@ -6,7 +6,9 @@ import sys
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+from rim_lightning.train import check_directory
 from tests.integration.test_breakage import ROOT, SETTINGS, STAGES
 from tests.stores import small_drawn_store
 
@@ -36,8 +38,17 @@ def test_two_processes_share_one_run_and_go_on_with_it(tmp_path):
     assert "train/hallucination/loss" in json.loads((tmp_path / "run" / "metrics.json").read_text())
 
 
-@pytest.mark.slow
-def test_processes_that_would_not_agree_on_a_directory_are_refused():
-    done = start("data.stores.helen=nowhere", STAGES.format(1))
-    assert done.returncode == 1
-    assert "rim-train: Several processes were started by torchrun or SLURM: add hydra.run.dir=" in done.stderr
+@pytest.mark.parametrize("variables", [{"TORCHELASTIC_RUN_ID": "1"}, {"SLURM_NTASKS": "2"}, {"SLURM_NTASKS": "1"}, {}])
+def test_processes_that_would_not_agree_on_a_directory_are_refused(variables, monkeypatch):
+    for name in ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    given = OmegaConf.create({"overrides": {"hydra": ["hydra.run.dir=outputs/run"]}})
+    left_to_the_clock = OmegaConf.create({"overrides": {"hydra": []}})
+    check_directory(given)
+    if variables in ({}, {"SLURM_NTASKS": "1"}):
+        check_directory(left_to_the_clock)
+    else:
+        with pytest.raises(ValueError, match="add hydra.run.dir=<directory> to the command, the same for all"):
+            check_directory(left_to_the_clock)

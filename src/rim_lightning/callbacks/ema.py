@@ -32,7 +32,8 @@ class WarmedEMA(WeightAveraging):
         self._updates = 0  # as many as the average has seen
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Once, the host asks how many updates there were."""
+        """Ask once how many updates there were. The copy was made before Lightning converted the model's precision."""
+        self._average_model.module.to(pl_module.dtype)
         self._updates = int(self._average_model.n_averaged)
 
     def on_train_batch_end(
