@@ -52,13 +52,14 @@ def measure_training(cfg: DictConfig, steps: int, epochs: int) -> dict[str, Any]
     module = build_module(cfg, None)
     if reference:
         module = FiveBackwards.of(module, restricted=reference == "five_restricted")
-    record = _Record()
+    throughput = Throughput()
+    record = _Record(throughput)
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
         max_epochs=epochs + 1,
         limit_train_batches=steps + 1,  # Throughput measures from the end of the first
         limit_val_batches=0,
-        callbacks=[WarmedEMA(0.999), Throughput(), record],
+        callbacks=[WarmedEMA(0.999), throughput, record],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -129,9 +130,10 @@ class FiveBackwards(RIMModule):
 
 
 class _Record(pl.Callback):
-    """Keeps what `Throughput` logs, and counts the work of the very first batch."""
+    """Keeps what `Throughput` finds in every epoch, and counts the work of the very first batch."""
 
-    def __init__(self) -> None:
+    def __init__(self, throughput: Throughput) -> None:
+        self.throughput = throughput
         self.epochs: list[dict[str, float]] = []
         self.flop = 0
         self.mmd_calls = 0
@@ -157,7 +159,7 @@ class _Record(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: RIMModule) -> None:
         """Keep the epoch's figures."""
-        self.epochs.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+        self.epochs.append(self.throughput.figures)
 
     def _count_mmd(self, *_: Any) -> None:
         self.mmd_calls += 1

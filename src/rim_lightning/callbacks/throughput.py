@@ -15,9 +15,13 @@ class Throughput(Callback):
     - `speed/steps_per_s`; `speed/pairs_per_s`: probe-and-face pairs of all ranks;
     - `speed/data_wait`: share of the time in which this rank waited for its loader. A GPU may still be at work then;
     - `speed/memory_gb`: peak so far, of the GPU, or of this process where there is none.
+
+    Attributes:
+        figures: those of the last epoch; empty where it had one batch only.
     """
 
     def __init__(self) -> None:
+        self.figures: dict[str, float] = {}
         self._start: tuple[float, float] | None = None
         self._now = (0.0, 0.0)
         self._steps = 0
@@ -36,17 +40,20 @@ class Throughput(Callback):
         if last and self._steps:
             seconds, waited = (now - start for now, start in zip(self._now, self._start, strict=True))
             rate = self._steps / seconds
-            figures = {
-                "steps_per_s": rate,
-                "pairs_per_s": rate * len(batch.hr) * trainer.world_size,
-                "data_wait": waited / seconds,
-                "memory_gb": _peak_memory(pl_module.device) / 1e9,
+            self.figures = {
+                "speed/steps_per_s": rate,
+                "speed/pairs_per_s": rate * len(batch.hr) * trainer.world_size,
+                "speed/data_wait": waited / seconds,
+                "speed/memory_gb": _peak_memory(pl_module.device) / 1e9,
             }
-            self.log_dict({f"speed/{name}": value for name, value in figures.items()})
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """A new epoch, a new measurement: the first batch waits for loader processes to start."""
-        self._start = None
+        self._start, self.figures = None, {}
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the epoch."""
+        self.log_dict(self.figures)
 
 
 def _peak_memory(device: torch.device) -> int:
