@@ -144,6 +144,7 @@ def test_experiment_runs_one_batch(name, tmp_path):
         ("rim_lightning.train", ["experiment=real_smoke", "paths.data_dir=nowhere"], "nowhere"),
         ("rim_lightning.train", ["experiment=demo", "trainer=gpu"], "No supported gpu backend"),
         ("rim_lightning.train", ["-m", "experiment=demo", "seed=1,2", "hydra.launcher.parallel=99"], "parallel is 99"),
+        ("rim_lightning.perf", ["rows=[]"], "rows is empty"),
     ],
 )
 @pytest.mark.slow
@@ -167,7 +168,7 @@ def test_wrong_input_gets_a_sentence_not_a_stack_trace(tmp_path, command, overri
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["train", "eval", "prepare"])
+@pytest.mark.parametrize("command", ["train", "eval", "prepare", "perf"])
 def test_help_shows_examples(command):
     done = subprocess.run(
         [sys.executable, "-m", f"rim_lightning.{command}", "--help"], capture_output=True, text=True, check=True

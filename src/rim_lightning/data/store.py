@@ -88,6 +88,8 @@ class PreparedStore:
         self.parsing = self._pictures("parsing", (count, side, side)) if self.manifest["parsing"] else None
 
     def _read_samples(self) -> None:
+        if "samples" not in self.manifest:
+            raise ValueError(f"{self.path} is a packed set already; give the prepared one it was made from.")
         samples = self.manifest["samples"]
         self.names: Sequence[str] = [sample["name"] for sample in samples]
         self.splits: Sequence[str] = [sample["split"] for sample in samples]

@@ -129,5 +129,7 @@ def test_the_command_packs_and_says_how_much_smaller_it_is(store, tmp_path):
     done = subprocess.run([*command, str(store.path), str(tmp_path / "out")], capture_output=True, text=True)
     assert done.returncode == 0 and "18 images" in done.stdout
     assert isinstance(open_store(tmp_path / "out"), PackedStore)
+    again = subprocess.run([*command, str(tmp_path / "out"), str(tmp_path / "x")], capture_output=True, text=True)
+    assert again.returncode == 1 and "out is a packed set already" in again.stderr and "Traceback" not in again.stderr
     done = subprocess.run([*command, str(tmp_path / "nowhere"), str(tmp_path / "x")], capture_output=True, text=True)
     assert done.returncode == 1 and "no prepared data in" in done.stderr and "Traceback" not in done.stderr
