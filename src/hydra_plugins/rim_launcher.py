@@ -1,6 +1,6 @@
 """Hydra's launcher for `rim-train -m`: every job is a process of its own, recorded beside the sweep."""
 
-import math
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,10 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import call
 from omegaconf import DictConfig
 
+from rim_lightning.run_state import write_whole
 from rim_lightning.sweeps.jobs import JOURNAL, Job, Sweep, new_sweep, read_sweep
+
+TOLD = "told.json"  # in the directory of a search: what it was told of every job, null: that it failed
 
 
 class RimLauncher(Launcher):
@@ -26,6 +29,7 @@ class RimLauncher(Launcher):
     def __init__(self, function: str, **settings: Any) -> None:
         self.how = {"_target_": function, "_convert_": "all", **settings}
         self.sweep: Sweep | None = None
+        self.told: list[float | None] = []
         self.asked = 0  # jobs that the sweeper has asked for
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -53,18 +57,27 @@ class RimLauncher(Launcher):
     def _answer(self, job: Job) -> JobReturn:
         answer = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
         if self.searches:
-            metric = self.config.optimised_metric
-            value = job.figures.get(metric, math.nan) if job.state.name == "finished" else math.nan
-            if math.isnan(value):
-                answer.status, value = JobStatus.FAILED, RuntimeError(f"{job.folder} has no {metric}")
+            value = self.told[job.index]
+            if value is None:
+                answer.status = JobStatus.FAILED
+                value = RuntimeError(f"{job.folder} has no {self.config.optimised_metric}")
             answer.return_value = value
         return answer
+
+    def _tell(self, jobs: Sequence[Job]) -> None:
+        """Write down what the search is told of its jobs: begun again, it is told the same, whatever was retried."""
+        for job in jobs[max(len(self.told) - jobs[0].index, 0) :]:
+            value = job.figures.get(self.config.optimised_metric) if job.state.name == "finished" else None
+            self.told.append(value)
+        write_whole(self.sweep.folder / TOLD, self.told)
 
     def _run(self, job_overrides: Sequence[Sequence[str]]) -> Sequence[Job]:
         """The jobs of the batch, all run. A search that is begun again in its directory asks for the same jobs in the
         same order, as long as its sampler is seeded: those that ended are not run again."""
         if self.searches and not self.config.get("optimised_metric"):
             raise ValueError("A search needs optimised_metric=<key of metrics.json>, for example val/psnr_gain.")
+        if self.searches and self.how.get("wait") is False:
+            raise ValueError("A search learns from the figures of its jobs: add hydra.launcher.wait=true.")
         for overrides in job_overrides:  # a wrong override is told before anything runs
             self.context.config_loader.load_sweep_config(self.config, list(overrides))
         if self.sweep is None:
@@ -84,6 +97,17 @@ class RimLauncher(Launcher):
         self.sweep.write()
         self.asked += len(job_overrides)
         jobs = self.sweep.jobs[first : self.asked]
-        call(self.how, self.sweep, [job for job in jobs if job.state.name not in ("finished", "failed")])
+        if self.searches and (self.sweep.folder / TOLD).is_file():
+            self.told = json.loads((self.sweep.folder / TOLD).read_text())
+        open_jobs = [
+            job for job in jobs if job.index >= len(self.told) and job.state.name not in ("finished", "failed")
+        ]
+        alive = [str(job.index) for job in open_jobs if job.state.name == "running"]
+        if self.searches and alive:
+            raise ValueError(f"Job {', '.join(alive)} of {self.sweep.folder} still runs: wait for its end, then go on.")
+        if open_jobs or not self.searches:
+            call(self.how, self.sweep, open_jobs)
+        if self.searches:
+            self._tell(jobs)
         print(f"Figures of the jobs: rim-sweep table {self.sweep.folder}")
         return jobs

@@ -41,6 +41,8 @@ def measure_training(cfg: DictConfig, steps: int, epochs: int) -> dict[str, Any]
         the forward work of each network in gflop_forward.
     """
     reference = cfg.alternation if cfg.alternation in REFERENCES else None
+    if reference and cfg.stages[-1].name != "fhn":
+        raise ValueError(f"alternation={reference} is a step of the stage fhn; set stages.0.name=fhn.")
     with open_dict(cfg):
         cfg.stages = [{"name": cfg.stages[-1].name, "epochs": epochs + 1}]
         if reference:
@@ -66,6 +68,7 @@ def measure_training(cfg: DictConfig, steps: int, epochs: int) -> dict[str, Any]
         enable_progress_bar=False,
     )
     trainer.fit(module, data)
+    module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     pairs = cfg.data.batch_size * trainer.world_size
     rates = [epoch["speed/pairs_per_s"] for epoch in record.epochs[1:]]
     speed = statistics.median(rates)
@@ -82,7 +85,7 @@ def measure_training(cfg: DictConfig, steps: int, epochs: int) -> dict[str, Any]
         "gflop_per_s": work * speed,
         "peak_gflop_per_s": peak,
         "peak_share": work * speed / trainer.world_size / peak,
-        "mmd_share": record.mmd_calls * mmd_seconds(module, cfg.data.batch_size * trainer.world_size) * speed / pairs,
+        "mmd_share": record.mmd_calls * mmd_seconds(module, cfg.data.batch_size) * speed / pairs,
         "parameters": sum(weight.numel() for weight in module.parameters() if weight.requires_grad),
         "device": _device_name(trainer.strategy.root_device),
         "gflop_forward": forward_work(module),
@@ -116,7 +119,7 @@ class FiveBackwards(RIMModule):
             "domain": self.rim.discriminator,
         }
         terms = hallucination_terms(self.rim, self.objective, step, domain=False)
-        terms["domain"] = domain_terms(self.rim, self.objective, step, reversal=1.0)["domain"]
+        terms["domain"] = domain_terms(self.rim, self.objective, step, reversal=1.0)["loss"]
         optimizers = self.optimizers()[:2]
         for optimizer in optimizers:
             optimizer.zero_grad()
@@ -193,7 +196,7 @@ def forward_work(module: RIMModule) -> dict[str, float]:
 
 
 def mmd_seconds(module: RIMModule, pairs: int, repeats: int = 20) -> float:
-    """Seconds of one MK-MMD of `pairs` pairs with its backward, median, on the device of the module."""
+    """Seconds of one MK-MMD of `pairs` pairs of every rank with its backward, median, on the device of the module."""
     width = module.rim.discriminator.embed.out_features
     x, y = (torch.randn(pairs, width, device=module.device, requires_grad=True) for _ in range(2))
     return _median_seconds(lambda: module.objective.domain(x, y).backward(), module.device, repeats)

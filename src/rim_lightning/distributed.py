@@ -11,6 +11,12 @@ def is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
+def leave() -> None:
+    """Leave the group of processes: what this one computes from here on is its own."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def gather_batch(x: Tensor) -> Tensor:
     """(B, ...) of this rank -> (world * B, ...) of all ranks, in rank order, with gradient.
 

@@ -1,5 +1,6 @@
 """Stops a run whose losses or gradients are not finite, before anything of it is saved."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -39,11 +40,12 @@ class FiniteWatch:
         if self._last is None:
             return
         batch, names, deferred = self._last
-        self._last = None
         figures = deferred.read()
         if torch.isfinite(figures).all():
+            self._last = None
             return
-        bad = [f"{name} is {value:g}" for name, value in zip(names, figures.tolist(), strict=True) if value - value]
+        named = zip(names, figures.tolist(), strict=True)
+        bad = [f"{name} is {value:g}" for name, value in named if not math.isfinite(value)]
         raise NonFiniteLoss(
             f"Not finite at batch {batch}: {', '.join(bad)}. The last checkpoint is the last good state: lower the "
             "learning rates of optim or set clip, then resume from it."

@@ -222,6 +222,10 @@ class RIMModule(pl.LightningModule):
 
     # ---- validation -------------------------------------------------------------------------------------------------
 
+    def on_validation_start(self) -> None:
+        """Raise NonFiniteLoss where the last training batch was not finite, before minutes go into validating it."""
+        self.watch.check()
+
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Image quality, priors, domain distance and verification at the nominal probe size."""
         enlarged = synthesise_probe(batch.hr, torch.full((len(batch.hr),), self.rim.lr_size))

@@ -14,6 +14,7 @@ from rim_lightning.callbacks.last_checkpoint import Interrupted
 from rim_lightning.callbacks.wandb_tracking import log_results
 from rim_lightning.data.preparation import prepare
 from rim_lightning.data.store import MANIFEST
+from rim_lightning.distributed import leave
 from rim_lightning.measure import check_evaluation, measure
 from rim_lightning.module import RIMModule, load_rim
 from rim_lightning.report import write_metrics
@@ -41,6 +42,11 @@ def run(cfg: DictConfig) -> dict[str, float]:
 
 
 def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
+    if str(cfg.trainer.precision).startswith("16"):
+        raise ValueError(
+            f"trainer.precision={cfg.trainer.precision} needs a loss scaler, which does not go with clipping and "
+            "several optimisers here: use bf16-mixed or 32-true."
+        )
     OmegaConf.save(cfg, output / "config.yaml", resolve=True)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     if cfg.threads:
@@ -86,6 +92,7 @@ def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     trainer.fit(module, data, ckpt_path=str(last) if cfg.resume and last.is_file() else None, weights_only=True)
+    leave()  # the first process measures alone: metrics would wait for the others
     if not cfg.evaluate or not trainer.is_global_zero or trainer.fast_dev_run:
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if trainer.is_global_zero:

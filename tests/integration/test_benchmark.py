@@ -70,7 +70,7 @@ def test_five_backwards_have_the_gradients_of_their_losses(store, tmp_path, rest
     terms = hallucination_terms(other.rim, other.objective, step, domain=False)
     losses = [terms[name] for name in ("coarse", "pixel")]
     if not restricted:
-        domain = domain_terms(other.rim, other.objective, step, reversal=1.0)["domain"]
+        domain = domain_terms(other.rim, other.objective, step, reversal=1.0)["loss"]
         losses += [terms["landmark"], terms["parsing"], domain]
     coarse = {f"fhn.coarse.{name}": weight for name, weight in other.rim.fhn.coarse.named_parameters()}
     expected = torch.autograd.grad(sum(losses), list(coarse.values()))

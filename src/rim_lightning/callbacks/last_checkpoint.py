@@ -99,6 +99,7 @@ class LastCheckpoint(Checkpoint):
     def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self.path)
         self._saved = time.monotonic()
+        self._asked = None  # a wish from before this save is granted; a signal is asked about again
 
     def _stop(self, trainer: pl.Trainer) -> None:
         signum = self._signum or signal.SIGTERM

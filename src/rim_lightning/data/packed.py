@@ -63,7 +63,11 @@ class PackedStore(PreparedStore):
     """Read access to a packed store; see `PreparedStore`. `images` and `parsing` are `PackedPictures`."""
 
     def _read_samples(self) -> None:
-        samples = _open(self.path / "samples.arrow").read_all()
+        file = self.path / "samples.arrow"
+        try:
+            samples = _open(file).read_all()
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{file} is missing or damaged; delete {self.path} and run rim-pack again.") from error
         self.names = samples.column("name")
         self.identity = samples.column("identity").to_numpy()
         self._split = samples.column("split").to_numpy()

@@ -33,6 +33,7 @@ def test_a_search_learns_bears_failures_and_goes_on(tmp_path):
     assert (best.best_params["optim.clip"], best.best_value) == max(kept.items(), key=lambda item: item[1])
 
     assert search(tmp_path / "part", metric, "hydra.sweeper.n_trials=6").returncode == 0
+    (tmp_path / "part" / "2" / "metrics.json").write_text('{"val/psnr_gain": 100.0}')  # as if it had been retried
     assert search(tmp_path / "part", metric, "hydra.sweeper.n_trials=12").returncode == 0
     assert (tmp_path / "part" / "ran.txt").read_text().splitlines() == ran  # every job once, and the same ones
     other = search(tmp_path / "part", metric, "hydra.sweeper.n_trials=12", "hydra.sweeper.sampler.seed=1")
