@@ -20,7 +20,7 @@ class Deferred:
             self._arrived = torch.cuda.Event()
             self._arrived.record()
         else:
-            self._host = values.clone()
+            self._host = values.cpu().clone()
 
     def read(self) -> Tensor:
         """The copy, on the CPU; waits for the work that was queued before it, and for nothing after it."""

@@ -90,16 +90,25 @@ def measure_all(rows: Sequence[Row], folder: Path, steps: int, epochs: int) -> l
     from which an interrupted measurement goes on; rows that failed are tried again."""
     journal = folder / "perf.json"
     known = json.loads(journal.read_text()) if journal.is_file() else []
-    done = {entry["label"]: entry for entry in known if "failed" not in entry}
+    settings = {"steps": steps, "epochs": epochs}
+    done = {
+        entry["label"]: entry
+        for entry in known
+        if "failed" not in entry and {key: entry.get(key) for key in settings} == settings
+    }
     entries: list[dict[str, Any]] = []
     again = rows[0]._replace(label=f"{rows[0].label} (again)", series="", x=None)
     for row in tqdm([*rows, again], desc="rows", unit="row"):
-        entry = done.get(row.label) or {
-            "label": row.label,
-            "series": row.series,
-            "x": row.x,
-            **measure_row(row, folder, steps, epochs),
-        }
+        entry = done.get(row.label)
+        if entry is None or entry["overrides"] != list(row.overrides):
+            entry = {
+                "label": row.label,
+                "overrides": list(row.overrides),
+                **settings,
+                "series": row.series,
+                "x": row.x,
+                **measure_row(row, folder, steps, epochs),
+            }
         if "failed" in entry:
             tqdm.write(f"{row.label}: {entry['failed']}")
         entries.append(entry)

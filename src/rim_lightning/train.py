@@ -33,7 +33,7 @@ def _hydra_main(cfg: DictConfig) -> float | None:
     except Interrupted as stop:
         print(f"rim-train: {stop}", file=sys.stderr)
         sys.exit(128 + stop.signum)
-    except (OSError, ValueError, NonFiniteLoss, MisconfigurationException) as error:
+    except (OSError, ValueError, ImportError, NonFiniteLoss, MisconfigurationException) as error:
         sys.exit(f"rim-train: {_sentence(error)}")
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):

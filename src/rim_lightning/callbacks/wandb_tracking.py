@@ -12,6 +12,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from rim_lightning.data.store import MANIFEST
@@ -31,6 +32,8 @@ def wandb_logger(save_dir: str, offline: bool = False, **settings: Any) -> Wandb
         save_dir: directory of the run. offline: no account needed. settings: of `WandbLogger` and `wandb.init`.
     """
     path = Path(save_dir) / ID
+    if rank_zero_only.rank != 0:  # has no run of its own
+        return WandbLogger(save_dir=save_dir, offline=offline, **settings)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, {"id": uuid.uuid4().hex[:12]})

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rim_lightning.data.store import MANIFEST, SPLITS, PreparedStore, partial_path, read_manifest
+from rim_lightning.data.store import MANIFEST, SPLITS, PreparedStore, read_manifest
 
 SHARD = 10_000  # samples of a file
 JPEG = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
@@ -68,18 +68,14 @@ class PackedStore(PreparedStore):
             samples = _open(file).read_all()
         except (OSError, ValueError) as error:
             raise ValueError(f"{file} is missing or damaged; delete {self.path} and run rim-pack again.") from error
-        self.names = samples.column("name")
+        self._names = samples.column("name")
         self.identity = samples.column("identity").to_numpy()
         self._split = samples.column("split").to_numpy()
 
     @property
     def names(self) -> list[str]:
-        """N sample names; read when they are asked for."""
+        """N sample names; a new list each time, which takes a while for millions."""
         return self._names.to_pylist()
-
-    @names.setter
-    def names(self, column: Any) -> None:
-        self._names = column
 
     @property
     def splits(self) -> list[str]:
@@ -119,7 +115,8 @@ def pack(
 
     if not 1 <= quality <= 100:
         raise ValueError(f"quality is {quality}; a JPEG has a quality between 1 and 100.")
-    output, partial = Path(output), partial_path(output)
+    output = Path(output)
+    partial = output.with_name(f"{output.name}.packing")
     manifest = {key: value for key, value in store.manifest.items() if key != "samples"}
     manifest["packed"] = {"quality": quality, "shard": shard}
     content = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
@@ -181,6 +178,10 @@ def _encoded(suffix: str, picture: NDArray[np.uint8], options: tuple[int, ...]) 
 
 
 def _open(path: Path) -> Any:
-    import pyarrow as pa
-
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise ImportError(
+            f"{path.parent} is a packed set, which needs pyarrow: pip install 'rim-lightning[packed]'."
+        ) from error
     return pa.ipc.open_file(pa.memory_map(str(path)))
