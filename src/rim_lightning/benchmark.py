@@ -111,7 +111,7 @@ class FiveBackwards(RIMModule):
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Five retained backwards."""
         fhn = self.rim.fhn
-        step = prepare_step(self.rim, batch, self._training_probes(batch.hr), "fhn")
+        step = prepare_step(self.rim, batch, self.training_probes(batch.hr), "fhn")
         own: dict[str, nn.Module] = {
             "coarse": fhn.coarse,
             "landmark": fhn.generator.landmark_path,
@@ -128,8 +128,8 @@ class FiveBackwards(RIMModule):
             self.manual_backward(terms[name], retain_graph=True, inputs=inputs)
         for optimizer in optimizers:
             optimizer.step()
-        self._keep_terms("hallucination", terms)
-        self._log_figures()
+        self.keep_terms("hallucination", terms)
+        self.log_figures()
 
 
 class _Record(pl.Callback):

@@ -18,7 +18,11 @@ from rim_lightning.networks.hallucination import Hallucination
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import FaceBatch, Terms
 
-STAGES = ("fhn", "hrn", "joint")
+STAGES = ("fhn", "hrn", "student", "assistant", "joint")
+"""fhn: hallucination alone. hrn: student and assistant read its faces; student, assistant: one of them after the other
+(the paper of residual distillation, arXiv 2002.09168). joint: all of it."""
+
+MOVES_FHN = ("fhn", "joint")
 
 
 class Objective(nn.Module):
@@ -81,8 +85,8 @@ class Step:
     """What the phases of one training step share, so that nothing is computed twice.
 
     Attributes:
-        batch: sharp faces and labels. stage: "fhn", "hrn" or "joint".
-        output: the hallucination network's output for the probes of the batch; with graph unless the stage is "hrn".
+        batch: sharp faces and labels. stage: one of `STAGES`.
+        output: the hallucination network's output for the probes of the batch; with graph in the stages `MOVES_FHN`.
         teacher: the frozen teacher's four stage maps of the sharp faces; None in the stage "fhn".
         teacher_embedding: (B, E), likewise.
         student: the student's four stage maps, detached, once its phase has run.
@@ -101,10 +105,10 @@ def prepare_step(rim: RIM, batch: FaceBatch, enlarged: Tensor, stage: str) -> St
 
     Args:
         batch: sharp faces, RGB in [-1, 1]. enlarged: (B, 3, S, S), their probes enlarged to S.
-        stage: "fhn", "hrn" (the hallucination network is only read) or "joint".
+        stage: one of `STAGES`; outside `MOVES_FHN` the hallucination network is only read.
     """
-    with torch.set_grad_enabled(stage != "hrn"):
-        step = Step(batch, stage, rim.fhn(enlarged, batch.hr if stage != "hrn" else None))
+    with torch.set_grad_enabled(stage in MOVES_FHN):
+        step = Step(batch, stage, rim.fhn(enlarged, batch.hr if stage in MOVES_FHN else None))
     if stage != "fhn":
         with torch.no_grad():
             step.teacher = rim.hrn.teacher.stages(rim.hrn.resized(batch.hr))
@@ -177,7 +181,11 @@ def student_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
 def assistant_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
     """Eq 12: Σ_k ‖(f_T^k − f_S^k) − f_A^k‖² with the student detached, and the cosine of the summed embedding."""
     weights = objective.weights["assistant"]
-    stages = rim.hrn.assistant.stages(rim.hrn.resized(step.output.sr.detach()))
+    faces = rim.hrn.resized(step.output.sr.detach())
+    if step.student is None:  # its phase does not run in this stage
+        with torch.no_grad():
+            step.student = rim.hrn.student.stages(faces)
+    stages = rim.hrn.assistant.stages(faces)
     terms: Terms = {}
     if weights["residual"]:
         terms["residual"] = objective.distance(residual_targets(step.teacher, step.student), stages, step.teacher)
@@ -205,8 +213,8 @@ class Phase(NamedTuple):
 PHASES = (
     Phase("domain", ("rim.discriminator", "objective.domain"), ("fhn", "joint"), domain_terms),
     Phase("hallucination", ("rim.fhn",), ("fhn", "joint"), hallucination_terms),
-    Phase("student", ("rim.hrn.student",), ("hrn", "joint"), student_terms),
-    Phase("assistant", ("rim.hrn.assistant",), ("hrn", "joint"), assistant_terms),
+    Phase("student", ("rim.hrn.student",), ("hrn", "student", "joint"), student_terms),
+    Phase("assistant", ("rim.hrn.assistant",), ("hrn", "assistant", "joint"), assistant_terms),
 )
 
 
@@ -214,12 +222,13 @@ def simultaneous_terms(rim: RIM, objective: Objective, step: Step) -> dict[str, 
     """The terms of every phase of the stage; one backward of the sum of their "loss" has the gradients that the phases
     have one by one, at the same parameters, because θ_d is reached through gradient reversal."""
     terms: dict[str, Terms] = {}
-    if step.stage != "hrn":
+    if step.stage in MOVES_FHN:
         strength = objective.weights["hallucination"]["domain"]
         terms["domain"] = domain_terms(rim, objective, step, reversal=strength)
         terms["hallucination"] = hallucination_terms(rim, objective, step, domain=False)
-    if step.stage != "fhn":
+    if step.stage in ("hrn", "student", "joint"):
         terms["student"] = student_terms(rim, objective, step)
+    if step.stage in ("hrn", "assistant", "joint"):
         terms["assistant"] = assistant_terms(rim, objective, step)
     return terms
 

@@ -120,7 +120,7 @@ def _verification_tables(figures: dict[str, float]) -> list[str]:
 
 def draw_panel(path: Path, panel: Panel) -> None:
     """A row per face: LR | bicubic | coarse | SR | HR | heatmaps | parsing | parsing (true, where there is a label)."""
-    plt = _pyplot()
+    plt = pyplot()
     truth = bool((panel.parsing_true != UNLABELLED).any())
     columns = ["LR", "bicubic", "coarse", "SR", "HR", "heatmaps", "parsing", *(["true parsing"] if truth else [])]
     count = len(panel.hr)
@@ -128,8 +128,8 @@ def draw_panel(path: Path, panel: Panel) -> None:
     for row in range(count):
         images = (panel.lr, panel.bicubic, panel.coarse, panel.sr, panel.hr)
         for column, image in enumerate(images):
-            axes[row, column].imshow(_pixels(image[row]), interpolation="nearest")
-        axes[row, 5].imshow(_pixels(panel.sr[row]))
+            axes[row, column].imshow(to_pixels(image[row]), interpolation="nearest")
+        axes[row, 5].imshow(to_pixels(panel.sr[row]))
         axes[row, 5].imshow(panel.heatmaps[row].clamp(0, 1), cmap="inferno", alpha=0.6, vmin=0, vmax=1)
         axes[row, 6].imshow(_colours()[panel.parsing[row].numpy()], interpolation="nearest")
         if truth:
@@ -173,7 +173,7 @@ def draw_curves(path: Path, source: Path) -> bool:
             groups[title] = keys
     if not groups:
         return False
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(-(-len(groups) // 2), 2, figsize=(11, 3.1 * -(-len(groups) // 2)), squeeze=False)
     for axis, (title, keys) in zip(axes.flat, groups.items(), strict=False):
         logarithmic = title.startswith("train") and all(value >= 0 for key in keys for _, value in series[key])
@@ -208,7 +208,8 @@ def _logged_rows(source: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _pixels(image: Tensor) -> np.ndarray:
+def to_pixels(image: Tensor) -> np.ndarray:
+    """(3, H, W), RGB in [-1, 1] (beyond it clipped) -> (H, W, 3) uint8."""
     return ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
 
 
@@ -223,7 +224,8 @@ def _colours() -> np.ndarray:
     return table
 
 
-def _pyplot():
+def pyplot():
+    """matplotlib.pyplot, drawing into files."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -41,7 +41,7 @@ def train_teacher(
     """
     data.prepare_data()
     data.setup()
-    people = sum(len(part.store.identities) for part in data.train.sets)
+    people = data.people()
     if not people:
         raise ValueError(
             "A teacher is trained on people, but the data have no identities: give teacher.weights instead."

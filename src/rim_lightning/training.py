@@ -10,15 +10,18 @@ from hydra.utils import get_method, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
+from rim_lightning.budget import batches_per_epoch, one_epoch_each
 from rim_lightning.callbacks.last_checkpoint import Interrupted
 from rim_lightning.callbacks.wandb_tracking import log_results
 from rim_lightning.data.preparation import prepare
 from rim_lightning.data.store import MANIFEST
+from rim_lightning.datamodules.union import FaceDataModule
 from rim_lightning.distributed import leave
 from rim_lightning.measure import check_evaluation, measure
-from rim_lightning.module import RIMModule, load_rim
+from rim_lightning.module import load_rim
+from rim_lightning.phased_module import PhasedModule
 from rim_lightning.report import write_metrics
-from rim_lightning.run_state import recorded
+from rim_lightning.run_state import recorded, write_whole
 from rim_lightning.teacher_training import train_teacher
 
 
@@ -88,7 +91,10 @@ def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
             )
             (output / "teacher.json").write_text(json.dumps(logged, indent=2) + "\n")
         teacher_weights = {"weight_format": "rim_lightning", "path": str(path)}
-    module = build_module(cfg, teacher_weights)
+    if cfg.budget:
+        cfg.data.samples_per_epoch = _faces_within_budget(cfg, output / "budget.json", teacher_weights)
+        data = instantiate(cfg.data)
+    module = build_module(cfg, teacher_weights, data)
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     trainer.fit(module, data, ckpt_path=str(last) if cfg.resume and last.is_file() else None, weights_only=True)
@@ -118,30 +124,34 @@ def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
     return figures
 
 
-def build_module(cfg: DictConfig, teacher_weights: dict | None) -> RIMModule:
-    """The LightningModule of a configuration; OmegaConf stops here."""
-    plain = OmegaConf.to_container(OmegaConf.masked_copy(cfg, ["model", "stages", "probe_sizes"]), resolve=True)
-    module = RIMModule(
-        model=plain["model"],
-        objective=instantiate(cfg.objective, _convert_="all"),
-        optimizers={name: instantiate(optimizer) for name, optimizer in cfg.optim.optimizers.items()},
-        stages=plain["stages"],
-        alternation=cfg.alternation,
-        probe_sizes=plain["probe_sizes"],
-        degradation=cfg.degradation,
-        warmup=cfg.optim.warmup,
-        final=cfg.optim.final,
-        clip=cfg.optim.clip,
-        seed=cfg.seed,
-        teacher_weights=teacher_weights,
-        start_from_teacher=cfg.start_from_teacher,
-        verification_pairs=cfg.verification_pairs,
-    )
+def build_module(cfg: DictConfig, teacher_weights: dict | None, data: FaceDataModule | None = None) -> PhasedModule:
+    """The LightningModule of a configuration; OmegaConf stops here. `data` tells systems that learn people how many."""
+    known = {"teacher_weights": teacher_weights, "people": 0 if data is None else data.people()}
+    wanted = {name: value for name, value in known.items() if name in cfg.system}
+    module: PhasedModule = instantiate(cfg.system, _convert_="all", **wanted)
     if cfg.channels_last:
-        module.rim.to(memory_format=torch.channels_last)
+        module.to(memory_format=torch.channels_last)
+    if module.architecture != "rim" and (cfg.compile or cfg.evaluate):
+        raise ValueError(
+            f"compile and evaluate are for RIM; this system is a {module.architecture}: set both to false, rim-bench "
+            "measures it."
+        )
     if cfg.compile:
         module.rim.compile_networks()
     return module
+
+
+def _faces_within_budget(cfg: DictConfig, file: Path, teacher_weights: dict | None) -> int:
+    """Faces an epoch; measured once for a run, so that a resumed one has the epochs it began with."""
+    if cfg.trainer.devices != 1:
+        raise ValueError("budget is measured in one process: set trainer.devices=1, or data.samples_per_epoch instead.")
+    if not (cfg.resume and file.is_file()):
+        short = one_epoch_each(cfg)
+        data = instantiate(short.data)
+        batches = batches_per_epoch(short, cfg, build_module(short, teacher_weights, data), data)
+        write_whole(file, {"minutes": cfg.budget, "samples_per_epoch": batches * cfg.data.batch_size})
+        pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    return json.loads(file.read_text())["samples_per_epoch"]
 
 
 def prepare_missing(cfg: DictConfig) -> None:

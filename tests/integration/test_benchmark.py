@@ -59,8 +59,8 @@ def test_five_backwards_have_the_gradients_of_their_losses(store, tmp_path, rest
     module.on_before_optimizer_step = lambda optimizer: gradients.update(
         {name: weight.grad.clone() for name, weight in module.rim.named_parameters() if weight.grad is not None}
     )
-    prepare = module._training_probes
-    module._training_probes = lambda hr: batches.append(prepare(hr)) or batches[-1]
+    prepare = module.training_probes
+    module.training_probes = lambda hr: batches.append(prepare(hr)) or batches[-1]
     weights = {name: value.clone() for name, value in module.state_dict().items()}
     trainer_of(tmp_path, 1, limit_train_batches=1).fit(module, data_of(store))
     other = module_of([{"name": "fhn", "epochs": 1}])

@@ -50,6 +50,7 @@ class WandbTracking(pl.Callback):
     def __init__(self, faces: int = 4) -> None:
         self.faces = faces
         self._panel: list[Tensor] = []
+        self._caption = ""
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Versions of the code and of the data."""
@@ -67,24 +68,27 @@ class WandbTracking(pl.Callback):
         if trainer.sanity_checking or missing <= 0 or not runs(trainer):
             return
         hr = batch.hr[:missing]
-        enlarged = synthesise_probe(hr, torch.full((len(hr),), pl_module.rim.lr_size))
+        enlarged = synthesise_probe(hr, torch.full((len(hr),), pl_module.lr_size))
         with torch.no_grad():
-            output = pl_module.rim.fhn(enlarged)
-        self._panel.append(torch.stack([enlarged, output.coarse, output.sr, hr], dim=1).float().cpu())
+            made = pl_module.faces(enlarged)
+        if made:
+            self._caption = " | ".join(["probe", *made, "HR"])
+            self._panel.append(torch.stack([enlarged, *made.values(), hr], dim=1).float().cpu())
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A panel probe | coarse | SR | HR."""
+        """A panel of the probe, the faces made of it and the sharp face."""
         if self._panel:
             import wandb
 
-            picture = wandb.Image(panel_pixels(torch.cat(self._panel)), caption="probe | coarse | SR | HR")
+            picture = wandb.Image(panel_pixels(torch.cat(self._panel)), caption=self._caption)
             for run in runs(trainer):
                 run.log({"val/faces": picture, "trainer/global_step": trainer.global_step})
         self._panel = []
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The ROC of student + assistant, which `IdentityVerification` has computed on all ranks by now."""
-        judged = pl_module.verification.judged
+        verification = getattr(pl_module, "verification", None)  # a hallucinator without recognition has none
+        judged = None if verification is None else verification.judged
         if judged is None or trainer.sanity_checking:
             return
         for run in runs(trainer):

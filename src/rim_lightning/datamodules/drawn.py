@@ -16,6 +16,7 @@ class DrawnDataModule(FaceDataModule):
     Args:
         directory: where the stores of drawn faces are kept, one folder for each set of settings.
         people, views, hr_size, margin, splits, drawing_seed: see `drawn_store`.
+        samples_per_epoch: training faces of an epoch; None: every one once.
         batch_size, workers, augmentation, eval_batch_size, seed, schemes: see `FaceDataModule`.
     """
 
@@ -31,6 +32,7 @@ class DrawnDataModule(FaceDataModule):
         drawing_seed: int = 0,
         workers: int = 0,
         augmentation: Callable[[int], FaceAugmentation] | None = None,
+        samples_per_epoch: int | None = None,
         eval_batch_size: int | None = None,
         seed: int = 0,
         schemes: Sequence[str] | None = None,
@@ -50,6 +52,8 @@ class DrawnDataModule(FaceDataModule):
             batch_size,
             workers=workers,
             augmentation=augmentation,
+            shares={"drawn": 1.0},
+            samples_per_epoch=samples_per_epoch,
             eval_batch_size=eval_batch_size,
             seed=seed,
             schemes=schemes,

@@ -76,6 +76,10 @@ class FaceDataModule(FaceLoading):
         self.val = UnionDataset([FaceDataset(store, "val") for store in opened], self.schemes)
         self.test = UnionDataset([FaceDataset(store, "test") for store in opened], self.schemes)
 
+    def people(self) -> int:
+        """Number of different people of the stores; identities of training batches are below it."""
+        return sum(len(open_store(directory).identities) for directory in self.stores.values())
+
     def train_dataloader(self) -> DataLoader[FaceBatch]:
         """Augmented training batches, all full; rank r's share of each global batch."""
         rank, world = self.place()

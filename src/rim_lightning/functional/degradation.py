@@ -32,6 +32,23 @@ def reduce(hr: Tensor, size: int, quantise: bool = True) -> Tensor:
     return _resize(hr, size, quantise)
 
 
+def area_reduce(hr: Tensor, size: int) -> Tensor:
+    """The mean of what each pixel of the probe covers, 8 bit: a sensor behind a perfect lens (Pillow's BOX).
+
+    Args:
+        hr: (B, 3, S, S), RGB in [-1, 1]. size: side of the result, in pixels.
+
+    Returns:
+        (B, 3, size, size).
+    """
+    side = hr.shape[-1]
+    edges = torch.arange(size + 1, dtype=torch.float64) * side / size
+    pixel = torch.arange(side, dtype=torch.float64)
+    covered = torch.minimum(edges[1:, None], pixel + 1) - torch.maximum(edges[:-1, None], pixel)
+    share = (covered.clamp(min=0) * size / side).to(hr.device, torch.float32)
+    return round_to_8bit(share @ hr.float() @ share.T)
+
+
 def enlarge(lr: Tensor, hr_size: int, quantise: bool = True) -> Tensor:
     """Bicubic enlargement (a = −½), as Pillow's `resize((hr_size, hr_size), BICUBIC)`.
 

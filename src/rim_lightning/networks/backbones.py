@@ -1,16 +1,20 @@
 """The recognition networks by name."""
 
 from rim_lightning.networks.backbone import Backbone
+from rim_lightning.networks.centerface import CenterFaceNet
 from rim_lightning.networks.inception_resnet import InceptionResnetV1
 from rim_lightning.networks.iresnet import IResNet
 from rim_lightning.networks.mobilefacenet import MobileFaceNet
 from rim_lightning.networks.resnet34 import ResNet34
+from rim_lightning.networks.resnet50 import ResNet50
 
 BACKBONES: dict[str, type[Backbone]] = {
     "mobilefacenet": MobileFaceNet,
     "iresnet50": IResNet,
     "resnet34": ResNet34,
     "inception_resnet_v1": InceptionResnetV1,
+    "resnet50": ResNet50,
+    "centerface": CenterFaceNet,
 }
 
 

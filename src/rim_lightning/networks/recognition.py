@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rim_lightning.functional.precision import full_precision
 from rim_lightning.networks.backbone import Backbone
 from rim_lightning.networks.backbones import build_backbone
+from rim_lightning.networks.recogniser import resized
 from rim_lightning.networks.teacher import FrozenTeacher
 
 Head = Literal["teacher", "own", "flatten"]
@@ -64,10 +63,7 @@ class RecognitionNetwork(nn.Module):
 
     def resized(self, faces: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, 3, T, T), T the teacher's input size; antialiased bicubic, with gradient."""
-        size = self.teacher.input_size
-        if faces.shape[-1] == size:
-            return faces
-        return F.interpolate(full_precision(faces), (size, size), mode="bicubic", antialias=True, align_corners=False)
+        return resized(faces, self.teacher.input_size)
 
     def gallery(self, faces: Tensor) -> Tensor:
         """Sharp faces (B, 3, S, S), RGB in [-1, 1] -> the teacher's embeddings (B, E) f_T, not normalised."""

@@ -11,6 +11,7 @@ from rim_lightning.networks.backbones import build_backbone
 from rim_lightning.networks.inception_resnet import load_facenet_pytorch
 from rim_lightning.networks.iresnet_weights import load_arcface_torch, load_face_evolve
 from rim_lightning.networks.mobilefacenet_onnx import load_mobilefacenet_onnx
+from rim_lightning.networks.resnet50 import load_vggface2
 
 
 def save_backbone(path: str | Path, backbone: Backbone, name: str, arguments: dict) -> None:
@@ -48,6 +49,7 @@ WEIGHT_FORMATS: dict[str, Callable[[str | Path], Backbone]] = {
     "arcface_torch": load_arcface_torch,
     "face_evolve": load_face_evolve,
     "facenet_pytorch": load_facenet_pytorch,
+    "vggface2": load_vggface2,
     "rim_lightning": load_backbone,
 }
 

@@ -9,6 +9,8 @@ TINY = {  # inception_resnet_v1 has one size only and its own test
     "mobilefacenet": dict(width=4, blocks=(1, 1, 1), embedding_size=8, input_size=32),
     "iresnet50": dict(width=4, units=(1, 1, 1, 1), embedding_size=8, input_size=32),
     "resnet34": dict(width=4, blocks=(1, 1, 1, 1), embedding_size=8, input_size=32),
+    "resnet50": dict(width=4, blocks=(1, 1, 1, 1), embedding_size=8, input_size=48),
+    "centerface": dict(width=4, units=(1, 1, 1, 1), embedding_size=8, input_size=64),
 }
 
 
@@ -32,5 +34,5 @@ def test_every_network_keeps_the_contract(name):
 
 
 def test_unknown_names_list_the_choices():
-    with pytest.raises(ValueError, match='no backbone "resnet50"; choose one of mobilefacenet, iresnet50, resnet34'):
-        build_backbone("resnet50")
+    with pytest.raises(ValueError, match='no backbone "resnet18"; choose one of mobilefacenet, iresnet50, resnet34'):
+        build_backbone("resnet18")

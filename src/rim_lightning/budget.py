@@ -1,0 +1,87 @@
+"""How long an epoch may be for a run to keep within a budget of minutes."""
+
+import statistics
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from rim_lightning.callbacks.ema import WarmedEMA
+
+TIMED, SKIPPED = 8, 3  # batches of a stage
+
+
+def batches_per_epoch(
+    short: DictConfig, cfg: DictConfig, module: pl.LightningModule, data: pl.LightningDataModule
+) -> int:
+    """Batches an epoch with which the stages of the run take `cfg.budget` minutes, by timing a few batches of each.
+
+    On a CPU the minutes are those of a thread: the time that this process computes, over its threads. What else runs on
+    the machine counts little. On a GPU they are minutes.
+
+    Args:
+        short: `one_epoch_each(cfg)`. cfg: as of `conf/train.yaml`. module, data: built from `short`, for this alone.
+
+    Raises:
+        ValueError: the budget has room for less than two batches an epoch.
+    """
+    clock = StageClock()
+    trainer: pl.Trainer = instantiate(
+        short.trainer,
+        max_epochs=len(short.stages),
+        limit_train_batches=TIMED,
+        limit_val_batches=0,
+        callbacks=[WarmedEMA(0.999), clock],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+    )
+    trainer.fit(module, data)
+    round_of_all = sum(stage.epochs * clock.seconds[stage.name] for stage in cfg.stages)
+    batches = int(60 * cfg.budget / round_of_all)
+    if batches < 2:
+        raise ValueError(
+            f"budget={cfg.budget} minutes is too little: an epoch of one batch takes {round_of_all / 60:.2f} minutes: "
+            "raise it, or shorten stages."
+        )
+    return batches
+
+
+def one_epoch_each(cfg: DictConfig) -> DictConfig:
+    """The configuration with one epoch of every stage, for `batches_per_epoch`."""
+    short = OmegaConf.merge(cfg, {"data": {"samples_per_epoch": TIMED * cfg.data.batch_size}})
+    short.stages = [{**stage, "epochs": 1} for stage in OmegaConf.to_container(cfg.stages)]
+    return short
+
+
+class StageClock(pl.Callback):
+    """Attributes: seconds: training stage -> median time of a batch."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = 0.0
+        self._spans: list[float] = []
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A new stage."""
+        self._spans, self._last = [], self._now(pl_module.device)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Take the time."""
+        now = self._now(pl_module.device)
+        self._spans.append(now - self._last)
+        self._last = now
+        self.seconds[pl_module.stage] = statistics.median(self._spans[min(SKIPPED, len(self._spans) - 1) :])
+
+    @staticmethod
+    def _now(device: torch.device) -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+            return time.perf_counter()
+        return time.process_time() / torch.get_num_threads()

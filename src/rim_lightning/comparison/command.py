@@ -1,0 +1,205 @@
+"""What rim-bench does: prepare, train what is missing, measure, write tables and figures."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from rim_lightning.comparison import tables
+from rim_lightning.comparison.figures import draw_distributions, draw_faces, draw_roc
+from rim_lightning.comparison.measures import BICUBIC, TEACHER, Laboratory
+from rim_lightning.comparison.protocols import PAIRS, FaceSet, PairSet, face_set
+from rim_lightning.comparison.systems import Grid, Plan, System
+from rim_lightning.comparison.training import train_missing
+from rim_lightning.teacher_training import train_teacher
+from rim_lightning.training import prepare_missing
+
+TABLES = ("1", "2", "3", "4", "sweep")
+FIGURES = ("3", "4", "roc")
+
+
+def run(cfg: DictConfig) -> None:
+    """One call of rim-bench, as `conf/bench.yaml` describes it.
+
+    Raises:
+        FileNotFoundError, ValueError: wrong settings or data, in one sentence.
+    """
+    table, figure = (None if name is None else str(name) for name in (cfg.table, cfg.figure))
+    if table is not None and table not in TABLES:
+        raise ValueError(f'There is no table "{table}"; choose from {", ".join(TABLES)}.')
+    if figure is not None and figure not in FIGURES:
+        raise ValueError(f'There is no figure "{figure}"; choose from {", ".join(FIGURES)}.')
+    if (table is None) == (figure is None):
+        raise ValueError(f"Give table={'|'.join(TABLES)} or figure={'|'.join(FIGURES)}.")
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    results = Path(cfg.paths.results_dir).resolve()
+    shared = [*plain["common"], *plain["settings"]]
+    reference = compose("train", overrides=["experiment=rim", *shared, *plain["prepare"], "paths.output_dir=unused"])
+    prepare_missing(reference)
+    data = instantiate(reference.data)
+    data.prepare_data()
+    weights = OmegaConf.to_container(reference.teacher.weights, resolve=True) if reference.teacher.weights else None
+    if reference.teacher.epochs:
+        weights = _teacher(reference, data, results)
+        shared += ["teacher.epochs=0", f"teacher.weights={{weight_format: rim_lightning, path: {weights['path']}}}"]
+    stores = {name: str(path) for name, path in data.stores.items()}
+    prepared = Path(cfg.paths.prepared_dir)
+    stores |= {s.name: str(prepared / f"{s.name}_{reference.model.hr_size}") for s in reference.sources.values()}
+    plan = Plan(
+        _systems(plain["systems"]),
+        {
+            kind: Grid(*map(tuple, (grid["settings"], grid["values"], grid["merits"])))
+            for kind, grid in plain["learning_rates"].items()
+        },
+        shared,
+        cfg.budget,
+        cfg.hallucination_share,
+        cfg.search_share,
+        results,
+    )
+    laboratory = Laboratory(plan, weights, reference.model.lr_size, results, cfg.flip)
+    wanted = [name for name in _wanted(table, figure) if name in plan.systems]
+    if cfg.train:
+        for name, why in train_missing(plan, wanted, cfg.parallel).items():
+            print(f"{name}: {why}")
+    faces = {name: _faces(settings, stores) for name, settings in plain["faces"].items()}
+    pairs = {title: None if each is None else _pairs(title, each, stores) for title, each in plain["pairs"].items()}
+    detailed = pairs[cfg.detailed]
+    folder = Path(cfg.paths.output_dir)
+
+    def write(name: str, made: tables.Table, notes: list[str]) -> None:
+        file = tables.write_table(folder, name, made, [*_protocol(cfg, plan, reference), *notes])
+        print(file.read_text())
+        print(f"Table: {file}, with .csv and .tex beside it")
+
+    hr_size = reference.model.hr_size
+    if table == "1":
+        write(
+            "table_1",
+            tables.ablation_table("Table 1: parts of RIM", tables.TABLE_1, laboratory, detailed, hr_size, _rows),
+            _about(detailed),
+        )
+    if table == "2":
+        write(
+            "table_2",
+            tables.overview_table("Table 2: sets and sides", tables.TABLE_2, laboratory, pairs, _rows),
+            _about(*pairs.values()),
+        )
+    if table == "3":
+        write(
+            "table_3",
+            tables.ablation_table(
+                "Table 3: recognition from one start", tables.TABLE_3, laboratory, detailed, hr_size, _rows
+            ),
+            _about(detailed),
+        )
+    if table == "4":
+        write("table_4", tables.hallucination_table(laboratory, faces, hr_size, _rows), _quality_notes(faces))
+    if table == "sweep":
+        people = _pairs("calibration", plain["calibration"], stores)
+        made = tables.sweep_table(laboratory, detailed, people, **plain["sweep"], progress=_rows)
+        write("sweep", made, _about(detailed))
+    if figure is not None:
+        path = folder / f"figure_{figure}.png"
+        first = next(iter(faces.values()))
+        if figure == "3":
+            missing = draw_faces(path, laboratory, first, cfg.shown_faces)
+        elif figure == "4":
+            missing = draw_distributions(path, laboratory, first)
+        else:
+            missing = draw_roc(path, laboratory, detailed)
+        if missing:
+            print(f"Not yet run, and left out: {', '.join(missing)}")
+        print(f"Figure: {path}")
+
+
+def _systems(settings: dict[str, dict[str, Any]]) -> dict[str, System]:
+    systems = {}
+    for name, given in settings.items():
+        arguments = {"experiment": name, **given}
+        for listed in ("overrides", "seeds"):
+            if listed in arguments:
+                arguments[listed] = tuple(arguments[listed])
+        systems[name] = System(name, **arguments)
+    return systems
+
+
+def _wanted(table: str | None, figure: str | None) -> list[str]:
+    """Systems that a table or figure shows, in its order."""
+    if table == "4" or figure in ("3", "4"):
+        return list(tables.TABLE_4)
+    rows = {"1": tables.TABLE_1, "2": tables.TABLE_2, "3": tables.TABLE_3}.get(table, ())
+    readings = [row.reading for row in rows]
+    if table == "sweep":
+        readings = [reading for _, reading in tables.SWEEP]
+    if figure == "roc":
+        readings = [row.reading for row in (*tables.TABLE_3, *tables.TABLE_1)]
+    names = [name for r in readings for name in (r.system, r.gallery_of, r.sr) if name not in (None, TEACHER, BICUBIC)]
+    return list(dict.fromkeys([*names, "rim"]))
+
+
+def _teacher(cfg: DictConfig, data: Any, results: Path) -> dict[str, str]:
+    """A teacher trained on the people of the data, once for all runs."""
+    settings = {
+        key: value for key, value in OmegaConf.to_container(cfg.teacher, resolve=True).items() if key != "weights"
+    }
+    backbone = OmegaConf.to_container(cfg.model.recognition.teacher, resolve=True)
+    text = json.dumps([settings, backbone, {name: str(path) for name, path in data.stores.items()}], sort_keys=True)
+    path = results / f"teacher_{hashlib.sha256(text.encode()).hexdigest()[:8]}.pt"
+    if not path.is_file():
+        results.mkdir(parents=True, exist_ok=True)
+        train_teacher(data, backbone, path, accelerator="cpu", verification_pairs=cfg.verification_pairs, **settings)
+    return {"weight_format": "rim_lightning", "path": str(path)}
+
+
+def _faces(settings: dict[str, Any], stores: dict[str, str]) -> FaceSet:
+    return face_set(**settings | {"store": _store(stores, settings["store"])})
+
+
+def _pairs(title: str, settings: dict[str, Any], stores: dict[str, str]) -> PairSet:
+    arguments = settings | {"store": _store(stores, settings["store"])}
+    kind = arguments.pop("kind")
+    if kind not in PAIRS:
+        raise ValueError(f'The pairs {title} are of kind "{kind}"; choose from {", ".join(PAIRS)}.')
+    return PAIRS[kind](title=title, **arguments)
+
+
+def _store(stores: dict[str, str], name: str) -> str:
+    if name not in stores:
+        raise ValueError(f"The protocol names the set {name}, but the sets are {', '.join(stores)}.")
+    return stores[name]
+
+
+def _rows(rows: Iterable) -> Iterable:
+    return tqdm(list(rows), desc="rows", unit="row")
+
+
+def _protocol(cfg: DictConfig, plan: Plan, reference: DictConfig) -> list[str]:
+    hallucination = plan.budget * plan.hallucination_share
+    return [
+        f"Budget: {plan.budget:g} CPU minutes of one thread for each recognition system, {hallucination:g} for each "
+        f"hallucination network; RIM's {plan.budget:g} minutes contain those of its hallucination network. Each system "
+        f"tries its kind's learning rates for {plan.search_share:.0%} of its time each and takes the best on "
+        "validation faces.",
+        f"Probes are aligned {reference.model.hr_size} px faces reduced to {reference.model.lr_size} px by antialiased "
+        "bicubic, 8 bit, and enlarged back. Means over seeds where a ± says so; intervals are 95 % bootstraps.",
+    ]
+
+
+def _about(*sets: PairSet | None) -> list[str]:
+    return [
+        f"{pairs.title}: {len(pairs.same)} pairs in {len(pairs.fold.unique())} folds, threshold of the other folds."
+        for pairs in sets
+        if pairs is not None
+    ]
+
+
+def _quality_notes(faces: dict[str, FaceSet]) -> list[str]:
+    sizes = ", ".join(f"{each.title}: {len(each.faces)} faces" for each in faces.values())
+    return [f"PSNR and SSIM of BT.601 luma, no border left out; {sizes}. identity: cosine of the teacher's embeddings."]

@@ -1,0 +1,161 @@
+"""Embeddings of faces by a trained system, computed once for each image and side and kept by content."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from rim_lightning.functional.degradation import area_reduce, enlarge, realistic_reduce, reduce
+from rim_lightning.networks.rim import RIM
+from rim_lightning.types import FaceBatch, to_unit
+
+BATCH = 64
+KEPT_EVERY = 1024  # images: what an interruption may cost
+
+Parts = Callable[[Tensor], dict[str, Tensor]]
+"""Faces or enlarged probes (B, 3, S, S), RGB in [-1, 1] -> part of the system -> (B, E) embeddings, not normalised."""
+
+
+class Side(NamedTuple):
+    """How an image is shown to a system.
+
+    Attributes: size: side of the probe in pixels; None: the sharp face. degradation: "bicubic", "area" or "realistic".
+    """
+
+    size: int | None
+    degradation: str = "bicubic"
+
+    def show(self, faces: Tensor, seeds: list[int]) -> Tensor:
+        """(B, 3, S, S), RGB in [-1, 1] -> the same shape: the faces, or their probes enlarged to S.
+
+        Args:
+            seeds: one an image, for what is drawn at random ("realistic").
+        """
+        if self.size is None:
+            return faces
+        if self.degradation == "realistic":
+            singles = zip(faces.split(1), seeds, strict=True)
+            low = [realistic_reduce(face, self.size, torch.Generator().manual_seed(seed)) for face, seed in singles]
+            return enlarge(torch.cat(low), faces.shape[-1])
+        reducer = {"bicubic": reduce, "area": area_reduce}[self.degradation]
+        return enlarge(reducer(faces, self.size), faces.shape[-1])
+
+
+def parts_of(network: nn.Module, part: str, hallucination: nn.Module | None = None) -> Parts:
+    """The way of a part through a trained system; parts that come for nothing come along.
+
+    Args:
+        network: a `RIM` or a `Recogniser`.
+        part: "gallery": what reads sharp faces; "probe": what reads probes, of RIM f_S + f_A; "student": f_S of RIM;
+            "sr": what reads the gallery reads the face that a hallucination network makes of the probe.
+        hallucination: RIM whose hallucination network "sr" of a recogniser takes.
+    """
+
+    def learned(enlarged: Tensor) -> dict[str, Tensor]:
+        faces = network.hrn.resized(network.fhn(enlarged).sr)
+        student, assistant = network.hrn.student.stages(faces)[-1], network.hrn.assistant.stages(faces)[-1]
+        return {"student": network.hrn.embed(student, None), "probe": network.hrn.embed(student, assistant)}
+
+    if part == "gallery":
+        return lambda faces: {"gallery": network.embed_gallery(faces)}
+    if part == "sr":
+        source = network if hallucination is None else hallucination
+        return lambda enlarged: {"sr": network.embed_gallery(source.fhn(enlarged).sr)}
+    if isinstance(network, RIM):
+        return learned
+    return lambda enlarged: {"probe": network.embed_probe(enlarged)}
+
+
+class EmbeddingStore:
+    """Embeddings on disk, one file for each (system, side); an image is known by the digest of its pixels.
+
+    Args:
+        folder: of the files. flip: average every embedding with that of the mirrored face.
+    """
+
+    def __init__(self, folder: Path, flip: bool = False) -> None:
+        self.folder = folder
+        self.flip = flip
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def of(
+        self,
+        system: str,
+        side: Side,
+        parts: Callable[[], Parts],
+        faces: Dataset[FaceBatch],
+        positions: Sequence[int],
+        title: str,
+    ) -> Mapping[str, Tensor]:
+        """part -> (N, E) embeddings of unit length of N faces, in the order of their positions.
+
+        Args:
+            system: digest of everything that the embedding depends on, besides image and side.
+            parts: makes the system; only called where an image is not known yet.
+            faces: sharp aligned faces, items with `hr` (3, S, S) uint8. positions: of the N among them.
+            title: of the progress bar.
+        """
+        text = json.dumps([system, side, self.flip])
+        file = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
+        known: dict[bytes, int] = {}
+        arrays: dict[str, np.ndarray] = {}
+        if file.is_file():
+            with np.load(file) as content:
+                arrays = {name: content[name] for name in content.files}
+            known = {digest.tobytes(): row for row, digest in enumerate(arrays.pop("digests"))}
+        images = [faces[i].hr for i in positions]
+        digests = [hashlib.sha256(image.numpy().tobytes()).digest()[:16] for image in images]
+        missing = list({digest: i for i, digest in enumerate(digests) if digest not in known}.values())
+        if missing:
+            compute = parts()
+            chunks = [missing[start : start + KEPT_EVERY] for start in range(0, len(missing), KEPT_EVERY)]
+            with tqdm(total=len(missing), desc=title, unit="face", leave=False) as bar:
+                for chunk in chunks:
+                    fresh = self._compute(compute, side, [images[i] for i in chunk], [digests[i] for i in chunk], bar)
+                    arrays = {
+                        part: np.concatenate([arrays[part], values]) if part in arrays else values
+                        for part, values in fresh.items()
+                    }
+                    for i in chunk:
+                        known[digests[i]] = len(known)
+                    _write(file, arrays, list(known))
+        rows = [known[digest] for digest in digests]
+        return {part: torch.from_numpy(values[rows]) for part, values in arrays.items()}
+
+    @torch.no_grad()
+    def _compute(
+        self, compute: Parts, side: Side, images: list[Tensor], digests: list[bytes], bar: tqdm
+    ) -> dict[str, np.ndarray]:
+        found: dict[str, list[Tensor]] = {}
+        for start in range(0, len(images), BATCH):
+            faces = to_unit(torch.stack(images[start : start + BATCH]))
+            seeds = [int.from_bytes(digest[:6], "big") for digest in digests[start : start + BATCH]]
+            shown = side.show(faces, seeds)
+            embeddings = _unit(compute(shown))
+            if self.flip:
+                mirrored = _unit(compute(shown.flip(-1)))
+                embeddings = {part: F.normalize(value + mirrored[part]) for part, value in embeddings.items()}
+            for part, value in embeddings.items():
+                found.setdefault(part, []).append(value)
+            bar.update(len(faces))
+        return {part: torch.cat(values).numpy() for part, values in found.items()}
+
+
+def _unit(embeddings: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {part: F.normalize(value.float(), dim=1) for part, value in embeddings.items()}
+
+
+def _write(file: Path, arrays: Mapping[str, np.ndarray], digests: list[bytes]) -> None:
+    table = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(len(digests), -1)
+    part = file.with_suffix(".part.npz")
+    np.savez(part, digests=table, **arrays)
+    os.replace(part, file)

@@ -1,0 +1,123 @@
+"""The figures of the paper: faces side by side, CSD curves, ROC curves."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rim_lightning.comparison.measures import Laboratory, Quality
+from rim_lightning.comparison.protocols import FaceSet, PairSet
+from rim_lightning.comparison.systems import NotTrained
+from rim_lightning.comparison.tables import TABLE_1, TABLE_3, TABLE_4, Reading
+from rim_lightning.data.dataset import collate
+from rim_lightning.functional.csd import cumulative_score_distribution
+from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.verification import roc_curve
+from rim_lightning.report import pyplot, to_pixels
+from rim_lightning.types import to_unit
+
+WORST_FAR = 10  # impostor pairs that a point of an ROC needs
+
+
+def draw_faces(path: Path, laboratory: Laboratory, faces: FaceSet, count: int) -> list[str]:
+    """Figure 3: `count` faces, spread over the set, by every trained method, with its name and the face's PSNR.
+
+    Returns:
+        names of the methods that are not trained yet.
+    """
+    chosen = np.linspace(0, len(faces.faces) - 1, count).round().astype(int)
+    batch = collate([faces.faces[int(i)] for i in chosen])
+    sharp = to_unit(batch.hr)
+    enlarged = synthesise_probe(sharp, torch.full((count,), laboratory.lr_size))
+    columns: list[tuple[str, Tensor, Tensor | None]] = []
+    missing = []
+    for system, (label, _) in TABLE_4.items():
+        try:
+            quality = laboratory.quality(system, faces)
+            columns.append((label, laboratory.hallucinate(system, enlarged), quality.psnr[torch.from_numpy(chosen)]))
+        except (NotTrained, KeyError):
+            missing.append(label)
+    columns.append(("sharp", sharp, None))
+    plt = pyplot()
+    figure, axes = plt.subplots(count, len(columns), figsize=(1.35 * len(columns), 1.5 * count), squeeze=False)
+    for column, (label, images, psnr) in enumerate(columns):
+        for row in range(count):
+            axis = axes[row, column]
+            axis.imshow(to_pixels(images[row]))
+            axis.set_xticks([])
+            axis.set_yticks([])
+            if psnr is not None:
+                axis.set_xlabel(f"{psnr[row]:.2f} dB", fontsize=7, labelpad=1)
+        axes[0, column].set_title(label.replace(" ", "\n", 1), fontsize=7)
+    _save(figure, path)
+    return missing
+
+
+def draw_distributions(path: Path, laboratory: Laboratory, faces: FaceSet) -> list[str]:
+    """Figure 4: the share of faces whose PSNR, and SSIM, is at least x, for every trained method; returns as above."""
+    found: dict[str, Quality] = {}
+    missing = []
+    for system, (label, _) in TABLE_4.items():
+        try:
+            found[label] = laboratory.quality(system, faces)
+        except (NotTrained, KeyError):
+            missing.append(label)
+    plt = pyplot()
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2))
+    for axis, name, unit in zip(axes, ("psnr", "ssim"), ("PSNR (dB)", "SSIM"), strict=True):
+        scores = {label: getattr(quality, name) for label, quality in found.items()}
+        low, high = (
+            f(values.min().item() if f is min else values.max().item() for values in scores.values())
+            for f in (min, max)
+        )
+        grid = torch.linspace(low, high, 400, dtype=torch.float64)
+        for label, values in scores.items():
+            axis.plot(grid, cumulative_score_distribution(values, grid), label=label, linewidth=1.2)
+        axis.set_xlabel(unit)
+        axis.set_ylabel("share of faces at or above")
+        axis.grid(alpha=0.3)
+    axes[0].legend(fontsize=7)
+    figure.suptitle(f"{faces.title}, {len(faces.faces)} faces", fontsize=9)
+    _save(figure, path)
+    return missing
+
+
+def draw_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> list[str]:
+    """ROC curves, FAR on a logarithmic axis that ends where 10 impostor pairs decide, and DET curves; returns as
+    above."""
+    readings: dict[Reading, str] = {}
+    for row in (*TABLE_3, *TABLE_1):
+        if row.reading is not None and not row.reading.sharp:
+            readings.setdefault(row.reading, row.label)
+    plt = pyplot()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6))
+    least = WORST_FAR / int((~pairs.same).sum())
+    missing = []
+    for reading, label in readings.items():
+        try:
+            (score,) = laboratory.scores(reading, pairs, laboratory.lr_size, seeds=1)
+        except (NotTrained, KeyError):
+            missing.append(label)
+            continue
+        far, tar, _ = roc_curve(score, pairs.same)
+        shown = far >= least
+        left.plot(far[shown], tar[shown], label=label, linewidth=1.2)
+        right.plot(far[shown].clamp(max=0.5), (1 - tar[shown]).clamp(min=1e-3), linewidth=1.2)
+    for axis, name in ((left, "TAR"), (right, "FRR")):
+        axis.set_xscale("log")
+        axis.set_xlabel("FAR")
+        axis.set_ylabel(name)
+        axis.grid(alpha=0.3, which="both")
+    right.set_yscale("log")
+    left.legend(fontsize=6)
+    figure.suptitle(f"{pairs.title}, {len(pairs.same)} pairs, probes of {laboratory.lr_size} px", fontsize=9)
+    _save(figure, path)
+    return missing
+
+
+def _save(figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.tight_layout(pad=0.4)
+    figure.savefig(path, dpi=110)
+    pyplot().close(figure)

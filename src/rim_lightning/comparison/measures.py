@@ -1,0 +1,297 @@
+"""Figures of the trained systems on the faces and pairs of the tables; whatever is slow is kept."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from rim_lightning.comparison.embeddings import EmbeddingStore, Parts, Side, parts_of
+from rim_lightning.comparison.protocols import FaceSet, PairSet
+from rim_lightning.comparison.systems import NotTrained, Plan, Run
+from rim_lightning.evaluation import face_batches, verification_figures
+from rim_lightning.functional.bootstrap import seed_interval
+from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.heatmaps import decode_heatmaps
+from rim_lightning.functional.verification import bootstrap_interval, cosine_similarity, kfold_decisions
+from rim_lightning.metrics.image_quality import ImageQuality
+from rim_lightning.metrics.miou import ParsingIoU
+from rim_lightning.metrics.nme import NormalisedMeanError
+from rim_lightning.networks.hallucinators import build_hallucinator
+from rim_lightning.networks.recogniser import Recogniser
+from rim_lightning.networks.rim import RIM
+from rim_lightning.networks.teacher_weights import load_teacher
+from rim_lightning.phased_module import load_network
+from rim_lightning.run_state import write_whole
+from rim_lightning.types import UNLABELLED
+
+TEACHER, BICUBIC = "teacher", "bicubic"
+"""What needs no training: the pretrained recogniser on the enlarged probe, and the enlarged probe itself."""
+
+
+class Trained(NamedTuple):
+    """A system that can be measured. Attributes: title. digest: of its weights. make: loads it, in eval mode."""
+
+    title: str
+    digest: str
+    make: Callable[[], nn.Module]
+
+
+class Reading(NamedTuple):
+    """Which part of which system reads a pair, see `parts_of`.
+
+    Attributes:
+        system: name, whose part `probe` reads the probe. gallery: part that reads the gallery, of the system itself or
+            of `gallery_of`.
+        sharp: the probe is sharp as well. low_gallery: the gallery is as low as the probe.
+        sr: system whose hallucination network comes first, for the part "sr" of a recogniser.
+    """
+
+    system: str
+    probe: str = "probe"
+    gallery: str = "gallery"
+    gallery_of: str | None = None
+    sharp: bool = False
+    low_gallery: bool = False
+    sr: str | None = None
+
+
+class Verified(NamedTuple):
+    """A system on a set of pairs, over its seeds.
+
+    Attributes:
+        figures: as `verification_figures`, means over the seeds, and "accuracy_seeds", their standard deviation where
+            there are several.
+        correct: (P,) share of the seeds that decide the pair correctly. scores: (P,) of the first seed.
+    """
+
+    figures: dict[str, float]
+    correct: Tensor
+    scores: Tensor
+
+
+class Quality(NamedTuple):
+    """A hallucination network on a set of faces, over its seeds.
+
+    Attributes:
+        psnr, ssim, identity: (N,) dB of Y, SSIM of Y, cosine of the teacher's embeddings of the made and the true face;
+            means over the seeds.
+        psnr_seeds: standard deviation of the mean PSNR over the seeds, NaN with one.
+        nme: percent of the eye distance, miou: in [0, 1]; NaN where the network has no such prior.
+    """
+
+    psnr: Tensor
+    ssim: Tensor
+    identity: Tensor
+    psnr_seeds: float
+    nme: float
+    miou: float
+
+
+class Laboratory:
+    """Measures systems by name.
+
+    Args:
+        plan: of the training. teacher_weights: {"weight_format", "path"} of the pretrained recogniser.
+        lr_size: nominal side of a probe. folder: where slow results are kept. flip: see `EmbeddingStore`.
+    """
+
+    def __init__(
+        self, plan: Plan, teacher_weights: Mapping[str, str], lr_size: int, folder: Path, flip: bool = False
+    ) -> None:
+        self.plan = plan
+        self.lr_size = lr_size
+        self.folder = folder
+        self.embeddings = EmbeddingStore(folder / "embeddings", flip)
+        self.teacher_weights = teacher_weights
+        self._teacher: Recogniser | None = None
+        self._loaded: dict[Path, nn.Module] = {}
+        (folder / "quality").mkdir(parents=True, exist_ok=True)
+        (folder / "cost").mkdir(parents=True, exist_ok=True)
+
+    def seeds(self, name: str) -> list[Trained]:
+        """The trained networks of a system, one a seed.
+
+        Raises:
+            NotTrained: one of its runs is not finished.
+        """
+        if name == TEACHER:
+            digest = hashlib.sha256(Path(self.teacher_weights["path"]).read_bytes()).hexdigest()
+            return [Trained(name, digest, self.teacher)]
+        if name == BICUBIC:
+            return [Trained(name, BICUBIC, lambda: build_hallucinator(BICUBIC))]
+        runs = self.plan.runs(name)
+        for run in runs:
+            if not run.finished():
+                raise NotTrained(run)
+        return [Trained(run.title, run.key, lambda run=run: self._load(run)) for run in runs]
+
+    def teacher(self) -> Recogniser:
+        """The pretrained recogniser."""
+        if self._teacher is None:
+            self._teacher = Recogniser(load_teacher(**self.teacher_weights)).eval()
+        return self._teacher
+
+    def verify(self, reading: Reading, pairs: PairSet, size: int, degradation: str = "bicubic") -> Verified:
+        """Verification of pairs whose probe has `size` pixels; raises as `seeds`."""
+        scores = self.scores(reading, pairs, size, degradation)
+        found = [verification_figures(score, pairs.same, pairs.fold) for score in scores]
+        correct = [kfold_decisions(score, pairs.same, pairs.fold)[0].double() for score in scores]
+        shared = torch.stack(correct).mean(0)
+        figures = {key: sum(each[key] for each in found) / len(found) for key in found[0]}
+        if len(found) > 1:
+            figures["accuracy_low"], figures["accuracy_high"] = bootstrap_interval(shared, _generator())
+            figures["accuracy_seeds"] = seed_interval([each["accuracy"] for each in found])[1]
+        return Verified(figures, shared, scores[0])
+
+    def scores(
+        self, reading: Reading, pairs: PairSet, size: int, degradation: str = "bicubic", seeds: int | None = None
+    ) -> list[Tensor]:
+        """(P,) cosines of the pairs, one tensor a seed (of the first `seeds` ones); raises as `seeds`."""
+        low = Side(size, degradation)
+        probe_side = Side(None) if reading.sharp else low
+        gallery_side = low if reading.low_gallery else Side(None)
+        found = []
+        for number, trained in enumerate(self.seeds(reading.system)[:seeds]):
+            keeper = trained
+            if reading.gallery_of is not None:
+                keepers = self.seeds(reading.gallery_of)
+                keeper = keepers[number % len(keepers)]
+            gallery = self._embed(keeper, reading.gallery, gallery_side, pairs, pairs.gallery, None)
+            probe = self._embed(trained, reading.probe, probe_side, pairs, pairs.probe, reading.sr)
+            found.append(cosine_similarity(gallery, probe))
+        return found
+
+    def quality(self, name: str, faces: FaceSet, size: int | None = None) -> Quality:
+        """Image quality of the faces that a hallucination network makes of probes of `size` (nominal) pixels."""
+        size = size or self.lr_size
+        kept = [self._quality(trained, faces, size) for trained in self.seeds(name)]
+        psnr, ssim, identity = (
+            torch.tensor([each[key] for each in kept], dtype=torch.float64) for key in ("psnr", "ssim", "identity")
+        )
+        spread = psnr.mean(1).std().item() if len(kept) > 1 else float("nan")
+        nme, miou = (sum(each[key] for each in kept) / len(kept) for key in ("nme", "miou"))
+        return Quality(psnr.mean(0), ssim.mean(0), identity.mean(0), spread, nme, miou)
+
+    def cost(self, name: str, part: str, hr_size: int) -> dict[str, float]:
+        """Inference of one face by a part of a system ("sr_face": the hallucinated face): "parameters" that it uses,
+        "gflop" (a multiply-add is two) and "faces_per_s" in batches of 16 on the present threads."""
+        trained = self.seeds(name)[0]
+        file = self.folder / "cost" / f"{trained.digest[:16]}_{part}.json"
+        if not file.is_file():
+            write_whole(file, _cost(trained.make(), part, hr_size))
+        return json.loads(file.read_text())
+
+    def hallucinate(self, name: str, enlarged: Tensor) -> Tensor:
+        """(B, 3, S, S) probes -> the faces that the first seed of a hallucination network makes of them."""
+        with torch.no_grad():
+            return faces_of(self.seeds(name)[0].make())(enlarged)
+
+    def _embed(
+        self, trained: Trained, part: str, side: Side, pairs: PairSet, positions: Tensor, sr: str | None
+    ) -> Tensor:
+        other = None if sr is None else self.seeds(sr)[0]
+
+        def parts() -> Parts:
+            return parts_of(trained.make(), part, None if other is None else other.make())
+
+        unique, place = positions.unique(return_inverse=True)
+        # A student's embeddings lie beside those of the whole.
+        kept_as = "probe" if part == "student" else part
+        digest = f"{trained.digest} {kept_as}" + ("" if other is None else f" after {other.digest}")
+        shown = "sharp" if side.size is None else f"{side.size} px {side.degradation}"
+        title = f"{trained.title}: {pairs.title}, {shown}"
+        return self.embeddings.of(digest, side, parts, pairs.faces, unique.tolist(), title)[part][place]
+
+    def _load(self, run: Run) -> nn.Module:
+        if run.checkpoint not in self._loaded:
+            self._loaded = dict(list(self._loaded.items())[-3:])  # three of them and this one fit any memory
+            self._loaded[run.checkpoint] = load_network(run.checkpoint)
+        return self._loaded[run.checkpoint]
+
+    @torch.no_grad()
+    def _quality(self, trained: Trained, faces: FaceSet, size: int) -> dict:
+        key = hashlib.sha256(json.dumps([trained.digest, faces.digest, size]).encode()).hexdigest()[:16]
+        file = self.folder / "quality" / f"{key}.json"
+        if file.is_file():
+            return json.loads(file.read_text())
+        network, teacher = trained.make(), self.teacher()
+        quality, identity = ImageQuality("y"), []
+        priors = isinstance(network, RIM)
+        schemes = [s for s in network.fhn.generator.heatmap_heads if s in faces.faces.schemes] if priors else []
+        nme, iou = [NormalisedMeanError(scheme) for scheme in schemes[:1]], ParsingIoU()
+        for batch in face_batches(faces.faces, 32, torch.device("cpu"), f"{trained.title}: faces of {faces.title}"):
+            enlarged = synthesise_probe(batch.hr, torch.full((len(batch.hr),), size))
+            made = network.fhn(enlarged) if priors else None
+            sr = (made.sr if priors else network(enlarged)).float()
+            quality.update(sr, batch.hr, batch.index)
+            identity += cosine_similarity(
+                teacher.embed_gallery(sr.clamp(-1, 1)), teacher.embed_gallery(batch.hr)
+            ).tolist()
+            for metric, scheme in zip(nme, schemes[:1], strict=True):
+                points = decode_heatmaps(made.priors.heatmaps[scheme], batch.hr.shape[-1])
+                metric.update(points, batch.landmarks[scheme], batch.index)
+            if priors and (batch.parsing != UNLABELLED).any():
+                iou.update(made.priors.parsing, batch.parsing, batch.index)
+        images = quality.per_image()
+        found = {
+            "psnr": images["psnr"].tolist(),
+            "ssim": images["ssim"].tolist(),
+            "identity": identity,
+            "nme": nme[0].compute().item() if nme else float("nan"),
+            "miou": iou.compute().item() if iou.update_called else float("nan"),
+        }
+        write_whole(file, found)
+        return found
+
+
+def faces_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Enlarged probes -> hallucinated faces, of RIM or of a hallucinator."""
+    return (lambda enlarged: network.fhn(enlarged).sr) if isinstance(network, RIM) else network
+
+
+@torch.no_grad()
+def _cost(network: nn.Module, part: str, hr_size: int) -> dict[str, float]:
+    probe = torch.zeros(16, 3, hr_size, hr_size)
+    used: dict[str, nn.Module]
+    if part == "sr_face":
+        run = faces_of(network)
+        used = {"fhn": network.fhn} if isinstance(network, RIM) else {"all": network}
+    elif isinstance(network, RIM):
+        hrn = network.hrn
+        reads = {
+            "sr": parts_of(network, "sr"),
+            "student": lambda x: hrn.probe(network.fhn(x).sr, assistant=False),
+            "probe": network.embed_probe,
+        }
+        run = reads[part]
+        used = {"fhn": network.fhn, "head": hrn.teacher.backbone.embed}
+        used |= {
+            "student": {"student": hrn.student},
+            "probe": {"student": hrn.student, "assistant": hrn.assistant},
+        }.get(part, {"teacher": hrn.teacher})
+    else:
+        run, used = network.embed_probe, {"learner": network.learner}
+    with FlopCounterMode(display=False) as counter:
+        run(probe[:1])
+    seconds = []
+    for _ in range(4):
+        started = time.perf_counter()
+        run(probe)
+        seconds.append(time.perf_counter() - started)
+    weights = {id(weight): weight.numel() for module in used.values() for weight in module.parameters()}
+    return {
+        "parameters": sum(weights.values()),
+        "gflop": counter.get_total_flops() / 1e9,
+        "faces_per_s": len(probe) / sorted(seconds)[1],
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

@@ -1,0 +1,216 @@
+"""What is compared: every system, how it is trained, and where its result is kept."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from hydra import compose
+from omegaconf import OmegaConf
+
+from rim_lightning.data.store import MANIFEST
+from rim_lightning.run_state import read_state
+
+
+class System(NamedTuple):
+    """One trained system.
+
+    Attributes:
+        name: key. kind: whose learning rates it tries, and which figure of the validation faces chooses among them.
+        experiment: of rim-train. overrides: more of its settings.
+        after: system whose hallucination network it starts from; the time of that one is part of its own.
+        rate_of: system whose chosen learning rate it takes; None: it tries the grid itself.
+        seeds: one run each.
+    """
+
+    name: str
+    kind: Literal["hallucination", "recognition"]
+    experiment: str
+    overrides: tuple[str, ...] = ()
+    after: str | None = None
+    rate_of: str | None = None
+    seeds: tuple[int, ...] = (0,)
+
+
+class Grid(NamedTuple):
+    """Learning rates that every system of a kind tries.
+
+    Attributes:
+        settings: of rim-train, that take the rate. values: the rates.
+        merits: figures of the validation faces in `metrics.json`: the first that is there chooses, more is better.
+    """
+
+    settings: tuple[str, ...]
+    values: tuple[float, ...]
+    merits: tuple[str, ...]
+
+
+class Run(NamedTuple):
+    """One training run.
+
+    Attributes:
+        key: digest of everything that decides its outcome; folder: where it is kept.
+        overrides: of rim-train, without the directories.
+        title: for people. merits: see `Grid`.
+    """
+
+    key: str
+    folder: Path
+    overrides: tuple[str, ...]
+    title: str
+    merits: tuple[str, ...]
+
+    @property
+    def checkpoint(self) -> Path:
+        """Of the trained network."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    def finished(self) -> bool:
+        """Whether it was trained to its end."""
+        return read_state(self.folder).name == "finished"
+
+    def merit(self) -> float:
+        """The figure of the validation faces that chooses among trials."""
+        figures = json.loads((self.folder / "metrics.json").read_text())
+        return next(figures[name] for name in self.merits if name in figures)
+
+
+class Plan:
+    """Which runs the systems need.
+
+    Args:
+        systems: by name. grids: kind -> its grid.
+        common: settings of rim-train that all runs share.
+        budget: CPU minutes a thread of a recognition system; a hallucination network has `hallucination_share` of them.
+        hallucination_share, search_share: of the budget; the latter for each learning rate that is tried.
+        folder: of the results.
+    """
+
+    def __init__(
+        self,
+        systems: Mapping[str, System],
+        grids: Mapping[str, Grid],
+        common: Sequence[str],
+        budget: float,
+        hallucination_share: float,
+        search_share: float,
+        folder: Path,
+    ) -> None:
+        self.systems = systems
+        self.grids = grids
+        self.common = tuple(common)
+        self.budget = budget
+        self.hallucination_share = hallucination_share
+        self.search_share = search_share
+        self.folder = folder
+        self._digests: dict[Path, str] = {}
+        self._made: dict[tuple[str, float, int, float], Run] = {}  # composing a configuration takes a while
+
+    def minutes(self, system: System) -> float:
+        """Of the training of one run of the system; of a system that starts from another's network, the rest."""
+        if system.kind == "hallucination":
+            return self.budget * self.hallucination_share
+        return self.budget * (1 - self.hallucination_share if system.after else 1)
+
+    def trials(self, name: str) -> dict[float, Run]:
+        """The short runs that choose the learning rate of a system, by rate; empty where it has no choice.
+
+        Raises:
+            NotTrained: a run that they start from is not finished.
+        """
+        system = self.systems[name]
+        grid = self.grids[system.kind]
+        if len(grid.values) == 1:
+            return {}
+        return {rate: self._run(system, rate, system.seeds[0], self.search_share) for rate in grid.values}
+
+    def rate(self, name: str) -> float:
+        """The learning rate of the best trial on the validation faces; a trial that failed is none.
+
+        Raises:
+            NotTrained: a trial is not finished. ValueError: every trial failed.
+        """
+        system = self.systems[name]
+        if system.rate_of is not None:
+            return self.rate(system.rate_of)
+        grid = self.grids[system.kind]
+        if len(grid.values) == 1:
+            return grid.values[0]
+        merits = {}
+        for rate, run in self.trials(name).items():
+            state = read_state(run.folder)
+            if state.name not in ("finished", "failed"):
+                raise NotTrained(run)
+            if state.name == "finished":
+                merits[rate] = run.merit()
+        if not merits:
+            raise ValueError(f"Every trial of {name} failed, the last one with: {state.message}")
+        return max(merits, key=merits.get)
+
+    def runs(self, name: str) -> list[Run]:
+        """The runs of a system at its chosen rate, one a seed; raises as `rate`."""
+        system = self.systems[name]
+        rate = self.rate(name)
+        return [self._run(system, rate, seed, 1.0) for seed in system.seeds]
+
+    def _run(self, system: System, rate: float, seed: int, share: float) -> Run:
+        known = (system.name, rate, seed, share)
+        if known not in self._made:
+            self._made[known] = self._new_run(*known)
+        return self._made[known]
+
+    def _new_run(self, name: str, rate: float, seed: int, share: float) -> Run:
+        system = self.systems[name]
+        overrides = [f"experiment={system.experiment}", *self.common, *system.overrides]
+        overrides += [f"{setting}={rate:g}" for setting in self.grids[system.kind].settings]
+        overrides += [f"seed={seed}", f"budget={self.minutes(system) * share:g}"]
+        needs = None
+        if system.after is not None:
+            needs = self._of_seed(system.after, seed)
+            if not needs.finished():
+                raise NotTrained(needs)
+            overrides.append(f"start_from={needs.checkpoint}")
+        key = self._key(overrides, needs)
+        title = f"{system.name}, seed {seed}" + ("" if share == 1 else f", trial of learning rate {rate:g}")
+        return Run(key, self.folder / "runs" / key, tuple(overrides), title, self.grids[system.kind].merits)
+
+    def _of_seed(self, name: str, seed: int) -> Run:
+        system = self.systems[name]
+        return self._run(system, self.rate(name), seed if seed in system.seeds else system.seeds[0], 1.0)
+
+    def _key(self, overrides: Sequence[str], needs: Run | None) -> str:
+        """Digest of the settings that decide the outcome, of the data and weights they name, and of the run before."""
+        cfg = compose("train", overrides=[*overrides, "paths.output_dir=unused"])
+        settings = OmegaConf.to_container(cfg, resolve=True)
+        system, data, teacher = (settings[part] for part in ("system", "data", "teacher"))
+        stores, weights = data.pop("stores", {}), teacher.pop("weights")
+        for place in ("directory", "workers", "eval_batch_size"):
+            data.pop(place, None)
+        system.pop("start_from", None)
+        decides = {
+            "system": system,
+            "data": data | {name: self._digest(Path(path) / MANIFEST) for name, path in stores.items()},
+            "teacher": teacher | {"weights": self._digest(weights["path"]) if weights else None},
+            "ema": settings["callbacks"]["ema"],
+            "precision": settings["trainer"]["precision"],
+            "budget": settings["budget"],
+            "after": needs.key if needs else None,
+        }
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _digest(self, path: str | Path) -> str:
+        path = Path(path)
+        if path not in self._digests:
+            if not path.is_file():
+                raise FileNotFoundError(f"There is no {path}: set paths.data_dir to where the data and weights are.")
+            self._digests[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return self._digests[path]
+
+
+class NotTrained(LookupError):  # noqa: N818 - a state, not an error
+    """A run that something needs is not finished. Attributes: run: that one."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run.title)
+        self.run = run

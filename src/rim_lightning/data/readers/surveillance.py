@@ -1,0 +1,97 @@
+"""Faces that were small from the start: SCface (Grgic et al., 2011) and TinyFace (Cheng et al., 2018)."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from rim_lightning.data.readers.files import list_images, require_folder
+from rim_lightning.data.records import Record
+
+SCFACE_DISTANCES = (1, 2, 3)
+
+
+class IdentificationSet(NamedTuple):
+    """Images of an identification protocol and what each is for.
+
+    Attributes:
+        records: gallery, then probes; all of the test split. A distractor of the gallery has no identity.
+        gallery: names of the records that are searched.
+        probe: names of the records that are searched for.
+    """
+
+    records: list[Record]
+    gallery: list[str]
+    probe: list[str]
+
+
+def read_scface(root: str | Path, mugshots: str = "mugshot_frontal_original_all") -> IdentificationSet:
+    """SCface: frontal mugshots as gallery, the pictures of seven surveillance cameras at three distances as probes.
+
+    It holds `<mugshots>/<person>_frontal.jpg` and `surveillance_cameras_distance_<d>/cam_<c>/<person>_cam<c>_<d>.jpg`,
+    d = 1 (4.2 m) to 3 (1 m), cameras 6 and 7 infrared. A record is named `<person>/<file name>`, from which camera
+    and distance can be read.
+
+    Args:
+        root: the folder of the database.
+        mugshots: folder of the mugshots, `mugshot_frontal_original_all` or `mugshot_frontal_cropped_all`.
+
+    Raises:
+        FileNotFoundError, ValueError: where the layout is another, in one sentence.
+    """
+    root = require_folder(Path(root), f"{mugshots}/ and surveillance_cameras_distance_1/ ... _3/ of SCface")
+    gallery = [
+        _scface_record(image, "frontal") for image in list_images(root / mugshots, "mugshots '<person>_frontal.jpg'")
+    ]
+    probe = []
+    for distance in SCFACE_DISTANCES:
+        folder = root / f"surveillance_cameras_distance_{distance}"
+        cameras = sorted(require_folder(folder, "cam_1/ ... cam_7/ of SCface").glob("cam_[1-7]"))
+        if not cameras:
+            raise FileNotFoundError(f"{folder} holds no folders cam_1/ ... cam_7/; expected those of SCface there.")
+        for camera in cameras:
+            what = f"cam{camera.name[-1]}_{distance}"
+            probe += [_scface_record(image, what) for image in list_images(camera, f"pictures '<person>_{what}.jpg'")]
+    return _identification_set(gallery, probe)
+
+
+def read_tinyface(root: str | Path) -> IdentificationSet:
+    """TinyFace's test set: `Gallery_Match` and the distractors as gallery, `Probe` as probes.
+
+    It holds `Testing_Set/Gallery_Match`, `Testing_Set/Gallery_Distractor` and `Testing_Set/Probe`, each of images. The
+    person is the number at the beginning of a file name, `<person>_<n>.jpg`; distractors show nobody of the probes
+    and have no identity, whatever their names. A record is named `<folder>/<file name>`.
+
+    Raises:
+        FileNotFoundError, ValueError: where the layout is another, in one sentence.
+    """
+    folder = require_folder(Path(root) / "Testing_Set", "Gallery_Match/, Gallery_Distractor/ and Probe/ of TinyFace")
+    match, probe = (
+        [
+            Record(f"{part}/{image.name}", image, _person(image, r"(\d+)_.+", "<person>_<n>.jpg"), "test", {})
+            for image in list_images(folder / part, "images '<person>_<n>.jpg' of TinyFace")
+        ]
+        for part in ("Gallery_Match", "Probe")
+    )
+    distractors = [
+        Record(f"Gallery_Distractor/{image.name}", image, None, "test", {})
+        for image in list_images(folder / "Gallery_Distractor", "TinyFace's distractors")
+    ]
+    return _identification_set([*match, *distractors], probe)
+
+
+def _scface_record(image: Path, what: str) -> Record:
+    person = _person(image, rf"(\d+)_{what}", f"<person>_{what}.jpg")
+    return Record(f"{person}/{image.name}", image, person, "test", {})
+
+
+def _person(image: Path, pattern: str, layout: str) -> str:
+    match = re.fullmatch(pattern, image.stem)
+    if match is None:
+        raise ValueError(f"{image} is not named '{layout}'; take it out of the folder or rename it.")
+    return match[1]
+
+
+def _identification_set(gallery: Iterable[Record], probe: Iterable[Record]) -> IdentificationSet:
+    names = ([record.name for record in gallery], [record.name for record in probe])
+    return IdentificationSet([*gallery, *probe], *names)

@@ -1,0 +1,25 @@
+"""Cumulative score distribution of image quality: the curves of Figure 4 of the RIM paper."""
+
+import torch
+from torch import Tensor
+
+
+def cumulative_score_distribution(scores: Tensor, grid: Tensor) -> Tensor:
+    """Share of test images whose score is at or above each x of a grid; it falls as x grows.
+
+    Args:
+        scores: (N,) PSNR in dB or SSIM, one per image; infinite for an image without error.
+        grid: (M,) finite values of x, in the unit of the scores and in any order.
+
+    Returns:
+        (M,) float64 in [0, 1].
+
+    Raises:
+        ValueError: if there are no scores or one is NaN.
+    """
+    if scores.ndim != 1 or len(scores) == 0:
+        raise ValueError(f"A distribution needs a vector of scores, got shape {tuple(scores.shape)}.")
+    if scores.isnan().any():
+        raise ValueError(f"{int(scores.isnan().sum())} of {len(scores)} scores are NaN.")
+    below = torch.searchsorted(scores.double().sort().values, grid.double())
+    return 1 - below.double() / len(scores)

@@ -1,0 +1,80 @@
+"""SCface and TinyFace: who is searched and who is searched for."""
+
+import pytest
+
+from rim_lightning.data.readers.surveillance import read_scface, read_tinyface
+
+
+@pytest.fixture
+def scface(tmp_path, picture):
+    picture(tmp_path / "mugshot_frontal_original_all" / "001_frontal.jpg")
+    picture(tmp_path / "mugshot_frontal_original_all" / "002_frontal.jpg")
+    picture(tmp_path / "mugshot_frontal_cropped_all" / "001_frontal.JPG")
+    picture(tmp_path / "surveillance_cameras_IR_cam8" / "001_cam8.jpg")
+    for distance in (1, 2, 3):
+        for camera in (1, 7):
+            folder = tmp_path / f"surveillance_cameras_distance_{distance}" / f"cam_{camera}"
+            picture(folder / f"002_cam{camera}_{distance}.jpg")
+    return tmp_path
+
+
+@pytest.fixture
+def tinyface(tmp_path, picture):
+    for name in (
+        "Gallery_Match/12_4.jpg",
+        "Gallery_Match/3_1.jpg",
+        "Gallery_Distractor/0_1_x.jpg",
+        "Gallery_Distractor/12_9.jpg",
+        "Probe/12_1.jpg",
+        "Probe/12_4.jpg",
+    ):
+        picture(tmp_path / "Testing_Set" / name)
+    return tmp_path
+
+
+def test_scface_searches_mugshots_for_camera_pictures(scface):
+    records, gallery, probe = read_scface(scface)
+    assert gallery == ["001/001_frontal.jpg", "002/002_frontal.jpg"]
+    assert probe == [f"002/002_cam{c}_{d}.jpg" for d in (1, 2, 3) for c in (1, 7)]
+    assert [record.name for record in records] == gallery + probe
+    assert [record.identity for record in records] == ["001", *["002"] * 7]
+    assert {record.split for record in records} == {"test"}
+    assert all(record.image.is_file() for record in records)
+    assert read_scface(scface, "mugshot_frontal_cropped_all").gallery == ["001/001_frontal.JPG"]
+
+
+def test_another_layout_than_scface_is_refused(scface, tmp_path, picture):
+    with pytest.raises(FileNotFoundError, match="mugshots is not a folder"):
+        read_scface(scface, "mugshots")
+    stray = picture(scface / "surveillance_cameras_distance_2" / "cam_1" / "002_cam1_3.jpg")
+    with pytest.raises(ValueError, match="002_cam1_3.jpg is not named '<person>_cam1_2.jpg'"):
+        read_scface(scface)
+    stray.unlink()
+    (scface / "surveillance_cameras_distance_3").rename(scface / "distance_3")
+    with pytest.raises(FileNotFoundError, match="surveillance_cameras_distance_3 is not a folder"):
+        read_scface(scface)
+    (scface / "surveillance_cameras_distance_3").mkdir()
+    with pytest.raises(FileNotFoundError, match="holds no folders cam_1"):
+        read_scface(scface)
+
+
+def test_tinyface_searches_matches_and_distractors(tinyface):
+    records, gallery, probe = read_tinyface(tinyface)
+    assert gallery == [
+        "Gallery_Match/12_4.jpg",
+        "Gallery_Match/3_1.jpg",
+        "Gallery_Distractor/0_1_x.jpg",
+        "Gallery_Distractor/12_9.jpg",
+    ]
+    assert probe == ["Probe/12_1.jpg", "Probe/12_4.jpg"]
+    assert [record.identity for record in records] == ["12", "3", None, None, "12", "12"]
+    assert [record.name for record in records] == gallery + probe
+    assert {record.split for record in records} == {"test"}
+
+
+def test_another_layout_than_tinyface_is_refused(tinyface, picture):
+    with pytest.raises(FileNotFoundError, match="Testing_Set is not a folder"):
+        read_tinyface(tinyface / "Testing_Set")
+    picture(tinyface / "Testing_Set" / "Probe" / "face.jpg")
+    with pytest.raises(ValueError, match="face.jpg is not named '<person>_<n>.jpg'"):
+        read_tinyface(tinyface)

@@ -1,0 +1,162 @@
+import math
+import time
+
+import pytest
+import torch
+
+from rim_lightning.functional.bootstrap import paired_difference, person_bootstrap_tar, seed_interval
+from rim_lightning.functional.verification import tar_at_far
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def gallery_and_probes(people=8, gallery=2, probes=3, seed=0):
+    """Overlapping scores with many ties, several images a person, in mixed order."""
+    draw = generator(seed)
+    first = torch.arange(people).repeat_interleave(gallery)[torch.randperm(people * gallery, generator=draw)] * 3 + 5
+    second = torch.arange(people).repeat_interleave(probes)[torch.randperm(people * probes, generator=draw)] * 3 + 5
+    scores = torch.randn(len(first), len(second), generator=draw) + 1.5 * (first[:, None] == second)
+    return (scores * 4).round() / 4, first, second
+
+
+def weighted_tar(scores, first, second, weight, far, left_out):
+    """By counting at every threshold; `weight` is {person: times drawn}. None where one kind has no weight."""
+    pairs = [
+        (scores[i][j], a == b, weight[a] if a == b else weight[a] * weight[b])
+        for i, a in enumerate(first)
+        for j, b in enumerate(second)
+        if not left_out[i][j]
+    ]
+    genuine = sum(w for _, same, w in pairs if same)
+    impostor = sum(w for _, same, w in pairs if not same)
+    if not genuine or not impostor:
+        return None
+    best = 0.0
+    for threshold in sorted({score for score, _, _ in pairs} | {math.inf}):
+        accepted = sum(w for score, same, w in pairs if not same and score >= threshold)
+        if accepted <= far * impostor + 1e-9:
+            best = max(best, sum(w for score, same, w in pairs if same and score >= threshold) / genuine)
+    return best
+
+
+def test_the_paired_difference_of_equal_models_is_certain():
+    correct = torch.rand(50, generator=generator()) < 0.8
+    assert paired_difference(correct, correct, generator()) == (0, 0, 0)
+    mean, low, high = paired_difference(torch.ones(4).bool(), torch.tensor([1, 0, 1, 1]).bool(), generator())
+    assert mean == 0.25
+    assert (low, high) == (0, 0.75)  # k of 4 draws are the pair with a difference, k binomial(4, 1/4)
+
+
+def test_the_paired_interval_is_that_of_the_normal_approximation_and_narrower_than_unpaired():
+    common = torch.rand(3000, generator=generator(1)) < 0.8
+    better = common | (torch.rand(3000, generator=generator(2)) < 0.1)
+    begin = time.perf_counter()
+    mean, low, high = paired_difference(better, common, generator())
+    assert time.perf_counter() - begin < 2
+    difference = better.double() - common.double()
+    margin = 1.96 * difference.std().item() / math.sqrt(3000)
+    assert (mean, low, high) == pytest.approx(
+        (difference.mean().item(), mean - margin, mean + margin), abs=0.15 * margin
+    )
+    shuffled = common[torch.randperm(3000, generator=generator())]
+    _, low_unpaired, high_unpaired = paired_difference(better, shuffled, generator())
+    assert high - low < 0.7 * (high_unpaired - low_unpaired)
+
+
+@pytest.mark.parametrize("far", [0.0, 0.05, 0.2, 0.5])
+@pytest.mark.parametrize("masked", [False, True])
+def test_every_resample_of_people_equals_counting(far, masked):
+    scores, first, second = gallery_and_probes()
+    left_out = torch.rand(scores.shape, generator=generator(3)) < (0.3 if masked else 0)
+    tar, low, high = person_bootstrap_tar(
+        scores, first, second, far, generator(4), 25, 0.8, 0, left_out if masked else None
+    )
+    people = first.unique()
+    plain = [scores.tolist(), first.tolist(), second.tolist()]
+    draw, rates = generator(4), []
+    while len(rates) < 25:
+        drawn = people[torch.randint(len(people), (len(people),), generator=draw)].tolist()
+        rate = weighted_tar(*plain, {p: drawn.count(p) for p in people.tolist()}, far, left_out.tolist())
+        rates += [] if rate is None else [rate]
+    expected = torch.tensor(rates, dtype=torch.float64).quantile(torch.tensor([0.1, 0.9], dtype=torch.float64))
+    assert (low, high) == pytest.approx(tuple(expected.tolist()), abs=1e-12)
+    assert tar == pytest.approx(weighted_tar(*plain, dict.fromkeys(people.tolist(), 1), far, left_out.tolist()))
+    same = (first[:, None] == second)[~left_out]
+    assert tar == tar_at_far(scores.double()[~left_out], same, far, 0)[0]
+
+
+def test_two_people_by_hand():
+    # Drawn (0, 0) or (1, 1): no impostor weighs, drawn again. Drawn (0, 1): all pairs as they are.
+    scores = torch.tensor([[0.9, 0.5], [0.4, 0.3]])
+    identity = torch.tensor([0, 1])
+    assert person_bootstrap_tar(scores, identity, identity, 0.0, generator(), 20, min_impostors=0) == (0.5, 0.5, 0.5)
+    assert person_bootstrap_tar(scores, identity, identity, 0.5, generator(), 20, min_impostors=0) == (0.5, 0.5, 0.5)
+    eye = torch.eye(2, dtype=torch.bool)
+    with pytest.raises(ValueError, match="genuine"):
+        person_bootstrap_tar(scores, identity, identity, 0.5, generator(), 20, left_out=eye)
+
+
+def test_no_tar_where_too_few_impostors_decide():
+    scores, first, second = gallery_and_probes()  # 16 * 24 - 8 * 6 = 336 impostor pairs
+    assert person_bootstrap_tar(scores, first, second, 9.9 / 336, generator(), 5) is None
+    assert person_bootstrap_tar(scores, first, second, 10 / 336, generator(), 5) is not None
+
+
+def test_the_interval_over_people_covers_where_that_over_pairs_would_not():
+    """Every person is accepted with all pairs or with none: TAR is a mean over people, 1/2 in the long run."""
+    people, images, covered = 30, 6, 0
+    for seed in range(60):
+        easy = torch.rand(people, generator=generator(seed)) < 0.5
+        identity = torch.arange(people).repeat_interleave(images)
+        scores = torch.where(identity[:, None] == torch.arange(people), 2.0 * easy[identity][:, None] - 1, 0.0)
+        _, low, high = person_bootstrap_tar(scores, identity, torch.arange(people), 0.0, generator(seed), 100, 0.9, 0)
+        covered += low <= 0.5 <= high
+    assert 45 <= covered <= 60  # 90 % of 60 are 54; pairs as units would give intervals √6 times too narrow
+
+
+def test_seven_hundred_faces_take_seconds():
+    identity = torch.arange(700)
+    scores = torch.randn(700, 700, generator=generator()) + 2 * torch.eye(700)
+    begin = time.perf_counter()
+    tar, low, high = person_bootstrap_tar(scores, identity, identity, 1e-3, generator(), 20)
+    assert low <= tar <= high
+    assert time.perf_counter() - begin < 5
+
+
+@pytest.mark.parametrize(
+    ("values", "quantile"),
+    [([1.0, 3.0], 12.7062), ([1.0, 2.0, 3.0], 4.30265), ([1.0, 2, 3, 4, 5], 2.77645), (list(range(31)), 2.04227)],
+)
+def test_seed_intervals_have_the_tabulated_quantiles_of_t(values, quantile):
+    mean, std, low, high = seed_interval(values)
+    count, centre = len(values), sum(values) / len(values)
+    assert mean == centre
+    assert std == pytest.approx(math.sqrt(sum((v - centre) ** 2 for v in values) / (count - 1)))
+    margin = quantile * std / math.sqrt(count)
+    assert (low, high) == pytest.approx((centre - margin, centre + margin), rel=1e-5)
+
+
+def test_seed_intervals_cover_as_often_as_they_say():
+    values = torch.randn(2000, 4, generator=generator(), dtype=torch.float64).tolist()
+    covered = sum(low <= 0 <= high for _, _, low, high in (seed_interval(row, 0.8) for row in values)) / 2000
+    assert covered == pytest.approx(0.8, abs=0.03)
+
+
+def test_errors_say_what_is_wrong():
+    scores, first, second = gallery_and_probes()
+    with pytest.raises(ValueError, match="same pairs"):
+        paired_difference(torch.ones(3), torch.ones(4), generator())
+    with pytest.raises(ValueError, match="16 gallery and 24 probe faces, but scores"):
+        person_bootstrap_tar(scores.T, first, second, 0.1, generator())
+    with pytest.raises(ValueError, match="mask"):
+        person_bootstrap_tar(scores, first, second, 0.1, generator(), left_out=torch.zeros(2, 2).bool())
+    with pytest.raises(ValueError, match="not finite"):
+        person_bootstrap_tar(scores * math.nan, first, second, 0.1, generator())
+    with pytest.raises(ValueError, match="two or more finite"):
+        seed_interval([1.0])
+    with pytest.raises(ValueError, match="two or more finite"):
+        seed_interval([1.0, math.nan])
+    with pytest.raises(ValueError, match="coverage is 95"):
+        seed_interval([1.0, 2.0], 95)
