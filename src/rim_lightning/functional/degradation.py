@@ -33,7 +33,7 @@ def reduce(hr: Tensor, size: int, quantise: bool = True) -> Tensor:
 
 
 def area_reduce(hr: Tensor, size: int) -> Tensor:
-    """The mean of what each pixel of the probe covers, 8 bit: a sensor behind a perfect lens (Pillow's BOX).
+    """The mean of what each pixel of the probe covers, 8 bit: a sensor behind a perfect lens (OpenCV's INTER_AREA).
 
     Args:
         hr: (B, 3, S, S), RGB in [-1, 1]. size: side of the result, in pixels.

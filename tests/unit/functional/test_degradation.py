@@ -1,5 +1,6 @@
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -7,6 +8,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from rim_lightning.functional.degradation import (
+    area_reduce,
     draw_probe_sizes,
     enlarge,
     gaussian_blur,
@@ -45,6 +47,14 @@ def test_reduction_and_enlargement_equal_pillow_within_one_level(size):
         difference = (levels(ours)[0].permute(1, 2, 0).numpy() - pillow.astype(int)).__abs__()
         assert difference.max() <= 1
         assert difference.mean() < 0.005
+
+
+@pytest.mark.parametrize("size", [16, 28, 7, 13, 33])
+def test_area_reduction_equals_opencv_within_one_level(size):
+    image = noise_image(112)
+    small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(int)
+    difference = abs(levels(area_reduce(to_tensor(image), size))[0].permute(1, 2, 0).numpy() - small)
+    assert difference.max() <= 1 and difference.mean() < 0.01
 
 
 def test_unquantised_reduction_is_within_rounding_and_has_a_gradient():

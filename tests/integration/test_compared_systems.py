@@ -1,0 +1,225 @@
+"""The systems that RIM is compared with: what their steps compute, who moves, what is saved."""
+
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from rim_lightning.functional.degradation import reduce
+from rim_lightning.hallucination_module import AdversarialHallucinationModule, HallucinationModule
+from rim_lightning.losses.margin import MarginSoftmax
+from rim_lightning.losses.pixel import PixelLoss
+from rim_lightning.networks.recogniser import resized
+from rim_lightning.phased_module import load_network
+from rim_lightning.recogniser_module import TERMS, RecogniserModule
+from tests.integration.test_fit import data_of, trainer_of, values
+from tests.stores import small_drawn_store
+from tests.tiny import BACKBONE, batch
+
+SHARED = {
+    "lr_size": 4,
+    "probe_sizes": {"low": 4, "high": 12, "nominal_share": 0.5},
+    "degradation": "bicubic",
+    "warmup": 0.0,
+    "final": 1.0,
+    "clip": 1.0,
+    "seed": 0,
+}
+GUIDED = {"learner": BACKBONE, "guide": BACKBONE, "guide_learns": True}
+DISTILLED = {"learner": BACKBONE, "guide": BACKBONE, "guide_learns": False}
+SGD = partial(torch.optim.SGD, lr=0.1)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return small_drawn_store(tmp_path_factory.mktemp("store") / "drawn", people=6, views=4, hr_size=32)
+
+
+def recogniser(network, weights, stages=("mixed",), people=6, **changes):
+    torch.manual_seed(0)
+    settings = {
+        "classifier": partial(MarginSoftmax, kind="arcface", margin=0.3, scale=8.0),
+        "optimizers": {"recognition": SGD},
+        "teacher_weights": None,
+        "start_from_teacher": False,
+        "verification_pairs": 10,
+        **SHARED,
+    }
+    return RecogniserModule(
+        network,
+        dict.fromkeys(TERMS, 0.0) | weights,
+        people=people,
+        stages=[{"name": name, "epochs": 1} for name in stages],
+        **settings | changes,
+    )
+
+
+def hallucinator(kind=HallucinationModule, stages=("pixel",), network=None, **changes):
+    torch.manual_seed(0)
+    optimizers = {"hallucination": SGD, "discriminator": SGD}
+    return kind(
+        hallucinator=network or {"name": "lapsrn", "depth": 1, "width": 4},
+        pixel=PixelLoss("l2"),
+        optimizers=optimizers,
+        stages=[{"name": name, "epochs": 1} for name in stages],
+        **SHARED | changes,
+    )
+
+
+def adversarial(stages=("pixel", "adversarial")):
+    return hallucinator(
+        AdversarialHallucinationModule,
+        stages,
+        {"name": "esrgan", "blocks": 1, "width": 4, "growth": 2},
+        discriminator={"width": 4, "input_size": 32},
+        perceptual=BACKBONE,
+        teacher_weights=None,
+        weights={"pixel": 1.0, "perceptual": 0.5, "adversarial": 0.1},
+    )
+
+
+def moved(module, before):
+    return {name for name, value in values(module).items() if not torch.equal(value, before[name])}
+
+
+def test_plain_distillation_by_hand():
+    """Mean squared difference of the last maps over the guide's mean square, twice the cosine distance."""
+    module = recogniser(DISTILLED, {"stage": 1.0, "embedding": 2.0})
+    faces = batch()
+    probes = faces.hr.roll(1, 0)
+    found = module.terms(faces, probes)
+    network = module.recogniser
+    guide = network.guide.stages(resized(faces.hr, 32))[-1]
+    ours = network.learner.stages(resized(probes, 32))[-1]
+    stage = ((guide - ours) ** 2).mean() / (guide**2).mean()
+    cosine = F.cosine_similarity(network.guide.head(guide), network.learner.head(ours), dim=1)
+    torch.testing.assert_close(found["stage"], stage)
+    torch.testing.assert_close(found["embedding"], (1 - cosine).mean())
+    torch.testing.assert_close(found["loss"], stage + 2 * (1 - cosine).mean())
+
+
+@pytest.mark.parametrize(
+    ("network", "weights", "expected"),
+    [
+        (DISTILLED, {"stage": 1.0, "embedding": 1.0}, {"learner"}),
+        ({"learner": BACKBONE}, {"classification": 1.0}, {"learner", "classifier"}),
+        (
+            GUIDED,
+            {"classification": 1.0, "guide_classification": 1.0, "stage": 1.0},
+            {"learner", "guide", "classifier"},
+        ),
+    ],
+)
+def test_a_frozen_guide_stands_still_and_a_learning_one_moves(store, tmp_path, network, weights, expected):
+    module = recogniser(network, weights)
+    before = values(module)
+    trainer_of(tmp_path, 1).fit(module, data_of(store))
+    parts = {name.split(".")[1] if name.startswith("recogniser.") else "classifier" for name in moved(module, before)}
+    assert parts == expected
+
+
+def test_the_distance_to_a_learning_guide_moves_the_learner_alone():
+    module = recogniser(GUIDED, {"stage": 1.0, "embedding": 1.0})
+    module.terms(batch(), batch().hr)["loss"].backward()
+    assert all(weight.grad is None for weight in module.recogniser.guide.parameters())
+    assert any(weight.grad.abs().sum() > 0 for weight in module.recogniser.learner.parameters())
+
+
+def test_stage_sharp_shows_sharp_faces_and_stage_mixed_probes(store, tmp_path):
+    module = recogniser({"learner": BACKBONE}, {"classification": 1.0}, stages=("sharp", "mixed"))
+    shown = []
+    original = module.terms
+    module.terms = lambda faces, probes: shown.append(torch.equal(faces.hr, probes)) or original(faces, probes)
+    trainer_of(tmp_path, 2).fit(module, data_of(store))
+    half = len(shown) // 2
+    assert half and all(shown[:half]) and not any(shown[half:])
+
+
+def test_centres_follow_the_embeddings_of_training_batches():
+    module = recogniser({"learner": BACKBONE}, {"classification": 1.0, "centre": 0.1})
+    faces = batch()
+    embedding = module.recogniser.learner(resized(faces.hr, 32)).detach()
+    terms = module.terms(faces, faces.hr)
+    torch.testing.assert_close(terms["centre"], embedding.square().sum(1).mean() / 2)  # the centres start at 0
+    members = embedding[faces.identity == 0]
+    torch.testing.assert_close(module.centre.centres[0], 0.5 * members.sum(0) / (1 + len(members)))
+
+
+@pytest.mark.parametrize(
+    ("network", "weights", "people", "sentence"),
+    [
+        ({"learner": BACKBONE}, {}, 6, "not all of them 0"),
+        ({"learner": BACKBONE}, {"stage": 1.0}, 6, "The term stage needs a guide"),
+        ({"learner": BACKBONE}, {"classification": 1.0}, 0, "have no identities"),
+    ],
+)
+def test_a_recogniser_that_cannot_learn_is_refused(network, weights, people, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        recogniser(network, weights, people=people)
+
+
+def test_pixel_loss_of_every_level_by_hand():
+    module = hallucinator()
+    hr = batch().hr
+    levels = module.hallucinator.levels(hr)
+    assert [face.shape[-1] for face in levels] == [8, 16, 32]
+    wanted = sum(((face - reduce(hr, face.shape[-1], quantise=False)) ** 2).mean() for face in levels[:2])
+    torch.testing.assert_close(module.pixel_loss(levels, hr), wanted + ((levels[2] - hr) ** 2).mean())
+
+
+def test_the_discriminator_moves_in_its_stage_only(store, tmp_path):
+    module = adversarial(("pixel",))
+    before = values(module)
+    trainer_of(tmp_path, 1).fit(module, data_of(store))
+    assert {name.split(".")[0] for name in moved(module, before)} == {"hallucinator"}
+    module = adversarial(("adversarial",))
+    before = values(module)
+    trainer_of(tmp_path, 1).fit(module, data_of(store))
+    assert {name.split(".")[0] for name in moved(module, before)} == {"hallucinator", "discriminator"}
+
+
+def test_adversarial_loss_of_the_generator_is_the_weighted_sum(store, tmp_path):
+    module = adversarial(("adversarial",))
+    logged = []
+    module.keep_terms = lambda phase, terms: (
+        logged.append((phase, {k: v.item() for k, v in terms.items()}))
+        or (module._figures.update({f"train/{phase}/loss": terms["loss"].detach()}))
+    )
+    trainer_of(tmp_path, 1, limit_train_batches=1).fit(module, data_of(store))
+    terms = dict(logged)["hallucination"]
+    assert terms["loss"] == pytest.approx(terms["pixel"] + 0.5 * terms["perceptual"] + 0.1 * terms["adversarial"])
+    assert dict(logged)["discriminator"]["loss"] > 0
+
+
+@pytest.mark.parametrize("make", [hallucinator, adversarial, partial(recogniser, GUIDED, {"classification": 1.0})])
+def test_a_checkpoint_rebuilds_the_network_and_says_what_it_is(store, tmp_path, make):
+    last = ModelCheckpoint(tmp_path, "last", save_top_k=1, enable_version_counter=False)
+    module = make()
+    trainer_of(tmp_path, len(module.schedule), [last]).fit(module, data_of(store))
+    path = tmp_path / "last.ckpt"
+    network = load_network(path, module.architecture)
+    own = getattr(module, module.architecture)
+    assert not network.training
+    for name, value in own.state_dict().items():
+        assert torch.equal(network.state_dict()[name], value), name
+    with pytest.raises(ValueError, match=f"holds a {module.architecture}, where a rim is needed"):
+        load_network(path, "rim")
+
+
+@pytest.mark.parametrize(
+    "make", [adversarial, partial(recogniser, GUIDED, {"classification": 1.0}, ("sharp", "mixed"))]
+)
+def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(store, tmp_path, make):
+    def callbacks(folder):
+        return [ModelCheckpoint(tmp_path / folder, "last", save_top_k=1, enable_version_counter=False)]
+
+    whole, part, resumed = make(), make(), make()
+    trainer_of(tmp_path, 2, callbacks("whole")).fit(whole, data_of(store))
+    part.on_train_epoch_end = lambda: setattr(part.trainer, "should_stop", True)
+    trainer_of(tmp_path, 2, callbacks("part")).fit(part, data_of(store))
+    torch.manual_seed(12345)
+    path = str(tmp_path / "part" / "last.ckpt")
+    trainer_of(tmp_path, 2, callbacks("part")).fit(resumed, data_of(store), ckpt_path=path, weights_only=True)
+    assert all(torch.equal(value, values(resumed)[name]) for name, value in values(whole).items())
