@@ -18,11 +18,12 @@ from rim_lightning.networks.hallucination import Hallucination
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import FaceBatch, Terms
 
-STAGES = ("fhn", "hrn", "student", "assistant", "joint")
-"""fhn: hallucination alone. hrn: student and assistant read its faces; student, assistant: one of them after the other
-(the paper of residual distillation, arXiv 2002.09168). joint: all of it."""
+STAGES = ("coarse", "fhn", "hrn", "student", "assistant", "joint")
+"""coarse: the coarse net alone, by its pixel loss, at half the cost. fhn: all of the hallucination network. hrn:
+student and assistant read its faces; student, assistant: one after the other (residual knowledge distillation, arXiv
+2002.09168). joint: everything."""
 
-MOVES_FHN = ("fhn", "joint")
+MOVES_FHN = ("coarse", "fhn", "joint")
 
 
 class Objective(nn.Module):
@@ -86,8 +87,9 @@ class Step:
 
     Attributes:
         batch: sharp faces and labels. stage: one of `STAGES`.
-        output: the hallucination network's output for the probes of the batch; with graph in the stages `MOVES_FHN`.
-        teacher: the frozen teacher's four stage maps of the sharp faces; None in the stage "fhn".
+        output: the hallucination network's output for the probes of the batch, with graph in the stages `MOVES_FHN`; in
+            the stage coarse the coarse face alone, in both places.
+        teacher: the frozen teacher's four stage maps of the sharp faces; None in the stages coarse and fhn.
         teacher_embedding: (B, E), likewise.
         student: the student's four stage maps, detached, once its phase has run.
     """
@@ -107,6 +109,9 @@ def prepare_step(rim: RIM, batch: FaceBatch, enlarged: Tensor, stage: str) -> St
         batch: sharp faces, RGB in [-1, 1]. enlarged: (B, 3, S, S), their probes enlarged to S.
         stage: one of `STAGES`; outside `MOVES_FHN` the hallucination network is only read.
     """
+    if stage == "coarse":
+        coarse = rim.fhn.coarse(enlarged)
+        return Step(batch, stage, Hallucination(coarse, coarse, None, None))
     with torch.set_grad_enabled(stage in MOVES_FHN):
         step = Step(batch, stage, rim.fhn(enlarged, batch.hr if stage in MOVES_FHN else None))
     if stage != "fhn":
@@ -141,6 +146,8 @@ def hallucination_terms(rim: RIM, objective: Objective, step: Step, domain: bool
     """
     weights = objective.weights["hallucination"]
     batch, output = step.batch, step.output
+    if step.stage == "coarse":
+        return objective.total("hallucination", {"coarse": objective.pixel(output.coarse, batch.hr)})
     size = batch.hr.shape[-1]
     both = (output.priors, output.hr_priors)
     terms: Terms = {}
@@ -212,7 +219,7 @@ class Phase(NamedTuple):
 
 PHASES = (
     Phase("domain", ("rim.discriminator", "objective.domain"), ("fhn", "joint"), domain_terms),
-    Phase("hallucination", ("rim.fhn",), ("fhn", "joint"), hallucination_terms),
+    Phase("hallucination", ("rim.fhn",), MOVES_FHN, hallucination_terms),
     Phase("student", ("rim.hrn.student",), ("hrn", "student", "joint"), student_terms),
     Phase("assistant", ("rim.hrn.assistant",), ("hrn", "assistant", "joint"), assistant_terms),
 )
@@ -222,7 +229,9 @@ def simultaneous_terms(rim: RIM, objective: Objective, step: Step) -> dict[str, 
     """The terms of every phase of the stage; one backward of the sum of their "loss" has the gradients that the phases
     have one by one, at the same parameters, because θ_d is reached through gradient reversal."""
     terms: dict[str, Terms] = {}
-    if step.stage in MOVES_FHN:
+    if step.stage == "coarse":
+        terms["hallucination"] = hallucination_terms(rim, objective, step)
+    elif step.stage in MOVES_FHN:
         strength = objective.weights["hallucination"]["domain"]
         terms["domain"] = domain_terms(rim, objective, step, reversal=strength)
         terms["hallucination"] = hallucination_terms(rim, objective, step, domain=False)

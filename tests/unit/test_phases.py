@@ -7,6 +7,7 @@ from rim_lightning.functional.degradation import synthesise_probe
 from rim_lightning.networks.rim import RIM
 from rim_lightning.phases import (
     PHASES,
+    STAGES,
     Objective,
     domain_terms,
     hallucination_terms,
@@ -44,7 +45,7 @@ def gradients(parameters):
     return {name: None if p.grad is None else p.grad.clone() for name, p in parameters.items()}
 
 
-@pytest.mark.parametrize("stage", ["fhn", "hrn", "joint"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_one_backward_has_the_gradients_of_the_phases_one_by_one(stage):
     """`sequential` at unmoved parameters against `simultaneous`, every parameter of every phase, fp64."""
     parts = Parts()
@@ -165,3 +166,24 @@ def test_weights_must_be_complete():
     with pytest.raises(ValueError, match="student"):
         objective(weights=WEIGHTS | {"student": {"stage": 1.0}})
     assert set(Objective.TERMS) == set(WEIGHTS)
+
+
+def test_stage_coarse_moves_the_coarse_net_alone_by_its_pixel_loss():
+    parts = Parts()
+    step = step_of(parts, "coarse")
+    (terms,) = simultaneous_terms(parts.rim, parts.objective, step).values()
+    wanted = WEIGHTS["hallucination"]["coarse"] * (step.output.coarse - step.batch.hr).square().mean()
+    torch.testing.assert_close(terms["loss"], wanted)
+    terms["loss"].backward()
+    moved = {name for name, weight in parts.rim.named_parameters() if weight.grad is not None}
+    assert moved == {f"fhn.coarse.{name}" for name, _ in parts.rim.fhn.coarse.named_parameters()}
+
+
+def test_the_assistant_learns_alone_what_the_student_lacks():
+    """In its own stage the residual target is the same as beside the student."""
+    parts = Parts()
+    alone = simultaneous_terms(parts.rim, parts.objective, step_of(parts, "assistant"))
+    beside = simultaneous_terms(parts.rim, parts.objective, step_of(parts, "hrn"))
+    assert set(alone) == {"assistant"} and set(beside) == {"student", "assistant"}
+    for name, value in alone["assistant"].items():
+        torch.testing.assert_close(value, beside["assistant"][name])

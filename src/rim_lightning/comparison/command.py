@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra import compose
 from hydra.utils import instantiate
@@ -20,7 +20,7 @@ from rim_lightning.comparison.training import train_missing
 from rim_lightning.teacher_training import train_teacher
 from rim_lightning.training import prepare_missing
 
-TABLES = ("1", "2", "3", "4", "sweep")
+TABLES = ("1", "2", "3", "4", "sweep", "alignment")
 FIGURES = ("3", "4", "roc")
 
 
@@ -31,12 +31,59 @@ def run(cfg: DictConfig) -> None:
         FileNotFoundError, ValueError: wrong settings or data, in one sentence.
     """
     table, figure = (None if name is None else str(name) for name in (cfg.table, cfg.figure))
+    if (table is None) == (figure is None):
+        raise ValueError(f"Give table={'|'.join(TABLES)} or figure={'|'.join(FIGURES)}.")
     if table is not None and table not in TABLES:
         raise ValueError(f'There is no table "{table}"; choose from {", ".join(TABLES)}.')
     if figure is not None and figure not in FIGURES:
         raise ValueError(f'There is no figure "{figure}"; choose from {", ".join(FIGURES)}.')
-    if (table is None) == (figure is None):
-        raise ValueError(f"Give table={'|'.join(TABLES)} or figure={'|'.join(FIGURES)}.")
+    comparison = prepare_comparison(cfg)
+    if cfg.train:
+        wanted = [name for name in _wanted(table, figure) if name in comparison.plan.systems]
+        for name, why in train_missing(comparison.plan, wanted, cfg.parallel).items():
+            print(f"{name}: {why}")
+    folder = Path(cfg.paths.output_dir)
+    if table is not None:
+        made, notes = _table(table, comparison)
+        name = f"table_{table}" if table.isdigit() else table
+        file = tables.write_table(folder, name, made, [*_protocol(comparison), *notes])
+        print(file.read_text())
+        print(f"Table: {file}, with .csv and .tex beside it")
+    else:
+        path = folder / f"figure_{figure}.png"
+        missing = _figure(figure, path, comparison)
+        if missing:
+            print(f"Not yet run, and left out: {', '.join(missing)}")
+        print(f"Figure: {path}")
+
+
+class Comparison(NamedTuple):
+    """What a table is made of. Attributes: settings: the configuration, plain. hr_size: pixels. The rest speaks for
+    itself; of `pairs` a set without images is None."""
+
+    settings: dict[str, Any]
+    plan: Plan
+    laboratory: Laboratory
+    faces: dict[str, FaceSet]
+    pairs: dict[str, PairSet | None]
+    calibration: PairSet
+    hr_size: int
+
+    def first_faces(self) -> FaceSet:
+        """The faces of the figures."""
+        return next(iter(self.faces.values()))
+
+    def detailed(self) -> PairSet:
+        """The pairs of tables 1 and 3, the sweep and the ROC."""
+        return self.pairs[self.settings["detailed"]]
+
+
+def prepare_comparison(cfg: DictConfig) -> Comparison:
+    """Prepare the sets that are missing, and a teacher where the protocol trains one; OmegaConf stops here.
+
+    Raises:
+        FileNotFoundError, ValueError: wrong settings or data, in one sentence.
+    """
     plain = OmegaConf.to_container(cfg, resolve=True)
     results = Path(cfg.paths.results_dir).resolve()
     shared = [*plain["common"], *plain["settings"]]
@@ -48,75 +95,60 @@ def run(cfg: DictConfig) -> None:
     if reference.teacher.epochs:
         weights = _teacher(reference, data, results)
         shared += ["teacher.epochs=0", f"teacher.weights={{weight_format: rim_lightning, path: {weights['path']}}}"]
-    stores = {name: str(path) for name, path in data.stores.items()}
     prepared = Path(cfg.paths.prepared_dir)
+    stores = {name: str(path) for name, path in data.stores.items()}
     stores |= {s.name: str(prepared / f"{s.name}_{reference.model.hr_size}") for s in reference.sources.values()}
-    plan = Plan(
-        _systems(plain["systems"]),
-        {
-            kind: Grid(*map(tuple, (grid["settings"], grid["values"], grid["merits"])))
-            for kind, grid in plain["learning_rates"].items()
-        },
-        shared,
-        cfg.budget,
-        cfg.hallucination_share,
-        cfg.search_share,
-        results,
+    grids = {
+        kind: Grid(*(tuple(grid[part]) for part in ("settings", "values", "merits")))
+        for kind, grid in plain["learning_rates"].items()
+    }
+    shares = (cfg.hallucination_share, cfg.search_share)
+    plan = Plan(_systems(plain["systems"]), grids, shared, cfg.budget, *shares, results)
+    return Comparison(
+        plain,
+        plan,
+        Laboratory(plan, weights, reference.model.lr_size, results, cfg.flip),
+        {name: _faces(settings, stores) for name, settings in plain["faces"].items()},
+        {title: None if each is None else _pairs(title, each, stores) for title, each in plain["pairs"].items()},
+        _pairs("calibration", plain["calibration"], stores),
+        reference.model.hr_size,
     )
-    laboratory = Laboratory(plan, weights, reference.model.lr_size, results, cfg.flip)
-    wanted = [name for name in _wanted(table, figure) if name in plan.systems]
-    if cfg.train:
-        for name, why in train_missing(plan, wanted, cfg.parallel).items():
-            print(f"{name}: {why}")
-    faces = {name: _faces(settings, stores) for name, settings in plain["faces"].items()}
-    pairs = {title: None if each is None else _pairs(title, each, stores) for title, each in plain["pairs"].items()}
-    detailed = pairs[cfg.detailed]
-    folder = Path(cfg.paths.output_dir)
 
-    def write(name: str, made: tables.Table, notes: list[str]) -> None:
-        file = tables.write_table(folder, name, made, [*_protocol(cfg, plan, reference), *notes])
-        print(file.read_text())
-        print(f"Table: {file}, with .csv and .tex beside it")
 
-    hr_size = reference.model.hr_size
-    if table == "1":
-        write(
-            "table_1",
-            tables.ablation_table("Table 1: parts of RIM", tables.TABLE_1, laboratory, detailed, hr_size, _rows),
-            _about(detailed),
+def _table(name: str, comparison: Comparison) -> tuple[tables.Table, list[str]]:
+    """The table, and what is to be said about it."""
+    laboratory, detailed, hr_size = comparison.laboratory, comparison.detailed(), comparison.hr_size
+    if name == "1":
+        rows, title = tables.TABLE_1, "Table 1: parts of RIM"
+        return tables.ablation_table(title, rows, laboratory, detailed, hr_size, _rows), _about(detailed)
+    if name == "2":
+        rows, title = tables.TABLE_2, "Table 2: sets and sides"
+        return tables.overview_table(title, rows, laboratory, comparison.pairs, _rows), _about(
+            *comparison.pairs.values()
         )
-    if table == "2":
-        write(
-            "table_2",
-            tables.overview_table("Table 2: sets and sides", tables.TABLE_2, laboratory, pairs, _rows),
-            _about(*pairs.values()),
+    if name == "3":
+        rows, title = tables.TABLE_3, "Table 3: recognition from one start"
+        return tables.ablation_table(title, rows, laboratory, detailed, hr_size, _rows), _about(detailed)
+    if name == "4":
+        return tables.hallucination_table(laboratory, comparison.faces, hr_size, _rows), _quality_notes(
+            comparison.faces
         )
-    if table == "3":
-        write(
-            "table_3",
-            tables.ablation_table(
-                "Table 3: recognition from one start", tables.TABLE_3, laboratory, detailed, hr_size, _rows
-            ),
-            _about(detailed),
-        )
-    if table == "4":
-        write("table_4", tables.hallucination_table(laboratory, faces, hr_size, _rows), _quality_notes(faces))
-    if table == "sweep":
-        people = _pairs("calibration", plain["calibration"], stores)
-        made = tables.sweep_table(laboratory, detailed, people, **plain["sweep"], progress=_rows)
-        write("sweep", made, _about(detailed))
-    if figure is not None:
-        path = folder / f"figure_{figure}.png"
-        first = next(iter(faces.values()))
-        if figure == "3":
-            missing = draw_faces(path, laboratory, first, cfg.shown_faces)
-        elif figure == "4":
-            missing = draw_distributions(path, laboratory, first)
-        else:
-            missing = draw_roc(path, laboratory, detailed)
-        if missing:
-            print(f"Not yet run, and left out: {', '.join(missing)}")
-        print(f"Figure: {path}")
+    if name == "sweep":
+        sweep = comparison.settings["sweep"]
+        made = tables.sweep_table(laboratory, detailed, comparison.calibration, **sweep, progress=_rows)
+        return made, _about(detailed, comparison.calibration)
+    amounts = comparison.settings["misalignment"]
+    made = tables.alignment_table(laboratory, detailed, comparison.first_faces(), amounts, _rows)
+    return made, _about(detailed)
+
+
+def _figure(name: str, path: Path, comparison: Comparison) -> list[str]:
+    """Draws it; returns the methods that are missing."""
+    if name == "3":
+        return draw_faces(path, comparison.laboratory, comparison.first_faces(), comparison.settings["shown_faces"])
+    if name == "4":
+        return draw_distributions(path, comparison.laboratory, comparison.first_faces())
+    return draw_roc(path, comparison.laboratory, comparison.detailed())
 
 
 def _systems(settings: dict[str, dict[str, Any]]) -> dict[str, System]:
@@ -136,12 +168,12 @@ def _wanted(table: str | None, figure: str | None) -> list[str]:
         return list(tables.TABLE_4)
     rows = {"1": tables.TABLE_1, "2": tables.TABLE_2, "3": tables.TABLE_3}.get(table, ())
     readings = [row.reading for row in rows]
-    if table == "sweep":
+    if table in ("sweep", "alignment"):
         readings = [reading for _, reading in tables.SWEEP]
     if figure == "roc":
         readings = [row.reading for row in (*tables.TABLE_3, *tables.TABLE_1)]
     names = [name for r in readings for name in (r.system, r.gallery_of, r.sr) if name not in (None, TEACHER, BICUBIC)]
-    return list(dict.fromkeys([*names, "rim"]))
+    return list(dict.fromkeys([*names, "rim", *(("fhn", "coarse") if table == "alignment" else ())]))
 
 
 def _teacher(cfg: DictConfig, data: Any, results: Path) -> dict[str, str]:
@@ -180,15 +212,16 @@ def _rows(rows: Iterable) -> Iterable:
     return tqdm(list(rows), desc="rows", unit="row")
 
 
-def _protocol(cfg: DictConfig, plan: Plan, reference: DictConfig) -> list[str]:
+def _protocol(comparison: Comparison) -> list[str]:
+    plan, lr_size = comparison.plan, comparison.laboratory.lr_size
     hallucination = plan.budget * plan.hallucination_share
     return [
         f"Budget: {plan.budget:g} CPU minutes of one thread for each recognition system, {hallucination:g} for each "
         f"hallucination network; RIM's {plan.budget:g} minutes contain those of its hallucination network. Each system "
         f"tries its kind's learning rates for {plan.search_share:.0%} of its time each and takes the best on "
         "validation faces.",
-        f"Probes are aligned {reference.model.hr_size} px faces reduced to {reference.model.lr_size} px by antialiased "
-        "bicubic, 8 bit, and enlarged back. Means over seeds where a ± says so; intervals are 95 % bootstraps.",
+        f"Probes are aligned {comparison.hr_size} px faces reduced to {lr_size} px by antialiased bicubic, 8 bit, and "
+        "enlarged back. Means over seeds where a ± says so; intervals are 95 % bootstraps.",
     ]
 
 

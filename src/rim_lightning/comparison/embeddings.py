@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from rim_lightning.comparison.realignment import realigned
 from rim_lightning.functional.degradation import area_reduce, enlarge, realistic_reduce, reduce
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import FaceBatch, to_unit
@@ -57,6 +58,7 @@ def parts_of(network: nn.Module, part: str, hallucination: nn.Module | None = No
         network: a `RIM` or a `Recogniser`.
         part: "gallery": what reads sharp faces; "probe": what reads probes, of RIM f_S + f_A; "student": f_S of RIM;
             "sr": what reads the gallery reads the face that a hallucination network makes of the probe.
+            "realigned": "probe" after the probe was aligned by RIM's own landmarks.
         hallucination: RIM whose hallucination network "sr" of a recogniser takes.
     """
 
@@ -70,6 +72,8 @@ def parts_of(network: nn.Module, part: str, hallucination: nn.Module | None = No
     if part == "sr":
         source = network if hallucination is None else hallucination
         return lambda enlarged: {"sr": network.embed_gallery(source.fhn(enlarged).sr)}
+    if part == "realigned":
+        return lambda enlarged: {"realigned": learned(realigned(network, enlarged))["probe"]}
     if isinstance(network, RIM):
         return learned
     return lambda enlarged: {"probe": network.embed_probe(enlarged)}

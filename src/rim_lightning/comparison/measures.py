@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from rim_lightning.comparison.embeddings import EmbeddingStore, Parts, Side, parts_of
@@ -28,7 +29,7 @@ from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.teacher_weights import load_teacher
 from rim_lightning.phased_module import load_network
 from rim_lightning.run_state import write_whole
-from rim_lightning.types import UNLABELLED
+from rim_lightning.types import UNLABELLED, FaceBatch
 
 TEACHER, BICUBIC = "teacher", "bicubic"
 """What needs no training: the pretrained recogniser on the enlarged probe, and the enlarged probe itself."""
@@ -162,8 +163,9 @@ class Laboratory:
             if reading.gallery_of is not None:
                 keepers = self.seeds(reading.gallery_of)
                 keeper = keepers[number % len(keepers)]
-            gallery = self._embed(keeper, reading.gallery, gallery_side, pairs, pairs.gallery, None)
-            probe = self._embed(trained, reading.probe, probe_side, pairs, pairs.probe, reading.sr)
+            probes = pairs.faces if pairs.probes is None else pairs.probes
+            gallery = self._embed(keeper, reading.gallery, gallery_side, pairs.faces, pairs.gallery, pairs.title, None)
+            probe = self._embed(trained, reading.probe, probe_side, probes, pairs.probe, pairs.title, reading.sr)
             found.append(cosine_similarity(gallery, probe))
         return found
 
@@ -193,7 +195,14 @@ class Laboratory:
             return faces_of(self.seeds(name)[0].make())(enlarged)
 
     def _embed(
-        self, trained: Trained, part: str, side: Side, pairs: PairSet, positions: Tensor, sr: str | None
+        self,
+        trained: Trained,
+        part: str,
+        side: Side,
+        faces: Dataset[FaceBatch],
+        positions: Tensor,
+        title: str,
+        sr: str | None,
     ) -> Tensor:
         other = None if sr is None else self.seeds(sr)[0]
 
@@ -205,8 +214,8 @@ class Laboratory:
         kept_as = "probe" if part == "student" else part
         digest = f"{trained.digest} {kept_as}" + ("" if other is None else f" after {other.digest}")
         shown = "sharp" if side.size is None else f"{side.size} px {side.degradation}"
-        title = f"{trained.title}: {pairs.title}, {shown}"
-        return self.embeddings.of(digest, side, parts, pairs.faces, unique.tolist(), title)[part][place]
+        title = f"{trained.title}: {title}, {shown}"
+        return self.embeddings.of(digest, side, parts, faces, unique.tolist(), title)[part][place]
 
     def _load(self, run: Run) -> nn.Module:
         if run.checkpoint not in self._loaded:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from rim_lightning.data.augmentation import FaceAugmentation
 from rim_lightning.data.dataset import FaceDataset
 from rim_lightning.data.packed import open_store
 from rim_lightning.datamodules.helen import HelenDataModule
@@ -28,6 +29,7 @@ class PairSet(NamedTuple):
     Attributes:
         title: for people. faces: the images of the pairs.
         gallery, probe: (P,) positions in `faces`. same: (P,) bool. fold: (P,) int.
+        probes: the images again, as probes are made of them; None: `faces`.
     """
 
     title: str
@@ -36,6 +38,16 @@ class PairSet(NamedTuple):
     probe: Tensor
     same: Tensor
     fold: Tensor
+    probes: Dataset[FaceBatch] | None = None
+
+
+def misaligned(faces: FaceDataset, **amounts: float) -> FaceDataset:
+    """The same faces, each moved at random, by its position: `shift` and `scale` up to that share of the side either
+    way, `rotation` up to that many degrees. The margin of the prepared pictures comes into view, then their last
+    pixels."""
+    nothing = {"flip": 0.0, "rotation": 0.0, "scale": 0.0, "shift": 0.0, "photometric": 0.0}
+    view = FaceAugmentation(faces.store.hr_size, **nothing | amounts)
+    return FaceDataset(faces.store, faces.positions, view, schemes=faces.schemes)
 
 
 def face_set(store: str, title: str, split: str = "test", draw: int | None = None, seed: int = 0) -> FaceSet:

@@ -20,6 +20,7 @@ class System(NamedTuple):
         name: key. kind: whose learning rates it tries, and which figure of the validation faces chooses among them.
         experiment: of rim-train. overrides: more of its settings.
         after: system whose hallucination network it starts from; the time of that one is part of its own.
+        teacher_of: recogniser that is its teacher, in place of the pretrained one; its time comes on top.
         rate_of: system whose chosen learning rate it takes; None: it tries the grid itself.
         seeds: one run each.
     """
@@ -29,6 +30,7 @@ class System(NamedTuple):
     experiment: str
     overrides: tuple[str, ...] = ()
     after: str | None = None
+    teacher_of: str | None = None
     rate_of: str | None = None
     seeds: tuple[int, ...] = (0,)
 
@@ -165,12 +167,16 @@ class Plan:
         overrides = [f"experiment={system.experiment}", *self.common, *system.overrides]
         overrides += [f"{setting}={rate:g}" for setting in self.grids[system.kind].settings]
         overrides += [f"seed={seed}", f"budget={self.minutes(system) * share:g}"]
-        needs = None
+        needs = []
         if system.after is not None:
-            needs = self._of_seed(system.after, seed)
-            if not needs.finished():
-                raise NotTrained(needs)
-            overrides.append(f"start_from={needs.checkpoint}")
+            needs.append(self._of_seed(system.after, seed))
+            overrides.append(f"start_from={needs[-1].checkpoint}")
+        if system.teacher_of is not None:
+            needs.append(self._of_seed(system.teacher_of, seed))
+            overrides.append(f"teacher.weights={{weight_format: rim_train, path: {needs[-1].checkpoint}}}")
+        for run in needs:
+            if not run.finished():
+                raise NotTrained(run)
         key = self._key(overrides, needs)
         title = f"{system.name}, seed {seed}" + ("" if share == 1 else f", trial of learning rate {rate:g}")
         return Run(key, self.folder / "runs" / key, tuple(overrides), title, self.grids[system.kind].merits)
@@ -179,8 +185,8 @@ class Plan:
         system = self.systems[name]
         return self._run(system, self.rate(name), seed if seed in system.seeds else system.seeds[0], 1.0)
 
-    def _key(self, overrides: Sequence[str], needs: Run | None) -> str:
-        """Digest of the settings that decide the outcome, of the data and weights they name, and of the run before."""
+    def _key(self, overrides: Sequence[str], needs: Sequence[Run]) -> str:
+        """Digest of the settings that decide the outcome, of the data and weights they name, and of the runs before."""
         cfg = compose("train", overrides=[*overrides, "paths.output_dir=unused"])
         settings = OmegaConf.to_container(cfg, resolve=True)
         system, data, teacher = (settings[part] for part in ("system", "data", "teacher"))
@@ -191,13 +197,21 @@ class Plan:
         decides = {
             "system": system,
             "data": data | {name: self._digest(Path(path) / MANIFEST) for name, path in stores.items()},
-            "teacher": teacher | {"weights": self._digest(weights["path"]) if weights else None},
+            "teacher": teacher | {"weights": self._weights(weights)},
             "ema": settings["callbacks"]["ema"],
             "precision": settings["trainer"]["precision"],
             "budget": settings["budget"],
-            "after": needs.key if needs else None,
+            "after": needs[0].key if needs else None,
         }
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _weights(self, weights: Mapping[str, str] | None) -> str | None:
+        """Digest of a file of weights, or the key of the run that they are the outcome of."""
+        if weights is None:
+            return None
+        if weights["weight_format"] == "rim_train":
+            return Path(weights["path"]).parents[1].name
+        return self._digest(weights["path"])
 
     def _digest(self, path: str | Path) -> str:
         path = Path(path)

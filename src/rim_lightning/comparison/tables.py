@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from rim_lightning.comparison.measures import BICUBIC, TEACHER, Laboratory, Quality, Reading, Verified
-from rim_lightning.comparison.protocols import FaceSet, PairSet
+from rim_lightning.comparison.protocols import FaceSet, PairSet, misaligned
 from rim_lightning.comparison.systems import NotTrained
 from rim_lightning.functional.bootstrap import paired_difference
 from rim_lightning.functional.verification import bootstrap_interval, kfold_accuracy, threshold_at_far
@@ -89,7 +89,7 @@ TABLE_2 = (
         "CenterFace, from scratch, HR-SR", Reading("centerface", probe="sr", sr="fhn"), {"LFW": ".975", "CPLFW": ".763"}
     ),
     Row("CenterFace, from scratch, HR-LR", Reading("centerface")),
-    Row("RIM, its teacher from scratch, HR-LR", Reading("rim_from_scratch")),
+    Row("RIM, its teacher from scratch, HR-LR", Reading("rim_from_scratch", gallery_of="arcface")),
 )
 
 TABLE_3 = (
@@ -240,6 +240,36 @@ def sweep_table(
             lines.append([label, degradation, f"FAR at the threshold for {far:g}", *cells["FAR"]])
             lines.append([label, degradation, "TAR at that threshold", *cells["TAR"]])
     return Table("Resolution sweep", columns, lines)
+
+
+def alignment_table(
+    laboratory: Laboratory,
+    pairs: PairSet,
+    faces: FaceSet,
+    amounts: Mapping[str, Mapping[str, float]],
+    progress: Progress,
+) -> Table:
+    """What a misaligned probe costs: verification against an aligned gallery, and the PSNR to the misaligned face.
+
+    Args:
+        pairs, faces: that are moved. amounts: column -> as `misaligned` takes them.
+    """
+    moved = {name: pairs._replace(probes=misaligned(pairs.faces, **each)) for name, each in amounts.items()}
+    shown = {
+        name: faces._replace(faces=misaligned(faces.faces, **each), digest=f"{faces.digest} {dict(each)}")
+        for name, each in amounts.items()
+    }
+    columns = ["system", "figure", "aligned", *amounts]
+    lines = []
+    for label, reading in progress((*SWEEP, ("RIM, probe aligned by its landmarks", RIM._replace(probe="realigned")))):
+        found = [_attempt(laboratory.verify, reading, each, laboratory.lr_size) for each in (pairs, *moved.values())]
+        cells = [each if isinstance(each, str) else _accuracy(each.figures) for each in found]
+        lines.append([label, f"accuracy, {pairs.title}", *cells])
+    for system in (BICUBIC, "coarse", "fhn"):
+        found = [_attempt(laboratory.quality, system, each) for each in (faces, *shown.values())]
+        cells = [each if isinstance(each, str) else f"{each.psnr.mean():.2f}" for each in found]
+        lines.append([TABLE_4[system][0], f"PSNR, {faces.title}", *cells])
+    return Table("Misaligned probes", columns, lines)
 
 
 def _calibrated(

@@ -1,10 +1,12 @@
 """Train what is missing, several runs at a time, each in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from types import FrameType
 
 from tqdm import tqdm
 
@@ -25,6 +27,7 @@ def train_missing(plan: Plan, names: Iterable[str], parallel: int) -> dict[str, 
     Returns:
         system -> why it could not be trained.
     """
+    signal.signal(signal.SIGTERM, _stop)
     names = list(names)
     failed: dict[str, str] = {}
     running: dict[str, tuple[Run, subprocess.Popen]] = {}
@@ -56,6 +59,10 @@ def train_missing(plan: Plan, names: Iterable[str], parallel: int) -> dict[str, 
             process.wait()
 
 
+def _stop(signum: int, frame: FrameType | None) -> None:
+    sys.exit(128 + signum)  # through `finally`, which stops the runs
+
+
 def failure(run: Run) -> str:
     """The sentence with which a run ended."""
     lines = [line for line in (run.folder / "train.log").read_text(errors="replace").splitlines() if line.strip()]
@@ -69,7 +76,7 @@ def _todo(plan: Plan, names: list[str], tried: set[str]) -> tuple[list[Run], dic
 
     def want(name: str) -> None:
         system = plan.systems[name]
-        for other in (system.after, system.rate_of):
+        for other in (system.after, system.teacher_of, system.rate_of):
             if other is not None:
                 want(other)
                 if other in failed:

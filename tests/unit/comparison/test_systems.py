@@ -14,7 +14,11 @@ SYSTEMS = {
     "coarse": System("coarse", "hallucination", "coarse"),
     "fhn": System("fhn", "hallucination", "fhn", seeds=(0, 1)),
     "rim": System("rim", "recognition", "rim", after="fhn", seeds=(0, 1)),
-    "rim_cosine": System("rim_cosine", "recognition", "rim", ("objective.stages.kind=cosine",), "fhn", "rim"),
+    "rim_cosine": System(
+        "rim_cosine", "recognition", "rim", ("objective.stages.kind=cosine",), after="fhn", rate_of="rim"
+    ),
+    "arcface": System("arcface", "recognition", "arcface"),
+    "taught": System("taught", "recognition", "distillation", teacher_of="arcface"),
 }
 GRIDS = {
     "hallucination": Grid(("optim.optimizers.hallucination.lr",), (1e-3, 3e-3), ("val/psnr_gain",)),
@@ -46,9 +50,8 @@ def fail(run):
 def test_minutes_of_rim_contain_those_of_its_hallucination_network(tmp_path):
     plan = plan_of(tmp_path)
     minutes = {name: plan.minutes(system) for name, system in SYSTEMS.items()}
-    assert minutes == {"coarse": 4.0, "fhn": 4.0, "rim": 4.0, "rim_cosine": 4.0}
-    alone = System("distillation", "recognition", "distillation")
-    assert plan.minutes(alone) == minutes["fhn"] + minutes["rim"] == 8.0
+    assert minutes == {"coarse": 4.0, "fhn": 4.0, "rim": 4.0, "rim_cosine": 4.0, "arcface": 8.0, "taught": 8.0}
+    assert minutes["fhn"] + minutes["rim"] == minutes["arcface"]
 
 
 def test_the_best_trial_on_validation_faces_chooses_the_rate(tmp_path):
@@ -93,6 +96,19 @@ def test_a_system_starts_from_the_run_of_its_seed(tmp_path):
     assert rims[0].key != rims[1].key
     (cosine,) = plan.runs("rim_cosine")
     assert f"start_from={first.checkpoint}" in cosine.overrides and cosine.key not in {run.key for run in rims}
+
+
+def test_a_trained_recogniser_becomes_the_teacher(tmp_path):
+    plan = plan_of(tmp_path)
+    (teacher,) = plan.runs("arcface")
+    with pytest.raises(NotTrained, match="arcface, seed 0"):
+        plan.runs("taught")
+    finish(teacher)
+    (taught,) = plan.runs("taught")
+    assert f"teacher.weights={{weight_format: rim_train, path: {teacher.checkpoint}}}" in taught.overrides
+    moved = plan_of(tmp_path / "elsewhere")
+    finish(moved.runs("arcface")[0])
+    assert moved.runs("taught")[0].key == taught.key  # wherever the results are
 
 
 def test_a_key_knows_what_decides_the_outcome_and_nothing_else(tmp_path):

@@ -113,7 +113,7 @@ def test_every_system_of_the_tables_is_in_the_configuration():
         known = {TEACHER, *compose("bench", overrides=["paths.output_dir=unused"]).systems}
     rows = (*tables.TABLE_1, *tables.TABLE_2, *tables.TABLE_3)
     named = {name for row in rows for name in (row.reading.system, row.reading.gallery_of, row.reading.sr)}
-    assert named - {None} <= known | {"rim_from_scratch"}
+    assert named - {None} <= known
     assert set(tables.TABLE_4) - {"bicubic"} <= known
 
 

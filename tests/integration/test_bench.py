@@ -1,0 +1,112 @@
+"""rim-bench from beginning to end on a few drawn faces, and what it says to wrong input."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from rim_lightning.comparison import training
+from rim_lightning.comparison.command import run
+from rim_lightning.config_path import CONF_DIR
+
+SETTINGS = [
+    "protocol=drawn",
+    "budget=0.6",
+    "calibration.pairs=30",
+    "pairs.people.pairs=30",
+    "sweep.sizes=[8,16]",
+    "sweep.degradations={bicubic: [8, 16], area: [8], realistic: [8]}",
+    "shown_faces=2",
+]
+SMALL = [
+    "data.people=24",
+    "data.views=4",
+    "data.splits={train: 0.5, val: 0.25, test: 0.25}",
+    "data.batch_size=4",
+    "teacher.epochs=1",
+    "verification_pairs=20",
+    "trainer.precision=32-true",
+]
+
+
+@pytest.fixture
+def bench(tmp_path):
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+
+        def call(*overrides, systems=()):
+            places = [f"paths.{name}_dir={tmp_path / name}" for name in ("results", "prepared", "output")]
+            cfg = compose("bench", overrides=[*SETTINGS, *places, *overrides])
+            cfg.settings = [*cfg.settings, *SMALL]
+            cfg.systems = {name: cfg.systems[name] for name in systems}
+            for grid in cfg.learning_rates.values():
+                grid["values"] = list(grid["values"])[:1]
+            run(cfg)
+            return tmp_path / "output"
+
+        yield call
+
+
+def rows_of(file):
+    with open(file) as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.mark.slow
+def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
+    """Two hallucination networks and RIM, each within seconds; asked for again, nothing is trained or embedded."""
+    systems = ("srcnn", "fhn", "rim")
+    folder = bench("table=4", "systems.fhn.seeds=[0]", "systems.rim.seeds=[0]", systems=systems)
+    rows = {row["method"]: row for row in rows_of(folder / "table_4.csv")}
+    assert float(rows["bicubic"]["drawn faces: PSNR (95 %)"].split()[0]) > 15
+    for method in ("SRCNN", "FHN of RIM", "FHN of RIM after the joint stage"):
+        assert float(rows[method]["drawn faces: PSNR (95 %)"].split()[0]) > 10
+    assert rows["VDSR"]["drawn faces: PSNR (95 %)"] == "not yet run"
+    assert (folder / "table_4.tex").is_file() and "Budget: 0.6 CPU minutes" in (folder / "table_4.md").read_text()
+    runs = sorted((tmp_path / "results" / "runs").iterdir())
+    assert len(runs) == 3 and all(json.loads((each / "budget.json").read_text())["minutes"] == 0.3 for each in runs)
+
+    def forbidden(*_):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(training, "_start", forbidden)
+    first = (folder / "table_4.csv").read_text()
+    bench("table=4", "systems.fhn.seeds=[0]", "systems.rim.seeds=[0]", systems=systems)
+    assert (folder / "table_4.csv").read_text() == first
+
+    options = ("systems.fhn.seeds=[0]", "systems.rim.seeds=[0]")
+    for table in ("1", "2", "3", "sweep", "alignment"):
+        bench(f"table={table}", *options, systems=systems)
+    ablation = {row["system"]: row for row in rows_of(folder / "table_1.csv")}
+    assert ablation["(b) S alone, by people"]["HR-LR (95 %)"] == "not yet run"
+    for label in ("(a) T on bicubic", "(d) FHN + T", "(f) FHN + T + S + A: RIM"):
+        assert 0.3 <= float(ablation[label]["HR-LR (95 %)"].split()[0]) <= 1
+    sweep = rows_of(folder / "sweep.csv")
+    assert {row["probe made by"] for row in sweep} == {"bicubic", "area", "realistic"}
+    assert all(row["16 px"] == "" for row in sweep if row["probe made by"] != "bicubic")
+    moved = {(row["system"], row["figure"].split(",")[0]): row for row in rows_of(folder / "alignment.csv")}
+    assert 0.3 <= float(moved["RIM, probe aligned by its landmarks", "accuracy"]["turned"].split()[0]) <= 1
+    assert moved["bicubic", "PSNR"]["shifted"] != moved["bicubic", "PSNR"]["aligned"]
+    for figure in ("3", "4", "roc"):
+        bench(f"figure={figure}", *options, systems=systems)
+        assert (folder / f"figure_{figure}.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ([], "Give table=1|2|3|4|sweep|alignment or figure=3|4|roc."),
+        (["table=5"], 'There is no table "5"; choose from 1, 2, 3, 4, sweep, alignment.'),
+        (["figure=7"], 'There is no figure "7"; choose from 3, 4, roc.'),
+        (["table=3", "paths.data_dir=nowhere"], "nowhere"),
+    ],
+)
+@pytest.mark.slow
+def test_wrong_input_gets_one_sentence(tmp_path, overrides, sentence):
+    command = [sys.executable, "-m", "rim_lightning.bench", *overrides, f"hydra.run.dir={tmp_path}"]
+    command += [f"paths.results_dir={tmp_path / 'results'}", f"paths.prepared_dir={tmp_path / 'prepared'}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode != 0 and sentence in done.stderr and "Traceback" not in done.stderr
