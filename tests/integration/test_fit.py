@@ -51,7 +51,7 @@ def data_of(store):
 def module_of(stages=FULL, alternation="sequential", rates=RATE, kind=torch.optim.AdamW, **changes):
     torch.manual_seed(0)
     return RIMModule(
-        model=MODEL,
+        model=changes.pop("model", MODEL),
         objective=objective(),
         optimizers={name: partial(kind, lr=rate) for name, rate in rates.items()},
         stages=stages,
@@ -307,3 +307,34 @@ def test_compiled_networks_with_channels_innermost_train_alike(store, tmp_path, 
     assert any((plain[name] - start[name]).abs().max() > 1e-3 for name in plain)
     for name, value in plain.items():
         torch.testing.assert_close(compiled[name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_a_run_starts_from_the_hallucination_network_of_another(store, tmp_path):
+    last = ModelCheckpoint(tmp_path, "last", save_top_k=1, enable_version_counter=False)
+    first = module_of([{"name": "coarse", "epochs": 1}, {"name": "fhn", "epochs": 1}])
+    before = values(first.rim.hrn)
+    trainer_of(tmp_path, 2, [last]).fit(first, data_of(store))
+    assert all(torch.equal(value, before[name]) for name, value in values(first.rim.hrn).items())
+    second = module_of(start_from=str(tmp_path / "last.ckpt"))
+    for part in ("fhn", "discriminator"):
+        trained = getattr(first.rim, part).state_dict()
+        assert all(torch.equal(value, trained[name]) for name, value in getattr(second.rim, part).state_dict().items())
+    smaller = MODEL | {"discriminator": {"width": 4, "embedding_size": 8}}
+    with pytest.raises(ValueError, match="has another shape than the configuration's: set model"):
+        module_of(model=smaller, start_from=str(tmp_path / "last.ckpt"))
+
+
+@pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])
+def test_student_and_assistant_can_learn_one_after_the_other(store, tmp_path, alternation):
+    stages = [{"name": "student", "epochs": 1}, {"name": "assistant", "epochs": 1}]
+    seen = {}
+    for count in (1, 2):
+        module = module_of(stages[:count], alternation)
+        before = values(module.rim)
+        trainer_of(tmp_path, count).fit(module, data_of(store))
+        seen[count] = {
+            name.split(".")[1] if name.startswith("hrn.") else name.split(".")[0]
+            for name, value in values(module.rim).items()
+            if not torch.equal(value, before[name])
+        }
+    assert seen == {1: {"student"}, 2: {"student", "assistant"}}
