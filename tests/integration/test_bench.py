@@ -78,7 +78,7 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
     assert (folder / "table_4.csv").read_text() == first
 
     options = ("systems.fhn.seeds=[0]", "systems.rim.seeds=[0]")
-    for table in ("1", "2", "3", "sweep", "alignment"):
+    for table in ("1", "2", "3", "sweep", "alignment", "identification"):
         bench(f"table={table}", *options, systems=systems)
     ablation = {row["system"]: row for row in rows_of(folder / "table_1.csv")}
     assert ablation["(b) S alone, by people"]["HR-LR (95 %)"] == "not yet run"
@@ -98,8 +98,8 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        ([], "Give table=1|2|3|4|sweep|alignment or figure=3|4|roc."),
-        (["table=5"], 'There is no table "5"; choose from 1, 2, 3, 4, sweep, alignment.'),
+        ([], "Give table=1|2|3|4|sweep|alignment|identification or figure=3|4|roc."),
+        (["table=5"], 'There is no table "5"; choose from 1, 2, 3, 4, sweep, alignment, identification.'),
         (["figure=7"], 'There is no figure "7"; choose from 3, 4, roc.'),
         (["table=3", "paths.data_dir=nowhere"], "nowhere"),
     ],

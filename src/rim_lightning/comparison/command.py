@@ -14,13 +14,14 @@ from tqdm import tqdm
 from rim_lightning.comparison import tables
 from rim_lightning.comparison.figures import draw_distributions, draw_faces, draw_roc
 from rim_lightning.comparison.measures import BICUBIC, TEACHER, Laboratory
-from rim_lightning.comparison.protocols import PAIRS, FaceSet, PairSet, face_set
+from rim_lightning.comparison.protocols import PAIRS, FaceSet, PairSet, SearchSet, face_set, one_each, surveillance
 from rim_lightning.comparison.systems import Grid, Plan, System
 from rim_lightning.comparison.training import train_missing
+from rim_lightning.data.readers.pair_lists import write_pair_csv
 from rim_lightning.teacher_training import train_teacher
 from rim_lightning.training import prepare_missing
 
-TABLES = ("1", "2", "3", "4", "sweep", "alignment")
+TABLES = ("1", "2", "3", "4", "sweep", "alignment", "identification")
 FIGURES = ("3", "4", "roc")
 
 
@@ -46,6 +47,11 @@ def run(cfg: DictConfig) -> None:
     if table is not None:
         made, notes = _table(table, comparison)
         name = f"table_{table}" if table.isdigit() else table
+        folder.mkdir(parents=True, exist_ok=True)
+        for title, pairs in comparison.pairs.items():
+            if pairs is not None:
+                digest = write_pair_csv(folder / f"pairs_{title}.csv", pairs.listed())
+                notes.append(f"pairs_{title}.csv, written beside this, has the SHA-256 {digest[:16]}….")
         file = tables.write_table(folder, name, made, [*_protocol(comparison), *notes])
         print(file.read_text())
         print(f"Table: {file}, with .csv and .tex beside it")
@@ -67,6 +73,7 @@ class Comparison(NamedTuple):
     faces: dict[str, FaceSet]
     pairs: dict[str, PairSet | None]
     calibration: PairSet
+    stores: dict[str, str]
     hr_size: int
 
     def first_faces(self) -> FaceSet:
@@ -111,6 +118,7 @@ def prepare_comparison(cfg: DictConfig) -> Comparison:
         {name: _faces(settings, stores) for name, settings in plain["faces"].items()},
         {title: None if each is None else _pairs(title, each, stores) for title, each in plain["pairs"].items()},
         _pairs("calibration", plain["calibration"], stores),
+        stores,
         reference.model.hr_size,
     )
 
@@ -137,6 +145,11 @@ def _table(name: str, comparison: Comparison) -> tuple[tables.Table, list[str]]:
         sweep = comparison.settings["sweep"]
         made = tables.sweep_table(laboratory, detailed, comparison.calibration, **sweep, progress=_rows)
         return made, _about(detailed, comparison.calibration)
+    if name == "identification":
+        searched = _searched(comparison)
+        made = tables.identification_table(laboratory, searched, comparison.settings["ranks"], _rows)
+        sizes = [each for each in searched.values() if each is not None]
+        return made, [f"{s.title}: {len(s.probe)} probes, {len(s.gallery)} gallery images." for s in sizes]
     amounts = comparison.settings["misalignment"]
     made = tables.alignment_table(laboratory, detailed, comparison.first_faces(), amounts, _rows)
     return made, _about(detailed)
@@ -168,12 +181,14 @@ def _wanted(table: str | None, figure: str | None) -> list[str]:
         return list(tables.TABLE_4)
     rows = {"1": tables.TABLE_1, "2": tables.TABLE_2, "3": tables.TABLE_3}.get(table, ())
     readings = [row.reading for row in rows]
-    if table in ("sweep", "alignment"):
+    if table in ("sweep", "alignment", "identification"):
         readings = [reading for _, reading in tables.SWEEP]
     if figure == "roc":
         readings = [row.reading for row in (*tables.TABLE_3, *tables.TABLE_1)]
     names = [name for r in readings for name in (r.system, r.gallery_of, r.sr) if name not in (None, TEACHER, BICUBIC)]
-    return list(dict.fromkeys([*names, "rim", *(("fhn", "coarse") if table == "alignment" else ())]))
+    return list(
+        dict.fromkeys([*names, "rim", *(("fhn", "coarse") if table in ("alignment", "identification") else ())])
+    )
 
 
 def _teacher(cfg: DictConfig, data: Any, results: Path) -> dict[str, str]:
@@ -200,6 +215,21 @@ def _pairs(title: str, settings: dict[str, Any], stores: dict[str, str]) -> Pair
     if kind not in PAIRS:
         raise ValueError(f'The pairs {title} are of kind "{kind}"; choose from {", ".join(PAIRS)}.')
     return PAIRS[kind](title=title, **arguments)
+
+
+def _searched(comparison: Comparison) -> dict[str, SearchSet | None]:
+    found: dict[str, SearchSet | None] = {}
+    for title, settings in comparison.settings["identification"].items():
+        if settings is None:
+            found[title] = None
+        elif "store" in settings:
+            found[title] = one_each(title=title, **settings | {"store": _store(comparison.stores, settings["store"])})
+        else:
+            prepared = comparison.settings["paths"]["prepared_dir"]
+            found[title] = surveillance(
+                title=title, **settings, prepared=prepared, hr_size=comparison.hr_size, workers=2
+            )
+    return found
 
 
 def _store(stores: dict[str, str], name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from rim_lightning.comparison.measures import BICUBIC, TEACHER, Laboratory, Quality, Reading, Verified
-from rim_lightning.comparison.protocols import FaceSet, PairSet, misaligned
+from rim_lightning.comparison.protocols import FaceSet, PairSet, SearchSet, misaligned
 from rim_lightning.comparison.systems import NotTrained
 from rim_lightning.functional.bootstrap import paired_difference
 from rim_lightning.functional.verification import bootstrap_interval, kfold_accuracy, threshold_at_far
@@ -270,6 +270,31 @@ def alignment_table(
         cells = [each if isinstance(each, str) else f"{each.psnr.mean():.2f}" for each in found]
         lines.append([TABLE_4[system][0], f"PSNR, {faces.title}", *cells])
     return Table("Misaligned probes", columns, lines)
+
+
+def identification_table(
+    laboratory: Laboratory, sets: Mapping[str, SearchSet | None], ranks: Sequence[int], progress: Progress
+) -> Table:
+    """Closed-set identification: the share of probes whose person is among the first gallery images."""
+    columns = ["system"]
+    for name in sets:
+        columns += [f"{name}: rank {ranks[0]} (95 %)", *(f"rank {rank}" for rank in ranks[1:])]
+    lines = []
+    for label, reading in progress((*SWEEP, ("FHN + teacher", Reading("fhn", probe="sr", gallery_of=TEACHER)))):
+        line = [label]
+        for people in sets.values():
+            if people is None:
+                line += [NO_DATA, *[""] * (len(ranks) - 1)]
+                continue
+            found = _attempt(laboratory.search, reading, people, laboratory.lr_size)
+            if isinstance(found, str):
+                line += [found, *[""] * (len(ranks) - 1)]
+                continue
+            low, high = bootstrap_interval(found <= ranks[0], torch.Generator().manual_seed(0))
+            rates = [(found <= rank).double().mean().item() for rank in ranks]
+            line += [f"{rates[0]:.4f} ({low:.3f} … {high:.3f})", *(f"{rate:.4f}" for rate in rates[1:])]
+        lines.append(line)
+    return Table("Identification", columns, lines)
 
 
 def _calibrated(

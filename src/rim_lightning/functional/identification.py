@@ -8,8 +8,8 @@ from torch import Tensor
 from rim_lightning.types import NO_IDENTITY
 
 
-def cmc(scores: Tensor, probe_identity: Tensor, gallery_identity: Tensor, ranks: Sequence[int]) -> tuple[Tensor, int]:
-    """Cumulative match characteristic: the share of probes whose person is among the first r gallery images.
+def first_ranks(scores: Tensor, probe_identity: Tensor, gallery_identity: Tensor) -> Tensor:
+    """(K,) int64: the rank of each of the K probes whose person is in the gallery, in their order; see `cmc`.
 
     The rank of a probe is 1 + the number of gallery images of OTHER people whose score is at or above that of the best
     image of its own person: of several images of a person the best counts, and a tie counts against the probe.
@@ -18,13 +18,9 @@ def cmc(scores: Tensor, probe_identity: Tensor, gallery_identity: Tensor, ranks:
         scores: (P, G), not NaN, higher is more alike.
         probe_identity: (P,) int64. A probe without identity, or whose person is not in the gallery, is left out.
         gallery_identity: (G,) int64; `NO_IDENTITY` is a distractor, another person than every probe.
-        ranks: R numbers from 1.
-
-    Returns:
-        (R,) float64 rates in [0, 1], in the order of `ranks`; the number of probes left out.
 
     Raises:
-        ValueError: if shapes differ, a score is NaN, a rank is below 1 or no probe remains.
+        ValueError: if shapes differ, a score is NaN or no probe remains.
     """
     if scores.shape != (len(probe_identity), len(gallery_identity)):
         raise ValueError(
@@ -33,19 +29,31 @@ def cmc(scores: Tensor, probe_identity: Tensor, gallery_identity: Tensor, ranks:
         )
     if scores.isnan().any():
         raise ValueError(f"{int(scores.isnan().sum())} scores are NaN.")
-    if min(ranks) < 1:
-        raise ValueError(f"Ranks count from 1, got {min(ranks)}.")
     known = torch.isin(probe_identity, gallery_identity) & (probe_identity != NO_IDENTITY)
     if not known.any():
         raise ValueError(f"None of the {len(probe_identity)} probes shows a person of the gallery.")
-    reached = torch.stack(
-        [
-            _rank(row, gallery_identity == person)
-            for row, person in zip(scores[known], probe_identity[known], strict=True)
-        ]
-    )  # one probe at a time: a mask as large as the scores of TinyFace would be 600 MB
+    # One probe at a time: a mask as large as the scores of TinyFace would be 600 MB.
+    pairs = zip(scores[known], probe_identity[known], strict=True)
+    return torch.stack([_rank(row, gallery_identity == person) for row, person in pairs])
+
+
+def cmc(scores: Tensor, probe_identity: Tensor, gallery_identity: Tensor, ranks: Sequence[int]) -> tuple[Tensor, int]:
+    """Cumulative match characteristic: the share of probes whose person is among the first r gallery images.
+
+    Args:
+        scores, probe_identity, gallery_identity: as for `first_ranks`. ranks: R numbers from 1.
+
+    Returns:
+        (R,) float64 rates in [0, 1], in the order of `ranks`; the number of probes left out.
+
+    Raises:
+        ValueError: as `first_ranks`, or a rank is below 1.
+    """
+    if min(ranks) < 1:
+        raise ValueError(f"Ranks count from 1, got {min(ranks)}.")
+    reached = first_ranks(scores, probe_identity, gallery_identity)
     rates = torch.stack([(reached <= rank).double().mean() for rank in ranks])
-    return rates, int((~known).sum())
+    return rates, len(probe_identity) - len(reached)
 
 
 def _rank(scores: Tensor, mate: Tensor) -> Tensor:

@@ -1,8 +1,19 @@
 """The sets of the tables: drawn by seed, disjoint where they must be."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from rim_lightning.comparison.protocols import drawn_pairs, face_set, mirrored_pairs
+from rim_lightning.comparison.protocols import (
+    drawn_pairs,
+    face_set,
+    listed_pairs,
+    mirrored_pairs,
+    one_each,
+    random_pairs,
+    surveillance,
+)
+from rim_lightning.data.readers.pair_lists import read_pair_csv, write_pair_csv
 from tests.stores import noise_store, small_drawn_store
 
 
@@ -42,3 +53,54 @@ def test_a_set_without_people_is_mirrored(tmp_path):
     genuine = pairs.same.nonzero().squeeze(1)
     assert len(pairs.same) == 48 and (pairs.probe[genuine] == pairs.gallery[genuine] + 24).all()
     assert (pairs.faces[24].hr == pairs.faces[0].hr.flip(-1)).all()
+
+
+def test_a_written_list_brings_the_same_pairs_back(store, tmp_path):
+    pairs = random_pairs(str(store.path), "people", genuine=20, impostor=20, seed=1)
+    digest = write_pair_csv(tmp_path / "pairs.csv", pairs.listed())
+    again = listed_pairs(str(store.path), str(tmp_path / "pairs.csv"), "people", layout="csv")
+    assert again.listed() == pairs.listed() == read_pair_csv(tmp_path / "pairs.csv")
+    assert write_pair_csv(tmp_path / "again.csv", again.listed()) == digest
+    identity = store.identity[pairs.faces.positions]
+    assert (identity[pairs.gallery] == identity[pairs.probe]).tolist() == pairs.same.tolist()
+
+
+def test_a_list_that_names_a_missing_image_gets_one_sentence(store, tmp_path):
+    (tmp_path / "pairs.csv").write_text("gallery,probe,same\nnobody/1.png,nobody/2.png,1\n")
+    with pytest.raises(ValueError, match="nobody/1.png"):
+        listed_pairs(str(store.path), str(tmp_path / "pairs.csv"), "people", layout="csv")
+    with pytest.raises(ValueError, match='has the layout "xml"; choose from lfw, annotated, csv'):
+        listed_pairs(str(store.path), "pairs.xml", "people", layout="xml")
+
+
+def test_one_image_of_everybody_is_the_gallery(store):
+    people = one_each(str(store.path), "people", "train")
+    gallery, probe = people.identity[people.gallery], people.identity[people.probe]
+    assert len(gallery.unique()) == len(gallery) and set(gallery.tolist()) == set(people.identity.tolist())
+    assert len(people.gallery) + len(people.probe) == len(people.faces) and len(probe) == 2 * len(gallery)
+    assert not people.native
+
+
+@pytest.mark.parametrize("layout", ["scface", "tinyface"])
+def test_surveillance_faces_are_prepared_and_shown_as_they_are(tmp_path, layout):
+    gallery, probes = {
+        "scface": (
+            ["mugshot_frontal_original_all/001_frontal.jpg", "mugshot_frontal_original_all/002_frontal.jpg"],
+            [f"surveillance_cameras_distance_{d}/cam_1/002_cam1_{d}.jpg" for d in (1, 2, 3)],
+        ),
+        "tinyface": (
+            ["Testing_Set/Gallery_Match/1_1.jpg", "Testing_Set/Gallery_Match/2_1.jpg"],
+            ["Testing_Set/Probe/2_2.jpg", "Testing_Set/Probe/2_3.jpg"],
+        ),
+    }[layout]
+    rng = np.random.default_rng(0)
+    for name in [*gallery, *probes, *(["Testing_Set/Gallery_Distractor/9.jpg"] if layout == "tinyface" else [])]:
+        file = tmp_path / layout / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(file)
+    people = surveillance(str(tmp_path / layout), layout, "people", str(tmp_path), 32, 0, alignment="none")
+    assert people.native and len(people.probe) == len(probes)
+    assert people.identity[people.gallery].tolist()[:2] == [0, 1]
+    assert set(people.identity[people.probe].tolist()) == {1}
+    with pytest.raises(ValueError, match='has the layout "lfw"; choose from scface, tinyface'):
+        surveillance(str(tmp_path), "lfw", "people", str(tmp_path), 32, 0)

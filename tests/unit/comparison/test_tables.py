@@ -13,7 +13,9 @@ from rim_lightning.comparison.tables import RIM, Row, ablation_table, hallucinat
 from rim_lightning.evaluation import verification_figures
 from rim_lightning.functional.verification import kfold_decisions
 
-PAIRS = PairSet("pairs", None, torch.arange(8), torch.arange(8), torch.tensor([True, False] * 4), torch.arange(8) // 4)
+PAIRS = PairSet(
+    "pairs", None, torch.arange(8), torch.arange(8), torch.tensor([True, False] * 4), torch.arange(8) // 4, []
+)
 RIGHT = torch.tensor([0.9, 0.1] * 4)
 WRONG = torch.tensor([0.1, 0.9, 0.9, 0.1, 0.9, 0.1, 0.9, 0.1])
 
