@@ -45,6 +45,7 @@ def composed(*overrides, config="train", folder="unused"):
 
 def test_there_are_the_promised_experiments_and_presets():
     assert {"demo", "real_smoke", "real_128", "paper_helen"} <= set(EXPERIMENTS)
+    assert {"rim", "fhn", "srcnn", "vdsr", "lapsrn", "esrgan", "distillation", "staged_cnn"} <= set(EXPERIMENTS)
     assert set(MODELS) == {"paper", "paper_code", "base", "small", "tiny"}
 
 
@@ -132,7 +133,9 @@ def test_experiment_runs_one_batch(name, tmp_path):
     overrides = [*SMALL, *stores, "data.batch_size=2", "data.eval_batch_size=2", "teacher.weights=null"]
     overrides += ["data.samples_per_epoch=null"]
     figures = run(composed(f"experiment={name}", *overrides, folder=tmp_path / "run"))
-    assert "val/psnr_gain" in figures and all(math.isfinite(figures[key]) for key in figures if key.endswith("/loss"))
+    assert {"val/psnr_gain", "val/recogniser/accuracy"} & set(figures)
+    losses = [value for key, value in figures.items() if key.endswith("/loss")]
+    assert losses and all(math.isfinite(value) for value in losses)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +148,7 @@ def test_experiment_runs_one_batch(name, tmp_path):
         ("rim_lightning.train", ["experiment=demo", "trainer=gpu"], "No supported gpu backend"),
         ("rim_lightning.train", ["-m", "experiment=demo", "seed=1,2", "hydra.launcher.parallel=99"], "parallel is 99"),
         ("rim_lightning.perf", ["rows=[]"], "rows is empty"),
+        ("rim_lightning.train", ["experiment=srcnn", "evaluate=true"], "this system is a hallucinator"),
     ],
 )
 @pytest.mark.slow
@@ -168,7 +172,7 @@ def test_wrong_input_gets_a_sentence_not_a_stack_trace(tmp_path, command, overri
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["train", "eval", "prepare", "perf"])
+@pytest.mark.parametrize("command", ["train", "eval", "prepare", "perf", "bench"])
 def test_help_shows_examples(command):
     done = subprocess.run(
         [sys.executable, "-m", f"rim_lightning.{command}", "--help"], capture_output=True, text=True, check=True
