@@ -18,6 +18,7 @@ from rim_lightning.comparison.protocols import PAIRS, FaceSet, PairSet, SearchSe
 from rim_lightning.comparison.systems import Grid, Plan, System
 from rim_lightning.comparison.training import train_missing
 from rim_lightning.data.readers.pair_lists import write_pair_csv
+from rim_lightning.data.store import MANIFEST
 from rim_lightning.teacher_training import train_teacher
 from rim_lightning.training import prepare_missing
 
@@ -233,9 +234,14 @@ def _searched(comparison: Comparison) -> dict[str, SearchSet | None]:
 
 
 def _store(stores: dict[str, str], name: str) -> str:
-    if name not in stores:
-        raise ValueError(f"The protocol names the set {name}, but the sets are {', '.join(stores)}.")
-    return stores[name]
+    """A set of the training data or the protocol by name, or any prepared folder."""
+    found = stores.get(name, name)
+    if not (Path(found) / MANIFEST).is_file():
+        raise ValueError(
+            f"The protocol names the set {name}, which is no prepared folder and none of {', '.join(stores)}: run "
+            "rim-prepare first."
+        )
+    return found
 
 
 def _rows(rows: Iterable) -> Iterable:

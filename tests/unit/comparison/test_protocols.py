@@ -13,6 +13,8 @@ from rim_lightning.comparison.protocols import (
     random_pairs,
     surveillance,
 )
+from rim_lightning.data.preparation import prepare
+from rim_lightning.data.readers.folder import read_folder
 from rim_lightning.data.readers.pair_lists import read_pair_csv, write_pair_csv
 from tests.stores import noise_store, small_drawn_store
 
@@ -104,3 +106,25 @@ def test_surveillance_faces_are_prepared_and_shown_as_they_are(tmp_path, layout)
     assert set(people.identity[people.probe].tolist()) == {1}
     with pytest.raises(ValueError, match='has the layout "lfw"; choose from scface, tinyface'):
         surveillance(str(tmp_path), "lfw", "people", str(tmp_path), 32, 0)
+
+
+def test_calfws_layout_from_the_folder_to_the_pairs(tmp_path):
+    """Made-up pictures in a flat folder, and the list of two lines a pair."""
+    rng = np.random.default_rng(1)
+    folder = tmp_path / "aligned images"
+    folder.mkdir()
+    names = [f"Person_{number}_0001.jpg" for number in range(40)]
+    for name in names:
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(folder / name)
+    store = prepare(read_folder(folder), tmp_path / "calfw", name="calfw", hr_size=32, alignment="none", workers=0)
+    lines = [
+        f"{names[n]} {flag}\n{names[n + 20]} {flag}\n" for flag in (1, 0) for n in range(10 * flag, 10 * flag + 10)
+    ]
+    (tmp_path / "pairs_CALFW.txt").write_text("".join(lines))
+    pairs = listed_pairs(str(store.path), str(tmp_path / "pairs_CALFW.txt"), "CALFW", layout="annotated")
+    assert pairs.same.tolist() == [True] * 10 + [False] * 10 and pairs.fold.tolist() == [*range(10)] * 2
+    assert pairs.listed()[0].gallery == names[10] and pairs.listed()[-1].probe == names[29]
+    (folder / names[3]).unlink()
+    fewer = prepare(read_folder(folder), tmp_path / "fewer", name="calfw", hr_size=32, alignment="none", workers=0)
+    with pytest.raises(ValueError, match=names[3]):
+        listed_pairs(str(fewer.path), str(tmp_path / "pairs_CALFW.txt"), "CALFW", layout="annotated")
