@@ -90,7 +90,7 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
     moved = {(row["system"], row["figure"].split(",")[0]): row for row in rows_of(folder / "alignment.csv")}
     assert 0.3 <= float(moved["RIM, probe aligned by its landmarks", "accuracy"]["turned"].split()[0]) <= 1
     assert moved["bicubic", "PSNR"]["shifted"] != moved["bicubic", "PSNR"]["aligned"]
-    for figure in ("3", "4", "roc"):
+    for figure in ("3", "4", "roc", "sweep"):
         bench(f"figure={figure}", *options, systems=systems)
         assert (folder / f"figure_{figure}.png").stat().st_size > 10_000
 
@@ -98,9 +98,9 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        ([], "Give table=1|2|3|4|sweep|alignment|identification or figure=3|4|roc."),
+        ([], "Give table=1|2|3|4|sweep|alignment|identification or figure=3|4|roc|sweep."),
         (["table=5"], 'There is no table "5"; choose from 1, 2, 3, 4, sweep, alignment, identification.'),
-        (["figure=7"], 'There is no figure "7"; choose from 3, 4, roc.'),
+        (["figure=7"], 'There is no figure "7"; choose from 3, 4, roc, sweep.'),
         (["table=3", "paths.data_dir=nowhere"], "nowhere"),
     ],
 )

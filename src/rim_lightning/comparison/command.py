@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from rim_lightning.comparison import tables
-from rim_lightning.comparison.figures import draw_distributions, draw_faces, draw_roc
+from rim_lightning.comparison.figures import draw_distributions, draw_faces, draw_roc, draw_sweep
 from rim_lightning.comparison.measures import BICUBIC, TEACHER, Laboratory
 from rim_lightning.comparison.protocols import PAIRS, FaceSet, PairSet, SearchSet, face_set, one_each, surveillance
 from rim_lightning.comparison.systems import Grid, Plan, System
@@ -23,7 +23,7 @@ from rim_lightning.teacher_training import train_teacher
 from rim_lightning.training import prepare_missing
 
 TABLES = ("1", "2", "3", "4", "sweep", "alignment", "identification")
-FIGURES = ("3", "4", "roc")
+FIGURES = ("3", "4", "roc", "sweep")
 
 
 def run(cfg: DictConfig) -> None:
@@ -162,6 +162,9 @@ def _figure(name: str, path: Path, comparison: Comparison) -> list[str]:
         return draw_faces(path, comparison.laboratory, comparison.first_faces(), comparison.settings["shown_faces"])
     if name == "4":
         return draw_distributions(path, comparison.laboratory, comparison.first_faces())
+    if name == "sweep":
+        degradations = comparison.settings["sweep"]["degradations"]
+        return draw_sweep(path, comparison.laboratory, comparison.detailed(), degradations)
     return draw_roc(path, comparison.laboratory, comparison.detailed())
 
 
@@ -182,7 +185,7 @@ def _wanted(table: str | None, figure: str | None) -> list[str]:
         return list(tables.TABLE_4)
     rows = {"1": tables.TABLE_1, "2": tables.TABLE_2, "3": tables.TABLE_3}.get(table, ())
     readings = [row.reading for row in rows]
-    if table in ("sweep", "alignment", "identification"):
+    if table in ("sweep", "alignment", "identification") or figure == "sweep":
         readings = [reading for _, reading in tables.SWEEP]
     if figure == "roc":
         readings = [row.reading for row in (*tables.TABLE_3, *tables.TABLE_1)]

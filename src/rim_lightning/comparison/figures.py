@@ -1,5 +1,6 @@
 """The figures of the paper: faces side by side, CSD curves, ROC curves."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor
 from rim_lightning.comparison.measures import Laboratory, Quality
 from rim_lightning.comparison.protocols import FaceSet, PairSet
 from rim_lightning.comparison.systems import NotTrained
-from rim_lightning.comparison.tables import TABLE_1, TABLE_3, TABLE_4, Reading
+from rim_lightning.comparison.tables import SWEEP, TABLE_1, TABLE_3, TABLE_4, Reading
 from rim_lightning.data.dataset import collate
 from rim_lightning.functional.csd import cumulative_score_distribution
 from rim_lightning.functional.degradation import synthesise_probe
@@ -114,6 +115,43 @@ def draw_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> list[str]:
     figure.suptitle(f"{pairs.title}, {len(pairs.same)} pairs, probes of {laboratory.lr_size} px", fontsize=9)
     _save(figure, path)
     return missing
+
+
+def draw_sweep(
+    path: Path,
+    laboratory: Laboratory,
+    pairs: PairSet,
+    degradations: Mapping[str, Sequence[int]],
+) -> list[str]:
+    """Accuracy over the size of the probe, a panel for each way of making it, at the sizes given for it; returns as
+    above."""
+    plt = pyplot()
+    figure, axes = plt.subplots(
+        1, len(degradations), figsize=(4.2 * len(degradations), 3.8), sharey=True, squeeze=False
+    )
+    missing = []
+    for axis, (degradation, measured) in zip(axes.flat, degradations.items(), strict=True):
+        for label, reading in SWEEP:
+            try:
+                found = [laboratory.verify(reading, pairs, size, degradation).figures for size in measured]
+            except (NotTrained, KeyError):
+                missing.append(label)
+                continue
+            accuracy = [each["accuracy"] for each in found]
+            errors = [
+                [each["accuracy"] - each["accuracy_low"] for each in found],
+                [each["accuracy_high"] - each["accuracy"] for each in found],
+            ]
+            axis.errorbar(measured, accuracy, errors, fmt="o-", label=label, linewidth=1.2, markersize=3, capsize=2)
+        axis.set_xscale("log")
+        axis.set_xticks(measured, labels=[str(size) for size in measured])
+        axis.set_title(f"probe made by {degradation}", fontsize=9)
+        axis.set_xlabel("side of the probe, pixels")
+        axis.grid(alpha=0.3)
+    axes[0, 0].set_ylabel(f"accuracy, {pairs.title}")
+    axes[0, 0].legend(fontsize=7)
+    _save(figure, path)
+    return list(dict.fromkeys(missing))
 
 
 def _save(figure, path: Path) -> None:
