@@ -42,8 +42,8 @@ def batches_per_epoch(
     )
     trainer.fit(module, data)
     round_of_all = sum(stage.epochs * clock.seconds[stage.name] for stage in cfg.stages)
-    batches = int(60 * cfg.budget / round_of_all)
-    if batches < 2:
+    batches = round(60 * cfg.budget / round_of_all)
+    if batches < 1:
         raise ValueError(
             f"budget={cfg.budget} minutes is too little: an epoch of one batch takes {round_of_all / 60:.2f} minutes: "
             "raise it, or shorten stages."

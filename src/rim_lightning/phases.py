@@ -208,13 +208,13 @@ class Phase(NamedTuple):
         name: as in the configuration and the logs.
         modules: dotted names, below the training module, of what it moves.
         stages: training stages in which it runs.
-        terms: its unweighted terms and their weighted sum "loss".
+        terms: its unweighted terms and their weighted sum "loss"; None where the training module computes them.
     """
 
     name: str
     modules: tuple[str, ...]
     stages: tuple[str, ...]
-    terms: Callable[[RIM, Objective, Step], Terms]
+    terms: Callable[[RIM, Objective, Step], Terms] | None
 
 
 PHASES = (

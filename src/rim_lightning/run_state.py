@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,9 +94,18 @@ def read_attempts(folder: Path) -> int:
 
 def write_whole(path: Path, content: Any) -> None:
     """Write JSON under another name, then rename it: no reader ever sees half of it."""
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_text(json.dumps(content, indent=2) + "\n")
     os.replace(part, path)
+
+
+def write_once(path: Path, content: Any) -> None:
+    """Write JSON whole, unless the file is there: of several that write at once, the first one stays."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(content, indent=2) + "\n")
+    with suppress(FileExistsError):
+        os.link(part, path)
+    part.unlink()
 
 
 def _take(lock: Any, folder: Path) -> None:

@@ -21,7 +21,7 @@ from rim_lightning.measure import check_evaluation, measure
 from rim_lightning.module import load_rim
 from rim_lightning.phased_module import PhasedModule
 from rim_lightning.report import write_metrics
-from rim_lightning.run_state import recorded, write_whole
+from rim_lightning.run_state import recorded, write_once
 from rim_lightning.teacher_training import train_teacher
 
 
@@ -92,7 +92,7 @@ def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
             (output / "teacher.json").write_text(json.dumps(logged, indent=2) + "\n")
         teacher_weights = {"weight_format": "rim_lightning", "path": str(path)}
     if cfg.budget:
-        cfg.data.samples_per_epoch = _faces_within_budget(cfg, output / "budget.json", teacher_weights)
+        cfg.data.samples_per_epoch = _faces_within_budget(cfg, Path(cfg.budget_file), teacher_weights)
         data = instantiate(cfg.data)
     module = build_module(cfg, teacher_weights, data)
     for logger in loggers:
@@ -100,7 +100,10 @@ def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
     trainer.fit(module, data, ckpt_path=str(last) if cfg.resume and last.is_file() else None, weights_only=True)
     leave()  # the first process measures alone: metrics would wait for the others
     if not cfg.evaluate or not trainer.is_global_zero or trainer.fast_dev_run:
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        found = trainer.callback_metrics
+        if not found and not trainer.fast_dev_run:  # killed after its last batch: it had nothing left to fit
+            found = trainer.validate(module, data, ckpt_path=str(last), weights_only=True, verbose=False)[0]
+        figures = {name: float(value) for name, value in found.items()}
         if trainer.is_global_zero:
             write_metrics(output / "metrics.json", figures)
         return figures
@@ -142,16 +145,24 @@ def build_module(cfg: DictConfig, teacher_weights: dict | None, data: FaceDataMo
 
 
 def _faces_within_budget(cfg: DictConfig, file: Path, teacher_weights: dict | None) -> int:
-    """Faces an epoch; measured once for a run, so that a resumed one has the epochs it began with."""
-    if cfg.trainer.devices != 1:
+    """Faces an epoch; measured once, so that a resumed run, and all runs that share the file, have the same epochs.
+
+    Raises:
+        ValueError: several processes, or a file that was measured for another budget.
+    """
+    if cfg.trainer.devices != 1 or cfg.trainer.get("num_nodes", 1) != 1:
         raise ValueError("budget is measured in one process: set trainer.devices=1, or data.samples_per_epoch instead.")
-    if not (cfg.resume and file.is_file()):
+    if not file.is_file():
         short = one_epoch_each(cfg)
         data = instantiate(short.data)
         batches = batches_per_epoch(short, cfg, build_module(short, teacher_weights, data), data)
-        write_whole(file, {"minutes": cfg.budget, "samples_per_epoch": batches * cfg.data.batch_size})
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_once(file, {"minutes": cfg.budget, "samples_per_epoch": batches * cfg.data.batch_size})
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    return json.loads(file.read_text())["samples_per_epoch"]
+    found = json.loads(file.read_text())
+    if found["minutes"] != cfg.budget:
+        raise ValueError(f"{file} was measured for budget={found['minutes']}: give that, or another paths.output_dir.")
+    return found["samples_per_epoch"]
 
 
 def prepare_missing(cfg: DictConfig) -> None:

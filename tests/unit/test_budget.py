@@ -61,11 +61,11 @@ def test_batches_fill_the_budget_whatever_the_first_ones_take(short_and_whole, m
 
 def test_a_budget_too_small_is_refused_with_what_a_batch_takes(short_and_whole, monkeypatch):
     short, cfg = short_and_whole
-    cfg.budget = 0.2
+    cfg.budget = 0.05
     data = instantiate(short.data)
     module = build_module(short, None, data)
     with_clock(monkeypatch, module)
-    with pytest.raises(ValueError, match="budget=0.2 minutes is too little: an epoch of one batch takes 0.15 minutes"):
+    with pytest.raises(ValueError, match="budget=0.05 minutes is too little: an epoch of one batch takes 0.15 minutes"):
         budget.batches_per_epoch(short, cfg, module, data)
 
 

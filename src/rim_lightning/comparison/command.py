@@ -50,7 +50,7 @@ def run(cfg: DictConfig) -> None:
         name = f"table_{table}" if table.isdigit() else table
         folder.mkdir(parents=True, exist_ok=True)
         for title, pairs in comparison.pairs.items():
-            if pairs is not None:
+            if pairs is not None and table != "4":
                 digest = write_pair_csv(folder / f"pairs_{title}.csv", pairs.listed())
                 notes.append(f"pairs_{title}.csv, written beside this, has the SHA-256 {digest[:16]}….")
         file = tables.write_table(folder, name, made, [*_protocol(comparison), *notes])
@@ -93,12 +93,15 @@ def prepare_comparison(cfg: DictConfig) -> Comparison:
         FileNotFoundError, ValueError: wrong settings or data, in one sentence.
     """
     plain = OmegaConf.to_container(cfg, resolve=True)
+    _check(plain)
     results = Path(cfg.paths.results_dir).resolve()
     shared = [*plain["common"], *plain["settings"]]
     reference = compose("train", overrides=["experiment=rim", *shared, *plain["prepare"], "paths.output_dir=unused"])
     prepare_missing(reference)
     data = instantiate(reference.data)
     data.prepare_data()
+    if not (reference.teacher.weights or reference.teacher.epochs):
+        raise ValueError("A comparison needs a teacher: set teacher.weights or teacher.epochs under settings.")
     weights = OmegaConf.to_container(reference.teacher.weights, resolve=True) if reference.teacher.weights else None
     if reference.teacher.epochs:
         weights = _teacher(reference, data, results)
@@ -168,6 +171,36 @@ def _figure(name: str, path: Path, comparison: Comparison) -> list[str]:
     return draw_roc(path, comparison.laboratory, comparison.detailed())
 
 
+def _check(settings: dict[str, Any]) -> None:
+    """Raises ValueError, in one sentence, for settings that could only fail later."""
+    pairs, detailed = settings["pairs"], settings["detailed"]
+    if pairs.get(detailed) is None:
+        there = [name for name, each in pairs.items() if each is not None]
+        raise ValueError(f'detailed is "{detailed}", a set that is not there; choose from {", ".join(there)}.')
+    for name, each in pairs.items():
+        kind = each and each.get("kind")
+        if each is not None and kind not in PAIRS:
+            raise ValueError(f'The pairs {name} are of kind "{kind}"; choose from {", ".join(PAIRS)}.')
+        if settings["flip"] and kind == "mirrored":
+            raise ValueError(
+                f"flip=true makes an image and its mirror image the same, and the pairs {name} are just that: set "
+                f"pairs.{name}=null."
+            )
+    if settings["parallel"] < 1:
+        raise ValueError(f"parallel is {settings['parallel']}; it is the number of runs at a time, 1 or more.")
+    known = settings["systems"]
+    for name, each in known.items():
+        strange = set(each) - set(System._fields)
+        if strange:
+            raise ValueError(f"The system {name} has the setting {min(strange)}; give {', '.join(System._fields[1:])}.")
+        if each.get("kind") not in settings["learning_rates"]:
+            kinds = ", ".join(settings["learning_rates"])
+            raise ValueError(f'The system {name} is of kind "{each.get("kind")}"; choose from {kinds}.')
+        for field in ("after", "teacher_of", "rate_of"):
+            if each.get(field) is not None and each[field] not in known:
+                raise ValueError(f"The system {name} names {each[field]} as {field}, which is not under systems.")
+
+
 def _systems(settings: dict[str, dict[str, Any]]) -> dict[str, System]:
     systems = {}
     for name, given in settings.items():
@@ -191,7 +224,7 @@ def _wanted(table: str | None, figure: str | None) -> list[str]:
         readings = [row.reading for row in (*tables.TABLE_3, *tables.TABLE_1)]
     names = [name for r in readings for name in (r.system, r.gallery_of, r.sr) if name not in (None, TEACHER, BICUBIC)]
     return list(
-        dict.fromkeys([*names, "rim", *(("fhn", "coarse") if table in ("alignment", "identification") else ())])
+        dict.fromkeys([*names, "rim", *{"alignment": ("fhn", "coarse"), "identification": ("fhn",)}.get(table, ())])
     )
 
 
@@ -215,10 +248,7 @@ def _faces(settings: dict[str, Any], stores: dict[str, str]) -> FaceSet:
 
 def _pairs(title: str, settings: dict[str, Any], stores: dict[str, str]) -> PairSet:
     arguments = settings | {"store": _store(stores, settings["store"])}
-    kind = arguments.pop("kind")
-    if kind not in PAIRS:
-        raise ValueError(f'The pairs {title} are of kind "{kind}"; choose from {", ".join(PAIRS)}.')
-    return PAIRS[kind](title=title, **arguments)
+    return PAIRS[arguments.pop("kind")](title=title, **arguments)
 
 
 def _searched(comparison: Comparison) -> dict[str, SearchSet | None]:
@@ -260,7 +290,10 @@ def _protocol(comparison: Comparison) -> list[str]:
         f"tries its kind's learning rates for {plan.search_share:.0%} of its time each and takes the best on "
         "validation faces.",
         f"Probes are aligned {comparison.hr_size} px faces reduced to {lr_size} px by antialiased bicubic, 8 bit, and "
-        "enlarged back. Means over seeds where a ± says so; intervals are 95 % bootstraps.",
+        "enlarged back. Means over seeds where a ± says so; intervals are 95 % bootstraps. Rows without ± are one "
+        "seed: their difference to RIM holds for these faces and pairs, not for another training.",
+        "Quoted: the paper's figures. It does not state its protocol, its tables contradict each other, and its "
+        "networks and data were others: they are here for orientation.",
     ]
 
 

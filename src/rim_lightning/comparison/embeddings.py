@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -112,10 +114,11 @@ class EmbeddingStore:
         file = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
         known: dict[bytes, int] = {}
         arrays: dict[str, np.ndarray] = {}
-        if file.is_file():
+        with suppress(FileNotFoundError, BadZipFile, EOFError, ValueError):  # a damaged file is made again
             with np.load(file) as content:
-                arrays = {name: content[name] for name in content.files}
-            known = {digest.tobytes(): row for row, digest in enumerate(arrays.pop("digests"))}
+                found = {name: content[name] for name in content.files}
+            known = {digest.tobytes(): row for row, digest in enumerate(found.pop("digests"))}
+            arrays = found
         images = [faces[i].hr for i in positions]
         digests = [hashlib.sha256(image.numpy().tobytes()).digest()[:16] for image in images]
         missing = list({digest: i for i, digest in enumerate(digests) if digest not in known}.values())
@@ -160,6 +163,6 @@ def _unit(embeddings: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _write(file: Path, arrays: Mapping[str, np.ndarray], digests: list[bytes]) -> None:
     table = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(len(digests), -1)
-    part = file.with_suffix(".part.npz")
+    part = file.with_suffix(f".{os.getpid()}.npz")
     np.savez(part, digests=table, **arrays)
     os.replace(part, file)

@@ -37,7 +37,7 @@ def draw_faces(path: Path, laboratory: Laboratory, faces: FaceSet, count: int) -
         try:
             quality = laboratory.quality(system, faces)
             columns.append((label, laboratory.hallucinate(system, enlarged), quality.psnr[torch.from_numpy(chosen)]))
-        except (NotTrained, KeyError):
+        except (NotTrained, ValueError, OSError):
             missing.append(label)
     columns.append(("sharp", sharp, None))
     plt = pyplot()
@@ -62,7 +62,7 @@ def draw_distributions(path: Path, laboratory: Laboratory, faces: FaceSet) -> li
     for system, (label, _) in TABLE_4.items():
         try:
             found[label] = laboratory.quality(system, faces)
-        except (NotTrained, KeyError):
+        except (NotTrained, ValueError, OSError):
             missing.append(label)
     plt = pyplot()
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2))
@@ -89,7 +89,7 @@ def draw_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> list[str]:
     above."""
     readings: dict[Reading, str] = {}
     for row in (*TABLE_3, *TABLE_1):
-        if row.reading is not None and not row.reading.sharp:
+        if not row.reading.sharp:
             readings.setdefault(row.reading, row.label)
     plt = pyplot()
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6))
@@ -98,7 +98,7 @@ def draw_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> list[str]:
     for reading, label in readings.items():
         try:
             (score,) = laboratory.scores(reading, pairs, laboratory.lr_size, seeds=1)
-        except (NotTrained, KeyError):
+        except (NotTrained, ValueError, OSError):
             missing.append(label)
             continue
         far, tar, _ = roc_curve(score, pairs.same)
@@ -134,7 +134,7 @@ def draw_sweep(
         for label, reading in SWEEP:
             try:
                 found = [laboratory.verify(reading, pairs, size, degradation).figures for size in measured]
-            except (NotTrained, KeyError):
+            except (NotTrained, ValueError, OSError):
                 missing.append(label)
                 continue
             accuracy = [each["accuracy"] for each in found]

@@ -14,9 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rim_lightning.comparison.embeddings import EmbeddingStore, Parts, Side, parts_of
 from rim_lightning.comparison.protocols import FaceSet, PairSet, SearchSet
-from rim_lightning.comparison.systems import NotTrained, Plan, Run
+from rim_lightning.comparison.systems import NotTrained, Plan, Run, file_digest
 from rim_lightning.evaluation import face_batches, verification_figures
-from rim_lightning.functional.bootstrap import seed_interval
+from rim_lightning.functional.bootstrap import person_bootstrap_tar, seed_interval
 from rim_lightning.functional.degradation import synthesise_probe
 from rim_lightning.functional.heatmaps import decode_heatmaps
 from rim_lightning.functional.identification import first_ranks
@@ -123,15 +123,16 @@ class Laboratory:
             NotTrained: one of its runs is not finished.
         """
         if name == TEACHER:
-            digest = hashlib.sha256(Path(self.teacher_weights["path"]).read_bytes()).hexdigest()
-            return [Trained(name, digest, self.teacher)]
+            return [Trained(name, file_digest(self.teacher_weights["path"]), self.teacher)]
         if name == BICUBIC:
             return [Trained(name, BICUBIC, lambda: build_hallucinator(BICUBIC))]
+        if name not in self.plan.systems:
+            raise NotTrained(Run("", self.folder, (), name, ()))
         runs = self.plan.runs(name)
         for run in runs:
             if not run.finished():
                 raise NotTrained(run)
-        return [Trained(run.title, run.key, lambda run=run: self._load(run)) for run in runs]
+        return [Trained(run.title, run.digest(), lambda run=run: self._load(run)) for run in runs]
 
     def teacher(self) -> Recogniser:
         """The pretrained recogniser."""
@@ -155,20 +156,45 @@ class Laboratory:
         self, reading: Reading, pairs: PairSet, size: int, degradation: str = "bicubic", seeds: int | None = None
     ) -> list[Tensor]:
         """(P,) cosines of the pairs, one tensor a seed (of the first `seeds` ones); raises as `seeds`."""
+        count = len(self.seeds(reading.system)[:seeds])
         low = Side(size, degradation)
-        probe_side = Side(None) if reading.sharp else low
-        gallery_side = low if reading.low_gallery else Side(None)
-        found = []
-        for number, trained in enumerate(self.seeds(reading.system)[:seeds]):
-            keeper = trained
-            if reading.gallery_of is not None:
-                keepers = self.seeds(reading.gallery_of)
-                keeper = keepers[number % len(keepers)]
-            probes = pairs.faces if pairs.probes is None else pairs.probes
-            gallery = self._embed(keeper, reading.gallery, gallery_side, pairs.faces, pairs.gallery, pairs.title, None)
-            probe = self._embed(trained, reading.probe, probe_side, probes, pairs.probe, pairs.title, reading.sr)
-            found.append(cosine_similarity(gallery, probe))
-        return found
+        return [cosine_similarity(*self._sides(reading, pairs, low, number)) for number in range(count)]
+
+    def _sides(self, reading: Reading, pairs: PairSet, low: Side, seed: int) -> tuple[Tensor, Tensor]:
+        """(P, E) gallery and probe embeddings of the pairs by the seed of that number."""
+        trained = keeper = self.seeds(reading.system)[seed]
+        if reading.gallery_of is not None:
+            keepers = self.seeds(reading.gallery_of)
+            keeper = keepers[seed % len(keepers)]
+        probes = pairs.faces if pairs.probes is None else pairs.probes
+        gallery_side, probe_side = low if reading.low_gallery else Side(None), Side(None) if reading.sharp else low
+        gallery = self._embed(keeper, reading.gallery, gallery_side, pairs.faces, pairs.gallery, pairs.title, None)
+        return gallery, self._embed(trained, reading.probe, probe_side, probes, pairs.probe, pairs.title, reading.sr)
+
+    def cross_tar(self, reading: Reading, pairs: PairSet, far: float) -> tuple[float, float, float] | None:
+        """TAR at a FAR over ALL pairs of a gallery with a probe image of the list, of the first seed, with its 95 %
+        bootstrap over people; see `person_bootstrap_tar`. None also where the people are not known."""
+        if pairs.identity is None:
+            return None
+        people = hashlib.sha256(json.dumps([*pairs.names, pairs.gallery.tolist(), pairs.probe.tolist()]).encode())
+        systems = [
+            trained.digest for name in (reading.system, reading.gallery_of) if name for trained in self.seeds(name)
+        ]
+        key = hashlib.sha256(json.dumps([reading, systems, people.hexdigest(), self.lr_size, far]).encode())
+        file = self.folder / "cross_tar" / f"{key.hexdigest()[:16]}.json"
+        if not file.is_file():
+            gallery, probe = self._sides(reading, pairs, Side(self.lr_size), 0)
+            first, second = pairs.gallery.unique(), pairs.probe.unique()
+            vectors = [torch.zeros(len(pairs.names), each.shape[1]) for each in (gallery, probe)]
+            vectors[0][pairs.gallery], vectors[1][pairs.probe] = gallery, probe
+            scores = vectors[0][first] @ vectors[1][second].T
+            itself = first[:, None] == second[None, :]
+            owners = (pairs.identity[first], pairs.identity[second])
+            found = person_bootstrap_tar(scores, *owners, far, _generator(), samples=100, left_out=itself)
+            file.parent.mkdir(exist_ok=True)
+            write_whole(file, found)
+        kept = json.loads(file.read_text())
+        return None if kept is None else tuple(kept)
 
     def search(self, reading: Reading, people: SearchSet, size: int) -> Tensor:
         """(K,) rank of the right person of each probe, of the first seed; probes of `size` pixels unless they are so by
@@ -181,10 +207,9 @@ class Laboratory:
         probe = self._embed(trained, reading.probe, side, *shared, people.probe, people.title, reading.sr)
         return first_ranks(probe @ gallery.T, people.identity[people.probe], people.identity[people.gallery])
 
-    def quality(self, name: str, faces: FaceSet, size: int | None = None) -> Quality:
-        """Image quality of the faces that a hallucination network makes of probes of `size` (nominal) pixels."""
-        size = size or self.lr_size
-        kept = [self._quality(trained, faces, size) for trained in self.seeds(name)]
+    def quality(self, name: str, faces: FaceSet) -> Quality:
+        """Image quality of the faces that a hallucination network makes of probes of the nominal size."""
+        kept = [self._quality(trained, faces, self.lr_size) for trained in self.seeds(name)]
         psnr, ssim, identity = (
             torch.tensor([each[key] for each in kept], dtype=torch.float64) for key in ("psnr", "ssim", "identity")
         )
@@ -194,9 +219,10 @@ class Laboratory:
 
     def cost(self, name: str, part: str, hr_size: int) -> dict[str, float]:
         """Inference of one face by a part of a system ("sr_face": the hallucinated face): "parameters" that it uses,
-        "gflop" (a multiply-add is two) and "faces_per_s" in batches of 16 on the present threads."""
+        "gflop" (a multiply-add is two) and "faces_per_s" of one CPU thread in batches of 16."""
         trained = self.seeds(name)[0]
-        file = self.folder / "cost" / f"{trained.digest[:16]}_{part}.json"
+        key = hashlib.sha256(json.dumps([trained.digest, part, hr_size]).encode()).hexdigest()[:16]
+        file = self.folder / "cost" / f"{key}.json"
         if not file.is_file():
             write_whole(file, _cost(trained.make(), part, hr_size))
         return json.loads(file.read_text())
@@ -237,7 +263,8 @@ class Laboratory:
 
     @torch.no_grad()
     def _quality(self, trained: Trained, faces: FaceSet, size: int) -> dict:
-        key = hashlib.sha256(json.dumps([trained.digest, faces.digest, size]).encode()).hexdigest()[:16]
+        judge = file_digest(self.teacher_weights["path"])
+        key = hashlib.sha256(json.dumps([trained.digest, faces.digest, size, judge]).encode()).hexdigest()[:16]
         file = self.folder / "quality" / f"{key}.json"
         if file.is_file():
             return json.loads(file.read_text())
@@ -300,17 +327,19 @@ def _cost(network: nn.Module, part: str, hr_size: int) -> dict[str, float]:
         run, used = network.embed_probe, {"learner": network.learner}
     with FlopCounterMode(display=False) as counter:
         run(probe[:1])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     seconds = []
     for _ in range(4):
         started = time.process_time()  # of this process: whatever else the machine does
         run(probe)
-        seconds.append((time.process_time() - started) / torch.get_num_threads())
+        seconds.append(time.process_time() - started)
+    torch.set_num_threads(threads)
     weights = {id(weight): weight.numel() for module in used.values() for weight in module.parameters()}
     return {
         "parameters": sum(weights.values()),
         "gflop": counter.get_total_flops() / 1e9,
         "faces_per_s": len(probe) / sorted(seconds)[1],
-        "threads": torch.get_num_threads(),
     }
 
 

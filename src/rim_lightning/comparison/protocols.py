@@ -1,5 +1,7 @@
 """The faces and pairs that the tables are measured on."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -35,7 +37,7 @@ class PairSet(NamedTuple):
     Attributes:
         title: for people. faces: the images of the pairs.
         gallery, probe: (P,) positions in `faces`. same: (P,) bool. fold: (P,) int.
-        names: (N,) of the images.
+        names: (N,) of the images. identity: (N,) their people, None where they are not known.
         probes: the images again, as probes are made of them; None: `faces`.
     """
 
@@ -46,6 +48,7 @@ class PairSet(NamedTuple):
     same: Tensor
     fold: Tensor
     names: Sequence[str]
+    identity: Tensor | None
     probes: Dataset[FaceBatch] | None = None
 
     def listed(self) -> list[Pair]:
@@ -93,7 +96,9 @@ def face_set(store: str, title: str, split: str = "test", draw: int | None = Non
     if draw is not None:
         chosen = torch.randperm(len(positions), generator=torch.Generator().manual_seed(seed))[:draw].sort().values
         positions = positions[chosen.numpy()]
-    return FaceSet(title, FaceDataset(opened, positions), f"{opened.manifest['source_hash']} {split} {draw} {seed}")
+    manifest = json.dumps(opened.manifest, sort_keys=True).encode()
+    digest = f"{hashlib.sha256(manifest).hexdigest()} {split} {draw} {seed}"
+    return FaceSet(title, FaceDataset(opened, positions), digest)
 
 
 def listed_pairs(store: str, pairs: str, title: str, layout: str = "lfw") -> PairSet:
@@ -127,7 +132,7 @@ def mirrored_pairs(store: str, title: str) -> PairSet:
     own = data.faces.sets[0]
     names = [own.store.names[position] for position in own.positions]
     names += [f"{name} mirrored" for name in names]
-    return PairSet(title, data.faces, *(torch.from_numpy(column) for column in data.pairs), names)
+    return PairSet(title, data.faces, *(torch.from_numpy(column) for column in data.pairs), names, None)
 
 
 def drawn_pairs(store: str, title: str, split: str, pairs: int, seed: int = 0) -> PairSet:
@@ -139,7 +144,7 @@ def drawn_pairs(store: str, title: str, split: str, pairs: int, seed: int = 0) -
     if len(fold.unique()) < 2:
         raise ValueError(f"{store} has too few people in its {split} split for pairs in two folds.")
     names = [opened.names[position] for position in faces.positions]
-    return PairSet(title, faces, gallery, probe, identity[gallery] == identity[probe], fold, names)
+    return PairSet(title, faces, gallery, probe, identity[gallery] == identity[probe], fold, names, identity)
 
 
 def one_each(store: str, title: str, split: str = "test") -> SearchSet:
@@ -187,7 +192,9 @@ def surveillance(
 def _of_list(store: PreparedStore, pairs: Sequence[Pair], title: str) -> PairSet:
     names, columns = index_pairs(pairs)
     faces = FaceDataset(store, [store.index_of(name) for name in names])
-    return PairSet(title, faces, *(torch.from_numpy(column) for column in columns), names)
+    identity = torch.from_numpy(store.identity[faces.positions])
+    known = None if (identity == NO_IDENTITY).any() else identity
+    return PairSet(title, faces, *(torch.from_numpy(column) for column in columns), names, known)
 
 
 LAYOUTS = {"lfw": read_pairs, "annotated": read_annotated_pairs, "csv": read_pair_csv}

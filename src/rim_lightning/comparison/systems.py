@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -72,10 +74,15 @@ class Run(NamedTuple):
         """Whether it was trained to its end."""
         return read_state(self.folder).name == "finished"
 
-    def merit(self) -> float:
-        """The figure of the validation faces that chooses among trials."""
+    def digest(self) -> str:
+        """Of the key and of the trained weights."""
+        return f"{self.key} {file_digest(self.checkpoint)}"
+
+    def merit(self) -> float | None:
+        """The figure of the validation faces that chooses among trials; None where there is no finite one."""
         figures = json.loads((self.folder / "metrics.json").read_text())
-        return next(figures[name] for name in self.merits if name in figures)
+        found = [figures[name] for name in self.merits if math.isfinite(figures.get(name, math.nan))]
+        return found[0] if found else None
 
 
 class Plan:
@@ -106,7 +113,6 @@ class Plan:
         self.hallucination_share = hallucination_share
         self.search_share = search_share
         self.folder = folder
-        self._digests: dict[Path, str] = {}
         self._made: dict[tuple[str, float, int, float], Run] = {}  # composing a configuration takes a while
 
     def minutes(self, system: System) -> float:
@@ -144,10 +150,11 @@ class Plan:
             state = read_state(run.folder)
             if state.name not in ("finished", "failed"):
                 raise NotTrained(run)
-            if state.name == "finished":
-                merits[rate] = run.merit()
+            merit = run.merit() if state.name == "finished" else None
+            if merit is not None:
+                merits[rate] = merit
         if not merits:
-            raise ValueError(f"Every trial of {name} failed, the last one with: {state.message}")
+            raise ValueError(f"Every trial of {name} failed, the last one with: {state.message or 'no figure'}")
         return max(merits, key=merits.get)
 
     def runs(self, name: str) -> list[Run]:
@@ -164,20 +171,26 @@ class Plan:
 
     def _new_run(self, name: str, rate: float, seed: int, share: float) -> Run:
         system = self.systems[name]
-        overrides = [f"experiment={system.experiment}", *self.common, *system.overrides]
+        minutes = self.minutes(system) * share
+        overrides = [f"experiment={system.experiment}", *self.common, *system.overrides, f"budget={minutes:g}"]
+        shared = hashlib.sha256(json.dumps(overrides).encode()).hexdigest()[:16]
         overrides += [f"{setting}={rate:g}" for setting in self.grids[system.kind].settings]
-        overrides += [f"seed={seed}", f"budget={self.minutes(system) * share:g}"]
         needs = []
         if system.after is not None:
             needs.append(self._of_seed(system.after, seed))
-            overrides.append(f"start_from={needs[-1].checkpoint}")
+            overrides.append(f"start_from={quoted(needs[-1].checkpoint)}")
+            before = self.systems[system.after]
+            overrides += [f"{setting}={self.rate(before.name):g}" for setting in self.grids[before.kind].settings]
         if system.teacher_of is not None:
             needs.append(self._of_seed(system.teacher_of, seed))
-            overrides.append(f"teacher.weights={{weight_format: rim_train, path: {needs[-1].checkpoint}}}")
+            overrides.append(f"teacher.weights={{weight_format: rim_train, path: {quoted(needs[-1].checkpoint)}}}")
         for run in needs:
             if not run.finished():
                 raise NotTrained(run)
-        key = self._key(overrides, needs)
+        overrides.append(f"seed={seed}")
+        key = self._key(overrides)
+        # All rates and seeds have the epochs that the first of them measured.
+        overrides.append(f"budget_file={quoted(self.folder / 'budgets' / f'{shared}.json')}")
         title = f"{system.name}, seed {seed}" + ("" if share == 1 else f", trial of learning rate {rate:g}")
         return Run(key, self.folder / "runs" / key, tuple(overrides), title, self.grids[system.kind].merits)
 
@@ -185,41 +198,47 @@ class Plan:
         system = self.systems[name]
         return self._run(system, self.rate(name), seed if seed in system.seeds else system.seeds[0], 1.0)
 
-    def _key(self, overrides: Sequence[str], needs: Sequence[Run]) -> str:
-        """Digest of the settings that decide the outcome, of the data and weights they name, and of the runs before."""
+    def _key(self, overrides: Sequence[str]) -> str:
+        """Digest of the settings that decide the outcome, and of the data and the weights that they name."""
         cfg = compose("train", overrides=[*overrides, "paths.output_dir=unused"])
         settings = OmegaConf.to_container(cfg, resolve=True)
         system, data, teacher = (settings[part] for part in ("system", "data", "teacher"))
         stores, weights = data.pop("stores", {}), teacher.pop("weights")
         for place in ("directory", "workers", "eval_batch_size"):
             data.pop(place, None)
-        system.pop("start_from", None)
+        start = system.pop("start_from", None)
         decides = {
             "system": system,
-            "data": data | {name: self._digest(Path(path) / MANIFEST) for name, path in stores.items()},
-            "teacher": teacher | {"weights": self._weights(weights)},
+            "data": data | {name: file_digest(Path(path) / MANIFEST) for name, path in stores.items()},
+            "teacher": teacher | {"weights": file_digest(weights["path"]) if weights else None},
+            "start": file_digest(start) if start else None,
             "ema": settings["callbacks"]["ema"],
-            "precision": settings["trainer"]["precision"],
+            "trainer": {name: settings["trainer"][name] for name in ("accelerator", "devices", "precision")},
+            # What a minute is worth.
+            "machine": {name: settings[name] for name in ("threads", "workers", "compile", "channels_last")},
             "budget": settings["budget"],
-            "after": needs[0].key if needs else None,
         }
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
-    def _weights(self, weights: Mapping[str, str] | None) -> str | None:
-        """Digest of a file of weights, or the key of the run that they are the outcome of."""
-        if weights is None:
-            return None
-        if weights["weight_format"] == "rim_train":
-            return Path(weights["path"]).parents[1].name
-        return self._digest(weights["path"])
 
-    def _digest(self, path: str | Path) -> str:
-        path = Path(path)
-        if path not in self._digests:
-            if not path.is_file():
-                raise FileNotFoundError(f"There is no {path}: set paths.data_dir to where the data and weights are.")
-            self._digests[path] = hashlib.sha256(path.read_bytes()).hexdigest()
-        return self._digests[path]
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal; raises FileNotFoundError, in one sentence."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no {path}: set paths.data_dir to where the data and weights are.")
+    status = path.stat()
+    return _digest_of(path, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _digest_of(path: Path, changed: int, size: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def quoted(path: str | Path) -> str:
+    """A path as Hydra's command line takes it, whatever characters are in it."""
+    escaped = str(path).replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 class NotTrained(LookupError):  # noqa: N818 - a state, not an error

@@ -10,7 +10,7 @@ from types import FrameType
 
 from tqdm import tqdm
 
-from rim_lightning.comparison.systems import NotTrained, Plan, Run
+from rim_lightning.comparison.systems import NotTrained, Plan, Run, quoted
 from rim_lightning.run_state import read_state, write_whole
 
 POLL = 2.0  # seconds
@@ -45,7 +45,12 @@ def train_missing(plan: Plan, names: Iterable[str], parallel: int) -> dict[str, 
             todo = [run for run in todo if run.key not in running]
             for run in todo[: parallel - len(running)]:
                 tried.add(run.key)
-                running[run.key] = run, _start(run)
+                process = None
+                try:
+                    process = _start(run)
+                finally:  # also where a signal comes in between
+                    if process is not None:
+                        running[run.key] = run, process
             bar.total = bar.n + len(running) + len(todo)
             bar.set_postfix_str(", ".join(run.title for run, _ in running.values()))
             if not running:
@@ -65,8 +70,10 @@ def _stop(signum: int, frame: FrameType | None) -> None:
 
 def failure(run: Run) -> str:
     """The sentence with which a run ended."""
-    lines = [line for line in (run.folder / "train.log").read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it ended without a word"
+    log = run.folder / "train.log"
+    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    own = [line for line in lines if line.startswith("rim-train: ")]
+    return read_state(run.folder).message or (own[-1] if own else f"it was killed; {log} has what it said")
 
 
 def _todo(plan: Plan, names: list[str], tried: set[str]) -> tuple[list[Run], dict[str, str]]:
@@ -93,8 +100,9 @@ def _todo(plan: Plan, names: list[str], tried: set[str]) -> tuple[list[Run], dic
                         failed[name] = failure(run)
                     elif run.key not in tried:
                         todo[run.key] = run
-        except NotTrained:
-            return
+        except NotTrained as missing:
+            if missing.run.key in tried and read_state(missing.run.folder).name not in ("running", "waiting"):
+                failed[name] = f"{missing.run.title}: {failure(missing.run)}"
         except ValueError as error:
             failed[name] = str(error)
 
@@ -111,7 +119,7 @@ def _start(run: Run) -> subprocess.Popen:
         "-m",
         "rim_lightning.train",
         *run.overrides,
-        f"hydra.run.dir={run.folder}",
+        f"hydra.run.dir={quoted(run.folder)}",
         "resume=true",
     ]
     with open(run.folder / "train.log", "a") as log:

@@ -1,7 +1,5 @@
 """Closed-set identification: at which rank the right person comes up in a gallery."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -9,10 +7,12 @@ from rim_lightning.types import NO_IDENTITY
 
 
 def first_ranks(scores: Tensor, probe_identity: Tensor, gallery_identity: Tensor) -> Tensor:
-    """(K,) int64: the rank of each of the K probes whose person is in the gallery, in their order; see `cmc`.
+    """(K,) int64: the rank of each of the K probes whose person is in the gallery, in their order.
 
     The rank of a probe is 1 + the number of gallery images of OTHER people whose score is at or above that of the best
     image of its own person: of several images of a person the best counts, and a tie counts against the probe.
+
+    The cumulative match characteristic at r is the share of ranks that are at most r.
 
     Args:
         scores: (P, G), not NaN, higher is more alike.
@@ -35,25 +35,6 @@ def first_ranks(scores: Tensor, probe_identity: Tensor, gallery_identity: Tensor
     # One probe at a time: a mask as large as the scores of TinyFace would be 600 MB.
     pairs = zip(scores[known], probe_identity[known], strict=True)
     return torch.stack([_rank(row, gallery_identity == person) for row, person in pairs])
-
-
-def cmc(scores: Tensor, probe_identity: Tensor, gallery_identity: Tensor, ranks: Sequence[int]) -> tuple[Tensor, int]:
-    """Cumulative match characteristic: the share of probes whose person is among the first r gallery images.
-
-    Args:
-        scores, probe_identity, gallery_identity: as for `first_ranks`. ranks: R numbers from 1.
-
-    Returns:
-        (R,) float64 rates in [0, 1], in the order of `ranks`; the number of probes left out.
-
-    Raises:
-        ValueError: as `first_ranks`, or a rank is below 1.
-    """
-    if min(ranks) < 1:
-        raise ValueError(f"Ranks count from 1, got {min(ranks)}.")
-    reached = first_ranks(scores, probe_identity, gallery_identity)
-    rates = torch.stack([(reached <= rank).double().mean() for rank in ranks])
-    return rates, len(probe_identity) - len(reached)
 
 
 def _rank(scores: Tensor, mate: Tensor) -> Tensor:

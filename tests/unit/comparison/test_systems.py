@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
 
 from rim_lightning.comparison.systems import Grid, NotTrained, Plan, System
 from rim_lightning.config_path import CONF_DIR
@@ -36,8 +36,9 @@ def plan_of(folder, common=COMMON, budget=8.0, systems=SYSTEMS):
     return Plan(systems, GRIDS, common, budget, 0.5, 0.25, folder)
 
 
-def finish(run, **figures):
-    run.folder.mkdir(parents=True)
+def finish(run, weights="", **figures):
+    run.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    run.checkpoint.write_text(weights or run.title)
     write_whole(run.folder / "state.json", {"name": "finished", "attempts": 1})
     (run.folder / "metrics.json").write_text(json.dumps(figures))
 
@@ -90,12 +91,12 @@ def test_a_system_starts_from_the_run_of_its_seed(tmp_path):
     finish(first)
     finish(second)
     rims = plan.runs("rim")
-    assert [
-        f"start_from={before.checkpoint}" in run.overrides for before, run in zip((first, second), rims, strict=True)
-    ]
+    for before, run in zip((first, second), rims, strict=True):
+        assert f"start_from='{before.checkpoint}'" in run.overrides
+        assert f"optim.optimizers.hallucination.lr={plan.rate('fhn'):g}" in run.overrides  # in its joint stage
     assert rims[0].key != rims[1].key
     (cosine,) = plan.runs("rim_cosine")
-    assert f"start_from={first.checkpoint}" in cosine.overrides and cosine.key not in {run.key for run in rims}
+    assert f"start_from='{first.checkpoint}'" in cosine.overrides and cosine.key not in {run.key for run in rims}
 
 
 def test_a_trained_recogniser_becomes_the_teacher(tmp_path):
@@ -105,10 +106,13 @@ def test_a_trained_recogniser_becomes_the_teacher(tmp_path):
         plan.runs("taught")
     finish(teacher)
     (taught,) = plan.runs("taught")
-    assert f"teacher.weights={{weight_format: rim_train, path: {teacher.checkpoint}}}" in taught.overrides
+    assert f"teacher.weights={{weight_format: rim_train, path: '{teacher.checkpoint}'}}" in taught.overrides
     moved = plan_of(tmp_path / "elsewhere")
     finish(moved.runs("arcface")[0])
     assert moved.runs("taught")[0].key == taught.key  # wherever the results are
+    other = plan_of(tmp_path / "other")
+    finish(other.runs("arcface")[0], weights="trained by other code")
+    assert other.runs("taught")[0].key != taught.key
 
 
 def test_a_key_knows_what_decides_the_outcome_and_nothing_else(tmp_path):
@@ -116,11 +120,48 @@ def test_a_key_knows_what_decides_the_outcome_and_nothing_else(tmp_path):
         return plan_of(tmp_path, common, budget, systems).trials("coarse")[1e-3].key
 
     own = key()
-    same = ("threads=1", "workers=0", "logger.csv.name=other", "name=other", "verification_pairs=7")
+    same = ("logger.csv.name=other", "name=other", "data.eval_batch_size=7", "paths.prepared_dir=other")
     for setting in same:
         assert key((*COMMON, setting)) == own, setting
     others = ("data.people=30", "probe_sizes.low=9", "trainer.precision=32-true", "optim.clip=2.0", "model=small")
+    others += ("threads=2", "compile=true", "trainer=gpu")  # a minute is worth more
     keys = [key((*COMMON, setting)) for setting in others]
     keys.append(key(budget=9.0))
     keys.append(key(systems={"coarse": System("coarse", "hallucination", "coarse", seeds=(5,))}))
     assert len({own, *keys}) == 1 + len(keys)
+
+
+def test_rates_and_seeds_of_a_system_share_the_measured_epochs(tmp_path):
+    plan = plan_of(tmp_path)
+
+    def file_of(run):
+        return next(override for override in run.overrides if override.startswith("budget_file="))
+
+    trials = plan.trials("fhn")
+    assert len({file_of(run) for run in trials.values()}) == 1
+    for run in trials.values():
+        finish(run, **{"val/psnr_gain": 1.0})
+    whole = plan.runs("fhn")
+    assert len({file_of(run) for run in whole}) == 1 and file_of(whole[0]) != file_of(trials[1e-3])
+    assert file_of(plan.trials("coarse")[1e-3]) != file_of(trials[1e-3])
+
+
+def test_a_trial_without_a_finite_figure_is_not_chosen(tmp_path):
+    plan = plan_of(tmp_path)
+    trials = plan.trials("coarse")
+    finish(trials[1e-3], **{"val/psnr_gain": float("nan")})
+    finish(trials[3e-3])
+    with pytest.raises(ValueError, match="Every trial of coarse failed, the last one with: no figure"):
+        plan.rate("coarse")
+    finish(trials[3e-3], **{"val/psnr_gain": 0.1})
+    assert plan.rate("coarse") == 3e-3
+
+
+@pytest.mark.parametrize("folder", ["a b", "x=1", "a,b", "it's (ä)"])
+def test_a_folder_may_have_any_name(tmp_path, folder):
+    plan = plan_of(tmp_path / folder)
+    (teacher,) = plan.runs("arcface")
+    finish(teacher)
+    (taught,) = plan.runs("taught")
+    cfg = compose("train", overrides=[*taught.overrides, "paths.output_dir=unused"])
+    assert cfg.teacher.weights.path == str(teacher.checkpoint)

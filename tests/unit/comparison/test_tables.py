@@ -13,9 +13,8 @@ from rim_lightning.comparison.tables import RIM, Row, ablation_table, hallucinat
 from rim_lightning.evaluation import verification_figures
 from rim_lightning.functional.verification import kfold_decisions
 
-PAIRS = PairSet(
-    "pairs", None, torch.arange(8), torch.arange(8), torch.tensor([True, False] * 4), torch.arange(8) // 4, []
-)
+SAME, FOLD = torch.tensor([True, False] * 4), torch.arange(8) // 4
+PAIRS = PairSet("pairs", None, torch.arange(8), torch.arange(8), SAME, FOLD, names=[], identity=None)
 RIGHT = torch.tensor([0.9, 0.1] * 4)
 WRONG = torch.tensor([0.1, 0.9, 0.9, 0.1, 0.9, 0.1, 0.9, 0.1])
 
@@ -36,9 +35,12 @@ class Known:
 
     def quality(self, name, faces):
         if name not in self.psnr:
-            raise KeyError(name)
+            raise NotTrained(Run("key", None, (), name, ()))
         psnr = torch.tensor(self.psnr[name], dtype=torch.float64)
         return Quality(psnr, psnr / 30, psnr / 40, float("nan"), 9.0 if name == "fhn" else float("nan"), float("nan"))
+
+    def cross_tar(self, reading, pairs, far):
+        return (0.5, 0.25, 0.75) if reading == RIM else None
 
     def cost(self, name, part, hr_size):
         return {"parameters": 2.5e6, "gflop": 1.25, "faces_per_s": 40.2}
@@ -57,12 +59,13 @@ def test_ablation_rows():
         Row("student", Reading("vanilla_student")),
     ]
     teacher, sharp, rim, student = as_dicts(ablation_table("Table", rows, Known(), PAIRS, 64, iter))
+    assert rim["all pairs: TAR@FAR 1e-3 (95 %)"] == "0.500 (0.250 … 0.750)"
     assert rim["HR-LR (95 %)"].startswith("1.0000") and rim["RIM ahead by"] == ""
     # Fold 2 gives fold 1 a threshold of 0.5: 2 of 4 right. Fold 1 tells nothing, so fold 2 gets its lowest: 2 of 4.
     assert teacher["HR-LR (95 %)"].startswith("0.5000") and teacher["RIM ahead by"].startswith("+0.5000 (")
     assert teacher["quoted HR-LR"] == ".843" and teacher["HR-HR"] == "1.0000"
     assert teacher["TAR@FAR 1e-2"] == "not measurable"  # 4 impostor pairs decide nothing at 1e-2
-    assert (teacher["M parameters"], teacher["GFLOP"], teacher["faces/s"]) == ("2.50", "1.25", "40")
+    assert (teacher["M parameters"], teacher["GFLOP"], teacher["faces/s a thread"]) == ("2.50", "1.25", "40")
     assert sharp["HR-LR (95 %)"] == "" and sharp["HR-HR"] == "1.0000" and sharp["quoted HR-HR"] == ".998"
     assert student["HR-LR (95 %)"] == "not yet run"
 
