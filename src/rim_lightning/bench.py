@@ -10,11 +10,14 @@ from rim_lightning.config_path import CONF_DIR
 
 @hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="bench")
 def _hydra_main(cfg: DictConfig) -> None:
+    # Not at the top of the file: `--help` should not wait for torch.
+    from hydra.errors import HydraException
+
     from rim_lightning.comparison.command import run
 
     try:
         run(cfg)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, HydraException) as error:
         sys.exit(f"rim-bench: {error}")
 
 

@@ -119,6 +119,34 @@ def test_a_run_is_never_overwritten_and_a_resumed_one_keeps_its_curves(tmp_path)
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
 
 
+@pytest.mark.slow
+def test_a_run_killed_after_its_last_batch_still_leaves_its_figures(tmp_path):
+    """It has nothing left to fit when it goes on; the validation it was killed in is made up for."""
+    settings = [*QUICK, f"paths.prepared_dir={tmp_path / 'prepared'}", "evaluate=false", "teacher.epochs=0"]
+    settings += ["stages=[{name: fhn, epochs: 2}]", "trainer.check_val_every_n_epoch=2", "teacher.weights=null"]
+    folder = tmp_path / "run"
+    whole = run(composed(*settings, folder=folder))
+    (folder / "metrics.json").unlink()
+    again = run(composed(*settings, "resume=true", folder=folder))
+    assert again["val/psnr_gain"] == pytest.approx(whole["val/psnr_gain"], abs=1e-5)
+    assert json.loads((folder / "metrics.json").read_text())["val/psnr_gain"] == again["val/psnr_gain"]
+
+
+@pytest.mark.slow
+def test_a_budget_is_measured_once(tmp_path):
+    settings = [*QUICK, f"paths.prepared_dir={tmp_path / 'prepared'}", "evaluate=false", "teacher.epochs=0"]
+    settings += ["stages=[{name: fhn, epochs: 1}]", "teacher.weights=null", "budget=0.05"]
+    run(composed(*settings, folder=tmp_path / "run"))
+    measured = json.loads((tmp_path / "run" / "budget.json").read_text())
+    assert measured["minutes"] == 0.05 and measured["samples_per_epoch"] % 16 == 0
+    (tmp_path / "shared.json").write_text(json.dumps({"minutes": 0.05, "samples_per_epoch": 32}))
+    run(composed(*settings, f"budget_file={tmp_path / 'shared.json'}", folder=tmp_path / "other"))
+    assert not (tmp_path / "other" / "budget.json").exists()
+    assert torch.load(tmp_path / "other" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] > 0
+    with pytest.raises(ValueError, match="was measured for budget=0.05: give that, or another"):
+        run(composed(*settings[:-1], "budget=0.1", "resume=true", folder=tmp_path / "run"))
+
+
 # What makes each experiment small enough for a test; its networks, losses and phases stay its own.
 SMALL = ["evaluate=false", "trainer.fast_dev_run=1", "workers=0", "sources={}", "trainer.precision=32-true"]
 

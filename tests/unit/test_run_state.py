@@ -1,12 +1,13 @@
 """What a run records of itself, and the lock that goes with its process."""
 
+import json
 import subprocess
 import sys
 import time
 
 import pytest
 
-from rim_lightning.run_state import is_held, read_state, recorded
+from rim_lightning.run_state import is_held, read_state, recorded, write_once
 
 HOLD = """
 import sys, time
@@ -66,3 +67,10 @@ def test_a_look_does_not_stop_a_start(tmp_path):
     finally:
         watcher.kill()
     assert read_state(tmp_path).attempts == 2
+
+
+def test_of_several_that_write_once_the_first_one_stays(tmp_path):
+    write_once(tmp_path / "budget.json", {"minutes": 1})
+    write_once(tmp_path / "budget.json", {"minutes": 2})
+    assert json.loads((tmp_path / "budget.json").read_text()) == {"minutes": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["budget.json"]

@@ -97,11 +97,11 @@ def prepare_comparison(cfg: DictConfig) -> Comparison:
     results = Path(cfg.paths.results_dir).resolve()
     shared = [*plain["common"], *plain["settings"]]
     reference = compose("train", overrides=["experiment=rim", *shared, *plain["prepare"], "paths.output_dir=unused"])
+    if not (reference.teacher.weights or reference.teacher.epochs):
+        raise ValueError("A comparison needs a teacher: set teacher.weights or teacher.epochs under settings.")
     prepare_missing(reference)
     data = instantiate(reference.data)
     data.prepare_data()
-    if not (reference.teacher.weights or reference.teacher.epochs):
-        raise ValueError("A comparison needs a teacher: set teacher.weights or teacher.epochs under settings.")
     weights = OmegaConf.to_container(reference.teacher.weights, resolve=True) if reference.teacher.weights else None
     if reference.teacher.epochs:
         weights = _teacher(reference, data, results)

@@ -1,0 +1,34 @@
+"""Wrong settings of rim-bench get one sentence before anything is prepared or trained."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from rim_lightning.comparison.command import run
+from rim_lightning.config_path import CONF_DIR
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["detailed=CALFW"], 'detailed is "CALFW", a set that is not there; choose from LFW, LFW_random, Helen.'),
+        (["detailed=MegaFace"], 'detailed is "MegaFace"'),
+        (["pairs.LFW.kind=all"], 'The pairs LFW are of kind "all"; choose from listed, random, mirrored, drawn.'),
+        (["flip=true"], "set pairs.Helen=null"),
+        (["parallel=0"], "parallel is 0"),
+        (["+systems.srcnn.budget=3"], "The system srcnn has the setting budget; give kind, experiment"),
+        (
+            ["systems.srcnn.kind=vision"],
+            'The system srcnn is of kind "vision"; choose from hallucination, recognition.',
+        ),
+        (["systems.rim.after=gan"], "The system rim names gan as after, which is not under systems."),
+        (["settings=['teacher.weights=null']"], "A comparison needs a teacher"),
+    ],
+)
+def test_settings_are_checked_first(tmp_path, overrides, sentence):
+    places = [f"paths.{name}_dir={tmp_path / name}" for name in ("data", "results", "prepared", "output")]
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        cfg = compose("bench", overrides=["table=3", *places, *overrides])
+        with pytest.raises(ValueError) as error:
+            run(cfg)
+    assert sentence in str(error.value)
+    assert not (tmp_path / "results").exists()
