@@ -268,6 +268,9 @@ class Laboratory:
         file = self.folder / "quality" / f"{key}.json"
         if file.is_file():
             return json.loads(file.read_text())
+        (teacher,) = self.seeds(TEACHER)
+        everyone = torch.arange(len(faces.faces))
+        sharp = self._embed(teacher, "gallery", Side(None), faces.faces, everyone, faces.title, None)
         network, teacher = trained.make(), self.teacher()
         quality, identity = ImageQuality("y"), []
         priors = isinstance(network, RIM)
@@ -278,9 +281,7 @@ class Laboratory:
             made = network.fhn(enlarged) if priors else None
             sr = (made.sr if priors else network(enlarged)).float()
             quality.update(sr, batch.hr, batch.index)
-            identity += cosine_similarity(
-                teacher.embed_gallery(sr.clamp(-1, 1)), teacher.embed_gallery(batch.hr)
-            ).tolist()
+            identity += cosine_similarity(teacher.embed_gallery(sr.clamp(-1, 1)), sharp[batch.index]).tolist()
             for metric, scheme in zip(nme, schemes[:1], strict=True):
                 points = decode_heatmaps(made.priors.heatmaps[scheme], batch.hr.shape[-1])
                 metric.update(points, batch.landmarks[scheme], batch.index)

@@ -91,8 +91,10 @@ def _todo(plan: Plan, names: list[str], tried: set[str]) -> tuple[list[Run], dic
                     return
         try:
             trials = [] if system.rate_of else list(plan.trials(name).values())
+            chosen = any(run.finished() for run in trials)
             for run in trials:
-                if not run.finished() and run.key not in tried:
+                lost = chosen and read_state(run.folder).name == "failed"  # a rate that diverges does so again
+                if not run.finished() and not lost and run.key not in tried:
                     todo[run.key] = run
             for run in plan.runs(name):
                 if not run.finished():

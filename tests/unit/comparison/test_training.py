@@ -100,6 +100,14 @@ def test_a_failure_takes_only_those_that_need_it(tmp_path, started):
     assert "fhn 0" in started.titles and started.titles.count("rim 0") == 1  # a failed trial is a lost choice, no more
 
 
+def test_a_rate_that_failed_is_not_tried_at_every_call(tmp_path, started):
+    started.failing.add("fhn trial 2")
+    plan = Plan(tmp_path, SYSTEMS)
+    train_missing(plan, ["fhn"], parallel=1)
+    before = len(started.titles)
+    assert train_missing(plan, ["fhn"], parallel=1) == {} and len(started.titles) == before
+
+
 def test_stopping_stops_the_runs(tmp_path, started, monkeypatch):
     processes = []
     original = training._start
