@@ -45,7 +45,9 @@ class RimLauncher(Launcher):
         except (ValueError, OSError) as error:
             sys.exit(f"rim-train: {error}")
         except KeyboardInterrupt:
-            how = "the same command" if self.searches else f"`rim-sweep resume {self.sweep.folder}`"
+            how = (
+                "the same command" if self.searches or self.sweep is None else f"`rim-sweep resume {self.sweep.folder}`"
+            )
             sys.exit(f"rim-train: the sweep was stopped; {how} goes on.")
         return [self._answer(job) for job in jobs]
 

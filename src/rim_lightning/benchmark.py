@@ -15,6 +15,7 @@ from omegaconf import DictConfig, open_dict
 from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.hooks import RemovableHandle
 
 from rim_lightning.callbacks.ema import WarmedEMA
 from rim_lightning.callbacks.throughput import Throughput
@@ -104,7 +105,7 @@ class FiveBackwards(RIMModule):
     @classmethod
     def of(cls, module: RIMModule, restricted: bool) -> "FiveBackwards":
         """The same module with that step."""
-        module.__class__ = cls
+        module.__class__ = cls  # another step over the same weights, optimisers and logs; a copy would need all of them
         module.restricted = restricted
         return module
 
@@ -141,6 +142,7 @@ class _Record(pl.Callback):
         self.flop = 0
         self.mmd_calls = 0
         self._counter: FlopCounterMode | None = None
+        self._hook: RemovableHandle | None = None
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: RIMModule, batch: FaceBatch, batch_idx: int) -> None:
         """Count in eager mode: a compiled network is opaque to the counter."""

@@ -104,7 +104,7 @@ class LastCheckpoint(Checkpoint):
     def _stop(self, trainer: pl.Trainer) -> None:
         signum = self._signum or signal.SIGTERM
         raise Interrupted(
-            f"stopped by {signal.Signals(signum).name} in epoch {trainer.current_epoch}; {self.path} has everything up "
-            "to here: the same command with resume=true goes on.",
+            f"stopped by {signal.Signals(signum).name} in epoch {trainer.current_epoch}; {self.path} has "
+            "everything up to here, or up to the batch before: the same command with resume=true goes on.",
             signum,
         )

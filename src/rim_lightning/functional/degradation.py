@@ -91,7 +91,7 @@ def synthesise_probe(hr: Tensor, sizes: Tensor, reducer: Callable[[Tensor, int],
         raise ValueError(f"Probes are made of square faces, got {tuple(hr.shape)}.")
     if sizes.shape != hr.shape[:1]:
         raise ValueError(f"One probe size per face: {tuple(sizes.shape)} sizes for {len(hr)} faces.")
-    if len(sizes) and sizes.min() < 1:
+    if sizes.min() < 1:
         raise ValueError(f"A probe size is {sizes.min()} pixels; it must be 1 or more.")
     order = sizes.argsort(stable=True)
     unique, counts = sizes[order].unique_consecutive(return_counts=True)
