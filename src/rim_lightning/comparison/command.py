@@ -15,7 +15,7 @@ from rim_lightning.comparison import tables
 from rim_lightning.comparison.figures import draw_distributions, draw_faces, draw_roc, draw_sweep
 from rim_lightning.comparison.measures import BICUBIC, TEACHER, Laboratory
 from rim_lightning.comparison.protocols import PAIRS, FaceSet, PairSet, SearchSet, face_set, one_each, surveillance
-from rim_lightning.comparison.systems import Grid, Plan, System
+from rim_lightning.comparison.systems import Grid, Plan, System, quoted
 from rim_lightning.comparison.training import train_missing
 from rim_lightning.data.readers.pair_lists import write_pair_csv
 from rim_lightning.data.store import MANIFEST
@@ -105,7 +105,10 @@ def prepare_comparison(cfg: DictConfig) -> Comparison:
     weights = OmegaConf.to_container(reference.teacher.weights, resolve=True) if reference.teacher.weights else None
     if reference.teacher.epochs:
         weights = _teacher(reference, data, results)
-        shared += ["teacher.epochs=0", f"teacher.weights={{weight_format: rim_lightning, path: {weights['path']}}}"]
+        shared += [
+            "teacher.epochs=0",
+            f"teacher.weights={{weight_format: rim_lightning, path: {quoted(weights['path'])}}}",
+        ]
     prepared = Path(cfg.paths.prepared_dir)
     stores = {name: str(path) for name, path in data.stores.items()}
     stores |= {s.name: str(prepared / f"{s.name}_{reference.model.hr_size}") for s in reference.sources.values()}
