@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from rim_lightning.networks.prelu import PReLU
+
 BRANCH_START = 0.1  # factor of the last weights of a residual branch at the start
 RGB_START = 0.03  # factor of the weights of an RGB layer whose output is added to an image; zero would be unstable
 
@@ -58,7 +60,7 @@ class ResidualBlock(nn.Module):
         self.body = nn.Sequential(
             conv(width, width, norm=norm),
             normalisation(norm, width),
-            nn.PReLU(width),
+            PReLU(width),
             conv(width, width, norm=norm),
             normalisation(norm, width),
         )
@@ -107,7 +109,8 @@ class Pyramid(nn.Module):
         inputs: channels of the input.
         widths: channels of each level, coarse to fine.
         blocks: residual blocks of each level, as many entries as `widths`.
-        factors: enlargement between neighbouring levels, one fewer than `widths`.
+        factors: enlargement between neighbouring levels; with one more, the RGB layer makes the last enlargement, which
+            spares the convolutions of full size.
         repeats: how often each stack is applied with the same weights.
         norm: norm layer of the stacks.
         upsampling: "pixel_shuffle", or "transposed", a 7x7 transposed convolution (stride 4 in the authors' code).
@@ -127,24 +130,26 @@ class Pyramid(nn.Module):
         upsampling: Upsampling = "pixel_shuffle",
     ):
         super().__init__()
-        if not len(widths) == len(blocks) == len(factors) + 1:
+        if len(widths) != len(blocks) or len(widths) - len(factors) not in (0, 1):
             raise ValueError(
-                f"A pyramid needs one width and one number of blocks per level and a factor between levels, got "
-                f"widths {list(widths)}, blocks {list(blocks)}, factors {list(factors)}."
+                f"A pyramid needs one width and one number of blocks per level, a factor between levels and perhaps "
+                f"one after the last, got widths {list(widths)}, blocks {list(blocks)}, factors {list(factors)}."
             )
-        parts: list[nn.Module] = [conv(inputs, widths[0]), nn.PReLU(widths[0])]
+        last = factors[-1] if len(factors) == len(widths) else 1
+        parts: list[nn.Module] = [conv(inputs, widths[0]), PReLU(widths[0])]
         for number, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             if count:
                 parts.append(ResidualStack(width, count, repeats, norm))
-            if number < len(factors):
+            if number + 1 < len(widths):
                 parts += [enlargement(width, widths[number + 1], factors[number], upsampling)]
-                parts += [nn.PReLU(widths[number + 1])]
+                parts += [PReLU(widths[number + 1])]
         self.body = nn.Sequential(*parts)
-        self.to_rgb = conv(widths[-1], 3)
+        self.to_rgb = conv(widths[-1], 3 * last**2)
+        self.shuffle = nn.PixelShuffle(last)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, h, w) -> (B, 3, h * f, w * f), f the product of the factors."""
-        return self.to_rgb(self.body(x))
+        return self.shuffle(self.to_rgb(self.body(x)))
 
 
 def enlargement(inputs: int, outputs: int, factor: int, upsampling: Upsampling) -> nn.Module:

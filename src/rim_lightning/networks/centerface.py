@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rim_lightning.networks.backbone import Backbone
+from rim_lightning.networks.prelu import PReLU
 
 CROP = 8  # columns left out on each side: 112 x 96 of a 112 x 112 face
 # What is missing of each stage map, left and right, to the square that the uncropped face would give.
@@ -16,9 +17,9 @@ class ResidualUnit(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.activation1 = nn.PReLU(channels)
+        self.activation1 = PReLU(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.activation2 = nn.PReLU(channels)
+        self.activation2 = PReLU(channels)
         for conv in (self.conv1, self.conv2):
             nn.init.normal_(conv.weight, std=0.01)
             nn.init.zeros_(conv.bias)
@@ -98,4 +99,4 @@ def _plain(inputs: int, outputs: int) -> list[nn.Module]:
     conv = nn.Conv2d(inputs, outputs, 3)
     nn.init.xavier_uniform_(conv.weight)
     nn.init.zeros_(conv.bias)
-    return [conv, nn.PReLU(outputs)]
+    return [conv, PReLU(outputs)]

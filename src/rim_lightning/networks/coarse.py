@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from rim_lightning.networks.blocks import RGB_START, Norm, Pyramid, Upsampling, scale_weight
@@ -52,5 +53,6 @@ class CoarseSR(nn.Module):
 
     def forward(self, enlarged: Tensor) -> Tensor:
         """Probe enlarged to (B, 3, S, S), RGB in [-1, 1] -> coarse face I_c, the same shape, not clipped."""
+        enlarged = enlarged.contiguous(memory_format=torch.channels_last)  # on a CPU up to a quarter faster
         coarse = self.pyramid(self.fold(enlarged))
         return enlarged + coarse if self.residual else coarse

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rim_lightning.networks.blocks import Hourglass, Norm, ResidualStack, conv, normalisation, scale_weight
+from rim_lightning.networks.prelu import PReLU
 
 HEAD_START = 0.01  # factor of the weights of a prior's head at the start
 
@@ -39,7 +40,7 @@ class Path(nn.Module):
 
     def __init__(self, width: int, stride: int, blocks: int, repeats: int, hourglass: int, norm: Norm):
         super().__init__()
-        self.stem = nn.Sequential(conv(3, width, 7, stride, norm), normalisation(norm, width), nn.PReLU(width))
+        self.stem = nn.Sequential(conv(3, width, 7, stride, norm), normalisation(norm, width), PReLU(width))
         self.stack = ResidualStack(width, blocks, repeats, norm)
         self.hourglass = Hourglass(width, hourglass, norm) if hourglass else nn.Identity()
 
@@ -96,6 +97,7 @@ class TriPathGenerator(nn.Module):
 
     def forward(self, faces: Tensor) -> Priors:
         """(M, 3, S, S), RGB in [-1, 1] -> `Priors`."""
+        faces = faces.contiguous(memory_format=torch.channels_last)
         landmark_features = self.landmark_path(faces)
         parsing_features = landmark_features if self.parsing_path is None else self.parsing_path(faces)
         features = [self.global_path(faces), landmark_features]

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from rim_lightning.networks.backbone import Backbone, halved_sizes
 from rim_lightning.networks.embedding_head import embedding_head
+from rim_lightning.networks.prelu import PReLU
 
 Layout = Literal["arcface_torch", "face_evolve"]
 
@@ -23,7 +24,7 @@ class IRUnit(nn.Module):
         self.norm1 = nn.BatchNorm2d(inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(outputs) if arcface else nn.Identity()
-        self.activation = nn.PReLU(outputs)
+        self.activation = PReLU(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, stride, padding=1, bias=False)
         self.norm3 = nn.BatchNorm2d(outputs)
         if inputs != outputs or (arcface and stride > 1):
@@ -70,7 +71,7 @@ class IResNet(Backbone):
         self.stage_sizes = halved_sizes(input_size)
         self.stage_channels = (width, 2 * width, 4 * width, 8 * width)
         self.embedding_size = embedding_size
-        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.PReLU(width))
+        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), PReLU(width))
         inputs = width
         self.body = nn.ModuleList()
         for outputs, repeats in zip(self.stage_channels, units, strict=True):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rim_lightning.networks.backbone import Backbone, halved_sizes
+from rim_lightning.networks.prelu import PReLU
 
 
 class ConvUnit(nn.Module):
@@ -31,14 +32,22 @@ class ConvUnit(nn.Module):
         groups = inputs if depthwise else 1
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=not normalised)
         self.norm = nn.BatchNorm2d(outputs) if normalised else nn.Identity()
-        self.activation = nn.PReLU(outputs) if activated else nn.Identity()
+        self.activation = PReLU(outputs) if activated else nn.Identity()
         nn.init.kaiming_normal_(self.conv.weight, a=0.25 if activated else 1.0)
         if self.conv.bias is not None:
             nn.init.zeros_(self.conv.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, H', W')."""
-        return self.activation(self.norm(self.conv(x)))
+        return self.activation(self.norm(self._convolved(x)))
+
+    def _convolved(self, x: Tensor) -> Tensor:
+        slow = x.is_cpu and self.conv.groups > 1 and self.conv.stride != (1, 1)
+        if not (slow and torch.is_autocast_enabled("cpu")):
+            return self.conv(x)
+        # In bf16 a CPU goes back through these ten times as slowly as in fp32: half of a training step.
+        with torch.autocast("cpu", enabled=False):
+            return self.conv(x.float()).to(x.dtype)
 
 
 class Bottleneck(nn.Module):

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from rim_lightning.networks.backbone import Backbone, halved_sizes
 from rim_lightning.networks.embedding_head import embedding_head
+from rim_lightning.networks.prelu import PReLU
 
 
 class BasicBlock(nn.Module):
@@ -13,10 +14,10 @@ class BasicBlock(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(outputs)
-        self.activation1 = nn.PReLU(outputs)
+        self.activation1 = PReLU(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(outputs)
-        self.activation2 = nn.PReLU(outputs)
+        self.activation2 = PReLU(outputs)
         self.shortcut = (
             nn.Identity()
             if stride == 1 and inputs == outputs
@@ -60,7 +61,7 @@ class ResNet34(Backbone):
         self.stage_sizes = halved_sizes(input_size)
         self.stage_channels = (width, 2 * width, 4 * width, 8 * width)
         self.embedding_size = embedding_size
-        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.PReLU(width))
+        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), PReLU(width))
         inputs = width
         self.body = nn.ModuleList()
         for outputs, repeats in zip(self.stage_channels, blocks, strict=True):

@@ -43,6 +43,13 @@ def test_transposed_enlargement_of_the_authors_code_has_their_size():
     assert pyramid(torch.zeros(1, 192, 14, 14)).shape == (1, 3, 56, 56)
 
 
+def test_the_rgb_layer_may_make_the_last_enlargement():
+    pyramid = Pyramid(12, [8, 6], [1, 0], [2, 4])
+    assert pyramid(torch.zeros(1, 12, 8, 8)).shape == (1, 3, 64, 64)
+    with pytest.raises(ValueError, match="perhaps one after the last"):
+        Pyramid(12, [8, 6], [1, 0], [2, 4, 2])
+
+
 def test_coarse_net_refuses_a_reduction_it_cannot_undo():
     with pytest.raises(ValueError, match="reduces by 8 but enlarges by 4"):
         CoarseSR(8, 4, [8, 8, 8], [1, 1, 1], [2, 2])

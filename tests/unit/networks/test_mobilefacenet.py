@@ -87,3 +87,18 @@ def test_errors_name_the_value():
         tiny(input_size=40)
     with pytest.raises(ValueError, match=r"\(B, 3, 32, 32\), got \(1, 3, 64, 64\)"):
         tiny()(torch.zeros(1, 3, 64, 64))
+
+
+def test_strided_depthwise_convolutions_step_out_of_autocast_and_stay_bf16_outside():
+    torch.manual_seed(0)
+    unit = ConvUnit(8, 8, 3, stride=2, padding=1, depthwise=True, normalised=False, activated=False)
+    x = torch.randn(2, 8, 6, 6).bfloat16().requires_grad_()
+    exact = x.detach().float().requires_grad_()
+    upstream = torch.randn(2, 8, 3, 3).bfloat16()
+    wanted = unit.conv(exact)
+    for_x, for_weight = torch.autograd.grad(wanted, (exact, unit.conv.weight), upstream.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        out = unit(x)
+    out.backward(upstream)
+    assert torch.equal(out, wanted.bfloat16())
+    assert torch.equal(x.grad, for_x.bfloat16()) and torch.equal(unit.conv.weight.grad, for_weight)
