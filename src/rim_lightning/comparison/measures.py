@@ -319,7 +319,7 @@ def _cost(network: nn.Module, part: str, hr_size: int) -> dict[str, float]:
             "probe": network.embed_probe,
         }
         run = reads[part]
-        used = {"fhn": network.fhn, "head": hrn.teacher.backbone.embed}
+        used = {"fhn": network.fhn} | ({"head": hrn.teacher.backbone.embed} if hrn.head == "teacher" else {})
         used |= {
             "student": {"student": hrn.student},
             "probe": {"student": hrn.student, "assistant": hrn.assistant},

@@ -1,7 +1,7 @@
 """The heterogeneous recognition network (HRN): frozen teacher, student and teacher assistant."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from rim_lightning.networks.backbones import build_backbone
 from rim_lightning.networks.recogniser import resized
 from rim_lightning.networks.teacher import FrozenTeacher
 
-Head = Literal["teacher", "own", "flatten"]
+Head = Literal["teacher", "student", "own", "flatten"]
 
 
 class ChannelScale(nn.Module):
@@ -27,15 +27,16 @@ class ChannelScale(nn.Module):
 
 
 class RecognitionNetwork(nn.Module):
-    """HRN: the probe's feature is f_S^K + f_A^K, the gallery's f_T^K; both become embeddings by the same head.
+    """HRN: the probe's feature is f_S^K + f_A^K, the gallery's f_T^K, which the teacher's head makes an embedding.
 
     Student and assistant maps whose channels differ from the teacher's pass 1x1 projections; the target never does, a
     learned projection of it would collapse to zero.
 
     Args:
         teacher, student, assistant: {"name": ..., arguments of that backbone}.
-        head: "teacher": the frozen teacher's head reads f_S^K + f_A^K; "own": student and assistant have heads whose
-            embeddings are summed (authors' code); "flatten": the cosine is taken of the maps themselves.
+        head: "teacher": the frozen teacher's head reads f_S^K + f_A^K; "student": the student's does, which learns;
+            "own": student and assistant have heads whose embeddings are summed (authors' code); "flatten": the maps
+            themselves are compared.
         assistant_from_zero: start the assistant's maps at zero through a learned factor per channel, so that the sum
             starts as the student.
 
@@ -52,11 +53,13 @@ class RecognitionNetwork(nn.Module):
         assistant_from_zero: bool = True,
     ):
         super().__init__()
-        if head not in ("teacher", "own", "flatten"):
-            raise ValueError(f'The head is "teacher", "own" or "flatten", got "{head}".')
+        if head not in get_args(Head):
+            raise ValueError(f'The head is {", ".join(get_args(Head))}, got "{head}".')
         self.head = head
         self.teacher = FrozenTeacher(build_backbone(**teacher))
-        self.student = Learner(build_backbone(**student), self.teacher, keep_head=head == "own", from_zero=False)
+        self.student = Learner(
+            build_backbone(**student), self.teacher, keep_head=head in ("student", "own"), from_zero=False
+        )
         self.assistant = Learner(
             build_backbone(**assistant), self.teacher, keep_head=head == "own", from_zero=assistant_from_zero
         )
@@ -82,7 +85,9 @@ class RecognitionNetwork(nn.Module):
             own = self.student.backbone.head(student)
             return own if assistant is None else own + self.assistant.backbone.head(assistant)
         total = student if assistant is None else student + assistant
-        return total.flatten(1) if self.head == "flatten" else self.teacher.head(total)
+        if self.head == "flatten":
+            return total.flatten(1)
+        return (self.student.backbone if self.head == "student" else self.teacher).head(total)
 
     def start_from_teacher(self) -> None:
         """Give student and assistant the teacher's weights, where they have its shape.

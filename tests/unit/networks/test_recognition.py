@@ -29,6 +29,23 @@ def test_probe_embedding_is_the_teachers_head_on_the_sum_of_maps():
     torch.testing.assert_close(network.probe(faces()), network.teacher.head(total))
 
 
+def test_the_students_head_starts_as_the_teachers_and_learns():
+    torch.manual_seed(0)
+    network = RecognitionNetwork(BACKBONE, BACKBONE, BACKBONE, head="student", assistant_from_zero=False).eval()
+    network.start_from_teacher()
+    total = network.student.stages(faces())[-1] + network.assistant.stages(faces())[-1]
+    torch.testing.assert_close(network.probe(faces()), network.teacher.head(total))
+    network.probe(faces()).sum().backward()
+    assert all(p.grad is not None for p in network.student.backbone.embed.parameters())
+    assert not any("embed" in name for name, _ in network.assistant.named_parameters())
+    with torch.no_grad():
+        for p in network.student.backbone.embed.parameters():
+            p.add_(0.1)
+    assert not torch.allclose(network.probe(faces()), network.teacher.head(total))
+    with pytest.raises(ValueError, match='teacher, student, own, flatten, got "other"'):
+        RecognitionNetwork(BACKBONE, BACKBONE, BACKBONE, head="other")
+
+
 def test_own_heads_are_summed_and_flatten_takes_the_maps():
     torch.manual_seed(0)
     own = RecognitionNetwork(BACKBONE, BACKBONE, BACKBONE, head="own", assistant_from_zero=False).eval()
