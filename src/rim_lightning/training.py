@@ -98,11 +98,12 @@ def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     trainer.fit(module, data, ckpt_path=str(last) if cfg.resume and last.is_file() else None, weights_only=True)
+    found = dict(trainer.callback_metrics)
+    if not (cfg.evaluate or trainer.fast_dev_run or any(name.startswith("val/") for name in found)):
+        # The last epoch had no validation, or was killed in it and then had nothing left to fit.
+        found |= trainer.validate(module, data, ckpt_path=str(last), weights_only=True, verbose=False)[0]
     leave()  # the first process measures alone: metrics would wait for the others
     if not cfg.evaluate or not trainer.is_global_zero or trainer.fast_dev_run:
-        found = trainer.callback_metrics
-        if not found and not trainer.fast_dev_run:  # killed after its last batch: it had nothing left to fit
-            found = trainer.validate(module, data, ckpt_path=str(last), weights_only=True, verbose=False)[0]
         figures = {name: float(value) for name, value in found.items()}
         if trainer.is_global_zero:
             write_metrics(output / "metrics.json", figures)

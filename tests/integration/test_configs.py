@@ -121,7 +121,7 @@ def test_a_run_is_never_overwritten_and_a_resumed_one_keeps_its_curves(tmp_path)
 
 @pytest.mark.slow
 def test_a_run_killed_after_its_last_batch_still_leaves_its_figures(tmp_path):
-    """It has nothing left to fit when it goes on; the validation it was killed in is made up for."""
+    """It has nothing left to fit when it goes on; the validation it was killed in, or never had, is made up for."""
     settings = [*QUICK, f"paths.prepared_dir={tmp_path / 'prepared'}", "evaluate=false", "teacher.epochs=0"]
     settings += ["stages=[{name: fhn, epochs: 2}]", "trainer.check_val_every_n_epoch=2", "teacher.weights=null"]
     folder = tmp_path / "run"
@@ -130,6 +130,9 @@ def test_a_run_killed_after_its_last_batch_still_leaves_its_figures(tmp_path):
     again = run(composed(*settings, "resume=true", folder=folder))
     assert again["val/psnr_gain"] == pytest.approx(whole["val/psnr_gain"], abs=1e-5)
     assert json.loads((folder / "metrics.json").read_text())["val/psnr_gain"] == again["val/psnr_gain"]
+    seldom = run(composed(*settings, "trainer.check_val_every_n_epoch=5", folder=tmp_path / "seldom"))
+    assert seldom["val/psnr_gain"] == pytest.approx(whole["val/psnr_gain"], abs=1e-5)
+    assert "train/hallucination/loss" in seldom
 
 
 @pytest.mark.slow

@@ -46,8 +46,8 @@ TABLE_1 = (
     Row("(e) FHN + T + S", Reading("rim", probe="student", gallery_of=TEACHER), {"HR-LR": ".966"}),
     Row("(f) FHN + T + S + A: RIM", RIM, {"HR-LR": ".988"}),
     Row("(g) T, sharp probe", Reading(TEACHER, sharp=True, probe="gallery"), {"HR-HR": ".998"}),
-    Row("RIM, FHN after the joint stage + T", Reading("rim", probe="sr", gallery_of=TEACHER)),
-    Row("RIM without the joint stage", Reading("rim_without_joint", gallery_of=TEACHER)),
+    Row("RIM with a joint stage", Reading("rim_with_joint", gallery_of=TEACHER)),
+    Row("RIM, FHN after the joint stage + T", Reading("rim_with_joint", probe="sr", gallery_of=TEACHER)),
     Row("RIM without priors", Reading("rim_without_priors", gallery_of=TEACHER)),
     Row("RIM without the domain term", Reading("rim_without_domain", gallery_of=TEACHER)),
     Row("RIM, student and assistant together", Reading("rim_together", gallery_of=TEACHER)),
@@ -120,7 +120,7 @@ TABLE_4 = {
     "fhn_without_priors": ("FHN without priors", ""),
     "fhn_without_domain": ("FHN without the domain term", ""),
     "fhn": ("FHN of RIM", "28.572 / .882"),
-    "rim": ("FHN of RIM after the joint stage", ""),
+    "rim_with_joint": ("FHN of RIM after the joint stage", ""),
 }
 
 

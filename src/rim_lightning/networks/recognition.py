@@ -41,7 +41,8 @@ class RecognitionNetwork(nn.Module):
             starts as the student.
 
     Raises:
-        ValueError: stage maps of other sizes than the teacher's, or an unknown head.
+        ValueError: stage maps of other sizes than the teacher's, an unknown head, or the head of a student with other
+            channels than the teacher.
     """
 
     def __init__(
@@ -60,6 +61,12 @@ class RecognitionNetwork(nn.Module):
         self.student = Learner(
             build_backbone(**student), self.teacher, keep_head=head in ("student", "own"), from_zero=False
         )
+        wanted, own = self.teacher.stage_channels[-1], self.student.backbone.stage_channels[-1]
+        if head == "student" and own != wanted:
+            raise ValueError(
+                f"The student's head would read maps of the teacher's {wanted} channels, its own have {own}: set head "
+                'to "teacher".'
+            )
         self.assistant = Learner(
             build_backbone(**assistant), self.teacher, keep_head=head == "own", from_zero=assistant_from_zero
         )

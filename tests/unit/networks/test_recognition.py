@@ -42,6 +42,9 @@ def test_the_students_head_starts_as_the_teachers_and_learns():
         for p in network.student.backbone.embed.parameters():
             p.add_(0.1)
     assert not torch.allclose(network.probe(faces()), network.teacher.head(total))
+    narrow = BACKBONE | {"width": 4}
+    with pytest.raises(ValueError, match="64 channels, its own have 32: set head to"):
+        RecognitionNetwork(BACKBONE, narrow, BACKBONE, head="student")
     with pytest.raises(ValueError, match='teacher, student, own, flatten, got "other"'):
         RecognitionNetwork(BACKBONE, BACKBONE, BACKBONE, head="other")
 
