@@ -101,7 +101,8 @@ def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
     found = dict(trainer.callback_metrics)
     if not (cfg.evaluate or trainer.fast_dev_run or any(name.startswith("val/") for name in found)):
         # The last epoch had no validation, or was killed in it and then had nothing left to fit.
-        found |= trainer.validate(module, data, ckpt_path=str(last), weights_only=True, verbose=False)[0]
+        for figures in trainer.validate(module, data, ckpt_path=str(last), weights_only=True, verbose=False):
+            found |= figures
     leave()  # the first process measures alone: metrics would wait for the others
     if not cfg.evaluate or not trainer.is_global_zero or trainer.fast_dev_run:
         figures = {name: float(value) for name, value in found.items()}
