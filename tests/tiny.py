@@ -40,7 +40,7 @@ WEIGHTS = {
         "parsing": 0.3,
         "domain": 0.7,
         "identity": 0.4,
-        "identity_student": 0.2,
+        "student": 0.2,
     },
     "student": {"stage": 1.0, "embedding": 0.5},
     "assistant": {"residual": 1.0, "embedding": 0.5},

@@ -119,7 +119,7 @@ class FiveBackwards(RIMModule):
             "parsing": fhn.generator.parsing_path or fhn.generator.landmark_path,
             "domain": self.rim.discriminator,
         }
-        terms = hallucination_terms(self.rim, self.objective, step, domain=False)
+        terms = hallucination_terms(self.rim, self.objective, step, alone=False)
         terms["domain"] = domain_terms(self.rim, self.objective, step, reversal=1.0)["loss"]
         optimizers = self.optimizers()[:2]
         for optimizer in optimizers:

@@ -15,15 +15,17 @@ from rim_lightning.losses.parsing import ParsingLoss
 from rim_lightning.losses.pixel import PixelLoss
 from rim_lightning.networks.blocks import scale_gradient
 from rim_lightning.networks.hallucination import Hallucination
+from rim_lightning.networks.recognition import RecognitionNetwork
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import FaceBatch, Terms
 
-STAGES = ("coarse", "fhn", "hrn", "student", "assistant", "joint")
+STAGES = ("coarse", "fhn", "hrn", "student", "assistant", "fhn_student", "joint")
 """coarse: the coarse net alone, by its pixel loss, at half the cost. fhn: all of the hallucination network. hrn:
 student and assistant read its faces; student, assistant: one after the other (residual knowledge distillation, arXiv
-2002.09168). joint: everything."""
+2002.09168). joint: everything. fhn_student: the same without the sharp faces' priors, the domain term and the
+assistant."""
 
-MOVES_FHN = ("coarse", "fhn", "joint")
+MOVES_FHN = ("coarse", "fhn", "fhn_student", "joint")
 
 
 class Objective(nn.Module):
@@ -33,9 +35,9 @@ class Objective(nn.Module):
         pixel: L_pixel of I_sr (Eq 2, 5) and of I_c.
         landmark: L_landmark (Eq 3). parsing: L_parsing (Eq 4). domain: L_domain (Eq 7, 8).
         stages: distance between feature maps (Eq 11, 12).
-        weights: phase -> term -> weight, for the phases hallucination (pixel, coarse, landmark, parsing, domain,
-            identity, identity_student), student (stage, embedding) and assistant (residual, embedding). A term of
-            weight 0 is not computed, except domain, which is always logged.
+        weights: phase -> term -> weight, for the phases hallucination (pixel, coarse, landmark, parsing, domain; of
+            joint learning identity, by the teacher, and student, the student's loss), student (stage, embedding) and
+            assistant (residual, embedding). A term of weight 0 is not computed, except domain, which is always logged.
         student_stages: stages of the teacher that the student regresses; the paper: the last only, (4,).
 
     Raises:
@@ -43,7 +45,7 @@ class Objective(nn.Module):
     """
 
     TERMS = {
-        "hallucination": ("pixel", "coarse", "landmark", "parsing", "domain", "identity", "identity_student"),
+        "hallucination": ("pixel", "coarse", "landmark", "parsing", "domain", "identity", "student"),
         "student": ("stage", "embedding"),
         "assistant": ("residual", "embedding"),
     }
@@ -113,7 +115,7 @@ def prepare_step(rim: RIM, batch: FaceBatch, enlarged: Tensor, stage: str) -> St
         coarse = rim.fhn.coarse(enlarged)
         return Step(batch, stage, Hallucination(coarse, coarse, None, None))
     with torch.set_grad_enabled(stage in MOVES_FHN):
-        step = Step(batch, stage, rim.fhn(enlarged, batch.hr if stage in MOVES_FHN else None))
+        step = Step(batch, stage, rim.fhn(enlarged, batch.hr if stage in ("fhn", "joint") else None))
     if stage != "fhn":
         with torch.no_grad():
             step.teacher = rim.hrn.teacher.stages(rim.hrn.resized(batch.hr))
@@ -137,52 +139,50 @@ def domain_terms(rim: RIM, objective: Objective, step: Step, reversal: float | N
     return {"domain": domain, "loss": -domain}
 
 
-def hallucination_terms(rim: RIM, objective: Objective, step: Step, domain: bool = True) -> Terms:
-    """Eq 1 and 5: L_domain + λ0 L_pixel + λ1 L_landmark + λ2 L_parsing, the pixel loss of I_c, and in the stage `joint`
-    the identity of the hallucinated face.
+def hallucination_terms(rim: RIM, objective: Objective, step: Step, alone: bool = True) -> Terms:
+    """Eq 1 and 5: L_domain + λ0 L_pixel + λ1 L_landmark + λ2 L_parsing, the pixel loss of I_c, and in joint learning
+    how the hallucinated face is recognised.
 
     Args:
-        domain: False leaves L_domain to `domain_terms` with reversal.
+        alone: False leaves L_domain to `domain_terms` with reversal and the student's loss to `student_terms`.
     """
     weights = objective.weights["hallucination"]
     batch, output = step.batch, step.output
     if step.stage == "coarse":
         return objective.total("hallucination", {"coarse": objective.pixel(output.coarse, batch.hr)})
     size = batch.hr.shape[-1]
-    both = (output.priors, output.hr_priors)
+    read = [priors for priors in (output.priors, output.hr_priors) if priors is not None]
     terms: Terms = {}
     if weights["pixel"]:
         terms["pixel"] = objective.pixel(output.sr, batch.hr)
     if weights["coarse"]:
         terms["coarse"] = objective.pixel(output.coarse, batch.hr)
     if weights["landmark"]:
-        terms["landmark"] = sum(objective.landmark(part.heatmaps, batch.landmarks, size) for part in both) / 2
+        terms["landmark"] = sum(objective.landmark(each.heatmaps, batch.landmarks, size) for each in read) / len(read)
     if weights["parsing"]:
-        terms["parsing"] = sum(objective.parsing(part.parsing, batch.parsing) for part in both) / 2
-    if domain:
+        terms["parsing"] = sum(objective.parsing(each.parsing, batch.parsing) for each in read) / len(read)
+    if alone and output.hr_priors is not None:
         terms["domain"] = _domain(rim, objective, output.priors.features, output.hr_priors.features)
     if step.stage == "joint" and weights["identity"]:
         terms["identity"] = objective.identity(rim.embed_gallery(output.sr), step.teacher_embedding)
-    if step.stage == "joint" and weights["identity_student"]:
-        # Through the recognition network without moving it: its own phases see it from their own losses only.
+    if step.stage in ("fhn_student", "joint") and weights["student"] and alone:
+        # Through the student without moving it: it learns in its own phase.
         frozen = {f"network.{name}": value.detach() for name, value in rim.hrn.named_parameters()}
-        embedding = torch.func.functional_call(_Probe(rim.hrn), frozen, output.sr)
-        terms["identity_student"] = objective.identity(embedding, step.teacher_embedding)
+        seen = torch.func.functional_call(_Student(rim.hrn), frozen, output.sr)
+        terms["student"] = _student_terms(objective, step, *seen)["loss"]
     return objective.total("hallucination", terms)
 
 
-def student_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
-    """Eq 11: ‖f_T^K − f_S^K‖² (or more stages), and the cosine of the embeddings. Leaves `step.student` behind."""
-    weights = objective.weights["student"]
-    stages = rim.hrn.student.stages(rim.hrn.resized(step.output.sr.detach()))
+def student_terms(rim: RIM, objective: Objective, step: Step, reach: float = 0.0) -> Terms:
+    """Eq 11: ‖f_T^K − f_S^K‖² (or more stages), and the cosine of the embeddings. Leaves `step.student` behind.
+
+    Args:
+        reach: factor of the gradient that goes on into the hallucinated face.
+    """
+    sr = step.output.sr
+    stages, embedding = _Student(rim.hrn)(scale_gradient(sr, reach) if reach else sr.detach())
     step.student = [stage.detach() for stage in stages]
-    wanted = [step.teacher[k - 1] for k in objective.student_stages]
-    terms: Terms = {}
-    if weights["stage"]:
-        terms["stage"] = objective.distance(wanted, [stages[k - 1] for k in objective.student_stages], wanted)
-    if weights["embedding"]:
-        terms["embedding"] = objective.identity(rim.hrn.embed(stages[-1], None), step.teacher_embedding)
-    return objective.total("student", terms)
+    return _student_terms(objective, step, stages, embedding)
 
 
 def assistant_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
@@ -220,7 +220,7 @@ class Phase(NamedTuple):
 PHASES = (
     Phase("domain", ("rim.discriminator", "objective.domain"), ("fhn", "joint"), domain_terms),
     Phase("hallucination", ("rim.fhn",), MOVES_FHN, hallucination_terms),
-    Phase("student", ("rim.hrn.student",), ("hrn", "student", "joint"), student_terms),
+    Phase("student", ("rim.hrn.student",), ("hrn", "student", "fhn_student", "joint"), student_terms),
     Phase("assistant", ("rim.hrn.assistant",), ("hrn", "assistant", "joint"), assistant_terms),
 )
 
@@ -229,28 +229,40 @@ def simultaneous_terms(rim: RIM, objective: Objective, step: Step) -> dict[str, 
     """The terms of every phase of the stage; one backward of the sum of their "loss" has the gradients that the phases
     have one by one, at the same parameters, because θ_d is reached through gradient reversal."""
     terms: dict[str, Terms] = {}
-    if step.stage == "coarse":
-        terms["hallucination"] = hallucination_terms(rim, objective, step)
-    elif step.stage in MOVES_FHN:
-        strength = objective.weights["hallucination"]["domain"]
-        terms["domain"] = domain_terms(rim, objective, step, reversal=strength)
-        terms["hallucination"] = hallucination_terms(rim, objective, step, domain=False)
-    if step.stage in ("hrn", "student", "joint"):
-        terms["student"] = student_terms(rim, objective, step)
+    weights = objective.weights["hallucination"]
+    if step.stage in ("fhn", "joint"):
+        terms["domain"] = domain_terms(rim, objective, step, reversal=weights["domain"])
+    if step.stage in MOVES_FHN:
+        terms["hallucination"] = hallucination_terms(rim, objective, step, alone=False)
+    if step.stage in ("hrn", "student", "fhn_student", "joint"):
+        reach = weights["student"] if step.stage in MOVES_FHN else 0.0
+        terms["student"] = student_terms(rim, objective, step, reach)
     if step.stage in ("hrn", "assistant", "joint"):
         terms["assistant"] = assistant_terms(rim, objective, step)
     return terms
 
 
-class _Probe(nn.Module):
-    """`RecognitionNetwork.probe` as a forward, which `functional_call` needs."""
+class _Student(nn.Module):
+    """The student's maps and embedding of hallucinated faces as one forward, which `functional_call` needs."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: RecognitionNetwork):
         super().__init__()
         self.network = network
 
-    def forward(self, faces: Tensor) -> Tensor:
-        return self.network.probe(faces)
+    def forward(self, faces: Tensor) -> tuple[list[Tensor], Tensor]:
+        stages = self.network.student.stages(self.network.resized(faces))
+        return stages, self.network.embed(stages[-1], None)
+
+
+def _student_terms(objective: Objective, step: Step, stages: list[Tensor], embedding: Tensor) -> Terms:
+    weights = objective.weights["student"]
+    wanted = [step.teacher[k - 1] for k in objective.student_stages]
+    terms: Terms = {}
+    if weights["stage"]:
+        terms["stage"] = objective.distance(wanted, [stages[k - 1] for k in objective.student_stages], wanted)
+    if weights["embedding"]:
+        terms["embedding"] = objective.identity(embedding, step.teacher_embedding)
+    return objective.total("student", terms)
 
 
 def _domain(rim: RIM, objective: Objective, coarse: Tensor, hr: Tensor) -> Tensor:

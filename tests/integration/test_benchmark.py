@@ -67,7 +67,7 @@ def test_five_backwards_have_the_gradients_of_their_losses(store, tmp_path, rest
     other.load_state_dict(weights)
     other.train()
     step = prepare_step(other.rim, next(_batches(store)), batches[0], "fhn")
-    terms = hallucination_terms(other.rim, other.objective, step, domain=False)
+    terms = hallucination_terms(other.rim, other.objective, step, alone=False)
     losses = [terms[name] for name in ("coarse", "pixel")]
     if not restricted:
         domain = domain_terms(other.rim, other.objective, step, reversal=1.0)["loss"]

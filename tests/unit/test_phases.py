@@ -118,7 +118,7 @@ def test_loss_is_the_weighted_sum_of_the_terms():
 def test_identity_terms_belong_to_the_joint_stage():
     parts = Parts()
     terms = hallucination_terms(parts.rim, parts.objective, step_of(parts, "fhn"))
-    assert not {"identity", "identity_student"} & set(terms)
+    assert not {"identity", "student"} & set(terms)
 
 
 def test_pixel_only_keeps_the_paths_from_the_coarse_net():
@@ -187,3 +187,25 @@ def test_the_assistant_learns_alone_what_the_student_lacks():
     assert set(alone) == {"assistant"} and set(beside) == {"student", "assistant"}
     for name, value in alone["assistant"].items():
         torch.testing.assert_close(value, beside["assistant"][name])
+
+
+def test_the_students_loss_reaches_the_hallucination_network_by_its_weight():
+    """Stage fhn_student: what the term adds to the gradient is the weight times that of the student's loss."""
+    gradient = {}
+    for weight in (0.0, 0.3):
+        parts = Parts(weights=WEIGHTS | {"hallucination": WEIGHTS["hallucination"] | {"student": weight}})
+        step = step_of(parts, "fhn_student")
+        assert step.output.hr_priors is None
+        terms = simultaneous_terms(parts.rim, parts.objective, step)
+        assert set(terms) == {"hallucination", "student"}
+        layer = parts.rim.fhn.coarse.pyramid.to_rgb.weight
+        total = terms["hallucination"]["loss"] + terms["student"]["loss"]
+        gradient[weight] = torch.autograd.grad(total, layer, retain_graph=True)[0]
+    embedding = parts.rim.hrn.probe(step.output.sr, assistant=False)
+    maps = parts.rim.hrn.student.stages(parts.rim.hrn.resized(step.output.sr))
+    loss = WEIGHTS["student"]["stage"] * (maps[3] - step.teacher[3]).square().mean() / step.teacher[3].square().mean()
+    cosine = torch.nn.functional.cosine_similarity(embedding, step.teacher_embedding)
+    loss = loss + WEIGHTS["student"]["embedding"] * (1 - cosine).mean()
+    expected = 0.3 * torch.autograd.grad(loss, layer)[0]
+    assert expected.abs().max() > 0
+    torch.testing.assert_close(gradient[0.3] - gradient[0.0], expected, rtol=1e-6, atol=1e-12)
