@@ -1,6 +1,6 @@
 """How long an epoch may be for a run to keep within a budget of minutes."""
 
-import statistics
+import math
 import time
 from typing import Any
 
@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rim_lightning.callbacks.ema import WarmedEMA
 
-TIMED, SKIPPED = 8, 3  # batches of a stage
+TIMED = 8  # batches of a stage
 
 
 def batches_per_epoch(
@@ -59,25 +59,23 @@ def one_epoch_each(cfg: DictConfig) -> DictConfig:
 
 
 class StageClock(pl.Callback):
-    """Attributes: seconds: training stage -> median time of a batch."""
+    """Attributes: seconds: training stage -> time of its fastest batch, which nothing else on the machine slowed."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._last = 0.0
-        self._spans: list[float] = []
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """A new stage."""
-        self._spans, self._last = [], self._now(pl_module.device)
+        self._last = self._now(pl_module.device)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Take the time."""
         now = self._now(pl_module.device)
-        self._spans.append(now - self._last)
+        self.seconds[pl_module.stage] = min(now - self._last, self.seconds.get(pl_module.stage, math.inf))
         self._last = now
-        self.seconds[pl_module.stage] = statistics.median(self._spans[min(SKIPPED, len(self._spans) - 1) :])
 
     @staticmethod
     def _now(device: torch.device) -> float:

@@ -42,7 +42,7 @@ def with_clock(monkeypatch, module, slow_start=0.0):
     step = module.training_step
 
     def timed(batch, batch_idx):
-        now[0] += SECONDS[module.stage] + (slow_start if batch_idx < budget.SKIPPED else 0.0)
+        now[0] += SECONDS[module.stage] + (slow_start if batch_idx < 3 else 0.0)
         step(batch, batch_idx)
 
     module.training_step = timed
