@@ -99,8 +99,9 @@ def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     trainer.fit(module, data, ckpt_path=str(last) if cfg.resume and last.is_file() else None, weights_only=True)
     found = dict(trainer.callback_metrics)
-    if not (cfg.evaluate or trainer.fast_dev_run or any(name.startswith("val/") for name in found)):
-        # The last epoch had no validation, or was killed in it and then had nothing left to fit.
+    validated = not trainer.max_epochs % (trainer.check_val_every_n_epoch or 1)
+    if not (cfg.evaluate or trainer.fast_dev_run or (validated and any(name.startswith("val/") for name in found))):
+        # The last epoch has no validation, or was killed in it and then had nothing left to fit.
         for figures in trainer.validate(module, data, ckpt_path=str(last), weights_only=True, verbose=False):
             found |= figures
     leave()  # the first process measures alone: metrics would wait for the others

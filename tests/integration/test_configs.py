@@ -133,6 +133,10 @@ def test_a_run_killed_after_its_last_batch_still_leaves_its_figures(tmp_path):
     seldom = run(composed(*settings, "trainer.check_val_every_n_epoch=5", folder=tmp_path / "seldom"))
     assert seldom["val/psnr_gain"] == pytest.approx(whole["val/psnr_gain"], abs=1e-5)
     assert "train/hallucination/loss" in seldom
+    early = run(composed(*settings, "trainer.check_val_every_n_epoch=1", "stages.0.epochs=3", folder=tmp_path / "each"))
+    stale = run(composed(*settings, "stages.0.epochs=3", folder=tmp_path / "stale"))  # validated after the second
+    assert stale["val/psnr_gain"] == pytest.approx(early["val/psnr_gain"], abs=1e-5)
+    assert stale["val/psnr_gain"] != pytest.approx(whole["val/psnr_gain"], abs=1e-5)
     without = run(composed(*settings, "+trainer.limit_val_batches=0", folder=tmp_path / "without"))
     assert "train/hallucination/loss" in without and not any(name.startswith("val/") for name in without)
 
