@@ -9,8 +9,6 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from rim_lightning.callbacks.ema import WarmedEMA
-
 TIMED = 8  # batches of a stage
 
 
@@ -26,15 +24,16 @@ def batches_per_epoch(
         short: `one_epoch_each(cfg)`. cfg: as of `conf/train.yaml`. module, data: built from `short`, for this alone.
 
     Raises:
-        ValueError: the budget has room for less than two batches an epoch.
+        ValueError: the budget has no room for a batch an epoch.
     """
     clock = StageClock()
+    averages = [instantiate(cfg.callbacks.ema)] if "ema" in cfg.callbacks else []
     trainer: pl.Trainer = instantiate(
         short.trainer,
         max_epochs=len(short.stages),
         limit_train_batches=TIMED,
         limit_val_batches=0,
-        callbacks=[WarmedEMA(0.999), clock],
+        callbacks=[*averages, clock],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -42,13 +41,13 @@ def batches_per_epoch(
     )
     trainer.fit(module, data)
     round_of_all = sum(stage.epochs * clock.seconds[stage.name] for stage in cfg.stages)
-    batches = round(60 * cfg.budget / round_of_all)
+    batches = 60 * cfg.budget / round_of_all
     if batches < 1:
         raise ValueError(
             f"budget={cfg.budget} minutes is too little: an epoch of one batch takes {round_of_all / 60:.2f} minutes: "
             "raise it, or shorten stages."
         )
-    return batches
+    return round(batches)
 
 
 def one_epoch_each(cfg: DictConfig) -> DictConfig:

@@ -108,12 +108,21 @@ class PhasedModule(pl.LightningModule):
     @property
     def stage(self) -> str:
         """Name of the training stage of the current epoch."""
+        return self._place[0]
+
+    @property
+    def stage_epoch(self) -> int:
+        """Epochs of the current training stage before the current one."""
+        return self._place[1]
+
+    @property
+    def _place(self) -> tuple[str, int]:
         epoch = self.trainer.current_epoch
-        for stage in self.schedule:
+        for stage in self.schedule[:-1]:
             if epoch < stage.epochs:
-                return stage.name
+                return stage.name, epoch
             epoch -= stage.epochs
-        return self.schedule[-1].name
+        return self.schedule[-1].name, epoch
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:
         """One optimiser and one schedule per phase, in the order of `phases`."""
@@ -144,9 +153,20 @@ class PhasedModule(pl.LightningModule):
         norm = nn.utils.clip_grad_norm_(parameters, float("inf") if self.clip is None else self.clip)
         self._figures[f"gradient/{phase}"] = norm
 
+    def on_train_start(self) -> None:
+        """As `on_train_epoch_start`, which a run that is resumed within an epoch does not call."""
+        self._rest()
+
     def on_train_epoch_start(self) -> None:
-        """Log the stage as a number, so that curves show where one ends."""
+        """Put what the stage does not move into eval mode: the statistics of its norm layers stay. Log the stage as a
+        number, so that curves show where one ends."""
+        self._rest()
         self.log("stage", float(self.stages.index(self.stage)))
+
+    def _rest(self) -> None:
+        for phase in self.phases:
+            for name in phase.modules:
+                self.get_submodule(name).train(self.stage in phase.stages)
 
     def on_train_epoch_end(self) -> None:
         """Raise NonFiniteLoss where the last batch was not finite."""

@@ -78,8 +78,17 @@ class Objective(nn.Module):
         return self.stages(target, prediction, reference if self.stages.normalise else None)
 
     def total(self, phase: str, terms: Terms) -> Terms:
-        """The terms and their weighted sum "loss"."""
+        """The terms and their weighted sum "loss".
+
+        Raises:
+            ValueError: there is none, because those of the training stage have weight 0.
+        """
         weights = self.weights[phase]
+        if not terms:
+            raise ValueError(
+                f"Every term that the phase {phase} has in this training stage has weight 0: raise one of "
+                f"objective.weights.{phase}, or leave the stage out."
+            )
         return terms | {"loss": torch.stack([weights[name] * value for name, value in terms.items()]).sum()}
 
 
@@ -148,15 +157,15 @@ def hallucination_terms(rim: RIM, objective: Objective, step: Step, alone: bool 
     """
     weights = objective.weights["hallucination"]
     batch, output = step.batch, step.output
-    if step.stage == "coarse":
-        return objective.total("hallucination", {"coarse": objective.pixel(output.coarse, batch.hr)})
-    size = batch.hr.shape[-1]
-    read = [priors for priors in (output.priors, output.hr_priors) if priors is not None]
     terms: Terms = {}
-    if weights["pixel"]:
-        terms["pixel"] = objective.pixel(output.sr, batch.hr)
     if weights["coarse"]:
         terms["coarse"] = objective.pixel(output.coarse, batch.hr)
+    if step.stage == "coarse":
+        return objective.total("hallucination", terms)
+    size = batch.hr.shape[-1]
+    read = [priors for priors in (output.priors, output.hr_priors) if priors is not None]
+    if weights["pixel"]:
+        terms["pixel"] = objective.pixel(output.sr, batch.hr)
     if weights["landmark"]:
         terms["landmark"] = sum(objective.landmark(each.heatmaps, batch.landmarks, size) for each in read) / len(read)
     if weights["parsing"]:
@@ -167,8 +176,8 @@ def hallucination_terms(rim: RIM, objective: Objective, step: Step, alone: bool 
         terms["identity"] = objective.identity(rim.embed_gallery(output.sr), step.teacher_embedding)
     if step.stage in ("fhn_student", "joint") and weights["student"] and alone:
         # Through the student without moving it: it learns in its own phase.
-        frozen = {f"network.{name}": value.detach() for name, value in rim.hrn.named_parameters()}
-        seen = torch.func.functional_call(_Student(rim.hrn), frozen, output.sr)
+        student = _Student(rim.hrn)
+        seen = torch.func.functional_call(student, _at_rest(student), output.sr)
         terms["student"] = _student_terms(objective, step, *seen)["loss"]
     return objective.total("hallucination", terms)
 
@@ -186,7 +195,7 @@ def student_terms(rim: RIM, objective: Objective, step: Step, reach: float = 0.0
 
 
 def assistant_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
-    """Eq 12: Σ_k ‖(f_T^k − f_S^k) − f_A^k‖² with the student detached, and the cosine of the summed embedding."""
+    """Eq 12: Σ_k ‖(f_T^k − f_S^k) − f_A^k‖² and the cosine of the summed embedding; the student is not moved."""
     weights = objective.weights["assistant"]
     faces = rim.hrn.resized(step.output.sr.detach())
     if step.student is None:  # its phase does not run in this stage
@@ -197,7 +206,10 @@ def assistant_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
     if weights["residual"]:
         terms["residual"] = objective.distance(residual_targets(step.teacher, step.student), stages, step.teacher)
     if weights["embedding"]:
-        terms["embedding"] = objective.identity(rim.hrn.embed(step.student[-1], stages[-1]), step.teacher_embedding)
+        both = _Sum(rim.hrn)
+        fixed = _at_rest(both, "network.student.")
+        embedding = torch.func.functional_call(both, fixed, (step.student[-1], stages[-1]))
+        terms["embedding"] = objective.identity(embedding, step.teacher_embedding)
     return objective.total("assistant", terms)
 
 
@@ -252,6 +264,24 @@ class _Student(nn.Module):
     def forward(self, faces: Tensor) -> tuple[list[Tensor], Tensor]:
         stages = self.network.student.stages(self.network.resized(faces))
         return stages, self.network.embed(stages[-1], None)
+
+
+class _Sum(nn.Module):
+    """The embedding of both last maps, likewise."""
+
+    def __init__(self, network: RecognitionNetwork):
+        super().__init__()
+        self.network = network
+
+    def forward(self, student: Tensor, assistant: Tensor) -> Tensor:
+        return self.network.embed(student, assistant)
+
+
+def _at_rest(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
+    """Its weights below the prefix without gradient and copies of its statistics: `functional_call` with them reads
+    these and moves neither."""
+    weights = {name: value.detach() for name, value in module.named_parameters() if name.startswith(prefix)}
+    return weights | {name: value.clone() for name, value in module.named_buffers() if name.startswith(prefix)}
 
 
 def _student_terms(objective: Objective, step: Step, stages: list[Tensor], embedding: Tensor) -> Terms:

@@ -93,6 +93,7 @@ def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
         teacher_weights = {"weight_format": "rim_lightning", "path": str(path)}
     if cfg.budget:
         cfg.data.samples_per_epoch = _faces_within_budget(cfg, Path(cfg.budget_file), teacher_weights)
+        OmegaConf.save(cfg, output / "config.yaml", resolve=True)
         data = instantiate(cfg.data)
     module = build_module(cfg, teacher_weights, data)
     for logger in loggers:
@@ -102,7 +103,8 @@ def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
     validated = not trainer.max_epochs % (trainer.check_val_every_n_epoch or 1)
     if not (cfg.evaluate or trainer.fast_dev_run or (validated and any(name.startswith("val/") for name in found))):
         # The last epoch has no validation, or was killed in it and then had nothing left to fit.
-        for figures in trainer.validate(module, data, ckpt_path=str(last), weights_only=True, verbose=False):
+        weights = str(last) if last.is_file() else None  # the trained ones, if nothing is kept
+        for figures in trainer.validate(module, data, ckpt_path=weights, weights_only=True, verbose=False):
             found |= figures
     leave()  # the first process measures alone: metrics would wait for the others
     if not cfg.evaluate or not trainer.is_global_zero or trainer.fast_dev_run:

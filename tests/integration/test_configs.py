@@ -157,19 +157,24 @@ def test_a_budget_is_measured_once(tmp_path):
 
 
 # What makes each experiment small enough for a test; its networks, losses and phases stay its own.
-SMALL = ["evaluate=false", "trainer.fast_dev_run=1", "workers=0", "sources={}", "trainer.precision=32-true"]
+SMALL = ["evaluate=false", "workers=0", "sources={}", "trainer.precision=32-true", "trainer.check_val_every_n_epoch=99"]
+SMALL += [f"+trainer.limit_{kind}_batches=1" for kind in ("train", "val")]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({*EXPERIMENTS} - {"demo"}))
-def test_experiment_runs_one_batch(name, tmp_path):
+def test_experiment_runs_one_batch_of_every_stage(name, tmp_path):
     """Drawn faces stand in for the real sets, a random teacher of the experiment's own shape for the published one."""
     size = composed(f"experiment={name}").model.hr_size
     store = small_drawn_store(tmp_path / "drawn", people=6, views=1, hr_size=size)
     stores = [f"data.stores.{key}={store.path}" for key in composed(f"experiment={name}").data.stores]
     overrides = [*SMALL, *stores, "data.batch_size=2", "data.eval_batch_size=2", "teacher.weights=null"]
     overrides += ["data.samples_per_epoch=null"]
-    figures = run(composed(f"experiment={name}", *overrides, folder=tmp_path / "run"))
+    cfg = composed(f"experiment={name}", *overrides, folder=tmp_path / "run")
+    for stage in cfg.stages:
+        stage.epochs = 1
+    figures = run(cfg)
+    assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == len(cfg.stages) - 1
     assert {"val/psnr_gain", "val/recogniser/accuracy"} & set(figures)
     losses = [value for key, value in figures.items() if key.endswith("/loss")]
     assert losses and all(math.isfinite(value) for value in losses)

@@ -14,7 +14,7 @@ from rim_lightning.module import RIMModule, load_rim
 from rim_lightning.networks.rim import RIM
 from rim_lightning.phases import PHASES
 from tests.stores import small_drawn_store
-from tests.tiny import MODEL, objective
+from tests.tiny import BACKBONE, MODEL, objective
 
 FULL = [{"name": "fhn", "epochs": 1}, {"name": "hrn", "epochs": 1}, {"name": "joint", "epochs": 1}]
 RATE = {"domain": 1e-3, "hallucination": 1e-3, "student": 1e-3, "assistant": 1e-3}
@@ -115,6 +115,30 @@ def test_the_teacher_is_bit_identical_after_a_fit_and_the_rest_is_not(store, tmp
     assert any(not torch.equal(start[name], end[name]) for name in start)
 
 
+@pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])
+def test_what_a_stage_does_not_move_keeps_its_statistics(store, tmp_path, alternation):
+    """The student's norm layers in the assistant's stage."""
+    backbone = BACKBONE | {"normalisation": "batch"}
+    recognition = {"teacher": BACKBONE, "student": backbone, "assistant": backbone, "head": "student"}
+    stages = [{"name": "student", "epochs": 1}, {"name": "assistant", "epochs": 2}]
+    changes = {"model": MODEL | {"recognition": recognition}, "start_from_teacher": False}
+    module = module_of(stages, alternation, **changes)
+    ends = []
+
+    class Watch(pl.Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            assert pl_module.rim.hrn.student.training == (trainer.current_epoch == 0)
+            assert pl_module.rim.hrn.assistant.training == (trainer.current_epoch > 0)
+            student = pl_module.rim.hrn.student
+            ends.append({name: value.clone() for name, value in student.state_dict().items()})
+
+    trainer_of(tmp_path, 3, [Watch()], enable_checkpointing=False).fit(module, data_of(store))
+    assert all(torch.equal(ends[0][name], value) for end in ends[1:] for name, value in end.items())
+    start = module_of(stages, alternation, **changes).rim.hrn.student.state_dict()
+    moved = [name for name in start if "running" in name and not torch.equal(start[name], ends[0][name])]
+    assert len(moved) > 4
+
+
 def test_stages_run_their_own_phases(store, tmp_path):
     """After `fhn` alone the recognition network is as it was; in `hrn` the hallucination network stands still."""
     module = module_of(FULL[:1])
@@ -152,28 +176,32 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(store, tmp_path,
 
 
 def test_checkpoint_is_safe_to_load_rebuilds_the_network_and_holds_the_average(store, tmp_path):
-    """The saved weights are the EMA recomputed by hand from the weights after every batch."""
+    """The saved weights are the EMA recomputed by hand from the weights after every batch of the last stage."""
     decay = 0.3
     history = []
+    stages = [{"name": "hrn", "epochs": 1}, {"name": "joint", "epochs": 2}]
 
     class Watch(pl.Callback):
         def on_train_batch_end(self, trainer, pl_module, *_):
             history.append(values(pl_module.rim))
 
     last = ModelCheckpoint(tmp_path, "last", save_top_k=1, enable_version_counter=False)
-    module = module_of()
+    module = module_of(stages)
     trainer_of(tmp_path, 3, [last, WarmedEMA(decay), Watch()]).fit(module, data_of(store))
     rim = load_rim(str(tmp_path / "last.ckpt"))
     assert isinstance(rim, RIM) and not rim.training
-    name = "fhn.coarse.pyramid.to_rgb.weight"
-    average = history[0][name]
-    for updates, later in enumerate(history[1:], start=1):
-        kept = min(decay, (1 + updates) / (10 + updates))  # 2/11, 3/12, 4/13, then 0.3
-        average = kept * average + (1 - kept) * later[name]
-    torch.testing.assert_close(rim.get_parameter(name).detach(), average, rtol=1e-5, atol=1e-7)
     content = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    current = content["current_model_state"][f"rim.{name}"]
-    torch.testing.assert_close(current, history[-1][name], rtol=0, atol=0)
+    first, *others = history[len(history) // 3 :]  # the batches of joint
+    assert len(others) == 3
+    for name in ("fhn.coarse.pyramid.to_rgb.weight", "hrn.student.backbone.stage1.0.conv.weight"):
+        average = first[name]
+        for seen, later in enumerate(others, start=1):
+            kept = min(decay, (1 + seen) / (10 + seen))  # 2/11, 3/12, 4/13, then 0.3
+            average = kept * average + (1 - kept) * later[name]
+        assert (average - history[-1][name]).abs().max() > 1e-5
+        torch.testing.assert_close(rim.get_parameter(name).detach(), average, rtol=1e-5, atol=1e-7)
+        current = content["current_model_state"][f"rim.{name}"]
+        torch.testing.assert_close(current, history[-1][name], rtol=0, atol=0)
 
 
 def test_load_rim_refuses_another_file(tmp_path):

@@ -1,9 +1,11 @@
 import copy
+from typing import get_args
 
 import pytest
 import torch
 
 from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.networks.recognition import Head
 from rim_lightning.networks.rim import RIM
 from rim_lightning.phases import (
     PHASES,
@@ -14,7 +16,7 @@ from rim_lightning.phases import (
     prepare_step,
     simultaneous_terms,
 )
-from tests.tiny import MODEL, WEIGHTS, batch, objective, perturbed
+from tests.tiny import BACKBONE, MODEL, WEIGHTS, batch, objective, perturbed
 
 
 class Parts(torch.nn.Module):
@@ -24,6 +26,10 @@ class Parts(torch.nn.Module):
         # In eval mode spectral norm keeps its estimate; in training every forward pass of the discriminator refines it.
         self.rim = perturbed(RIM(**model)).double().eval()
         self.objective = objective(**changes).double()
+
+
+def with_recognition(**changes):
+    return MODEL | {"recognition": MODEL["recognition"] | changes}
 
 
 def step_of(parts, stage, faces=None):
@@ -45,10 +51,11 @@ def gradients(parameters):
     return {name: None if p.grad is None else p.grad.clone() for name, p in parameters.items()}
 
 
+@pytest.mark.parametrize("head", get_args(Head))
 @pytest.mark.parametrize("stage", STAGES)
-def test_one_backward_has_the_gradients_of_the_phases_one_by_one(stage):
+def test_one_backward_has_the_gradients_of_the_phases_one_by_one(stage, head):
     """`sequential` at unmoved parameters against `simultaneous`, every parameter of every phase, fp64."""
-    parts = Parts()
+    parts = Parts(with_recognition(head=head))
     active = [phase for phase in PHASES if stage in phase.stages]
     one_by_one = {}
     step = step_of(parts, stage)
@@ -68,6 +75,8 @@ def test_one_backward_has_the_gradients_of_the_phases_one_by_one(stage):
     parts.zero_grad()
     terms = simultaneous_terms(parts.rim, parts.objective, step_of(parts, stage))
     torch.stack([value["loss"] for value in terms.values()]).sum().backward()
+    for phase in set(PHASES) - set(active):
+        assert not any(value.abs().any() for value in gradients(owned(parts, phase)).values() if value is not None)
     for phase in active:
         together = gradients(owned(parts, phase))
         for name, expected in one_by_one[phase.name].items():
@@ -90,6 +99,41 @@ def test_simultaneous_agrees_with_hand_weighted_sum_without_reversal():
     reversed_ = torch.autograd.grad(domain_terms(parts.rim, parts.objective, step, reversal=0.7)["loss"], [stem, first])
     torch.testing.assert_close(reversed_[0], 0.7 * plain[0], rtol=1e-9, atol=1e-13)
     torch.testing.assert_close(reversed_[1], -plain[1], rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("stage", ["hrn", "joint"])
+@pytest.mark.parametrize("together", [True, False])
+def test_statistics_see_the_students_own_maps_once_a_step(stage, together):
+    """Neither the assistant's embedding, read by the student's head, nor the hallucination network's term counts."""
+    backbone = BACKBONE | {"normalisation": "batch"}
+    changes = {"student": backbone, "assistant": backbone, "head": "student"}
+    parts = Parts(with_recognition(**changes), weights=WEIGHTS)
+    parts.rim.hrn.train()
+    step = step_of(parts, stage, batch(dtype=torch.float64))
+    if together:
+        simultaneous_terms(parts.rim, parts.objective, step)
+    else:
+        for phase in PHASES[1:]:
+            if stage in phase.stages:
+                phase.terms(parts.rim, parts.objective, step)
+    norms = [module for module in parts.rim.hrn.student.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert norms and {int(norm.num_batches_tracked) for norm in norms} == {1}
+    teacher = [module for module in parts.rim.hrn.teacher.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert not any(norm.num_batches_tracked for norm in teacher)
+
+
+@pytest.mark.parametrize(
+    ("stage", "phase", "terms"),
+    [
+        ("coarse", "hallucination", ("coarse",)),
+        ("fhn", "hallucination", ("pixel", "coarse", "landmark", "parsing")),
+        ("fhn_student", "hallucination", ("pixel", "coarse", "landmark", "parsing")),
+    ],
+)
+def test_a_stage_without_a_weighted_term_is_refused(stage, phase, terms):
+    parts = Parts(weights=WEIGHTS | {phase: WEIGHTS[phase] | dict.fromkeys((*terms, "student"), 0.0)})
+    with pytest.raises(ValueError, match=f"the phase {phase} has in this training stage has weight 0"):
+        hallucination_terms(parts.rim, parts.objective, step_of(parts, stage), alone=False)
 
 
 def test_max_step_raises_the_mmd_on_a_fixed_batch():

@@ -291,10 +291,10 @@ def _protocol(comparison: Comparison) -> list[str]:
         f"Budget: {plan.budget:g} CPU minutes of one thread for each recognition system, {hallucination:g} for each "
         f"hallucination network; RIM's {plan.budget:g} minutes contain those of its hallucination network. Each system "
         f"tries its kind's learning rates for {plan.search_share:.0%} of its time each and takes the best on "
-        "validation faces.",
+        "validation faces; variants of RIM take RIM's.",
         f"Probes are aligned {comparison.hr_size} px faces reduced to {lr_size} px by antialiased bicubic, 8 bit, and "
-        "enlarged back. Means over seeds where a ± says so; intervals are 95 % bootstraps. Rows without ± are one "
-        "seed: their difference to RIM holds for these faces and pairs, not for another training.",
+        "enlarged back. Means over seeds where a ± says so; intervals are 95 % bootstraps over pairs or faces and, "
+        "where there are several, seeds. A row without ± is one seed, whose interval does not know another training.",
         "Quoted: the paper's figures. It does not state its protocol, its tables contradict each other, and its "
         "networks and data were others: they are here for orientation.",
     ]

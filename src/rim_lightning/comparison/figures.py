@@ -36,7 +36,7 @@ def draw_faces(path: Path, laboratory: Laboratory, faces: FaceSet, count: int) -
     for system, (label, _) in TABLE_4.items():
         try:
             quality = laboratory.quality(system, faces)
-            columns.append((label, laboratory.hallucinate(system, enlarged), quality.psnr[torch.from_numpy(chosen)]))
+            columns.append((label, laboratory.hallucinate(system, enlarged), quality.psnr[0, torch.from_numpy(chosen)]))
         except (NotTrained, ValueError, OSError):
             missing.append(label)
     columns.append(("sharp", sharp, None))
@@ -67,7 +67,7 @@ def draw_distributions(path: Path, laboratory: Laboratory, faces: FaceSet) -> li
     plt = pyplot()
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2))
     for axis, name, unit in zip(axes, ("psnr", "ssim"), ("PSNR (dB)", "SSIM"), strict=True):
-        scores = {label: getattr(quality, name) for label, quality in found.items()}
+        scores = {label: torch.atleast_2d(getattr(quality, name)).mean(0) for label, quality in found.items()}
         low, high = (
             f(values.min().item() if f is min else values.max().item() for values in scores.values())
             for f in (min, max)

@@ -16,11 +16,11 @@ from rim_lightning.comparison.embeddings import EmbeddingStore, Parts, Side, par
 from rim_lightning.comparison.protocols import FaceSet, PairSet, SearchSet
 from rim_lightning.comparison.systems import NotTrained, Plan, Run, file_digest
 from rim_lightning.evaluation import face_batches, verification_figures
-from rim_lightning.functional.bootstrap import person_bootstrap_tar, seed_interval
+from rim_lightning.functional.bootstrap import mean_interval, person_bootstrap_tar, seed_interval
 from rim_lightning.functional.degradation import synthesise_probe
 from rim_lightning.functional.heatmaps import decode_heatmaps
 from rim_lightning.functional.identification import first_ranks
-from rim_lightning.functional.verification import bootstrap_interval, cosine_similarity, kfold_decisions
+from rim_lightning.functional.verification import cosine_similarity, kfold_decisions
 from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.metrics.miou import ParsingIoU
 from rim_lightning.metrics.nme import NormalisedMeanError
@@ -34,6 +34,8 @@ from rim_lightning.types import UNLABELLED, FaceBatch
 
 TEACHER, BICUBIC = "teacher", "bicubic"
 """What needs no training: the pretrained recogniser on the enlarged probe, and the enlarged probe itself."""
+
+CROSS_SAMPLES = 300  # resamples of people; each one sorts nothing, but goes through all pairs
 
 
 class Trained(NamedTuple):
@@ -69,7 +71,7 @@ class Verified(NamedTuple):
     Attributes:
         figures: as `verification_figures`, means over the seeds, and "accuracy_seeds", their standard deviation where
             there are several.
-        correct: (P,) share of the seeds that decide the pair correctly. scores: (P,) of the first seed.
+        correct: (S, P) whether each seed decides the pair correctly. scores: (P,) of the first seed.
     """
 
     figures: dict[str, float]
@@ -81,16 +83,14 @@ class Quality(NamedTuple):
     """A hallucination network on a set of faces, over its seeds.
 
     Attributes:
-        psnr, ssim, identity: (N,) dB of Y, SSIM of Y, cosine of the teacher's embeddings of the made and the true face;
-            means over the seeds.
-        psnr_seeds: standard deviation of the mean PSNR over the seeds, NaN with one.
+        psnr: (S, N) dB of Y, by seed. ssim, identity: (N,) SSIM of Y, cosine of the teacher's embeddings of the made
+            and the true face; means over the seeds.
         nme: percent of the eye distance, miou: in [0, 1]; NaN where the network has no such prior.
     """
 
     psnr: Tensor
     ssim: Tensor
     identity: Tensor
-    psnr_seeds: float
     nme: float
     miou: float
 
@@ -144,13 +144,12 @@ class Laboratory:
         """Verification of pairs whose probe has `size` pixels; raises as `seeds`."""
         scores = self.scores(reading, pairs, size, degradation)
         found = [verification_figures(score, pairs.same, pairs.fold) for score in scores]
-        correct = [kfold_decisions(score, pairs.same, pairs.fold)[0].double() for score in scores]
-        shared = torch.stack(correct).mean(0)
+        correct = torch.stack([kfold_decisions(score, pairs.same, pairs.fold)[0] for score in scores])
         figures = {key: sum(each[key] for each in found) / len(found) for key in found[0]}
         if len(found) > 1:
-            figures["accuracy_low"], figures["accuracy_high"] = bootstrap_interval(shared, _generator())
+            figures["accuracy_low"], figures["accuracy_high"] = mean_interval(correct, _generator())
             figures["accuracy_seeds"] = seed_interval([each["accuracy"] for each in found])[1]
-        return Verified(figures, shared, scores[0])
+        return Verified(figures, correct, scores[0])
 
     def scores(
         self, reading: Reading, pairs: PairSet, size: int, degradation: str = "bicubic", seeds: int | None = None
@@ -176,21 +175,19 @@ class Laboratory:
         bootstrap over people; see `person_bootstrap_tar`. None also where the people are not known."""
         if pairs.identity is None:
             return None
-        people = hashlib.sha256(json.dumps([*pairs.names, pairs.gallery.tolist(), pairs.probe.tolist()]).encode())
-        systems = [
-            trained.digest for name in (reading.system, reading.gallery_of) if name for trained in self.seeds(name)
-        ]
-        key = hashlib.sha256(json.dumps([reading, systems, people.hexdigest(), self.lr_size, far]).encode())
+        gallery, probe = self._sides(reading, pairs, Side(self.lr_size), 0)
+        key = hashlib.sha256(json.dumps([far, CROSS_SAMPLES]).encode())
+        for decides in (gallery, probe, pairs.gallery, pairs.probe, pairs.identity):
+            key.update(decides.numpy().tobytes())
         file = self.folder / "cross_tar" / f"{key.hexdigest()[:16]}.json"
         if not file.is_file():
-            gallery, probe = self._sides(reading, pairs, Side(self.lr_size), 0)
             first, second = pairs.gallery.unique(), pairs.probe.unique()
             vectors = [torch.zeros(len(pairs.names), each.shape[1]) for each in (gallery, probe)]
             vectors[0][pairs.gallery], vectors[1][pairs.probe] = gallery, probe
             scores = vectors[0][first] @ vectors[1][second].T
             itself = first[:, None] == second[None, :]
             owners = (pairs.identity[first], pairs.identity[second])
-            found = person_bootstrap_tar(scores, *owners, far, _generator(), samples=100, left_out=itself)
+            found = person_bootstrap_tar(scores, *owners, far, _generator(), CROSS_SAMPLES, left_out=itself)
             file.parent.mkdir(exist_ok=True)
             write_whole(file, found)
         kept = json.loads(file.read_text())
@@ -213,9 +210,8 @@ class Laboratory:
         psnr, ssim, identity = (
             torch.tensor([each[key] for each in kept], dtype=torch.float64) for key in ("psnr", "ssim", "identity")
         )
-        spread = psnr.mean(1).std().item() if len(kept) > 1 else float("nan")
         nme, miou = (sum(each[key] for each in kept) / len(kept) for key in ("nme", "miou"))
-        return Quality(psnr.mean(0), ssim.mean(0), identity.mean(0), spread, nme, miou)
+        return Quality(psnr, ssim.mean(0), identity.mean(0), nme, miou)
 
     def cost(self, name: str, part: str, hr_size: int) -> dict[str, float]:
         """Inference of one face by a part of a system ("sr_face": the hallucinated face): "parameters" that it uses,

@@ -77,7 +77,13 @@ class SearchSet(NamedTuple):
 def misaligned(faces: FaceDataset, **amounts: float) -> FaceDataset:
     """The same faces, each moved at random, by its position: `shift` and `scale` up to that share of the side either
     way, `rotation` up to that many degrees. The margin of the prepared pictures comes into view, then their last
-    pixels."""
+    pixels.
+
+    Raises:
+        ValueError: the faces are several sets, like those of mirrored pairs.
+    """
+    if not isinstance(faces, FaceDataset):
+        raise ValueError("Mirrored pairs cannot be moved: set detailed to listed, random or drawn pairs.")
     nothing = {"flip": 0.0, "rotation": 0.0, "scale": 0.0, "shift": 0.0, "photometric": 0.0}
     view = FaceAugmentation(faces.store.hr_size, **nothing | amounts)
     return FaceDataset(faces.store, faces.positions, view, schemes=faces.schemes)

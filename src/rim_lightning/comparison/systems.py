@@ -28,7 +28,7 @@ class System(NamedTuple):
     """
 
     name: str
-    kind: Literal["hallucination", "recognition"]
+    kind: Literal["hallucination", "recognition", "scratch"]
     experiment: str
     overrides: tuple[str, ...] = ()
     after: str | None = None
@@ -114,6 +114,7 @@ class Plan:
         self.search_share = search_share
         self.folder = folder
         self._made: dict[tuple[str, float, int, float], Run] = {}  # composing a configuration takes a while
+        self._budgets: dict[tuple[str, float], Path] = {}
 
     def minutes(self, system: System) -> float:
         """Of the training of one run of the system; of a system that starts from another's network, the rest."""
@@ -173,7 +174,8 @@ class Plan:
         system = self.systems[name]
         minutes = self.minutes(system) * share
         overrides = [f"experiment={system.experiment}", *self.common, *system.overrides, f"budget={minutes:g}"]
-        shared = hashlib.sha256(json.dumps(overrides).encode()).hexdigest()[:16]
+        if (name, share) not in self._budgets:
+            self._budgets[name, share] = self.folder / "budgets" / f"{self._key(overrides)}.json"
         overrides += [f"{setting}={rate:g}" for setting in self.grids[system.kind].settings]
         needs = []
         if system.after is not None:
@@ -190,7 +192,7 @@ class Plan:
         overrides.append(f"seed={seed}")
         key = self._key(overrides)
         # All rates and seeds have the epochs that the first of them measured.
-        overrides.append(f"budget_file={quoted(self.folder / 'budgets' / f'{shared}.json')}")
+        overrides.append(f"budget_file={quoted(self._budgets[name, share])}")
         title = f"{system.name}, seed {seed}" + ("" if share == 1 else f", trial of learning rate {rate:g}")
         return Run(key, self.folder / "runs" / key, tuple(overrides), title, self.grids[system.kind].merits)
 

@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 import torch
 from torch import Tensor
 
-from rim_lightning.functional.verification import bootstrap_interval, tar_at_far
+from rim_lightning.functional.verification import tar_at_far
 
 
 def paired_difference(
@@ -15,25 +15,63 @@ def paired_difference(
 ) -> tuple[float, float, float]:
     """How much better model a is than model b on the same pairs: the mean of a − b and its percentile interval.
 
-    Both models are resampled together, so that what is hard for both cancels.
+    Pairs are drawn with replacement for both models together, so that what is hard for both cancels, and the training
+    seeds of a model that has several are drawn as well; for models of as many seeds together, seed i with seed i.
 
     Args:
-        correct_a, correct_b: (P,) bools or numbers, one per pair, pair i the same in both (`kfold_decisions`).
+        correct_a, correct_b: (P,), or (S, P) with S seeds: bools or numbers, pair i the same in both
+            (`kfold_decisions`).
         generator, samples, level: as for `bootstrap_interval`.
 
     Returns:
         mean, low, high.
 
     Raises:
-        ValueError: if the shapes differ or there are no pairs.
+        ValueError: if the numbers of pairs differ or there are no pairs.
     """
-    if correct_a.shape != correct_b.shape:
+    a, b = (each.double().cpu().reshape(-1, each.shape[-1]) for each in (correct_a, correct_b))
+    count = a.shape[1]
+    if count != b.shape[1] or not count:
         raise ValueError(
             f"Both models judge the same pairs, got {tuple(correct_a.shape)} and {tuple(correct_b.shape)}."
         )
-    difference = correct_a.double() - correct_b.double()
-    low, high = bootstrap_interval(difference, generator, samples, level)
-    return difference.mean().item(), low, high
+    differences = []
+    for _ in range(samples):
+        pairs = torch.randint(count, (count,), generator=generator)
+        seeds_a = seeds_b = torch.randint(len(a), (len(a),), generator=generator)
+        if len(a) != len(b):
+            seeds_b = torch.randint(len(b), (len(b),), generator=generator)
+        differences.append(a[:, pairs].mean(1)[seeds_a].mean() - b[:, pairs].mean(1)[seeds_b].mean())
+    return (a.mean() - b.mean()).item(), *_tails(torch.stack(differences), level)
+
+
+def mean_interval(
+    values: Tensor, generator: torch.Generator, samples: int = 2000, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile interval of the mean of (P,) or (S, P) values, over pairs and seeds as in `paired_difference`."""
+    return paired_difference(values, torch.zeros_like(values), generator, samples, level)[1:]
+
+
+def person_interval(
+    values: Tensor, person: Tensor, generator: torch.Generator, samples: int = 2000, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile interval of the mean of values that share people: people are drawn with replacement, each with all of
+    its values.
+
+    Args:
+        values: (K,) numbers or bools. person: (K,) integers. generator, samples, level: as for `bootstrap_interval`.
+
+    Raises:
+        ValueError: if the shapes differ or there are no values.
+    """
+    if values.shape != person.shape or not len(values):
+        raise ValueError(f"Values and their people are (K,) each, got {tuple(values.shape)} and {tuple(person.shape)}.")
+    people, place = person.cpu().unique(return_inverse=True)
+    totals, counts = (torch.zeros(len(people), dtype=torch.float64) for _ in range(2))
+    totals.index_add_(0, place, values.double().cpu())
+    counts.index_add_(0, place, torch.ones(len(place), dtype=torch.float64))
+    drawn = torch.randint(len(people), (samples, len(people)), generator=generator)
+    return _tails(totals[drawn].sum(1) / counts[drawn].sum(1), level)
 
 
 def person_bootstrap_tar(
@@ -93,9 +131,7 @@ def person_bootstrap_tar(
         allowed = math.floor(far * accepted[-1].item() + 1e-9)  # as in `threshold_at_far`
         refused = impostor[torch.searchsorted(accepted, allowed, right=True)]
         rates.append((genuine_weight[genuine > refused].sum() / genuine_weight.sum()).item())
-    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
-    low, high = torch.tensor(rates, dtype=torch.float64).quantile(tails).tolist()
-    return estimate[0], low, high
+    return estimate[0], *_tails(torch.tensor(rates, dtype=torch.float64), level)
 
 
 def seed_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float, float]:
@@ -117,6 +153,12 @@ def seed_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
     mean, std = fmean(values), stdev(values)
     margin = _student_quantile(len(values) - 1, level) * std / math.sqrt(len(values))
     return mean, std, mean - margin, mean + margin
+
+
+def _tails(resampled: Tensor, level: float) -> tuple[float, float]:
+    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    low, high = resampled.quantile(tails).tolist()
+    return low, high
 
 
 def _descending(scores: Tensor, person: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -5,10 +5,15 @@ from typing import Literal
 import torch
 from pytorch_metric_learning import losses
 from pytorch_metric_learning.reducers import DoNothingReducer
+from pytorch_metric_learning.utils.common_functions import TorchInitWrapper
 from torch import Tensor, nn
 
 from rim_lightning.distributed import masked_mean
 from rim_lightning.types import NO_IDENTITY, Terms
+
+CENTRE_START = 0.01
+"""Standard deviation of the centres at the start, as in ArcFace's own code. Only their directions count, and Adam turns
+short vectors faster: at the library's 1 they would hardly move within a short training."""
 
 
 class _FiniteArcFace(losses.ArcFaceLoss):
@@ -50,6 +55,7 @@ class MarginSoftmax(nn.Module):
             raise ValueError(f'margin of "{kind}" is {margin}: give 0 for "softmax" and 0 or more for the others.')
         self.people = people
         common = {"num_classes": people, "embedding_size": embedding_size, "reducer": DoNothingReducer()}
+        common["weight_init_func"] = TorchInitWrapper(nn.init.normal_, std=CENTRE_START)
         if kind == "arcface":
             degrees = margin * 180 / torch.pi  # the unit of pytorch-metric-learning
             self.criterion = _FiniteArcFace(margin=degrees, scale=scale, **common)

@@ -42,7 +42,7 @@ class RecognitionNetwork(nn.Module):
 
     Raises:
         ValueError: stage maps of other sizes than the teacher's, an unknown head, or the head of a student with other
-            channels than the teacher.
+            channels or embeddings than the teacher.
     """
 
     def __init__(
@@ -66,6 +66,11 @@ class RecognitionNetwork(nn.Module):
             raise ValueError(
                 f"The student's head would read maps of the teacher's {wanted} channels, its own have {own}: set head "
                 'to "teacher".'
+            )
+        if head in ("student", "own") and self.student.backbone.embedding_size != self.teacher.embedding_size:
+            raise ValueError(
+                f"The student's embedding has {self.student.backbone.embedding_size} numbers, the teacher's has "
+                f"{self.teacher.embedding_size}: give both the same embedding_size."
             )
         self.assistant = Learner(
             build_backbone(**assistant), self.teacher, keep_head=head == "own", from_zero=assistant_from_zero

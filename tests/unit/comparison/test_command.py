@@ -18,7 +18,7 @@ from rim_lightning.config_path import CONF_DIR
         (["+systems.srcnn.budget=3"], "The system srcnn has the setting budget; give kind, experiment"),
         (
             ["systems.srcnn.kind=vision"],
-            'The system srcnn is of kind "vision"; choose from hallucination, recognition.',
+            'The system srcnn is of kind "vision"; choose from hallucination, recognition, scratch.',
         ),
         (["systems.rim.after=gan"], "The system rim names gan as after, which is not under systems."),
         (["settings=['teacher.weights=null']"], "A comparison needs a teacher"),

@@ -144,6 +144,10 @@ def test_rates_and_seeds_of_a_system_share_the_measured_epochs(tmp_path):
     whole = plan.runs("fhn")
     assert len({file_of(run) for run in whole}) == 1 and file_of(whole[0]) != file_of(trials[1e-3])
     assert file_of(plan.trials("coarse")[1e-3]) != file_of(trials[1e-3])
+    # Epochs were measured of networks, data and losses, however they were set.
+    renamed, smaller = (plan_of(tmp_path, (*COMMON, setting)) for setting in ("name=other", "model=small"))
+    assert file_of(renamed.trials("coarse")[1e-3]) == file_of(plan.trials("coarse")[1e-3])
+    assert file_of(smaller.trials("coarse")[1e-3]) != file_of(plan.trials("coarse")[1e-3])
 
 
 def test_a_trial_without_a_finite_figure_is_not_chosen(tmp_path):

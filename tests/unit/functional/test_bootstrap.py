@@ -4,7 +4,13 @@ import time
 import pytest
 import torch
 
-from rim_lightning.functional.bootstrap import paired_difference, person_bootstrap_tar, seed_interval
+from rim_lightning.functional.bootstrap import (
+    mean_interval,
+    paired_difference,
+    person_bootstrap_tar,
+    person_interval,
+    seed_interval,
+)
 from rim_lightning.functional.verification import tar_at_far
 
 
@@ -63,6 +69,44 @@ def test_the_paired_interval_is_that_of_the_normal_approximation_and_narrower_th
     shuffled = common[torch.randperm(3000, generator=generator())]
     _, low_unpaired, high_unpaired = paired_difference(better, shuffled, generator())
     assert high - low < 0.7 * (high_unpaired - low_unpaired)
+
+
+def test_seeds_are_drawn_with_the_pairs():
+    """Pairs without difference: what is left is the draw of the seeds, a binomial one."""
+    seeds = torch.tensor([[0.0], [1.0]]).expand(2, 40)
+    mean, low, high = paired_difference(seeds, torch.zeros(40), generator())
+    assert (mean, low, high) == (0.5, 0, 1)  # both draws the same seed in half of the resamples
+    assert mean_interval(seeds, generator()) == (0, 1)
+    # As many seeds are drawn together: seed i is always 0.25 better than the other's seed i.
+    assert paired_difference(seeds, seeds - 0.25, generator()) == (0.25, 0.25, 0.25)
+    # Of other numbers of seeds each is drawn by itself: the mean of 2 draws minus that of 3.
+    mean, low, high = paired_difference(seeds, torch.tensor([[0.0], [1.0], [0.5]]).expand(3, 40), generator())
+    assert mean == 0 and low < -0.5 and high > 0.5
+
+
+def test_the_interval_over_seeds_and_pairs_covers_the_variance_of_both():
+    """Large-sample oracle: the variance of a mean of S seeds' means, with S − 1 of S as a bootstrap has it, plus that
+    of the pairs."""
+    seeds, pairs, spread = 8, 2000, 0.02
+    offset = spread * torch.randn(seeds, 1, generator=generator(3), dtype=torch.float64)
+    values = offset + 0.3 * torch.randn(1, pairs, generator=generator(4), dtype=torch.float64)
+    low, high = mean_interval(values, generator(), samples=4000)
+    wanted = offset.var(correction=0) / seeds + values.mean(0).var() / pairs
+    assert high - low == pytest.approx(2 * 1.96 * wanted.sqrt().item(), rel=0.1)
+
+
+def test_people_are_drawn_with_all_their_values():
+    """Ten people of 50 equal values each are ten values; of one value each it is the plain bootstrap."""
+    truth = (torch.arange(10) < 7).double()
+    person = torch.arange(10).repeat_interleave(50)
+    low, high = person_interval(truth.repeat_interleave(50), person, generator())
+    alone_low, alone_high = person_interval(truth, torch.arange(10), generator())
+    assert (low, high) == (alone_low, alone_high)
+    assert high - low == pytest.approx(2 * 1.96 * math.sqrt(0.7 * 0.3 / 10), rel=0.15)
+    # A person with more values weighs more: of 1 right and 3 wrong, the resamples are 0, 1/4 and 1.
+    assert person_interval(torch.tensor([1, 0, 0, 0]), torch.tensor([5, 6, 6, 6]), generator()) == (0, 1)
+    with pytest.raises(ValueError, match="their people"):
+        person_interval(torch.ones(3), torch.ones(4), generator())
 
 
 @pytest.mark.parametrize("far", [0.0, 0.05, 0.2, 0.5])
