@@ -62,7 +62,7 @@ class RIMModule(PhasedModule):
         teacher_weights: Mapping[str, str] | None,
         start_from_teacher: bool,
         verification_pairs: int,
-        start_from: str | None = None,
+        start_from: str | None,
     ):
         lr_size = model["lr_size"]
         super().__init__(model, lr_size, optimizers, stages, probe_sizes, degradation, warmup, final, clip, seed)

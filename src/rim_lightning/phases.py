@@ -128,7 +128,7 @@ def prepare_step(rim: RIM, batch: FaceBatch, enlarged: Tensor, stage: str) -> St
     if stage != "fhn":
         with torch.no_grad():
             step.teacher = rim.hrn.teacher.stages(rim.hrn.resized(batch.hr))
-            step.teacher_embedding = _gallery_embedding(rim, step.teacher)
+            step.teacher_embedding = rim.hrn.embed_gallery(step.teacher[-1])
     return step
 
 
@@ -298,7 +298,3 @@ def _student_terms(objective: Objective, step: Step, stages: list[Tensor], embed
 def _domain(rim: RIM, objective: Objective, coarse: Tensor, hr: Tensor) -> Tensor:
     embeddings = rim.discriminator(torch.cat([coarse, hr]))
     return objective.domain(*embeddings.split([len(coarse), len(hr)]))
-
-
-def _gallery_embedding(rim: RIM, stages: list[Tensor]) -> Tensor:
-    return stages[-1].flatten(1) if rim.hrn.head == "flatten" else rim.hrn.teacher.head(stages[-1])

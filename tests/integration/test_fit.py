@@ -29,6 +29,7 @@ SETTINGS = {
     "seed": 0,
     "teacher_weights": None,
     "start_from_teacher": True,
+    "start_from": None,
 }
 # What a phase may move, written out by hand.
 OWNED = {

@@ -17,13 +17,13 @@ class Hallucination(NamedTuple):
     Attributes:
         coarse: (B, 3, S, S), I_c, RGB around [-1, 1], not clipped.
         sr: (B, 3, S, S), I_sr, likewise.
-        priors: of the coarse face.
+        priors: of the coarse face; None where only that was made.
         hr_priors: of the sharp face; None where none was given.
     """
 
     coarse: Tensor
     sr: Tensor
-    priors: Priors
+    priors: Priors | None
     hr_priors: Priors | None
 
 

@@ -82,7 +82,10 @@ class RecognitionNetwork(nn.Module):
 
     def gallery(self, faces: Tensor) -> Tensor:
         """Sharp faces (B, 3, S, S), RGB in [-1, 1] -> the teacher's embeddings (B, E) f_T, not normalised."""
-        last = self.teacher.stages(self.resized(faces))[-1]
+        return self.embed_gallery(self.teacher.stages(self.resized(faces))[-1])
+
+    def embed_gallery(self, last: Tensor) -> Tensor:
+        """Last stage map f_T^K, (B, C, h, w) -> the gallery's embedding (B, E)."""
         return last.flatten(1) if self.head == "flatten" else self.teacher.head(last)
 
     def probe(self, faces: Tensor, assistant: bool = True) -> Tensor:
