@@ -24,6 +24,8 @@ from rim_lightning.training import prepare_missing
 
 TABLES = ("1", "2", "3", "4", "sweep", "alignment", "identification")
 FIGURES = ("3", "4", "roc", "sweep")
+FIRST_SEED = "Of a system with several seeds, the first one."
+SHARP = "HR-HR: both sides sharp, read by what reads the gallery (of every row with a teacher: the teacher)."
 
 
 def run(cfg: DictConfig) -> None:
@@ -135,7 +137,7 @@ def _table(name: str, comparison: Comparison) -> tuple[tables.Table, list[str]]:
     laboratory, detailed, hr_size = comparison.laboratory, comparison.detailed(), comparison.hr_size
     if name == "1":
         rows, title = tables.TABLE_1, "Table 1: parts of RIM"
-        return tables.ablation_table(title, rows, laboratory, detailed, hr_size, _rows), _about(detailed)
+        return tables.ablation_table(title, rows, laboratory, detailed, hr_size, _rows), [SHARP, *_about(detailed)]
     if name == "2":
         rows, title = tables.TABLE_2, "Table 2: sets and sides"
         return tables.overview_table(title, rows, laboratory, comparison.pairs, _rows), _about(
@@ -143,7 +145,7 @@ def _table(name: str, comparison: Comparison) -> tuple[tables.Table, list[str]]:
         )
     if name == "3":
         rows, title = tables.TABLE_3, "Table 3: recognition from one start"
-        return tables.ablation_table(title, rows, laboratory, detailed, hr_size, _rows), _about(detailed)
+        return tables.ablation_table(title, rows, laboratory, detailed, hr_size, _rows), [SHARP, *_about(detailed)]
     if name == "4":
         return tables.hallucination_table(laboratory, comparison.faces, hr_size, _rows), _quality_notes(
             comparison.faces
@@ -151,15 +153,16 @@ def _table(name: str, comparison: Comparison) -> tuple[tables.Table, list[str]]:
     if name == "sweep":
         sweep = comparison.settings["sweep"]
         made = tables.sweep_table(laboratory, detailed, comparison.calibration, **sweep, progress=_rows)
-        return made, _about(detailed, comparison.calibration)
+        return made, [FIRST_SEED, *_about(detailed, comparison.calibration)]
     if name == "identification":
         searched = _searched(comparison)
         made = tables.identification_table(laboratory, searched, comparison.settings["ranks"], _rows)
         sizes = [each for each in searched.values() if each is not None]
-        return made, [f"{s.title}: {len(s.probe)} probes, {len(s.gallery)} gallery images." for s in sizes]
+        counts = [f"{s.title}: {len(s.probe)} probes, {len(s.gallery)} gallery images." for s in sizes]
+        return made, [FIRST_SEED, *counts]
     amounts = comparison.settings["misalignment"]
     made = tables.alignment_table(laboratory, detailed, comparison.first_faces(), amounts, _rows)
-    return made, _about(detailed)
+    return made, [FIRST_SEED, *_about(detailed)]
 
 
 def _figure(name: str, path: Path, comparison: Comparison) -> list[str]:

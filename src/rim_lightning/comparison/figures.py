@@ -112,7 +112,9 @@ def draw_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> list[str]:
         axis.grid(alpha=0.3, which="both")
     right.set_yscale("log")
     left.legend(fontsize=6)
-    figure.suptitle(f"{pairs.title}, {len(pairs.same)} pairs, probes of {laboratory.lr_size} px", fontsize=9)
+    figure.suptitle(
+        f"{pairs.title}, {len(pairs.same)} pairs, probes of {laboratory.lr_size} px, first seeds", fontsize=9
+    )
     _save(figure, path)
     return missing
 
@@ -123,8 +125,8 @@ def draw_sweep(
     pairs: PairSet,
     degradations: Mapping[str, Sequence[int]],
 ) -> list[str]:
-    """Accuracy over the size of the probe, a panel for each way of making it, at the sizes given for it; returns as
-    above."""
+    """Accuracy of the first seed over the size of the probe, a panel for each way of making it, at the sizes given for
+    it; returns as above."""
     plt = pyplot()
     figure, axes = plt.subplots(
         1, len(degradations), figsize=(4.2 * len(degradations), 3.8), sharey=True, squeeze=False
@@ -133,7 +135,7 @@ def draw_sweep(
     for axis, (degradation, measured) in zip(axes.flat, degradations.items(), strict=True):
         for label, reading in SWEEP:
             try:
-                found = [laboratory.verify(reading, pairs, size, degradation).figures for size in measured]
+                found = [laboratory.verify(reading, pairs, size, degradation, seeds=1).figures for size in measured]
             except (NotTrained, ValueError, OSError):
                 missing.append(label)
                 continue

@@ -140,9 +140,11 @@ class Laboratory:
             self._teacher = Recogniser(load_teacher(**self.teacher_weights)).eval()
         return self._teacher
 
-    def verify(self, reading: Reading, pairs: PairSet, size: int, degradation: str = "bicubic") -> Verified:
-        """Verification of pairs whose probe has `size` pixels; raises as `seeds`."""
-        scores = self.scores(reading, pairs, size, degradation)
+    def verify(
+        self, reading: Reading, pairs: PairSet, size: int, degradation: str = "bicubic", seeds: int | None = None
+    ) -> Verified:
+        """Verification of pairs whose probe has `size` pixels, by the first `seeds` seeds; raises as `seeds`."""
+        scores = self.scores(reading, pairs, size, degradation, seeds)
         found = [verification_figures(score, pairs.same, pairs.fold) for score in scores]
         correct = torch.stack([kfold_decisions(score, pairs.same, pairs.fold)[0] for score in scores])
         figures = {key: sum(each[key] for each in found) / len(found) for key in found[0]}

@@ -233,8 +233,8 @@ def sweep_table(
     far: float,
     progress: Progress,
 ) -> Table:
-    """Accuracy over the size of the probe, for several ways of making it small; and what a threshold that was chosen
-    for each size at a FAR on other people does here.
+    """Accuracy of the first seed over the size of the probe, for several ways of making it small; and what a threshold
+    that was chosen for each size at a FAR on other people does here.
 
     Args:
         pairs: that are reported. people: that the thresholds are chosen on. sizes: of the columns, pixels.
@@ -266,7 +266,8 @@ def alignment_table(
     amounts: Mapping[str, Mapping[str, float]],
     progress: Progress,
 ) -> Table:
-    """What a misaligned probe costs: verification against an aligned gallery, and the PSNR to the misaligned face.
+    """What a misaligned probe costs: verification against an aligned gallery by the first seed, and the PSNR to the
+    misaligned face.
 
     Args:
         pairs, faces: that are moved. amounts: column -> as `misaligned` takes them.
@@ -279,7 +280,8 @@ def alignment_table(
     columns = ["system", "figure", "aligned", *amounts]
     lines = []
     for label, reading in progress((*SWEEP, ("RIM, probe aligned by its landmarks", RIM._replace(probe="realigned")))):
-        found = [_attempt(laboratory.verify, reading, each, laboratory.lr_size) for each in (pairs, *moved.values())]
+        sets = (pairs, *moved.values())
+        found = [_attempt(laboratory.verify, reading, each, laboratory.lr_size, "bicubic", 1) for each in sets]
         cells = [each if isinstance(each, str) else _accuracy(each.figures) for each in found]
         lines.append([label, f"accuracy, {pairs.title}", *cells])
     for system in (BICUBIC, "coarse", "fhn"):
