@@ -19,13 +19,12 @@ from rim_lightning.networks.recognition import RecognitionNetwork
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import FaceBatch, Terms
 
-STAGES = ("coarse", "fhn", "hrn", "student", "assistant", "fhn_student", "joint")
+STAGES = ("coarse", "fhn", "hrn", "student", "assistant", "joint")
 """coarse: the coarse net alone, by its pixel loss, at half the cost. fhn: all of the hallucination network. hrn:
 student and assistant read its faces; student, assistant: one after the other (residual knowledge distillation, arXiv
-2002.09168). joint: everything. fhn_student: the same without the sharp faces' priors, the domain term and the
-assistant."""
+2002.09168). joint: everything."""
 
-MOVES_FHN = ("coarse", "fhn", "fhn_student", "joint")
+MOVES_FHN = ("coarse", "fhn", "joint")
 
 
 class Objective(nn.Module):
@@ -174,7 +173,7 @@ def hallucination_terms(rim: RIM, objective: Objective, step: Step, alone: bool 
         terms["domain"] = _domain(rim, objective, output.priors.features, output.hr_priors.features)
     if step.stage == "joint" and weights["identity"]:
         terms["identity"] = objective.identity(rim.embed_gallery(output.sr), step.teacher_embedding)
-    if step.stage in ("fhn_student", "joint") and weights["student"] and alone:
+    if step.stage == "joint" and weights["student"] and alone:
         # Through the student without moving it: it learns in its own phase.
         student = _Student(rim.hrn)
         seen = torch.func.functional_call(student, _at_rest(student), output.sr)
@@ -232,7 +231,7 @@ class Phase(NamedTuple):
 PHASES = (
     Phase("domain", ("rim.discriminator", "objective.domain"), ("fhn", "joint"), domain_terms),
     Phase("hallucination", ("rim.fhn",), MOVES_FHN, hallucination_terms),
-    Phase("student", ("rim.hrn.student",), ("hrn", "student", "fhn_student", "joint"), student_terms),
+    Phase("student", ("rim.hrn.student",), ("hrn", "student", "joint"), student_terms),
     Phase("assistant", ("rim.hrn.assistant",), ("hrn", "assistant", "joint"), assistant_terms),
 )
 
@@ -246,7 +245,7 @@ def simultaneous_terms(rim: RIM, objective: Objective, step: Step) -> dict[str, 
         terms["domain"] = domain_terms(rim, objective, step, reversal=weights["domain"])
     if step.stage in MOVES_FHN:
         terms["hallucination"] = hallucination_terms(rim, objective, step, alone=False)
-    if step.stage in ("hrn", "student", "fhn_student", "joint"):
+    if step.stage in ("hrn", "student", "joint"):
         reach = weights["student"] if step.stage in MOVES_FHN else 0.0
         terms["student"] = student_terms(rim, objective, step, reach)
     if step.stage in ("hrn", "assistant", "joint"):

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-import torch
 from torch import Tensor, nn
 
 from rim_lightning.networks.backbone import Backbone
@@ -14,22 +13,10 @@ from rim_lightning.networks.teacher import FrozenTeacher
 Head = Literal["teacher", "student", "own", "flatten"]
 
 
-class ChannelScale(nn.Module):
-    """A factor per channel, zero at the start."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.factor = nn.Parameter(torch.zeros(channels, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
-        return x * self.factor
-
-
 class RecognitionNetwork(nn.Module):
     """HRN: the probe's feature is f_S^K + f_A^K, the gallery's f_T^K, which the teacher's head makes an embedding.
 
-    Student and assistant maps whose channels differ from the teacher's pass 1x1 projections; the target never does, a
+    Student and assistant maps whose channels differ from the teacher's pass 1x1 convolutions; the target never does, a
     learned projection of it would collapse to zero.
 
     Args:
@@ -37,8 +24,9 @@ class RecognitionNetwork(nn.Module):
         head: "teacher": the frozen teacher's head reads f_S^K + f_A^K; "student": the student's does, which learns;
             "own": student and assistant have heads whose embeddings are summed (authors' code); "flatten": the maps
             themselves are compared.
-        assistant_from_zero: start the assistant's maps at zero through a learned factor per channel, so that the sum
-            starts as the student.
+        assistant_from_zero: start the assistant's maps at zero, through a 1x1 convolution of zeros after each stage, so
+            that the sum starts as the student. (A factor per channel does too, but only grows as fast as the learning
+            rate, and the assistant stays at nothing.)
 
     Raises:
         ValueError: stage maps of other sizes than the teacher's, an unknown head, or the head of a student with other
@@ -136,14 +124,14 @@ class Learner(nn.Module):
             backbone.drop_head()
         self.backbone = backbone
         self.projections = nn.ModuleList(
-            nn.Identity() if own == target else nn.Conv2d(own, target, 1)
+            nn.Conv2d(own, target, 1) if from_zero or own != target else nn.Identity()
             for own, target in zip(backbone.stage_channels, teacher.stage_channels, strict=True)
         )
-        self.scales = nn.ModuleList(
-            ChannelScale(channels) if from_zero else nn.Identity() for channels in teacher.stage_channels
-        )
+        if from_zero:
+            for weight in self.projections.parameters():
+                nn.init.zeros_(weight)
 
     def stages(self, faces: Tensor) -> list[Tensor]:
         """(B, 3, T, T) -> the four stage maps, in the teacher's shapes."""
-        parts = zip(self.backbone.stages(faces), self.projections, self.scales, strict=True)
-        return [scale(projection(stage)) for stage, projection, scale in parts]
+        parts = zip(self.backbone.stages(faces), self.projections, strict=True)
+        return [projection(stage) for stage, projection in parts]
