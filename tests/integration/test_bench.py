@@ -67,7 +67,7 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
     assert float(rows["bicubic"]["drawn faces: PSNR (95 %)"].split()[0]) > 15
     for method in ("SRCNN", "FHN of RIM"):
         assert float(rows[method]["drawn faces: PSNR (95 %)"].split()[0]) > 10
-    for method in ("VDSR", "FHN of RIM after the joint stage"):
+    for method in ("VDSR", "FHN of RIM after the joint stage, with more training"):
         assert rows[method]["drawn faces: PSNR (95 %)"] == "not yet run"
     assert (folder / "table_4.tex").is_file() and "Budget: 0.6 CPU minutes" in (folder / "table_4.md").read_text()
     runs = sorted((tmp_path / "results" / "runs").iterdir())
@@ -85,7 +85,7 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
     for table in ("1", "2", "3", "sweep", "alignment", "identification"):
         bench(f"table={table}", *options, systems=systems)
     ablation = {row["system"]: row for row in rows_of(folder / "table_1.csv")}
-    assert ablation["(b) S alone, by people"]["HR-LR (95 %)"] == "not yet run"
+    assert ablation["(b) S alone, by people, from T's weights"]["HR-LR (95 %)"] == "not yet run"
     for label in ("(a) T on bicubic", "(d) FHN + T", "(f) FHN + T + S + A: RIM"):
         assert 0.3 <= float(ablation[label]["HR-LR (95 %)"].split()[0]) <= 1
     sweep = rows_of(folder / "sweep.csv")

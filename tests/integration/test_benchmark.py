@@ -47,7 +47,11 @@ def test_counted_forward_work_is_that_of_the_formula():
     assert work["paths"] == pytest.approx(convolution_work(fhn.generator, face), rel=1e-6)
     features = fhn.generator(face).features
     assert work["integrator"] == pytest.approx(convolution_work(fhn.integrator, features), rel=1e-6)
-    assert work["teacher"] == work["student"] == work["assistant"] > 0
+    assert work["teacher"] == work["student"] > 0
+    assistant = module.rim.hrn.assistant
+    pairs = zip(assistant.projections, assistant.backbone.stages(face), strict=True)
+    projected = sum(convolution_work(projection, maps) for projection, maps in pairs)
+    assert work["assistant"] == pytest.approx(work["student"] + projected, rel=1e-6)
 
 
 @pytest.mark.parametrize("restricted", [False, True])
