@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from hydra import compose
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -24,6 +25,7 @@ from rim_lightning.training import prepare_missing
 
 TABLES = ("1", "2", "3", "4", "sweep", "alignment", "identification")
 FIGURES = ("3", "4", "roc", "sweep")
+DEVICES = {"cpu": "cpu", "gpu": "cuda"}
 FIRST_SEED = "Of a system with several seeds, the first one."
 SHARP = "HR-HR: both sides sharp, read by what reads the gallery (of every row with a teacher: the teacher)."
 
@@ -67,10 +69,11 @@ def run(cfg: DictConfig) -> None:
 
 
 class Comparison(NamedTuple):
-    """What a table is made of. Attributes: settings: the configuration, plain. hr_size: pixels. The rest speaks for
-    itself; of `pairs` a set without images is None."""
+    """What a table is made of. Attributes: settings: the configuration, plain. accelerator: "cpu" or what else trains.
+    hr_size: pixels. The rest speaks for itself; of `pairs` a set without images is None."""
 
     settings: dict[str, Any]
+    accelerator: str
     plan: Plan
     laboratory: Laboratory
     faces: dict[str, FaceSet]
@@ -122,8 +125,9 @@ def prepare_comparison(cfg: DictConfig) -> Comparison:
     plan = Plan(_systems(plain["systems"]), grids, shared, cfg.budget, *shares, results)
     return Comparison(
         plain,
+        reference.trainer.accelerator,
         plan,
-        Laboratory(plan, weights, reference.model.lr_size, results, cfg.flip),
+        Laboratory(plan, weights, reference.model.lr_size, results, cfg.flip, DEVICES[cfg.device]),
         {name: _faces(settings, stores) for name, settings in plain["faces"].items()},
         {title: None if each is None else _pairs(title, each, stores) for title, each in plain["pairs"].items()},
         _pairs("calibration", plain["calibration"], stores),
@@ -192,6 +196,10 @@ def _check(settings: dict[str, Any]) -> None:
                 f"flip=true makes an image and its mirror image the same, and the pairs {name} are just that: set "
                 f"pairs.{name}=null."
             )
+    if settings["device"] not in DEVICES:
+        raise ValueError(f'device is "{settings["device"]}"; choose from {", ".join(DEVICES)}.')
+    if settings["device"] == "gpu" and not torch.cuda.is_available():
+        raise ValueError("device=gpu, but PyTorch finds no CUDA device here: set device=cpu.")
     if settings["parallel"] < 1:
         raise ValueError(f"parallel is {settings['parallel']}; it is the number of runs at a time, 1 or more.")
     known = settings["systems"]
@@ -290,8 +298,9 @@ def _rows(rows: Iterable) -> Iterable:
 def _protocol(comparison: Comparison) -> list[str]:
     plan, lr_size = comparison.plan, comparison.laboratory.lr_size
     hallucination = plan.budget * plan.hallucination_share
+    minutes = "CPU minutes of one thread" if comparison.accelerator == "cpu" else "GPU minutes"
     return [
-        f"Budget: {plan.budget:g} CPU minutes of one thread for each recognition system, {hallucination:g} for each "
+        f"Budget: {plan.budget:g} {minutes} for each recognition system, {hallucination:g} for each "
         f"hallucination network; RIM's {plan.budget:g} minutes contain those of its hallucination network. Each system "
         f"tries its kind's learning rates for {plan.search_share:.0%} of its time each and takes the best on "
         "validation faces; variants of RIM take RIM's.",

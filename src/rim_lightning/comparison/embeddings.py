@@ -86,11 +86,13 @@ class EmbeddingStore:
 
     Args:
         folder: of the files. flip: average every embedding with that of the mirrored face.
+        device: where the systems are.
     """
 
-    def __init__(self, folder: Path, flip: bool = False) -> None:
+    def __init__(self, folder: Path, flip: bool = False, device: str = "cpu") -> None:
         self.folder = folder
         self.flip = flip
+        self.device = torch.device(device)
         folder.mkdir(parents=True, exist_ok=True)
 
     def of(
@@ -144,7 +146,7 @@ class EmbeddingStore:
     ) -> dict[str, np.ndarray]:
         found: dict[str, list[Tensor]] = {}
         for start in range(0, len(images), BATCH):
-            faces = to_unit(torch.stack(images[start : start + BATCH]))
+            faces = to_unit(torch.stack(images[start : start + BATCH]).to(self.device))
             seeds = [int.from_bytes(digest[:6], "big") for digest in digests[start : start + BATCH]]
             shown = side.show(faces, seeds)
             embeddings = _unit(compute(shown))
@@ -152,7 +154,7 @@ class EmbeddingStore:
                 mirrored = _unit(compute(shown.flip(-1)))
                 embeddings = {part: F.normalize(value + mirrored[part]) for part, value in embeddings.items()}
             for part, value in embeddings.items():
-                found.setdefault(part, []).append(value)
+                found.setdefault(part, []).append(value.cpu())
             bar.update(len(faces))
         return {part: torch.cat(values).numpy() for part, values in found.items()}
 

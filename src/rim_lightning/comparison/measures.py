@@ -1,5 +1,6 @@
 """Figures of the trained systems on the faces and pairs of the tables; whatever is slow is kept."""
 
+import copy
 import hashlib
 import json
 import time
@@ -100,16 +101,23 @@ class Laboratory:
 
     Args:
         plan: of the training. teacher_weights: {"weight_format", "path"} of the pretrained recogniser.
-        lr_size: nominal side of a probe. folder: where slow results are kept. flip: see `EmbeddingStore`.
+        lr_size: nominal side of a probe. folder: where slow results are kept. flip, device: see `EmbeddingStore`.
     """
 
     def __init__(
-        self, plan: Plan, teacher_weights: Mapping[str, str], lr_size: int, folder: Path, flip: bool = False
+        self,
+        plan: Plan,
+        teacher_weights: Mapping[str, str],
+        lr_size: int,
+        folder: Path,
+        flip: bool = False,
+        device: str = "cpu",
     ) -> None:
         self.plan = plan
         self.lr_size = lr_size
         self.folder = folder
-        self.embeddings = EmbeddingStore(folder / "embeddings", flip)
+        self.device = torch.device(device)
+        self.embeddings = EmbeddingStore(folder / "embeddings", flip, device)
         self.teacher_weights = teacher_weights
         self._teacher: Recogniser | None = None
         self._loaded: dict[Path, nn.Module] = {}
@@ -137,7 +145,7 @@ class Laboratory:
     def teacher(self) -> Recogniser:
         """The pretrained recogniser."""
         if self._teacher is None:
-            self._teacher = Recogniser(load_teacher(**self.teacher_weights)).eval()
+            self._teacher = Recogniser(load_teacher(**self.teacher_weights)).eval().to(self.device)
         return self._teacher
 
     def verify(
@@ -222,13 +230,13 @@ class Laboratory:
         key = hashlib.sha256(json.dumps([trained.digest, part, hr_size]).encode()).hexdigest()[:16]
         file = self.folder / "cost" / f"{key}.json"
         if not file.is_file():
-            write_whole(file, _cost(trained.make(), part, hr_size))
+            write_whole(file, _cost(copy.deepcopy(trained.make()).cpu(), part, hr_size))
         return json.loads(file.read_text())
 
     def hallucinate(self, name: str, enlarged: Tensor) -> Tensor:
         """(B, 3, S, S) probes -> the faces that the first seed of a hallucination network makes of them."""
         with torch.no_grad():
-            return faces_of(self.seeds(name)[0].make())(enlarged)
+            return faces_of(self.seeds(name)[0].make())(enlarged.to(self.device)).cpu()
 
     def _embed(
         self,
@@ -256,7 +264,7 @@ class Laboratory:
     def _load(self, run: Run) -> nn.Module:
         if run.checkpoint not in self._loaded:
             self._loaded = dict(list(self._loaded.items())[-3:])  # three of them and this one fit any memory
-            self._loaded[run.checkpoint] = load_network(run.checkpoint)
+            self._loaded[run.checkpoint] = load_network(run.checkpoint).to(self.device)
         return self._loaded[run.checkpoint]
 
     @torch.no_grad()
@@ -268,13 +276,14 @@ class Laboratory:
             return json.loads(file.read_text())
         (teacher,) = self.seeds(TEACHER)
         everyone = torch.arange(len(faces.faces))
-        sharp = self._embed(teacher, "gallery", Side(None), faces.faces, everyone, faces.title, None)
+        sharp = self._embed(teacher, "gallery", Side(None), faces.faces, everyone, faces.title, None).to(self.device)
         network, teacher = trained.make(), self.teacher()
-        quality, identity = ImageQuality("y"), []
+        quality, identity = ImageQuality("y").to(self.device), []
         priors = isinstance(network, RIM)
         schemes = [s for s in network.fhn.generator.heatmap_heads if s in faces.faces.schemes] if priors else []
-        nme, iou = [NormalisedMeanError(scheme) for scheme in schemes[:1]], ParsingIoU()
-        for batch in face_batches(faces.faces, 32, torch.device("cpu"), f"{trained.title}: faces of {faces.title}"):
+        nme = [NormalisedMeanError(scheme).to(self.device) for scheme in schemes[:1]]
+        iou = ParsingIoU().to(self.device)
+        for batch in face_batches(faces.faces, 32, self.device, f"{trained.title}: faces of {faces.title}"):
             enlarged = synthesise_probe(batch.hr, torch.full((len(batch.hr),), size))
             made = network.fhn(enlarged) if priors else None
             sr = (made.sr if priors else network(enlarged)).float()
