@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from rim_lightning.comparison import training
 from rim_lightning.comparison.command import run
@@ -88,6 +89,14 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
     assert ablation["(b) S alone, by people, from T's weights"]["HR-LR (95 %)"] == "not yet run"
     for label in ("(a) T on bicubic", "(d) FHN + T", "(f) FHN + T + S + A: RIM"):
         assert 0.3 <= float(ablation[label]["HR-LR (95 %)"].split()[0]) <= 1
+    faces = {
+        json.loads((run / "run.json").read_text())["title"]: 10
+        * OmegaConf.load(run / "config.yaml").data.samples_per_epoch
+        for run in runs  # all stages of the three together: 10 epochs
+    }
+    assert rows["SRCNN"]["thousand training faces"] == f"{faces['srcnn, seed 0'] / 1e3:.1f}"
+    both = faces["fhn, seed 0"] + faces["rim, seed 0"]
+    assert ablation["(f) FHN + T + S + A: RIM"]["thousand training faces"] == f"{both / 1e3:.1f}" != "0.0"
     sweep = rows_of(folder / "sweep.csv")
     assert {row["probe made by"] for row in sweep} == {"bicubic", "area", "realistic"}
     assert all(row["16 px"] == "" for row in sweep if row["probe made by"] != "bicubic")

@@ -127,7 +127,7 @@ def prepare_comparison(cfg: DictConfig) -> Comparison:
         plain,
         reference.trainer.accelerator,
         plan,
-        Laboratory(plan, weights, reference.model.lr_size, results, cfg.flip, DEVICES[cfg.device]),
+        Laboratory(plan, weights, reference.model.lr_size, results, cfg.flip, DEVICES[cfg.measure_on]),
         {name: _faces(settings, stores) for name, settings in plain["faces"].items()},
         {title: None if each is None else _pairs(title, each, stores) for title, each in plain["pairs"].items()},
         _pairs("calibration", plain["calibration"], stores),
@@ -196,10 +196,10 @@ def _check(settings: dict[str, Any]) -> None:
                 f"flip=true makes an image and its mirror image the same, and the pairs {name} are just that: set "
                 f"pairs.{name}=null."
             )
-    if settings["device"] not in DEVICES:
-        raise ValueError(f'device is "{settings["device"]}"; choose from {", ".join(DEVICES)}.')
-    if settings["device"] == "gpu" and not torch.cuda.is_available():
-        raise ValueError("device=gpu, but PyTorch finds no CUDA device here: set device=cpu.")
+    if settings["measure_on"] not in DEVICES:
+        raise ValueError(f'measure_on is "{settings["measure_on"]}"; choose from {", ".join(DEVICES)}.')
+    if settings["measure_on"] == "gpu" and not torch.cuda.is_available():
+        raise ValueError("measure_on=gpu, but PyTorch finds no CUDA device here: set measure_on=cpu.")
     if settings["parallel"] < 1:
         raise ValueError(f"parallel is {settings['parallel']}; it is the number of runs at a time, 1 or more.")
     known = settings["systems"]

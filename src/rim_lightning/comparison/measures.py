@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
@@ -141,6 +142,17 @@ class Laboratory:
             if not run.finished():
                 raise NotTrained(run)
         return [Trained(run.title, run.digest(), lambda run=run: self._load(run)) for run in runs]
+
+    def faces_seen(self, name: str) -> int:
+        """How many faces the training of a system showed it, with those of the training it starts from; raises as
+        `seeds`."""
+        if name in (TEACHER, BICUBIC):
+            return 0
+        self.seeds(name)
+        cfg = OmegaConf.load(self.plan.runs(name)[0].folder / "config.yaml")
+        own = cfg.data.samples_per_epoch * sum(stage.epochs for stage in cfg.stages)
+        before = self.plan.systems[name].after
+        return own + (self.faces_seen(before) if before is not None else 0)
 
     def teacher(self) -> Recogniser:
         """The pretrained recogniser."""

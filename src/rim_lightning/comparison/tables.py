@@ -15,6 +15,7 @@ from rim_lightning.functional.bootstrap import mean_interval, paired_difference,
 from rim_lightning.functional.verification import kfold_accuracy, threshold_at_far
 
 NOT_RUN, NO_DATA = "not yet run", "no data"
+COST = ("thousand training faces", "M parameters", "GFLOP", "faces/s a thread")
 
 Progress = Callable[[Iterable], Iterable]
 """Puts a progress bar around rows."""
@@ -129,7 +130,7 @@ def hallucination_table(laboratory: Laboratory, sets: Mapping[str, FaceSet], hr_
     columns = ["method"]
     for faces in sets.values():
         columns += [f"{faces.title}: PSNR (95 %)", "against FHN", "SSIM", "identity"]
-    columns += ["landmarks", "mIoU", "M parameters", "GFLOP", "faces/s a thread", "quoted PSNR / SSIM"]
+    columns += ["landmarks", "mIoU", *COST, "quoted PSNR / SSIM"]
     reference = {name: _attempt(laboratory.quality, "fhn", faces) for name, faces in sets.items()}
     rows = []
     for system, (label, quoted) in progress(TABLE_4.items()):
@@ -144,9 +145,9 @@ def hallucination_table(laboratory: Laboratory, sets: Mapping[str, FaceSet], hr_
             nme = [each.nme for each in taught if math.isfinite(each.nme)]
             miou = [each.miou for each in taught if math.isfinite(each.miou)]
             row += [f"{nme[0]:.1f} %" if nme else "", f"{miou[0]:.3f}" if miou else ""]
-            row += _cost_cells(laboratory, system, "sr_face", hr_size) if system != BICUBIC else ["0", "0", ""]
+            row += _cost_cells(laboratory, system, "sr_face", hr_size) if system != BICUBIC else ["", "0", "0", ""]
         else:
-            row += [""] * 5
+            row += [""] * (2 + len(COST))
         rows.append([*row, quoted])
     return Table("Table 4: hallucination", columns, rows)
 
@@ -169,7 +170,7 @@ def ablation_table(
         "EER",
         "AUC",
     ]
-    columns += ["M parameters", "GFLOP", "faces/s a thread", "quoted HR-HR", "quoted HR-LR"]
+    columns += [*COST, "quoted HR-HR", "quoted HR-LR"]
     reference = _attempt(laboratory.verify, RIM, pairs, laboratory.lr_size)
     lines = []
     for row in progress(rows):
@@ -177,7 +178,7 @@ def ablation_table(
         sharp = _attempt(laboratory.verify, _sharp(row.reading), pairs, laboratory.lr_size)
         found = sharp if row.reading.sharp else _attempt(laboratory.verify, row.reading, pairs, laboratory.lr_size)
         if isinstance(found, str):
-            lines.append([row.label, "", found, *[""] * 9, *quoted])
+            lines.append([row.label, "", found, *[""] * (6 + len(COST)), *quoted])
             continue
         f = found.figures
         rate = f.get("tar_at_far_1e-2")
@@ -189,7 +190,7 @@ def ablation_table(
             cross = "{:.3f} ({:.3f} … {:.3f})".format(*cross)
         cells.append(cross or "not measurable")
         cells += [f"{f['eer']:.4f}", f"{f['auc']:.4f}"]
-        cost = ["", "", ""] if row.reading.sharp else _cost_cells(laboratory, *_path(row.reading), hr_size)
+        cost = [""] * len(COST) if row.reading.sharp else _cost_cells(laboratory, *_path(row.reading), hr_size)
         lines.append([row.label, f"{sharp.figures['accuracy']:.4f}", *cells, *cost, *quoted])
     return Table(title, columns, lines)
 
@@ -399,10 +400,12 @@ def _quality_cells(found: Quality | str, reference: Quality | str, own: bool) ->
 
 
 def _cost_cells(laboratory: Laboratory, system: str, part: str, hr_size: int) -> list[str]:
+    seen = _attempt(laboratory.faces_seen, system)
+    shown = seen if isinstance(seen, str) else f"{seen / 1e3:.1f}" if seen else ""
     cost = _attempt(laboratory.cost, system, part, hr_size)
     if isinstance(cost, str):
-        return [cost, "", ""]
-    return [f"{cost['parameters'] / 1e6:.2f}", f"{cost['gflop']:.2f}", f"{cost['faces_per_s']:.0f}"]
+        return [shown, cost, "", ""]
+    return [shown, f"{cost['parameters'] / 1e6:.2f}", f"{cost['gflop']:.2f}", f"{cost['faces_per_s']:.0f}"]
 
 
 def _latex(cell: str) -> str:

@@ -15,7 +15,7 @@ from rim_lightning.config_path import CONF_DIR
         (["pairs.LFW.kind=all"], 'The pairs LFW are of kind "all"; choose from listed, random, mirrored, drawn.'),
         (["flip=true"], "set pairs.Helen=null"),
         (["parallel=0"], "parallel is 0"),
-        (["device=tpu"], 'device is "tpu"; choose from cpu, gpu'),
+        (["measure_on=tpu"], 'measure_on is "tpu"; choose from cpu, gpu'),
         (["+systems.srcnn.budget=3"], "The system srcnn has the setting budget; give kind, experiment"),
         (
             ["systems.srcnn.kind=vision"],

@@ -45,6 +45,9 @@ class Known:
             raise ValueError("no luck")
         return (0.5, 0.25, 0.75) if reading == RIM else None
 
+    def faces_seen(self, name):
+        return 0 if name == TEACHER else 12_345
+
     def cost(self, name, part, hr_size):
         return {"parameters": 2.5e6, "gflop": 1.25, "faces_per_s": 40.2}
 
@@ -70,7 +73,8 @@ def test_ablation_rows():
     assert teacher["HR-LR (95 %)"].startswith("0.5000") and teacher["RIM ahead by"].startswith("+0.5000 (")
     assert teacher["quoted HR-LR"] == ".843" and teacher["HR-HR"] == "1.0000"
     assert teacher["TAR@FAR 1e-2"] == "not measurable"  # 4 impostor pairs decide nothing at 1e-2
-    assert (teacher["M parameters"], teacher["GFLOP"], teacher["faces/s a thread"]) == ("2.50", "1.25", "40")
+    assert [teacher[name] for name in tables.COST] == ["", "2.50", "1.25", "40"]
+    assert rim["thousand training faces"] == "12.3"
     assert sharp["HR-LR (95 %)"] == "" and sharp["HR-HR"] == "1.0000" and sharp["quoted HR-HR"] == ".998"
     assert student["HR-LR (95 %)"] == "not yet run"
 
