@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +49,23 @@ def test_there_are_the_promised_experiments_and_presets():
     assert {"demo", "real_smoke", "real_128", "paper_helen"} <= set(EXPERIMENTS)
     assert {"rim", "fhn", "srcnn", "vdsr", "lapsrn", "esrgan", "distillation", "staged_cnn"} <= set(EXPERIMENTS)
     assert set(MODELS) == {"paper", "paper_code", "base", "small", "tiny"}
+
+
+def examples():
+    """(configuration, overrides) of every command under "Examples:" in the help of a command; sweeps are none."""
+    for file in sorted(CONF_DIR.glob("*.yaml")):
+        shown = OmegaConf.load(file).hydra.help.footer.partition("Examples:")[2]
+        for command in filter(None, map(str.strip, shown.splitlines())):
+            words = shlex.split(re.split(r"\s{3,}", command)[0])
+            assert words[0] == f"rim-{file.stem}", command
+            if "-m" not in words:
+                yield file.stem, [word for word in words[1:] if "hydra.run.dir" not in word]
+
+
+@pytest.mark.parametrize(("config", "overrides"), examples(), ids=str)
+def test_the_examples_of_the_help_compose(config, overrides):
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        compose(config, overrides=overrides)  # raises for a name that is not there
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
