@@ -1,5 +1,6 @@
 """The figures of the paper: faces side by side, CSD curves, ROC curves."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def draw_faces(path: Path, laboratory: Laboratory, faces: FaceSet, count: int) -
             missing.append(label)
     columns.append(("sharp", sharp, None))
     plt = pyplot()
-    figure, axes = plt.subplots(count, len(columns), figsize=(1.35 * len(columns), 1.5 * count), squeeze=False)
+    size = (1.35 * len(columns), 1.5 * count)
+    figure, axes = plt.subplots(count, len(columns), figsize=size, squeeze=False, layout="constrained")
     for column, (label, images, psnr) in enumerate(columns):
         for row in range(count):
             axis = axes[row, column]
@@ -50,7 +52,7 @@ def draw_faces(path: Path, laboratory: Laboratory, faces: FaceSet, count: int) -
             axis.set_yticks([])
             if psnr is not None:
                 axis.set_xlabel(f"{psnr[row]:.2f} dB", fontsize=7, labelpad=1)
-        axes[0, column].set_title(label.replace(" ", "\n", 1), fontsize=7)
+        axes[0, column].set_title(textwrap.fill(label, 17), fontsize=7)
     _save(figure, path)
     return missing
 
@@ -64,8 +66,7 @@ def draw_distributions(path: Path, laboratory: Laboratory, faces: FaceSet) -> li
             found[label] = laboratory.quality(system, faces)
         except (NotTrained, ValueError, OSError):
             missing.append(label)
-    plt = pyplot()
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2))
+    figure, axes = _curves(2)
     for axis, name, unit in zip(axes, ("psnr", "ssim"), ("PSNR (dB)", "SSIM"), strict=True):
         scores = {label: torch.atleast_2d(getattr(quality, name)).mean(0) for label, quality in found.items()}
         low, high = (
@@ -78,7 +79,7 @@ def draw_distributions(path: Path, laboratory: Laboratory, faces: FaceSet) -> li
         axis.set_xlabel(unit)
         axis.set_ylabel("share of faces at or above")
         axis.grid(alpha=0.3)
-    axes[0].legend(fontsize=7)
+    _legend(figure, axes[0])
     figure.suptitle(f"{faces.title}, {len(faces.faces)} faces", fontsize=9)
     _save(figure, path)
     return missing
@@ -91,8 +92,7 @@ def draw_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> list[str]:
     for row in (*TABLE_3, *TABLE_1):
         if not row.reading.sharp:
             readings.setdefault(row.reading, row.label)
-    plt = pyplot()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6))
+    figure, (left, right) = _curves(2)
     least = WORST_FAR / int((~pairs.same).sum())
     missing = []
     for reading, label in readings.items():
@@ -111,7 +111,7 @@ def draw_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> list[str]:
         axis.set_ylabel(name)
         axis.grid(alpha=0.3, which="both")
     right.set_yscale("log")
-    left.legend(fontsize=6)
+    _legend(figure, left)
     figure.suptitle(
         f"{pairs.title}, {len(pairs.same)} pairs, probes of {laboratory.lr_size} px, first seeds", fontsize=9
     )
@@ -127,12 +127,9 @@ def draw_sweep(
 ) -> list[str]:
     """Accuracy of the first seed over the size of the probe, a panel for each way of making it, at the sizes given for
     it; returns as above."""
-    plt = pyplot()
-    figure, axes = plt.subplots(
-        1, len(degradations), figsize=(4.2 * len(degradations), 3.8), sharey=True, squeeze=False
-    )
+    figure, axes = _curves(len(degradations), sharey=True)
     missing = []
-    for axis, (degradation, measured) in zip(axes.flat, degradations.items(), strict=True):
+    for axis, (degradation, measured) in zip(axes, degradations.items(), strict=True):
         for label, reading in SWEEP:
             try:
                 found = [laboratory.verify(reading, pairs, size, degradation, seeds=1).figures for size in measured]
@@ -150,14 +147,26 @@ def draw_sweep(
         axis.set_title(f"probe made by {degradation}", fontsize=9)
         axis.set_xlabel("side of the probe, pixels")
         axis.grid(alpha=0.3)
-    axes[0, 0].set_ylabel(f"accuracy, {pairs.title}")
-    axes[0, 0].legend(fontsize=7)
+    axes[0].set_ylabel(f"accuracy, {pairs.title}")
+    _legend(figure, axes[0])
     _save(figure, path)
     return list(dict.fromkeys(missing))
 
 
+def _curves(panels: int, **options):
+    """A figure and its axes in a row, whose colours are told apart by dashes once they repeat."""
+    plt = pyplot()
+    figure, axes = plt.subplots(1, panels, figsize=(5.5 * panels, 5), squeeze=False, layout="constrained", **options)
+    for axis in axes[0]:
+        axis.set_prop_cycle(plt.cycler(linestyle=["-", "--", ":"]) * plt.cycler(color=plt.get_cmap("tab10").colors))
+    return figure, axes[0]
+
+
+def _legend(figure, axis) -> None:
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
+
+
 def _save(figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.tight_layout(pad=0.4)
     figure.savefig(path, dpi=110)
     pyplot().close(figure)
