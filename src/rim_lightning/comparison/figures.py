@@ -104,7 +104,8 @@ def draw_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> list[str]:
         far, tar, _ = roc_curve(score, pairs.same)
         shown = far >= least
         left.plot(far[shown], tar[shown], label=label, linewidth=1.2)
-        right.plot(far[shown].clamp(max=0.5), (1 - tar[shown]).clamp(min=1e-3), linewidth=1.2)
+        shown &= (far <= 0.5) & (tar < 1)
+        right.plot(far[shown], 1 - tar[shown], linewidth=1.2)
     for axis, name in ((left, "TAR"), (right, "FRR")):
         axis.set_xscale("log")
         axis.set_xlabel("FAR")
