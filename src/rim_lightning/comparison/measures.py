@@ -18,7 +18,7 @@ from rim_lightning.comparison.embeddings import EmbeddingStore, Parts, Side, par
 from rim_lightning.comparison.protocols import FaceSet, PairSet, SearchSet
 from rim_lightning.comparison.systems import NotTrained, Plan, Run, file_digest
 from rim_lightning.evaluation import face_batches, verification_figures
-from rim_lightning.functional.bootstrap import mean_interval, person_bootstrap_tar, seed_interval
+from rim_lightning.functional.bootstrap import mean_interval, person_resampled_tar, seed_interval
 from rim_lightning.functional.degradation import synthesise_probe
 from rim_lightning.functional.heatmaps import decode_heatmaps
 from rim_lightning.functional.identification import first_ranks
@@ -79,6 +79,16 @@ class Verified(NamedTuple):
     figures: dict[str, float]
     correct: Tensor
     scores: Tensor
+
+
+class CrossTar(NamedTuple):
+    """TAR over all pairs of a gallery with a probe image.
+
+    Attributes: rates: (S,) by seed. resampled: (S, B) with people drawn anew, alike for every system.
+    """
+
+    rates: Tensor
+    resampled: Tensor
 
 
 class Quality(NamedTuple):
@@ -192,16 +202,28 @@ class Laboratory:
         gallery = self._embed(keeper, reading.gallery, gallery_side, pairs.faces, pairs.gallery, pairs.title, None)
         return gallery, self._embed(trained, reading.probe, probe_side, probes, pairs.probe, pairs.title, reading.sr)
 
-    def cross_tar(self, reading: Reading, pairs: PairSet, far: float) -> tuple[float, float, float] | None:
-        """TAR at a FAR over ALL pairs of a gallery with a probe image of the list, of the first seed, with its 95 %
-        bootstrap over people; see `person_bootstrap_tar`. None also where the people are not known."""
+    def cross_tar(self, reading: Reading, pairs: PairSet, far: float) -> CrossTar | None:
+        """TAR at a FAR over ALL pairs of a gallery with a probe image of the list; see `person_resampled_tar`.
+
+        None also where the people are not known.
+        """
         if pairs.identity is None:
             return None
-        gallery, probe = self._sides(reading, pairs, Side(self.lr_size), 0)
+        low = Side(self.lr_size)
+        sides = [self._sides(reading, pairs, low, number) for number in range(len(self.seeds(reading.system)))]
+        kept = [self._cross_tar(*each, pairs, far) for each in sides]
+        if None in kept:
+            return None
+        rates, resampled = (torch.tensor(each, dtype=torch.float64) for each in zip(*kept, strict=True))
+        return CrossTar(rates, resampled)
+
+    def _cross_tar(
+        self, gallery: Tensor, probe: Tensor, pairs: PairSet, far: float
+    ) -> tuple[float, list[float]] | None:
         key = hashlib.sha256(json.dumps([far, CROSS_SAMPLES]).encode())
         for decides in (gallery, probe, pairs.gallery, pairs.probe, pairs.identity):
             key.update(decides.numpy().tobytes())
-        file = self.folder / "cross_tar" / f"{key.hexdigest()[:16]}.json"
+        file = self.folder / "all_pairs" / f"{key.hexdigest()[:16]}.json"
         if not file.is_file():
             first, second = pairs.gallery.unique(), pairs.probe.unique()
             vectors = [torch.zeros(len(pairs.names), each.shape[1]) for each in (gallery, probe)]
@@ -209,11 +231,10 @@ class Laboratory:
             scores = vectors[0][first] @ vectors[1][second].T
             itself = first[:, None] == second[None, :]
             owners = (pairs.identity[first], pairs.identity[second])
-            found = person_bootstrap_tar(scores, *owners, far, _generator(), CROSS_SAMPLES, left_out=itself)
+            found = person_resampled_tar(scores, *owners, far, _generator(), CROSS_SAMPLES, left_out=itself)
             file.parent.mkdir(exist_ok=True)
-            write_whole(file, found)
-        kept = json.loads(file.read_text())
-        return None if kept is None else tuple(kept)
+            write_whole(file, found and [found[0], found[1].tolist()])
+        return json.loads(file.read_text())
 
     def search(self, reading: Reading, people: SearchSet, size: int) -> Tensor:
         """(K,) rank of the right person of each probe, of the first seed; probes of `size` pixels unless they are so by

@@ -42,7 +42,7 @@ def paired_difference(
         if len(a) != len(b):
             seeds_b = torch.randint(len(b), (len(b),), generator=generator)
         differences.append(a[:, pairs].mean(1)[seeds_a].mean() - b[:, pairs].mean(1)[seeds_b].mean())
-    return (a.mean() - b.mean()).item(), *_tails(torch.stack(differences), level)
+    return (a.mean() - b.mean()).item(), *percentile_interval(torch.stack(differences), level)
 
 
 def mean_interval(
@@ -71,37 +71,38 @@ def person_interval(
     totals.index_add_(0, place, values.double().cpu())
     counts.index_add_(0, place, torch.ones(len(place), dtype=torch.float64))
     drawn = torch.randint(len(people), (samples, len(people)), generator=generator)
-    return _tails(totals[drawn].sum(1) / counts[drawn].sum(1), level)
+    return percentile_interval(totals[drawn].sum(1) / counts[drawn].sum(1), level)
 
 
-def person_bootstrap_tar(
+def person_resampled_tar(
     scores: Tensor,
     identity_gallery: Tensor,
     identity_probe: Tensor,
     far: float,
     generator: torch.Generator,
     samples: int = 200,
-    level: float = 0.95,
     min_impostors: int = 10,
     left_out: Tensor | None = None,
-) -> tuple[float, float, float] | None:
-    """TAR at a FAR over ALL gallery × probe pairs, with a percentile interval from resampling PEOPLE.
+) -> tuple[float, Tensor] | None:
+    """TAR at a FAR over ALL gallery × probe pairs, and what it becomes when PEOPLE are resampled.
 
     Pairs that share a person are not independent, so people are drawn with replacement, as many as there are. With
     w_i = how often person i was drawn, an impostor pair of persons i ≠ j weighs w_i · w_j and a genuine pair w_i. In
     every resample the threshold is chosen anew, as `threshold_at_far` does. A resample in which genuine or impostor
-    pairs have no weight is drawn again.
+    pairs have no weight is drawn again. Generators alike draw the same people for every system, and the resamples of
+    two systems can be subtracted.
 
     Args:
         scores: (G, P) finite, higher is more alike.
         identity_gallery: (G,) integers. identity_probe: (P,) integers. Equal numbers are one person.
         far: false accept rate in [0, 1).
-        generator: on the CPU. samples: number of resamples. level: coverage, in (0, 1).
+        generator: on the CPU. samples: number of resamples.
         min_impostors: as for `tar_at_far`, of the pairs as they are.
         left_out: (G, P) bool, True = not a comparison, like a face with itself; None leaves out nothing.
 
     Returns:
-        TAR of the pairs as they are, low, high; or None if far × (number of impostor pairs) is below `min_impostors`.
+        TAR of the pairs as they are, (samples,) resampled; or None if far × (number of impostor pairs) is below
+        `min_impostors`.
 
     Raises:
         ValueError: if shapes differ, a score is not finite, far is not in [0, 1) or one kind of pair is missing.
@@ -131,7 +132,7 @@ def person_bootstrap_tar(
         allowed = math.floor(far * accepted[-1].item() + 1e-9)  # as in `threshold_at_far`
         refused = impostor[torch.searchsorted(accepted, allowed, right=True)]
         rates.append((genuine_weight[genuine > refused].sum() / genuine_weight.sum()).item())
-    return estimate[0], *_tails(torch.tensor(rates, dtype=torch.float64), level)
+    return estimate[0], torch.tensor(rates, dtype=torch.float64)
 
 
 def seed_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float, float]:
@@ -155,7 +156,17 @@ def seed_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
     return mean, std, mean - margin, mean + margin
 
 
-def _tails(resampled: Tensor, level: float) -> tuple[float, float]:
+def seeds_resampled(values: Tensor, generator: torch.Generator) -> Tensor:
+    """(S, B) figures of S training seeds in B resamples -> (B,): means over S seeds, drawn anew for each resample.
+
+    Generators alike draw alike: seed i of one system with seed i of another that has as many.
+    """
+    drawn = torch.randint(len(values), values.T.shape, generator=generator)
+    return values.T.gather(1, drawn).mean(1)
+
+
+def percentile_interval(resampled: Tensor, level: float = 0.95) -> tuple[float, float]:
+    """low, high of (B,) resampled figures that leave (1 − level) / 2 outside on either side."""
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = resampled.quantile(tails).tolist()
     return low, high

@@ -8,7 +8,7 @@ from rim_lightning.comparison.embeddings import Side
 from rim_lightning.comparison.measures import BICUBIC, CROSS_SAMPLES, TEACHER, Laboratory, Reading
 from rim_lightning.comparison.protocols import drawn_pairs, face_set, one_each
 from rim_lightning.comparison.systems import NotTrained
-from rim_lightning.functional.bootstrap import person_bootstrap_tar
+from rim_lightning.functional.bootstrap import person_resampled_tar
 from rim_lightning.functional.degradation import synthesise_probe
 from rim_lightning.functional.identification import first_ranks
 from rim_lightning.metrics.image_quality import ImageQuality
@@ -68,13 +68,15 @@ def test_all_cross_pairs_leave_an_image_with_itself_out_and_are_kept(laboratory,
     itself = first[:, None] == second[None, :]
     assert itself.any()
     owners = (pairs.identity[first], pairs.identity[second])
-    wanted = person_bootstrap_tar(
+    wanted, resampled = person_resampled_tar(
         scores, *owners, 1e-1, torch.Generator().manual_seed(0), CROSS_SAMPLES, left_out=itself
     )
     found = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
-    assert found == pytest.approx(wanted)
-    monkeypatch.setattr("rim_lightning.comparison.measures.person_bootstrap_tar", None)
-    assert laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1) == found
+    assert found.rates.tolist() == pytest.approx([wanted])
+    torch.testing.assert_close(found.resampled, resampled[None])
+    monkeypatch.setattr("rim_lightning.comparison.measures.person_resampled_tar", None)
+    again = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
+    assert torch.equal(again.resampled, found.resampled) and torch.equal(again.rates, found.rates)
     assert laboratory.cross_tar(Reading(TEACHER), pairs._replace(identity=None), 1e-1) is None
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rim_lightning.comparison import tables
-from rim_lightning.comparison.measures import TEACHER, Quality, Reading, Verified
+from rim_lightning.comparison.measures import TEACHER, CrossTar, Quality, Reading, Verified
 from rim_lightning.comparison.protocols import FaceSet, PairSet
 from rim_lightning.comparison.systems import NotTrained, Run
 from rim_lightning.comparison.tables import RIM, Row, ablation_table, hallucination_table, overview_table, write_table
@@ -43,7 +43,9 @@ class Known:
     def cross_tar(self, reading, pairs, far):
         if reading.sharp:
             raise ValueError("no luck")
-        return (0.5, 0.25, 0.75) if reading == RIM else None
+        if reading == RIM:
+            return CrossTar(torch.tensor([0.4, 0.6]), torch.tensor([[0.3, 0.5], [0.5, 0.7]]).double().repeat(1, 50))
+        return CrossTar(torch.tensor([0.15]), torch.tensor([[0.1, 0.2]]).double().repeat(1, 50))
 
     def faces_seen(self, name):
         return 0 if name == TEACHER else 12_345
@@ -65,9 +67,11 @@ def test_ablation_rows():
         Row("student", Reading("vanilla_student")),
     ]
     teacher, sharp, rim, student = as_dicts(ablation_table("Table", rows, Known(), PAIRS, 64, iter))
-    everyone = "all pairs, first seed: TAR@FAR 1e-3 (95 %)"
-    assert rim[everyone] == "0.500 (0.250 … 0.750)" and teacher[everyone] == "not measurable"
-    assert sharp[everyone] == "failed: no luck"
+    everyone, ahead = "all pairs: TAR@FAR 1e-3 (95 %)", "all pairs: RIM ahead by"
+    # Two seeds, 0.2 apart, in two resamples, 0.2 apart: the means of two seeds are 0.3 … 0.7.
+    assert rim[everyone] == "0.500 (0.300 … 0.700)" and rim[ahead] == ""
+    assert teacher[everyone] == "0.150 (0.100 … 0.200)" and teacher[ahead] == "+0.350 (+0.200 … +0.500)"
+    assert sharp[everyone] == "failed: no luck" and sharp[ahead] == ""
     assert rim["HR-LR (95 %)"].startswith("1.0000") and rim["RIM ahead by"] == ""
     # Fold 2 gives fold 1 a threshold of 0.5: 2 of 4 right. Fold 1 tells nothing, so fold 2 gets its lowest: 2 of 4.
     assert teacher["HR-LR (95 %)"].startswith("0.5000") and teacher["RIM ahead by"].startswith("+0.5000 (")

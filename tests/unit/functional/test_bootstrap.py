@@ -7,9 +7,11 @@ import torch
 from rim_lightning.functional.bootstrap import (
     mean_interval,
     paired_difference,
-    person_bootstrap_tar,
+    percentile_interval,
     person_interval,
+    person_resampled_tar,
     seed_interval,
+    seeds_resampled,
 )
 from rim_lightning.functional.verification import tar_at_far
 
@@ -114,9 +116,7 @@ def test_people_are_drawn_with_all_their_values():
 def test_every_resample_of_people_equals_counting(far, masked):
     scores, first, second = gallery_and_probes()
     left_out = torch.rand(scores.shape, generator=generator(3)) < (0.3 if masked else 0)
-    tar, low, high = person_bootstrap_tar(
-        scores, first, second, far, generator(4), 25, 0.8, 0, left_out if masked else None
-    )
+    tar, resampled = person_resampled_tar(scores, first, second, far, generator(4), 25, 0, left_out if masked else None)
     people = first.unique()
     plain = [scores.tolist(), first.tolist(), second.tolist()]
     draw, rates = generator(4), []
@@ -124,8 +124,9 @@ def test_every_resample_of_people_equals_counting(far, masked):
         drawn = people[torch.randint(len(people), (len(people),), generator=draw)].tolist()
         rate = weighted_tar(*plain, {p: drawn.count(p) for p in people.tolist()}, far, left_out.tolist())
         rates += [] if rate is None else [rate]
+    assert resampled.tolist() == pytest.approx(rates, abs=1e-12)
     expected = torch.tensor(rates, dtype=torch.float64).quantile(torch.tensor([0.1, 0.9], dtype=torch.float64))
-    assert (low, high) == pytest.approx(tuple(expected.tolist()), abs=1e-12)
+    assert percentile_interval(resampled, 0.8) == pytest.approx(tuple(expected.tolist()), abs=1e-12)
     assert tar == pytest.approx(weighted_tar(*plain, dict.fromkeys(people.tolist(), 1), far, left_out.tolist()))
     same = (first[:, None] == second)[~left_out]
     assert tar == tar_at_far(scores.double()[~left_out], same, far, 0)[0]
@@ -135,17 +136,35 @@ def test_two_people_by_hand():
     # Drawn (0, 0) or (1, 1): no impostor weighs, drawn again. Drawn (0, 1): all pairs as they are.
     scores = torch.tensor([[0.9, 0.5], [0.4, 0.3]])
     identity = torch.tensor([0, 1])
-    assert person_bootstrap_tar(scores, identity, identity, 0.0, generator(), 20, min_impostors=0) == (0.5, 0.5, 0.5)
-    assert person_bootstrap_tar(scores, identity, identity, 0.5, generator(), 20, min_impostors=0) == (0.5, 0.5, 0.5)
+    for far in (0.0, 0.5):
+        tar, resampled = person_resampled_tar(scores, identity, identity, far, generator(), 20, min_impostors=0)
+        assert tar == 0.5 and resampled.tolist() == [0.5] * 20
     eye = torch.eye(2, dtype=torch.bool)
     with pytest.raises(ValueError, match="genuine"):
-        person_bootstrap_tar(scores, identity, identity, 0.5, generator(), 20, left_out=eye)
+        person_resampled_tar(scores, identity, identity, 0.5, generator(), 20, left_out=eye)
+
+
+def test_the_difference_of_two_systems_on_the_same_people_is_less_in_doubt_than_either():
+    scores, first, second = gallery_and_probes()
+    better = torch.where(first[:, None] == second, scores + 0.3, scores)
+    (_, a), (_, b) = (person_resampled_tar(each, first, second, 0.05, generator(), 200, 0) for each in (better, scores))
+    assert (a >= b).all() and (a - b).std() < b.std()
+
+
+def test_seeds_are_drawn_alike_by_generators_alike():
+    values = torch.tensor([[0.0, 10.0], [1.0, 11.0], [2.0, 12.0]]).repeat(1, 500)
+    drawn = seeds_resampled(values, generator())
+    assert drawn.shape == (1000,) and drawn.mean() == pytest.approx(6, abs=0.1)
+    # The mean of three draws of 0, 1, 2 has a variance of (2/3) / 3.
+    assert drawn[::2].var() == pytest.approx(2 / 9, rel=0.15)
+    assert torch.allclose(seeds_resampled(values + 5, generator()) - drawn, torch.tensor(5.0))
+    assert torch.equal(seeds_resampled(values[:1], generator()), values[0])
 
 
 def test_no_tar_where_too_few_impostors_decide():
     scores, first, second = gallery_and_probes()  # 16 * 24 - 8 * 6 = 336 impostor pairs
-    assert person_bootstrap_tar(scores, first, second, 9.9 / 336, generator(), 5) is None
-    assert person_bootstrap_tar(scores, first, second, 10 / 336, generator(), 5) is not None
+    assert person_resampled_tar(scores, first, second, 9.9 / 336, generator(), 5) is None
+    assert person_resampled_tar(scores, first, second, 10 / 336, generator(), 5) is not None
 
 
 def test_the_interval_over_people_covers_where_that_over_pairs_would_not():
@@ -155,7 +174,8 @@ def test_the_interval_over_people_covers_where_that_over_pairs_would_not():
         easy = torch.rand(people, generator=generator(seed)) < 0.5
         identity = torch.arange(people).repeat_interleave(images)
         scores = torch.where(identity[:, None] == torch.arange(people), 2.0 * easy[identity][:, None] - 1, 0.0)
-        _, low, high = person_bootstrap_tar(scores, identity, torch.arange(people), 0.0, generator(seed), 100, 0.9, 0)
+        _, resampled = person_resampled_tar(scores, identity, torch.arange(people), 0.0, generator(seed), 100, 0)
+        low, high = percentile_interval(resampled, 0.9)
         covered += low <= 0.5 <= high
     assert 45 <= covered <= 60  # 90 % of 60 are 54; pairs as units would give intervals √6 times too narrow
 
@@ -164,8 +184,8 @@ def test_seven_hundred_faces_take_seconds():
     identity = torch.arange(700)
     scores = torch.randn(700, 700, generator=generator()) + 2 * torch.eye(700)
     begin = time.perf_counter()
-    tar, low, high = person_bootstrap_tar(scores, identity, identity, 1e-3, generator(), 20)
-    assert low <= tar <= high
+    tar, resampled = person_resampled_tar(scores, identity, identity, 1e-3, generator(), 20)
+    assert resampled.min() <= tar <= resampled.max()
     assert time.perf_counter() - begin < 5
 
 
@@ -193,11 +213,11 @@ def test_errors_say_what_is_wrong():
     with pytest.raises(ValueError, match="same pairs"):
         paired_difference(torch.ones(3), torch.ones(4), generator())
     with pytest.raises(ValueError, match="16 gallery and 24 probe faces, but scores"):
-        person_bootstrap_tar(scores.T, first, second, 0.1, generator())
+        person_resampled_tar(scores.T, first, second, 0.1, generator())
     with pytest.raises(ValueError, match="mask"):
-        person_bootstrap_tar(scores, first, second, 0.1, generator(), left_out=torch.zeros(2, 2).bool())
+        person_resampled_tar(scores, first, second, 0.1, generator(), left_out=torch.zeros(2, 2).bool())
     with pytest.raises(ValueError, match="not finite"):
-        person_bootstrap_tar(scores * math.nan, first, second, 0.1, generator())
+        person_resampled_tar(scores * math.nan, first, second, 0.1, generator())
     with pytest.raises(ValueError, match="two or more finite"):
         seed_interval([1.0])
     with pytest.raises(ValueError, match="two or more finite"):
