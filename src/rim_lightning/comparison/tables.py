@@ -135,7 +135,7 @@ def hallucination_table(laboratory: Laboratory, sets: Mapping[str, FaceSet], hr_
     """Table 4: image quality of every hallucination network on every set of faces."""
     columns = ["method"]
     for faces in sets.values():
-        columns += [f"{faces.title}: PSNR (95 %)", "against FHN", "SSIM", "identity"]
+        columns += [f"{faces.title}: {what}" for what in ("PSNR (95 %)", "against FHN", "SSIM", "identity")]
     columns += ["landmarks", "mIoU", *COST, "quoted PSNR / SSIM"]
     reference = {name: _attempt(laboratory.quality, "fhn", faces) for name, faces in sets.items()}
     rows = []
@@ -305,7 +305,7 @@ def identification_table(
     """Closed-set identification: the share of probes whose person is among the first gallery images."""
     columns = ["system"]
     for name in sets:
-        columns += [f"{name}: rank {ranks[0]} (95 %)", *(f"rank {rank}" for rank in ranks[1:])]
+        columns += [f"{name}: rank {ranks[0]} (95 %)", *(f"{name}: rank {rank}" for rank in ranks[1:])]
     lines = []
     for label, reading in progress((*SWEEP, ("FHN + teacher", Reading("fhn", probe="sr", gallery_of=TEACHER)))):
         line = [label]
