@@ -99,6 +99,7 @@ def prepare_comparison(cfg: DictConfig) -> Comparison:
     """
     plain = OmegaConf.to_container(cfg, resolve=True)
     _check(plain)
+    torch.backends.cudnn.allow_tf32 = False  # a GPU measures as a CPU does, and what is kept may come from either
     results = Path(cfg.paths.results_dir).resolve()
     shared = [*plain["common"], *plain["settings"]]
     reference = compose("train", overrides=["experiment=rim", *shared, *plain["prepare"], "paths.output_dir=unused"])
@@ -298,15 +299,22 @@ def _rows(rows: Iterable) -> Iterable:
 def _protocol(comparison: Comparison) -> list[str]:
     plan, lr_size = comparison.plan, comparison.laboratory.lr_size
     hallucination = plan.budget * plan.hallucination_share
-    minutes = "CPU minutes of one thread" if comparison.accelerator == "cpu" else "GPU minutes"
+    minutes, pace = "CPU minutes of one thread", ""
+    if comparison.accelerator != "cpu":
+        minutes = "GPU minutes"
+        pace = (
+            " The minutes are those of the fastest of a few batches, timed while other runs may share the GPU: see how "
+            "many faces each system was trained on."
+        )
     return [
         f"Budget: {plan.budget:g} {minutes} for each recognition system, {hallucination:g} for each "
         f"hallucination network; RIM's {plan.budget:g} minutes contain those of its hallucination network. Each system "
         f"tries its kind's learning rates for {plan.search_share:.0%} of its time each and takes the best on "
-        "validation faces; variants of RIM take RIM's.",
+        f"validation faces; variants of RIM take RIM's.{pace}",
         f"Probes are aligned {comparison.hr_size} px faces reduced to {lr_size} px by antialiased bicubic, 8 bit, and "
-        "enlarged back. Means over seeds where a ± says so; intervals are 95 % bootstraps over pairs or faces and, "
-        "where there are several, seeds. A row without ± is one seed, whose interval does not know another training.",
+        "enlarged back. Means over seeds where a ± says so; intervals are 95 % bootstraps over pairs or faces (over "
+        "people for all pairs and for identification) and, where there are several, seeds. A row without ± is one "
+        "seed, whose interval does not know another training.",
         "Quoted: the paper's figures. It does not state its protocol, its tables contradict each other, and its "
         "networks and data were others: they are here for orientation.",
     ]

@@ -79,15 +79,15 @@ def draw_distributions(path: Path, laboratory: Laboratory, faces: FaceSet) -> li
         axis.set_xlabel(unit)
         axis.set_ylabel("share of faces at or above")
         axis.grid(alpha=0.3)
-    _legend(figure, axes[0])
+    _legend(figure)
     figure.suptitle(f"{faces.title}, {len(faces.faces)} faces", fontsize=9)
     _save(figure, path)
     return missing
 
 
 def draw_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> list[str]:
-    """ROC curves, FAR on a logarithmic axis that ends where 10 impostor pairs decide, and DET curves; returns as
-    above."""
+    """ROC curves, FAR on a logarithmic axis that ends where 10 impostor pairs decide, and DET curves up to a FAR of one
+    half, without the points at which nobody is refused; returns as above."""
     readings: dict[Reading, str] = {}
     for row in (*TABLE_3, *TABLE_1):
         if not row.reading.sharp:
@@ -112,7 +112,7 @@ def draw_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> list[str]:
         axis.set_ylabel(name)
         axis.grid(alpha=0.3, which="both")
     right.set_yscale("log")
-    _legend(figure, left)
+    _legend(figure)
     figure.suptitle(
         f"{pairs.title}, {len(pairs.same)} pairs, probes of {laboratory.lr_size} px, first seeds", fontsize=9
     )
@@ -131,7 +131,7 @@ def draw_sweep(
     figure, axes = _curves(len(degradations), sharey=True)
     missing = []
     for axis, (degradation, measured) in zip(axes, degradations.items(), strict=True):
-        for label, reading in SWEEP:
+        for number, (label, reading) in enumerate(SWEEP):
             try:
                 found = [laboratory.verify(reading, pairs, size, degradation, seeds=1).figures for size in measured]
             except (NotTrained, ValueError, OSError):
@@ -142,14 +142,24 @@ def draw_sweep(
                 [each["accuracy"] - each["accuracy_low"] for each in found],
                 [each["accuracy_high"] - each["accuracy"] for each in found],
             ]
-            axis.errorbar(measured, accuracy, errors, fmt="o-", label=label, linewidth=1.2, markersize=3, capsize=2)
+            axis.errorbar(
+                measured,
+                accuracy,
+                errors,
+                fmt="o-",
+                color=f"C{number}",
+                label=label,
+                linewidth=1.2,
+                markersize=3,
+                capsize=2,
+            )
         axis.set_xscale("log")
         axis.set_xticks(measured, labels=[str(size) for size in measured])
         axis.set_title(f"probe made by {degradation}", fontsize=9)
         axis.set_xlabel("side of the probe, pixels")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel(f"accuracy, {pairs.title}")
-    _legend(figure, axes[0])
+    _legend(figure)
     _save(figure, path)
     return list(dict.fromkeys(missing))
 
@@ -163,8 +173,12 @@ def _curves(panels: int, **options):
     return figure, axes[0]
 
 
-def _legend(figure, axis) -> None:
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
+def _legend(figure) -> None:
+    curves: dict[str, object] = {}
+    for axis in figure.axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            curves.setdefault(label, handle)
+    figure.legend(curves.values(), curves.keys(), loc="outside lower center", ncols=4, fontsize=7)
 
 
 def _save(figure, path: Path) -> None:

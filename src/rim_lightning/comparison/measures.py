@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
@@ -154,15 +153,15 @@ class Laboratory:
         return [Trained(run.title, run.digest(), lambda run=run: self._load(run)) for run in runs]
 
     def faces_seen(self, name: str) -> int:
-        """How many faces the training of a system showed it, with those of the training it starts from; raises as
-        `seeds`."""
+        """How many faces the run of a system showed it, with those of the hallucination network that it starts from.
+
+        The trials of learning rates and a teacher's training are not among them. Raises as `seeds`.
+        """
         if name in (TEACHER, BICUBIC):
             return 0
         self.seeds(name)
-        cfg = OmegaConf.load(self.plan.runs(name)[0].folder / "config.yaml")
-        own = cfg.data.samples_per_epoch * sum(stage.epochs for stage in cfg.stages)
         before = self.plan.systems[name].after
-        return own + (self.faces_seen(before) if before is not None else 0)
+        return self.plan.runs(name)[0].faces() + (self.faces_seen(before) if before is not None else 0)
 
     def teacher(self) -> Recogniser:
         """The pretrained recogniser."""
@@ -205,7 +204,7 @@ class Laboratory:
     def cross_tar(self, reading: Reading, pairs: PairSet, far: float) -> CrossTar | None:
         """TAR at a FAR over ALL pairs of a gallery with a probe image of the list; see `person_resampled_tar`.
 
-        None also where the people are not known.
+        None also where the people are not known. Raises as `seeds`.
         """
         if pairs.identity is None:
             return None
@@ -217,9 +216,8 @@ class Laboratory:
         rates, resampled = (torch.tensor(each, dtype=torch.float64) for each in zip(*kept, strict=True))
         return CrossTar(rates, resampled)
 
-    def _cross_tar(
-        self, gallery: Tensor, probe: Tensor, pairs: PairSet, far: float
-    ) -> tuple[float, list[float]] | None:
+    def _cross_tar(self, gallery: Tensor, probe: Tensor, pairs: PairSet, far: float) -> list | None:
+        """[TAR, its resamples] of one seed."""
         key = hashlib.sha256(json.dumps([far, CROSS_SAMPLES]).encode())
         for decides in (gallery, probe, pairs.gallery, pairs.probe, pairs.identity):
             key.update(decides.numpy().tobytes())

@@ -78,6 +78,11 @@ class Run(NamedTuple):
         """Of the key and of the trained weights."""
         return f"{self.key} {file_digest(self.checkpoint)}"
 
+    def faces(self) -> int:
+        """How many faces its training showed it."""
+        cfg = OmegaConf.load(self.folder / "config.yaml")
+        return cfg.data.samples_per_epoch * sum(stage.epochs for stage in cfg.stages)
+
     def merit(self) -> float | None:
         """The figure of the validation faces that chooses among trials; None where there is no finite one."""
         figures = json.loads((self.folder / "metrics.json").read_text())

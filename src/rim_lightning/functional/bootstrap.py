@@ -166,7 +166,7 @@ def seeds_resampled(values: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def percentile_interval(resampled: Tensor, level: float = 0.95) -> tuple[float, float]:
-    """low, high of (B,) resampled figures that leave (1 − level) / 2 outside on either side."""
+    """low, high of (B,) resampled figures that leave (1 − level) / 2 outside on either side; level in (0, 1)."""
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = resampled.quantile(tails).tolist()
     return low, high

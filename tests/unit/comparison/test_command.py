@@ -1,10 +1,33 @@
 """Wrong settings of rim-bench get one sentence before anything is prepared or trained."""
 
+from types import SimpleNamespace
+
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 
-from rim_lightning.comparison.command import run
+from rim_lightning.comparison.command import _protocol, run
 from rim_lightning.config_path import CONF_DIR
+
+
+def test_what_a_minute_is_stands_above_every_table():
+    plan = SimpleNamespace(budget=12, hallucination_share=0.25, search_share=0.2)
+    told = {
+        accelerator: _protocol(
+            SimpleNamespace(plan=plan, laboratory=SimpleNamespace(lr_size=16), accelerator=accelerator, hr_size=128)
+        )[0]
+        for accelerator in ("cpu", "gpu")
+    }
+    assert told["cpu"].startswith("Budget: 12 CPU minutes of one thread for each recognition system, 3 for each")
+    assert told["gpu"].startswith("Budget: 12 GPU minutes for each") and "may share the GPU" in told["gpu"]
+
+
+def test_a_gpu_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        cfg = compose("bench", overrides=["table=3", "measure_on=gpu", "paths.output_dir=unused"])
+        with pytest.raises(ValueError, match="PyTorch finds no CUDA device here: set measure_on=cpu"):
+            run(cfg)
 
 
 @pytest.mark.parametrize(

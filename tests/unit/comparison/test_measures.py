@@ -13,6 +13,7 @@ from rim_lightning.functional.degradation import synthesise_probe
 from rim_lightning.functional.identification import first_ranks
 from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.networks.backbones import build_backbone
+from rim_lightning.networks.recogniser import Recogniser
 from rim_lightning.networks.teacher_weights import save_backbone
 from rim_lightning.types import to_unit
 from tests.stores import small_drawn_store
@@ -78,6 +79,20 @@ def test_all_cross_pairs_leave_an_image_with_itself_out_and_are_kept(laboratory,
     again = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
     assert torch.equal(again.resampled, found.resampled) and torch.equal(again.rates, found.rates)
     assert laboratory.cross_tar(Reading(TEACHER), pairs._replace(identity=None), 1e-1) is None
+
+
+def test_all_cross_pairs_are_resampled_alike_for_every_seed(laboratory, store, monkeypatch):
+    pairs = drawn_pairs(str(store.path), "people", "train", pairs=30)
+    one = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
+    (teacher,) = laboratory.seeds(TEACHER)
+    torch.manual_seed(1)
+    other = Recogniser(build_backbone("mobilefacenet", **BACKBONE)).eval()
+    two = [teacher, teacher._replace(title="other", digest="other", make=lambda: other)]
+    monkeypatch.setattr(laboratory, "seeds", lambda name: two)
+    found = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
+    assert found.rates.shape == (2,) and found.resampled.shape == (2, CROSS_SAMPLES)
+    assert torch.equal(found.resampled[0], one.resampled[0]) and found.rates[0] == one.rates[0]
+    assert not torch.equal(found.resampled[1], found.resampled[0])
 
 
 def test_searching_a_gallery(laboratory, store):

@@ -83,6 +83,15 @@ def test_ablation_rows():
     assert student["HR-LR (95 %)"] == "not yet run"
 
 
+def test_seed_i_is_compared_with_seed_i_of_the_same_people():
+    resampled = torch.rand(3, 100, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    rim = CrossTar(resampled.mean(1), resampled)
+    less = CrossTar(rim.rates - 0.125, resampled - 0.125)
+    assert tables._cross_cells(less, rim)[1] == "+0.125 (+0.125 … +0.125)"
+    other = CrossTar(rim.rates, resampled.flip(1))
+    assert tables._cross_cells(other, rim)[1].endswith(", not different")
+
+
 def test_a_set_that_is_not_there_says_so():
     rows = [Row("teacher", Reading(TEACHER), {"CALFW": ".781"}), Row("RIM", RIM)]
     teacher, rim = as_dicts(overview_table("Table", rows, Known(), {"LFW": PAIRS, "CALFW": None}, iter))
