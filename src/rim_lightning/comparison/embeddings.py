@@ -93,6 +93,7 @@ class EmbeddingStore:
         self.folder = folder
         self.flip = flip
         self.device = torch.device(device)
+        self._seen: dict[int, tuple[Dataset, dict[int, bytes]]] = {}  # the set itself keeps its id from another's use
         folder.mkdir(parents=True, exist_ok=True)
 
     def of(
@@ -121,15 +122,16 @@ class EmbeddingStore:
                 found = {name: content[name] for name in content.files}
             known = {digest.tobytes(): row for row, digest in enumerate(found.pop("digests"))}
             arrays = found
-        images = [faces[i].hr for i in positions]
-        digests = [hashlib.sha256(image.numpy().tobytes()).digest()[:16] for image in images]
+        digests = self._digests(faces, positions)
         missing = list({digest: i for i, digest in enumerate(digests) if digest not in known}.values())
         if missing:
             compute = parts()
             chunks = [missing[start : start + KEPT_EVERY] for start in range(0, len(missing), KEPT_EVERY)]
             with tqdm(total=len(missing), desc=title, unit="face", leave=False) as bar:
                 for chunk in chunks:
-                    fresh = self._compute(compute, side, [images[i] for i in chunk], [digests[i] for i in chunk], bar)
+                    fresh = self._compute(
+                        compute, side, [faces[positions[i]].hr for i in chunk], [digests[i] for i in chunk], bar
+                    )
                     arrays = {
                         part: np.concatenate([arrays[part], values]) if part in arrays else values
                         for part, values in fresh.items()
@@ -139,6 +141,14 @@ class EmbeddingStore:
                     _write(file, arrays, list(known))
         rows = [known[digest] for digest in digests]
         return {part: torch.from_numpy(values[rows]) for part, values in arrays.items()}
+
+    def _digests(self, faces: Dataset[FaceBatch], positions: Sequence[int]) -> list[bytes]:
+        """Of the pixels; every image of a set is read for it once."""
+        _, seen = self._seen.setdefault(id(faces), (faces, {}))
+        for i in positions:
+            if i not in seen:
+                seen[i] = hashlib.sha256(faces[i].hr.numpy().tobytes()).digest()[:16]
+        return [seen[i] for i in positions]
 
     @torch.no_grad()
     def _compute(

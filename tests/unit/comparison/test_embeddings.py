@@ -17,8 +17,10 @@ from tests.tiny import BACKBONE, MODEL, perturbed
 class Faces:
     def __init__(self, count, seed=0):
         self.images = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (count, 3, 32, 32), dtype=np.uint8))
+        self.read = 0
 
     def __getitem__(self, index):
+        self.read += 1
         return FaceBatch(self.images[index], {}, None, None, None)
 
 
@@ -38,6 +40,7 @@ def test_an_image_is_embedded_once_for_each_side(tmp_path):
     first = store.of("system", Side(8), counting(calls), faces, [0, 1, 2], "faces")["probe"]
     again = store.of("system", Side(8), counting(calls), faces, [2, 1], "faces")["probe"]
     assert calls == [3] and torch.equal(again, first[[2, 1]])
+    assert faces.read == 6  # each for its digest, and to be embedded
     more = store.of("system", Side(8), counting(calls), faces, [3, 0, 4], "faces")["probe"]
     assert calls == [3, 2] and torch.equal(more[1], first[0])
     store.of("system", Side(8, "area"), counting(calls), faces, [0], "faces")
@@ -50,8 +53,10 @@ def test_equal_pixels_are_one_image_and_others_are_not(tmp_path):
     faces.images[1] = faces.images[0]
     found = store.of("system", Side(None), counting(calls), faces, [0, 1, 2], "faces")["probe"]
     assert calls == [2] and torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
-    faces.images[0, 0, 0, 0] += 1  # a changed file: nothing stale is returned
-    store.of("system", Side(None), counting(calls), faces, [0], "faces")
+    changed = Faces(3)
+    changed.images[1:] = faces.images[1:]
+    changed.images[0, 0, 0, 0] += 1  # a changed file: nothing stale is returned
+    store.of("system", Side(None), counting(calls), changed, [0, 1, 2], "faces")
     assert calls == [2, 1]
 
 
