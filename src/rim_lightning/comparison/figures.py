@@ -155,6 +155,7 @@ def draw_sweep(
             )
         axis.set_xscale("log")
         axis.set_xticks(measured, labels=[str(size) for size in measured])
+        axis.set_xticks([], minor=True)
         axis.set_title(f"probe made by {degradation}", fontsize=9)
         axis.set_xlabel("side of the probe, pixels")
         axis.grid(alpha=0.3)
