@@ -1,15 +1,16 @@
 """What is compared: every system, how it is trained, and where its result is kept."""
 
+import copy
 import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from hydra import compose
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from rim_lightning.data.store import MANIFEST
 from rim_lightning.run_state import read_state
@@ -118,7 +119,8 @@ class Plan:
         self.hallucination_share = hallucination_share
         self.search_share = search_share
         self.folder = folder
-        self._made: dict[tuple[str, float, int, float], Run] = {}  # composing a configuration takes a while
+        self._made: dict[tuple[str, float, int, float], Run] = {}
+        self._composed: dict[tuple[str, ...], DictConfig] = {}  # composing a configuration takes a while
         self._budgets: dict[tuple[str, float], Path] = {}
 
     def minutes(self, system: System) -> float:
@@ -177,37 +179,46 @@ class Plan:
 
     def _new_run(self, name: str, rate: float, seed: int, share: float) -> Run:
         system = self.systems[name]
-        minutes = self.minutes(system) * share
-        overrides = [f"experiment={system.experiment}", *self.common, *system.overrides, f"budget={minutes:g}"]
+        overrides = (f"experiment={system.experiment}", *self.common, *system.overrides)
+        values: dict[str, Any] = {"budget": _short(self.minutes(system) * share)}
         if (name, share) not in self._budgets:
-            self._budgets[name, share] = self.folder / "budgets" / f"{self._key(overrides)}.json"
-        overrides += [f"{setting}={rate:g}" for setting in self.grids[system.kind].settings]
+            self._budgets[name, share] = self.folder / "budgets" / f"{self._key(overrides, values)}.json"
+        values |= dict.fromkeys(self.grids[system.kind].settings, _short(rate))
         needs = []
         if system.after is not None:
             needs.append(self._of_seed(system.after, seed))
-            overrides.append(f"start_from={quoted(needs[-1].checkpoint)}")
+            values["start_from"] = str(needs[-1].checkpoint)
             before = self.systems[system.after]
-            overrides += [f"{setting}={self.rate(before.name):g}" for setting in self.grids[before.kind].settings]
+            values |= dict.fromkeys(self.grids[before.kind].settings, _short(self.rate(before.name)))
         if system.teacher_of is not None:
             needs.append(self._of_seed(system.teacher_of, seed))
-            overrides.append(f"teacher.weights={{weight_format: rim_train, path: {quoted(needs[-1].checkpoint)}}}")
+            values["teacher.weights"] = {"weight_format": "rim_train", "path": str(needs[-1].checkpoint)}
         for run in needs:
             if not run.finished():
                 raise NotTrained(run)
-        overrides.append(f"seed={seed}")
-        key = self._key(overrides)
+        values["seed"] = seed
+        key = self._key(overrides, values)
         # All rates and seeds have the epochs that the first of them measured.
-        overrides.append(f"budget_file={quoted(self._budgets[name, share])}")
+        values["budget_file"] = str(self._budgets[name, share])
+        overrides += tuple(_override(setting, value) for setting, value in values.items())
         title = f"{system.name}, seed {seed}" + ("" if share == 1 else f", trial of learning rate {rate:g}")
-        return Run(key, self.folder / "runs" / key, tuple(overrides), title, self.grids[system.kind].merits)
+        return Run(key, self.folder / "runs" / key, overrides, title, self.grids[system.kind].merits)
 
     def _of_seed(self, name: str, seed: int) -> Run:
         system = self.systems[name]
         return self._run(system, self.rate(name), seed if seed in system.seeds else system.seeds[0], 1.0)
 
-    def _key(self, overrides: Sequence[str]) -> str:
-        """Digest of the settings that decide the outcome, and of the data and the weights that they name."""
-        cfg = compose("train", overrides=[*overrides, "paths.output_dir=unused"])
+    def _key(self, overrides: tuple[str, ...], values: Mapping[str, Any]) -> str:
+        """Digest of the settings that decide the outcome, and of the data and the weights that they name.
+
+        Args:
+            overrides: of rim-train. values: setting -> value, on top of them.
+        """
+        if overrides not in self._composed:
+            self._composed[overrides] = compose("train", overrides=[*overrides, "paths.output_dir=unused"])
+        cfg = copy.deepcopy(self._composed[overrides])
+        for setting, value in values.items():
+            OmegaConf.update(cfg, setting, value)
         settings = OmegaConf.to_container(cfg, resolve=True)
         system, data, teacher = (settings[part] for part in ("system", "data", "teacher"))
         stores, weights = data.pop("stores", {}), teacher.pop("weights")
@@ -240,6 +251,18 @@ def file_digest(path: str | Path) -> str:
 @cache
 def _digest_of(path: Path, changed: int, size: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _short(number: float) -> float | int:
+    """The number as six digits write it."""
+    return json.loads(f"{number:g}")
+
+
+def _override(setting: str, value: float | str | Mapping[str, str]) -> str:
+    """As Hydra's command line takes it."""
+    if isinstance(value, Mapping):
+        return f"{setting}={{{', '.join(f'{name}: {quoted(each)}' for name, each in value.items())}}}"
+    return f"{setting}={quoted(value) if isinstance(value, str) else value}"
 
 
 def quoted(path: str | Path) -> str:

@@ -106,7 +106,7 @@ def test_a_trained_recogniser_becomes_the_teacher(tmp_path):
         plan.runs("taught")
     finish(teacher)
     (taught,) = plan.runs("taught")
-    assert f"teacher.weights={{weight_format: rim_train, path: '{teacher.checkpoint}'}}" in taught.overrides
+    assert f"teacher.weights={{weight_format: 'rim_train', path: '{teacher.checkpoint}'}}" in taught.overrides
     moved = plan_of(tmp_path / "elsewhere")
     finish(moved.runs("arcface")[0])
     assert moved.runs("taught")[0].key == taught.key  # wherever the results are
@@ -169,3 +169,16 @@ def test_a_folder_may_have_any_name(tmp_path, folder):
     (taught,) = plan.runs("taught")
     cfg = compose("train", overrides=[*taught.overrides, "paths.output_dir=unused"])
     assert cfg.teacher.weights.path == str(teacher.checkpoint)
+
+
+def test_a_key_is_that_of_the_run_as_rim_train_composes_it(tmp_path):
+    plan = plan_of(tmp_path, budget=7.3)
+    runs = [*plan.trials("fhn").values(), *plan.runs("arcface")]
+    for run in runs:
+        finish(run, **{"val/psnr_gain": 1.0})
+    runs += [*plan.runs("fhn"), *plan.runs("taught")]
+    for run in plan.runs("fhn"):
+        finish(run)
+    runs += plan.runs("rim")
+    for run in runs:
+        assert plan._key(run.overrides, {}) == run.key, run.title
