@@ -8,11 +8,7 @@ from typing import Any, BinaryIO
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-DIGESTS = ".sha256"  # suffix of the file beside a checkpoint
-
-
-class DamagedCheckpoint(ValueError):
-    """A file is not what was written under its name."""
+from rim_lightning.networks.trained import DIGESTS, known_digests, verify
 
 
 class VerifiedCheckpointIO(TorchCheckpointIO):
@@ -39,7 +35,7 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             digest = writer.digest.hexdigest()
-            _write(digests, [digest, *_read(digests)])
+            _write(digests, [digest, *known_digests(path)])
             os.replace(part, path)
             _write(digests, [digest])
         except (OSError, RuntimeError) as error:  # torch hides the error of the file in a RuntimeError
@@ -61,32 +57,10 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
         Path(str(path) + DIGESTS).unlink(missing_ok=True)
 
 
-def verify(path: str | Path) -> None:
-    """Compare a checkpoint with the digests beside it; a file that was handed on without them passes.
-
-    Raises:
-        DamagedCheckpoint: the content is another than what was written.
-    """
-    known = _read(Path(str(path) + DIGESTS))
-    if not known or not Path(path).is_file():
-        return
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest not in known:
-        raise DamagedCheckpoint(
-            f"{path} is damaged: its content is not what was written. Take another checkpoint of the run, such as "
-            f"best.ckpt, or start again without it; remove {Path(path).name}{DIGESTS} to load it all the same."
-        )
-
-
 def _write(digests: Path, lines: list[str]) -> None:
     part = digests.with_name(digests.name + ".part")
     part.write_text("\n".join(lines) + "\n")
     os.replace(part, digests)
-
-
-def _read(digests: Path) -> list[str]:
-    return digests.read_text().split() if digests.is_file() else []
 
 
 class _HashingWriter:

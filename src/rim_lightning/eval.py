@@ -18,7 +18,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
         FileNotFoundError, ValueError: wrong settings, data or checkpoint, in one sentence.
     """
     from rim_lightning.measure import measure
-    from rim_lightning.module import load_rim
+    from rim_lightning.networks.trained import load_rim
 
     if str(cfg.device).startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device is {cfg.device}, but torch finds no GPU here: set device=cpu.")

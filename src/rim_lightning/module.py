@@ -16,7 +16,8 @@ from rim_lightning.metrics.nme import NormalisedMeanError
 from rim_lightning.metrics.verification import IdentityVerification
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.teacher_weights import load_teacher
-from rim_lightning.phased_module import PhasedModule, load_network
+from rim_lightning.networks.trained import load_rim
+from rim_lightning.phased_module import PhasedModule
 from rim_lightning.phases import PHASES, STAGES, Objective, prepare_step, simultaneous_terms
 from rim_lightning.types import NO_IDENTITY, FaceBatch
 
@@ -115,7 +116,7 @@ class RIMModule(PhasedModule):
         return {"coarse": output.coarse, "SR": output.sr}
 
     def _start_from(self, path: str) -> None:
-        other = load_network(path, "rim")
+        other = load_rim(path)
         try:
             self.rim.fhn.load_state_dict(other.fhn.state_dict())
             self.rim.discriminator.load_state_dict(other.discriminator.state_dict())
@@ -158,11 +159,6 @@ class RIMModule(PhasedModule):
         self.log_dict(figures)
         for metric in (*self.quality.values(), *self.nme.values(), self.iou, self.domain_gap, self.verification):
             metric.reset()
-
-
-def load_rim(path: str) -> RIM:
-    """The trained RIM of a checkpoint; see `load_network`."""
-    return load_network(path, "rim")
 
 
 def fill_backbone(backbone: nn.Module, setting: str, weight_format: str, path: str) -> None:

@@ -1,9 +1,7 @@
 """What the training modules share: stages, probes, optimisers and schedules, clipping, logging, checkpoints."""
 
-import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +11,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from rim_lightning.checkpoint_io import verify
 from rim_lightning.distributed import mean_over_ranks
 from rim_lightning.finite_watch import FiniteWatch
 from rim_lightning.functional.degradation import (
@@ -222,37 +219,6 @@ class PhasedModule(pl.LightningModule):
         if made.name not in self.stages:
             raise ValueError(f'There is no training stage "{made.name}"; choose from {", ".join(self.stages)}.')
         return made
-
-
-def load_network(path: str | Path, architecture: str | None = None) -> nn.Module:
-    """The trained network of a checkpoint (with EMA: the averaged one), in eval mode, without any configuration.
-
-    Args:
-        architecture: what it must be, a name in `networks.architectures`; None: any.
-
-    Raises:
-        FileNotFoundError: there is no such file. ValueError: it is not a checkpoint of rim-train, is damaged, or holds
-            another architecture.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no checkpoint at {path}.")
-    verify(path)
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} is not a checkpoint of rim-train, or is damaged.") from error
-    if "model_arguments" not in checkpoint:
-        raise ValueError(f"{path} is not a checkpoint of rim-train.")
-    found = checkpoint.get("architecture", "rim")  # before there were others, checkpoints did not say
-    if architecture is not None and found != architecture:
-        raise ValueError(f"{path} holds a {found}, where a {architecture} is needed: give a checkpoint of that kind.")
-    network = build_architecture(found, checkpoint["model_arguments"])
-    own = f"{found}."
-    weights = {
-        name.removeprefix(own): value for name, value in checkpoint["state_dict"].items() if name.startswith(own)
-    }
-    network.load_state_dict(weights)
-    return network.eval()
 
 
 def _listed(found: Any) -> list:

@@ -18,7 +18,7 @@ from rim_lightning.data.store import MANIFEST
 from rim_lightning.datamodules.union import FaceDataModule
 from rim_lightning.distributed import leave
 from rim_lightning.measure import check_evaluation, measure
-from rim_lightning.module import load_rim
+from rim_lightning.networks.trained import load_rim
 from rim_lightning.phased_module import PhasedModule
 from rim_lightning.report import write_metrics
 from rim_lightning.run_state import recorded, write_once

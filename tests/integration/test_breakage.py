@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rim_lightning.checkpoint_io import verify
+from rim_lightning.networks.trained import verify
 from rim_lightning.run_state import read_state
 from tests.stores import small_drawn_store
 

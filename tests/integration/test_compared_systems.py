@@ -12,7 +12,7 @@ from rim_lightning.hallucination_module import AdversarialHallucinationModule, H
 from rim_lightning.losses.margin import MarginSoftmax
 from rim_lightning.losses.pixel import PixelLoss
 from rim_lightning.networks.recogniser import resized
-from rim_lightning.phased_module import load_network
+from rim_lightning.networks.trained import load_network
 from rim_lightning.recogniser_module import TERMS, RecogniserModule
 from tests.integration.test_fit import data_of, trainer_of, values
 from tests.stores import small_drawn_store

@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from rim_lightning.config_path import CONF_DIR
-from rim_lightning.module import load_rim
+from rim_lightning.networks.trained import load_rim
 from rim_lightning.training import build_module, run
 from tests.stores import small_drawn_store
 

@@ -10,8 +10,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from rim_lightning.callbacks.ema import WarmedEMA
 from rim_lightning.datamodules.union import FaceDataModule
 from rim_lightning.finite_watch import NonFiniteLoss
-from rim_lightning.module import RIMModule, load_rim
+from rim_lightning.module import RIMModule
 from rim_lightning.networks.rim import RIM
+from rim_lightning.networks.trained import load_rim
 from rim_lightning.phases import PHASES
 from tests.stores import small_drawn_store
 from tests.tiny import BACKBONE, MODEL, objective

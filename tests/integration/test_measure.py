@@ -15,8 +15,8 @@ from rim_lightning.eval import run
 from rim_lightning.functional.degradation import reduce, synthesise_probe
 from rim_lightning.functional.verification import cosine_similarity, kfold_accuracy, roc_auc
 from rim_lightning.measure import check_evaluation
-from rim_lightning.module import load_rim
 from rim_lightning.networks.rim import RIM
+from rim_lightning.networks.trained import load_rim
 from rim_lightning.types import to_unit
 from tests.stores import noise_store, small_drawn_store
 from tests.tiny import MODEL, perturbed

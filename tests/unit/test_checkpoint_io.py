@@ -6,7 +6,8 @@ import os
 import pytest
 import torch
 
-from rim_lightning.checkpoint_io import DamagedCheckpoint, VerifiedCheckpointIO, verify
+from rim_lightning.checkpoint_io import VerifiedCheckpointIO
+from rim_lightning.networks.trained import DamagedCheckpoint, verify
 
 io = VerifiedCheckpointIO()
 

@@ -29,7 +29,7 @@ from rim_lightning.networks.hallucinators import build_hallucinator
 from rim_lightning.networks.recogniser import Recogniser
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.teacher_weights import load_teacher
-from rim_lightning.phased_module import load_network
+from rim_lightning.networks.trained import load_network
 from rim_lightning.run_state import write_whole
 from rim_lightning.types import UNLABELLED, FaceBatch
 

@@ -11,8 +11,8 @@ from rim_lightning.networks.backbones import build_backbone
 from rim_lightning.networks.inception_resnet import load_facenet_pytorch
 from rim_lightning.networks.iresnet_weights import load_arcface_torch, load_face_evolve
 from rim_lightning.networks.mobilefacenet_onnx import load_mobilefacenet_onnx
-from rim_lightning.networks.recogniser import build_recogniser
 from rim_lightning.networks.resnet50 import load_vggface2
+from rim_lightning.networks.trained import load_network
 
 
 def save_backbone(path: str | Path, backbone: Backbone, name: str, arguments: dict) -> None:
@@ -51,19 +51,7 @@ def load_trained_recogniser(path: str | Path) -> Backbone:
     Raises:
         FileNotFoundError: there is no such file. ValueError: it is no checkpoint of a recogniser.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no checkpoint at {path}.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        recogniser = build_recogniser(**content["model_arguments"]) if content["architecture"] == "recogniser" else None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a checkpoint of rim-train, or is damaged.") from error
-    if recogniser is None:
-        raise ValueError(f"{path} holds a {content['architecture']}; a teacher is made of a recogniser.")
-    own, state = "recogniser.", content["state_dict"]
-    recogniser.load_state_dict({name.removeprefix(own): state[name] for name in state if name.startswith(own)})
-    return recogniser.learner.eval()
+    return load_network(path, "recogniser").learner
 
 
 WEIGHT_FORMATS: dict[str, Callable[[str | Path], Backbone]] = {
