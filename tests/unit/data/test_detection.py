@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rim_lightning.data.detection import MAX_SIDE, _enlarged, _most_central, _reduced, detect_faces
+from rim_lightning.data.detection import MAX_SIDE, Face, _most_central, _rescaled, _searched, detect_faces, find_faces
 from rim_lightning.data.readers.lfw import read_lfw
 
 LFW = Path(__file__).parents[4] / "shared" / "data" / "lfw"
@@ -13,23 +13,34 @@ LFW = Path(__file__).parents[4] / "shared" / "data" / "lfw"
 
 def test_the_most_central_face_is_chosen():
     boxes = np.array([[0, 0, 90, 90], [40, 45, 60, 55], [60, 60, 99, 99]], dtype=float)
-    points = np.arange(30, dtype=float).reshape(3, 5, 2)
-    np.testing.assert_array_equal(_most_central(boxes, points, 100, 100), points[1])
+    faces = [Face(box, np.full((5, 2), i), 1.0) for i, box in enumerate(boxes)]
+    assert _most_central(faces, 100, 100) is faces[1]
 
 
 def test_points_return_to_the_large_image():
     large = np.zeros((MAX_SIDE * 4, MAX_SIDE * 2, 3), np.uint8)
     large[400:408, 800:808] = 255  # centre (803.5, 403.5)
-    small = _reduced(large)
+    small = _searched(large, 160)
     assert small.shape == (MAX_SIDE, MAX_SIDE // 2, 3)
     centre = np.argwhere(small[..., 0] == 255).mean(axis=0)[::-1]
-    np.testing.assert_allclose(_enlarged(centre, small.shape, large.shape), [803.5, 403.5])
-    assert _reduced(small) is small
+    np.testing.assert_allclose(_rescaled(centre, small.shape, large.shape), [803.5, 403.5])
+    assert _searched(small, 160) is small
+
+
+def test_points_return_to_the_small_image():
+    small = np.zeros((20, 40, 3), np.uint8)
+    small[4:8, 20:24] = 255  # centre (21.5, 5.5)
+    large = _searched(small, 160)
+    assert large.shape == (80, 160, 3)
+    bright = large[..., 0].astype(float)
+    centre = (np.indices(bright.shape) * bright).sum((1, 2))[::-1] / bright.sum()
+    np.testing.assert_allclose(_rescaled(centre, large.shape, small.shape), [21.5, 5.5], atol=0.05)
 
 
 def test_images_without_a_face_give_none():
     grey = np.full((64, 48, 3), 128, np.uint8)
-    assert detect_faces([grey, grey, np.zeros((1, 1, 3), np.uint8), grey[:, :40]]) == [None] * 4
+    images = [grey, grey, np.zeros((1, 1, 3), np.uint8), grey[:, :40]]
+    assert detect_faces(images) == [None] * 4 and find_faces(images, min_side=160) == [[], [], [], []]
 
 
 @pytest.mark.skipif(not LFW.is_dir(), reason="needs the LFW images of ../shared/data")
@@ -41,4 +52,4 @@ def test_real_faces_are_found_near_their_landmarks():
     found = detect_faces([*images, np.asarray(Image.fromarray(images[0]).resize((1000, 1000)))])
     errors = [np.linalg.norm(f - r.landmarks["five"], axis=1).mean() for f, r in zip(found, records, strict=False)]
     assert len(errors) == 8 and np.median(errors) < 6  # pixels; the eyes are 44 pixels apart
-    np.testing.assert_allclose(_enlarged(found[-1], (1000, 1000), (250, 250)), found[0], atol=2.5)
+    np.testing.assert_allclose(_rescaled(found[-1], (1000, 1000), (250, 250)), found[0], atol=2.5)

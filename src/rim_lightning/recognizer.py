@@ -1,0 +1,251 @@
+"""A trained RIM in the hands of its users: embed, verify, hallucinate, from pictures of any kind."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rim_lightning.calibration import Calibration
+from rim_lightning.data.alignment import align, similarity_from_points, template
+from rim_lightning.data.detection import find_faces
+from rim_lightning.data.images import ImageError, read_image, several
+from rim_lightning.functional.degradation import enlarge, reduce
+from rim_lightning.networks.rim import RIM
+from rim_lightning.networks.trained import load_rim
+from rim_lightning.types import to_unit
+
+if TYPE_CHECKING:
+    from rim_lightning.data.images import Picture
+
+SEARCH_SIDE = 240  # pixels: smaller pictures are enlarged to it for the search
+
+
+@dataclass(frozen=True)
+class AlignedFace:
+    """A face on the five-point template; it may be given wherever a picture may.
+
+    Attributes:
+        pixels: (3, S, S), RGB in [-1, 1], S the model's `hr_size`; a face of fewer pixels is enlarged to it.
+        size: side, in pixels of the picture, of the square that was cut out: what a probe is judged by.
+        faces: how many faces the picture shows; the largest is taken. 0: it was not searched.
+        name: of the picture, for messages.
+    """
+
+    pixels: Tensor
+    size: float
+    faces: int
+    name: str
+
+
+class Verification(NamedTuple):
+    """Attributes:
+    similarity: cosine of the two embeddings, in [-1, 1]. threshold: for the size of the probe and the FAR; a similarity
+        that is not below it is the same person.
+    same_person: the answer. far, frr: false accept rate that was asked for and the false reject rate that goes with
+        it, both on the people of the calibration.
+    probe_size: side of the smallest probe, in its own pixels.
+    """
+
+    similarity: float
+    threshold: float
+    same_person: bool
+    far: float
+    frr: float
+    probe_size: float
+
+
+class HallucinatedFaces(NamedTuple):
+    """Attributes: bicubic, coarse, sr: (B, 3, S, S), RGB in [0, 1]: the enlarged probe, the coarse face, the result.
+    heatmaps: landmark scheme -> (B, N, h, w), from 0 to about 1. parsing: (B, h, w) int64, Helen-11 class.
+    size: (B,) sides of the probes in their own pixels."""
+
+    bicubic: Tensor
+    coarse: Tensor
+    sr: Tensor
+    heatmaps: dict[str, Tensor]
+    parsing: Tensor
+    size: Tensor
+
+
+class Recognizer:
+    """Compares probes of few pixels with sharp gallery pictures.
+
+    Pictures are paths, Pillow images, arrays or tensors, of any size, one or several (`data.images.read_image`). The
+    largest face in each is found and aligned; `aligned=True` says that a picture is an aligned square face already.
+
+    Args:
+        rim: the trained network. calibration: thresholds; without them `verify` refuses.
+        device: "cpu", "cuda", … batch_size: faces that go through the network at a time.
+    """
+
+    def __init__(
+        self,
+        rim: RIM,
+        calibration: Calibration | None = None,
+        device: str | torch.device = "cpu",
+        batch_size: int = 32,
+    ) -> None:
+        self.rim = rim.to(device).eval().requires_grad_(False)
+        self.calibration = calibration
+        self.device = torch.device(device)
+        self.batch_size = batch_size
+        self.fingerprint = _fingerprint(rim)
+
+    @classmethod
+    def from_checkpoint(
+        cls, path: str | Path, calibration: Calibration | None = None, device: str | torch.device = "cpu"
+    ) -> Recognizer:
+        """The model of a checkpoint of rim-train; raises FileNotFoundError or ValueError, in one sentence."""
+        return cls(load_rim(path), calibration, device)
+
+    def align(self, pictures: Picture | Sequence[Picture], aligned: bool = False) -> list[AlignedFace]:
+        """The largest face of each picture.
+
+        Raises:
+            ImageError: a picture cannot be used, shows no face, or is not square where `aligned` says it is a face.
+            FileNotFoundError: there is no such file.
+        """
+        return list(self._aligned(several(pictures), aligned))
+
+    @torch.no_grad()
+    def embed_gallery(self, pictures: Picture | Sequence[Picture], aligned: bool = False) -> Tensor:
+        """Sharp pictures -> embeddings (B, E) of length 1, on the CPU, by the teacher; raises as `align`."""
+        return self._embedded(self.rim.embed_gallery, self._aligned(several(pictures), aligned))
+
+    @torch.no_grad()
+    def embed_probes(self, pictures: Picture | Sequence[Picture], aligned: bool = False) -> Tensor:
+        """Probes -> embeddings (B, E) of length 1, on the CPU, by the hallucination network, student and assistant;
+        raises as `align`."""
+        return self._embedded(self.rim.embed_probe, self._aligned(several(pictures), aligned))
+
+    @torch.no_grad()
+    def verify(
+        self,
+        probe: Picture | Sequence[Picture],
+        gallery: Picture | Sequence[Picture],
+        far: float = 1e-3,
+        aligned: bool = False,
+    ) -> Verification:
+        """Whether a probe and a gallery picture show one person. Several pictures of a side, all of one person, are
+        pooled into one template: the mean of their embeddings.
+
+        Args:
+            far: false accept rate, one of the calibration's.
+
+        Raises:
+            ValueError: the model has no thresholds, or none for that FAR. Else as `align`.
+        """
+        if self.calibration is None:
+            raise ValueError("The model has no thresholds: calibrate it (rim export does), then verify.")
+        probes = self.align(probe, aligned)
+        size = min(face.size for face in probes)
+        point = self.calibration.at(size, far)
+        a = pooled(self._embedded(self.rim.embed_probe, probes))
+        b = pooled(self.embed_gallery(gallery, aligned))
+        similarity = float(a @ b)
+        return Verification(similarity, point.threshold, similarity >= point.threshold, far, point.frr, size)
+
+    @torch.no_grad()
+    def hallucinate(self, pictures: Picture | Sequence[Picture], aligned: bool = False) -> HallucinatedFaces:
+        """The faces as the network sees them, on the CPU; raises as `align`."""
+        faces = self.align(pictures, aligned)
+        found = []
+        for batch in _batches(faces, self.batch_size):
+            enlarged = torch.stack([face.pixels for face in batch]).to(self.device)
+            output = self.rim.fhn(enlarged)
+            heatmaps = {scheme: maps.float().cpu() for scheme, maps in output.priors.heatmaps.items()}
+            images = [_shown(image) for image in (enlarged, output.coarse, output.sr)]
+            found.append((*images, heatmaps, output.priors.parsing.argmax(1).cpu()))
+        bicubic, coarse, sr, heatmaps, parsing = zip(*found, strict=True)
+        schemes = {scheme: torch.cat([maps[scheme] for maps in heatmaps]) for scheme in heatmaps[0]}
+        sizes = torch.tensor([face.size for face in faces])
+        return HallucinatedFaces(
+            torch.cat(bicubic), torch.cat(coarse), torch.cat(sr), schemes, torch.cat(parsing), sizes
+        )
+
+    def _aligned(self, pictures: Sequence[Picture | AlignedFace], aligned: bool) -> Iterator[AlignedFace]:
+        if not pictures:
+            raise ImageError("There is no picture: give at least one.")
+        for number, picture in enumerate(pictures):
+            if isinstance(picture, AlignedFace):
+                yield picture
+                continue
+            name = _name_of(picture, number, len(pictures))
+            image = read_image(picture, name)
+            yield self._given(image, name) if aligned else self._found(image, name)
+
+    def _given(self, image: np.ndarray, name: str) -> AlignedFace:
+        height, width = image.shape[:2]
+        if height != width:
+            raise ImageError(f"{name} is {width} x {height} pixels: an aligned face is square.")
+        pixels = to_unit(torch.from_numpy(image).permute(2, 0, 1))[None]
+        return AlignedFace(self._on_grid(pixels, width)[0], float(width), 0, name)
+
+    def _found(self, image: np.ndarray, name: str) -> AlignedFace:
+        (faces,) = find_faces([image], SEARCH_SIDE)
+        if not faces:
+            raise ImageError(f"{name} shows no face that could be found: cut the face out and give aligned=True.")
+        hr_size = self.rim.hr_size
+        matrix = similarity_from_points(faces[0].points, template(hr_size))
+        size = hr_size / float(np.hypot(matrix[0, 0], matrix[1, 0]))
+        warped, _, _ = align(image, matrix, hr_size, {}, None)
+        pixels = to_unit(torch.from_numpy(warped).permute(2, 0, 1))[None]
+        if size < hr_size:  # as in training: the face on a grid of its own size, enlarged
+            pixels = enlarge(reduce(pixels, max(1, round(size))), hr_size)
+        return AlignedFace(pixels[0], size, len(faces), name)
+
+    def _on_grid(self, pixels: Tensor, size: int) -> Tensor:
+        hr_size = self.rim.hr_size
+        if size == hr_size:
+            return pixels
+        return enlarge(pixels, hr_size) if size < hr_size else reduce(pixels, hr_size)
+
+    def _embedded(self, embed: Callable[[Tensor], Tensor], faces: Iterable[AlignedFace]) -> Tensor:
+        found = []
+        for batch in _batches(faces, self.batch_size):
+            pixels = torch.stack([face.pixels for face in batch]).to(self.device)
+            found.append(F.normalize(embed(pixels).float()).cpu())
+        return torch.cat(found)
+
+
+def pooled(embeddings: Tensor) -> Tensor:
+    """Embeddings (B, E) of one person -> one template (E,) of length 1: their mean."""
+    return F.normalize(embeddings.mean(0), dim=0)
+
+
+def _batches(faces: Iterable[AlignedFace], size: int) -> Iterator[list[AlignedFace]]:
+    batch: list[AlignedFace] = []
+    for face in faces:
+        batch.append(face)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _name_of(picture: Picture, number: int, count: int) -> str | None:
+    if isinstance(picture, str | Path):
+        return str(picture)
+    return None if count == 1 else f"picture {number + 1}"
+
+
+def _shown(image: Tensor) -> Tensor:
+    return ((image.float() + 1) / 2).clamp(0, 1).cpu()
+
+
+def _fingerprint(rim: RIM) -> str:
+    """Sixteen hexadecimal digits of all weights: embeddings of models that differ in it do not mix."""
+    digest = hashlib.sha256()
+    for name, value in sorted(rim.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

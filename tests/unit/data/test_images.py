@@ -1,0 +1,182 @@
+"""Whatever people hand in becomes 8-bit RGB, or one sentence that names it."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rim_lightning.data.images import ImageError, image_files, read_image, several
+
+RGB = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
+
+
+def saved(folder, picture, name, **options):
+    path = folder / name
+    picture.save(path, **options)
+    return path
+
+
+def test_a_file_a_picture_an_array_and_a_tensor_are_the_same(tmp_path):
+    picture = Image.fromarray(RGB)
+    tensor = torch.from_numpy(RGB).permute(2, 0, 1)
+    path = saved(tmp_path, picture, "face.png")
+    for source in (path, str(path), picture, RGB, RGB / 255, tensor, tensor / 255, (tensor / 255).double()):
+        image = read_image(source)
+        assert image.dtype == np.uint8 and image.flags.c_contiguous
+        np.testing.assert_array_equal(image, RGB)
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        (Image.new("L", (8, 8), 100), (100, 100, 100)),
+        (Image.new("1", (8, 8), 1), (255, 255, 255)),
+        (Image.new("LA", (8, 8), (100, 51)), (224, 224, 224)),  # 100 * 0.2 + 255 * 0.8
+        (Image.new("RGBA", (8, 8), (10, 20, 30, 255)), (10, 20, 30)),
+        (Image.new("RGBA", (8, 8), (10, 20, 30, 0)), (255, 255, 255)),
+        (Image.new("CMYK", (8, 8), (255, 0, 0, 0)), (0, 255, 255)),
+        (Image.fromarray(np.full((8, 8), 100 * 257, np.uint16)), (100, 100, 100)),
+        (Image.fromarray(np.full((8, 8), 100 * 257, np.int32)), (100, 100, 100)),
+    ],
+    ids=["grey", "1 bit", "grey with alpha", "opaque", "transparent", "CMYK", "16 bit", "16 bit in 32"],
+)
+def test_every_mode_becomes_rgb(picture, expected):
+    image = read_image(picture)
+    assert image.shape == (8, 8, 3)
+    np.testing.assert_array_equal(image.reshape(-1, 3), np.broadcast_to(np.array(expected, np.uint8), (64, 3)))
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.full((8, 8), 7, np.uint8), 7),
+        (np.full((8, 8, 1), 7, np.uint8), 7),
+        (np.full((8, 8, 4), 255, np.uint8), 255),
+        (np.full((8, 8, 3), 7 * 257, np.uint16), 7),
+        (np.full((8, 8), 0.5, np.float16), 128),  # 127.5 rounds to the even level
+    ],
+)
+def test_arrays_of_every_kind(array, expected):
+    assert (read_image(array) == expected).all()
+
+
+def test_a_palette_with_a_transparent_colour(tmp_path):
+    picture = Image.new("P", (8, 8), 1)
+    picture.putpalette([0, 0, 0, 10, 20, 30])
+    assert tuple(read_image(saved(tmp_path, picture, "plain.png"))[0, 0]) == (10, 20, 30)
+    assert tuple(read_image(saved(tmp_path, picture, "clear.png", transparency=1))[0, 0]) == (255, 255, 255)
+
+
+def test_sixteen_bit_files(tmp_path):
+    ramp = np.linspace(0, 65535, 81).astype(np.uint16).reshape(9, 9)
+    image = read_image(saved(tmp_path, Image.fromarray(ramp), "deep.png"))
+    np.testing.assert_array_equal(image[..., 0], np.rint(ramp / 257.0))
+
+
+def test_an_image_is_turned_as_its_exif_says(tmp_path):
+    upright = np.zeros((8, 16, 3), np.uint8)
+    upright[:, :8] = 255  # the left half is white
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    path = saved(tmp_path, Image.fromarray(upright), "turned.png", exif=exif)
+    image = read_image(path)
+    assert image.shape == (16, 8, 3) and (image[:8] == 255).all() and (image[8:] == 0).all()
+
+
+def test_of_an_animation_the_first_frame(tmp_path):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    path = tmp_path / "moving.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    assert tuple(read_image(path)[0, 0]) == (255, 0, 0)
+
+
+def png_header(width, height):
+    """A PNG that claims this size and holds nothing."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("empty.jpg", b"", "empty.jpg is empty"),
+        ("text.jpg", b"no image at all", "text.jpg is no image of a known format"),
+        ("page.jpg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "page.jpg is no image of a known format"),
+        ("figure.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "figure.eps is no image of a known"),
+        ("bomb.png", png_header(60_000, 60_000), "bomb.png has more than 100 million pixels: reduce it"),
+        ("large.png", png_header(10_001, 10_000), "large.png has more than 100 million pixels: reduce it"),
+        ("hollow.png", png_header(64, 64), "hollow.png is damaged or incomplete"),
+    ],
+)
+def test_a_file_that_is_no_image_gets_a_sentence(tmp_path, name, content, sentence):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ImageError, match=sentence):
+        read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP"])
+def test_a_truncated_file_gets_a_sentence(tmp_path, kind):
+    whole = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(whole, kind)
+    (tmp_path / "half").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+    with pytest.raises(ImageError, match="half is (damaged or incomplete|no image)"):
+        read_image(tmp_path / "half")
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        (np.zeros((1, 1, 3), np.uint8), "the array is 1 x 1 pixels: a face needs at least 7 a side"),
+        (np.zeros((6, 90), np.uint8), "the array is 90 x 6 pixels"),
+        (np.full((8, 8), np.nan), "the array holds values that are not finite"),
+        (torch.full((3, 8, 8), float("inf")), "the tensor holds values that are not finite"),
+        (torch.full((3, 8, 8), -1.0), "the tensor has values from -1 to -1: floating-point images go from 0 to 1"),
+        (torch.zeros(8, 8, 3), r"the tensor is of shape \(8, 8, 3\): give \(C, H, W\)"),
+        (np.zeros((8, 8, 2), np.uint8), r"the array is of shape \(8, 8, 2\)"),
+        (np.zeros((0, 8, 3), np.uint8), r"the array is of shape \(0, 8, 3\)"),
+        (np.zeros((8, 8), np.int64), "the array is of type int64: give uint8, uint16 or floating-point"),
+        (Image.new("F", (8, 8)), "the image has floating-point pixels of an unknown range"),
+        (Image.fromarray(np.full((8, 8), 70_000, np.int32)), "the image has pixels beyond 16 bits"),
+        (17, "An image is a int: give a path, a Pillow image, an array or a tensor"),
+    ],
+)
+def test_wrong_values_get_a_sentence(source, sentence):
+    with pytest.raises(ImageError, match=sentence):
+        read_image(source)
+
+
+def test_a_name_for_messages():
+    with pytest.raises(ImageError, match="probe 3 is 2 x 2 pixels"):
+        read_image(np.zeros((2, 2), np.uint8), name="probe 3")
+
+
+def test_paths_that_are_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no image .*nowhere.jpg"):
+        read_image(tmp_path / "nowhere.jpg")
+    with pytest.raises(ImageError, match="is a folder: give an image file"):
+        read_image(tmp_path)
+    with pytest.raises(NotADirectoryError, match="There is no folder .*nowhere"):
+        image_files(tmp_path / "nowhere")
+    with pytest.raises(ImageError, match="holds no image: files must end in .jpg"):
+        image_files(tmp_path)
+
+
+def test_the_images_of_a_folder_in_order(tmp_path):
+    (tmp_path / "b").mkdir()
+    for name in ("b/2.PNG", "b/1.jpg", "a.jpeg", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [str(path.relative_to(tmp_path)) for path in image_files(tmp_path)] == ["a.jpeg", "b/1.jpg", "b/2.PNG"]
+
+
+def test_one_or_many():
+    assert len(several("a.jpg")) == 1 and several(["a.jpg", "b.jpg"]) == ["a.jpg", "b.jpg"]
+    assert len(several(RGB)) == 1 and len(several(np.stack([RGB, RGB]))) == 2
+    assert len(several(torch.zeros(3, 8, 8))) == 1 and len(several(torch.zeros(5, 3, 8, 8))) == 5
