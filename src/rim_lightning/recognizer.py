@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from rim_lightning.data.alignment import align, similarity_from_points, template
 from rim_lightning.data.detection import find_faces
 from rim_lightning.data.images import ImageError, read_image, several
 from rim_lightning.functional.degradation import enlarge, reduce
+from rim_lightning.model_folder import fingerprint, read_model
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.trained import load_rim
 from rim_lightning.types import to_unit
@@ -97,13 +97,23 @@ class Recognizer:
         self.calibration = calibration
         self.device = torch.device(device)
         self.batch_size = batch_size
-        self.fingerprint = _fingerprint(rim)
+        self.fingerprint = fingerprint(rim)
 
     @classmethod
     def from_checkpoint(
         cls, path: str | Path, calibration: Calibration | None = None, device: str | torch.device = "cpu"
     ) -> Recognizer:
-        """The model of a checkpoint of rim-train; raises FileNotFoundError or ValueError, in one sentence."""
+        """The model of a folder that `rim export` made, with its thresholds, or of a checkpoint of rim-train.
+
+        Args:
+            calibration: thresholds in place of the folder's.
+
+        Raises:
+            FileNotFoundError: there is no such file or folder. ValueError: it is damaged, or something else.
+        """
+        if Path(path).is_dir():
+            model = read_model(path)
+            return cls(model.rim, calibration or model.calibration, device)
         return cls(load_rim(path), calibration, device)
 
     def align(self, pictures: Picture | Sequence[Picture], aligned: bool = False) -> list[AlignedFace]:
@@ -240,12 +250,3 @@ def _name_of(picture: Picture, number: int, count: int) -> str | None:
 
 def _shown(image: Tensor) -> Tensor:
     return ((image.float() + 1) / 2).clamp(0, 1).cpu()
-
-
-def _fingerprint(rim: RIM) -> str:
-    """Sixteen hexadecimal digits of all weights: embeddings of models that differ in it do not mix."""
-    digest = hashlib.sha256()
-    for name, value in sorted(rim.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -169,4 +169,4 @@ def _checked(image: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
         raise ImageError(f"{name} is {width} x {height} pixels: a face needs at least {MIN_SIDE} a side.")
     if height * width > MAX_PIXELS:
         raise ImageError(f"{name} has more than {MAX_PIXELS // 10**6} million pixels: reduce it.")
-    return np.ascontiguousarray(image)
+    return np.require(image, requirements=["C", "W"])  # of a Pillow image it is a view that must not be written to

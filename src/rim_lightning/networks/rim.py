@@ -21,6 +21,9 @@ class RIM(nn.Module):
         lr_size: nominal side of the probe in pixels, S / 8 in the paper.
         schemes: landmark scheme -> number of points.
         hallucination, discriminator, recognition: arguments of the three networks.
+
+    Attributes:
+        arguments: all of these.
     """
 
     def __init__(
@@ -33,6 +36,14 @@ class RIM(nn.Module):
         recognition: Mapping[str, Any],
     ):
         super().__init__()
+        self.arguments = {
+            "hr_size": hr_size,
+            "lr_size": lr_size,
+            "schemes": schemes,
+            "hallucination": hallucination,
+            "discriminator": discriminator,
+            "recognition": recognition,
+        }
         self.hr_size = hr_size
         self.lr_size = lr_size
         self.fhn = HallucinationNetwork(schemes, **hallucination)

@@ -1,0 +1,287 @@
+"""rim: a trained model from the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rim_lightning.recognizer import Recognizer
+
+NO, WRONG, SOME = 1, 2, 3
+EXIT_CODES = (
+    "Exit codes: 0 done, or the answer is yes; 1 the answer is no; 2 wrong input, nothing was done; 3 done, but some "
+    "pictures were left out."
+)
+
+Result = TypeVar("Result")
+
+
+class Group(click.Group):
+    """Commands whose errors are one sentence."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what the user can mend ends with exit code 2."""
+        try:
+            return super().invoke(ctx)
+        except (OSError, ValueError, ImportError) as error:
+            click.echo(f"rim: {_sentence(error)}", err=True)
+            sys.exit(WRONG)
+
+
+@click.group(cls=Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="rim-lightning")
+def main() -> None:
+    """Recognise faces of few pixels with a trained RIM.
+
+    MODEL is a folder that `rim export` made, or a checkpoint of rim-train.
+
+    \b
+    Examples:
+      rim export outputs/real_128/checkpoints/last.ckpt my_model --people prepared/celeba_128
+      rim verify --model my_model cctv.png passport.jpg
+      rim hallucinate --model my_model cctv_folder faces_folder
+      rim info my_model
+    """
+
+
+def _model_options(command: Callable) -> Callable:
+    for option in (
+        click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, …"),
+        click.option(
+            "--model", "-m", required=True, type=click.Path(path_type=Path), help="Model folder or checkpoint."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+aligned_option = click.option(
+    "--aligned", is_flag=True, help="The pictures are aligned square faces already: no search for the face."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+
+
+@main.command(epilog=EXIT_CODES)
+@_model_options
+@click.argument("probe", type=click.Path(path_type=Path))
+@click.argument("gallery", type=click.Path(path_type=Path))
+@click.option("--far", default=1e-3, show_default=True, help="False accept rate that the threshold is for.")
+@aligned_option
+@json_option
+def verify(model: Path, device: str, probe: Path, gallery: Path, far: float, aligned: bool, as_json: bool) -> None:
+    """Do PROBE and GALLERY show one person?
+
+    Each is a picture, or a folder of pictures of one person. Exit code 0: yes, 1: no.
+
+    \b
+    Examples:
+      rim verify --model my_model cctv.png passport.jpg
+      rim verify --model my_model cctv.png passport.jpg --far 1e-2 --json
+    """
+    recognizer = _recognizer(model, device)
+    probes, sharp = (recognizer.align(_pictures(path), aligned) for path in (probe, gallery))
+    answer = recognizer.verify(probes, sharp, far)
+    if as_json:
+        faces = {"probe_faces": [face.faces for face in probes], "gallery_faces": [face.faces for face in sharp]}
+        click.echo(json.dumps(answer._asdict() | faces))
+    else:
+        _tell_of_many(probes + sharp)
+        click.echo("the same person" if answer.same_person else "not the same person")
+        click.echo(f"similarity {answer.similarity:.3f}, threshold {answer.threshold:.3f}")
+        click.echo(
+            f"for a probe of {answer.probe_size:.0f} px: {answer.far:g} of strangers are accepted, {answer.frr:.1%} of "
+            "true pairs refused, on the people of the calibration"
+        )
+    sys.exit(0 if answer.same_person else NO)
+
+
+@main.command(epilog=EXIT_CODES)
+@_model_options
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--strip", is_flag=True, help="Bicubic, coarse, hallucinated, landmarks and parsing side by side.")
+@aligned_option
+@json_option
+def hallucinate(
+    model: Path, device: str, source: Path, target: Path, strip: bool, aligned: bool, as_json: bool
+) -> None:
+    """Write the sharp faces that the network makes of SOURCE, a picture or a folder, into TARGET, a PNG file or folder.
+
+    \b
+    Examples:
+      rim hallucinate --model my_model cctv.png face.png
+      rim hallucinate --model my_model cctv_folder faces_folder --strip
+    """
+    from PIL import Image
+
+    from rim_lightning.face_strip import face_strip
+
+    recognizer = _recognizer(model, device)
+    paths = _pictures(source)
+    single = not source.is_dir()
+    if single and target.suffix.lower() != ".png":
+        raise ValueError(f"{target} does not end in .png: the face of one picture is written as a PNG file.")
+    targets = [target if single else (target / path.relative_to(source)).with_suffix(".png") for path in paths]
+    _check_distinct(paths, targets)
+    written, left_out = [], {}
+    for path, file in zip(_progress(paths, "hallucinating"), targets, strict=True):
+        try:
+            faces = recognizer.hallucinate(path, aligned)
+        except (OSError, ValueError) as error:
+            left_out[str(path)] = _sentence(error)
+            continue
+        pixels = (faces.sr[0].permute(1, 2, 0) * 255).round().byte().numpy()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        (face_strip(faces, 0) if strip else Image.fromarray(pixels)).save(file)
+        written.append({"picture": str(path), "face": str(file), "size": round(float(faces.size[0]), 1)})
+    if as_json:
+        click.echo(json.dumps({"written": written, "left_out": left_out}))
+    else:
+        click.echo(f"{len(written)} of {len(paths)} faces written to {target}")
+    _end(left_out, len(written), as_json)
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--people",
+    type=click.Path(path_type=Path),
+    help="Prepared set of people (rim-prepare) whom nothing was trained on: thresholds are chosen on them.",
+)
+@click.option("--split", default="val", show_default=True, help="Part of that set.")
+@click.option("--onnx/--no-onnx", default=True, show_default=True, help="Write ONNX files too.")
+def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx: bool) -> None:
+    """Make FOLDER of a CHECKPOINT of rim-train: weights, card, thresholds, ONNX files.
+
+    Without --people the model has no thresholds, and `rim verify` refuses it.
+
+    \b
+    Example:
+      rim export outputs/real_128/checkpoints/last.ckpt my_model --people prepared/celeba_128
+    """
+    import hashlib
+
+    from rim_lightning.calibration import calibrate
+    from rim_lightning.data.dataset import FaceDataset
+    from rim_lightning.data.packed import open_store
+    from rim_lightning.data.store import MANIFEST
+    from rim_lightning.model_folder import write_model
+    from rim_lightning.networks.trained import load_rim
+
+    if folder.exists():
+        raise FileExistsError(f"{folder} is there already: give another folder, or remove it.")
+    rim = load_rim(checkpoint)
+    calibration = None
+    if people is not None:
+        store = open_store(people)
+        if store.hr_size != rim.hr_size:
+            raise ValueError(f"{people} has faces of {store.hr_size} px, the model takes {rim.hr_size} px.")
+        digest = hashlib.sha256((people / MANIFEST).read_bytes()).hexdigest()
+        calibration = calibrate(rim, FaceDataset(store, split), f"{people.name}, {split}", digest)
+    metrics = checkpoint.parent.parent / "metrics.json"
+    about = {
+        "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "metrics": json.loads(metrics.read_text()) if metrics.is_file() else {},
+    }
+    write_model(folder, rim, calibration, about, onnx)
+    click.echo(f"Model: {folder}")
+    if calibration is None:
+        click.echo("It has no thresholds: give --people to choose them.")
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument("model", type=click.Path(path_type=Path))
+@json_option
+def info(model: Path, as_json: bool) -> None:
+    """What the card of MODEL, a model folder, says.
+
+    \b
+    Example:
+      rim info my_model
+    """
+    from rim_lightning.model_folder import read_card
+
+    card = read_card(model)
+    if as_json:
+        click.echo(json.dumps(card))
+        return
+    arguments = card["architecture"]["arguments"]
+    click.echo(f"RIM, {arguments['lr_size']} -> {arguments['hr_size']} px, fingerprint {card['fingerprint']}")
+    click.echo(f"files: {', '.join(card['files'])}")
+    plain = card["calibration"]
+    if plain is None:
+        click.echo("no thresholds: rim export --people chooses them")
+    else:
+        click.echo(
+            f"thresholds chosen on {plain['people']} people of {plain['faces']}, {plain['genuine']:,} genuine and "
+            f"{plain['impostors']:,} impostor pairs; share of true pairs refused:"
+        )
+        click.echo("  probe    " + "".join(f"FAR {far:<9g}" for far in plain["fars"]))
+        for size, row in zip(plain["sizes"], plain["points"], strict=True):
+            cells = ["–" if point is None else f"{point[1]:.1%}" for point in row]
+            click.echo(f"  {size:>3} px   " + "".join(f"{cell:<13}" for cell in cells))
+    click.echo(card["licence"])
+    for limit in card["limits"]:
+        click.echo(f"- {limit}")
+
+
+def _recognizer(model: Path, device: str) -> Recognizer:
+    import torch
+
+    from rim_lightning.recognizer import Recognizer
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"--device {device}, but PyTorch finds no CUDA device here: give --device cpu.")
+    return Recognizer.from_checkpoint(model, device=device)
+
+
+def _pictures(path: Path) -> list[Path]:
+    from rim_lightning.data.images import image_files
+
+    return image_files(path) if path.is_dir() else [path]
+
+
+def _check_distinct(paths: list[Path], targets: list[Path]) -> None:
+    seen: dict[Path, Path] = {}
+    for path, target in zip(paths, targets, strict=True):
+        if target in seen:
+            raise ValueError(f"{seen[target]} and {path} would both be written to {target}: rename one of them.")
+        seen[target] = path
+
+
+def _progress(items: list[Result], title: str) -> Iterator[Result]:
+    from tqdm import tqdm
+
+    return tqdm(items, desc=title, unit="picture", leave=False, disable=len(items) == 1 or not sys.stderr.isatty())
+
+
+def _tell_of_many(faces: list) -> None:
+    for face in faces:
+        if face.faces > 1:
+            click.echo(f"{face.name} shows {face.faces} faces: the largest was taken", err=True)
+
+
+def _end(left_out: dict[str, str], done: int, as_json: bool) -> None:
+    """Names what was left out; exits with what became of the whole."""
+    if not as_json:
+        for why in left_out.values():
+            click.echo(f"left out: {why}", err=True)
+    if left_out:
+        sys.exit(SOME if done else WRONG)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'the file'}: {error.strerror}"
+    return str(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""RIM as ONNX files, for programs without torch."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rim_lightning.networks.rim import RIM
+
+
+class Hallucinator(nn.Module):
+    """Enlarged probes -> coarse, sr, heatmaps of every scheme, class logits of the parsing."""
+
+    def __init__(self, rim: RIM) -> None:
+        super().__init__()
+        self.fhn = rim.fhn
+
+    def forward(self, face: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, S, S), RGB in [-1, 1]."""
+        found = self.fhn(face)
+        return found.coarse, found.sr, *found.priors.heatmaps.values(), found.priors.parsing
+
+
+class ProbeEmbedder(nn.Module):
+    """Enlarged probes -> embeddings of length 1."""
+
+    def __init__(self, rim: RIM) -> None:
+        super().__init__()
+        self.rim = rim
+
+    def forward(self, face: Tensor) -> Tensor:
+        """(B, 3, S, S), RGB in [-1, 1] -> (B, E)."""
+        return F.normalize(self.rim.embed_probe(face))
+
+
+class GalleryEmbedder(nn.Module):
+    """Sharp faces -> embeddings of length 1."""
+
+    def __init__(self, rim: RIM) -> None:
+        super().__init__()
+        self.rim = rim
+
+    def forward(self, face: Tensor) -> Tensor:
+        """(B, 3, S, S), RGB in [-1, 1] -> (B, E)."""
+        return F.normalize(self.rim.embed_gallery(face))
+
+
+def export_onnx(rim: RIM, folder: str | Path) -> list[str]:
+    """Write `hallucinator.onnx`, `probe_embedder.onnx` and `gallery_embedder.onnx`; the number of faces is free.
+
+    Each takes `face`, (batch, 3, S, S) float32, RGB in [-1, 1]; the embedders give `embedding`, the hallucinator
+    `coarse`, `sr`, `heatmaps_<scheme>` and `parsing`.
+
+    Returns:
+        the names of the files.
+
+    Raises:
+        ImportError: where onnxscript is not installed.
+    """
+    try:
+        import onnxscript  # noqa: F401 - torch's exporter needs it, and says so less clearly
+    except ImportError as error:
+        raise ImportError("ONNX files need onnxscript: pip install 'rim-lightning[export]'.") from error
+    parts = {
+        "hallucinator": (
+            Hallucinator(rim),
+            ["coarse", "sr", *(f"heatmaps_{scheme}" for scheme in rim.fhn.generator.heatmap_heads), "parsing"],
+        ),
+        "probe_embedder": (ProbeEmbedder(rim), ["embedding"]),
+        "gallery_embedder": (GalleryEmbedder(rim), ["embedding"]),
+    }
+    device = next(rim.parameters()).device
+    example = torch.zeros(2, 3, rim.hr_size, rim.hr_size, device=device)
+    written = []
+    level = logging.getLogger("torch.onnx").level
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch's own internals
+            for name, (part, outputs) in parts.items():
+                program = torch.onnx.export(
+                    part.eval(),
+                    (example,),
+                    dynamo=True,
+                    dynamic_shapes=({0: torch.export.Dim("batch")},),
+                    input_names=["face"],
+                    output_names=outputs,
+                    verbose=False,
+                )
+                program.save(Path(folder) / f"{name}.onnx")
+                written.append(f"{name}.onnx")
+    finally:
+        logging.getLogger("torch.onnx").setLevel(level)
+    return written

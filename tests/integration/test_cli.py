@@ -1,0 +1,194 @@
+"""The rim command: answers, exit codes, files, and one sentence for what is wrong."""
+
+import json
+import re
+import shlex
+
+import click
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from rim_lightning.calibration import Calibration, Operating
+from rim_lightning.cli import main
+from rim_lightning.model_folder import write_model
+from rim_lightning.networks.rim import RIM
+from rim_lightning.recognizer import Recognizer
+from tests.stores import noise_store
+from tests.tiny import MODEL, perturbed
+
+
+def network():
+    torch.manual_seed(0)
+    return perturbed(RIM(**MODEL)).eval()
+
+
+def model_folder(path, threshold=0.0):
+    row = (Operating(threshold, 1e-2, 0.25), Operating(2.0, 1e-3, 1.0))
+    write_model(path, network(), Calibration("made up", "0", 4, 4, 24, (8, 32), (1e-2, 1e-3), (row, row)), {}, False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return model_folder(tmp_path_factory.mktemp("models") / "mine")
+
+
+@pytest.fixture
+def faces(tmp_path):
+    """A folder of three aligned faces, one of them in a folder of its own."""
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 12, 12, 3), dtype=np.uint8)
+    folder = tmp_path / "faces"
+    (folder / "more").mkdir(parents=True)
+    for name, image in zip(("a.png", "b.jpg", "more/c.png"), pixels, strict=True):
+        Image.fromarray(image).save(folder / name)
+    return folder
+
+
+def rim(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def test_verify_answers_in_words_and_by_its_exit_code(model, faces):
+    call = ("verify", "-m", model, faces / "a.png", faces / "b.jpg", "--aligned")
+    expected = Recognizer.from_checkpoint(model).verify(faces / "a.png", faces / "b.jpg", 1e-2, aligned=True)
+    done = rim(*call, "--far", "1e-2")
+    same = expected.similarity >= 0
+    assert done.exit_code == (0 if same else 1)
+    assert done.output.startswith("the same person" if same else "not the same person")
+    assert f"similarity {expected.similarity:.3f}, threshold 0.000" in done.output and "12 px" in done.output
+    refused = rim(*call)  # at 1e-3 the threshold is beyond every cosine
+    assert refused.exit_code == 1 and refused.output.startswith("not the same person")
+
+
+def test_verify_for_programs_and_folders_of_one_person(model, faces):
+    done = rim("verify", "-m", model, faces, faces / "a.png", "--aligned", "--json")
+    answer = json.loads(done.output)
+    assert done.exit_code == 1 and not answer["same_person"] and answer["threshold"] == 2.0
+    assert answer["probe_faces"] == [0, 0, 0] and answer["gallery_faces"] == [0]
+    files = [faces / "a.png", faces / "b.jpg", faces / "more" / "c.png"]
+    expected = Recognizer.from_checkpoint(model).verify(files, faces / "a.png", aligned=True)
+    assert answer["similarity"] == pytest.approx(expected.similarity)
+
+
+def test_hallucinate_a_folder(model, faces, tmp_path):
+    done = rim("hallucinate", "-m", model, faces, tmp_path / "out", "--aligned")
+    assert done.exit_code == 0 and "3 of 3 faces written" in done.output
+    written = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png"))
+    assert written == ["a.png", "b.png", "more/c.png"]
+    expected = Recognizer.from_checkpoint(model).hallucinate(faces / "a.png", aligned=True).sr[0]
+    image = np.asarray(Image.open(tmp_path / "out" / "a.png"))
+    np.testing.assert_array_equal(image, (expected.permute(1, 2, 0) * 255).round().byte().numpy())
+
+
+def test_a_broken_picture_is_left_out_and_named(model, faces, tmp_path):
+    (faces / "broken.png").write_bytes(b"not a picture")
+    done = rim("hallucinate", "-m", model, faces, tmp_path / "out", "--aligned")
+    assert done.exit_code == 3 and "3 of 4 faces written" in done.output
+    assert "broken.png is no image of a known format" in done.stderr
+    done = rim("hallucinate", "-m", model, faces, tmp_path / "out", "--aligned", "--json")
+    answer = json.loads(done.stdout)
+    assert list(answer["left_out"]) == [str(faces / "broken.png")] and len(answer["written"]) == 3
+    assert {each["size"] for each in answer["written"]} == {12.0}
+
+
+def test_a_strip_shows_the_five_pictures(model, faces, tmp_path):
+    done = rim("hallucinate", "-m", model, faces / "a.png", tmp_path / "a.png", "--aligned", "--strip")
+    assert done.exit_code == 0
+    assert Image.open(tmp_path / "a.png").size == (5 * 196 - 4, 192 + 18)
+
+
+def checkpoint(folder):
+    rim = network()
+    path = folder / "run" / "checkpoints" / "last.ckpt"
+    path.parent.mkdir(parents=True)
+    state = {f"rim.{name}": value for name, value in rim.state_dict().items()}
+    torch.save({"architecture": "rim", "model_arguments": MODEL, "state_dict": state}, path)
+    (folder / "run" / "metrics.json").write_text('{"verification/lfw/16/accuracy": 0.9}')
+    return path
+
+
+def test_export_makes_a_model_that_knows_its_thresholds(faces, tmp_path):
+    names = [f"{index}.png" for index in range(12)]
+    noise_store(tmp_path / "people_32", names, list("aabbccddeeff"), {"ibug68": 68}, split="val", hr_size=32)
+    target = tmp_path / "exported"
+    done = rim("export", checkpoint(tmp_path), target, "--people", tmp_path / "people_32", "--no-onnx")
+    assert done.exit_code == 0, done.output
+    card = json.loads(rim("info", target, "--json").output)
+    assert card["metrics"] == {"verification/lfw/16/accuracy": 0.9}
+    assert card["calibration"]["people"] == 6 and card["calibration"]["impostors"] == 120
+    shown = rim("info", target).output
+    assert "RIM, 8 -> 32 px" in shown and "6 people of people_32, val, 12 genuine and 120 impostor pairs" in shown
+    answer = rim("verify", "-m", target, faces / "a.png", faces / "a.png", "--far", "0.1", "--aligned", "--json")
+    assert json.loads(answer.output)["threshold"] <= 1
+
+
+def test_a_checkpoint_answers_too_but_not_without_thresholds(faces, tmp_path):
+    path = checkpoint(tmp_path)
+    assert rim("hallucinate", "-m", path, faces / "a.png", tmp_path / "a.png", "--aligned").exit_code == 0
+    done = rim("verify", "-m", path, faces / "a.png", faces / "a.png", "--aligned")
+    assert done.exit_code == 2 and "The model has no thresholds" in done.output
+    done = rim("export", path, tmp_path / "bare", "--no-onnx")
+    assert done.exit_code == 0 and "It has no thresholds: give --people" in done.output
+    assert "no thresholds: rim export --people chooses them" in rim("info", tmp_path / "bare").output
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("verify", "-m", "nowhere", "a.png", "b.jpg"), "rim: There is no checkpoint at nowhere."),
+        (("verify", "-m", "MODEL", "FACES/nowhere.png", "b.jpg"), "rim: There is no image .*nowhere.png."),
+        (
+            ("verify", "-m", "MODEL", "FACES/a.png", "FACES/b.jpg", "--aligned", "--far", "0.5"),
+            "choose from 0.01, 0.001",
+        ),
+        (("verify", "-m", "MODEL", "FACES/a.png", "FACES/b.jpg"), "a.png shows no face that could be found"),
+        (("verify", "-m", "FACES", "a.png", "b.jpg"), "is no model folder: it has no card.json"),
+        (("hallucinate", "-m", "MODEL", "FACES/a.png", "face.jpg"), "face.jpg does not end in .png"),
+        (("hallucinate", "-m", "MODEL", "EMPTY", "out"), "holds no image: files must end in"),
+        (("hallucinate", "-m", "MODEL", "TWINS", "out"), "twin.jpg and .*twin.png would both be written to"),
+        (("export", "MODEL/card.json", "out"), "is not a checkpoint of rim-train, or is damaged"),
+        (("export", "nowhere", "MODEL"), "is there already: give another folder"),
+        (("info", "FACES"), "is no model folder"),
+    ],
+)
+def test_wrong_input_gets_a_sentence_and_exit_code_2(model, faces, tmp_path, monkeypatch, words, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "twins").mkdir()
+    for name in ("twin.png", "twin.jpg"):
+        (tmp_path / "twins" / name).write_bytes((faces / "a.png").read_bytes())
+    places = {"MODEL": model, "FACES": faces, "EMPTY": tmp_path / "empty", "TWINS": tmp_path / "twins"}
+    for name, place in places.items():
+        words = tuple(word.replace(name, str(place)) for word in words)
+    done = rim(*words)
+    assert done.exit_code == 2 and done.output.count("\n") == 1, done.output
+    assert re.search(sentence, done.output), done.output
+
+
+def test_a_device_that_is_not_there(model, faces, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    done = rim("verify", "-m", model, faces / "a.png", faces / "b.jpg", "--device", "cuda:1")
+    assert done.exit_code == 2 and "finds no CUDA device here: give --device cpu" in done.output
+
+
+def examples():
+    for command in (main, *main.commands.values()):
+        for line in command.help.splitlines():
+            if line.strip().startswith("rim "):
+                yield shlex.split(line)[1:]
+
+
+@pytest.mark.parametrize("words", examples(), ids=" ".join)
+def test_the_examples_of_the_help_are_commands(words):
+    command = main.commands[words[0]]
+    context = click.Context(command)
+    command.parse_args(context, list(words[1:]))  # raises for an option or argument that is not there
+
+
+def test_help_names_the_exit_codes():
+    for words in ((), ("verify",), ("hallucinate",), ("export",), ("info",)):
+        shown = rim(*words, "--help").output
+        assert "Exit codes:" in shown and "Example" in shown
