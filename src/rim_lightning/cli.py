@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from rim_lightning.gallery import Gallery
     from rim_lightning.recognizer import Recognizer
 
 NO, WRONG, SOME = 1, 2, 3
@@ -45,6 +46,8 @@ def main() -> None:
     Examples:
       rim export outputs/real_128/checkpoints/last.ckpt my_model --people prepared/celeba_128
       rim verify --model my_model cctv.png passport.jpg
+      rim enroll --model my_model --index known passports
+      rim identify --model my_model --index known cctv_folder
       rim hallucinate --model my_model cctv_folder faces_folder
       rim info my_model
     """
@@ -99,6 +102,117 @@ def verify(model: Path, device: str, probe: Path, gallery: Path, far: float, ali
             "true pairs refused, on the people of the calibration"
         )
     sys.exit(0 if answer.same_person else NO)
+
+
+index_option = click.option(
+    "--index", "-i", required=True, help="Gallery: a folder, or an object store (s3://…, gs://…, az://…)."
+)
+
+
+@main.command(epilog=EXIT_CODES)
+@_model_options
+@index_option
+@click.argument("folder", type=click.Path(path_type=Path))
+@aligned_option
+@json_option
+def enroll(model: Path, device: str, index: str, folder: Path, aligned: bool, as_json: bool) -> None:
+    """Add the pictures of FOLDER to the gallery: a person a folder in it, or a person a picture.
+
+    Pictures that are there already are passed over, so that the same command goes on where it was stopped.
+
+    \b
+    Example:
+      rim enroll --model my_model --index known passports
+    """
+    from rim_lightning.enrolment import enrol
+
+    recognizer = _recognizer(model, device)
+    gallery = _gallery(index, recognizer, create=True)
+    done = enrol(recognizer, gallery, folder, aligned, lambda files: _progress(files, "enrolling"))
+    if as_json:
+        counts = {"templates": len(gallery), "people": len(gallery.people())}
+        click.echo(json.dumps(done._asdict() | counts))
+    else:
+        for picture in done.several:
+            click.echo(f"{picture} shows several faces: the largest was taken", err=True)
+        click.echo(f"{done.added} pictures added, {done.known} were known; {len(gallery.people())} people in {index}")
+    _end(done.left_out, done.added + done.known, as_json)
+
+
+@main.command(epilog=EXIT_CODES)
+@_model_options
+@index_option
+@click.argument("probes", type=click.Path(path_type=Path))
+@click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="People for each probe.")
+@click.option("--far", default=1e-3, show_default=True, help="False accept rate of one comparison.")
+@aligned_option
+@json_option
+def identify(
+    model: Path, device: str, index: str, probes: Path, top: int, far: float, aligned: bool, as_json: bool
+) -> None:
+    """Who in the gallery is on PROBES, a picture or a folder? Exit code 0: somebody was accepted, 1: nobody.
+
+    A threshold for a FAR of 1e-3 lets a stranger pass for about one in a thousand people of the gallery.
+
+    \b
+    Examples:
+      rim identify --model my_model --index known cctv.png
+      rim identify --model my_model --index known cctv_folder --top 10 --far 1e-4 --json
+    """
+    recognizer = _recognizer(model, device)
+    gallery = _gallery(index, recognizer)
+    if recognizer.calibration is None:
+        raise ValueError("The model has no thresholds: rim export --people chooses them.")
+    people = len(gallery.people())
+    found, left_out = [], {}
+    paths = _pictures(probes)
+    for path in _progress(paths, "identifying"):
+        try:
+            (face,) = recognizer.align(path, aligned)
+        except (OSError, ValueError) as error:
+            left_out[str(path)] = _sentence(error)
+            continue
+        point = recognizer.calibration.at(face.size, far)
+        (hits,) = gallery.search(recognizer.embed_probes([face]), top)
+        answers = [hit._asdict() | {"accepted": hit.similarity >= point.threshold} for hit in hits]
+        found.append(
+            {
+                "picture": str(path),
+                "size": face.size,
+                "faces": face.faces,
+                "threshold": point.threshold,
+                "hits": answers,
+            }
+        )
+        if not as_json:
+            _tell_of_many([face])
+            click.echo(f"{path}: {face.size:.0f} px, threshold {point.threshold:.3f}")
+            for answer in answers:
+                mark = "accepted" if answer["accepted"] else ""
+                click.echo(f"  {answer['similarity']:6.3f}  {answer['person']}  {mark}".rstrip())
+    accepted = any(hit["accepted"] for each in found for hit in each["hits"])
+    if as_json:
+        click.echo(json.dumps({"far": far, "people": people, "probes": found, "left_out": left_out}))
+    elif found:
+        click.echo(f"of {people} people; a stranger passes for {far * people:.2g} of them on average")
+    _end(left_out, len(found), as_json)
+    sys.exit(0 if accepted else NO)
+
+
+@main.command(epilog=EXIT_CODES)
+@_model_options
+@index_option
+@click.argument("person")
+def forget(model: Path, device: str, index: str, person: str) -> None:
+    """Remove PERSON and all their templates from the gallery, for good. Exit code 1: nobody of that name is there.
+
+    \b
+    Example:
+      rim forget --model my_model --index known "Jane Doe"
+    """
+    removed = _gallery(index, _recognizer(model, device)).delete(person)
+    click.echo(f"{removed} templates of {person} removed from {index}")
+    sys.exit(0 if removed else NO)
 
 
 @main.command(epilog=EXIT_CODES)
@@ -240,6 +354,12 @@ def _recognizer(model: Path, device: str) -> Recognizer:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"--device {device}, but PyTorch finds no CUDA device here: give --device cpu.")
     return Recognizer.from_checkpoint(model, device=device)
+
+
+def _gallery(index: str, recognizer: Recognizer, create: bool = False) -> Gallery:
+    from rim_lightning.gallery import Gallery
+
+    return Gallery(index, recognizer.fingerprint, recognizer.embedding_size, create)
 
 
 def _pictures(path: Path) -> list[Path]:

@@ -98,6 +98,7 @@ class Recognizer:
         self.device = torch.device(device)
         self.batch_size = batch_size
         self.fingerprint = fingerprint(rim)
+        self.embedding_size = rim.hrn.embedding_size
 
     @classmethod
     def from_checkpoint(

@@ -100,6 +100,52 @@ def test_a_strip_shows_the_five_pictures(model, faces, tmp_path):
     assert Image.open(tmp_path / "a.png").size == (5 * 196 - 4, 192 + 18)
 
 
+@pytest.fixture
+def index(model, faces, tmp_path):
+    """A gallery of three people: a, b and, in a folder of that name, more."""
+    done = rim("enroll", "-m", model, "-i", tmp_path / "index", faces, "--aligned")
+    assert done.exit_code == 0 and "3 pictures added, 0 were known; 3 people in" in done.output
+    return tmp_path / "index"
+
+
+def test_enrolling_again_adds_what_is_new(model, faces, index):
+    call = ("enroll", "-m", model, "-i", index, faces, "--aligned", "--json")
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(faces / "more" / "d.png")
+    (faces / "more" / "torn.jpg").write_bytes(b"")
+    done = rim(*call)
+    answer = json.loads(done.stdout)
+    assert done.exit_code == 3 and list(answer.pop("left_out")) == [str(faces / "more" / "torn.jpg")]
+    assert answer == {"added": 1, "known": 3, "several": [], "templates": 4, "people": 3}
+
+
+def test_identify_finds_whom_the_python_interface_finds(model, faces, index):
+    done = rim("identify", "-m", model, "-i", index, faces, "--aligned", "--far", "1e-2", "--top", "2", "--json")
+    answer = json.loads(done.output)
+    recognizer = Recognizer.from_checkpoint(model)
+    files = [faces / "a.png", faces / "b.jpg", faces / "more" / "c.png"]
+    cosine = recognizer.embed_probes(files, aligned=True) @ recognizer.embed_gallery(files, aligned=True).T
+    assert answer["people"] == 3 and len(answer["probes"]) == 3
+    for each, row in zip(answer["probes"], cosine, strict=True):
+        order = row.argsort(descending=True)[:2]
+        assert [hit["person"] for hit in each["hits"]] == [("a", "b", "more")[i] for i in order]
+        assert [hit["similarity"] for hit in each["hits"]] == pytest.approx(row[order].tolist(), abs=1e-5)
+        assert [hit["accepted"] for hit in each["hits"]] == (row[order] >= 0).tolist()
+    assert done.exit_code == (0 if (cosine.topk(2).values >= 0).any() else 1)
+
+
+def test_identify_in_words(model, faces, index):
+    done = rim("identify", "-m", model, "-i", index, faces / "a.png", "--aligned")
+    assert done.exit_code == 1 and "a.png: 12 px, threshold 2.000" in done.output  # nobody is beyond every cosine
+    assert "accepted" not in done.output and "of 3 people; a stranger passes for 0.003 of them" in done.output
+
+
+def test_forget_removes_a_person(model, index):
+    assert rim("forget", "-m", model, "-i", index, "nobody").exit_code == 1
+    done = rim("forget", "-m", model, "-i", index, "more")
+    assert done.exit_code == 0 and "1 templates of more removed" in done.output
+    assert rim("forget", "-m", model, "-i", index, "more").exit_code == 1
+
+
 def checkpoint(folder):
     rim = network()
     path = folder / "run" / "checkpoints" / "last.ckpt"
@@ -152,6 +198,9 @@ def test_a_checkpoint_answers_too_but_not_without_thresholds(faces, tmp_path):
         (("export", "MODEL/card.json", "out"), "is not a checkpoint of rim-train, or is damaged"),
         (("export", "nowhere", "MODEL"), "is there already: give another folder"),
         (("info", "FACES"), "is no model folder"),
+        (("identify", "-m", "MODEL", "-i", "nowhere", "a.png"), "There is no gallery at nowhere: rim enroll makes one"),
+        (("enroll", "-m", "MODEL", "-i", "index", "EMPTY"), "holds no image: files must end in"),
+        (("enroll", "-m", "MODEL", "-i", "index", "FACES/a.png"), "There is no folder .*a.png"),
     ],
 )
 def test_wrong_input_gets_a_sentence_and_exit_code_2(model, faces, tmp_path, monkeypatch, words, sentence):
@@ -166,6 +215,13 @@ def test_wrong_input_gets_a_sentence_and_exit_code_2(model, faces, tmp_path, mon
     done = rim(*words)
     assert done.exit_code == 2 and done.output.count("\n") == 1, done.output
     assert re.search(sentence, done.output), done.output
+
+
+def test_a_gallery_of_another_model_is_refused(model, faces, index, tmp_path):
+    torch.manual_seed(1)
+    write_model(tmp_path / "other", RIM(**MODEL), None, {}, False)
+    done = rim("enroll", "-m", tmp_path / "other", "-i", index, faces, "--aligned")
+    assert done.exit_code == 2 and "embeddings of two models do not mix" in done.output
 
 
 def test_a_device_that_is_not_there(model, faces, monkeypatch):
@@ -189,6 +245,6 @@ def test_the_examples_of_the_help_are_commands(words):
 
 
 def test_help_names_the_exit_codes():
-    for words in ((), ("verify",), ("hallucinate",), ("export",), ("info",)):
+    for words in ((), *((name,) for name in main.commands)):
         shown = rim(*words, "--help").output
         assert "Exit codes:" in shown and "Example" in shown

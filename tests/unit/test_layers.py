@@ -46,6 +46,8 @@ LAYERS = {
     "budget": 5,
     "comparison": 5,
     "face_strip": 5,
+    "gallery": 5,
+    "enrolment": 5,
     "cli": 6,
     "perf": 6,
     "bench": 6,

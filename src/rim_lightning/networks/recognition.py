@@ -46,6 +46,8 @@ class RecognitionNetwork(nn.Module):
             raise ValueError(f'The head is {", ".join(get_args(Head))}, got "{head}".')
         self.head = head
         self.teacher = FrozenTeacher(build_backbone(**teacher))
+        channels, last = self.teacher.stage_channels[-1], self.teacher.stage_sizes[-1]
+        self.embedding_size = channels * last**2 if head == "flatten" else self.teacher.embedding_size
         self.student = Learner(
             build_backbone(**student), self.teacher, keep_head=head in ("student", "own"), from_zero=False
         )
