@@ -103,7 +103,7 @@ def _read_file(path: Path, name: str) -> NDArray:
     Image.init()  # all formats are known from now on
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have a limit of our own
+            warnings.simplefilter("ignore")  # of damaged tags, and of a limit where we have our own
             with Image.open(path, formats=FORMATS) as picture:
                 return _from_pillow(picture, name)
     except (ImageError, PermissionError):

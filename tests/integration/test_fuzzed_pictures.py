@@ -1,0 +1,81 @@
+"""A thousand damaged files through the whole path: an embedding or one sentence, no crash, no growing memory."""
+
+import gc
+import io
+import random
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rim_lightning.data.images import ImageError
+from rim_lightning.networks.rim import RIM
+from rim_lightning.recognizer import Recognizer
+from tests.tiny import MODEL
+
+KINDS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000")
+FILES = 1200
+
+
+def whole(kind):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8))
+    file = io.BytesIO()
+    picture.save(file, kind, **({"exif": _exif()} if kind in ("PNG", "JPEG", "WEBP", "TIFF") else {}))
+    return file.getvalue()
+
+
+def _exif():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+def damaged(content, rng):
+    content = bytearray(content)
+    for _ in range(rng.choice((1, 1, 2, 8, 64))):
+        at = rng.randrange(len(content))
+        how = rng.randrange(5)
+        if how == 0:
+            content[at] ^= 1 << rng.randrange(8)
+        elif how == 1:
+            content[at] = rng.choice((0, 0x7F, 0x80, 0xFF))
+        elif how == 2:
+            content[at:at] = bytes(rng.randrange(256) for _ in range(rng.randrange(1, 9)))
+        elif how == 3 and len(content) > 16:
+            del content[at : at + rng.randrange(1, 9)]
+        elif len(content) > 16:
+            del content[max(16, at) :]
+    return bytes(content)
+
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of the process from /proc")
+def test_damaged_files_give_an_embedding_or_a_sentence(tmp_path):
+    model, rng = Recognizer(RIM(**MODEL)), random.Random(0)
+    contents = {kind: whole(kind) for kind in KINDS}
+    embedded = refused = 0
+    path = tmp_path / "picture"
+    early = None
+    for number in range(FILES):
+        path.write_bytes(damaged(contents[KINDS[number % len(KINDS)]], rng))
+        try:
+            embedding = model.embed_probes(path, aligned=True)
+        except ImageError as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error)
+            refused += 1
+        else:
+            assert embedding.shape == (1, 16) and torch.isfinite(embedding).all()
+            embedded += 1
+        if number == FILES // 3:
+            gc.collect()
+            early = resident()
+    gc.collect()
+    assert embedded > FILES // 10 and refused > FILES // 10  # both paths were taken
+    assert resident() - early < 64 * 2**20
