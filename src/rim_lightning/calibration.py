@@ -30,7 +30,7 @@ class Calibration(NamedTuple):
     """What thresholds were chosen on, and the thresholds.
 
     Attributes:
-        faces: what the people are called, for the card. digest: of their images.
+        faces: what the people are called, for the card. digest: of the manifest of their prepared set.
         people, genuine, impostors: how many people, genuine and impostor pairs.
         sizes: sides of the probes in pixels, ascending. fars: false accept rates.
         points: [size][far]; None where fewer than ten impostor pairs would decide.
@@ -54,8 +54,8 @@ class Calibration(NamedTuple):
         """
         known = [index for index, each in enumerate(self.fars) if math.isclose(each, far, rel_tol=1e-6)]
         if not known or any(row[known[0]] is None for row in self.points):
-            usable = [f"{each:g}" for i, each in enumerate(self.fars) if all(row[i] is not None for row in self.points)]
-            raise ValueError(f"The model has no thresholds for a FAR of {far:g}: choose from {', '.join(usable)}.")
+            usable = ", ".join(f"{each:g}" for each in self.usable_fars()) or "none, and calibrate it on more people"
+            raise ValueError(f"The model has no thresholds for a FAR of {far:g}: choose from {usable}.")
         column = [row[known[0]] for row in self.points]
         above = next((i for i, each in enumerate(self.sizes) if each >= size), len(self.sizes) - 1)
         below = max(0, above - 1) if self.sizes[above] > size else above
@@ -68,6 +68,10 @@ class Calibration(NamedTuple):
 
         first, second = column[below], column[above]
         return Operating(between(first.threshold, second.threshold), far, between(first.frr, second.frr))
+
+    def usable_fars(self) -> list[float]:
+        """False accept rates that every size has a threshold for."""
+        return [far for index, far in enumerate(self.fars) if all(row[index] is not None for row in self.points)]
 
     def to_plain(self) -> dict[str, Any]:
         """Numbers, strings and lists, for a JSON file."""

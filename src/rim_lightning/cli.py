@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,28 +13,55 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from rim_lightning.gallery import Gallery
-    from rim_lightning.recognizer import Recognizer
+    from PIL import Image
 
-NO, WRONG, SOME = 1, 2, 3
+    from rim_lightning.gallery import Gallery
+    from rim_lightning.recognizer import AlignedFace, Recognizer
+
+NO, WRONG, SOME, BROKEN, INTERRUPTED = 1, 2, 3, 70, 130
 EXIT_CODES = (
-    "Exit codes: 0 done, or the answer is yes; 1 the answer is no; 2 wrong input, nothing was done; 3 done, but some "
-    "pictures were left out."
+    "Exit codes: 0 done, or the answer is yes; 1 the answer is no; 2 stopped by wrong input; 3 done, but some pictures "
+    "were left out; 70 a fault of this program; 130 interrupted."
 )
 
 Result = TypeVar("Result")
 
 
 class Group(click.Group):
-    """Commands whose errors are one sentence."""
+    """Commands whose errors are one sentence, and of which none looks like the answer no."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what the user can mend ends with exit code 2."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # the reader has seen enough
+            sys.stdout = open(os.devnull, "w")
+            sys.exit(INTERRUPTED)
         except (OSError, ValueError, ImportError) as error:
             click.echo(f"rim: {_sentence(error)}", err=True)
             sys.exit(WRONG)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("rim: interrupted", err=True)
+            sys.exit(INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except Exception:
+            traceback.print_exc()
+            click.echo("rim: this is a fault of the program: please report it with what stands above.", err=True)
+            sys.exit(BROKEN)
+
+
+class Place(click.Path):
+    """A path that is not empty: an unset variable of a script is no place."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; fails for an empty one."""
+        if value == "":
+            self.fail("the path is empty.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 @click.group(cls=Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,6 +78,7 @@ def main() -> None:
       rim enroll --model my_model --index known passports
       rim identify --model my_model --index known cctv_folder
       rim hallucinate --model my_model cctv_folder faces_folder
+      rim page --model my_model --index known
       rim info my_model
     """
 
@@ -56,9 +86,7 @@ def main() -> None:
 def _model_options(command: Callable) -> Callable:
     for option in (
         click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, …"),
-        click.option(
-            "--model", "-m", required=True, type=click.Path(path_type=Path), help="Model folder or checkpoint."
-        ),
+        click.option("--model", "-m", required=True, type=Place(), help="Model folder or checkpoint."),
     ):
         command = option(command)
     return command
@@ -72,15 +100,16 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 
 @main.command(epilog=EXIT_CODES)
 @_model_options
-@click.argument("probe", type=click.Path(path_type=Path))
-@click.argument("gallery", type=click.Path(path_type=Path))
+@click.argument("probe", type=Place())
+@click.argument("gallery", type=Place())
 @click.option("--far", default=1e-3, show_default=True, help="False accept rate that the threshold is for.")
 @aligned_option
 @json_option
 def verify(model: Path, device: str, probe: Path, gallery: Path, far: float, aligned: bool, as_json: bool) -> None:
     """Do PROBE and GALLERY show one person?
 
-    Each is a picture, or a folder of pictures of one person. Exit code 0: yes, 1: no.
+    Each is a picture, or a folder of pictures of one person, of which those that cannot be used are left out. Exit code
+    0: yes, 1: no.
 
     \b
     Examples:
@@ -88,13 +117,21 @@ def verify(model: Path, device: str, probe: Path, gallery: Path, far: float, ali
       rim verify --model my_model cctv.png passport.jpg --far 1e-2 --json
     """
     recognizer = _recognizer(model, device)
-    probes, sharp = (recognizer.align(_pictures(path), aligned) for path in (probe, gallery))
+    left_out: dict[str, str] = {}
+    probes, sharp = (_faces(recognizer, path, aligned, left_out) for path in (probe, gallery))
     answer = recognizer.verify(probes, sharp, far)
     if as_json:
         faces = {"probe_faces": [face.faces for face in probes], "gallery_faces": [face.faces for face in sharp]}
-        click.echo(json.dumps(answer._asdict() | faces))
+        click.echo(json.dumps(answer._asdict() | faces | {"left_out": left_out}))
     else:
         _tell_of_many(probes + sharp)
+        _name(left_out)
+        if answer.gallery_size < recognizer.rim.hr_size:
+            click.echo(
+                f"the gallery face has {answer.gallery_size:.0f} px: the rates below are those of sharp ones, of "
+                f"{recognizer.rim.hr_size} px or more",
+                err=True,
+            )
         click.echo("the same person" if answer.same_person else "not the same person")
         click.echo(f"similarity {answer.similarity:.3f}, threshold {answer.threshold:.3f}")
         click.echo(
@@ -112,13 +149,14 @@ index_option = click.option(
 @main.command(epilog=EXIT_CODES)
 @_model_options
 @index_option
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Place())
 @aligned_option
 @json_option
 def enroll(model: Path, device: str, index: str, folder: Path, aligned: bool, as_json: bool) -> None:
     """Add the pictures of FOLDER to the gallery: a person a folder in it, or a person a picture.
 
-    Pictures that are there already are passed over, so that the same command goes on where it was stopped.
+    Pictures that are there already are passed over, so that the same command goes on where it was stopped. So a person
+    who was forgotten comes back with a folder that they are in.
 
     \b
     Example:
@@ -127,6 +165,7 @@ def enroll(model: Path, device: str, index: str, folder: Path, aligned: bool, as
     from rim_lightning.enrolment import enrol
 
     recognizer = _recognizer(model, device)
+    _pictures(folder) if folder.is_dir() else _no_folder(folder)  # before a gallery is made
     gallery = _gallery(index, recognizer, create=True)
     done = enrol(recognizer, gallery, folder, aligned, lambda files: _progress(files, "enrolling"))
     if as_json:
@@ -135,6 +174,8 @@ def enroll(model: Path, device: str, index: str, folder: Path, aligned: bool, as
     else:
         for picture in done.several:
             click.echo(f"{picture} shows several faces: the largest was taken", err=True)
+        for picture in done.small:
+            click.echo(f"{picture}: a face of less than {recognizer.rim.hr_size} px is no sharp one", err=True)
         click.echo(f"{done.added} pictures added, {done.known} were known; {len(gallery.people())} people in {index}")
     _end(done.left_out, done.added + done.known, as_json)
 
@@ -142,7 +183,7 @@ def enroll(model: Path, device: str, index: str, folder: Path, aligned: bool, as
 @main.command(epilog=EXIT_CODES)
 @_model_options
 @index_option
-@click.argument("probes", type=click.Path(path_type=Path))
+@click.argument("probes", type=Place())
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="People for each probe.")
 @click.option("--far", default=1e-3, show_default=True, help="False accept rate of one comparison.")
 @aligned_option
@@ -152,7 +193,7 @@ def identify(
 ) -> None:
     """Who in the gallery is on PROBES, a picture or a folder? Exit code 0: somebody was accepted, 1: nobody.
 
-    A threshold for a FAR of 1e-3 lets a stranger pass for about one in a thousand people of the gallery.
+    A threshold for a FAR of 1e-3 lets a stranger pass for about one in a thousand pictures of the gallery.
 
     \b
     Examples:
@@ -163,7 +204,7 @@ def identify(
     gallery = _gallery(index, recognizer)
     if recognizer.calibration is None:
         raise ValueError("The model has no thresholds: rim export --people chooses them.")
-    people = len(gallery.people())
+    templates = len(gallery)
     found, left_out = [], {}
     paths = _pictures(probes)
     for path in _progress(paths, "identifying"):
@@ -192,38 +233,40 @@ def identify(
                 click.echo(f"  {answer['similarity']:6.3f}  {answer['person']}  {mark}".rstrip())
     accepted = any(hit["accepted"] for each in found for hit in each["hits"])
     if as_json:
-        click.echo(json.dumps({"far": far, "people": people, "probes": found, "left_out": left_out}))
+        click.echo(json.dumps({"far": far, "templates": templates, "probes": found, "left_out": left_out}))
     elif found:
-        click.echo(f"of {people} people; a stranger passes for {far * people:.2g} of them on average")
+        click.echo(f"of {templates} pictures; a stranger passes for {far * templates:.2g} of them on average")
     _end(left_out, len(found), as_json)
     sys.exit(0 if accepted else NO)
 
 
 @main.command(epilog=EXIT_CODES)
-@_model_options
 @index_option
 @click.argument("person")
-def forget(model: Path, device: str, index: str, person: str) -> None:
+def forget(index: str, person: str) -> None:
     """Remove PERSON and all their templates from the gallery, for good. Exit code 1: nobody of that name is there.
 
     \b
     Example:
-      rim forget --model my_model --index known "Jane Doe"
+      rim forget --index known "Jane Doe"
     """
-    removed = _gallery(index, _recognizer(model, device)).delete(person)
+    from rim_lightning.gallery import Gallery
+
+    removed = Gallery(index, None).delete(person)
     click.echo(f"{removed} templates of {person} removed from {index}")
     sys.exit(0 if removed else NO)
 
 
 @main.command(epilog=EXIT_CODES)
 @_model_options
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("source", type=Place())
+@click.argument("target", type=Place())
 @click.option("--strip", is_flag=True, help="Bicubic, coarse, hallucinated, landmarks and parsing side by side.")
+@click.option("--overwrite", is_flag=True, help="Write over files that are there.")
 @aligned_option
 @json_option
 def hallucinate(
-    model: Path, device: str, source: Path, target: Path, strip: bool, aligned: bool, as_json: bool
+    model: Path, device: str, source: Path, target: Path, strip: bool, overwrite: bool, aligned: bool, as_json: bool
 ) -> None:
     """Write the sharp faces that the network makes of SOURCE, a picture or a folder, into TARGET, a PNG file or folder.
 
@@ -242,17 +285,16 @@ def hallucinate(
     if single and target.suffix.lower() != ".png":
         raise ValueError(f"{target} does not end in .png: the face of one picture is written as a PNG file.")
     targets = [target if single else (target / path.relative_to(source)).with_suffix(".png") for path in paths]
-    _check_distinct(paths, targets)
+    _check_targets(source, paths, target, targets, overwrite)
     written, left_out = [], {}
     for path, file in zip(_progress(paths, "hallucinating"), targets, strict=True):
         try:
             faces = recognizer.hallucinate(path, aligned)
+            pixels = (faces.sr[0].permute(1, 2, 0) * 255).round().byte().numpy()
+            _save(face_strip(faces, 0) if strip else Image.fromarray(pixels), file)
         except (OSError, ValueError) as error:
             left_out[str(path)] = _sentence(error)
             continue
-        pixels = (faces.sr[0].permute(1, 2, 0) * 255).round().byte().numpy()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        (face_strip(faces, 0) if strip else Image.fromarray(pixels)).save(file)
         written.append({"picture": str(path), "face": str(file), "size": round(float(faces.size[0]), 1)})
     if as_json:
         click.echo(json.dumps({"written": written, "left_out": left_out}))
@@ -262,11 +304,28 @@ def hallucinate(
 
 
 @main.command(epilog=EXIT_CODES)
-@click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.argument("folder", type=click.Path(path_type=Path))
+@_model_options
+@click.option("--index", "-i", help="Gallery to search.")
+@click.option("--port", default=7860, show_default=True, help="Of this machine; nobody else can reach it.")
+def page(model: Path, device: str, index: str | None, port: int) -> None:
+    """Show a page in the browser: compare two pictures, search the gallery, see how small a face may get.
+
+    \b
+    Example:
+      rim page --model my_model --index known
+    """
+    from rim_lightning.page import serve
+
+    recognizer = _recognizer(model, device)
+    serve(recognizer, _gallery(index, recognizer) if index else None, port)
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument("checkpoint", type=Place())
+@click.argument("folder", type=Place())
 @click.option(
     "--people",
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="Prepared set of people (rim-prepare) whom nothing was trained on: thresholds are chosen on them.",
 )
 @click.option("--split", default="val", show_default=True, help="Part of that set.")
@@ -299,19 +358,18 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
             raise ValueError(f"{people} has faces of {store.hr_size} px, the model takes {rim.hr_size} px.")
         digest = hashlib.sha256((people / MANIFEST).read_bytes()).hexdigest()
         calibration = calibrate(rim, FaceDataset(store, split), f"{people.name}, {split}", digest)
-    metrics = checkpoint.parent.parent / "metrics.json"
-    about = {
-        "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
-        "metrics": json.loads(metrics.read_text()) if metrics.is_file() else {},
-    }
+    about = {"checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(), "metrics": _metrics(checkpoint)}
     write_model(folder, rim, calibration, about, onnx)
     click.echo(f"Model: {folder}")
     if calibration is None:
         click.echo("It has no thresholds: give --people to choose them.")
+    else:
+        usable = ", ".join(f"{far:g}" for far in calibration.usable_fars()) or "none: more people are needed"
+        click.echo(f"It has thresholds for a FAR of: {usable}")
 
 
 @main.command(epilog=EXIT_CODES)
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=Place())
 @json_option
 def info(model: Path, as_json: bool) -> None:
     """What the card of MODEL, a model folder, says.
@@ -351,8 +409,12 @@ def _recognizer(model: Path, device: str) -> Recognizer:
 
     from rim_lightning.recognizer import Recognizer
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"--device {device}, but PyTorch finds no CUDA device here: give --device cpu.")
+    try:
+        wanted = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"--device {device} is none that PyTorch knows: give cpu, cuda or cuda:1.") from None
+    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"--device {device}, but PyTorch finds no such CUDA device here: give --device cpu.")
     return Recognizer.from_checkpoint(model, device=device)
 
 
@@ -368,12 +430,62 @@ def _pictures(path: Path) -> list[Path]:
     return image_files(path) if path.is_dir() else [path]
 
 
-def _check_distinct(paths: list[Path], targets: list[Path]) -> None:
+def _no_folder(folder: Path) -> None:
+    raise NotADirectoryError(f"There is no folder {folder}.")
+
+
+def _faces(recognizer: Recognizer, path: Path, aligned: bool, left_out: dict[str, str]) -> list[AlignedFace]:
+    """The faces of a picture, or of those of a folder that can be used."""
+    if not path.is_dir():
+        return recognizer.align(path, aligned)
+    faces = []
+    for picture in _pictures(path):
+        try:
+            faces += recognizer.align(picture, aligned)
+        except (OSError, ValueError) as error:
+            left_out[str(picture)] = _sentence(error)
+    if not faces:
+        raise ValueError(f"{path} holds no picture that can be used: {next(iter(left_out.values()))}")
+    return faces
+
+
+def _check_targets(source: Path, paths: list[Path], target: Path, targets: list[Path], overwrite: bool) -> None:
+    """Nothing that was given is written over, nor anything else unless that is wanted."""
+    sources = {path.resolve() for path in paths}
+    if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
+        raise ValueError(f"{target} lies in {source}, whose pictures are read: give another folder.")
     seen: dict[Path, Path] = {}
-    for path, target in zip(paths, targets, strict=True):
-        if target in seen:
-            raise ValueError(f"{seen[target]} and {path} would both be written to {target}: rename one of them.")
-        seen[target] = path
+    for path, file in zip(paths, targets, strict=True):
+        if file in seen:
+            raise ValueError(f"{seen[file]} and {path} would both be written to {file}: rename one of them.")
+        if file.resolve() in sources:
+            raise ValueError(f"{file} would be written over, but it is a picture that is read: give another place.")
+        if file.exists() and not overwrite:
+            raise ValueError(f"{file} is there already: give another place, or --overwrite.")
+        seen[file] = path
+
+
+def _save(picture: Image.Image, file: Path) -> None:
+    """Whole, or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.part")
+    try:
+        picture.save(part, "PNG")
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _metrics(checkpoint: Path) -> dict[str, Any]:
+    """Figures of the run, which are those of its last checkpoint."""
+    run = checkpoint.parent.parent
+    file = run / "metrics.json"
+    if checkpoint.name != "last.ckpt" or not (run / "config.yaml").is_file() or not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file} does not hold the figures of a run: remove it.") from error
 
 
 def _progress(items: list[Result], title: str) -> Iterator[Result]:
@@ -382,17 +494,21 @@ def _progress(items: list[Result], title: str) -> Iterator[Result]:
     return tqdm(items, desc=title, unit="picture", leave=False, disable=len(items) == 1 or not sys.stderr.isatty())
 
 
-def _tell_of_many(faces: list) -> None:
+def _tell_of_many(faces: list[AlignedFace]) -> None:
     for face in faces:
         if face.faces > 1:
             click.echo(f"{face.name} shows {face.faces} faces: the largest was taken", err=True)
 
 
+def _name(left_out: dict[str, str]) -> None:
+    for why in left_out.values():
+        click.echo(f"left out: {why}", err=True)
+
+
 def _end(left_out: dict[str, str], done: int, as_json: bool) -> None:
     """Names what was left out; exits with what became of the whole."""
     if not as_json:
-        for why in left_out.values():
-            click.echo(f"left out: {why}", err=True)
+        _name(left_out)
     if left_out:
         sys.exit(SOME if done else WRONG)
 

@@ -1,5 +1,6 @@
 """Where the configuration files are, and what they ask of the machine."""
 
+import platform
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -19,7 +20,10 @@ def cpu_precision() -> str:
     """
     import torch  # not at the top of the file: `--help` should not wait for it
 
-    fast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    else:
+        fast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return "bf16-mixed" if fast else "32-true"
 
 

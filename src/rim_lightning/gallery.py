@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +15,8 @@ from torch import Tensor
 
 TABLE = "templates"
 FINGERPRINT = "fingerprint"
+OTHERS = ("source", "digest")
+BATCH = 4096  # templates that are rewritten at a time
 
 
 class Template(NamedTuple):
@@ -40,33 +44,41 @@ class Gallery:
 
     Args:
         address: a folder, or an object store as LanceDB takes it (s3://bucket/path, gs://…, az://…).
-        fingerprint: of the model (`Recognizer.fingerprint`). create: make the gallery where there is none yet.
-        size: E, of the embeddings.
+        fingerprint: of the model (`Recognizer.fingerprint`); None: whichever it was, to list and to delete.
+        size: E, of the embeddings, where the gallery is made. create: make it where there is none yet.
 
     Raises:
         FileNotFoundError: there is no gallery. ValueError: it was made by another model. ImportError: LanceDB is not
             installed.
     """
 
-    def __init__(self, address: str, fingerprint: str, size: int, create: bool = False) -> None:
+    def __init__(self, address: str | Path, fingerprint: str | None, size: int = 0, create: bool = False) -> None:
         try:
             import lancedb
             import pyarrow as pa
         except ImportError as error:
             raise ImportError("A gallery needs LanceDB: pip install 'rim-lightning[gallery]'.") from error
         self.address = str(address)
+        missing = f"There is no gallery at {self.address}: rim enroll makes one."
+        if not create and "://" not in self.address and not Path(self.address).is_dir():
+            raise FileNotFoundError(missing)  # LanceDB would make the folder
         database = lancedb.connect(self.address)
-        fields = [pa.field(name, pa.string(), nullable=False) for name in ("person", "source", "digest")]
-        fields.append(pa.field("embedding", pa.list_(pa.float32(), size), nullable=False))
-        schema = pa.schema(fields, metadata={FINGERPRINT: fingerprint})
-        try:
-            self._table = database.open_table(TABLE)
-        except ValueError:
-            if not create:
-                raise FileNotFoundError(f"There is no gallery at {self.address}: rim enroll makes one.") from None
-            self._table = database.create_table(TABLE, schema=schema)
+        if TABLE in database.list_tables().tables:
+            try:
+                self._table = database.open_table(TABLE)
+            except (ValueError, RuntimeError) as error:
+                raise ValueError(
+                    f"The gallery {self.address} is damaged: restore it from a copy, or enrol its pictures again in "
+                    "another place."
+                ) from error
+        elif create:
+            fields = [pa.field(name, pa.string(), nullable=False) for name in ("person", *OTHERS)]
+            fields.append(pa.field("embedding", pa.list_(pa.float32(), size), nullable=False))
+            self._table = database.create_table(TABLE, schema=pa.schema(fields, metadata={FINGERPRINT: fingerprint}))
+        else:
+            raise FileNotFoundError(missing)
         found = (self._table.schema.metadata or {}).get(FINGERPRINT.encode(), b"").decode()
-        if found != fingerprint:
+        if fingerprint not in (None, found):
             raise ValueError(
                 f"The gallery {self.address} was made by the model {found or 'of an unknown name'}, this one is "
                 f"{fingerprint}: embeddings of two models do not mix. Enrol its pictures again, in another place."
@@ -88,7 +100,8 @@ class Gallery:
         vectors = np.stack([each.embedding.numpy() for each in templates]).astype(np.float32)
         if vectors.shape[1] != size or not np.isfinite(vectors).all():
             raise ValueError(f"Embeddings of this gallery have {size} finite numbers, got {vectors.shape[1]}.")
-        columns = [pa.array([getattr(each, name) for each in templates]) for name in ("person", "source", "digest")]
+        people = [_normal(each.person) for each in templates]
+        columns = [pa.array(people), *(pa.array([getattr(each, name) for each in templates]) for name in OTHERS)]
         columns.append(pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), size))
         with self._lock:
             self._table.add(pa.Table.from_arrays(columns, schema=self._schema))
@@ -104,15 +117,22 @@ class Gallery:
         return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
     def delete(self, person: str) -> int:
-        """Remove all templates of a person for good, from earlier versions of the table too; returns how many.
+        """Remove all templates of a person for good; returns how many.
 
-        Nobody else may write to the gallery meanwhile; a search in another process may have to be repeated.
+        The files are written anew without them, and all earlier ones are removed, also where an earlier call was killed
+        before it came to that. Nobody else may write to the gallery meanwhile; a search in another process may have to
+        be repeated.
         """
-        removed = self._table.delete(f"person = {_quoted(person)}").num_deleted_rows
-        if removed:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of just that
-                self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+        import pyarrow as pa
+
+        with self._lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of just that
+            removed = self._table.delete(f"person = {_quoted(_normal(person))}").num_deleted_rows
+            if len(self):
+                batches = self._table.search().limit(len(self)).to_batches(BATCH)
+                rest = pa.RecordBatchReader.from_batches(self._schema, (b.cast(self._schema) for b in batches))
+                self._table.add(rest, mode="overwrite")
+            self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
         return removed
 
     def tidy(self) -> None:
@@ -127,12 +147,13 @@ class Gallery:
         Args:
             probes: (B, E), length 1. top: how many people. people: only among these; None: among all.
         """
-        if len(self) == 0:
+        if len(probes) == 0 or len(self) == 0:
             return [[] for _ in probes]
         query = self._table.search(probes.numpy().astype(np.float32), vector_column_name="embedding")
         query = query.distance_type("cosine").select(["person", "source", "_distance"])
         if people is not None:
-            query = query.where(f"person IN ({', '.join(map(_quoted, people))})" if people else "false", prefilter=True)
+            names = ", ".join(_quoted(_normal(name)) for name in people)
+            query = query.where(f"person IN ({names})" if people else "false", prefilter=True)
         limit = 4 * top
         while True:
             found: list[dict[str, Hit]] = [{} for _ in probes]
@@ -148,6 +169,11 @@ class Gallery:
     def _columns(self, names: list[str]) -> dict[str, Any]:
         rows = self._table.search().select(names).limit(max(1, len(self))).to_arrow()
         return {name: rows[name].to_pylist() for name in names}
+
+
+def _normal(name: str) -> str:
+    """A name in one Unicode form: file systems and keyboards differ in theirs."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _quoted(text: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +24,7 @@ TRAINING_ONLY = "discriminator."
 LIMITS = (
     "A similarity is evidence, not proof of identity: read it with the error rates of its probe size.",
     "Error rates hold for people, cameras and degradations like those of the calibration; others can be worse.",
+    "They are those of well-aligned faces and a sharp gallery: faces that are not found or found badly come on top.",
     "Faces of few pixels carry little identity: a hallucinated face is plausible, not a photograph of the person.",
     "Not for decisions about people without their consent, a legal basis and a person who answers for the decision.",
 )
@@ -58,10 +61,10 @@ def write_model(
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} is there already: give another folder, or remove it.")
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        part.mkdir(parents=True)
+        part.chmod(0o777 & ~_umask())  # mkdtemp's own is for its user alone
         save_file(inference_weights(rim), part / WEIGHTS)
         files = {WEIGHTS: _digest(part / WEIGHTS)}
         if onnx:
@@ -124,7 +127,8 @@ def read_card(folder: str | Path) -> dict[str, Any]:
         card = json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path} is damaged: it is no JSON. Copy it again.") from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
+    keys = {"architecture", "fingerprint", "files", "calibration", "licence", "limits"}
+    if not isinstance(card, dict) or card.get("format") != FORMAT or not keys <= set(card):
         raise ValueError(f"{path} is no card of format {FORMAT}: export the model again from its checkpoint.")
     return card
 
@@ -145,6 +149,12 @@ def fingerprint(rim: RIM) -> str:
         digest.update(name.encode())
         digest.update(value.numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _digest(path: Path) -> str:

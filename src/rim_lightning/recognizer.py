@@ -15,7 +15,7 @@ from torch import Tensor
 from rim_lightning.calibration import Calibration
 from rim_lightning.data.alignment import align, similarity_from_points, template
 from rim_lightning.data.detection import find_faces
-from rim_lightning.data.images import ImageError, read_image, several
+from rim_lightning.data.images import MIN_SIDE, ImageError, read_image, several
 from rim_lightning.functional.degradation import enlarge, reduce
 from rim_lightning.model_folder import fingerprint, read_model
 from rim_lightning.networks.rim import RIM
@@ -25,10 +25,10 @@ from rim_lightning.types import to_unit
 if TYPE_CHECKING:
     from rim_lightning.data.images import Picture
 
-SEARCH_SIDE = 240  # pixels: smaller pictures are enlarged to it for the search
+SEARCHED = (240, 1920)  # pixels: for the search, smaller pictures are enlarged and larger ones reduced to such a side
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AlignedFace:
     """A face on the five-point template; it may be given wherever a picture may.
 
@@ -51,7 +51,7 @@ class Verification(NamedTuple):
         that is not below it is the same person.
     same_person: the answer. far, frr: false accept rate that was asked for and the false reject rate that goes with
         it, both on the people of the calibration.
-    probe_size: side of the smallest probe, in its own pixels.
+    probe_size, gallery_size: side of the smallest face of that side, in the pixels of its picture.
     """
 
     similarity: float
@@ -60,6 +60,7 @@ class Verification(NamedTuple):
     far: float
     frr: float
     probe_size: float
+    gallery_size: float
 
 
 class HallucinatedFaces(NamedTuple):
@@ -82,7 +83,8 @@ class Recognizer:
     largest face in each is found and aligned; `aligned=True` says that a picture is an aligned square face already.
 
     Args:
-        rim: the trained network. calibration: thresholds; without them `verify` refuses.
+        rim: the trained network, which is frozen and moved to the device. calibration: thresholds; without them
+            `verify` refuses.
         device: "cpu", "cuda", … batch_size: faces that go through the network at a time.
     """
 
@@ -117,14 +119,19 @@ class Recognizer:
             return cls(model.rim, calibration or model.calibration, device)
         return cls(load_rim(path), calibration, device)
 
-    def align(self, pictures: Picture | Sequence[Picture], aligned: bool = False) -> list[AlignedFace]:
+    def align(
+        self, pictures: Picture | Sequence[Picture], aligned: bool = False, name: str | None = None
+    ) -> list[AlignedFace]:
         """The largest face of each picture.
+
+        Args:
+            name: what messages call a picture, in place of its path.
 
         Raises:
             ImageError: a picture cannot be used, shows no face, or is not square where `aligned` says it is a face.
             FileNotFoundError: there is no such file.
         """
-        return list(self._aligned(several(pictures), aligned))
+        return list(self._aligned(several(pictures), aligned, name))
 
     @torch.no_grad()
     def embed_gallery(self, pictures: Picture | Sequence[Picture], aligned: bool = False) -> Tensor:
@@ -157,12 +164,13 @@ class Recognizer:
         if self.calibration is None:
             raise ValueError("The model has no thresholds: calibrate it (rim export does), then verify.")
         probes = self.align(probe, aligned)
-        size = min(face.size for face in probes)
-        point = self.calibration.at(size, far)
+        sharp = self.align(gallery, aligned)
+        sizes = [min(face.size for face in faces) for faces in (probes, sharp)]
+        point = self.calibration.at(sizes[0], far)
         a = pooled(self._embedded(self.rim.embed_probe, probes))
-        b = pooled(self.embed_gallery(gallery, aligned))
+        b = pooled(self._embedded(self.rim.embed_gallery, sharp))
         similarity = float(a @ b)
-        return Verification(similarity, point.threshold, similarity >= point.threshold, far, point.frr, size)
+        return Verification(similarity, point.threshold, similarity >= point.threshold, far, point.frr, *sizes)
 
     @torch.no_grad()
     def hallucinate(self, pictures: Picture | Sequence[Picture], aligned: bool = False) -> HallucinatedFaces:
@@ -182,16 +190,20 @@ class Recognizer:
             torch.cat(bicubic), torch.cat(coarse), torch.cat(sr), schemes, torch.cat(parsing), sizes
         )
 
-    def _aligned(self, pictures: Sequence[Picture | AlignedFace], aligned: bool) -> Iterator[AlignedFace]:
+    def _aligned(
+        self, pictures: Sequence[Picture | AlignedFace], aligned: bool, name: str | None = None
+    ) -> Iterator[AlignedFace]:
         if not pictures:
             raise ImageError("There is no picture: give at least one.")
         for number, picture in enumerate(pictures):
             if isinstance(picture, AlignedFace):
+                if picture.pixels.shape[-1] != self.rim.hr_size:
+                    raise ImageError(f"{picture.name} was aligned for another model: give the picture itself.")
                 yield picture
                 continue
-            name = _name_of(picture, number, len(pictures))
-            image = read_image(picture, name)
-            yield self._given(image, name) if aligned else self._found(image, name)
+            called = name or _name_of(picture, number, len(pictures))
+            image = read_image(picture, called)
+            yield self._given(image, called) if aligned else self._found(image, called)
 
     def _given(self, image: np.ndarray, name: str) -> AlignedFace:
         height, width = image.shape[:2]
@@ -201,12 +213,17 @@ class Recognizer:
         return AlignedFace(self._on_grid(pixels, width)[0], float(width), 0, name)
 
     def _found(self, image: np.ndarray, name: str) -> AlignedFace:
-        (faces,) = find_faces([image], SEARCH_SIDE)
+        (faces,) = find_faces([image], *SEARCHED)
         if not faces:
-            raise ImageError(f"{name} shows no face that could be found: cut the face out and give aligned=True.")
+            raise ImageError(
+                f"{name} shows no face that could be found: cut out the part with the face, or give the aligned face "
+                "and say so (--aligned, aligned=True)."
+            )
         hr_size = self.rim.hr_size
         matrix = similarity_from_points(faces[0].points, template(hr_size))
         size = hr_size / float(np.hypot(matrix[0, 0], matrix[1, 0]))
+        if size < MIN_SIDE:
+            raise ImageError(f"{name} shows a face of {size:.1f} px: {MIN_SIDE} are the fewest.")
         warped, _, _ = align(image, matrix, hr_size, {}, None)
         pixels = to_unit(torch.from_numpy(warped).permute(2, 0, 1))[None]
         if size < hr_size:  # as in training: the face on a grid of its own size, enlarged
@@ -243,10 +260,10 @@ def _batches(faces: Iterable[AlignedFace], size: int) -> Iterator[list[AlignedFa
         yield batch
 
 
-def _name_of(picture: Picture, number: int, count: int) -> str | None:
+def _name_of(picture: Picture, number: int, count: int) -> str:
     if isinstance(picture, str | Path):
         return str(picture)
-    return None if count == 1 else f"picture {number + 1}"
+    return "the picture" if count == 1 else f"picture {number + 1}"
 
 
 def _shown(image: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The rim command: answers, exit codes, files, and one sentence for what is wrong."""
 
 import json
+import os
 import re
 import shlex
 
@@ -57,10 +58,10 @@ def test_verify_answers_in_words_and_by_its_exit_code(model, faces):
     done = rim(*call, "--far", "1e-2")
     same = expected.similarity >= 0
     assert done.exit_code == (0 if same else 1)
-    assert done.output.startswith("the same person" if same else "not the same person")
+    assert done.stdout.startswith("the same person" if same else "not the same person")
     assert f"similarity {expected.similarity:.3f}, threshold 0.000" in done.output and "12 px" in done.output
     refused = rim(*call)  # at 1e-3 the threshold is beyond every cosine
-    assert refused.exit_code == 1 and refused.output.startswith("not the same person")
+    assert refused.exit_code == 1 and refused.stdout.startswith("not the same person")
 
 
 def test_verify_for_programs_and_folders_of_one_person(model, faces):
@@ -89,9 +90,62 @@ def test_a_broken_picture_is_left_out_and_named(model, faces, tmp_path):
     assert done.exit_code == 3 and "3 of 4 faces written" in done.output
     assert "broken.png is no image of a known format" in done.stderr
     done = rim("hallucinate", "-m", model, faces, tmp_path / "out", "--aligned", "--json")
+    assert done.exit_code == 2 and "a.png is there already: give another place, or --overwrite" in done.output
+    done = rim("hallucinate", "-m", model, faces, tmp_path / "out", "--aligned", "--json", "--overwrite")
     answer = json.loads(done.stdout)
     assert list(answer["left_out"]) == [str(faces / "broken.png")] and len(answer["written"]) == 3
     assert {each["size"] for each in answer["written"]} == {12.0}
+
+
+def test_what_is_read_is_never_written_over(model, faces):
+    before = {path: path.read_bytes() for path in faces.rglob("*") if path.is_file()}
+    for target in (faces / "a.png", faces / "more" / ".." / "a.png"):
+        done = rim("hallucinate", "-m", model, faces / "a.png", target, "--aligned", "--overwrite")
+        assert done.exit_code == 2 and "is a picture that is read" in done.output
+    for target in (faces, faces / "out"):
+        done = rim("hallucinate", "-m", model, faces, target, "--aligned", "--overwrite")
+        assert done.exit_code == 2 and "whose pictures are read: give another folder" in done.output
+    assert before == {path: path.read_bytes() for path in faces.rglob("*") if path.is_file()}
+
+
+def test_a_face_that_cannot_be_written_is_left_out(model, faces, tmp_path):
+    (tmp_path / "out" / "b.png").mkdir(parents=True)
+    done = rim("hallucinate", "-m", model, faces, tmp_path / "out", "--aligned", "--overwrite")
+    assert done.exit_code == 3 and "2 of 3 faces written" in done.output and "b.png" in done.stderr
+    assert (tmp_path / "out" / "more" / "c.png").is_file() and not list((tmp_path / "out").rglob("*.part"))
+
+
+def test_verify_leaves_out_what_it_cannot_use(model, faces):
+    (faces / "more" / "torn.jpg").write_bytes(b"")
+    done = rim("verify", "-m", model, faces / "more", faces / "a.png", "--aligned", "--json")
+    answer = json.loads(done.output)
+    assert done.exit_code in (0, 1) and answer["probe_faces"] == [0] and len(answer["left_out"]) == 1
+    told = rim("verify", "-m", model, faces / "more", faces / "a.png", "--aligned")
+    assert "left out:" in told.stderr and "torn.jpg is empty" in told.stderr
+    assert "the gallery face has 12 px: the rates below are those of sharp ones, of 32 px or more" in told.stderr
+    (faces / "more" / "c.png").unlink()
+    done = rim("verify", "-m", model, faces / "more", faces / "a.png", "--aligned")
+    assert done.exit_code == 2 and "more holds no picture that can be used" in done.output
+
+
+def test_no_failure_looks_like_the_answer_no(model, faces, monkeypatch):
+    call = ("verify", "-m", model, faces / "a.png", faces / "b.jpg", "--aligned")
+    for error, code in ((KeyError("x"), 70), (RuntimeError("x"), 70), (KeyboardInterrupt(), 130), (OSError("x"), 2)):
+
+        def broken(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr(Recognizer, "verify", broken)
+        assert rim(*call).exit_code == code
+
+
+def test_a_name_that_is_no_text_is_left_out(model, faces, tmp_path):
+    strange = os.fsencode(faces) + b"/caf\xe9.png"
+    with open(strange, "wb") as file:
+        file.write((faces / "a.png").read_bytes())
+    done = rim("enroll", "-m", model, "-i", tmp_path / "index", faces, "--aligned")
+    assert done.exit_code == 3 and "3 pictures added" in done.output
+    assert "is no text (UTF-8): rename the file or folder" in done.stderr
 
 
 def test_a_strip_shows_the_five_pictures(model, faces, tmp_path):
@@ -115,6 +169,7 @@ def test_enrolling_again_adds_what_is_new(model, faces, index):
     done = rim(*call)
     answer = json.loads(done.stdout)
     assert done.exit_code == 3 and list(answer.pop("left_out")) == [str(faces / "more" / "torn.jpg")]
+    assert answer.pop("small") == [str(faces / "more" / "d.png")]  # 9 px are no sharp face
     assert answer == {"added": 1, "known": 3, "several": [], "templates": 4, "people": 3}
 
 
@@ -124,7 +179,7 @@ def test_identify_finds_whom_the_python_interface_finds(model, faces, index):
     recognizer = Recognizer.from_checkpoint(model)
     files = [faces / "a.png", faces / "b.jpg", faces / "more" / "c.png"]
     cosine = recognizer.embed_probes(files, aligned=True) @ recognizer.embed_gallery(files, aligned=True).T
-    assert answer["people"] == 3 and len(answer["probes"]) == 3
+    assert answer["templates"] == 3 and len(answer["probes"]) == 3
     for each, row in zip(answer["probes"], cosine, strict=True):
         order = row.argsort(descending=True)[:2]
         assert [hit["person"] for hit in each["hits"]] == [("a", "b", "more")[i] for i in order]
@@ -136,14 +191,14 @@ def test_identify_finds_whom_the_python_interface_finds(model, faces, index):
 def test_identify_in_words(model, faces, index):
     done = rim("identify", "-m", model, "-i", index, faces / "a.png", "--aligned")
     assert done.exit_code == 1 and "a.png: 12 px, threshold 2.000" in done.output  # nobody is beyond every cosine
-    assert "accepted" not in done.output and "of 3 people; a stranger passes for 0.003 of them" in done.output
+    assert "accepted" not in done.output and "of 3 pictures; a stranger passes for 0.003 of them" in done.output
 
 
-def test_forget_removes_a_person(model, index):
-    assert rim("forget", "-m", model, "-i", index, "nobody").exit_code == 1
-    done = rim("forget", "-m", model, "-i", index, "more")
+def test_forget_removes_a_person(index):
+    assert rim("forget", "-i", index, "nobody").exit_code == 1
+    done = rim("forget", "-i", index, "more")
     assert done.exit_code == 0 and "1 templates of more removed" in done.output
-    assert rim("forget", "-m", model, "-i", index, "more").exit_code == 1
+    assert rim("forget", "-i", index, "more").exit_code == 1
 
 
 def checkpoint(folder):
@@ -152,6 +207,7 @@ def checkpoint(folder):
     path.parent.mkdir(parents=True)
     state = {f"rim.{name}": value for name, value in rim.state_dict().items()}
     torch.save({"architecture": "rim", "model_arguments": MODEL, "state_dict": state}, path)
+    (folder / "run" / "config.yaml").write_text("name: test")
     (folder / "run" / "metrics.json").write_text('{"verification/lfw/16/accuracy": 0.9}')
     return path
 
@@ -201,6 +257,7 @@ def test_a_checkpoint_answers_too_but_not_without_thresholds(faces, tmp_path):
         (("identify", "-m", "MODEL", "-i", "nowhere", "a.png"), "There is no gallery at nowhere: rim enroll makes one"),
         (("enroll", "-m", "MODEL", "-i", "index", "EMPTY"), "holds no image: files must end in"),
         (("enroll", "-m", "MODEL", "-i", "index", "FACES/a.png"), "There is no folder .*a.png"),
+        (("verify", "-m", "MODEL", "FACES/a.png", "FACES/b.jpg", "--device", "gpu"), "is none that PyTorch knows"),
     ],
 )
 def test_wrong_input_gets_a_sentence_and_exit_code_2(model, faces, tmp_path, monkeypatch, words, sentence):
@@ -214,7 +271,20 @@ def test_wrong_input_gets_a_sentence_and_exit_code_2(model, faces, tmp_path, mon
         words = tuple(word.replace(name, str(place)) for word in words)
     done = rim(*words)
     assert done.exit_code == 2 and done.output.count("\n") == 1, done.output
+    assert not (tmp_path / "index").exists() and not (tmp_path / "nowhere").exists()
     assert re.search(sentence, done.output), done.output
+
+
+def test_an_empty_path_is_no_place(model, faces):
+    done = rim("verify", "-m", model, "", faces / "a.png")
+    assert done.exit_code == 2 and "the path is empty" in done.output
+
+
+def test_figures_of_another_checkpoint_are_none_of_the_card_s(tmp_path):
+    path = checkpoint(tmp_path)
+    path.rename(path.with_name("best.ckpt"))
+    assert rim("export", path.with_name("best.ckpt"), tmp_path / "best", "--no-onnx").exit_code == 0
+    assert json.loads(rim("info", tmp_path / "best", "--json").output)["metrics"] == {}
 
 
 def test_a_gallery_of_another_model_is_refused(model, faces, index, tmp_path):
@@ -225,9 +295,9 @@ def test_a_gallery_of_another_model_is_refused(model, faces, index, tmp_path):
 
 
 def test_a_device_that_is_not_there(model, faces, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     done = rim("verify", "-m", model, faces / "a.png", faces / "b.jpg", "--device", "cuda:1")
-    assert done.exit_code == 2 and "finds no CUDA device here: give --device cpu" in done.output
+    assert done.exit_code == 2 and "finds no such CUDA device here: give --device cpu" in done.output
 
 
 def examples():

@@ -70,8 +70,10 @@ def test_the_examples_of_the_help_compose(config, overrides):
 
 
 def test_a_cpu_trains_in_bf16_only_where_it_has_instructions_for_it(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     for fast, precision in ((True, "bf16-mixed"), (False, "32-true")):
-        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda fast=fast: fast)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda fast=fast: fast)  # of x86
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda fast=fast: fast)  # of others
         assert composed("trainer=cpu").trainer.precision == precision
         assert composed("trainer=gpu").trainer.precision == composed("trainer=ddp").trainer.precision == "bf16-mixed"
         assert composed("trainer=cpu", "trainer.precision=64-true").trainer.precision == "64-true"
@@ -80,8 +82,6 @@ def test_a_cpu_trains_in_bf16_only_where_it_has_instructions_for_it(monkeypatch)
 @pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="reads the flags of an x86 CPU")
 def test_the_precision_of_this_cpu_is_that_of_its_flags():
     flags = set(Path("/proc/cpuinfo").read_text().split())
-    if "avx512f" in flags and not flags & {"avx512_bf16", "amx_bf16"}:
-        pytest.skip("oneDNN has bf16 kernels for AVX-512 alone, too")
     has_bf16 = bool(flags & {"avx512_bf16", "amx_bf16"})
     assert composed("trainer=cpu").trainer.precision == ("bf16-mixed" if has_bf16 else "32-true")
 

@@ -67,23 +67,64 @@ def test_what_was_enrolled_is_there_when_it_is_opened_again(gallery):
     assert again.enrolled() == {(f"person {i // 3}", f"digest {i}") for i in range(60)}
 
 
-def test_a_deleted_person_is_gone_from_the_files_too(gallery, tmp_path):
+@pytest.mark.parametrize(("together", "tidied"), [(False, False), (True, False), (True, True)])
+def test_a_deleted_person_is_gone_from_the_files_too(gallery, tmp_path, together, tidied):
     secret = Template("O'Neill; drop", "holiday-in-secret.png", "d", embeddings(1, seed=5)[0])
-    gallery.add([secret])
+    first, second = templates(embeddings(2, seed=7), first=100)
+    gallery.add([first, secret, second] if together else [secret])
+    if tidied:
+        gallery.tidy()
     (hits,) = gallery.search(secret.embedding[None], 1)
     assert hits[0].person == "O'Neill; drop" and hits[0].similarity == pytest.approx(1.0)
     assert gallery.delete("nobody") == 0 and gallery.delete("O'Neill; drop") == 1
+    if together:
+        assert gallery.delete("person 33") == 2
     assert len(gallery) == 60 and "O'Neill; drop" not in gallery.people()
     assert all(hit.person != "O'Neill; drop" for hit in gallery.search(secret.embedding[None], 30)[0])
     content = b"".join(path.read_bytes() for path in (tmp_path / "index").rglob("*") if path.is_file())
     assert b"person 3" in content and b"holiday-in-secret" not in content
+    again = Gallery(gallery.address, "abc", SIZE)  # written anew, and still the gallery of that model
+    assert [hit.person for hit in again.search(embeddings(1, seed=2), 4)[0]] == [
+        each[0] for each in by_hand(embeddings(1, seed=2)[0], embeddings(60), 4)
+    ]
+    again.add(templates(embeddings(3, seed=9), first=60))
+    assert len(again) == 63
+
+
+def test_a_deletion_that_was_killed_is_finished_by_the_next(gallery, tmp_path):
+    gallery.add([Template("secret", "holiday-in-secret.png", "d", embeddings(1, seed=5)[0])])
+    gallery._table.delete("person = 'secret'")  # and then killed
+    assert gallery.delete("secret") == 0
+    content = b"".join(path.read_bytes() for path in (tmp_path / "index").rglob("*") if path.is_file())
+    assert b"holiday-in-secret" not in content and len(gallery) == 60
+
+
+def test_whoever_lost_the_model_can_still_delete(gallery):
+    assert Gallery(gallery.address, None).delete("person 4") == 3
+    assert Gallery(gallery.address, "abc", SIZE).people().get("person 4") is None
+
+
+def test_a_name_is_one_name_however_it_is_written(gallery):
+    composed, decomposed = "Zo\u00eb", "Zoe\u0308"
+    gallery.add([Template(decomposed, "z.png", "d", embeddings(1, seed=5)[0])])
+    assert gallery.search(embeddings(1, seed=5), 1, people=[composed])[0][0].person == composed
+    assert gallery.search(embeddings(1, seed=5), 1, people=[decomposed])[0][0].person == composed
+    assert gallery.delete(composed) == 1
+
+
+def test_a_damaged_gallery_gets_a_sentence(gallery, tmp_path):
+    for file in (tmp_path / "index").rglob("*.manifest"):
+        file.write_bytes(b"")
+    with pytest.raises(ValueError, match="The gallery .* is damaged: restore it from a copy"):
+        Gallery(gallery.address, "abc", SIZE, create=True)
 
 
 def test_an_empty_gallery_finds_nobody(tmp_path):
     empty = Gallery(tmp_path / "index", "abc", SIZE, create=True)
     empty.add([])
     assert len(empty) == 0 and empty.people() == {} and empty.enrolled() == set()
-    assert empty.search(embeddings(2)) == [[], []]
+    assert empty.search(embeddings(2)) == [[], []] and empty.search(embeddings(0)) == []
+    assert empty.delete("nobody") == 0
 
 
 def test_another_model_is_refused(gallery):
@@ -94,6 +135,10 @@ def test_another_model_is_refused(gallery):
 def test_a_place_without_a_gallery_gets_a_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no gallery at .*nowhere: rim enroll makes one"):
         Gallery(tmp_path / "nowhere", "abc", SIZE)
+    assert not (tmp_path / "nowhere").exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="There is no gallery at .*empty"):
+        Gallery(tmp_path / "empty", "abc", SIZE)
 
 
 def test_embeddings_of_another_length_are_refused(gallery):

@@ -48,6 +48,7 @@ LAYERS = {
     "face_strip": 5,
     "gallery": 5,
     "enrolment": 5,
+    "page": 5,
     "cli": 6,
     "perf": 6,
     "bench": 6,

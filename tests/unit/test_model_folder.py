@@ -124,6 +124,7 @@ def damage(folder):
         (lambda folder: (folder / CARD).unlink(), FileNotFoundError, "is no model folder: it has no card.json"),
         (lambda folder: (folder / CARD).write_text("{"), ValueError, "card.json is damaged: it is no JSON"),
         (lambda folder: change(folder, format=99), ValueError, "card.json is no card of format 1"),
+        (lambda folder: (folder / CARD).write_text('{"format": 1}'), ValueError, "card.json is no card of format 1"),
         (lambda folder: change(folder, architecture={"name": "rim"}), ValueError, "is no model that this version can"),
         (lambda folder: change(folder, calibration={"sizes": [8]}), ValueError, "is no model that this version can"),
     ],

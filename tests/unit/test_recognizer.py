@@ -74,7 +74,7 @@ def placed(sharp, monkeypatch, scale, degrees, shift, also=()):
     picture = cv2.warpAffine(face, turn, (200, 160), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     points = transform_points(template(SIDE), turn)
     faces = [Face(np.zeros(4), points, 1.0), *also]
-    monkeypatch.setattr(recognizer, "find_faces", lambda images, side: [faces for _ in images])
+    monkeypatch.setattr(recognizer, "find_faces", lambda images, *sides: [faces for _ in images])
     return picture
 
 
@@ -95,6 +95,18 @@ def test_a_small_face_is_seen_as_in_training(rim, sharp, monkeypatch):
     assert (face.pixels - enlarge(small, SIDE)[0])[inner].abs().mean() < 0.02
 
 
+def test_a_face_of_too_few_pixels_is_refused(rim, sharp, monkeypatch):
+    picture = placed(sharp[0], monkeypatch, 0.2, 0.0, (60.0, 70.0))  # 6.4 px
+    with pytest.raises(ImageError, match="the picture shows a face of 6.4 px: 7 are the fewest"):
+        Recognizer(rim).align(picture)
+
+
+def test_a_face_that_was_aligned_for_another_model_is_refused(rim):
+    face = recognizer.AlignedFace(torch.zeros(3, 40, 40), 40.0, 0, "a.png")
+    with pytest.raises(ImageError, match="a.png was aligned for another model"):
+        Recognizer(rim).embed_probes([face])
+
+
 def test_of_several_faces_the_first_that_the_detector_gives(rim, sharp, monkeypatch):
     other = Face(np.zeros(4), template(SIDE) + 5, 1.0)
     picture = placed(sharp[0], monkeypatch, 2.0, 0.0, (60.0, 70.0), also=[other])
@@ -104,7 +116,7 @@ def test_of_several_faces_the_first_that_the_detector_gives(rim, sharp, monkeypa
 
 def test_a_picture_without_a_face_gets_a_sentence(rim, tmp_path):
     Image.new("RGB", (64, 48), "grey").save(tmp_path / "wall.png")
-    with pytest.raises(ImageError, match="wall.png shows no face that could be found: cut the face out and give al"):
+    with pytest.raises(ImageError, match="wall.png shows no face that could be found: cut out the part with the face"):
         Recognizer(rim).embed_probes(tmp_path / "wall.png")
 
 
@@ -115,7 +127,8 @@ def test_the_answer_follows_the_threshold(rim, sharp):
         model.calibration = calibration(threshold)
         answer = model.verify(sharp[0], sharp[1], far=1e-2, aligned=True)
         assert answer.similarity == pytest.approx(similarity) and answer.threshold == pytest.approx(threshold)
-        assert (answer.same_person, answer.far, answer.frr, answer.probe_size) == (same, 1e-2, 0.25, SIDE)
+        assert (answer.same_person, answer.far, answer.frr) == (same, 1e-2, 0.25)
+        assert (answer.probe_size, answer.gallery_size) == (SIDE, SIDE)
 
 
 def test_several_pictures_of_a_person_are_one_template(rim, sharp):

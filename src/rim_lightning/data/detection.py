@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 MIN_FACE = 20  # pixels; smaller faces are not looked for
-MAX_SIDE = 512  # larger images are reduced to this side for the search: the time of MTCNN grows with the pixels
+MAX_SIDE = 512  # pixels; the time of MTCNN grows with those of the image
 
 
 class Face(NamedTuple):
@@ -48,20 +48,20 @@ def detect_faces(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float64
     ]
 
 
-def find_faces(images: Sequence[NDArray[np.uint8]], min_side: int = 0) -> list[list[Face]]:
+def find_faces(images: Sequence[NDArray[np.uint8]], min_side: int = 0, max_side: int = MAX_SIDE) -> list[list[Face]]:
     """The faces of each image, the largest first.
 
     Images of one size are searched as one batch, on one thread: the result depends on the images alone.
 
     Args:
         images: (H, W, 3) uint8 RGB arrays of any sizes.
-        min_side: pixels; an image whose longer side is shorter is enlarged to it for the search, to find faces of fewer
-            than `MIN_FACE` pixels in it.
+        min_side, max_side: pixels; for the search, an image whose longer side is shorter is enlarged, to find faces of
+            fewer than `MIN_FACE` pixels in it, and one whose longer side is longer is reduced.
 
     Raises:
         ImportError: where facenet-pytorch is not installed.
     """
-    searched = [_searched(image, min_side) for image in images]
+    searched = [_searched(image, min_side, max_side) for image in images]
     positions = defaultdict(list)
     for i, image in enumerate(searched):
         positions[image.shape].append(i)
@@ -79,14 +79,14 @@ def find_faces(images: Sequence[NDArray[np.uint8]], min_side: int = 0) -> list[l
     return found
 
 
-def _searched(image: NDArray[np.uint8], min_side: int) -> NDArray[np.uint8]:
+def _searched(image: NDArray[np.uint8], min_side: int, max_side: int) -> NDArray[np.uint8]:
     import cv2
 
     height, width = image.shape[:2]
     longer = max(height, width)
-    if min_side <= longer <= MAX_SIDE:
+    if min_side <= longer <= max_side:
         return image
-    scale = (MAX_SIDE if longer > MAX_SIDE else min_side) / longer
+    scale = (max_side if longer > max_side else min_side) / longer
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
 """What is opened. Pillow knows more, of which some call other programs."""
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".jp2")
-"""Of the files that are taken from a folder."""
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm"),
+    *(".jp2", ".j2k", ".heic", ".heif", ".avif"),
+)
+"""Of the files that are taken from a folder; those that cannot be opened are not passed over in silence."""
 
 MIN_SIDE = 7  # pixels: the smallest face that a probe may be
-MAX_PIXELS = 100_000_000  # 300 MB once decoded
+MAX_PIXELS = 100_000_000  # up to 2 GB while it is decoded
 
 
 class ImageError(ValueError):
@@ -77,18 +80,30 @@ def several(sources: "Picture | Sequence[Picture]") -> "list[Picture]":
 
 
 def image_files(folder: str | os.PathLike) -> list[Path]:
-    """The image files of a folder and all folders in it, in the order of their names.
+    """The image files of a folder and all folders in it, links to folders too, in the order of their names.
 
     Raises:
-        ImageError: there are none. NotADirectoryError: it is no folder.
+        ImageError: there are none. NotADirectoryError: it is no folder. PermissionError: a folder may not be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"There is no folder {folder}.")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    found, seen = [], set()
+    for place, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # a link to where we are or were
+            folders.clear()
+            continue
+        seen.add(real)
+        found += [Path(place, file) for file in files if Path(file).suffix.lower() in SUFFIXES]
+    found.sort()
     if not found:
         raise ImageError(f"{folder} holds no image: files must end in {', '.join(SUFFIXES)}.")
     return found
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _read_file(path: Path, name: str) -> NDArray:
@@ -106,25 +121,47 @@ def _read_file(path: Path, name: str) -> NDArray:
             warnings.simplefilter("ignore")  # of damaged tags, and of a limit where we have our own
             with Image.open(path, formats=FORMATS) as picture:
                 return _from_pillow(picture, name)
-    except (ImageError, PermissionError):
-        raise
     except UnidentifiedImageError:
         raise ImageError(f"{name} is no image of a known format ({', '.join(FORMATS)}).") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{name} has more than {MAX_PIXELS // 10**6} million pixels: reduce it.") from None
-    except MemoryError:
-        raise ImageError(f"{name} does not fit into memory: reduce it.") from None
+    except (ImageError, PermissionError):
+        raise
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise ImageError(f"{name} is damaged or incomplete ({type(error).__name__}: {reason}).") from error
+        raise _damaged(name, error) from error
+
+
+def _damaged(name: str, error: Exception) -> ImageError:
+    if isinstance(error, MemoryError):
+        return ImageError(f"{name} does not fit into memory: reduce it.")
+    reason = str(error).strip().split("\n")[0].rstrip(".")
+    return ImageError(f"{name} is damaged or incomplete ({type(error).__name__}: {reason}).")
 
 
 def _from_pillow(picture: "Image.Image", name: str) -> NDArray:
-    from PIL import Image, ImageOps
-
     if picture.width * picture.height > MAX_PIXELS:
         raise ImageError(f"{name} has more than {MAX_PIXELS // 10**6} million pixels: reduce it.")
-    picture = ImageOps.exif_transpose(picture)
+    try:
+        picture.load()
+        return _rgb(_upright(picture), name)
+    except ImageError:
+        raise
+    except Exception as error:  # as above
+        raise _damaged(name, error) from error
+
+
+def _upright(picture: "Image.Image") -> "Image.Image":
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # a damaged orientation says nothing about the pixels
+        return picture
+
+
+def _rgb(picture: "Image.Image", name: str) -> NDArray:
+    from PIL import Image
+
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         values = np.asarray(picture)
         if values.min() < 0 or values.max() > 65535:
@@ -144,19 +181,16 @@ def _from_array(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or 0 in values.shape:
         raise ImageError(f"{name} is of shape {values.shape}: give (H, W) or (H, W, C) with 1, 3 or 4 channels.")
     if values.dtype == np.uint16:
-        values = values / 65535
+        values = np.rint(np.arange(65536) / 257).astype(np.uint8)[values]
     elif np.issubdtype(values.dtype, np.floating):
         if not np.isfinite(values).all():
             raise ImageError(f"{name} holds values that are not finite.")
-        if values.min() < 0 or values.max() > 1:
-            raise ImageError(
-                f"{name} has values from {values.min():.4g} to {values.max():.4g}: floating-point images go from 0 to "
-                "1."
-            )
+        low, high = float(values.min()), float(values.max())
+        if low < -1e-6 or high > 1 + 1e-6:  # round-off is none of the user's
+            raise ImageError(f"{name} has values from {low:.7g} to {high:.7g}: floating-point images go from 0 to 1.")
+        values = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
     elif values.dtype != np.uint8:
         raise ImageError(f"{name} is of type {values.dtype}: give uint8, uint16 or floating-point numbers.")
-    if values.dtype != np.uint8:
-        values = np.rint(values * 255).astype(np.uint8)
     if values.shape[2] == 4:
         alpha = values[..., 3:].astype(np.float32) / 255
         values = np.rint(values[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)

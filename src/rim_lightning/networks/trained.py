@@ -1,7 +1,6 @@
 """Trained networks from the checkpoints of rim-train, without Lightning and without any configuration."""
 
 import hashlib
-import pickle
 from pathlib import Path
 
 import torch
@@ -39,19 +38,24 @@ def load_network(path: str | Path, architecture: str | None = None) -> nn.Module
     verify(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # the unpickler raises whatever a damaged file leads it to
         raise ValueError(f"{path} is not a checkpoint of rim-train, or is damaged.") from error
-    if not isinstance(checkpoint, dict) or "model_arguments" not in checkpoint:
+    if not isinstance(checkpoint, dict) or not {"model_arguments", "state_dict"} <= set(checkpoint):
         raise ValueError(f"{path} is not a checkpoint of rim-train.")
     found = checkpoint.get("architecture", "rim")  # before there were others, checkpoints did not say
     if architecture is not None and found != architecture:
         raise ValueError(f"{path} holds a {found}, where a {architecture} is needed: give a checkpoint of that kind.")
-    network = build_architecture(found, checkpoint["model_arguments"])
     own = f"{found}."
-    weights = {
-        name.removeprefix(own): value for name, value in checkpoint["state_dict"].items() if name.startswith(own)
-    }
-    network.load_state_dict(weights)
+    try:
+        network = build_architecture(found, checkpoint["model_arguments"])
+        weights = {
+            name.removeprefix(own): value for name, value in checkpoint["state_dict"].items() if name.startswith(own)
+        }
+        network.load_state_dict(weights)
+    except (RuntimeError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"{path} was made by another version of this package: use that one, or train again."
+        ) from error
     return network.eval()
 
 

@@ -176,6 +176,30 @@ def test_the_images_of_a_folder_in_order(tmp_path):
     assert [str(path.relative_to(tmp_path)) for path in image_files(tmp_path)] == ["a.jpeg", "b/1.jpg", "b/2.PNG"]
 
 
+def test_linked_folders_are_read_once(tmp_path):
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1.jpg").write_bytes(b"x")
+    (tmp_path / "faces" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "faces" / "loop").symlink_to(tmp_path / "faces")
+    (tmp_path / "faces" / "phone.heic").write_bytes(b"x")
+    found = [str(path.relative_to(tmp_path / "faces")) for path in image_files(tmp_path / "faces")]
+    assert found == ["linked/1.jpg", "phone.heic"]
+
+
+def test_a_damaged_picture_that_pillow_opened_gets_a_sentence(tmp_path):
+    path = saved(tmp_path, Image.fromarray(RGB), "face.jpg")
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ImageError, match="the image is damaged or incomplete"):
+        read_image(Image.open(path))
+
+
+def test_round_off_is_no_error():
+    assert (read_image(np.full((8, 8), 1.0000001, np.float32)) == 255).all()
+    with pytest.raises(ImageError, match="values from 1.001 to 1.001"):
+        read_image(np.full((8, 8), 1.001))
+
+
 def test_one_or_many():
     assert len(several("a.jpg")) == 1 and several(["a.jpg", "b.jpg"]) == ["a.jpg", "b.jpg"]
     assert len(several(RGB)) == 1 and len(several(np.stack([RGB, RGB]))) == 2

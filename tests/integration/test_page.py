@@ -1,0 +1,153 @@
+"""What the page answers, and the page itself in a real browser."""
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rim_lightning.calibration import Calibration, Operating
+from rim_lightning.enrolment import enrol
+from rim_lightning.gallery import Gallery
+from rim_lightning.model_folder import write_model
+from rim_lightning.networks.rim import RIM
+from rim_lightning.page import Page
+from rim_lightning.recognizer import Recognizer
+from tests.stores import small_drawn_store
+from tests.tiny import MODEL, perturbed
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model, pictures of three drawn people in folders of their names, a probe, a gallery, a file that is none."""
+    folder = tmp_path_factory.mktemp("page")
+    torch.manual_seed(0)
+    rows = tuple((Operating(threshold, 1e-2, 0.25), None) for threshold in (0.2, -1.0))
+    write_model(
+        folder / "model",
+        perturbed(RIM(**MODEL)).eval(),
+        Calibration("drawn", "0", 3, 6, 60, (7, 40), (1e-2, 1e-3), rows),
+        {},
+        onnx=False,
+    )
+    store = small_drawn_store(folder / "store", people=6, views=2, hr_size=96)
+    for index in range(6):
+        person = folder / "known" / f"person {index // 2}"
+        person.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(store.images[index])).save(person / f"{index}.png")
+    Image.open(folder / "known" / "person 1" / "2.png").resize((28, 28)).save(folder / "probe.png")
+    (folder / "notes.png").write_text("no picture")
+    recognizer = Recognizer.from_checkpoint(folder / "model")
+    gallery = Gallery(folder / "index", recognizer.fingerprint, recognizer.embedding_size, create=True)
+    assert enrol(recognizer, gallery, folder / "known").added == 6
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    recognizer = Recognizer.from_checkpoint(folder / "model")
+    return Page(recognizer, Gallery(folder / "index", recognizer.fingerprint, recognizer.embedding_size))
+
+
+def test_two_pictures(page, folder):
+    probe, sharp = str(folder / "probe.png"), str(folder / "known" / "person 1" / "3.png")
+    text, strip = page.verify(probe, sharp, 1e-2)
+    answer = page.recognizer.verify(probe, sharp, 1e-2)
+    assert text.startswith("### the same person" if answer.same_person else "### not the same person")
+    assert f"**{answer.similarity:.3f}**" in text and f"**{answer.threshold:.3f}**" in text
+    assert f"**{answer.probe_size:.0f} px**" in text and "25.0% of true pairs refused" in text
+    assert strip.size == (5 * 196 - 4, 192 + 18)
+
+
+def test_a_search(page, folder):
+    text, rows, strip = page.search(str(folder / "known" / "person 2" / "4.png"), 1e-2, 2)
+    assert [row[1] for row in rows] == [hit.person for hit in hits_of(page, folder)] and len(rows) == 2
+    assert [row[2] for row in rows] == ["yes", "yes"]  # the threshold for sharp probes lies below every cosine
+    assert "Of 6 pictures, a stranger passes for 0.06 on average" in text and strip is not None
+
+
+def hits_of(page, folder):
+    probe = page.recognizer.embed_probes(folder / "known" / "person 2" / "4.png")
+    return page.gallery.search(probe, 2)[0]
+
+
+def test_how_small_a_face_may_get(page, folder):
+    picture = str(folder / "known" / "person 0" / "0.png")
+    text, strip, figure = page.reduce(picture, 16, 1e-2)
+    assert re.match(r"### At 16 px: (not )?recognised", text) and "compares a picture with itself" in text
+    line = figure.axes[0].lines[0]
+    assert 16 in line.get_xdata() and line.get_xdata()[0] == 7 and strip is not None
+    assert "choose a size below that" in page.reduce(picture, 4000, 1e-2)[0]
+
+
+def test_what_is_missing_or_wrong_gets_a_sentence(page, folder):
+    notes = str(folder / "notes.png")
+    assert page.verify(None, notes, 1e-2) == ("Give a probe and a gallery picture.", None)
+    assert page.search(None, 1e-2, 3) == ("Give a probe.", [], None) and page.reduce(None, 9, 1e-2)[1] is None
+    for text in (page.verify(notes, notes, 1e-2)[0], page.search(notes, 1e-2, 3)[0], page.reduce(notes, 9, 1e-2)[0]):
+        assert re.match(r"\*\*The (probe|picture) is no image of a known format \(JPEG.*\)\.\*\*$", text)
+    assert page.fars == [1e-2]  # 1e-3 has no thresholds
+    page_without = Recognizer.from_checkpoint(folder / "model")
+    page_without.calibration = None
+    with pytest.raises(ValueError, match="The model has no thresholds: rim export --people chooses them"):
+        Page(page_without)
+
+
+@pytest.fixture
+def address(folder, tmp_path):
+    """Of a page that `rim page` shows."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    call = [sys.executable, "-m", "rim_lightning.cli", "page", "-m", folder / "model", "-i", folder / "index"]
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen([*map(str, call), "--port", str(port)], stdout=log, stderr=log)
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=1).read()
+                break
+            except OSError:
+                assert process.poll() is None, (tmp_path / "log").read_text()
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_in_a_browser(folder, address, tmp_path, width):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    shots = Path(tmp_path)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        view = browser.new_page(viewport={"width": width, "height": 900})
+        asked = []
+        view.on("request", lambda request: asked.append(request.url))
+        view.goto(address)
+        view.get_by_role("button", name="Compare").wait_for()
+        files = view.locator("input[type=file]")
+        files.nth(0).set_input_files(folder / "probe.png")
+        files.nth(1).set_input_files(folder / "known" / "person 1" / "3.png")
+        view.wait_for_timeout(1500)
+        view.get_by_role("button", name="Compare").click()
+        view.get_by_text("Similarity").first.wait_for(timeout=60_000)
+        assert re.search("the same person", view.inner_text("body"))
+        view.screenshot(path=shots / f"compare_{width}.png", full_page=True)
+        assert view.evaluate("document.documentElement.scrollWidth") <= width  # nothing is cut off
+        outside = [url for url in asked if not url.startswith((address, "data:", "blob:"))]
+        assert not outside, outside
+        browser.close()
