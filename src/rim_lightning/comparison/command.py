@@ -27,6 +27,7 @@ TABLES = ("1", "2", "3", "4", "sweep", "alignment", "identification")
 FIGURES = ("3", "4", "roc", "sweep")
 DEVICES = {"cpu": "cpu", "gpu": "cuda"}
 FIRST_SEED = "Of a system with several seeds, the first one."
+BLOCKS = "RIM ahead by: of rows from scratch, the RIM whose teacher is from scratch too."
 SHARP = "HR-HR: both sides sharp, read by what reads the gallery (of every row with a teacher: the teacher)."
 
 
@@ -145,9 +146,8 @@ def _table(name: str, comparison: Comparison) -> tuple[tables.Table, list[str]]:
         return tables.ablation_table(title, rows, laboratory, detailed, hr_size, _rows), [SHARP, *_about(detailed)]
     if name == "2":
         rows, title = tables.TABLE_2, "Table 2: sets and sides"
-        return tables.overview_table(title, rows, laboratory, comparison.pairs, _rows), _about(
-            *comparison.pairs.values()
-        )
+        made = tables.overview_table(title, rows, laboratory, comparison.pairs, _rows)
+        return made, [BLOCKS, *_about(*comparison.pairs.values())]
     if name == "3":
         rows, title = tables.TABLE_3, "Table 3: recognition from one start"
         return tables.ablation_table(title, rows, laboratory, detailed, hr_size, _rows), [SHARP, *_about(detailed)]

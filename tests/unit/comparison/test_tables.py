@@ -9,7 +9,15 @@ from rim_lightning.comparison import tables
 from rim_lightning.comparison.measures import TEACHER, CrossTar, Quality, Reading, Verified
 from rim_lightning.comparison.protocols import FaceSet, PairSet
 from rim_lightning.comparison.systems import NotTrained, Run
-from rim_lightning.comparison.tables import RIM, Row, ablation_table, hallucination_table, overview_table, write_table
+from rim_lightning.comparison.tables import (
+    RIM,
+    RIM_FROM_SCRATCH,
+    Row,
+    ablation_table,
+    hallucination_table,
+    overview_table,
+    write_table,
+)
 from rim_lightning.evaluation import verification_figures
 from rim_lightning.functional.verification import kfold_decisions
 
@@ -97,6 +105,18 @@ def test_a_set_that_is_not_there_says_so():
     teacher, rim = as_dicts(overview_table("Table", rows, Known(), {"LFW": PAIRS, "CALFW": None}, iter))
     assert teacher["CALFW (95 %)"] == rim["CALFW (95 %)"] == "no data" and teacher["CALFW quoted"] == ".781"
     assert teacher["LFW: RIM ahead by"].startswith("+0.5000")
+
+
+def test_a_row_from_scratch_is_compared_with_the_rim_from_scratch():
+    class Both(Known):
+        scores = {RIM: RIGHT, RIM_FROM_SCRATCH: WRONG, Reading("arcface"): RIGHT}
+
+    rows = [Row("RIM", RIM), Row("a", Reading("arcface")), Row("b", Reading("arcface"), rim=RIM_FROM_SCRATCH)]
+    rows.append(Row("RIM from scratch", RIM_FROM_SCRATCH, rim=RIM_FROM_SCRATCH))
+    cells = [row["LFW: RIM ahead by"] for row in as_dicts(overview_table("T", rows, Both(), {"LFW": PAIRS}, iter))]
+    assert cells[0] == cells[3] == "" and cells[1].startswith("+0.0000") and cells[2].startswith("-0.5000")
+    scratch = [row for row in tables.TABLE_2 if "from scratch" in row.label]
+    assert len(scratch) == 10 and all(row.rim == RIM_FROM_SCRATCH for row in scratch)
 
 
 def test_hallucination_rows():
