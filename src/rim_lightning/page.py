@@ -139,7 +139,11 @@ def build_page(page: Page) -> gradio.Blocks:
 
     def strip() -> gr.Image:
         return gr.Image(
-            label="What the network makes of the probe", interactive=False, format="png", buttons=["download"]
+            label="What the network makes of the probe",
+            show_label=False,
+            interactive=False,
+            format="png",
+            buttons=["download"],
         )
 
     def rate() -> gr.Dropdown:
