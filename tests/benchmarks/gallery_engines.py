@@ -3,9 +3,9 @@
     pip install lancedb pymilvus milvus-lite faiss-cpu psutil
     python tests/benchmarks/gallery_engines.py /tmp/galleries 10000 100000
 
-Templates of length 1 are drawn as a centroid per identity plus noise, matched to the cosines of LFW's pairs between sharp
-pictures and 16 px probes, with a RIM of 20 CPU minutes (genuine 0.400 ± 0.125, impostor 0.009 ± 0.098); `--match` prints
-what was drawn. Every identity has one gallery template; 1,000 probes. Each engine runs in a process of its own.
+Templates of length 1 are drawn as a centroid per identity plus noise, matched to the cosines of LFW's pairs of a sharp
+picture and a 16 px probe, with a RIM of 20 CPU minutes (genuine 0.400 ± 0.125, impostor 0.009 ± 0.098); `--match`
+prints what was drawn. Every identity has one gallery template; 1,000 probes. Each engine runs in a process of its own.
 """
 
 import json
