@@ -162,10 +162,11 @@ def enroll(model: Path, device: str, index: str, folder: Path, aligned: bool, as
     Example:
       rim enroll --model my_model --index known passports
     """
+    from rim_lightning.data.images import image_files
     from rim_lightning.enrolment import enrol
 
     recognizer = _recognizer(model, device)
-    _pictures(folder) if folder.is_dir() else _no_folder(folder)  # before a gallery is made
+    image_files(folder)  # a folder without pictures is refused before a gallery is made
     gallery = _gallery(index, recognizer, create=True)
     done = enrol(recognizer, gallery, folder, aligned, lambda files: _progress(files, "enrolling"))
     if as_json:
@@ -428,10 +429,6 @@ def _pictures(path: Path) -> list[Path]:
     from rim_lightning.data.images import image_files
 
     return image_files(path) if path.is_dir() else [path]
-
-
-def _no_folder(folder: Path) -> None:
-    raise NotADirectoryError(f"There is no folder {folder}.")
 
 
 def _faces(recognizer: Recognizer, path: Path, aligned: bool, left_out: dict[str, str]) -> list[AlignedFace]:

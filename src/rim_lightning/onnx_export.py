@@ -3,6 +3,7 @@
 import logging
 import warnings
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,28 +25,18 @@ class Hallucinator(nn.Module):
         return found.coarse, found.sr, *found.priors.heatmaps.values(), found.priors.parsing
 
 
-class ProbeEmbedder(nn.Module):
-    """Enlarged probes -> embeddings of length 1."""
+class Embedder(nn.Module):
+    """Enlarged probes, or sharp faces, -> embeddings of length 1."""
 
-    def __init__(self, rim: RIM) -> None:
+    def __init__(self, rim: RIM, side: Literal["probe", "gallery"]) -> None:
         super().__init__()
         self.rim = rim
+        self.side = side
 
     def forward(self, face: Tensor) -> Tensor:
         """(B, 3, S, S), RGB in [-1, 1] -> (B, E)."""
-        return F.normalize(self.rim.embed_probe(face))
-
-
-class GalleryEmbedder(nn.Module):
-    """Sharp faces -> embeddings of length 1."""
-
-    def __init__(self, rim: RIM) -> None:
-        super().__init__()
-        self.rim = rim
-
-    def forward(self, face: Tensor) -> Tensor:
-        """(B, 3, S, S), RGB in [-1, 1] -> (B, E)."""
-        return F.normalize(self.rim.embed_gallery(face))
+        embed = self.rim.embed_probe if self.side == "probe" else self.rim.embed_gallery
+        return F.normalize(embed(face))
 
 
 def export_onnx(rim: RIM, folder: str | Path) -> list[str]:
@@ -69,8 +60,8 @@ def export_onnx(rim: RIM, folder: str | Path) -> list[str]:
             Hallucinator(rim),
             ["coarse", "sr", *(f"heatmaps_{scheme}" for scheme in rim.fhn.generator.heatmap_heads), "parsing"],
         ),
-        "probe_embedder": (ProbeEmbedder(rim), ["embedding"]),
-        "gallery_embedder": (GalleryEmbedder(rim), ["embedding"]),
+        "probe_embedder": (Embedder(rim, "probe"), ["embedding"]),
+        "gallery_embedder": (Embedder(rim, "gallery"), ["embedding"]),
     }
     device = next(rim.parameters()).device
     example = torch.zeros(2, 3, rim.hr_size, rim.hr_size, device=device)
