@@ -1,11 +1,13 @@
 """Thresholds for each size of the probe, chosen on people whom the model was not trained on."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from rim_lightning.data.dataset import FaceDataset
 from rim_lightning.functional.degradation import synthesise_probe
@@ -15,6 +17,7 @@ from rim_lightning.types import NO_IDENTITY
 
 SIZES = (7, 8, 10, 12, 14, 16, 20, 24, 28, 40, 56, 112)
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
+COUNTS = (1, 2, 4)
 
 
 class Operating(NamedTuple):
@@ -31,9 +34,11 @@ class Calibration(NamedTuple):
 
     Attributes:
         faces: what the people are called, for the card. digest: of the manifest of their prepared set.
-        people, genuine, impostors: how many people, genuine and impostor pairs.
+        people, genuine, impostors: how many people, genuine and impostor pairs of single pictures.
+        counts: of the pictures that are pooled into one template, from 1, ascending.
         sizes: sides of the probes in pixels, ascending. fars: false accept rates.
-        points: [size][far]; None where fewer than ten impostor pairs would decide.
+        points: [count of probes][count of gallery pictures][size][far]; None where fewer than ten impostor pairs would
+            decide.
     """
 
     faces: str
@@ -41,55 +46,58 @@ class Calibration(NamedTuple):
     people: int
     genuine: int
     impostors: int
+    counts: tuple[int, ...]
     sizes: tuple[int, ...]
     fars: tuple[float, ...]
-    points: tuple[tuple[Operating | None, ...], ...]
+    points: tuple[tuple[tuple[tuple[Operating | None, ...], ...], ...], ...]
 
-    def at(self, size: float, far: float) -> Operating:
-        """Threshold and false reject rate for a probe of that size: between two sizes, interpolated over log(size);
-        beyond the last ones, theirs.
+    def at(self, size: float, far: float, probes: int = 1, gallery: int = 1) -> Operating:
+        """Threshold and false reject rate for a probe of that size: between two sizes or counts, interpolated over
+        their logarithm; beyond the last ones, theirs.
+
+        Args:
+            size: pixels. probes, gallery: how many pictures are pooled into the template of either side.
 
         Raises:
             ValueError: no threshold was chosen for that FAR, or too few impostor pairs could tell it.
         """
-        known = [index for index, each in enumerate(self.fars) if math.isclose(each, far, rel_tol=1e-6)]
-        if not known or any(row[known[0]] is None for row in self.points):
+        known = [index for index, each in enumerate(self.fars) if each in self.usable_fars() and _close(each, far)]
+        if not known:
             usable = ", ".join(f"{each:g}" for each in self.usable_fars()) or "none, and calibrate it on more people"
             raise ValueError(f"The model has no thresholds for a FAR of {far:g}: choose from {usable}.")
-        column = [row[known[0]] for row in self.points]
-        above = next((i for i, each in enumerate(self.sizes) if each >= size), len(self.sizes) - 1)
-        below = max(0, above - 1) if self.sizes[above] > size else above
-        span = math.log(self.sizes[above] / self.sizes[below])
-        share = 0.0 if span == 0 else math.log(min(size, self.sizes[above]) / self.sizes[below]) / span
-        share = min(1.0, max(0.0, share))
-
-        def between(low: float, high: float) -> float:
-            return low + share * (high - low)
-
-        first, second = column[below], column[above]
-        return Operating(between(first.threshold, second.threshold), far, between(first.frr, second.frr))
+        threshold = frr = 0.0
+        corners = (_between(self.counts, probes), _between(self.counts, gallery), _between(self.sizes, size))
+        for (i, a), (j, b), (k, c) in itertools.product(*corners):
+            point = self.points[i][j][k][known[0]]
+            threshold += a * b * c * point.threshold
+            frr += a * b * c * point.frr
+        return Operating(threshold, far, frr)
 
     def usable_fars(self) -> list[float]:
-        """False accept rates that every size has a threshold for."""
-        return [far for index, far in enumerate(self.fars) if all(row[index] is not None for row in self.points)]
+        """False accept rates that every size and count has a threshold for."""
+        rows = [row for side in self.points for sizes in side for row in sizes]
+        return [far for index, far in enumerate(self.fars) if all(row[index] is not None for row in rows)]
 
     def to_plain(self) -> dict[str, Any]:
         """Numbers, strings and lists, for a JSON file."""
-        points = [[None if point is None else [point.threshold, point.frr] for point in row] for row in self.points]
-        return self._asdict() | {"sizes": list(self.sizes), "fars": list(self.fars), "points": points}
+        points = [
+            [[[point and [point.threshold, point.frr] for point in row] for row in sizes] for sizes in side]
+            for side in self.points
+        ]
+        ranges = {name: list(getattr(self, name)) for name in ("counts", "sizes", "fars")}
+        return self._asdict() | ranges | {"points": points}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "Calibration":
         """What `to_plain` wrote; raises KeyError or TypeError for something else."""
-        fars = tuple(plain["fars"])
-        points = tuple(
-            tuple(
-                None if point is None else Operating(point[0], far, point[1])
-                for point, far in zip(row, fars, strict=True)
-            )
-            for row in plain["points"]
-        )
-        return cls(**plain | {"sizes": tuple(plain["sizes"]), "fars": fars, "points": points})
+        fars = plain["fars"]
+
+        def read(row: list[list[float] | None]) -> tuple[Operating | None, ...]:
+            return tuple(point and Operating(point[0], far, point[1]) for point, far in zip(row, fars, strict=True))
+
+        points = tuple(tuple(tuple(map(read, sizes)) for sizes in side) for side in plain["points"])
+        ranges = {name: tuple(plain[name]) for name in ("counts", "sizes", "fars")}
+        return cls(**plain | ranges | {"points": points})
 
 
 @torch.no_grad()
@@ -100,13 +108,18 @@ def calibrate(
     digest: str,
     sizes: Sequence[int] = SIZES,
     fars: Sequence[float] = FARS,
+    counts: Sequence[int] = COUNTS,
     batch_size: int = 64,
 ) -> Calibration:
-    """Thresholds of all pairs of a sharp image and another image as probe.
+    """Thresholds of all pairs of a sharp image and another image as probe, and of templates of several images.
+
+    The templates of n images are each image with the n - 1 that follow it among those of its person; templates that
+    have an image in common make no pair.
 
     Args:
         faces: of known people, at least two with two images or more, whom nothing was trained on.
         title, digest: see `Calibration`. sizes: ascending; those above `rim.hr_size` are left out.
+        counts: from 1, ascending; n is left out where fewer than two people, or half of them, have 2n images.
 
     Raises:
         ValueError: the faces have no pair of one person, or of two people.
@@ -129,17 +142,57 @@ def calibrate(
     if not gallery:
         raise ValueError(f"Thresholds are chosen on people, but no face of {title} has an identity.")
     people = torch.cat(identity)
-    same = people[:, None] == people[None]
-    pairs = ~torch.eye(len(people), dtype=torch.bool)
-    same = same[pairs]
-    if not same.any() or same.all():
-        raise ValueError(f"{title} has no two images of one person, or only one person: thresholds need both.")
+    sharp = torch.cat(gallery)
+    small = {size: torch.cat(found) for size, found in probes.items()}
+    images = people.unique(return_counts=True)[1]
+    enough = max(2, len(images) / 2)
+    counts = [count for count in counts if count == 1 or int((images >= 2 * count).sum()) >= enough]
+    members = {count: _members(people, count) for count in counts}
     points = []
-    for size in sizes:
-        scores = (torch.cat(gallery) @ torch.cat(probes[size]).T)[pairs]
-        found = [tar_at_far(scores, same, far) for far in fars]
-        points.append(
-            tuple(None if f is None else Operating(f[1], far, 1 - f[0]) for f, far in zip(found, fars, strict=True))
-        )
-    counts = (int(len(people.unique())), int(same.sum()), int((~same).sum()))
-    return Calibration(title, digest, *counts, tuple(sizes), tuple(fars), tuple(points))
+    for of_probe, of_gallery in itertools.product(counts, counts):
+        a, b = members[of_gallery], members[of_probe]
+        apart = a @ b.T == 0
+        same = (people[a.argmax(1)][:, None] == people[b.argmax(1)])[apart]
+        if not same.any() or same.all():
+            raise ValueError(f"{title} has no two images of one person, or only one person: thresholds need both.")
+        if of_probe == of_gallery == 1:
+            pairs = (int(same.sum()), int((~same).sum()))
+        template = F.normalize(a @ sharp)
+        rows = []
+        for size in sizes:
+            scores = (template @ F.normalize(b @ small[size]).T)[apart]
+            found = [tar_at_far(scores, same, far) for far in fars]
+            rows.append(tuple(f and Operating(f[1], far, 1 - f[0]) for f, far in zip(found, fars, strict=True)))
+        points.append(tuple(rows))
+    table = tuple(tuple(points[i : i + len(counts)]) for i in range(0, len(points), len(counts)))
+    return Calibration(
+        title, digest, len(images), *pairs, counts=tuple(counts), sizes=tuple(sizes), fars=tuple(fars), points=table
+    )
+
+
+def _members(people: Tensor, count: int) -> Tensor:
+    """People (N,) -> (M, N), 1 where an image belongs to a template of `count` images of one person, else 0."""
+    rows = []
+    for person in people.unique():
+        images = (people == person).nonzero().flatten()
+        if len(images) < count:
+            continue
+        for start in range(len(images)):
+            row = torch.zeros(len(people))
+            row[images.roll(-start)[:count]] = 1
+            rows.append(row)
+    return torch.stack(rows)
+
+
+def _between(known: Sequence[float], value: float) -> list[tuple[int, float]]:
+    """(index, weight) of the one or two known values, ascending, that a value lies between over the logarithm."""
+    value = min(max(value, known[0]), known[-1])
+    above = next(index for index, each in enumerate(known) if each >= value)
+    if known[above] == value:
+        return [(above, 1.0)]
+    share = math.log(value / known[above - 1]) / math.log(known[above] / known[above - 1])
+    return [(above - 1, 1 - share), (above, share)]
+
+
+def _close(far: float, other: float) -> bool:
+    return math.isclose(far, other, rel_tol=1e-6)

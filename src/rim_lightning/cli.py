@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import sys
 import traceback
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from rim_lightning.gallery import Gallery
     from rim_lightning.recognizer import AlignedFace, Recognizer
 
+DEFAULT_FAR = 1e-3
 NO, WRONG, SOME, BROKEN, INTERRUPTED = 1, 2, 3, 70, 130
 EXIT_CODES = (
     "Exit codes: 0 done, or the answer is yes; 1 the answer is no; 2 stopped by wrong input; 3 done, but some pictures "
@@ -25,6 +28,10 @@ EXIT_CODES = (
 )
 
 Result = TypeVar("Result")
+
+
+class OutOfSpace(Exception):
+    """Nothing more can be written: one sentence."""
 
 
 class Group(click.Group):
@@ -37,7 +44,7 @@ class Group(click.Group):
         except BrokenPipeError:  # the reader has seen enough
             sys.stdout = open(os.devnull, "w")
             sys.exit(INTERRUPTED)
-        except (OSError, ValueError, ImportError) as error:
+        except (OSError, ValueError, ImportError, OutOfSpace) as error:
             click.echo(f"rim: {_sentence(error)}", err=True)
             sys.exit(WRONG)
         except (KeyboardInterrupt, click.Abort):
@@ -102,7 +109,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 @_model_options
 @click.argument("probe", type=Place())
 @click.argument("gallery", type=Place())
-@click.option("--far", default=1e-3, show_default=True, help="False accept rate that the threshold is for.")
+@click.option("--far", default=DEFAULT_FAR, show_default=True, help="False accept rate that the threshold is for.")
 @aligned_option
 @json_option
 def verify(model: Path, device: str, probe: Path, gallery: Path, far: float, aligned: bool, as_json: bool) -> None:
@@ -134,9 +141,14 @@ def verify(model: Path, device: str, probe: Path, gallery: Path, far: float, ali
             )
         click.echo("the same person" if answer.same_person else "not the same person")
         click.echo(f"similarity {answer.similarity:.3f}, threshold {answer.threshold:.3f}")
+        pooled = (
+            f" ({answer.probes} probes, {answer.gallery} gallery pictures, pooled)"
+            if answer.probes + answer.gallery > 2
+            else ""
+        )
         click.echo(
-            f"for a probe of {answer.probe_size:.0f} px: {answer.far:g} of strangers are accepted, {answer.frr:.1%} of "
-            "true pairs refused, on the people of the calibration"
+            f"for a probe of {answer.probe_size:.0f} px{pooled}: {answer.far:g} of strangers are accepted, "
+            f"{answer.frr:.1%} of true pairs refused, on the people of the calibration"
         )
     sys.exit(0 if answer.same_person else NO)
 
@@ -186,7 +198,7 @@ def enroll(model: Path, device: str, index: str, folder: Path, aligned: bool, as
 @index_option
 @click.argument("probes", type=Place())
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="People for each probe.")
-@click.option("--far", default=1e-3, show_default=True, help="False accept rate of one comparison.")
+@click.option("--far", default=DEFAULT_FAR, show_default=True, help="False accept rate of one comparison.")
 @aligned_option
 @json_option
 def identify(
@@ -293,6 +305,9 @@ def hallucinate(
             faces = recognizer.hallucinate(path, aligned)
             pixels = (faces.sr[0].permute(1, 2, 0) * 255).round().byte().numpy()
             _save(face_strip(faces, 0) if strip else Image.fromarray(pixels), file)
+        except OutOfSpace as error:
+            done = f"{len(written)} of {len(paths)} faces were written before it. Make space, then give"
+            raise OutOfSpace(f"{error} {done} the rest again.") from error
         except (OSError, ValueError) as error:
             left_out[str(path)] = _sentence(error)
             continue
@@ -397,9 +412,10 @@ def info(model: Path, as_json: bool) -> None:
             f"{plain['impostors']:,} impostor pairs; share of true pairs refused:"
         )
         click.echo("  probe    " + "".join(f"FAR {far:<9g}" for far in plain["fars"]))
-        for size, row in zip(plain["sizes"], plain["points"], strict=True):
+        for size, row in zip(plain["sizes"], plain["points"][0][0], strict=True):
             cells = ["–" if point is None else f"{point[1]:.1%}" for point in row]
             click.echo(f"  {size:>3} px   " + "".join(f"{cell:<13}" for cell in cells))
+        _tell_of_templates(plain, arguments["lr_size"])
     click.echo(card["licence"])
     for limit in card["limits"]:
         click.echo(f"- {limit}")
@@ -463,12 +479,16 @@ def _check_targets(source: Path, paths: list[Path], target: Path, targets: list[
 
 
 def _save(picture: Image.Image, file: Path) -> None:
-    """Whole, or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Whole, or not at all; raises OSError, and on a full disk OutOfSpace."""
     part = file.with_name(f".{file.name}.part")
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         picture.save(part, "PNG")
         part.replace(file)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutOfSpace(f"{file} cannot be written: there is no space left.") from error
+        raise OSError(error.errno, error.strerror, str(file)) from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -495,6 +515,22 @@ def _tell_of_many(faces: list[AlignedFace]) -> None:
     for face in faces:
         if face.faces > 1:
             click.echo(f"{face.name} shows {face.faces} faces: the largest was taken", err=True)
+
+
+def _tell_of_templates(plain: dict[str, Any], size: int) -> None:
+    """What several pictures of a person are worth, at the FAR next to that of `rim verify`."""
+    from rim_lightning.calibration import Calibration
+
+    calibration = Calibration.from_plain(plain)
+    fars = calibration.usable_fars()
+    if len(calibration.counts) == 1 or not fars:
+        return
+    far = min(fars, key=lambda each: abs(math.log(each / DEFAULT_FAR)))
+    click.echo(f"  the same at {size} px and FAR {far:g} where pictures are pooled into templates:")
+    click.echo("  probes   " + "".join(f"gallery {count:<5}" for count in calibration.counts))
+    for probes in calibration.counts:
+        rates = [calibration.at(size, far, probes, gallery).frr for gallery in calibration.counts]
+        click.echo(f"  {probes:>3}      " + "".join(f"{f'{rate:.1%}':<13}" for rate in rates))
 
 
 def _name(left_out: dict[str, str]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import unicodedata
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,8 +49,9 @@ class Gallery:
         size: E, of the embeddings, where the gallery is made. create: make it where there is none yet.
 
     Raises:
-        FileNotFoundError: there is no gallery. ValueError: it was made by another model. ImportError: LanceDB is not
-            installed.
+        FileNotFoundError: there is no gallery. ValueError: it was made by another model. OSError, from every method
+            too: it cannot be read or written, as on a full disk; what was added before is there. ImportError: LanceDB
+            is not installed.
     """
 
     def __init__(self, address: str | Path, fingerprint: str | None, size: int = 0, create: bool = False) -> None:
@@ -74,7 +76,9 @@ class Gallery:
         elif create:
             fields = [pa.field(name, pa.string(), nullable=False) for name in ("person", *OTHERS)]
             fields.append(pa.field("embedding", pa.list_(pa.float32(), size), nullable=False))
-            self._table = database.create_table(TABLE, schema=pa.schema(fields, metadata={FINGERPRINT: fingerprint}))
+            with _storage(self.address):
+                schema = pa.schema(fields, metadata={FINGERPRINT: fingerprint})
+                self._table = database.create_table(TABLE, schema=schema)
         else:
             raise FileNotFoundError(missing)
         found = (self._table.schema.metadata or {}).get(FINGERPRINT.encode(), b"").decode()
@@ -103,7 +107,7 @@ class Gallery:
         people = [_normal(each.person) for each in templates]
         columns = [pa.array(people), *(pa.array([getattr(each, name) for each in templates]) for name in OTHERS)]
         columns.append(pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), size))
-        with self._lock:
+        with self._lock, _storage(self.address):
             self._table.add(pa.Table.from_arrays(columns, schema=self._schema))
 
     def enrolled(self) -> set[tuple[str, str]]:
@@ -125,7 +129,7 @@ class Gallery:
         """
         import pyarrow as pa
 
-        with self._lock, warnings.catch_warnings():
+        with self._lock, _storage(self.address), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of just that
             removed = self._table.delete(f"person = {_quoted(_normal(person))}").num_deleted_rows
             if len(self):
@@ -137,7 +141,8 @@ class Gallery:
 
     def tidy(self) -> None:
         """Join the pieces that many small additions left, which makes searches faster."""
-        self._table.optimize()
+        with _storage(self.address):
+            self._table.optimize()
 
     def search(self, probes: Tensor, top: int = 5, people: Sequence[str] | None = None) -> list[list[Hit]]:
         """The people most alike to each probe, best first, each once, with the picture that is most alike.
@@ -169,6 +174,22 @@ class Gallery:
     def _columns(self, names: list[str]) -> dict[str, Any]:
         rows = self._table.search().select(names).limit(max(1, len(self))).to_arrow()
         return {name: rows[name].to_pylist() for name in names}
+
+
+@contextmanager
+def _storage(address: str) -> Iterator[None]:
+    """LanceDB's own errors, which are none of the usual kinds, as OSError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "LanceError(IO)" not in str(error):
+            raise
+        full = any(sign in str(error) for sign in ("No space left", "File too large", "quota exceeded"))
+        why = "there is no space left" if full else str(error)
+        raise OSError(
+            f"The gallery {address} cannot be written: {why}. What was added before is there; mend that, then give the "
+            "same command again."
+        ) from error
 
 
 def _normal(name: str) -> str:

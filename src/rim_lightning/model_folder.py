@@ -56,7 +56,7 @@ def write_model(
         FileExistsError: the folder is there already. OSError: it cannot be written. ImportError: ONNX export is not
             installed.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder = Path(folder)
     if folder.exists():
@@ -65,7 +65,7 @@ def write_model(
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         part.chmod(0o777 & ~_umask())  # mkdtemp's own is for its user alone
-        save_file(inference_weights(rim), part / WEIGHTS)
+        (part / WEIGHTS).write_bytes(save(inference_weights(rim)))  # safetensors' save_file raises no OSError
         files = {WEIGHTS: _digest(part / WEIGHTS)}
         if onnx:
             from rim_lightning.onnx_export import export_onnx
@@ -85,6 +85,8 @@ def write_model(
         }
         (part / CARD).write_text(json.dumps(card, indent=2) + "\n")
         part.replace(folder)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

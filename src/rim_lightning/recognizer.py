@@ -52,6 +52,7 @@ class Verification(NamedTuple):
     same_person: the answer. far, frr: false accept rate that was asked for and the false reject rate that goes with
         it, both on the people of the calibration.
     probe_size, gallery_size: side of the smallest face of that side, in the pixels of its picture.
+    probes, gallery: how many pictures of that side were pooled into its template.
     """
 
     similarity: float
@@ -61,6 +62,8 @@ class Verification(NamedTuple):
     frr: float
     probe_size: float
     gallery_size: float
+    probes: int
+    gallery: int
 
 
 class HallucinatedFaces(NamedTuple):
@@ -166,11 +169,12 @@ class Recognizer:
         probes = self.align(probe, aligned)
         sharp = self.align(gallery, aligned)
         sizes = [min(face.size for face in faces) for faces in (probes, sharp)]
-        point = self.calibration.at(sizes[0], far)
+        counts = (len(probes), len(sharp))
+        point = self.calibration.at(sizes[0], far, *counts)
         a = pooled(self._embedded(self.rim.embed_probe, probes))
         b = pooled(self._embedded(self.rim.embed_gallery, sharp))
         similarity = float(a @ b)
-        return Verification(similarity, point.threshold, similarity >= point.threshold, far, point.frr, *sizes)
+        return Verification(similarity, point.threshold, similarity >= point.threshold, far, point.frr, *sizes, *counts)
 
     @torch.no_grad()
     def hallucinate(self, pictures: Picture | Sequence[Picture], aligned: bool = False) -> HallucinatedFaces:

@@ -3,7 +3,11 @@
 import json
 import os
 import re
+import resource
 import shlex
+import subprocess
+import sys
+from functools import partial
 
 import click
 import numpy as np
@@ -14,6 +18,7 @@ from PIL import Image
 
 from rim_lightning.calibration import Calibration, Operating
 from rim_lightning.cli import main
+from rim_lightning.gallery import Gallery
 from rim_lightning.model_folder import write_model
 from rim_lightning.networks.rim import RIM
 from rim_lightning.recognizer import Recognizer
@@ -28,7 +33,9 @@ def network():
 
 def model_folder(path, threshold=0.0):
     row = (Operating(threshold, 1e-2, 0.25), Operating(2.0, 1e-3, 1.0))
-    write_model(path, network(), Calibration("made up", "0", 4, 4, 24, (8, 32), (1e-2, 1e-3), (row, row)), {}, False)
+    write_model(
+        path, network(), Calibration("made up", "0", 4, 4, 24, (1,), (8, 32), (1e-2, 1e-3), (((row, row),),)), {}, False
+    )
     return path
 
 
@@ -72,6 +79,9 @@ def test_verify_for_programs_and_folders_of_one_person(model, faces):
     files = [faces / "a.png", faces / "b.jpg", faces / "more" / "c.png"]
     expected = Recognizer.from_checkpoint(model).verify(files, faces / "a.png", aligned=True)
     assert answer["similarity"] == pytest.approx(expected.similarity)
+    assert (answer["probes"], answer["gallery"]) == (3, 1)
+    told = rim("verify", "-m", model, faces, faces / "a.png", "--aligned").output
+    assert "for a probe of 12 px (3 probes, 1 gallery pictures, pooled): 0.001 of strangers" in told
 
 
 def test_hallucinate_a_folder(model, faces, tmp_path):
@@ -113,6 +123,43 @@ def test_a_face_that_cannot_be_written_is_left_out(model, faces, tmp_path):
     done = rim("hallucinate", "-m", model, faces, tmp_path / "out", "--aligned", "--overwrite")
     assert done.exit_code == 3 and "2 of 3 faces written" in done.output and "b.png" in done.stderr
     assert (tmp_path / "out" / "more" / "c.png").is_file() and not list((tmp_path / "out").rglob("*.part"))
+
+
+def test_a_full_disk_ends_with_one_sentence(model, faces, tmp_path):
+    """/dev/full takes no byte: whatever is written there fails as on a full disk."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".b.png.part").symlink_to("/dev/full")
+    done = rim("hallucinate", "-m", model, faces, out, "--aligned")
+    assert done.exit_code == 2 and "b.png cannot be written: there is no space left. 1 of 3 faces were" in done.stderr
+    assert [path.name for path in out.rglob("*")] == ["a.png"]
+
+
+def test_a_full_disk_leaves_what_was_enrolled(model, faces, index):
+    """2 KB are too little for the templates of one more block."""
+    for number in range(20):
+        Image.fromarray(np.full((9, 9, 3), number, np.uint8)).save(faces / f"{number}.png")
+    call = ("enroll", "-m", model, "-i", index, faces, "--aligned")
+    done = rim_with_small_files(*call)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "cannot be written: there is no space left. What was added before is there" in done.stderr
+    assert len(Gallery(index, None)) == 3
+    assert rim(*call, "--json").exit_code == 0 and len(Gallery(index, None)) == 23
+
+
+def rim_with_small_files(*words):
+    """The command in a process of which no file may grow beyond 2 KB."""
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (2048, 2048))
+    call = [sys.executable, "-m", "rim_lightning.cli", *map(str, words)]
+    return subprocess.run(call, preexec_fn=limit, capture_output=True, text=True)
+
+
+def test_a_full_disk_leaves_no_half_model(tmp_path):
+    done = rim_with_small_files("export", checkpoint(tmp_path), tmp_path / "exported", "--no-onnx")
+    assert done.returncode == 2 and re.fullmatch(r"rim: .*/exported: File too large\n", done.stderr), (
+        done.stderr
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_verify_leaves_out_what_it_cannot_use(model, faces):
@@ -222,6 +269,7 @@ def test_export_makes_a_model_that_knows_its_thresholds(faces, tmp_path):
     assert card["metrics"] == {"verification/lfw/16/accuracy": 0.9}
     assert card["calibration"]["people"] == 6 and card["calibration"]["impostors"] == 120
     shown = rim("info", target).output
+    assert "pooled into templates" not in shown  # nobody has four images
     assert "RIM, 8 -> 32 px" in shown and "6 people of people_32, val, 12 genuine and 120 impostor pairs" in shown
     answer = rim("verify", "-m", target, faces / "a.png", faces / "a.png", "--far", "0.1", "--aligned", "--json")
     assert json.loads(answer.output)["threshold"] <= 1

@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
     write_model(
         folder / "model",
         perturbed(RIM(**MODEL)).eval(),
-        Calibration("drawn", "0", 3, 6, 60, (7, 40), (1e-2, 1e-3), rows),
+        Calibration("drawn", "0", 3, 6, 60, (1,), (7, 40), (1e-2, 1e-3), ((rows,),)),
         {},
         onnx=False,
     )

@@ -13,7 +13,9 @@ from rim_lightning.recognizer import Recognizer
 from tests.tiny import MODEL, perturbed
 
 POINTS = ((Operating(0.25, 1e-2, 0.5), None), (Operating(0.125, 1e-2, 0.25), Operating(0.5, 1e-3, 0.75)))
-CALIBRATION = Calibration("drawn people", "abc", 3, 6, 60, (8, 16), (1e-2, 1e-3), POINTS)
+CALIBRATION = Calibration(
+    "drawn people", "abc", 3, 6, 60, (1, 2), (8, 16), (1e-2, 1e-3), ((POINTS, POINTS), (POINTS, POINTS))
+)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def test_a_folder_is_whole_or_not_there(rim, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("safetensors.torch.save_file", full)
+    monkeypatch.setattr("safetensors.torch.save", full)
     with pytest.raises(OSError, match="No space left"):
         write_model(tmp_path / "model", rim, None, {}, onnx=False)
     assert list(tmp_path.iterdir()) == []

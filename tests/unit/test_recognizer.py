@@ -24,7 +24,9 @@ SIDE = MODEL["hr_size"]
 
 
 def calibration(threshold):
-    return Calibration("made up", "0", 2, 1, 1, (8, SIDE), (1e-2,), ((Operating(threshold, 1e-2, 0.25),),) * 2)
+    return Calibration(
+        "made up", "0", 2, 1, 1, (1,), (8, SIDE), (1e-2,), ((((Operating(threshold, 1e-2, 0.25),),) * 2,),)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +138,20 @@ def test_several_pictures_of_a_person_are_one_template(rim, sharp):
     probes, gallery = model.embed_probes(sharp[:2], aligned=True), model.embed_gallery(sharp[2:], aligned=True)
     expected = F.cosine_similarity(probes.mean(0), gallery.mean(0), dim=0)
     answer = model.verify(sharp[:2], sharp[2:], far=1e-2, aligned=True)
+    assert (answer.probes, answer.gallery) == (2, 3)
     assert answer.similarity == pytest.approx(float(expected), abs=1e-6)
     assert pooled(probes).norm() == pytest.approx(1.0)
+
+
+def test_the_threshold_of_a_template_is_that_of_its_counts(rim, sharp):
+    def rows(threshold):
+        return ((Operating(threshold, 1e-2, 0.25),),)
+
+    points = ((rows(0.1), rows(0.2)), (rows(0.3), rows(0.4)))
+    model = Recognizer(rim, Calibration("made up", "0", 2, 1, 1, (1, 2), (SIDE,), (1e-2,), points))
+    for probes, gallery, threshold in ((1, 1, 0.1), (1, 4, 0.2), (2, 1, 0.3), (3, 2, 0.4)):
+        answer = model.verify(sharp[:probes], sharp[:gallery], far=1e-2, aligned=True)
+        assert answer.threshold == pytest.approx(threshold), (probes, gallery)
 
 
 def test_the_hallucinated_face_is_the_network_s(rim, sharp):
