@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rim_lightning.calibration import SIZES
-from rim_lightning.face_strip import face_strip
+from rim_lightning.face_strip import face_pictures
 from rim_lightning.functional.degradation import synthesise_probe
 from rim_lightning.gallery import Gallery
 from rim_lightning.recognizer import AlignedFace, Recognizer
@@ -18,8 +18,16 @@ if TYPE_CHECKING:
     import gradio
     from PIL import Image
 
+    Pictures = list[tuple[Image.Image, str]]  # and their captions
+
 MAX_FILE = "20mb"
 KEPT = 600  # seconds that an upload is kept
+SIDE = 256  # pixels of a picture of a face
+CSS = """
+.faces .grid-wrap { height: auto; max-height: none; min-height: 0; }
+.faces .grid-container { grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)) !important; max-width: 1130px; }
+.faces .caption-label { font-size: 11px; padding: 1px 4px; }
+"""
 TITLE = "Recognise faces of few pixels"
 CAUTION = (
     "A similarity is evidence, not proof: strangers pass and people are refused at the rates shown, on the people that "
@@ -44,16 +52,16 @@ class Page:
         self.gallery = gallery
         self.fars = recognizer.calibration.usable_fars()
 
-    def verify(self, probe: str | None, gallery: str | None, far: float) -> tuple[str, Image.Image | None]:
+    def verify(self, probe: str | None, gallery: str | None, far: float) -> tuple[str, Pictures]:
         """Answer in Markdown, and what the network made of the probe."""
         if probe is None or gallery is None:
-            return "Give a probe and a gallery picture.", None
+            return "Give a probe and a gallery picture.", []
         try:
             (face,) = self.recognizer.align(probe, name="The probe")
             (sharp,) = self.recognizer.align(gallery, name="The gallery picture")
             answer = self.recognizer.verify([face], [sharp], far)
         except (OSError, ValueError) as error:
-            return _wrong(error), None
+            return _wrong(error), []
         verdict = "the same person" if answer.same_person else "not the same person"
         lines = [
             f"### {verdict}",
@@ -62,17 +70,17 @@ class Page:
             f"At this threshold {answer.far:g} of strangers are accepted and {answer.frr:.1%} of true pairs refused.",
             *_remarks([face, sharp]),
         ]
-        return "\n\n".join(lines), face_strip(self.recognizer.hallucinate([face]), 0)
+        return "\n\n".join(lines), self._seen(face)
 
-    def search(self, probe: str | None, far: float, top: int) -> tuple[str, list[list[Any]], Image.Image | None]:
+    def search(self, probe: str | None, far: float, top: int) -> tuple[str, list[list[Any]], Pictures]:
         """Answer in Markdown, rows of (similarity, person, accepted, picture), what the network made of the probe."""
         if probe is None:
-            return "Give a probe.", [], None
+            return "Give a probe.", [], []
         try:
             (face,) = self.recognizer.align(probe, name="The probe")
             point = self.recognizer.calibration.at(face.size, far)
         except (OSError, ValueError) as error:
-            return _wrong(error), [], None
+            return _wrong(error), [], []
         (hits,) = self.gallery.search(self.recognizer.embed_probes([face]), top)
         rows = [
             [f"{hit.similarity:.3f}", hit.person, "yes" if hit.similarity >= point.threshold else "no", hit.source]
@@ -84,19 +92,19 @@ class Page:
             f"Of {templates} pictures, a stranger passes for {far * templates:.2g} on average.",
             *_remarks([face]),
         ]
-        return "\n\n".join(lines), rows, face_strip(self.recognizer.hallucinate([face]), 0)
+        return "\n\n".join(lines), rows, self._seen(face)
 
-    def reduce(self, picture: str | None, size: int, far: float) -> tuple[str, Image.Image | None, Any]:
+    def reduce(self, picture: str | None, size: int, far: float) -> tuple[str, Pictures, Any]:
         """A sharp picture reduced to a size: answer, what the network makes of it, the similarity over all sizes."""
         if picture is None:
-            return "Give a picture.", None, None
+            return "Give a picture.", [], None
         try:
             (face,) = self.recognizer.align(picture, name="The picture")
         except (OSError, ValueError) as error:
-            return _wrong(error), None, None
+            return _wrong(error), [], None
         sizes = sorted({size, *(each for each in SIZES if each <= face.size)})
         if size > face.size:
-            return f"The face has {face.size:.0f} px: choose a size below that.", None, None
+            return f"The face has {face.size:.0f} px: choose a size below that.", [], None
         probes = self._reduced(face, sizes)
         own = self.recognizer.embed_gallery([face])[0]
         similarity = (self.recognizer.embed_probes(probes) @ own).tolist()
@@ -111,8 +119,14 @@ class Page:
             "This compares a picture with itself: another picture of the same person is less alike.",
             *_remarks([face]),
         ]
-        strip = face_strip(self.recognizer.hallucinate([probes[index]]), 0)
-        return "\n\n".join(lines), strip, _curve(sizes, similarity, [point.threshold for point in points], size)
+        seen = self._seen(probes[index])
+        return "\n\n".join(lines), seen, _curve(sizes, similarity, [point.threshold for point in points], size)
+
+    def _seen(self, face: AlignedFace) -> Pictures:
+        shown = face_pictures(self.recognizer.hallucinate([face]), 0, SIDE)
+        return [
+            (picture, f"{name}, {face.size:.0f} px" if name == "bicubic" else name) for name, picture in shown.items()
+        ]
 
     def _reduced(self, face: AlignedFace, sizes: list[int]) -> list[AlignedFace]:
         pixels = synthesise_probe(face.pixels.expand(len(sizes), -1, -1, -1), torch.tensor(sizes))
@@ -137,13 +151,16 @@ def build_page(page: Page) -> gradio.Blocks:
         image.preprocess = lambda payload: None if payload is None else payload.path
         return image
 
-    def strip() -> gr.Image:
-        return gr.Image(
+    def faces() -> gr.Gallery:
+        return gr.Gallery(
             label="What the network makes of the probe",
             show_label=False,
             interactive=False,
             format="png",
-            buttons=["download"],
+            columns=5,
+            object_fit="contain",
+            buttons=["download", "fullscreen"],
+            elem_classes="faces",
         )
 
     def rate() -> gr.Dropdown:
@@ -157,8 +174,8 @@ def build_page(page: Page) -> gradio.Blocks:
             with gr.Row():
                 probe, sharp = upload("Probe: few pixels"), upload("Gallery: sharp")
             far, button = rate(), gr.Button("Compare", variant="primary")
-            answer, picture = gr.Markdown(), strip()
-            button.click(page.verify, [probe, sharp, far], [answer, picture], **private)
+            answer, seen = gr.Markdown(), faces()
+            button.click(page.verify, [probe, sharp, far], [answer, seen], **private)
         if page.gallery is not None:
             with gr.Tab("Search"):
                 wanted = upload("Probe: few pixels")
@@ -166,14 +183,15 @@ def build_page(page: Page) -> gradio.Blocks:
                 search = gr.Button("Search", variant="primary")
                 found = gr.Markdown()
                 rows = gr.Dataframe(headers=["similarity", "person", "accepted", "picture"], interactive=False)
-                seen = strip()
-                search.click(page.search, [wanted, rate_of_search, top], [found, rows, seen], **private)
+                seen_in_search = faces()
+                outputs = [found, rows, seen_in_search]
+                search.click(page.search, [wanted, rate_of_search, top], outputs, **private)
         with gr.Tab("How small?"):
             own = upload("Your own photograph")
             largest = page.recognizer.rim.hr_size
             size = gr.Slider(7, largest, page.recognizer.rim.lr_size, step=1, label="Reduce the face to, px")
             rate_of_size, shrink = rate(), gr.Button("Reduce", variant="primary")
-            judged, small, curve = gr.Markdown(), strip(), gr.Plot(label="Similarity over the size")
+            judged, small, curve = gr.Markdown(), faces(), gr.Plot(show_label=False)
             inputs = [own, size, rate_of_size]
             shrink.click(page.reduce, inputs, [judged, small, curve], **private)
             size.release(page.reduce, inputs, [judged, small, curve], **private)
@@ -204,6 +222,7 @@ def serve(recognizer: Recognizer, gallery: Gallery | None, port: int) -> None:
                 footer_links=[],
                 theme=theme,
                 ssr_mode=False,
+                css=CSS,
             )
             print(f"Page: {address}   (Ctrl+C ends it)", flush=True)
             blocks.block_thread()

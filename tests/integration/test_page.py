@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,19 +61,22 @@ def page(folder):
 
 def test_two_pictures(page, folder):
     probe, sharp = str(folder / "probe.png"), str(folder / "known" / "person 1" / "3.png")
-    text, strip = page.verify(probe, sharp, 1e-2)
+    text, pictures = page.verify(probe, sharp, 1e-2)
     answer = page.recognizer.verify(probe, sharp, 1e-2)
     assert text.startswith("### the same person" if answer.same_person else "### not the same person")
     assert f"**{answer.similarity:.3f}**" in text and f"**{answer.threshold:.3f}**" in text
     assert f"**{answer.probe_size:.0f} px**" in text and "25.0% of true pairs refused" in text
-    assert strip.size == (5 * 196 - 4, 192 + 18)
+    captions = [f"bicubic, {answer.probe_size:.0f} px", "coarse", "hallucinated", "landmarks", "parsing"]
+    assert [caption for _, caption in pictures] == captions
+    pixels = (page.recognizer.hallucinate(probe).sr[0].permute(1, 2, 0) * 255).round().byte().numpy()
+    np.testing.assert_array_equal(pictures[2][0], Image.fromarray(pixels).resize((256, 256), Image.Resampling.BICUBIC))
 
 
 def test_a_search(page, folder):
-    text, rows, strip = page.search(str(folder / "known" / "person 2" / "4.png"), 1e-2, 2)
+    text, rows, pictures = page.search(str(folder / "known" / "person 2" / "4.png"), 1e-2, 2)
     assert [row[1] for row in rows] == [hit.person for hit in hits_of(page, folder)] and len(rows) == 2
     assert [row[2] for row in rows] == ["yes", "yes"]  # the threshold for sharp probes lies below every cosine
-    assert "Of 6 pictures, a stranger passes for 0.06 on average" in text and strip is not None
+    assert "Of 6 pictures, a stranger passes for 0.06 on average" in text and len(pictures) == 5
 
 
 def hits_of(page, folder):
@@ -84,17 +86,17 @@ def hits_of(page, folder):
 
 def test_how_small_a_face_may_get(page, folder):
     picture = str(folder / "known" / "person 0" / "0.png")
-    text, strip, figure = page.reduce(picture, 16, 1e-2)
+    text, pictures, figure = page.reduce(picture, 16, 1e-2)
     assert re.match(r"### At 16 px: (not )?recognised", text) and "compares a picture with itself" in text
     line = figure.axes[0].lines[0]
-    assert 16 in line.get_xdata() and line.get_xdata()[0] == 7 and strip is not None
+    assert 16 in line.get_xdata() and line.get_xdata()[0] == 7 and pictures[0][1] == "bicubic, 16 px"
     assert "choose a size below that" in page.reduce(picture, 4000, 1e-2)[0]
 
 
 def test_what_is_missing_or_wrong_gets_a_sentence(page, folder):
     notes = str(folder / "notes.png")
-    assert page.verify(None, notes, 1e-2) == ("Give a probe and a gallery picture.", None)
-    assert page.search(None, 1e-2, 3) == ("Give a probe.", [], None) and page.reduce(None, 9, 1e-2)[1] is None
+    assert page.verify(None, notes, 1e-2) == ("Give a probe and a gallery picture.", [])
+    assert page.search(None, 1e-2, 3) == ("Give a probe.", [], []) and page.reduce(None, 9, 1e-2)[1] == []
     for text in (page.verify(notes, notes, 1e-2)[0], page.search(notes, 1e-2, 3)[0], page.reduce(notes, 9, 1e-2)[0]):
         assert re.match(r"\*\*The (probe|picture) is no image of a known format \(JPEG.*\)\.\*\*$", text)
     assert page.fars == [1e-2]  # 1e-3 has no thresholds
@@ -104,14 +106,15 @@ def test_what_is_missing_or_wrong_gets_a_sentence(page, folder):
         Page(page_without)
 
 
-@pytest.fixture
-def address(folder, tmp_path):
+@pytest.fixture(scope="module")
+def address(folder, tmp_path_factory):
     """Of a page that `rim page` shows."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     call = [sys.executable, "-m", "rim_lightning.cli", "page", "-m", folder / "model", "-i", folder / "index"]
-    with open(tmp_path / "log", "w") as log:
+    path = tmp_path_factory.mktemp("page") / "log"
+    with open(path, "w") as log:
         process = subprocess.Popen([*map(str, call), "--port", str(port)], stdout=log, stderr=log)
     try:
         for _ in range(300):
@@ -119,7 +122,7 @@ def address(folder, tmp_path):
                 urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=1).read()
                 break
             except OSError:
-                assert process.poll() is None, (tmp_path / "log").read_text()
+                assert process.poll() is None, path.read_text()
                 time.sleep(0.2)
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -127,28 +130,82 @@ def address(folder, tmp_path):
         process.wait()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-@pytest.mark.parametrize("width", [1280, 390])
-def test_in_a_browser(folder, address, tmp_path, width):
+@pytest.fixture(params=[1280, 390])
+def view(request, address):
+    """The page in a browser window of a width; nothing may be asked of anybody else."""
     sync_api = pytest.importorskip("playwright.sync_api")
-    shots = Path(tmp_path)
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        view = browser.new_page(viewport={"width": width, "height": 900})
+        view = browser.new_page(viewport={"width": request.param, "height": 900})
+        view.set_default_timeout(60_000)
         asked = []
         view.on("request", lambda request: asked.append(request.url))
         view.goto(address)
         view.get_by_role("button", name="Compare").wait_for()
-        files = view.locator("input[type=file]")
-        files.nth(0).set_input_files(folder / "probe.png")
-        files.nth(1).set_input_files(folder / "known" / "person 1" / "3.png")
-        view.wait_for_timeout(1500)
-        view.get_by_role("button", name="Compare").click()
-        view.get_by_role("heading", name=re.compile("the same person")).wait_for(timeout=60_000)
-        assert re.search(r"judged at\s+\d+ px", view.inner_text("body"))
-        view.wait_for_timeout(1000)
-        view.screenshot(path=shots / f"compare_{width}.png", full_page=True)
-        assert view.evaluate("document.documentElement.scrollWidth") <= width  # nothing is cut off
-        outside = [url for url in asked if not url.startswith((address, "data:", "blob:"))]
-        assert not outside, outside
+        yield view
+        assert not [url for url in asked if not url.startswith((address, "data:", "blob:"))]
         browser.close()
+
+
+def upload(view, *files):
+    """Into the places of the open tab, from the first."""
+    for number, file in enumerate(files):
+        view.locator("[role=tabpanel]:visible input[type=file]").nth(number).set_input_files(file)
+        view.wait_for_timeout(1500)
+
+
+def looked_at(view, path):
+    """A picture of the whole page, of which nothing may be cut off."""
+    view.wait_for_timeout(1000)
+    view.screenshot(path=path, full_page=True)
+    assert view.evaluate("document.documentElement.scrollWidth") <= view.viewport_size["width"]
+
+
+def faces_shown(view):
+    shown = view.locator(".faces img:visible")
+    shown.first.wait_for()
+    boxes = [shown.nth(number).bounding_box() for number in range(shown.count())]
+    return [box["width"] for box in boxes]
+
+
+def test_two_pictures_in_a_browser(folder, view, tmp_path):
+    upload(view, folder / "probe.png", folder / "known" / "person 1" / "3.png")
+    view.get_by_role("button", name="Compare").click()
+    view.get_by_role("heading", name=re.compile("the same person")).wait_for()
+    assert re.search(r"judged at\s+\d+ px", view.inner_text("body"))
+    widths = faces_shown(view)
+    assert len(widths) == 5 and min(widths) >= 100
+    looked_at(view, tmp_path / "compare.png")
+
+
+def test_a_wrong_file_in_a_browser(folder, view, tmp_path):
+    upload(view, folder / "notes.png", folder / "known" / "person 1" / "3.png")
+    view.get_by_role("button", name="Compare").click()
+    view.get_by_text("The probe is no image of a known format").wait_for()
+    assert "Traceback" not in view.inner_text("body")
+    looked_at(view, tmp_path / "wrong.png")
+
+
+def test_a_search_in_a_browser(folder, view, tmp_path):
+    view.get_by_role("tab", name="Search").click()
+    upload(view, folder / "known" / "person 2" / "4.png")
+    view.get_by_role("button", name="Search").click()
+    view.get_by_text("a stranger passes for 0.06 on average").wait_for()
+    assert "person 2" in view.inner_text("body") and len(faces_shown(view)) == 5
+    looked_at(view, tmp_path / "search.png")
+
+
+def test_the_slider_in_a_browser(folder, view, tmp_path):
+    view.get_by_role("tab", name="How small?").click()
+    upload(view, folder / "known" / "person 0" / "0.png")
+    view.get_by_role("button", name="Reduce").click()
+    size = MODEL["lr_size"]
+    view.get_by_role("heading", name=re.compile(rf"At {size} px: (not )?recognised")).wait_for()
+    slider = view.locator("input[type=range]:visible")
+    slider.focus()
+    slider.press("ArrowRight")
+    slider.dispatch_event("pointerup")
+    view.get_by_role("heading", name=re.compile(rf"At {size + 1} px: (not )?recognised")).wait_for()
+    looked_at(view, tmp_path / "small.png")
