@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -90,9 +90,12 @@ def main() -> None:
     """
 
 
+device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, …")
+
+
 def _model_options(command: Callable) -> Callable:
     for option in (
-        click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, …"),
+        device_option,
         click.option("--model", "-m", required=True, type=Place(), help="Model folder or checkpoint."),
     ):
         command = option(command)
@@ -159,24 +162,33 @@ index_option = click.option(
 
 
 @main.command(epilog=EXIT_CODES)
-@_model_options
+@click.option("--model", "-m", type=Place(), help="Model folder or checkpoint; what rim-embed wrote needs none.")
+@device_option
 @index_option
 @click.argument("folder", type=Place())
 @aligned_option
 @json_option
-def enroll(model: Path, device: str, index: str, folder: Path, aligned: bool, as_json: bool) -> None:
+def enroll(model: Path | None, device: str, index: str, folder: Path, aligned: bool, as_json: bool) -> None:
     """Add the pictures of FOLDER to the gallery: a person a folder in it, or a person a picture.
 
     Pictures that are there already are passed over, so that the same command goes on where it was stopped. So a person
-    who was forgotten comes back with a folder that they are in.
+    who was forgotten comes back with a folder that they are in. FOLDER may be what rim-embed wrote, too, which says how
+    many pictures were left out, show several faces or small ones; the names are in its files.
 
     \b
-    Example:
+    Examples:
       rim enroll --model my_model --index known passports
+      rim enroll --index known embedded
     """
     from rim_lightning.data.images import image_files
+    from rim_lightning.embedded_folder import is_embedded
     from rim_lightning.enrolment import enrol
 
+    if is_embedded(folder):
+        _enroll_embedded(_recognizer(model, device).fingerprint if model else None, index, folder, as_json)
+        return
+    if model is None:
+        raise click.UsageError("Missing option '--model' / '-m'.")
     recognizer = _recognizer(model, device)
     image_files(folder)  # a folder without pictures is refused before a gallery is made
     gallery = _gallery(index, recognizer, create=True)
@@ -441,6 +453,33 @@ def _gallery(index: str, recognizer: Recognizer, create: bool = False) -> Galler
     return Gallery(index, recognizer.fingerprint, recognizer.embedding_size, create)
 
 
+def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, as_json: bool) -> None:
+    """`enroll` for what rim-embed wrote; of the model of that fingerprint, if one is given."""
+    from rim_lightning.embedded_folder import EmbeddedFolder
+    from rim_lightning.enrolment import check_embedded, enrol_embedded
+    from rim_lightning.gallery import Gallery
+
+    embedded = EmbeddedFolder(folder)
+    made_by = embedded.manifest.model
+    check_embedded(embedded, fingerprint or made_by)  # before a gallery is made
+    gallery = Gallery(index, made_by, embedded.manifest.embedding_size, create=True)
+    done = enrol_embedded(gallery, embedded, lambda numbers: _progress(numbers, "enrolling", "file"))
+    people = len(gallery.people())
+    if as_json:
+        click.echo(json.dumps(done._asdict() | {"templates": len(gallery), "people": people}))
+    else:
+        if done.several:
+            click.echo(f"pictures with several faces, of which the largest was taken: {done.several}", err=True)
+        if done.small:
+            size = embedded.manifest.hr_size
+            click.echo(f"pictures with a face of less than {size} px, which is no sharp one: {done.small}", err=True)
+        if done.left_out:
+            click.echo(f"pictures that rim-embed has left out: {done.left_out}", err=True)
+        click.echo(f"{done.added} pictures added, {done.known} were known; {people} people in {index}")
+    if done.left_out:
+        sys.exit(SOME if done.added + done.known else WRONG)
+
+
 def _pictures(path: Path) -> list[Path]:
     from rim_lightning.data.images import image_files
 
@@ -505,10 +544,10 @@ def _metrics(checkpoint: Path) -> dict[str, Any]:
         raise ValueError(f"{file} does not hold the figures of a run: remove it.") from error
 
 
-def _progress(items: list[Result], title: str) -> Iterator[Result]:
+def _progress(items: Sequence[Result], title: str, unit: str = "picture") -> Iterator[Result]:
     from tqdm import tqdm
 
-    return tqdm(items, desc=title, unit="picture", leave=False, disable=len(items) == 1 or not sys.stderr.isatty())
+    return tqdm(items, desc=title, unit=unit, leave=False, disable=len(items) == 1 or not sys.stderr.isatty())
 
 
 def _tell_of_many(faces: list[AlignedFace]) -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import torch
+
 from rim_lightning.data.images import image_files
+from rim_lightning.embedded_folder import EmbeddedFolder
 from rim_lightning.gallery import Gallery, Template
 from rim_lightning.recognizer import AlignedFace, Recognizer
 
 BLOCK = 64  # pictures that are added to the gallery at a time
+EMBEDDED_BLOCK = 32_768  # at least; of pictures that are embedded already
 
 
 class Enrolment(NamedTuple):
@@ -25,6 +31,16 @@ class Enrolment(NamedTuple):
     several: list[str]
     small: list[str]
     left_out: dict[str, str]
+
+
+class EmbeddedEnrolment(NamedTuple):
+    """Attributes: as of `Enrolment`, in numbers; the files of the embeddings have the names."""
+
+    added: int
+    known: int
+    several: int
+    small: int
+    left_out: int
 
 
 class _Found(NamedTuple):
@@ -59,7 +75,7 @@ def enrol(
         nonlocal known
         for path in progress(files):
             try:
-                source = _written(path.resolve())
+                source = written(path.resolve())
                 person = person_of(path, folder)
                 with open(path, "rb") as file:
                     digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -91,13 +107,73 @@ def enrol(
     return Enrolment(added, known, several, small, left_out)
 
 
+def enrol_embedded(
+    gallery: Gallery, folder: EmbeddedFolder, progress: Callable[[Iterable], Iterable] = iter
+) -> EmbeddedEnrolment:
+    """Add the pictures that rim-embed has embedded and that are not in the gallery yet, as `enrol` would add them.
+
+    Args:
+        progress: wraps the numbers of the files in a progress bar.
+
+    Raises:
+        ValueError: the embeddings are those of probes or of another model than the gallery's, are not finished, or a
+            file is damaged.
+    """
+    check_embedded(folder, gallery.fingerprint)
+    enrolled = gallery.enrolled()
+    added = known = several = small = left_out = 0
+    block: list[Template] = []
+    for number in progress(folder.shards):
+        table = folder.read(number)
+        here = table.filter(table["left_out"].is_null()).combine_chunks()
+        left_out += len(table) - len(here)
+        vectors = here["embedding"].chunk(0).flatten().to_numpy() if len(here) else np.empty(0, np.float32)
+        embeddings = torch.from_numpy(vectors.reshape(-1, folder.manifest.embedding_size).copy())
+        columns = (here[name].to_pylist() for name in ("person", "source", "digest", "faces", "size"))
+        for person, source, digest, faces, size, embedding in zip(*columns, embeddings, strict=True):
+            if (person, digest) in enrolled:
+                known += 1
+                continue
+            enrolled.add((person, digest))
+            several += faces > 1
+            small += size < folder.manifest.hr_size
+            block.append(Template(person, os.path.join(folder.manifest.pictures, source), digest, embedding))
+        if len(block) >= EMBEDDED_BLOCK or number == folder.shards[-1]:
+            gallery.add(block)
+            added += len(block)
+            block = []
+    if added:
+        gallery.tidy()
+    return EmbeddedEnrolment(added, known, several, small, left_out)
+
+
+def check_embedded(folder: EmbeddedFolder, fingerprint: str) -> None:
+    """Raises ValueError unless the embeddings are templates of the model of that fingerprint, and all are there."""
+    manifest = folder.manifest
+    if manifest.side != "gallery":
+        raise ValueError(
+            f"{folder.path} holds embeddings of probes, a gallery those of sharp pictures: embed the pictures with "
+            "side=gallery, into another output."
+        )
+    if manifest.model != fingerprint:
+        raise ValueError(
+            f"{folder.path} was made by the model {manifest.model}, not by {fingerprint}: embeddings of two models do "
+            "not mix. Embed the pictures again, into another output."
+        )
+    if missing := len(folder.missing()):
+        raise ValueError(
+            f"{folder.path} is not finished, {missing} of {len(folder.shards)} files are missing: give the command of "
+            "rim-embed again."
+        )
+
+
 def person_of(path: Path, folder: Path) -> str:
     """The person of a picture below a folder, in Unicode's composed form; see `enrol`."""
     inside = path.relative_to(folder).parts
-    return unicodedata.normalize("NFC", _written(inside[0] if len(inside) > 1 else path.stem))
+    return unicodedata.normalize("NFC", written(inside[0] if len(inside) > 1 else path.stem))
 
 
-def _written(name: str | Path) -> str:
+def written(name: str | Path) -> str:
     """The name, which must be text; raises UnicodeError, in one sentence."""
     try:
         str(name).encode()

@@ -48,6 +48,8 @@ class Gallery:
         fingerprint: of the model (`Recognizer.fingerprint`); None: whichever it was, to list and to delete.
         size: E, of the embeddings, where the gallery is made. create: make it where there is none yet.
 
+    Attributes: fingerprint: of its model.
+
     Raises:
         FileNotFoundError: there is no gallery. ValueError: it was made by another model. OSError, from every method
             too: it cannot be read or written, as on a full disk; what was added before is there. ImportError: LanceDB
@@ -64,7 +66,7 @@ class Gallery:
         missing = f"There is no gallery at {self.address}: rim enroll makes one."
         if not create and "://" not in self.address and not Path(self.address).is_dir():
             raise FileNotFoundError(missing)  # LanceDB would make the folder
-        database = lancedb.connect(self.address)
+        database = lancedb.connect(self.address, read_consistency_interval=timedelta(0))  # others write too
         if TABLE in database.list_tables().tables:
             try:
                 self._table = database.open_table(TABLE)
@@ -87,6 +89,7 @@ class Gallery:
                 f"The gallery {self.address} was made by the model {found or 'of an unknown name'}, this one is "
                 f"{fingerprint}: embeddings of two models do not mix. Enrol its pictures again, in another place."
             )
+        self.fingerprint = found
         self._schema = self._table.schema
         self._lock = threading.Lock()
 

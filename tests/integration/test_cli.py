@@ -156,9 +156,7 @@ def rim_with_small_files(*words):
 
 def test_a_full_disk_leaves_no_half_model(tmp_path):
     done = rim_with_small_files("export", checkpoint(tmp_path), tmp_path / "exported", "--no-onnx")
-    assert done.returncode == 2 and re.fullmatch(r"rim: .*/exported: File too large\n", done.stderr), (
-        done.stderr
-    )
+    assert done.returncode == 2 and re.fullmatch(r"rim: .*/exported: File too large\n", done.stderr), done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 

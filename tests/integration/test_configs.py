@@ -251,7 +251,7 @@ def test_wrong_input_gets_a_sentence_not_a_stack_trace(tmp_path, command, overri
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["train", "eval", "prepare", "perf", "bench"])
+@pytest.mark.parametrize("command", ["train", "eval", "embed", "prepare", "perf", "bench"])
 def test_help_shows_examples(command):
     done = subprocess.run(
         [sys.executable, "-m", f"rim_lightning.{command}", "--help"], capture_output=True, text=True, check=True

@@ -99,6 +99,19 @@ def test_a_deletion_that_was_killed_is_finished_by_the_next(gallery, tmp_path):
     assert b"holiday-in-secret" not in content and len(gallery) == 60
 
 
+def test_a_gallery_that_is_open_sees_what_others_add_and_delete(gallery, tmp_path):
+    other = Gallery(tmp_path / "index", "abc")
+    probe = embeddings(60)[:1]
+    assert other.search(probe, 1)[0][0].person == "person 0"
+    gallery.delete("person 0")
+    assert other.search(probe, 1)[0][0].person != "person 0" and len(other) == 57
+    gallery.add(templates(embeddings(3), first=90))
+    gallery.tidy()
+    assert other.search(probe, 1)[0][0].person == "person 30" and "person 30" in other.people()
+    other.add(templates(embeddings(3, seed=5), first=93))
+    assert "person 31" in gallery.people()
+
+
 def test_whoever_lost_the_model_can_still_delete(gallery):
     assert Gallery(gallery.address, None).delete("person 4") == 3
     assert Gallery(gallery.address, "abc", SIZE).people().get("person 4") is None
