@@ -7,7 +7,7 @@ export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 8000000000
 export MALLOC_TOP_PAD_ := 268435456
 
-.PHONY: demo test test-fast format clean
+.PHONY: demo test test-fast docs format clean
 
 demo: .venv/ready ## train a small RIM on drawn faces, measure it, leave a report with pictures
 	$(BIN)/rim-train experiment=demo
@@ -17,6 +17,10 @@ test: .venv/ready ## everything
 
 test-fast: .venv/ready ## without the tests marked slow
 	$(BIN)/python -m pytest -m "not slow"
+
+docs: .venv/ready ## the documentation as a site, in outputs/site
+	$(BIN)/python docs/configuration.py
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs outputs/site
 
 format: .venv/ready
 	$(BIN)/ruff check --fix src tests

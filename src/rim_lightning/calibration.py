@@ -60,6 +60,12 @@ class Calibration(NamedTuple):
 
         Raises:
             ValueError: no threshold was chosen for that FAR, or too few impostor pairs could tell it.
+
+        Example:
+            >>> sizes = ((Operating(0.2, 1e-3, 0.5),), (Operating(0.4, 1e-3, 0.1),))  # 8 and 32 px
+            >>> chosen = Calibration("made up", "", 2, 9, 9, (1,), sizes=(8, 32), fars=(1e-3,), points=((sizes,),))
+            >>> round(chosen.at(size=16, far=1e-3).threshold, 3)  # log 16 lies half way between log 8 and log 32
+            0.3
         """
         known = [index for index, each in enumerate(self.fars) if each in self.usable_fars() and _close(each, far)]
         if not known:

@@ -47,6 +47,6 @@ class FiniteWatch:
         named = zip(names, figures.tolist(), strict=True)
         bad = [f"{name} is {value:g}" for name, value in named if not math.isfinite(value)]
         raise NonFiniteLoss(
-            f"Not finite at batch {batch}: {', '.join(bad)}. The last checkpoint is the last good state: lower the "
-            "learning rates of optim or set clip, then resume from it."
+            f"Not finite at batch {batch}: {', '.join(bad)}. The last checkpoint is the last good state: resume "
+            "from it with a lower optim.clip, or start a new run with lower learning rates, which a checkpoint keeps."
         )

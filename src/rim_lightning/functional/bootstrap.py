@@ -146,6 +146,10 @@ def seed_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
 
     Raises:
         ValueError: if there are fewer than two values, one is not finite or level is not in (0, 1).
+
+    Example:
+        >>> [round(figure, 2) for figure in seed_interval([1.0, 2.0, 3.0])]  # t with 2 degrees of freedom is 4.30
+        [2.0, 1.0, -0.48, 4.48]
     """
     if len(values) < 2 or not all(math.isfinite(value) for value in values):
         raise ValueError(f"An interval over seeds needs two or more finite values, got {list(values)}.")

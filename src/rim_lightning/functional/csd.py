@@ -16,6 +16,10 @@ def cumulative_score_distribution(scores: Tensor, grid: Tensor) -> Tensor:
 
     Raises:
         ValueError: if there are no scores or one is NaN.
+
+    Example:
+        >>> cumulative_score_distribution(torch.tensor([20.0, 25.0, 30.0]), torch.tensor([0.0, 25.0, 31.0]))
+        tensor([1.0000, 0.6667, 0.0000], dtype=torch.float64)
     """
     if scores.ndim != 1 or len(scores) == 0:
         raise ValueError(f"A distribution needs a vector of scores, got shape {tuple(scores.shape)}.")

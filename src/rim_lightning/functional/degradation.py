@@ -12,7 +12,12 @@ DEGRADATIONS = ("bicubic", "realistic")
 
 
 def round_to_8bit(image: Tensor) -> Tensor:
-    """Any image around [-1, 1] to the nearest of the 256 levels of an 8-bit file, still in [-1, 1]. No gradient."""
+    """Any image around [-1, 1] to the nearest of the 256 levels of an 8-bit file, still in [-1, 1]. No gradient.
+
+    Example:
+        >>> round_to_8bit(torch.tensor([-1.0, 0.0, 1.3]))  # levels 0, 128 and 255: none of them is grey 0
+        tensor([-1.0000,  0.0039,  1.0000])
+    """
     # In place after the first step: five new tensors cost ten times as much as the arithmetic.
     return (image + 1).mul_(127.5).round_().clamp_(0, 255).div_(127.5).sub_(1)
 
@@ -119,6 +124,10 @@ def draw_probe_sizes(
 
     Raises:
         ValueError: if the range is empty or the share is not in [0, 1].
+
+    Example:
+        >>> draw_probe_sizes(3, low=7, high=32, nominal=16, nominal_share=1.0, generator=torch.Generator())
+        tensor([16, 16, 16])
     """
     if not 1 <= low <= high:
         raise ValueError(f"Probe sizes are drawn from {low}..{high}; need 1 <= low <= high.")

@@ -24,6 +24,11 @@ def render_heatmaps(points: Tensor, image_size: int, grid_size: int, sigma: floa
 
     Raises:
         ValueError: if points are not (B, N, 2) or sigma is not positive.
+
+    Example:
+        >>> heatmaps, labelled = render_heatmaps(torch.tensor([[[3.0, 3.0]]]), image_size=8, grid_size=8, sigma=1.0)
+        >>> heatmaps[0, 0, 3, 2:5]  # exp(−1 / 2) beside the peak
+        tensor([0.6065, 1.0000, 0.6065])
     """
     if points.ndim != 3 or points.shape[-1] != 2:
         raise ValueError(f"Landmarks are (B, N, 2), got {tuple(points.shape)}.")
@@ -53,6 +58,11 @@ def decode_heatmaps(heatmaps: Tensor, image_size: int) -> Tensor:
 
     Raises:
         ValueError: if the grid is smaller than 3 pixels.
+
+    Example:
+        >>> heatmaps, _ = render_heatmaps(torch.tensor([[[3.5, 11.0]]]), image_size=16, grid_size=8, sigma=1.0)
+        >>> decode_heatmaps(heatmaps, image_size=16)
+        tensor([[[ 3.5000, 11.0000]]])
     """
     heatmaps = full_precision(heatmaps)
     height, width = heatmaps.shape[-2:]

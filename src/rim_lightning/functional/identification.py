@@ -21,6 +21,11 @@ def first_ranks(scores: Tensor, probe_identity: Tensor, gallery_identity: Tensor
 
     Raises:
         ValueError: if shapes differ, a score is NaN or no probe remains.
+
+    Example:
+        >>> scores = torch.tensor([[0.9, 0.2, 0.5], [0.3, 0.8, 0.4]])
+        >>> first_ranks(scores, torch.tensor([7, 9]), torch.tensor([7, 8, 9]))  # the second probe: 0.8 is above its 0.4
+        tensor([1, 2])
     """
     if scores.shape != (len(probe_identity), len(gallery_identity)):
         raise ValueError(

@@ -15,6 +15,10 @@ def luma(rgb: Tensor) -> Tensor:
 
     Returns:
         (B, 1, H, W), 16 for black to 235 for white, on the scale of [0, 255].
+
+    Example:
+        >>> luma(torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 1, 1)).flatten()  # black, white
+        tensor([ 16., 235.])
     """
     red, green, blue = ((full_precision(rgb) + 1) / 2).split(1, dim=1)
     return 16 + 65.481 * red + 128.553 * green + 24.966 * blue
@@ -33,6 +37,10 @@ def psnr(a: Tensor, b: Tensor, data_range: float, crop: int = 0) -> Tensor:
 
     Raises:
         ValueError: if shapes differ or the crop leaves nothing.
+
+    Example:
+        >>> psnr(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2), data_range=10.0)  # 10 log10(10² / 1)
+        tensor([20.])
     """
     a, b = _cropped(a, b, crop, smallest=1)
     return 10 * torch.log10(data_range**2 / (a - b).square().mean((1, 2, 3)))

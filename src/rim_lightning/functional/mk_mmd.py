@@ -39,6 +39,10 @@ def joint_bandwidth(x: Tensor, y: Tensor, statistic: Statistic = "median") -> Te
 
     Raises:
         ValueError: for an unknown statistic or fewer than two rows.
+
+    Example:
+        >>> joint_bandwidth(torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0]]))  # the median of 1, 4 and 9
+        tensor(4.)
     """
     if len(x) + len(y) < 2:
         raise ValueError(f"A bandwidth needs two rows or more, x and y have {len(x)} and {len(y)}.")
@@ -75,6 +79,11 @@ def mk_mmd(x: Tensor, y: Tensor, bandwidths: Tensor, weights: Tensor, estimator:
     Raises:
         ValueError: if shapes do not fit, the estimator is unknown, "unbiased" has fewer than two rows in a domain or
             "linear" unequal numbers of rows.
+
+    Example:
+        >>> x, y = torch.zeros(2, 1), torch.full((2, 1), 2.0)
+        >>> round(mk_mmd(x, y, torch.tensor([2.0]), torch.tensor([1.0])).item(), 4)  # 1 + 1 − 2 exp(−4 / 4)
+        1.2642
     """
     _check(x, y, bandwidths, weights)
     if estimator not in ("unbiased", "biased", "linear"):

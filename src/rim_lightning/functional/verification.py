@@ -103,6 +103,13 @@ def threshold_at_far(scores: Tensor, same: Tensor, far: float) -> float:
 
     Raises:
         ValueError: if shapes differ, a score is not finite, there is no impostor pair or far is not in [0, 1).
+
+    Example:
+        >>> scores = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.8])
+        >>> same = torch.tensor([False, False, False, False, True])
+        >>> threshold = threshold_at_far(scores, same, far=0.25)  # one of the four impostors may pass
+        >>> scores >= threshold
+        tensor([False, False, False,  True,  True])
     """
     _check(scores, same)
     impostors = scores[~same].sort(descending=True).values
@@ -145,6 +152,11 @@ def roc_auc(scores: Tensor, same: Tensor) -> float:
     """Area under the ROC: the probability that a genuine pair scores above an impostor pair, a tie counting half.
 
     Arguments as for `roc_curve`.
+
+    Example:
+        >>> scores, same = torch.tensor([0.8, 0.3, 0.5, 0.1]), torch.tensor([True, True, False, False])
+        >>> roc_auc(scores, same)  # of four comparisons only 0.3 > 0.5 is wrong
+        0.75
     """
     far, tar, _ = roc_curve(scores, same)
     return torch.trapezoid(tar, far).item()

@@ -1,0 +1,274 @@
+"""Writes docs/configuration.md, the reference of all settings, out of the files in conf/ and their comments:
+
+python docs/configuration.py
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+DOCS = Path(__file__).resolve().parent
+CONF = DOCS.parent / "conf"
+PAGE = DOCS / "configuration.md"
+
+INTRODUCTION = """\
+# Configuration
+
+<!-- Written by `python docs/configuration.py` out of the files in conf/: change their comments, not this page. -->
+
+Every command but `rim`, `rim-sweep` and `rim-pack` is configured by [Hydra](https://hydra.cc): a root file and one
+option of each group. `name=value` changes a setting, `group=option` chooses another file of a group, `+name=value` adds
+what is not there, `~name` removes a setting. `rim-train … --cfg job` shows what a command is left with; `config.yaml`
+in the directory of a run is what it was.
+
+```
+rim-train model=small optim.optimizers.student.lr=3e-4 data.batch_size=16
+rim-train experiment=real_128 ~callbacks.ema
+```
+
+`${a.b}` stands for the value of the setting `a.b`; `???` has to be given. "Arguments of" names the class or function
+that a part builds: its docstring says what its arguments are.
+"""
+COMMANDS = ("train", "eval", "embed", "prepare", "bench", "perf")  # in the order of the page
+GROUPS = {  # in the order of the page
+    "experiment": "Whole runs of `rim-train`: each is a set of changes to `conf/train.yaml`.",
+    "system": "What is trained: RIM, or a system that it is compared with ([comparison](comparison.md)).",
+    "model": "The networks: arguments of `rim_lightning.networks.rim.RIM`. Those of its parts are explained in the "
+    "docstrings of `CoarseSR`, `TriPathGenerator`, `Pyramid` (the integrator), `DomainDiscriminator`, "
+    "`RecognitionNetwork` and the backbones, all in `rim_lightning/networks/`.",
+    "objective": "Losses and the weights of their terms ([method](method.md)).",
+    "optim": "One optimiser for each phase, and the course of the learning rates.",
+    "data": "What is trained on ([data](data.md)).",
+    "trainer": "Arguments of Lightning's `Trainer`, others of which can be added: `+trainer.limit_train_batches=200`.",
+    "callbacks": "What runs beside the training.",
+    "logger": "Where figures are logged ([metrics](metrics.md)).",
+    "evaluation": "What is measured at the end of `rim-train`, and by `rim-eval`.",
+    "classifier": "Losses over people, of the systems that learn them.",
+    "launcher": "Who runs the jobs of `rim-train -m` ([many GPUs](many_gpus.md)).",
+    "hydra/launcher": "Set by `launcher`; not to be changed.",
+    "hydra/sweeper": "Who chooses the jobs of `rim-train -m`; without one, all combinations of the values.",
+    "source": "How a data set is read: `source=<option>` of `rim-prepare`, `+source@sources.<name>=<option>` of "
+    "`rim-train`, which prepares it when it is missing.",
+    "protocol": "What `rim-bench` measures on.",
+    "grid": "Tables of `rim-perf`: every entry of `rows` is a list of settings of `rim-train`.",
+}
+MOUNTED = {"classifier": "system.classifier"}  # where a group stands if not at its own name
+HIDDEN = {"_target_", "_partial_", "defaults"}
+MARKUP = re.compile(r"([\\*<>\[\]|]|(?<!\w)_|_(?!\w))")
+BREAK = "<br>"  # between the values of a list
+LONGEST = 70  # characters of a value in a table; a part with a longer one is shown as it stands in its file
+TYPES = {"int": "integer", "float": "number", "bool": "true or false", "str": "text", "seq": "list", "map": "mapping"}
+
+Entries = list[tuple[yaml.Node, yaml.Node]]
+
+
+class Setting(NamedTuple):
+    """Attributes: name: in full. value: in Markdown, as it is written; "" of a part. kind: of value. meaning: the
+    comment, in Markdown."""
+
+    name: str
+    value: str
+    kind: str
+    meaning: str
+
+
+class File:
+    """A file of conf/: its values with their places, and its comments.
+
+    Args:
+        text: of the file. group: that it is an option of; "" of a root file.
+    """
+
+    def __init__(self, text: str, group: str) -> None:
+        self.text, self.group, self.lines = text, group, text.splitlines()
+        root = yaml.compose(text)
+        self.entries: Entries = root.value if root else []
+        self.plain = yaml.safe_load(text) or {}
+        self.ends: dict[int, int] = {}  # line -> where the last value on it ends
+        for node in _inline(root) if root else ():
+            end = node.end_mark
+            self.ends[end.line] = max(end.column, self.ends.get(end.line, 0))
+        self.head = self.entries[0][0].start_mark.line if self.entries else len(self.lines)
+        above = [line.removeprefix("#").strip() for line in self.lines[: self.head] if line]
+        packages = [line.split()[1] for line in above if line.startswith("@package")]
+        self.header = [line for line in above if not line.startswith("@package")]
+        place = packages[0] if packages else MOUNTED.get(group, group.replace("/", "."))
+        self.prefix = f"{place}." if place not in ("", "_global_") else ""  # what the names of its settings begin with
+
+    def settings(self) -> Iterator[Setting]:
+        """All of the file."""
+        for entries, prefix in self._parts():
+            yield from self._settings(entries, prefix)
+
+    def tables(self) -> str:
+        """The settings in Markdown: a table, and what is too long for one as it stands in the file."""
+        rows, long = [], []
+        for entries, prefix in self._parts():
+            settings = list(self._settings(entries, prefix))
+            longest = max((len(part) for each in settings for part in each.value.split(BREAK)), default=0)
+            if longest > LONGEST and _is_block(entries[0][1]):
+                long += self._source(*entries[0])
+            else:
+                rows += [f"| `{each.name}` | {each.value} | {each.kind} | {each.meaning} |" for each in settings]
+        table = ["| setting | default | type | meaning |", "|---|---|---|---|", *rows, ""] if rows else []
+        return "\n".join(table + (["```yaml", *long, "```", ""] if long else []))
+
+    def changes(self) -> str:
+        """All but the comments at the top and the defaults, as it is written."""
+        kept = [line for key, value in self.entries if key.value != "defaults" for line in self._source(key, value)]
+        return "\n".join(["```yaml", *kept, "```", ""])
+
+    def defaults(self) -> tuple[list[str], list[str]]:
+        """Options of the group that it starts from, and those that it chooses of other groups."""
+        bases, chosen = [], []
+        for entry in self.plain.get("defaults", ()):
+            if isinstance(entry, str):
+                bases += [entry] if entry != "_self_" else []
+                continue
+            ((group, option),) = entry.items()
+            added = "+" if self.group and not group.startswith("override ") else ""
+            group = group.removeprefix("override ").removeprefix("/")
+            if option is not None and not group.endswith("_logging"):
+                chosen.append(f"{added}{group}={option}")
+        return bases, chosen
+
+    def _parts(self) -> Iterator[tuple[Entries, str]]:
+        """Entries at the top, one by one, with what their names begin with; of Hydra's own only the directories."""
+        for key, value in self.entries:
+            if key.value != "hydra":
+                yield [(key, value)], self.prefix
+                continue
+            for name, part in value.value:
+                if name.value in ("run", "sweep"):
+                    yield part.value, f"hydra.{name.value}."
+
+    def _settings(self, entries: Entries, prefix: str) -> Iterator[Setting]:
+        for key, value in entries:
+            name = prefix + key.value
+            if key.value in HIDDEN:
+                continue
+            meaning = markdown(self._comment(key, value))
+            inside = {each.value: content for each, content in value.value} if _is_mapping(value) else {}
+            if inside and (_is_block(value) or "_target_" in inside):
+                built = f"Arguments of `{inside['_target_'].value}`." if "_target_" in inside else ""
+                if built or meaning:
+                    yield Setting(name, "", "", f"{built} {meaning}".strip())
+                yield from self._settings(value.value, f"{name}.")
+            elif _is_block(value):
+                yield Setting(name, BREAK.join(code(self._raw(item)) for item in value.value), "list", meaning)
+            else:
+                raw = self._raw(value)
+                known = raw != "???" and "${" not in raw
+                yield Setting(name, code(raw), TYPES.get(value.tag.rpartition(":")[2], "") if known else "", meaning)
+
+    def _raw(self, node: yaml.Node) -> str:
+        """A value as it is written, on one line."""
+        return " ".join(self.text[node.start_mark.index : node.end_mark.index].split())
+
+    def _source(self, key: yaml.Node, value: yaml.Node) -> list[str]:
+        """The lines of an entry."""
+        end = value.end_mark.line + (value.end_mark.column > 0)  # an indented part ends where the next entry begins
+        lines = self.lines[key.start_mark.line : end]
+        while not lines[-1] or lines[-1].startswith("#"):  # of the next entry
+            lines.pop()
+        return lines
+
+    def _comment(self, key: yaml.Node, value: yaml.Node) -> str:
+        """What stands above an entry, and behind it at the end of the line."""
+        above = []
+        line = key.start_mark.line - 1
+        while line >= self.head and re.match(rf"\s{{{key.start_mark.column}}}#", self.lines[line]):
+            above.insert(0, self.lines[line].strip().removeprefix("#").strip())
+            line -= 1
+        end = (key if _is_block(value) else value).end_mark
+        rest = self.lines[end.line][end.column :] if end.column == self.ends[end.line] else ""
+        return " ".join(filter(None, [*above, rest.partition("#")[2].strip()]))
+
+
+def markdown(comment: str) -> str:
+    """A comment in which only code in back quotes is markup."""
+    parts = re.split(r"(`[^`]*`)", comment)
+    return "".join(part if part.startswith("`") else MARKUP.sub(r"\\\1", part) for part in parts)
+
+
+def code(value: str) -> str:
+    """A value as code in a table."""
+    escaped = value.replace("|", "\\|")
+    return f"`{escaped}`"
+
+
+def page() -> str:
+    """The whole page."""
+    commands = [path.stem for path in CONF.glob("*.yaml")]
+    groups = {path.parent.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml")} - {"."}
+    parts = [INTRODUCTION, "## Commands\n"]
+    for name in _ordered(commands, COMMANDS):
+        parts += _command(f"{name}.yaml")
+    for group in _ordered(groups, GROUPS):
+        parts.append("\n".join([f"## {group}\n", *([GROUPS[group] + "\n"] if group in GROUPS else [])]))
+        for path in sorted((CONF / group).glob("*.yaml")):
+            parts += _option(group, path)
+    return "\n".join(filter(None, parts))
+
+
+def _ordered(names: Iterable[str], order: Iterable[str]) -> list[str]:
+    """The names of an order that are there, then the others."""
+    return [name for name in order if name in names] + sorted(set(names) - set(order))
+
+
+def _command(name: str) -> list[str]:
+    file = File((CONF / name).read_text(), "")
+    shown = file.plain["hydra"]["help"]
+    examples = [line.strip() for line in shown["footer"].partition("Examples:")[2].splitlines() if line.strip()]
+    about = " ".join(file.header).removeprefix(f"{shown['app_name']}: ")
+    groups = ", ".join(map(code, file.defaults()[1]))
+    return [
+        f"### {shown['app_name']}\n",
+        f"`conf/{name}`: {markdown(about)}\n",
+        "\n".join(["```", *examples, "```", ""]),
+        f"Groups: {groups}.\n",
+        file.tables(),
+    ]
+
+
+def _option(group: str, path: Path) -> list[str]:
+    file = File(path.read_text(), group)
+    is_run = group == "experiment"
+    command, about = (file.header[:1], file.header[1:]) if is_run else ([], file.header)
+    bases, chosen = (", ".join(map(code, each)) for each in file.defaults())
+    made = [f"Starts from {bases}."] if bases else []
+    made += [f"Chooses {chosen}."] if chosen else []
+    made += [f"Arguments of `{file.plain['_target_']}`."] if "_target_" in file.plain else []
+    return [
+        f"### {group}={path.stem}\n",
+        markdown(" ".join(about)) + "\n" if about else "",
+        "\n".join(["```", *command, "```", ""]) if command else "",
+        " ".join(made) + "\n" if made else "",
+        file.changes() if is_run else file.tables(),
+    ]
+
+
+def _inline(node: yaml.Node) -> Iterator[yaml.Node]:
+    """Every scalar, and every list and mapping in brackets: nodes that end where their text ends."""
+    if not _is_block(node):
+        yield node
+    if isinstance(node, yaml.CollectionNode):
+        for child in node.value:
+            for each in child if isinstance(child, tuple) else (child,):
+                yield from _inline(each)
+
+
+def _is_mapping(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.MappingNode)
+
+
+def _is_block(node: yaml.Node) -> bool:
+    """Whether it is a mapping or a list of indented lines."""
+    return isinstance(node, yaml.CollectionNode) and not node.flow_style
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

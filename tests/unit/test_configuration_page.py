@@ -1,0 +1,82 @@
+"""docs/configuration.md is what docs/configuration.py makes of conf/."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def configuration():
+    spec = importlib.util.spec_from_file_location("configuration", DOCS / "configuration.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_committed_page_is_current(configuration):
+    assert (DOCS / "configuration.md").read_text() == configuration.page(), (
+        "conf/ was changed: run `python docs/configuration.py`"
+    )
+
+
+def test_every_option_and_every_run_command_is_on_the_page(configuration):
+    page = configuration.page()
+    for file in configuration.CONF.rglob("*.yaml"):
+        group = file.parent.relative_to(configuration.CONF).as_posix()
+        assert f"### {f'{group}={file.stem}' if group != '.' else f'rim-{file.stem}'}\n" in page
+        if group == "experiment":
+            command = file.read_text().splitlines()[1].removeprefix("# ")
+            assert command.startswith(f"rim-train experiment={file.stem}") and f"```\n{command}\n```" in page
+
+
+def test_settings_with_their_values_types_and_comments(configuration):
+    text = """\
+# @package here
+# About the file.
+defaults: [base, _self_, {/other@there: option}]
+_target_: package.Class
+number: 2.0e-3 # a | b <c>
+empty: null
+deep:
+  # Above, and
+  flag: true # behind.
+  given: ???
+built: {_target_: package.function, size: "${number}"} # with a #
+items: # `a_b` and _c_
+  - 1 # the first
+  - "two"
+"""
+    file = configuration.File(text, "group")
+    assert file.header == ["About the file."]
+    assert file.defaults() == (["base"], ["+other@there=option"])
+    assert list(file.settings()) == [
+        ("here.number", "`2.0e-3`", "number", r"a \| b \<c\>"),
+        ("here.empty", "`null`", "", ""),
+        ("here.deep.flag", "`true`", "true or false", "Above, and behind."),
+        ("here.deep.given", "`???`", "", ""),
+        ("here.built", "", "", "Arguments of `package.function`. with a #"),
+        ("here.built.size", '`"${number}"`', "", ""),
+        ("here.items", '`1`<br>`"two"`', "list", r"`a_b` and \_c\_"),
+    ]
+
+
+def test_long_parts_are_shown_as_they_are_written(configuration):
+    text = f"short: 1\nlong:\n  a: {'x' * 80} # why\n\n# of the next\nnext: 2\n"
+    assert configuration.File(text, "group").tables() == (
+        "| setting | default | type | meaning |\n|---|---|---|---|\n"
+        "| `group.short` | `1` | integer |  |\n| `group.next` | `2` | integer | of the next |\n\n"
+        f"```yaml\nlong:\n  a: {'x' * 80} # why\n```\n"
+    )
+
+
+def test_names_begin_where_the_file_stands(configuration):
+    def name(group, *lines):
+        return next(configuration.File("\n".join([*lines, "a: 1"]), group).settings()).name
+
+    assert name("") == name("grid", "# @package _global_") == "a"
+    assert name("launcher", "# @package hydra.launcher") == "hydra.launcher.a"
+    assert name("hydra/sweeper") == "hydra.sweeper.a"
+    assert name("classifier") == "system.classifier.a"
