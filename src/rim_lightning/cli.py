@@ -126,6 +126,8 @@ def verify(model: Path, device: str, probe: Path, gallery: Path, far: float, ali
       rim verify --model my_model cctv.png passport.jpg
       rim verify --model my_model cctv.png passport.jpg --far 1e-2 --json
     """
+    from rim_lightning.recognizer import SHARP
+
     recognizer = _recognizer(model, device)
     left_out: dict[str, str] = {}
     probes, sharp = (_faces(recognizer, path, aligned, left_out) for path in (probe, gallery))
@@ -136,10 +138,11 @@ def verify(model: Path, device: str, probe: Path, gallery: Path, far: float, ali
     else:
         _tell_of_many(probes + sharp)
         _name(left_out)
-        if answer.gallery_size < recognizer.rim.hr_size:
+        sharp_from = SHARP * recognizer.rim.hr_size
+        if answer.gallery_size < sharp_from:
             click.echo(
                 f"the gallery face has {answer.gallery_size:.0f} px: the rates below are those of sharp ones, of "
-                f"{recognizer.rim.hr_size} px or more",
+                f"{sharp_from:.0f} px or more",
                 err=True,
             )
         click.echo("the same person" if answer.same_person else "not the same person")
@@ -183,6 +186,7 @@ def enroll(model: Path | None, device: str, index: str, folder: Path, aligned: b
     from rim_lightning.data.images import image_files
     from rim_lightning.embedded_folder import is_embedded
     from rim_lightning.enrolment import enrol
+    from rim_lightning.recognizer import SHARP
 
     if is_embedded(folder):
         _enroll_embedded(_recognizer(model, device).fingerprint if model else None, index, folder, as_json)
@@ -200,7 +204,8 @@ def enroll(model: Path | None, device: str, index: str, folder: Path, aligned: b
         for picture in done.several:
             click.echo(f"{picture} shows several faces: the largest was taken", err=True)
         for picture in done.small:
-            click.echo(f"{picture}: a face of less than {recognizer.rim.hr_size} px is no sharp one", err=True)
+            size = SHARP * recognizer.rim.hr_size
+            click.echo(f"{picture}: a face of less than {size:.0f} px is no sharp one", err=True)
         click.echo(f"{done.added} pictures added, {done.known} were known; {len(gallery.people())} people in {index}")
     _end(done.left_out, done.added + done.known, as_json)
 
@@ -458,6 +463,7 @@ def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, as_json:
     from rim_lightning.embedded_folder import EmbeddedFolder
     from rim_lightning.enrolment import check_embedded, enrol_embedded
     from rim_lightning.gallery import Gallery
+    from rim_lightning.recognizer import SHARP
 
     embedded = EmbeddedFolder(folder)
     made_by = embedded.manifest.model
@@ -471,8 +477,10 @@ def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, as_json:
         if done.several:
             click.echo(f"pictures with several faces, of which the largest was taken: {done.several}", err=True)
         if done.small:
-            size = embedded.manifest.hr_size
-            click.echo(f"pictures with a face of less than {size} px, which is no sharp one: {done.small}", err=True)
+            size = SHARP * embedded.manifest.hr_size
+            click.echo(
+                f"pictures with a face of less than {size:.0f} px, which is no sharp one: {done.small}", err=True
+            )
         if done.left_out:
             click.echo(f"pictures that rim-embed has left out: {done.left_out}", err=True)
         click.echo(f"{done.added} pictures added, {done.known} were known; {people} people in {index}")

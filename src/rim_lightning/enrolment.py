@@ -15,7 +15,7 @@ import torch
 from rim_lightning.data.images import image_files
 from rim_lightning.embedded_folder import EmbeddedFolder
 from rim_lightning.gallery import Gallery, Template
-from rim_lightning.recognizer import AlignedFace, Recognizer
+from rim_lightning.recognizer import SHARP, AlignedFace, Recognizer
 
 BLOCK = 64  # pictures that are added to the gallery at a time
 EMBEDDED_BLOCK = 32_768  # at least; of pictures that are embedded already
@@ -23,8 +23,8 @@ EMBEDDED_BLOCK = 32_768  # at least; of pictures that are embedded already
 
 class Enrolment(NamedTuple):
     """Attributes: added, known: how many pictures were added, and were there already. several: pictures that show
-    several faces, of which the largest was taken. small: pictures whose face has fewer pixels than the model's sharp
-    ones, for which the error rates do not hold. left_out: picture -> why."""
+    several faces, of which the largest was taken. small: pictures whose face is not sharp (`recognizer.SHARP`), for
+    which the error rates do not hold. left_out: picture -> why."""
 
     added: int
     known: int
@@ -88,7 +88,7 @@ def enrol(
                 continue
             if face.faces > 1:
                 several.append(str(path))
-            if face.size < recognizer.rim.hr_size:
+            if face.size < SHARP * recognizer.rim.hr_size:
                 small.append(str(path))
             enrolled.add((person, digest))
             yield _Found(person, source, digest, face)
@@ -136,7 +136,7 @@ def enrol_embedded(
                 continue
             enrolled.add((person, digest))
             several += faces > 1
-            small += size < folder.manifest.hr_size
+            small += size < SHARP * folder.manifest.hr_size
             block.append(Template(person, os.path.join(folder.manifest.pictures, source), digest, embedding))
         if len(block) >= EMBEDDED_BLOCK or number == folder.shards[-1]:
             gallery.add(block)

@@ -25,6 +25,7 @@ from rim_lightning.types import to_unit
 if TYPE_CHECKING:
     from rim_lightning.data.images import Picture
 
+SHARP = 0.5  # of `hr_size`: from there on a gallery face is sharp; the teacher reads 56 px like 112 (docs/results.md)
 SEARCHED = (240, 1920)  # pixels: for the search, smaller pictures are enlarged and larger ones reduced to such a side
 
 

@@ -167,7 +167,7 @@ def test_verify_leaves_out_what_it_cannot_use(model, faces):
     assert done.exit_code in (0, 1) and answer["probe_faces"] == [0] and len(answer["left_out"]) == 1
     told = rim("verify", "-m", model, faces / "more", faces / "a.png", "--aligned")
     assert "left out:" in told.stderr and "torn.jpg is empty" in told.stderr
-    assert "the gallery face has 12 px: the rates below are those of sharp ones, of 32 px or more" in told.stderr
+    assert "the gallery face has 12 px: the rates below are those of sharp ones, of 16 px or more" in told.stderr
     (faces / "more" / "c.png").unlink()
     done = rim("verify", "-m", model, faces / "more", faces / "a.png", "--aligned")
     assert done.exit_code == 2 and "more holds no picture that can be used" in done.output

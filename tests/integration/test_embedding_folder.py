@@ -317,7 +317,7 @@ def known(gallery, probes):
 
 def test_enrolling_the_embeddings_is_enrolling_the_pictures(pictures, tmp_path):
     pytest.importorskip("lancedb")
-    Image.new("RGB", (20, 20), "red").save(pictures / "person 0" / "small.png")
+    Image.new("RGB", (12, 12), "red").save(pictures / "person 0" / "small.png")
     model = Recognizer(network())
     folder = embedded(pictures, tmp_path / "out", model)
     galleries = [Gallery(tmp_path / name, model.fingerprint, 16, create=True) for name in ("pictures", "embeddings")]
