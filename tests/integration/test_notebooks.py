@@ -44,14 +44,14 @@ assert cosine_similarity(gallery[:1], probe).shape == (4,)
 """,
     ),
     "reading_a_sweep": Short(
-        parameters="seeds = [1, 2]",
+        parameters="seeds, people = [1, 2], 20",
         pictures=3,
         check="""
 assert [job.state.name for job in read_sweep(sweep).jobs] == ["finished"] * 4
 assert results.keys() == intervals.keys() == {"0.0005", "0.002"}
 assert all(of_seeds.keys() == {"1", "2"} for of_seeds in results.values())
 assert all(low < mean < high for mean, _, low, high in intervals.values())
-assert {key: len(each) for key, each in differences.items()} == dict.fromkeys(keys, 2)
+assert {key: len(each) for key, each in differences.items()} == dict.fromkeys(figures, 2)
 assert failed.state.name == "failed" and "leave a split empty" in failed.state.message
 """,
     ),
@@ -80,6 +80,7 @@ def test_notebook_says_at_the_top_what_it_shows_and_for_how_long(file):
 def test_notebook_runs(file, tmp_path, monkeypatch):
     # Of two threads on cores that others use, one waits for the other at every step: several times as long.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     short = SHORT[file.stem]
     notebook = nbformat.read(file, as_version=4)
     place = next(number for number, cell in enumerate(notebook.cells) if is_parameters(cell))
