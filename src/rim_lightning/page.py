@@ -12,6 +12,7 @@ from rim_lightning.calibration import SIZES
 from rim_lightning.face_strip import face_pictures
 from rim_lightning.functional.degradation import synthesise_probe
 from rim_lightning.gallery import Gallery
+from rim_lightning.plotting import pyplot
 from rim_lightning.recognizer import AlignedFace, Recognizer
 
 if TYPE_CHECKING:
@@ -231,8 +232,6 @@ def serve(recognizer: Recognizer, gallery: Gallery | None, port: int) -> None:
 
 
 def _curve(sizes: list[int], similarity: list[float], thresholds: list[float], chosen: int) -> Any:
-    from rim_lightning.report import pyplot
-
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
     axes.plot(sizes, similarity, "o-", label="similarity to the sharp picture")

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from rim_lightning.config_path import CONF_DIR
+from rim_lightning.plotting import pyplot
 from rim_lightning.run_state import write_whole
 
 COLUMNS = {
@@ -153,11 +154,7 @@ def draw(path: Path, entries: Sequence[dict[str, Any]]) -> bool:
     settings = list(dict.fromkeys(entry["x"][0] for entry in measured))
     if not settings:
         return False
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     grid, axes = plt.subplots(2, len(settings), squeeze=False, figsize=(0.5 + 3.6 * len(settings), 6), sharex="col")
     for (speed, memory), setting in zip(axes.T, settings, strict=True):
         part = [entry for entry in measured if entry["x"][0] == setting]

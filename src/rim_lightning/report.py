@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rim_lightning.data.schemes import HELEN11
 from rim_lightning.evaluation import SYSTEMS, Panel
+from rim_lightning.plotting import pyplot
 from rim_lightning.run_state import write_whole
 from rim_lightning.types import UNLABELLED
 
@@ -222,13 +223,3 @@ def _colours() -> np.ndarray:
     table[:count] = (np.array([colormaps["tab20"](number)[:3] for number in range(count)]) * 255).astype(np.uint8)
     table[0] = 0
     return table
-
-
-def pyplot():
-    """matplotlib.pyplot, drawing into files."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    return plt

@@ -15,6 +15,7 @@ LAYERS = {
     "distributed": 0,
     "deferred": 0,
     "run_state": 0,
+    "plotting": 0,
     "functional": 1,
     "losses": 2,
     "networks": 2,

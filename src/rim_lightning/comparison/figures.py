@@ -16,7 +16,8 @@ from rim_lightning.data.dataset import collate
 from rim_lightning.functional.csd import cumulative_score_distribution
 from rim_lightning.functional.degradation import synthesise_probe
 from rim_lightning.functional.verification import roc_curve
-from rim_lightning.report import pyplot, to_pixels
+from rim_lightning.plotting import pyplot
+from rim_lightning.report import to_pixels
 from rim_lightning.types import to_unit
 
 WORST_FAR = 10  # impostor pairs that a point of an ROC needs

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from rim_lightning.data.drawn_shape import (
     sample_person,
     sample_view,
 )
-from rim_lightning.data.store import PreparedStore, Sample, StoreWriter, stored_side
+from rim_lightning.data.store import PreparedStore, Sample, StoreWriter, one_writer, stored_side
 from rim_lightning.data.workers import worker_pool
 
 DRAWING = 2  # counted up when the same seeds give another picture: stores drawn before are then drawn again
@@ -92,11 +94,20 @@ def drawn_store(
         "splits": dict(splits),
     }
     if Path(directory).is_dir():
-        store = PreparedStore(directory)
-        if any(store.manifest.get(key) != value for key, value in header.items()):
-            raise ValueError(f"{directory} holds other faces than these; delete it or choose another directory.")
-        return store
+        return _existing(directory, header)
+    with one_writer(directory):
+        return _existing(directory, header) if Path(directory).is_dir() else _made(directory, header, workers)
 
+
+def _existing(directory: str | PathLike[str], header: dict[str, Any]) -> PreparedStore:
+    store = PreparedStore(directory)
+    if any(store.manifest.get(key) != value for key, value in header.items()):
+        raise ValueError(f"{directory} holds other faces than these; delete it or choose another directory.")
+    return store
+
+
+def _made(directory: str | PathLike[str], header: dict[str, Any], workers: int) -> PreparedStore:
+    people, views, splits, hr_size = (header[name] for name in ("people", "views", "splits", "hr_size"))
     ends = np.round(np.cumsum(list(splits.values())) / sum(splits.values()) * people).astype(int)
     counts = dict(zip(splits, np.diff(ends, prepend=0).tolist(), strict=True))
     if min(counts.values()) < 1:
@@ -114,8 +125,8 @@ def drawn_store(
     )
     try:
         pending = writer.pending()
-        frame = (stored_side(hr_size, margin) - hr_size) // 2
-        draw = partial(_sample, seed=seed, size=hr_size, margin=frame)
+        frame = (header["stored_size"] - hr_size) // 2
+        draw = partial(_sample, seed=header["seed"], size=hr_size, margin=frame)
         for index, sample in zip(pending, _drawn([samples[i] for i in pending], draw, workers), strict=True):
             writer.write(index, sample)
         return writer.finish()

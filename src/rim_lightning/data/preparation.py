@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rim_lightning.data.alignment import align, centre_square_matrix, similarity_from_points, template
 from rim_lightning.data.records import Record
 from rim_lightning.data.schemes import FIVE, five_points
-from rim_lightning.data.store import MANIFEST, PreparedStore, Sample, StoreWriter, stored_side
+from rim_lightning.data.store import MANIFEST, PreparedStore, Sample, StoreWriter, one_writer, stored_side
 from rim_lightning.data.workers import worker_pool
 
 Alignment = Literal["five", "none"]
@@ -86,9 +86,22 @@ def prepare(
     }
     if (Path(output) / MANIFEST).is_file():
         return _existing(PreparedStore(output), header, records)
+    with one_writer(output):
+        if (Path(output) / MANIFEST).is_file():
+            return _existing(PreparedStore(output), header, records)
+        return _made(records, output, header, settings, workers, name if progress else None)
+
+
+def _made(
+    records: Sequence[Record],
+    output: str | PathLike[str],
+    header: dict[str, Any],
+    settings: _Settings,
+    workers: int,
+    title: str | None,
+) -> PreparedStore:
     if Path(output).exists() and (not Path(output).is_dir() or any(Path(output).iterdir())):
         raise ValueError(f"{output} exists and is no prepared data set; choose another output.")
-
     schemes = {scheme for record in records for scheme in record.landmarks}
     if any(_needs_detection(record, settings) for record in records):
         schemes.add(FIVE.name)
@@ -102,7 +115,7 @@ def prepare(
         any(record.load_parsing is not None for record in records),
     )
     try:
-        _fill(writer, records, settings, workers, name if progress else None)
+        _fill(writer, records, settings, workers, title)
         return writer.finish()
     finally:
         writer.close()

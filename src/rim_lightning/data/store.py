@@ -12,11 +12,14 @@ The central `hr_size` square of a stored image is the aligned face; around it li
 augmentation can shift, turn and scale the face without inventing any.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -189,6 +192,21 @@ class Sample:
     parsing: NDArray[np.uint8] | None
     file_hash: str
     detected: bool = False
+
+
+@contextmanager
+def one_writer(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold the lock of a store that may have to be made; waits while another process of this machine holds it, and may
+    have made the store by then. The lock goes with its process, however that dies."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(f".{path.name}.lock"), "a") as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Waiting for another process, which prepares {path} ...", file=sys.stderr, flush=True)
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+        yield
 
 
 class StoreWriter:

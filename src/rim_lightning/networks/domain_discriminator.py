@@ -1,5 +1,6 @@
 """Domain discriminator Dθd: embeds the features of coarse and sharp faces so that their MK-MMD grows."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -36,5 +37,10 @@ class DomainDiscriminator(nn.Module):
         self.embed = constrain(nn.Linear(2 * width, embedding_size))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(M, C, g, g) features F -> (M, D) embeddings of unit length."""
-        return F.normalize(full_precision(self.embed(self.body(features).mean((2, 3)))), dim=1)
+        """(M, C, g, g) features F -> (M, D) embeddings of unit length, in full precision.
+
+        Embeddings of the two domains may differ by less than bf16 tells apart.
+        """
+        pooled = full_precision(self.body(features)).mean((2, 3))
+        with torch.autocast(features.device.type, enabled=False):
+            return F.normalize(self.embed(pooled), dim=1)

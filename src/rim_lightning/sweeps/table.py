@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
+from rim_lightning.plotting import pyplot
 from rim_lightning.sweeps.jobs import Job, Sweep
 
 FIGURES = ("*/psnr_gain_y", "*/rim/accuracy", "val/psnr_gain")  # shown where nothing else is asked for
@@ -68,11 +69,7 @@ def draw_effects(path: Path, sweep: Sweep, patterns: Sequence[str] = FIGURES) ->
     settings, figures = swept_settings(sweep.jobs), chosen_figures(sweep.jobs, patterns)
     if not settings or not figures:
         return False
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     size = (1 + 3.2 * len(settings), 0.6 + 2.4 * len(figures))
     grid, axes = plt.subplots(len(figures), len(settings), squeeze=False, sharey="row", figsize=size)
     for row, (key, values) in zip(axes, figures.items(), strict=True):

@@ -1,3 +1,5 @@
+import multiprocessing
+
 import numpy as np
 import pytest
 
@@ -144,3 +146,22 @@ def test_pixels_do_not_depend_on_the_workers(tmp_path):
     two = drawn_store(tmp_path / "two", **arguments, workers=2)
     np.testing.assert_array_equal(one.images, two.images)
     assert one.names == two.names
+
+
+def test_two_processes_that_start_together_draw_once(tmp_path):
+    """The second waits for the first, and both have the store."""
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    jobs = [context.Process(target=_drawn_in_a_process, args=(tmp_path / "store", results)) for _ in range(2)]
+    for job in jobs:
+        job.start()
+    digests = [results.get(timeout=120) for _ in jobs]
+    for job in jobs:
+        job.join()
+        assert job.exitcode == 0
+    assert digests[0] == digests[1] == small_drawn_store(tmp_path / "alone", people=6, views=4).manifest["source_hash"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".alone.lock", ".store.lock", "alone", "store"]
+
+
+def _drawn_in_a_process(path, results):
+    results.put(small_drawn_store(path, people=6, views=4).manifest["source_hash"])

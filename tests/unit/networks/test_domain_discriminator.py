@@ -24,6 +24,21 @@ def test_a_mean_shift_of_the_features_stays_visible():
     assert shifted > 10 * same.abs()
 
 
+def test_bf16_keeps_small_differences_of_the_embeddings():
+    """Faces that differ by 1e-4 of their features: bf16 knows steps of 4e-3."""
+    torch.manual_seed(0)
+    network = DomainDiscriminator(8, 8, 16).eval()
+    network.body = torch.nn.Identity()
+    network.embed = torch.nn.Linear(8, 16)
+    features = 1 + 1e-4 * torch.randn(32, 8, 4, 4)
+    expected = network.double()(features.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = network.float()(features)
+    assert found.dtype == torch.float32
+    spread = expected.std(0).mean()
+    assert (found - expected).abs().max() < 0.1 * spread
+
+
 def test_spectral_norm_bounds_the_weights():
     network = DomainDiscriminator(8, 8, 16)
     for _ in range(20):  # power iterations
