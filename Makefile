@@ -23,8 +23,8 @@ docs: .venv/ready ## the documentation as a site, in outputs/site
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs outputs/site
 
 format: .venv/ready
-	$(BIN)/ruff check --fix src tests
-	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests docs notebooks
+	$(BIN)/ruff format src tests notebooks docs/*.py
 
 clean:
 	rm -rf .venv outputs multirun prepared

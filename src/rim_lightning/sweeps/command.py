@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra.utils import call
 
 from rim_lightning.sweeps.jobs import Sweep, read_sweep
-from rim_lightning.sweeps.table import FIGURES, aligned, draw_effects, table_rows, write_table
+from rim_lightning.sweeps.table import FIGURES, aligned, draw_effects, swept_settings, table_rows, write_table
 
 OPEN = ("waiting", "killed", "interrupted")
 EPILOG = """examples:
@@ -54,10 +54,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _status(sweep: Sweep) -> str:
-    rows = [["job", "state", "attempts", "overrides", "message"]]
-    for job in sweep.jobs:
-        state = job.state
-        rows.append([str(job.index), state.name, str(state.attempts), " ".join(job.overrides), state.message])
+    swept = swept_settings(sweep.jobs)
+    rows = [["job", "state", "attempts", *swept, "message"]]
+    for job, *values in zip(sweep.jobs, *swept.values(), strict=True):
+        rows.append([str(job.index), job.state.name, str(job.state.attempts), *values, job.state.message])
     return aligned(rows)
 
 

@@ -61,7 +61,8 @@ def write_table(path: Path, rows: Sequence[Sequence[str]]) -> None:
 
 
 def draw_effects(path: Path, sweep: Sweep, patterns: Sequence[str] = FIGURES) -> bool:
-    """A picture with one panel for every swept setting and figure: a dot a job, a line through the means.
+    """A picture with one panel for every swept setting and figure: a dot a job, a line through the means of a setting
+    other than the seed.
 
     Returns:
         False, and no picture, where nothing was swept or measured.
@@ -77,8 +78,9 @@ def draw_effects(path: Path, sweep: Sweep, patterns: Sequence[str] = FIGURES) ->
             known = [(given, value) for given, value in zip(column, values, strict=True) if value is not None]
             order = sorted({given for given, _ in known}, key=_as_number)
             axis.plot([order.index(given) for given, _ in known], [value for _, value in known], "o", alpha=0.5)
-            means = [statistics.fmean(value for given, value in known if given == each) for each in order]
-            axis.plot(range(len(order)), means, "-", color="black", linewidth=1)
+            if setting != "seed":  # seeds have no order
+                means = [statistics.fmean(value for given, value in known if given == each) for each in order]
+                axis.plot(range(len(order)), means, "-", color="black", linewidth=1)
             axis.set_xticks(range(len(order)), order)
             axis.set_xlabel(setting)
         row[0].set_ylabel(key, fontsize="small")
