@@ -139,7 +139,7 @@ class RIMModule(PhasedModule):
             metric.update(points, batch.landmarks[scheme], batch.index)
         self.iou.update(output.priors.parsing, batch.parsing, batch.index)
         coarse, hr = self.rim.discriminator(output.priors.features), self.rim.discriminator(output.hr_priors.features)
-        self.domain_gap.update(coarse, hr, batch.index)
+        self.domain_gap.update(coarse, hr, batch.identity, batch.index)
         known = batch.identity != NO_IDENTITY
         if known.any():
             gallery = self.rim.embed_gallery(batch.hr[known])

@@ -1,6 +1,6 @@
 """Squared multi-kernel maximum mean discrepancy, MK-MMD (RIM Eq 7, 8, 9; Gretton et al. 2012)."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -106,43 +106,74 @@ def mk_mmd(x: Tensor, y: Tensor, bandwidths: Tensor, weights: Tensor, estimator:
         return mean_x + mean_y - 2 * between.mean()
 
 
+class PermutationTest(NamedTuple):
+    """Attributes: mmd: squared, unbiased. p_value: in (0, 1]; near 0: x and y do not have one distribution."""
+
+    mmd: float
+    p_value: float
+
+
 @torch.no_grad()
-def permutation_p_value(
-    x: Tensor, y: Tensor, bandwidths: Tensor, weights: Tensor, permutations: int, generator: torch.Generator
-) -> float:
+def permutation_test(
+    x: Tensor,
+    y: Tensor,
+    bandwidths: Tensor,
+    weights: Tensor,
+    permutations: int,
+    generator: torch.Generator,
+    groups: Tensor | None = None,
+) -> PermutationTest:
     """Permutation test of "x and y have one distribution" with the unbiased MK-MMD as its statistic.
 
-    The kernel matrix is computed once; a permutation only deals its rows out anew.
+    The kernel matrix is computed once; a permutation only deals its rows out anew. The p-value is
+    (1 + number of deals whose MMD is not below the observed one) / (1 + permutations).
 
     Args:
-        x: (n, D), n >= 2. y: (m, D), m >= 2. bandwidths, weights: (U,), as for `mk_mmd`.
+        x: (n, D). y: (m, D). bandwidths, weights: (U,), as for `mk_mmd`.
         permutations: number of random deals, 1 or more; 1 / (permutations + 1) is the smallest p-value.
         generator: source of the deals, on the CPU.
-
-    Returns:
-        (1 + number of deals whose MMD is not below the observed one) / (1 + permutations), in (0, 1].
+        groups: (n + m,) integers, of the rows of x, then of y. Rows of one group, such as pictures of one person, are
+            more alike than others: they are dealt together, and their pairs do not count. None: every row by itself.
 
     Raises:
-        ValueError: if shapes do not fit, a domain has fewer than two rows or permutations is below 1.
+        ValueError: if shapes do not fit, a domain has fewer than two groups, a group is in both or permutations is
+            below 1.
     """
     _check(x, y, bandwidths, weights)
     n, m = len(x), len(y)
-    if min(n, m) < 2 or permutations < 1:
-        raise ValueError(f"The test needs two rows per domain and one permutation, got {n}, {m} and {permutations}.")
+    known, group = (
+        torch.arange(n + m).unique(return_inverse=True) if groups is None else groups.unique(return_inverse=True)
+    )
+    of_x = torch.zeros(len(known), dtype=torch.bool)
+    of_x[group[:n]] = True
+    count = int(of_x.sum())
+    if of_x[group[n:]].any():
+        raise ValueError("A group of the permutation test has rows in both domains.")
+    if min(count, len(known) - count) < 2 or permutations < 1:
+        raise ValueError(
+            f"The test needs two rows or groups per domain and one permutation, got {count}, {len(known) - count} and "
+            f"{permutations}."
+        )
     with torch.autocast(x.device.type, enabled=False):
         joint = _centred_union(x, y).double()
-        kernel = _kernel(squared_distances(joint, joint), bandwidths, weights).fill_diagonal_(0)
-        order = torch.rand(permutations, n + m, generator=generator).argsort(1)
-        observed = torch.arange(n + m)[None]
-        in_x = (torch.cat([observed, order]) < n).to(kernel)  # (1 + permutations, n + m), the first row as observed
-        to_x = in_x @ kernel
-        within_x = (to_x * in_x).sum(1)
-        between = (to_x * (1 - in_x)).sum(1)
-        within_y = kernel.sum() - within_x - 2 * between
-        values = within_x / (n * (n - 1)) + within_y / (m * (m - 1)) - 2 * between / (n * m)
+        apart = (group[:, None] != group).double()
+        kernel = _kernel(squared_distances(joint, joint), bandwidths, weights) * apart
+        dealt = torch.rand(permutations, len(known), generator=generator).argsort(1) < count
+        in_x = torch.cat([of_x[None], dealt])[:, group].double()  # (1 + permutations, n + m), the first row as observed
+        sums, pairs = _by_domain(kernel, in_x), _by_domain(apart, in_x)
+        within_x, within_y, between = (total / number for total, number in zip(sums, pairs, strict=True))
+        values = within_x + within_y - 2 * between
         # Deals that only swap rows within a domain equal the observed one up to round-off.
         not_below = values[1:] >= values[0] - 1e-12
-        return (1 + int(not_below.sum())) / (1 + permutations)
+        return PermutationTest(values[0].item(), (1 + int(not_below.sum())) / (1 + permutations))
+
+
+def _by_domain(matrix: Tensor, in_x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums over the pairs of rows within x, within y, and of one of each, for every deal; matrix: symmetric."""
+    to_x = in_x @ matrix
+    within_x = (to_x * in_x).sum(1)
+    between = (to_x * (1 - in_x)).sum(1)
+    return within_x, matrix.sum() - within_x - 2 * between, between
 
 
 def _check(x: Tensor, y: Tensor, bandwidths: Tensor, weights: Tensor) -> None:

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from rim_lightning.functional.mk_mmd import joint_bandwidth, mk_mmd, permutation_p_value, squared_distances
+from rim_lightning.functional.mk_mmd import joint_bandwidth, mk_mmd, permutation_test, squared_distances
 
 ESTIMATORS = ["unbiased", "biased", "linear"]
 
@@ -131,7 +131,7 @@ def test_gradients_equal_finite_differences(estimator):
     assert torch.autograd.gradcheck(lambda a, b, w: mk_mmd(a, b, bandwidths, w, estimator), (x, y, weights))
 
 
-def test_permutation_p_value_approaches_the_test_over_all_deals():
+def test_permutation_test_approaches_the_test_over_all_deals():
     x, y = sample(3, 2), sample(4, 2, seed=1, shift=0.7)
     joint, observed = torch.cat([x, y]), mk_mmd(x, y, *kernels())
     values = []
@@ -139,14 +139,64 @@ def test_permutation_p_value_approaches_the_test_over_all_deals():
         others = [row for row in range(7) if row not in chosen]
         values.append(mk_mmd(joint[list(chosen)], joint[others], *kernels()))
     exact = (torch.stack(values) >= observed - 1e-12).double().mean().item()
-    p = permutation_p_value(x, y, *kernels(), permutations=4000, generator=torch.Generator().manual_seed(0))
+    found = permutation_test(x, y, *kernels(), permutations=4000, generator=torch.Generator().manual_seed(0))
     assert 0.05 < exact < 0.95
-    assert p == pytest.approx(exact, abs=0.03)
+    assert found.p_value == pytest.approx(exact, abs=0.03)
+    assert found.mmd == pytest.approx(observed.item(), abs=1e-12)
 
 
-def test_permutation_p_value_of_a_clear_shift_is_the_smallest_there_is():
+def test_groups_are_dealt_together_and_their_own_pairs_do_not_count():
+    """Against loops over the pairs, and over all deals of the groups."""
+    x, y = sample(5, 2), sample(6, 2, seed=1, shift=0.7)
+    joint, group = torch.cat([x, y]), [7, 7, 7, 3, 1, 0, 0, 4, 4, 5, 2]
+    bandwidths, weights = kernels()
+
+    def mean_kernel(rows, others):
+        values = [
+            sum(
+                w * math.exp(-(joint[i] - joint[j]).square().sum() / (2 * b))
+                for b, w in zip(bandwidths, weights, strict=True)
+            )
+            for i in rows
+            for j in others
+            if group[i] != group[j]
+        ]
+        return float(sum(values) / len(values))
+
+    def mmd(chosen):
+        a = [row for row in range(11) if group[row] in chosen]
+        b = [row for row in range(11) if group[row] not in chosen]
+        return mean_kernel(a, a) + mean_kernel(b, b) - 2 * mean_kernel(a, b)
+
+    observed = mmd({7, 3, 1})
+    deals = [mmd(chosen) for chosen in itertools.combinations(range(8), 3) if 6 not in chosen]
+    exact = sum(value >= observed - 1e-12 for value in deals) / len(deals)
+    found = permutation_test(x, y, *kernels(), 4000, torch.Generator().manual_seed(0), torch.tensor(group))
+    assert found.mmd == pytest.approx(observed, abs=1e-9)
+    assert 0.02 < exact < 0.98 and found.p_value == pytest.approx(exact, abs=0.03)
+
+
+def test_people_with_many_pictures_do_not_look_like_a_gap():
+    """Where there is none, p is below 0.05 in one test of twenty: within 3 sigma of 200 tests."""
+    generator = torch.Generator().manual_seed(0)
+    below = 0
+    people = torch.arange(12).repeat_interleave(5)
+    for _ in range(200):
+        rows = torch.randn(12, 3, generator=generator)[people] + 0.2 * torch.randn(60, 3, generator=generator)
+        test = permutation_test(rows[:30], rows[30:], *kernels(torch.float32), 39, generator, people)
+        below += test.p_value <= 0.05
+    assert below / 200 == pytest.approx(0.05, abs=0.047)
+
+
+def test_groups_that_do_not_fit_are_refused():
+    for groups, sentence in (([0, 1, 1, 2], "rows in both domains"), ([0, 0, 1, 2], "two rows or groups per domain")):
+        with pytest.raises(ValueError, match=sentence):
+            permutation_test(sample(2), sample(2, seed=1), *kernels(), 9, torch.Generator(), torch.tensor(groups))
+
+
+def test_p_value_of_a_clear_shift_is_the_smallest_there_is():
     x, y = sample(20), sample(20, seed=1, shift=2.0)
-    assert permutation_p_value(x, y, *kernels(), 99, torch.Generator().manual_seed(0)) == pytest.approx(0.01)
+    assert permutation_test(x, y, *kernels(), 99, torch.Generator().manual_seed(0)).p_value == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def metrics(rows):
         "verification": (IdentityVerification(20, seed=0, folds=3), (gallery, probe, identity)),
         "image quality": (ImageQuality("y"), (images, others)),
         "nme": (NormalisedMeanError("five"), (points + 0.1 * points.flip(0), points)),
-        "domain gap": (DomainGap(torch.ones(1)), (gallery, probe)),
+        "domain gap": (DomainGap(torch.ones(1)), (gallery, probe, identity)),
         "miou": (ParsingIoU(), (logits, parsing[:, None, None].expand(-1, 3, 3).contiguous())),
     }
     results = {}
