@@ -22,4 +22,4 @@ def test_faces_are_drawn_once_and_other_settings_have_another_folder(tmp_path):
     other.prepare_data()
     again.setup()
     assert torch.equal(again.train[0].hr, data.train[0].hr)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("drawn_*"))) == 2
