@@ -90,7 +90,10 @@ class Lance:
 
     def search(self, probes):
         query = self.table.search(probes).distance_type("cosine").limit(5).select(["id"])
-        return query.to_arrow().sort_by("query_index")["id"].to_numpy().reshape(len(probes), 5)
+        found = query.to_arrow()
+        if len(probes) > 1:  # of one probe there is no such column
+            found = found.sort_by([("query_index", "ascending"), ("_distance", "ascending")])
+        return found["id"].to_numpy().reshape(len(probes), 5)
 
 
 class LanceHnsw(Lance):
