@@ -1,10 +1,14 @@
-"""Writes docs/configuration.md, the reference of all settings, out of the files in conf/ and their comments:
+"""Writes docs/configuration.md, the reference of all settings, out of the files in conf/, their comments, and the
+docstrings of the classes that the settings are arguments of:
 
 python docs/configuration.py
 """
 
+import inspect
+import pydoc
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,12 +16,13 @@ import yaml
 
 DOCS = Path(__file__).resolve().parent
 CONF = DOCS.parent / "conf"
+SOURCE = DOCS.parent / "src" / "rim_lightning"
 PAGE = DOCS / "configuration.md"
 
 INTRODUCTION = """\
 # Configuration
 
-<!-- Written by `python docs/configuration.py` out of the files in conf/: change their comments, not this page. -->
+<!-- Written by `python docs/configuration.py` out of conf/ and docstrings: change those, not this page. -->
 
 Every command but `rim`, `rim-sweep` and `rim-pack` is configured by [Hydra](https://hydra.cc): a root file and one
 option of each group. `name=value` changes a setting, `group=option` chooses another file of a group, `+name=value` adds
@@ -56,6 +61,12 @@ GROUPS = {  # in the order of the page
     "grid": "Tables of `rim-perf`: every entry of `rows` is a list of settings of `rim-train`.",
 }
 MOUNTED = {"classifier": "system.classifier"}  # where a group stands if not at its own name
+BUILT = {  # parts without a _target_, and what they are arguments of
+    "data": "rim_lightning.datamodules.union.FaceDataModule",
+    "model": "rim_lightning.networks.rim.RIM",
+    "model.hallucination": "rim_lightning.networks.hallucination.HallucinationNetwork",
+    "model.recognition": "rim_lightning.networks.recognition.RecognitionNetwork",
+}
 HIDDEN = {"_target_", "_partial_", "defaults"}
 MARKUP = re.compile(r"([\\*<>\[\]|]|(?<!\w)_|_(?!\w))")
 BREAK = "<br>"  # between the values of a list
@@ -101,18 +112,26 @@ class File:
     def settings(self) -> Iterator[Setting]:
         """All of the file."""
         for entries, prefix in self._parts():
-            yield from self._settings(entries, prefix)
+            yield from self._settings(entries, prefix, self._target(self.entries, prefix))
 
-    def tables(self) -> str:
-        """The settings in Markdown: a table, and what is too long for one as it stands in the file."""
+    def tables(self, meanings: Mapping[str, str]) -> str:
+        """The settings in Markdown: a table, and what is too long for one as it stands in the file.
+
+        Args:
+            meanings: setting -> meaning, for those that this file does not explain.
+        """
+        meanings = meanings | _meanings(self)
         rows, long = [], []
         for entries, prefix in self._parts():
-            settings = list(self._settings(entries, prefix))
+            settings = list(self._settings(entries, prefix, self._target(self.entries, prefix)))
             longest = max((len(part) for each in settings for part in each.value.split(BREAK)), default=0)
             if longest > LONGEST and _is_block(entries[0][1]):
                 long += self._source(*entries[0])
             else:
-                rows += [f"| `{each.name}` | {each.value} | {each.kind} | {each.meaning} |" for each in settings]
+                for each in settings:
+                    referred = each.value.strip('`"${}')
+                    meaning = each.meaning or meanings.get(referred) or meanings.get(each.name, "")
+                    rows.append(f"| `{each.name}` | {each.value} | {each.kind} | {meaning} |")
         table = ["| setting | default | type | meaning |", "|---|---|---|---|", *rows, ""] if rows else []
         return "\n".join(table + (["```yaml", *long, "```", ""] if long else []))
 
@@ -145,18 +164,24 @@ class File:
                 if name.value in ("run", "sweep"):
                     yield part.value, f"hydra.{name.value}."
 
-    def _settings(self, entries: Entries, prefix: str) -> Iterator[Setting]:
+    def _target(self, entries: Entries, prefix: str) -> str | None:
+        """What the entries are arguments of."""
+        built = {key.value: value.value for key, value in entries}
+        return built.get("_target_") or BUILT.get(prefix.removesuffix("."))
+
+    def _settings(self, entries: Entries, prefix: str, target: str | None) -> Iterator[Setting]:
+        explained = arguments(target) if target else {}
         for key, value in entries:
             name = prefix + key.value
             if key.value in HIDDEN:
                 continue
-            meaning = markdown(self._comment(key, value))
+            meaning = markdown(self._comment(key, value) or explained.get(key.value, ""))
             inside = {each.value: content for each, content in value.value} if _is_mapping(value) else {}
             if inside and (_is_block(value) or "_target_" in inside):
                 built = f"Arguments of `{inside['_target_'].value}`." if "_target_" in inside else ""
                 if built or meaning:
                     yield Setting(name, "", "", f"{built} {meaning}".strip())
-                yield from self._settings(value.value, f"{name}.")
+                yield from self._settings(value.value, f"{name}.", self._target(value.value, f"{name}."))
             elif _is_block(value):
                 yield Setting(name, BREAK.join(code(self._raw(item)) for item in value.value), "list", meaning)
             else:
@@ -188,6 +213,27 @@ class File:
         return " ".join(filter(None, [*above, rest.partition("#")[2].strip()]))
 
 
+@cache
+def arguments(target: str) -> dict[str, str]:
+    """Argument -> what the docstring of one of our classes or functions says of it."""
+    built = pydoc.locate(target) if target.startswith("rim_lightning.") else None
+    section = re.search(r"^Args:\n((?: {4}.*\n?)+)", inspect.getdoc(built) or "", re.MULTILINE) if built else None
+    found = {}
+    for entry in re.split(r"\n(?= {4}\S)", section[1]) if section else ():
+        names, _, text = " ".join(entry.split()).partition(": ")
+        there = re.match(r"see `(\w+)`", text)
+        elsewhere = arguments(_place_of(there[1])) if there else {}
+        found |= {name: elsewhere.get(name, text) for name in names.split(", ")}
+    return found
+
+
+def _place_of(name: str) -> str:
+    """A class or function of ours, with its module."""
+    definition = re.compile(rf"^(class|def) {name}\b", re.MULTILINE)
+    file = next(file for file in sorted(SOURCE.rglob("*.py")) if definition.search(file.read_text()))
+    return ".".join((SOURCE.name, *file.relative_to(SOURCE).with_suffix("").parts, name))
+
+
 def markdown(comment: str) -> str:
     """A comment in which only code in back quotes is markup."""
     parts = re.split(r"(`[^`]*`)", comment)
@@ -204,13 +250,18 @@ def page() -> str:
     """The whole page."""
     commands = [path.stem for path in CONF.glob("*.yaml")]
     groups = {path.parent.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml")} - {"."}
+    training = _meanings(File((CONF / "train.yaml").read_text(), ""))
     parts = [INTRODUCTION, "## Commands\n"]
     for name in _ordered(commands, COMMANDS):
-        parts += _command(f"{name}.yaml")
+        parts += _command(f"{name}.yaml", training)
     for group in _ordered(groups, GROUPS):
         parts.append("\n".join([f"## {group}\n", *([GROUPS[group] + "\n"] if group in GROUPS else [])]))
-        for path in sorted((CONF / group).glob("*.yaml")):
-            parts += _option(group, path)
+        paths = sorted((CONF / group).glob("*.yaml"))
+        meanings = dict(training)
+        for path in paths:
+            meanings = _meanings(File(path.read_text(), group)) | meanings
+        for path in paths:
+            parts += _option(group, path, meanings)
     return "\n".join(filter(None, parts))
 
 
@@ -219,7 +270,12 @@ def _ordered(names: Iterable[str], order: Iterable[str]) -> list[str]:
     return [name for name in order if name in names] + sorted(set(names) - set(order))
 
 
-def _command(name: str) -> list[str]:
+def _meanings(file: File) -> dict[str, str]:
+    """Setting -> meaning, of those that a file explains."""
+    return {each.name: each.meaning for each in file.settings() if each.meaning}
+
+
+def _command(name: str, meanings: Mapping[str, str]) -> list[str]:
     file = File((CONF / name).read_text(), "")
     shown = file.plain["hydra"]["help"]
     examples = [line.strip() for line in shown["footer"].partition("Examples:")[2].splitlines() if line.strip()]
@@ -230,11 +286,11 @@ def _command(name: str) -> list[str]:
         f"`conf/{name}`: {markdown(about)}\n",
         "\n".join(["```", *examples, "```", ""]),
         f"Groups: {groups}.\n",
-        file.tables(),
+        file.tables(meanings),
     ]
 
 
-def _option(group: str, path: Path) -> list[str]:
+def _option(group: str, path: Path, meanings: Mapping[str, str]) -> list[str]:
     file = File(path.read_text(), group)
     is_run = group == "experiment"
     command, about = (file.header[:1], file.header[1:]) if is_run else ([], file.header)
@@ -247,7 +303,7 @@ def _option(group: str, path: Path) -> list[str]:
         markdown(" ".join(about)) + "\n" if about else "",
         "\n".join(["```", *command, "```", ""]) if command else "",
         " ".join(made) + "\n" if made else "",
-        file.changes() if is_run else file.tables(),
+        file.changes() if is_run else file.tables(meanings),
     ]
 
 

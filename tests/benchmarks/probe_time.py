@@ -3,7 +3,8 @@
     python tests/benchmarks/probe_time.py my_model
 
 Every case runs in turn, `ROUNDS` times over, so that what else the machine does falls on all of them alike; the median
-and the range of the rounds are shown. Faces are aligned already: the search for a face is `small_faces.py`'s.
+and the range of the rounds are shown. In each round a case first runs once untimed, while the threads of the one before
+go to rest. Faces are aligned already: the search for a face is `small_faces.py`'s.
 """
 
 import statistics
@@ -20,6 +21,7 @@ from rim_lightning.model_folder import read_model
 from rim_lightning.onnx_export import Embedder, Hallucinator
 
 ROUNDS = 7
+FACES = 32  # of a round
 PARTS = {"probe_embedder": "probe", "gallery_embedder": "gallery", "hallucinator": None}
 
 
@@ -42,7 +44,7 @@ def main():
     folder = Path(sys.argv[1])
     rim = read_model(folder).rim
     cases = {}
-    for batch in (1, 32):
+    for batch in (1, FACES):
         faces = 2 * torch.rand(batch, 3, rim.hr_size, rim.hr_size) - 1
         for name, side in PARTS.items():
             part = (Embedder(rim, side) if side else Hallucinator(rim)).eval()
@@ -58,14 +60,17 @@ def main():
     times = {case: [] for case in cases}
     for round_number in range(ROUNDS + 1):
         for case, call in cases.items():
-            start = time.perf_counter()
             call()
+            calls = FACES // case[2]
+            start = time.perf_counter()
+            for _ in range(calls):
+                call()
             if round_number:  # the first warms up
-                times[case].append(1000 * (time.perf_counter() - start) / case[2])
-    print("| network | runs on | one face | 32 faces, each |\n|---|---|---|---|")
+                times[case].append(1000 * (time.perf_counter() - start) / (calls * case[2]))
+    print(f"| network | runs on | one face | {FACES} faces, each |\n|---|---|---|---|")
     for name, where in dict.fromkeys(case[:2] for case in cases):
         cells = []
-        for batch in (1, 32):
+        for batch in (1, FACES):
             taken = times[name, where, batch]
             cells.append(f"{statistics.median(taken):.0f} ms ({min(taken):.0f} … {max(taken):.0f})")
         print(f"| {name} | {where} | {' | '.join(cells)} |")

@@ -65,11 +65,31 @@ items: # `a_b` and _c_
 
 def test_long_parts_are_shown_as_they_are_written(configuration):
     text = f"short: 1\nlong:\n  a: {'x' * 80} # why\n\n# of the next\nnext: 2\n"
-    assert configuration.File(text, "group").tables() == (
+    assert configuration.File(text, "group").tables({}) == (
         "| setting | default | type | meaning |\n|---|---|---|---|\n"
         "| `group.short` | `1` | integer |  |\n| `group.next` | `2` | integer | of the next |\n\n"
         f"```yaml\nlong:\n  a: {'x' * 80} # why\n```\n"
     )
+
+
+def test_docstrings_explain_what_has_no_comment(configuration):
+    arguments = configuration.arguments
+    of_landmarks = {"sigma": "standard deviation of the target Gaussians, in pixels of the heatmap."}
+    assert arguments("rim_lightning.losses.landmark.LandmarkLoss") == of_landmarks
+    augmentation = arguments("rim_lightning.data.augmentation.FaceAugmentation")
+    assert augmentation["brightness"] == augmentation["contrast"] == "largest relative change."
+    of_rim, of_all = (arguments(f"rim_lightning.{name}") for name in ("module.RIMModule", "phased_module.PhasedModule"))
+    assert of_rim["clip"] == of_all["clip"] and not any(text.startswith("see `") for text in of_rim.values())
+    assert arguments("torch.optim.AdamW") == {}
+    text = "loss: {_target_: rim_lightning.losses.landmark.LandmarkLoss, sigma: 1.5}\nother: {sigma: 2}\n"
+    meanings = [each.meaning for each in configuration.File(text, "group").settings()]
+    assert meanings == ["Arguments of `rim_lightning.losses.landmark.LandmarkLoss`.", of_landmarks["sigma"], ""]
+
+
+def test_meanings_come_from_where_a_value_refers_to_and_from_other_options(configuration):
+    file = configuration.File('a: "${there.b}"\nc: 1\nd: 2 # own\n', "group")
+    meanings = {"there.b": "of b", "group.a": "of a", "group.c": "of c", "group.d": "of d"}
+    assert [row.split(" | ")[-1] for row in file.tables(meanings).splitlines()[2:]] == ["of b |", "of c |", "own |"]
 
 
 def test_names_begin_where_the_file_stands(configuration):

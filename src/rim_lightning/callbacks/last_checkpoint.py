@@ -32,7 +32,8 @@ class LastCheckpoint(Checkpoint):
     A second signal of the same kind does what it does without us: it kills.
 
     Args:
-        dirpath: folder of the checkpoint. filename: its name, with suffix.
+        dirpath: folder of the checkpoint.
+        filename: its name, with suffix.
         minutes: longest time between two saves; 0 saves after every batch.
     """
 

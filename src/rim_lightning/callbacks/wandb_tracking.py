@@ -29,7 +29,9 @@ def wandb_logger(save_dir: str, offline: bool = False, **settings: Any) -> Wandb
     Offline, every sitting leaves a file of its own under the same id; `wandb sync` joins them.
 
     Args:
-        save_dir: directory of the run. offline: no account needed. settings: of `WandbLogger` and `wandb.init`.
+        save_dir: directory of the run.
+        offline: write files for `wandb sync` instead of connecting; needs no account.
+        settings: of `WandbLogger` and `wandb.init`.
     """
     path = Path(save_dir) / ID
     if rank_zero_only.rank != 0:  # has no run of its own

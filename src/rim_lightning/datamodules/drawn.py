@@ -15,7 +15,8 @@ class DrawnDataModule(FaceDataModule):
 
     Args:
         directory: where the stores of drawn faces are kept, one folder for each set of settings.
-        people, views, hr_size, margin, splits, drawing_seed: see `drawn_store`.
+        people, views, hr_size, margin, splits: see `drawn_store`.
+        drawing_seed: of the drawn people.
         samples_per_epoch: training faces of an epoch; None: every one once.
         batch_size, workers, augmentation, eval_batch_size, seed, schemes: see `FaceDataModule`.
     """
