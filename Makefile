@@ -12,11 +12,14 @@ export MALLOC_TOP_PAD_ := 268435456
 demo: .venv/ready ## train a small RIM on drawn faces, measure it, leave a report with pictures
 	$(BIN)/rim-train experiment=demo
 
+# Test files run side by side, one on each of up to eight cores, hence a single thread for each.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+
 test: .venv/ready ## everything
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: .venv/ready ## without the tests marked slow
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 docs: .venv/ready ## the documentation as a site, in outputs/site
 	$(BIN)/python docs/configuration.py

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rim_lightning.data.schemes import parsing_colours
 from rim_lightning.functional.heatmaps import decode_heatmaps
 
 if TYPE_CHECKING:
@@ -15,24 +16,6 @@ if TYPE_CHECKING:
     from rim_lightning.recognizer import HallucinatedFaces
 
 COLUMNS = ("bicubic", "coarse", "hallucinated", "landmarks", "parsing")
-
-# Background, skin, brows (2), eyes (2), nose, upper lip, mouth, lower lip, hair.
-PARSING_COLOURS = np.array(
-    [
-        (0, 0, 0),
-        (238, 196, 164),
-        (140, 86, 75),
-        (140, 86, 75),
-        (31, 119, 180),
-        (31, 119, 180),
-        (255, 187, 120),
-        (214, 39, 40),
-        (120, 20, 30),
-        (227, 80, 90),
-        (90, 60, 130),
-    ],
-    dtype=np.uint8,
-)
 
 
 def face_pictures(faces: HallucinatedFaces, index: int, side: int) -> dict[str, Image.Image]:
@@ -53,7 +36,7 @@ def face_pictures(faces: HallucinatedFaces, index: int, side: int) -> dict[str, 
         for x, y in (decode_heatmaps(maps[index : index + 1], side)[0] + 0.5).tolist():
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(60, 220, 90))
     shown["landmarks"] = points
-    classes = PARSING_COLOURS[faces.parsing[index].numpy()]
+    classes = parsing_colours()[faces.parsing[index].numpy()]
     shown["parsing"] = Image.fromarray(classes).resize((side, side), Image.Resampling.NEAREST)
     return shown
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from rim_lightning.data.schemes import HELEN11
+from rim_lightning.data.schemes import parsing_colours
 from rim_lightning.evaluation import SYSTEMS, Panel
 from rim_lightning.plotting import pyplot
 from rim_lightning.run_state import write_whole
@@ -132,9 +132,9 @@ def draw_panel(path: Path, panel: Panel) -> None:
             axes[row, column].imshow(to_pixels(image[row]), interpolation="nearest")
         axes[row, 5].imshow(to_pixels(panel.sr[row]))
         axes[row, 5].imshow(panel.heatmaps[row].clamp(0, 1), cmap="inferno", alpha=0.6, vmin=0, vmax=1)
-        axes[row, 6].imshow(_colours()[panel.parsing[row].numpy()], interpolation="nearest")
+        axes[row, 6].imshow(parsing_colours()[panel.parsing[row].numpy()], interpolation="nearest")
         if truth:
-            axes[row, 7].imshow(_colours()[panel.parsing_true[row].numpy()], interpolation="nearest")
+            axes[row, 7].imshow(parsing_colours()[panel.parsing_true[row].numpy()], interpolation="nearest")
         for column, value in ((1, panel.psnr_bicubic[row]), (3, panel.psnr_sr[row])):
             axes[row, column].text(
                 0.03,
@@ -212,14 +212,3 @@ def _logged_rows(source: Path) -> list[dict[str, str]]:
 def to_pixels(image: Tensor) -> np.ndarray:
     """(3, H, W), RGB in [-1, 1] (beyond it clipped) -> (H, W, 3) uint8."""
     return ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-
-
-def _colours() -> np.ndarray:
-    """(256, 3) uint8: a colour per class, grey for unlabelled pixels."""
-    from matplotlib import colormaps
-
-    table = np.full((256, 3), 128, dtype=np.uint8)
-    count = len(HELEN11.classes)
-    table[:count] = (np.array([colormaps["tab20"](number)[:3] for number in range(count)]) * 255).astype(np.uint8)
-    table[0] = 0
-    return table

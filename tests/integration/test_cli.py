@@ -135,6 +135,7 @@ def test_a_full_disk_ends_with_one_sentence(model, faces, tmp_path):
     assert [path.name for path in out.rglob("*")] == ["a.png"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_what_was_enrolled(model, faces, index):
     """2 KB are too little for the templates of one more block."""
     for number in range(20):
@@ -154,6 +155,7 @@ def rim_with_small_files(*words):
     return subprocess.run(call, preexec_fn=limit, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_half_model(tmp_path):
     done = rim_with_small_files("export", checkpoint(tmp_path), tmp_path / "exported", "--no-onnx")
     assert done.returncode == 2 and re.fullmatch(r"rim: .*/exported: File too large\n", done.stderr), done.stderr

@@ -69,6 +69,7 @@ def test_the_examples_of_the_help_compose(config, overrides):
         compose(config, overrides=overrides)  # raises for a name that is not there
 
 
+@pytest.mark.slow
 def test_a_cpu_trains_in_bf16_only_where_it_has_instructions_for_it(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     for fast, precision in ((True, "bf16-mixed"), (False, "32-true")):
@@ -95,7 +96,9 @@ def test_experiment_composes_resolves_and_starts_with_its_command(name):
     assert lines[1].startswith(f"# rim-train experiment={name}")
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name.startswith("paper") else []) for name in MODELS]
+)
 def test_preset_hallucinates_and_embeds_at_its_size(name):
     """One face through the networks of the preset at its own size; heatmaps and parsing on a grid of a quarter."""
     objective = {"paper_code": "paper_code", "paper": "paper"}.get(name, "base")

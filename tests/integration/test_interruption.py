@@ -87,6 +87,7 @@ def test_a_signal_saves_the_batch_and_ends_the_run_within_seconds(store, undistu
     assert_ended_like(undisturbed, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "signum"),
     [

@@ -71,6 +71,7 @@ def evaluation(folder, output, *overrides):
         )
 
 
+@pytest.mark.slow
 def test_figures_of_a_pair_list_and_a_folder_are_those_of_an_independent_computation(folder, tmp_path):
     figures = run(evaluation(folder, tmp_path, f"evaluation.sr.root={folder / 'flat'}"))
     assert json.loads((tmp_path / "metrics.json").read_text()) == figures

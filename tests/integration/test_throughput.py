@@ -35,6 +35,7 @@ class Clock(pl.Callback):
         self.ends.append(time.perf_counter())
 
 
+@pytest.mark.slow
 def test_speed_and_waiting_are_logged_once_an_epoch(tmp_path):
     store = small_drawn_store(tmp_path / "drawn", people=6, views=4, hr_size=32)
     clock = Clock()

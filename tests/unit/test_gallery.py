@@ -12,8 +12,13 @@ import torch.nn.functional as F
 
 from rim_lightning.gallery import Gallery, Template
 
-pytest.importorskip("lancedb")
 SIZE = 16
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engine():
+    """Imported where it is needed: it takes seconds."""
+    pytest.importorskip("lancedb")
 
 
 def embeddings(count, seed=0):

@@ -1,5 +1,6 @@
 """A teacher learns toy people from scratch and verifies others."""
 
+import pytest
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
@@ -53,6 +54,7 @@ def fit(epochs: int, batches: list[FaceBatch]) -> tuple[TeacherModule, pl.Traine
     return module, trainer
 
 
+@pytest.mark.slow
 def test_learns_four_toy_people():
     batches = toy_batches(4, 30, seed=0)
     module, trainer = fit(3, batches)

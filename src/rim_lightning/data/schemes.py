@@ -113,11 +113,13 @@ class ParsingScheme:
         name: name of the scheme.
         classes: class names; the class number is the position.
         flip: permutation of range(len(classes)): class c of a face becomes class `flip[c]` of its mirror image.
+        colours: RGB of each class in pictures, if it is ever shown.
     """
 
     name: str
     classes: tuple[str, ...]
     flip: tuple[int, ...]
+    colours: tuple[tuple[int, int, int], ...] = ()
 
 
 HELEN11 = ParsingScheme(
@@ -136,6 +138,19 @@ HELEN11 = ParsingScheme(
         "hair",
     ),
     flip=_mirrored(11, ((2, 4), (3, 5))),
+    colours=(
+        (0, 0, 0),
+        (238, 196, 164),
+        (140, 86, 75),
+        (140, 86, 75),
+        (31, 119, 180),
+        (31, 119, 180),
+        (255, 187, 120),
+        (214, 39, 40),
+        (120, 20, 30),
+        (227, 80, 90),
+        (90, 60, 130),
+    ),
 )
 """The classes of the Helen parsing maps (Smith et al., CVPR 2013). Left is the VIEWER's left, as the README of their
 relabelling by Lin et al. (CVPR 2019) says. Ears, neck, clothes and hats are background: "face skin" excludes ears and
@@ -171,6 +186,14 @@ right side of the image. `mouth` is the inner mouth, `u_lip` and `l_lip` are upp
 `ear_r` earrings, `neck_l` a necklace."""
 
 PARSING_SCHEMES: dict[str, ParsingScheme] = {scheme.name: scheme for scheme in (HELEN11, CELEBAMASK19)}
+
+
+def parsing_colours() -> NDArray[np.uint8]:
+    """(256, 3): the colour of each class of HELEN11, grey for unlabelled pixels."""
+    table = np.full((256, 3), 128, dtype=np.uint8)
+    table[: len(HELEN11.colours)] = HELEN11.colours
+    return table
+
 
 # The subject's left is the viewer's right. Helen has no class for glasses: they lie on the face and count as skin.
 # What is not listed is background.

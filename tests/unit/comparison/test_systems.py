@@ -99,6 +99,7 @@ def test_a_system_starts_from_the_run_of_its_seed(tmp_path):
     assert f"start_from='{first.checkpoint}'" in cosine.overrides and cosine.key not in {run.key for run in rims}
 
 
+@pytest.mark.slow
 def test_a_trained_recogniser_becomes_the_teacher(tmp_path):
     plan = plan_of(tmp_path)
     (teacher,) = plan.runs("arcface")
@@ -115,6 +116,7 @@ def test_a_trained_recogniser_becomes_the_teacher(tmp_path):
     assert other.runs("taught")[0].key != taught.key
 
 
+@pytest.mark.slow
 def test_a_key_knows_what_decides_the_outcome_and_nothing_else(tmp_path):
     def key(common=COMMON, budget=8.0, systems=SYSTEMS):
         return plan_of(tmp_path, common, budget, systems).trials("coarse")[1e-3].key
@@ -131,6 +133,7 @@ def test_a_key_knows_what_decides_the_outcome_and_nothing_else(tmp_path):
     assert len({own, *keys}) == 1 + len(keys)
 
 
+@pytest.mark.slow
 def test_rates_and_seeds_of_a_system_share_the_measured_epochs(tmp_path):
     plan = plan_of(tmp_path)
 
@@ -161,6 +164,7 @@ def test_a_trial_without_a_finite_figure_is_not_chosen(tmp_path):
     assert plan.rate("coarse") == 3e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["a b", "x=1", "a,b", "it's (ä)"])
 def test_a_folder_may_have_any_name(tmp_path, folder):
     plan = plan_of(tmp_path / folder)
@@ -171,6 +175,7 @@ def test_a_folder_may_have_any_name(tmp_path, folder):
     assert cfg.teacher.weights.path == str(teacher.checkpoint)
 
 
+@pytest.mark.slow
 def test_a_key_is_that_of_the_run_as_rim_train_composes_it(tmp_path):
     plan = plan_of(tmp_path, budget=7.3)
     runs = [*plan.trials("fhn").values(), *plan.runs("arcface")]

@@ -148,6 +148,7 @@ def test_pixels_do_not_depend_on_the_workers(tmp_path):
     assert one.names == two.names
 
 
+@pytest.mark.slow
 def test_two_processes_that_start_together_draw_once(tmp_path):
     """The second waits for the first, and both have the store."""
     context = multiprocessing.get_context("spawn")

@@ -124,6 +124,7 @@ def test_a_store_is_pickled_by_its_path(small):
     assert np.array_equal(pickle.loads(pickle.dumps(small)).images[3], small.images[3])
 
 
+@pytest.mark.slow
 def test_the_command_packs_and_says_how_much_smaller_it_is(store, tmp_path):
     command = [sys.executable, "-m", "rim_lightning.pack"]
     done = subprocess.run([*command, str(store.path), str(tmp_path / "out")], capture_output=True, text=True)

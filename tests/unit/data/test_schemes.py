@@ -12,8 +12,10 @@ from rim_lightning.data.schemes import (
     LANDMARK_SCHEMES,
     PARSING_SCHEMES,
     five_points,
+    parsing_colours,
     to_helen11,
 )
+from rim_lightning.types import UNLABELLED
 
 # The mirror table of the 68 points as other projects print it, counted from 1.
 PUBLISHED_IBUG_FLIP = (
@@ -40,6 +42,13 @@ def test_parsing_flip_swaps_exactly_the_classes_with_a_side(scheme):
             elif right in name:
                 mirrored = name.replace(right, left)
         assert scheme.classes[scheme.flip[number]] == mirrored
+
+
+def test_every_parsing_class_has_a_colour_and_so_have_unlabelled_pixels():
+    colours = parsing_colours()
+    assert len(HELEN11.colours) == len(HELEN11.classes) and (colours[UNLABELLED] == 128).all()
+    shared = [c for c, colour in enumerate(HELEN11.colours) if HELEN11.colours.count(colour) > 1]
+    assert [HELEN11.classes[c] for c in shared] == ["left_eyebrow", "right_eyebrow", "left_eye", "right_eye"]
 
 
 def test_ibug_flip_is_the_published_table():

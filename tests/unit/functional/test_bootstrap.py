@@ -86,6 +86,7 @@ def test_seeds_are_drawn_with_the_pairs():
     assert mean == 0 and low < -0.5 and high > 0.5
 
 
+@pytest.mark.slow
 def test_the_interval_over_seeds_and_pairs_covers_the_variance_of_both():
     """Large-sample oracle: the variance of a mean of S seeds' means, with S − 1 of S as a bootstrap has it, plus that
     of the pairs."""
@@ -167,6 +168,7 @@ def test_no_tar_where_too_few_impostors_decide():
     assert person_resampled_tar(scores, first, second, 10 / 336, generator(), 5) is not None
 
 
+@pytest.mark.slow
 def test_the_interval_over_people_covers_where_that_over_pairs_would_not():
     """Every person is accepted with all pairs or with none: TAR is a mean over people, 1/2 in the long run."""
     people, images, covered = 30, 6, 0

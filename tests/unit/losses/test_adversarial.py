@@ -80,6 +80,7 @@ def on_one_rank(rank, world):
     return evaluate(slice(rank * share, (rank + 1) * share))
 
 
+@pytest.mark.slow
 def test_two_ranks_equal_one_process(tmp_path):
     ranks, whole = run_ranks(on_one_rank, tmp_path), evaluate(slice(None))
     for side in SIDES:

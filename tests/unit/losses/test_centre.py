@@ -65,6 +65,7 @@ def on_one_rank(rank, world):
     return two_steps(slice(4 * rank, 4 * rank + 4))
 
 
+@pytest.mark.slow
 def test_two_ranks_equal_one_process(tmp_path):
     expected = two_steps(slice(None))
     first, second = run_ranks(on_one_rank, tmp_path)

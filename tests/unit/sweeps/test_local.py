@@ -70,6 +70,7 @@ def test_one_crash_does_not_stop_the_others_and_retry_mends_it(tmp_path):
     assert [job.state.attempts for job in sweep.jobs] == [1, 2, 2, 1]  # what was finished did not run again
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_with_its_jobs_is_resumed(tmp_path):
     sweep = sweep_of(tmp_path, ["value=1"], ["value=2", "seconds=1.5"], ["value=3"])
     runner = subprocess.Popen(
@@ -89,6 +90,7 @@ def test_a_sweep_killed_with_its_jobs_is_resumed(tmp_path):
     assert [job.figures["sr/drawn/psnr_gain_y"] for job in sweep.jobs] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_stopping_a_sweep_stops_its_jobs_which_go_on_later(tmp_path):
     sweep = sweep_of(tmp_path, ["value=1", "seconds=1"], ["value=2"])
     runner = sweep_command("resume", tmp_path)

@@ -46,6 +46,7 @@ def test_the_plot_has_a_panel_for_every_setting_and_figure(sweep, tmp_path):
     assert not (tmp_path / "nothing.png").exists()
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes_the_table(sweep):
     command = [sys.executable, "-m", "rim_lightning.sweeps.command"]
     printed = subprocess.run([*command, "table", sweep.folder], capture_output=True, text=True, check=True).stdout
