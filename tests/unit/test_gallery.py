@@ -59,6 +59,16 @@ def test_a_search_is_exact_and_names_every_person_once(gallery, top, count):
         assert [hit.similarity for hit in hits] == pytest.approx([each[2] for each in expected], abs=1e-5)
 
 
+def test_a_search_stays_exact_where_somebody_made_an_index(tmp_path):
+    gallery = Gallery(tmp_path / "index", "abc", SIZE, create=True)
+    vectors, probes = embeddings(600), embeddings(20, seed=1)
+    gallery.add(templates(vectors))
+    gallery._table.create_index("cosine", num_partitions=8, num_sub_vectors=1, vector_column_name="embedding")
+    exact = (probes @ vectors.T).amax(1)
+    found = torch.tensor([hits[0].similarity for hits in gallery.search(probes, 1)])
+    torch.testing.assert_close(found, exact, atol=1e-5, rtol=0)
+
+
 def test_a_search_among_some_people(gallery):
     probe = embeddings(1, seed=2)
     (hits,) = gallery.search(probe, 3, people=["person 3", "person 7"])
