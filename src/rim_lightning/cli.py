@@ -213,21 +213,22 @@ def enroll(model: Path | None, device: str, index: str, folder: Path, aligned: b
 @main.command(epilog=EXIT_CODES)
 @_model_options
 @index_option
-@click.argument("probes", type=Place())
+@click.argument("probes", type=Place(), nargs=-1, required=True)
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="People for each probe.")
 @click.option("--far", default=DEFAULT_FAR, show_default=True, help="False accept rate of one comparison.")
 @aligned_option
 @json_option
 def identify(
-    model: Path, device: str, index: str, probes: Path, top: int, far: float, aligned: bool, as_json: bool
+    model: Path, device: str, index: str, probes: tuple[Path, ...], top: int, far: float, aligned: bool, as_json: bool
 ) -> None:
-    """Who in the gallery is on PROBES, a picture or a folder? Exit code 0: somebody was accepted, 1: nobody.
+    """Who in the gallery is on PROBES, pictures or folders? Exit code 0: somebody was accepted, 1: nobody.
 
     A threshold for a FAR of 1e-3 lets a stranger pass for about one in a thousand pictures of the gallery.
 
     \b
     Examples:
       rim identify --model my_model --index known cctv.png
+      rim identify --model my_model --index known cctv/*.png --top 1
       rim identify --model my_model --index known cctv_folder --top 10 --far 1e-4 --json
     """
     recognizer = _recognizer(model, device)
@@ -236,7 +237,7 @@ def identify(
         raise ValueError("The model has no thresholds: rim export --people chooses them.")
     templates = len(gallery)
     found, left_out = [], {}
-    paths = _pictures(probes)
+    paths = [picture for place in probes for picture in _pictures(place)]
     for path in _progress(paths, "identifying"):
         try:
             (face,) = recognizer.align(path, aligned)

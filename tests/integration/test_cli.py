@@ -235,6 +235,13 @@ def test_identify_finds_whom_the_python_interface_finds(model, faces, index):
     assert done.exit_code == (0 if (cosine.topk(2).values >= 0).any() else 1)
 
 
+def test_identify_takes_pictures_and_folders(model, faces, index):
+    done = rim("identify", "-m", model, "-i", index, faces / "b.jpg", faces / "more", "--aligned", "--json")
+    probes = json.loads(done.output)["probes"]
+    assert [each["picture"] for each in probes] == [str(faces / "b.jpg"), str(faces / "more" / "c.png")]
+    assert rim("identify", "-m", model, "-i", index).exit_code == 2
+
+
 def test_identify_in_words(model, faces, index):
     done = rim("identify", "-m", model, "-i", index, faces / "a.png", "--aligned")
     assert done.exit_code == 1 and "a.png: 12 px, threshold 2.000" in done.output  # nobody is beyond every cosine
