@@ -24,6 +24,7 @@ test-fast: .venv/ready ## without the tests marked slow
 docs: .venv/ready ## the documentation as a site, in outputs/site
 	$(BIN)/python docs/configuration.py
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs outputs/site
+	@echo "The documentation is outputs/site/index.html"
 
 format: .venv/ready
 	$(BIN)/ruff check --fix src tests docs notebooks

@@ -148,13 +148,13 @@ def verify(model: Path, device: str, probe: Path, gallery: Path, far: float, ali
         click.echo("the same person" if answer.same_person else "not the same person")
         click.echo(f"similarity {answer.similarity:.3f}, threshold {answer.threshold:.3f}")
         pooled = (
-            f" ({answer.probes} probes, {answer.gallery} gallery pictures, pooled)"
+            f" ({_counted(answer.probes, 'probe')}, {_counted(answer.gallery, 'gallery picture')}, pooled)"
             if answer.probes + answer.gallery > 2
             else ""
         )
         click.echo(
-            f"for a probe of {answer.probe_size:.0f} px{pooled}: {answer.far:g} of strangers are accepted, "
-            f"{answer.frr:.1%} of true pairs refused, on the people of the calibration"
+            f"for a probe of {answer.probe_size:.0f} px{pooled}: {answer.far:.3g} of strangers are accepted and "
+            f"{answer.frr:.3f} of true pairs refused, on the people of the calibration"
         )
     sys.exit(0 if answer.same_person else NO)
 
@@ -234,7 +234,7 @@ def identify(
     recognizer = _recognizer(model, device)
     gallery = _gallery(index, recognizer)
     if recognizer.calibration is None:
-        raise ValueError("The model has no thresholds: rim export --people chooses them.")
+        raise ValueError("The model has no thresholds: rim export --people <a prepared set> chooses them.")
     templates = len(gallery)
     found, left_out = [], {}
     paths = [picture for place in probes for picture in _pictures(place)]
@@ -487,6 +487,10 @@ def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, as_json:
         click.echo(f"{done.added} pictures added, {done.known} were known; {people} people in {index}")
     if done.left_out:
         sys.exit(SOME if done.added + done.known else WRONG)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _pictures(path: Path) -> list[Path]:

@@ -166,7 +166,7 @@ class Recognizer:
             ValueError: the model has no thresholds, or none for that FAR. Else as `align`.
         """
         if self.calibration is None:
-            raise ValueError("The model has no thresholds: calibrate it (rim export does), then verify.")
+            raise ValueError("The model has no thresholds: rim export --people <a prepared set> chooses them.")
         probes = self.align(probe, aligned)
         sharp = self.align(gallery, aligned)
         sizes = [min(face.size for face in faces) for faces in (probes, sharp)]

@@ -1,5 +1,6 @@
 """rim-train: train RIM from the command line."""
 
+import logging
 import os
 import sys
 import warnings
@@ -25,6 +26,8 @@ def _hydra_main(cfg: DictConfig) -> float | None:
     warnings.filterwarnings(
         "ignore", message=".*does not have many workers.*|.*treespec.*|.*in eval mode at the start.*|.*not resumable.*"
     )
+    tips = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    tips.addFilter(lambda record: "litlogger" not in record.getMessage())  # an advertisement
     try:
         check_directory(HydraConfig.get())
         figures = run(cfg)

@@ -37,7 +37,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     output = Path(cfg.paths.output_dir)
     last = output / "checkpoints" / "last.ckpt"
     if last.is_file() and not cfg.resume and rank_zero_only.rank == 0:
-        raise ValueError(f"{output} holds a run already: add resume=true to go on with it, or set paths.output_dir.")
+        raise ValueError(f"{output} holds a run already: add resume=true to go on with it, or set hydra.run.dir.")
     if rank_zero_only.rank != 0:
         return _run(cfg, output, last)
     with recorded(output, (KeyboardInterrupt, SystemExit, Interrupted)):

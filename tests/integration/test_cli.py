@@ -81,7 +81,7 @@ def test_verify_for_programs_and_folders_of_one_person(model, faces):
     assert answer["similarity"] == pytest.approx(expected.similarity)
     assert (answer["probes"], answer["gallery"]) == (3, 1)
     told = rim("verify", "-m", model, faces, faces / "a.png", "--aligned").output
-    assert "for a probe of 12 px (3 probes, 1 gallery pictures, pooled): 0.001 of strangers" in told
+    assert "for a probe of 12 px (3 probes, 1 gallery picture, pooled): 0.001 of strangers" in told
 
 
 def test_hallucinate_a_folder(model, faces, tmp_path):
@@ -295,7 +295,7 @@ def test_a_checkpoint_answers_too_but_not_without_thresholds(faces, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("verify", "-m", "nowhere", "a.png", "b.jpg"), "rim: There is no checkpoint at nowhere."),
+        (("verify", "-m", "nowhere", "a.png", "b.jpg"), "rim: There is no checkpoint and no model folder at nowhere."),
         (("verify", "-m", "MODEL", "FACES/nowhere.png", "b.jpg"), "rim: There is no image .*nowhere.png."),
         (
             ("verify", "-m", "MODEL", "FACES/a.png", "FACES/b.jpg", "--aligned", "--far", "0.5"),

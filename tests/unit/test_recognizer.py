@@ -171,7 +171,7 @@ def test_the_hallucinated_face_is_the_network_s(rim, sharp):
         (lambda model, sharp: model.embed_probes([]), "There is no picture: give at least one"),
         (lambda model, sharp: model.embed_probes(sharp[0, :, :20], aligned=True), "32 x 20 pixels: an aligned face is"),
         (lambda model, sharp: model.embed_probes([sharp[0], sharp[0, :, :3]], aligned=True), "picture 2 is 32 x 3"),
-        (lambda model, sharp: model.verify(sharp[0], sharp[1]), "The model has no thresholds: calibrate it"),
+        (lambda model, sharp: model.verify(sharp[0], sharp[1]), "The model has no thresholds: rim export --people"),
     ],
 )
 def test_wrong_input_gets_a_sentence(rim, sharp, call, sentence):

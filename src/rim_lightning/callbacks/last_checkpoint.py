@@ -98,7 +98,7 @@ class LastCheckpoint(Checkpoint):
         self._handlers = {}
 
     def _save(self, trainer: pl.Trainer) -> None:
-        trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint(self.path, weights_only=False)
         self._saved = time.monotonic()
         self._asked = None  # a wish from before this save is granted; a signal is asked about again
 
