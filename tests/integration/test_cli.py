@@ -295,7 +295,7 @@ def test_a_checkpoint_answers_too_but_not_without_thresholds(faces, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("verify", "-m", "nowhere", "a.png", "b.jpg"), "rim: There is no checkpoint and no model folder at nowhere."),
+        (("verify", "-m", "nowhere", "a.png", "b.jpg"), "rim: There is no checkpoint at nowhere, and no model folder."),
         (("verify", "-m", "MODEL", "FACES/nowhere.png", "b.jpg"), "rim: There is no image .*nowhere.png."),
         (
             ("verify", "-m", "MODEL", "FACES/a.png", "FACES/b.jpg", "--aligned", "--far", "0.5"),

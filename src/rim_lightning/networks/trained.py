@@ -34,7 +34,7 @@ def load_network(path: str | Path, architecture: str | None = None) -> nn.Module
             another architecture.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no checkpoint and no model folder at {path}.")
+        raise FileNotFoundError(f"There is no checkpoint at {path}, and no model folder.")
     verify(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
