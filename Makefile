@@ -27,8 +27,8 @@ docs: .venv/ready ## the documentation as a site, in outputs/site
 	@echo "The documentation is outputs/site/index.html"
 
 format: .venv/ready
-	$(BIN)/ruff check --fix src tests docs notebooks
-	$(BIN)/ruff format src tests notebooks docs/*.py
+	$(BIN)/ruff check --fix src tests benchmarks docs notebooks
+	$(BIN)/ruff format src tests benchmarks notebooks docs/*.py
 
 clean:
 	rm -rf .venv outputs multirun prepared

@@ -62,9 +62,9 @@ GROUPS = {  # in the order of the page
 }
 MOUNTED = {"classifier": "system.classifier"}  # where a group stands if not at its own name
 BUILT = {  # parts without a _target_, and what they are arguments of
-    "data": "rim_lightning.datamodules.union.FaceDataModule",
+    "data": "rim_lightning.datamodules.faces.FaceDataModule",
     "model": "rim_lightning.networks.rim.RIM",
-    "model.hallucination": "rim_lightning.networks.hallucination.HallucinationNetwork",
+    "model.hallucination": "rim_lightning.networks.hallucination.network.HallucinationNetwork",
     "model.recognition": "rim_lightning.networks.recognition.RecognitionNetwork",
 }
 HIDDEN = {"_target_", "_partial_", "defaults"}

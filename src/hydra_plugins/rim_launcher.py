@@ -12,8 +12,8 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import call
 from omegaconf import DictConfig
 
-from rim_lightning.run_state import write_whole
-from rim_lightning.sweeps.jobs import JOURNAL, Job, Sweep, new_sweep, read_sweep
+from rim_lightning.files import write_whole
+from rim_lightning.runs.sweep import JOURNAL, Job, Sweep, new_sweep, read_sweep
 
 TOLD = "told.json"  # in the directory of a search: what it was told of every job, null: that it failed
 

@@ -10,9 +10,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from rim_lightning.comparison import training
-from rim_lightning.comparison.command import run
-from rim_lightning.config_path import CONF_DIR
+from rim_lightning.commands.config_path import CONF_DIR
+from rim_lightning.comparison.plan import train_missing as training
+from rim_lightning.comparison.run import run
 
 SETTINGS = [
     "protocol=drawn",
@@ -119,7 +119,7 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
 )
 @pytest.mark.slow
 def test_wrong_input_gets_one_sentence(tmp_path, overrides, sentence):
-    command = [sys.executable, "-m", "rim_lightning.bench", *overrides, f"hydra.run.dir={tmp_path}"]
+    command = [sys.executable, "-m", "rim_lightning.commands.compare", *overrides, f"hydra.run.dir={tmp_path}"]
     command += [f"paths.results_dir={tmp_path / 'results'}", f"paths.prepared_dir={tmp_path / 'prepared'}"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.returncode != 0 and sentence in done.stderr and "Traceback" not in done.stderr

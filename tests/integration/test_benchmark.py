@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from rim_lightning.benchmark import FiveBackwards, forward_work, matmul_peak, measure_training
-from rim_lightning.phases import domain_terms, hallucination_terms, prepare_step
+from rim_lightning.speed.authors_step import FiveBackwards
+from rim_lightning.speed.step import forward_work, matmul_peak, measure_training
+from rim_lightning.training.phases import domain_terms, hallucination_terms, prepare_step
+from tests.helpers.stores import small_drawn_store
 from tests.integration.test_configs import composed
 from tests.integration.test_fit import _batches, data_of, module_of, trainer_of
-from tests.stores import small_drawn_store
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from rim_lightning.networks.trained import verify
-from rim_lightning.run_state import read_state
-from tests.stores import small_drawn_store
+from rim_lightning.networks.checkpoints import verify
+from rim_lightning.runs.state import read_state
+from tests.helpers.stores import small_drawn_store
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = "stages=[{{name: fhn, epochs: {}}}]"
@@ -38,7 +38,7 @@ def store(tmp_path_factory):
 
 def command(folder, store, *settings):
     where = [f"hydra.run.dir={folder}", f"data.stores.helen={store}"]
-    return [sys.executable, "-m", "rim_lightning.train", *SETTINGS, *where, *settings]
+    return [sys.executable, "-m", "rim_lightning.commands.train", *SETTINGS, *where, *settings]
 
 
 def train(folder, store, *settings):
@@ -79,7 +79,7 @@ def test_a_vanished_data_file_is_named(store, begun, tmp_path):
 @pytest.mark.slow
 def test_a_dead_loader_process_is_told_and_the_run_goes_on_without_it(store, tmp_path):
     folder, orders = tmp_path / "run", tmp_path / "orders"
-    dying = f"data.augmentation={{_target_: tests.dying.Dying, _partial_: true, orders: {orders}}}"
+    dying = f"data.augmentation={{_target_: tests.helpers.dying.Dying, _partial_: true, orders: {orders}}}"
     process = subprocess.Popen(
         command(folder, store, STAGES.format(300), "workers=1", dying),
         cwd=ROOT,

@@ -16,14 +16,14 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from rim_lightning.calibration import Calibration, Operating
-from rim_lightning.cli import main
-from rim_lightning.gallery import Gallery
-from rim_lightning.model_folder import write_model
+from rim_lightning.commands.rim.main import main
+from rim_lightning.gallery.index import Gallery
+from rim_lightning.inference.calibration import Calibration, Operating
+from rim_lightning.inference.model_folder import write_model
+from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
-from rim_lightning.recognizer import Recognizer
-from tests.stores import noise_store
-from tests.tiny import MODEL, perturbed
+from tests.helpers.stores import noise_store
+from tests.helpers.tiny import MODEL, perturbed
 
 
 def network():
@@ -151,7 +151,7 @@ def test_a_full_disk_leaves_what_was_enrolled(model, faces, index):
 def rim_with_small_files(*words):
     """The command in a process of which no file may grow beyond 2 KB."""
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (2048, 2048))
-    call = [sys.executable, "-m", "rim_lightning.cli", *map(str, words)]
+    call = [sys.executable, "-m", "rim_lightning.commands.rim.main", *map(str, words)]
     return subprocess.run(call, preexec_fn=limit, capture_output=True, text=True)
 
 

@@ -7,16 +7,15 @@ import torch
 import torch.nn.functional as F
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from rim_lightning.functional.degradation import reduce
-from rim_lightning.hallucination_module import AdversarialHallucinationModule, HallucinationModule
+from rim_lightning.functional.resize import reduce, resized
 from rim_lightning.losses.margin import MarginSoftmax
 from rim_lightning.losses.pixel import PixelLoss
-from rim_lightning.networks.recogniser import resized
-from rim_lightning.networks.trained import load_network
-from rim_lightning.recogniser_module import TERMS, RecogniserModule
+from rim_lightning.networks.checkpoints import load_network
+from rim_lightning.training.recognition_module import TERMS, RecogniserModule
+from rim_lightning.training.super_resolution_module import AdversarialHallucinationModule, HallucinationModule
+from tests.helpers.stores import small_drawn_store
+from tests.helpers.tiny import BACKBONE, batch
 from tests.integration.test_fit import data_of, trainer_of, values
-from tests.stores import small_drawn_store
-from tests.tiny import BACKBONE, batch
 
 SHARED = {
     "lr_size": 4,

@@ -14,10 +14,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from rim_lightning.config_path import CONF_DIR
-from rim_lightning.networks.trained import load_rim
-from rim_lightning.training import build_module, run
-from tests.stores import small_drawn_store
+from rim_lightning.commands.config_path import CONF_DIR
+from rim_lightning.networks.checkpoints import load_rim
+from rim_lightning.training.run import build_module, run
+from tests.helpers.stores import small_drawn_store
 
 EXPERIMENTS = sorted(path.stem for path in (CONF_DIR / "experiment").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
@@ -223,14 +223,18 @@ def test_experiment_runs_one_batch_of_every_stage(name, tmp_path):
 @pytest.mark.parametrize(
     ("command", "overrides", "sentence"),
     [
-        ("rim_lightning.train", ["model=huge"], "huge"),
-        ("rim_lightning.eval", [], "rim-eval: checkpoint is not set"),
-        ("rim_lightning.eval", ["checkpoint=nowhere.ckpt"], "nowhere.ckpt"),
-        ("rim_lightning.train", ["experiment=real_smoke", "paths.data_dir=nowhere"], "nowhere"),
-        ("rim_lightning.train", ["experiment=demo", "trainer=gpu"], "No supported gpu backend"),
-        ("rim_lightning.train", ["-m", "experiment=demo", "seed=1,2", "hydra.launcher.parallel=99"], "parallel is 99"),
-        ("rim_lightning.perf", ["rows=[]"], "rows is empty"),
-        ("rim_lightning.train", ["experiment=srcnn", "evaluate=true"], "this system is a hallucinator"),
+        ("rim_lightning.commands.train", ["model=huge"], "huge"),
+        ("rim_lightning.commands.eval", [], "rim-eval: checkpoint is not set"),
+        ("rim_lightning.commands.eval", ["checkpoint=nowhere.ckpt"], "nowhere.ckpt"),
+        ("rim_lightning.commands.train", ["experiment=real_smoke", "paths.data_dir=nowhere"], "nowhere"),
+        ("rim_lightning.commands.train", ["experiment=demo", "trainer=gpu"], "No supported gpu backend"),
+        (
+            "rim_lightning.commands.train",
+            ["-m", "experiment=demo", "seed=1,2", "hydra.launcher.parallel=99"],
+            "parallel is 99",
+        ),
+        ("rim_lightning.speed.rows", ["rows=[]"], "rows is empty"),
+        ("rim_lightning.commands.train", ["experiment=srcnn", "evaluate=true"], "this system is a hallucinator"),
     ],
 )
 @pytest.mark.slow

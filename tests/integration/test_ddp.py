@@ -11,11 +11,11 @@ from functools import partial
 import pytest
 import torch
 
-from rim_lightning.callbacks.ema import WarmedEMA
-from rim_lightning.datamodules.union import FaceDataModule
-from tests.ddp import run_ranks
+from rim_lightning.datamodules.faces import FaceDataModule
+from rim_lightning.training.callbacks.ema import WarmedEMA
+from tests.helpers.ddp import run_ranks
+from tests.helpers.stores import noise_store, small_drawn_store
 from tests.integration.test_fit import RATE, module_of, trainer_of
-from tests.stores import noise_store, small_drawn_store
 
 ALTERNATIONS = ("sequential", "simultaneous")
 BATCH = 8  # of all ranks together

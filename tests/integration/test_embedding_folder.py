@@ -18,20 +18,21 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from rim_lightning import embedded_folder, recognizer
-from rim_lightning.callbacks.last_checkpoint import Interrupted
-from rim_lightning.cli import main
+from rim_lightning.commands.rim.main import main
 from rim_lightning.data.alignment import template
 from rim_lightning.data.detection import Face
-from rim_lightning.embedded_folder import EmbeddedFolder
-from rim_lightning.embedding_module import embed_folder
-from rim_lightning.enrolment import enrol, enrol_embedded
-from rim_lightning.gallery import Gallery
-from rim_lightning.model_folder import write_model
+from rim_lightning.gallery import embedded_folder
+from rim_lightning.gallery.embed import embed_folder
+from rim_lightning.gallery.embedded_folder import EmbeddedFolder
+from rim_lightning.gallery.enrollment import enrol, enrol_embedded
+from rim_lightning.gallery.index import Gallery
+from rim_lightning.inference import recognizer
+from rim_lightning.inference.model_folder import write_model
+from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
-from rim_lightning.recognizer import Recognizer
-from tests.stores import small_drawn_store
-from tests.tiny import MODEL, perturbed
+from rim_lightning.runs.signals import Interrupted
+from tests.helpers.stores import small_drawn_store
+from tests.helpers.tiny import MODEL, perturbed
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARD = 4  # of 21 pictures: six files
@@ -386,7 +387,14 @@ def run(*words):
 @pytest.mark.slow
 def test_two_ranks_write_the_rows_of_one_process(model, drawn, begun, tmp_path):
     """Started by torchrun, with three files each, the last one shorter; and with one file for both of them."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "rim_lightning.embed"]
+    torchrun = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "rim_lightning.commands.embed",
+    ]
     done = run(*torchrun, *command(model, drawn, tmp_path / "out", *TWO))
     assert done.returncode == 0, done.stderr
     assert "19 of 21 pictures embedded, 2 left out" in done.stdout and "torn.jpg is no image" in done.stdout
@@ -399,7 +407,7 @@ def test_two_ranks_write_the_rows_of_one_process(model, drawn, begun, tmp_path):
 @pytest.mark.slow
 def test_lightning_starts_the_other_rank_and_waits_for_it(model, drawn, begun, tmp_path):
     """And goes on with what an earlier run left: one file for the first process, two for the other."""
-    call = ("-m", "rim_lightning.embed", *command(model, drawn, tmp_path / "out", *TWO))
+    call = ("-m", "rim_lightning.commands.embed", *command(model, drawn, tmp_path / "out", *TWO))
     shutil.copytree(begun.path, tmp_path / "out")
     folder = EmbeddedFolder(tmp_path / "out")
     for number in (1, 3, 4):
@@ -421,7 +429,7 @@ def die_at_the_third(part, file):
         os.kill(os.getpid(), signal.SIGKILL)
     replace(part, file)
 embedded_folder.os.replace = die_at_the_third
-from rim_lightning.embed import main
+from rim_lightning.commands.embed import main
 main()
 """
 
@@ -433,7 +441,7 @@ def test_killed_while_it_writes_it_goes_on_with_the_same_command(model, drawn, b
     folder = EmbeddedFolder(tmp_path / "out")
     assert folder.missing() == [2, 3, 4, 5] and len(list(folder.path.glob(".*.part"))) == 1
     before = written(folder)
-    done = run("-m", "rim_lightning.embed", *call)
+    done = run("-m", "rim_lightning.commands.embed", *call)
     assert done.returncode == 0, done.stderr
     assert_same_rows(folder, begun)
     assert before.items() <= written(folder).items() and not list(folder.path.glob(".*"))
@@ -449,7 +457,7 @@ def full_after_the_second(part, file):
     if len(done) == 2:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 embedded_folder.os.replace = full_after_the_second
-from rim_lightning.embed import main
+from rim_lightning.commands.embed import main
 main()
 """
 

@@ -7,15 +7,15 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from rim_lightning.callbacks.ema import WarmedEMA
-from rim_lightning.datamodules.union import FaceDataModule
-from rim_lightning.finite_watch import NonFiniteLoss
-from rim_lightning.module import RIMModule
+from rim_lightning.datamodules.faces import FaceDataModule
+from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
-from rim_lightning.networks.trained import load_rim
-from rim_lightning.phases import PHASES
-from tests.stores import small_drawn_store
-from tests.tiny import BACKBONE, MODEL, objective
+from rim_lightning.training.callbacks.ema import WarmedEMA
+from rim_lightning.training.finite_watch import NonFiniteLoss
+from rim_lightning.training.phases import PHASES
+from rim_lightning.training.rim_module import RIMModule
+from tests.helpers.stores import small_drawn_store
+from tests.helpers.tiny import BACKBONE, MODEL, objective
 
 FULL = [{"name": "fhn", "epochs": 1}, {"name": "hrn", "epochs": 1}, {"name": "joint", "epochs": 1}]
 RATE = {"domain": 1e-3, "hallucination": 1e-3, "student": 1e-3, "assistant": 1e-3}

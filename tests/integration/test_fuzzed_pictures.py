@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from rim_lightning.data.images import ImageError
+from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
-from rim_lightning.recognizer import Recognizer
-from tests.tiny import MODEL
+from tests.helpers.tiny import MODEL
 
 KINDS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000")
 FILES = 1200

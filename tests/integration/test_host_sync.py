@@ -9,10 +9,10 @@ import pytorch_lightning as pl
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rim_lightning.callbacks.ema import WarmedEMA
-from rim_lightning.deferred import Deferred
+from rim_lightning.training.callbacks.ema import WarmedEMA
+from rim_lightning.training.deferred import Deferred
+from tests.helpers.stores import small_drawn_store
 from tests.integration.test_fit import data_of, module_of, trainer_of
-from tests.stores import small_drawn_store
 
 aten = torch.ops.aten
 WAITING = {  # what needs a value of the device, or a size that depends on one
@@ -84,9 +84,9 @@ def test_the_recorder_sees_what_waits():
 @pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])
 def test_no_operation_of_a_batch_waits(store, tmp_path, alternation, monkeypatch):
     """Probe sizes are drawn on the host, and `Deferred` is read there: these two are the host's own."""
-    monkeypatch.setattr("rim_lightning.phased_module.synthesise_probe", lambda hr, sizes: hr)
+    monkeypatch.setattr("rim_lightning.training.phased_module.synthesise_probe", lambda hr, sizes: hr)
     monkeypatch.setattr(Deferred, "read", lambda self: torch.zeros(1))
-    monkeypatch.setattr("rim_lightning.finite_watch.FiniteWatch.check", lambda self: None)
+    monkeypatch.setattr("rim_lightning.training.finite_watch.FiniteWatch.check", lambda self: None)
     mode = Waits()
     module = module_of(alternation=alternation, kind=partial(torch.optim.AdamW, fused=True))
     callbacks = [WatchBatches(mode, True), WarmedEMA(0.9), WatchBatches(mode, False)]

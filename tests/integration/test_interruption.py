@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from rim_lightning.callbacks.last_checkpoint import Interrupted
-from tests import killable
-from tests.stores import small_drawn_store
+from rim_lightning.runs.signals import Interrupted
+from tests.helpers import killable
+from tests.helpers.stores import small_drawn_store
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("RIM_KILLS", "1"))  # RIM_KILLS=20 pytest tests/integration/test_interruption.py
@@ -33,7 +33,7 @@ def undisturbed(store, tmp_path_factory):
 
 
 def start(store, folder, workers=0):
-    command = [sys.executable, "-m", "tests.killable", str(store), str(folder), str(workers)]
+    command = [sys.executable, "-m", "tests.helpers.killable", str(store), str(folder), str(workers)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 

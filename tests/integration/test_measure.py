@@ -8,18 +8,19 @@ import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from rim_lightning.config_path import CONF_DIR
-from rim_lightning.data.schemes import five_points
-from rim_lightning.data.store import PreparedStore
-from rim_lightning.eval import run
-from rim_lightning.functional.degradation import reduce, synthesise_probe
+from rim_lightning.commands.config_path import CONF_DIR
+from rim_lightning.commands.eval import run
+from rim_lightning.data.stores.prepared import PreparedStore
+from rim_lightning.evaluation.run import check_evaluation
+from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.resize import reduce
 from rim_lightning.functional.verification import cosine_similarity, kfold_accuracy, roc_auc
-from rim_lightning.measure import check_evaluation
+from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
-from rim_lightning.networks.trained import load_rim
+from rim_lightning.schemes import five_points
 from rim_lightning.types import to_unit
-from tests.stores import noise_store, small_drawn_store
-from tests.tiny import MODEL, perturbed
+from tests.helpers.stores import noise_store, small_drawn_store
+from tests.helpers.tiny import MODEL, perturbed
 
 PEOPLE, VIEWS = 4, 3
 PAIRS = "2\t2\nP0\t1\t2\nP1\t1\t3\nP0\t3\tP1\t2\nP1\t1\tP0\t1\nP2\t1\t2\nP3\t2\t3\nP2\t3\tP3\t1\nP3\t3\tP2\t2\n"

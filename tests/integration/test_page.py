@@ -13,15 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
-from rim_lightning.calibration import Calibration, Operating
-from rim_lightning.enrolment import enrol
-from rim_lightning.gallery import Gallery
-from rim_lightning.model_folder import write_model
+from rim_lightning.commands.page import Page
+from rim_lightning.gallery.enrollment import enrol
+from rim_lightning.gallery.index import Gallery
+from rim_lightning.inference.calibration import Calibration, Operating
+from rim_lightning.inference.model_folder import write_model
+from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
-from rim_lightning.page import Page
-from rim_lightning.recognizer import Recognizer
-from tests.stores import small_drawn_store
-from tests.tiny import MODEL, perturbed
+from tests.helpers.stores import small_drawn_store
+from tests.helpers.tiny import MODEL, perturbed
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -112,7 +112,16 @@ def address(folder, tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    call = [sys.executable, "-m", "rim_lightning.cli", "page", "-m", folder / "model", "-i", folder / "index"]
+    call = [
+        sys.executable,
+        "-m",
+        "rim_lightning.commands.rim.main",
+        "page",
+        "-m",
+        folder / "model",
+        "-i",
+        folder / "index",
+    ]
     path = tmp_path_factory.mktemp("page") / "log"
     with open(path, "w") as log:
         process = subprocess.Popen([*map(str, call), "--port", str(port)], stdout=log, stderr=log)

@@ -14,9 +14,9 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_method
 from PIL import Image
 
-from rim_lightning.config_path import CONF_DIR
-from rim_lightning.data.store import PreparedStore, partial_path
-from rim_lightning.prepare import main, report, run
+from rim_lightning.commands.config_path import CONF_DIR
+from rim_lightning.commands.prepare import main, report, run
+from rim_lightning.data.stores.prepared import PreparedStore, partial_path
 
 SOURCES = sorted(file.stem for file in (CONF_DIR / "source").glob("*.yaml"))
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -28,7 +28,7 @@ def compose_prepare(*overrides: str):
 
 
 def rim_prepare(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "rim_lightning.prepare", *arguments]
+    command = [sys.executable, "-m", "rim_lightning.commands.prepare", *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment(), timeout=300)
 
 
@@ -157,7 +157,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path):
     ]
     assert rim_prepare(*arguments, "output=whole", "workers=1", cwd=tmp_path).returncode == 0
 
-    command = [sys.executable, "-m", "rim_lightning.prepare", *arguments, "output=killed", "workers=2"]
+    command = [sys.executable, "-m", "rim_lightning.commands.prepare", *arguments, "output=killed", "workers=2"]
     journal = partial_path(tmp_path / "killed") / "journal.jsonl"
     process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120

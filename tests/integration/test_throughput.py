@@ -7,10 +7,10 @@ import pytest
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger
 
-from rim_lightning.callbacks.throughput import Throughput
-from rim_lightning.datamodules.union import FaceDataModule
+from rim_lightning.datamodules.faces import FaceDataModule
+from rim_lightning.training.callbacks.throughput import Throughput
+from tests.helpers.stores import small_drawn_store
 from tests.integration.test_fit import module_of, trainer_of
-from tests.stores import small_drawn_store
 
 SLOW = 0.15  # seconds that a batch waits for its data
 

@@ -8,16 +8,16 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from rim_lightning.train import check_directory
+from rim_lightning.commands.train import check_directory
+from tests.helpers.stores import small_drawn_store
 from tests.integration.test_breakage import ROOT, SETTINGS, STAGES
-from tests.stores import small_drawn_store
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 RANKS = ["trainer.devices=2", "+trainer.strategy=ddp_find_unused_parameters_true"]
 
 
 def start(*settings):
-    command = [*TORCHRUN, "-m", "rim_lightning.train", *SETTINGS, *RANKS, *settings]
+    command = [*TORCHRUN, "-m", "rim_lightning.commands.train", *SETTINGS, *RANKS, *settings]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 

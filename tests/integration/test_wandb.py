@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from rim_lightning.callbacks.wandb_tracking import code_version, panel_pixels, roc_points
-from rim_lightning.training import run
+from rim_lightning.training.callbacks.wandb_tracking import code_version, panel_pixels, roc_points
+from rim_lightning.training.run import run
 from tests.integration.test_configs import QUICK, composed
 
 

@@ -78,7 +78,9 @@ def test_docstrings_explain_what_has_no_comment(configuration):
     assert arguments("rim_lightning.losses.landmark.LandmarkLoss") == of_landmarks
     augmentation = arguments("rim_lightning.data.augmentation.FaceAugmentation")
     assert augmentation["brightness"] == augmentation["contrast"] == "largest relative change."
-    of_rim, of_all = (arguments(f"rim_lightning.{name}") for name in ("module.RIMModule", "phased_module.PhasedModule"))
+    of_rim, of_all = (
+        arguments(f"rim_lightning.training.{name}") for name in ("rim_module.RIMModule", "phased_module.PhasedModule")
+    )
     assert of_rim["clip"] == of_all["clip"] and not any(text.startswith("see `") for text in of_rim.values())
     assert arguments("torch.optim.AdamW") == {}
     text = "loss: {_target_: rim_lightning.losses.landmark.LandmarkLoss, sigma: 1.5}\nother: {sigma: 2}\n"

@@ -18,7 +18,7 @@ from rim_lightning.losses.identity import IdentityLoss
 from rim_lightning.losses.landmark import LandmarkLoss
 from rim_lightning.losses.parsing import ParsingLoss
 from rim_lightning.types import UNLABELLED
-from tests.ddp import run_ranks
+from tests.helpers.ddp import run_ranks
 
 ROWS = 8  # of the whole batch
 LOSSES = ["domain unbiased", "domain biased", "domain linear", "domain smoothed", "masked mean"]

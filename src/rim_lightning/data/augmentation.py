@@ -2,19 +2,23 @@
 
 import os
 
+import albumentations as A
+import cv2
+import numpy as np
+
+from rim_lightning.schemes import HELEN11, LANDMARK_SCHEMES
+from rim_lightning.types import UNLABELLED
+
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for a newer release on import
 
-import albumentations as A  # noqa: E402
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-
-from rim_lightning.data.schemes import HELEN11, LANDMARK_SCHEMES  # noqa: E402
-from rim_lightning.types import UNLABELLED  # noqa: E402
-
 Points = dict[str, np.ndarray]
+
+
 Face = tuple[np.ndarray, np.ndarray | None, Points]
 
 _FLIPPED_CLASS = np.arange(256, dtype=np.uint8)
+
+
 _FLIPPED_CLASS[: len(HELEN11.flip)] = HELEN11.flip
 
 

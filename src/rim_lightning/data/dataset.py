@@ -1,16 +1,17 @@
 """Prepared stores as data sets of `FaceBatch` items, and their union."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
+from tqdm import tqdm
 
 from rim_lightning.data.augmentation import Face, Points, centre_crop
-from rim_lightning.data.schemes import LANDMARK_SCHEMES
-from rim_lightning.data.store import PreparedStore
-from rim_lightning.types import NO_IDENTITY, UNLABELLED, FaceBatch
+from rim_lightning.data.stores.prepared import PreparedStore
+from rim_lightning.schemes import LANDMARK_SCHEMES
+from rim_lightning.types import NO_IDENTITY, UNLABELLED, FaceBatch, to_unit
 
 View = Callable[[np.ndarray, np.ndarray | None, Points, int], Face]
 
@@ -130,3 +131,17 @@ class UnionDataset(Dataset[FaceBatch]):
 def collate(faces: list[FaceBatch]) -> FaceBatch:
     """B unbatched items to one `FaceBatch`; in a worker process the tensors are written to shared memory at once."""
     return default_collate(faces)
+
+
+def face_batches(faces: FaceDataset, batch_size: int, device: torch.device, title: str) -> Iterable[FaceBatch]:
+    """Batches of the faces in order, on the device, images in [-1, 1]; with a progress bar."""
+    loader = DataLoader(faces, batch_size, collate_fn=collate)
+    for batch in tqdm(loader, desc=title, leave=False):
+        moved = FaceBatch(
+            batch.hr.to(device),
+            {scheme: points.to(device) for scheme, points in batch.landmarks.items()},
+            batch.parsing.to(device),
+            batch.identity.to(device),
+            batch.index.to(device),
+        )
+        yield moved._replace(hr=to_unit(moved.hr))

@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim_lightning.data.alignment import align, centre_square_matrix, similarity_from_points, template
-from rim_lightning.data.records import Record
-from rim_lightning.data.schemes import FIVE, five_points
-from rim_lightning.data.store import MANIFEST, PreparedStore, Sample, StoreWriter, one_writer, stored_side
+from rim_lightning.data.readers.record import Record
+from rim_lightning.data.stores.prepared import MANIFEST, PreparedStore, stored_side
+from rim_lightning.data.stores.writer import Sample, StoreWriter, one_writer
 from rim_lightning.data.workers import worker_pool
+from rim_lightning.schemes import FIVE, five_points
 
 Alignment = Literal["five", "none"]
+
+
 Landmarks = Literal["auto", "detect"]
 
 BLOCK = 16  # records a worker takes at a time; fixed, so that the batches of the detector never depend on the workers

@@ -7,8 +7,9 @@ import numpy as np
 
 from rim_lightning.data.augmentation import Face, Points, centre_crop, flip_face
 from rim_lightning.data.dataset import FaceDataset, UnionDataset
-from rim_lightning.data.packed import open_store
-from rim_lightning.datamodules.pairs import PairIndex, PairsDataModule
+from rim_lightning.data.pairs import pseudo_genuine_pairs
+from rim_lightning.data.stores.packed import open_store
+from rim_lightning.datamodules.pairs import PairsDataModule
 
 
 class HelenDataModule(PairsDataModule):
@@ -46,25 +47,3 @@ class HelenDataModule(PairsDataModule):
 
 def _mirror_image(image: np.ndarray, parsing: np.ndarray | None, points: Points, seed: int, size: int) -> Face:
     return centre_crop(*flip_face(image, parsing, points), size)
-
-
-def pseudo_genuine_pairs(photographs: int, folds: int, seed: int) -> PairIndex:
-    """Each of n photographs against its own mirror image, position n + i, and against that of another of its fold.
-
-    Raises ValueError where a fold would hold less than two photographs.
-    """
-    if photographs < 2 * folds:
-        raise ValueError(f"{photographs} test photographs are too few for {folds} folds: each needs at least two.")
-    gallery = np.arange(photographs)
-    fold = gallery % folds
-    other = np.empty_like(gallery)
-    rng = np.random.default_rng(seed)
-    for number in range(folds):
-        members = rng.permutation(gallery[fold == number])
-        other[members] = np.roll(members, 1)
-    return PairIndex(
-        gallery=np.tile(gallery, 2),
-        probe=np.concatenate([gallery, other]) + photographs,
-        same=np.repeat([True, False], photographs),
-        fold=np.tile(fold, 2),
-    )

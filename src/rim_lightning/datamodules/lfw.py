@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from rim_lightning.data.dataset import FaceDataset
-from rim_lightning.data.packed import open_store
+from rim_lightning.data.pairs import index_pairs
 from rim_lightning.data.readers.lfw import read_pairs
-from rim_lightning.datamodules.pairs import PairsDataModule, index_pairs
+from rim_lightning.data.stores.packed import open_store
+from rim_lightning.datamodules.pairs import PairsDataModule
 
 
 class LFWDataModule(PairsDataModule):

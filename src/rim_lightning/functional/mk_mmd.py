@@ -8,6 +8,8 @@ from torch import Tensor
 from rim_lightning.functional.precision import full_precision
 
 Estimator = Literal["unbiased", "biased", "linear"]
+
+
 Statistic = Literal["median", "mean"]
 
 

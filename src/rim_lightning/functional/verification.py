@@ -162,31 +162,6 @@ def roc_auc(scores: Tensor, same: Tensor) -> float:
     return torch.trapezoid(tar, far).item()
 
 
-def bootstrap_interval(
-    values: Tensor, generator: torch.Generator, samples: int = 2000, level: float = 0.95
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of values over pairs.
-
-    Of an accuracy: pass the correctness of each pair (`kfold_decisions`). Of the difference of two models on the same
-    pairs: pass the difference of their correctness vectors, so that both are resampled together.
-
-    Args:
-        values: (P,) numbers or bools, one per pair. generator: on the CPU. samples: number of resamples.
-        level: coverage, in (0, 1).
-
-    Raises:
-        ValueError: if there are no values.
-    """
-    if values.ndim != 1 or len(values) == 0:
-        raise ValueError(f"A bootstrap resamples a vector of values, got shape {tuple(values.shape)}.")
-    values = values.double().cpu()
-    means = torch.stack(
-        [values[torch.randint(len(values), (len(values),), generator=generator)].mean() for _ in range(samples)]
-    )
-    low, high = means.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=means.dtype)).tolist()
-    return low, high
-
-
 def _check(scores: Tensor, same: Tensor) -> None:
     if scores.ndim != 1 or scores.shape != same.shape or same.dtype != torch.bool:
         raise ValueError(

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rim_lightning.functional.precision import full_precision
-from rim_lightning.networks.recogniser import resized
-from rim_lightning.networks.teacher import FrozenTeacher
+from rim_lightning.functional.resize import resized
+from rim_lightning.networks.backbones.frozen import FrozenTeacher
 
 
 class PerceptualLoss(nn.Module):

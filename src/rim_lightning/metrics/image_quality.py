@@ -7,8 +7,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from rim_lightning.functional.degradation import round_to_8bit
 from rim_lightning.functional.image_quality import luma, psnr, ssim
+from rim_lightning.functional.resize import round_to_8bit
 from rim_lightning.metrics.repeats import drop_repeats
 
 

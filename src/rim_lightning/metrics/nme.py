@@ -7,8 +7,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from rim_lightning.data.schemes import LANDMARK_SCHEMES
 from rim_lightning.metrics.repeats import drop_repeats
+from rim_lightning.schemes import LANDMARK_SCHEMES
 
 # Which points make an eye, where the scheme fixes it. iBUG-68: the OUTER corners (36 and 45, counted from 0), the
 # inter-ocular distance of the 300-W challenge. Five and 194 points: the eye centres.

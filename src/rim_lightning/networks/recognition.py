@@ -5,10 +5,10 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
-from rim_lightning.networks.backbone import Backbone
-from rim_lightning.networks.backbones import build_backbone
-from rim_lightning.networks.recogniser import resized
-from rim_lightning.networks.teacher import FrozenTeacher
+from rim_lightning.functional.resize import resized
+from rim_lightning.networks.backbones.base import Backbone
+from rim_lightning.networks.backbones.build import build_backbone
+from rim_lightning.networks.backbones.frozen import FrozenTeacher
 
 Head = Literal["teacher", "student", "own", "flatten"]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rim_lightning.networks.domain_discriminator import DomainDiscriminator
-from rim_lightning.networks.hallucination import HallucinationNetwork
+from rim_lightning.networks.hallucination.discriminator import DomainDiscriminator
+from rim_lightning.networks.hallucination.network import HallucinationNetwork
 from rim_lightning.networks.recognition import RecognitionNetwork
 
 

@@ -5,14 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from rim_lightning.networks.backbone import Backbone
-from rim_lightning.networks.backbones import build_backbone
-from rim_lightning.networks.inception_resnet import load_facenet_pytorch
-from rim_lightning.networks.iresnet_weights import load_arcface_torch, load_face_evolve
-from rim_lightning.networks.mobilefacenet_onnx import load_mobilefacenet_onnx
-from rim_lightning.networks.resnet50 import load_vggface2
-from rim_lightning.networks.trained import load_network
+from rim_lightning.networks.backbones.base import Backbone
+from rim_lightning.networks.backbones.build import build_backbone
+from rim_lightning.networks.checkpoints import load_network
+from rim_lightning.networks.published.facenet import load_facenet_pytorch
+from rim_lightning.networks.published.iresnet import load_arcface_torch, load_face_evolve
+from rim_lightning.networks.published.mobilefacenet_onnx import load_mobilefacenet_onnx
+from rim_lightning.networks.published.vggface2 import load_vggface2
 
 
 def save_backbone(path: str | Path, backbone: Backbone, name: str, arguments: dict) -> None:
@@ -75,3 +76,19 @@ def load_teacher(weight_format: str, path: str | Path) -> Backbone:
     if weight_format not in WEIGHT_FORMATS:
         raise ValueError(f'There is no weight format "{weight_format}"; choose one of {", ".join(WEIGHT_FORMATS)}.')
     return WEIGHT_FORMATS[weight_format](path)
+
+
+def fill_backbone(backbone: nn.Module, setting: str, weight_format: str, path: str) -> None:
+    """Give a recognition network the weights of a file (see `load_teacher`).
+
+    Raises:
+        FileNotFoundError, ValueError: no such file, or one of another network than `setting` of the configuration.
+    """
+    weights = load_teacher(weight_format, path).state_dict()
+    try:
+        backbone.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(
+            f"The weights in {path} belong to another network than the configuration's: set {setting} to its "
+            "architecture."
+        ) from error

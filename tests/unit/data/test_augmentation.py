@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from rim_lightning.data.augmentation import FaceAugmentation, centre_crop, flip_face
-from rim_lightning.data.drawn import draw_face
-from rim_lightning.data.schemes import HELEN11
+from rim_lightning.data.synthetic.store import draw_face
+from rim_lightning.schemes import HELEN11
 from rim_lightning.types import UNLABELLED
 
 SIZE, MARGIN = 64, 8

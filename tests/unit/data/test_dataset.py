@@ -7,7 +7,7 @@ import torch
 from rim_lightning.data.augmentation import FaceAugmentation
 from rim_lightning.data.dataset import FaceDataset, UnionDataset, collate
 from rim_lightning.types import NO_IDENTITY, UNLABELLED
-from tests.stores import noise_store, small_drawn_store
+from tests.helpers.stores import noise_store, small_drawn_store
 
 
 @pytest.fixture(scope="module")

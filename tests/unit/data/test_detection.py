@@ -8,7 +8,7 @@ import pytest
 
 from rim_lightning.data.detection import MAX_SIDE, Face, _most_central, _rescaled, _searched, detect_faces, find_faces
 from rim_lightning.data.readers.lfw import read_lfw
-from tests.stores import small_drawn_store
+from tests.helpers.stores import small_drawn_store
 
 LFW = Path(__file__).parents[4] / "shared" / "data" / "lfw"
 

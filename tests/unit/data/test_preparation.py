@@ -9,8 +9,9 @@ from PIL import Image
 from rim_lightning.data import detection, preparation
 from rim_lightning.data.alignment import FIVE_POINT_TEMPLATE_112, align, similarity_from_points, template
 from rim_lightning.data.preparation import prepare
-from rim_lightning.data.records import Record
-from rim_lightning.data.store import StoreWriter, partial_path
+from rim_lightning.data.readers.record import Record
+from rim_lightning.data.stores.prepared import partial_path
+from rim_lightning.data.stores.writer import StoreWriter
 
 SETTINGS = {"name": "toy", "hr_size": 32, "margin": 0.125, "workers": 0, "progress": False}
 

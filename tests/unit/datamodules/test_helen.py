@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from rim_lightning.datamodules.helen import HelenDataModule, pseudo_genuine_pairs
-from tests.stores import small_drawn_store
+from rim_lightning.data.pairs import pseudo_genuine_pairs
+from rim_lightning.datamodules.helen import HelenDataModule
+from tests.helpers.stores import small_drawn_store
 
 
 def test_every_photograph_meets_its_mirror_image_and_one_other_of_its_fold():

@@ -1,8 +1,8 @@
 import pytest
 
-from rim_lightning.data.store import PreparedStore
+from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.datamodules.lfw import LFWDataModule
-from tests.stores import noise_store
+from tests.helpers.stores import noise_store
 
 PAIRS = "2\t1\nA\t1\t2\nA\t1\tB\t1\nB\t1\t3\nB\t3\tC\t1\n"
 

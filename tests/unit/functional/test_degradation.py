@@ -7,16 +7,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from rim_lightning.functional.degradation import (
-    area_reduce,
-    draw_probe_sizes,
-    enlarge,
-    gaussian_blur,
-    realistic_reduce,
-    reduce,
-    round_to_8bit,
-    synthesise_probe,
-)
+from rim_lightning.functional.degradation import draw_probe_sizes, gaussian_blur, realistic_reduce, synthesise_probe
+from rim_lightning.functional.resize import area_reduce, enlarge, reduce, round_to_8bit
 from rim_lightning.types import to_unit
 
 

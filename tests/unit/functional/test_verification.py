@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
+from rim_lightning.functional.bootstrap import bootstrap_interval
 from rim_lightning.functional.verification import (
-    bootstrap_interval,
     cosine_similarity,
     equal_error_rate,
     kfold_accuracy,

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from rim_lightning.losses.adversarial import RelativisticAdversarialLoss
-from tests.ddp import run_ranks
+from tests.helpers.ddp import run_ranks
 
 LOSS = RelativisticAdversarialLoss()
 SIDES = ["discriminator", "generator"]

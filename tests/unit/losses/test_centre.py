@@ -7,7 +7,7 @@ import torch
 
 from rim_lightning.losses.centre import CentreLoss
 from rim_lightning.types import NO_IDENTITY
-from tests.ddp import run_ranks
+from tests.helpers.ddp import run_ranks
 
 
 def by_hand():

@@ -4,9 +4,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from rim_lightning.losses.perceptual import PerceptualLoss
-from rim_lightning.networks.backbone import Backbone
-from rim_lightning.networks.backbones import build_backbone
-from rim_lightning.networks.teacher import FrozenTeacher
+from rim_lightning.networks.backbones.base import Backbone
+from rim_lightning.networks.backbones.build import build_backbone
+from rim_lightning.networks.backbones.frozen import FrozenTeacher
 
 
 class Factors(Backbone):

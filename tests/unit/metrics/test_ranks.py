@@ -11,7 +11,7 @@ from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.metrics.miou import ParsingIoU
 from rim_lightning.metrics.nme import NormalisedMeanError
 from rim_lightning.metrics.verification import IdentityVerification
-from tests.ddp import run_ranks
+from tests.helpers.ddp import run_ranks
 
 
 def metrics(rows):

@@ -3,8 +3,9 @@ import math
 import pytest
 import torch
 
+from rim_lightning.functional.pairs import draw_pairs
 from rim_lightning.functional.verification import kfold_accuracy, roc_auc, tar_at_far
-from rim_lightning.metrics.verification import IdentityVerification, draw_pairs
+from rim_lightning.metrics.verification import IdentityVerification
 from rim_lightning.types import NO_IDENTITY
 
 

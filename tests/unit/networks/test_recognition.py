@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rim_lightning.networks.recognition import RecognitionNetwork
-from tests.tiny import BACKBONE
+from tests.helpers.tiny import BACKBONE
 
 RESNET = {"name": "resnet34", "width": 8, "blocks": (1, 1, 1, 1), "embedding_size": 16, "input_size": 32}
 

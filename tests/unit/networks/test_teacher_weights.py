@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rim_lightning.networks.backbones import build_backbone
+from rim_lightning.networks.backbones.build import build_backbone
 from rim_lightning.networks.teacher_weights import load_backbone, load_teacher, save_backbone
 
 ARGUMENTS = dict(width=4, blocks=(1, 2, 1), embedding_size=8, input_size=32)

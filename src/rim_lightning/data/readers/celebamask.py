@@ -16,15 +16,19 @@ from rim_lightning.data.readers.files import (
     require_folder,
     split_of,
 )
-from rim_lightning.data.records import Record
-from rim_lightning.data.schemes import CELEBAMASK19, HELEN11, to_helen11
+from rim_lightning.data.readers.record import Record
+from rim_lightning.schemes import CELEBAMASK19, HELEN11, to_helen11
 
 # The official partition of CelebA by file number (list_eval_partition.txt): 162,770 to train, then 19,867 to validate.
 LAST_TRAIN, LAST_VAL = 162_770, 182_637
+
+
 IMAGES_PER_FOLDER = 2000  # CelebAMask-HQ-mask-anno/<n // 2000>/<n>_<part>.png
 
 SIDES = ((2, 3), (4, 5))  # left and right brow, left and right eye of Helen-11
 _FLIP = np.arange(256, dtype=np.uint8)
+
+
 _FLIP[: len(HELEN11.flip)] = HELEN11.flip
 
 

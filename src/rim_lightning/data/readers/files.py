@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rim_lightning.data.schemes import FIVE, IBUG68
+from rim_lightning.schemes import FIVE, IBUG68
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VALIDATION_SHARE = 0.1

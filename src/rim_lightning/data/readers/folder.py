@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rim_lightning.data.readers.files import list_images
 from rim_lightning.data.readers.pts import points_beside
-from rim_lightning.data.records import Record
+from rim_lightning.data.readers.record import Record
 
 
 def read_folder(root: str | Path, split: str = "test", first_pixel: float = 1.0) -> list[Record]:

@@ -2,14 +2,8 @@
 
 from pathlib import Path
 
-from rim_lightning.data.readers.files import (
-    IMAGE_SUFFIXES,
-    read_landmark_table,
-    read_splits,
-    require_folder,
-    split_of,
-)
-from rim_lightning.data.records import Record
+from rim_lightning.data.readers.files import IMAGE_SUFFIXES, read_landmark_table, read_splits, require_folder, split_of
+from rim_lightning.data.readers.record import Record
 
 
 def read_folders(

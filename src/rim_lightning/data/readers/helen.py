@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rim_lightning.data.readers.files import hash_split, require_file, require_folder
-from rim_lightning.data.records import Record
-from rim_lightning.data.schemes import HELEN11, HELEN194
+from rim_lightning.data.readers.record import Record
+from rim_lightning.schemes import HELEN11, HELEN194
 
 SMITH_SPLITS = {"exemplars.txt": "train", "tuning.txt": "val", "testing.txt": "test"}
 

@@ -2,27 +2,11 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
 
+from rim_lightning.data.pairs import Pair
 from rim_lightning.data.readers.files import require_file
 from rim_lightning.data.readers.folders import read_folders
-from rim_lightning.data.records import Record
-
-
-class Pair(NamedTuple):
-    """One comparison of the verification protocol.
-
-    Attributes:
-        gallery: name of the first image, `<person>/<person>_<number>.jpg`.
-        probe: name of the second image.
-        same: whether both show the same person.
-        fold: fold of the cross-validation, from 0.
-    """
-
-    gallery: str
-    probe: str
-    same: bool
-    fold: int
+from rim_lightning.data.readers.record import Record
 
 
 def read_lfw(root: str | Path, images: str = "lfw-deepfunneled", landmarks: str | Path | None = None) -> list[Record]:

@@ -3,14 +3,11 @@
 import csv
 import hashlib
 import io
-import random
-from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from rim_lightning.data.pairs import Pair
 from rim_lightning.data.readers.files import require_file
-from rim_lightning.data.readers.lfw import Pair
 
 ANNOTATED_FOLDS = 10
 _COLUMNS = ["gallery", "probe", "same", "fold"]
@@ -111,51 +108,6 @@ def write_pair_csv(file: str | Path, pairs: Iterable[Pair]) -> str:
     content = table.getvalue().encode()
     Path(file).write_bytes(content)
     return hashlib.sha256(content).hexdigest()
-
-
-def draw_random_pairs(
-    identities: Sequence[str | None], names: Sequence[str], genuine: int, impostor: int, seed: int, folds: int = 10
-) -> list[Pair]:
-    """Random pairs of different images, each drawn once and uniformly over all of its kind: 1,500 + 1,500 in the paper.
-
-    Pairs are dealt to the folds in turn. Unlike `rim_lightning.metrics.verification.draw_pairs`, a PERSON MAY BE IN
-    SEVERAL FOLDS, and people with many images dominate the genuine pairs, as in the paper's draw. Which image of a
-    pair is the probe is drawn, too. The draw depends on the seed and the set of images, not on their order.
-
-    Args:
-        identities: person of every image; None is not paired.
-        names: name of every image, unique.
-        genuine, impostor: how many pairs of either kind.
-        seed: of the draw.
-        folds: number of folds.
-
-    Returns:
-        the genuine pairs, then the impostor pairs.
-
-    Raises:
-        ValueError: if there are fewer pairs of a kind than asked for, or not as many names as identities.
-    """
-    images = sorted((person, name) for person, name in zip(identities, names, strict=True) if person is not None)
-    people = [person for person, _ in images]
-    after = [bisect_right(people, person) for person in people]  # where the images of the next person begin
-    # An image pairs with later ones only: its own person's as far as `after`, other people's from there on.
-    own_partners = [end - place - 1 for place, end in enumerate(after)]
-    other_partners = [len(images) - end for end in after]
-    generator = random.Random(seed)
-    pairs = []
-    for same, wanted, partners in ((True, genuine, own_partners), (False, impostor, other_partners)):
-        until = list(accumulate(partners))
-        available = until[-1] if until else 0
-        if wanted > available:
-            kind = "genuine" if same else "impostor"
-            raise ValueError(f"{wanted} {kind} pairs are asked for, but the {len(images)} images form {available}.")
-        for turn, number in enumerate(generator.sample(range(available), wanted)):
-            first = bisect_right(until, number)
-            start = first + 1 if same else after[first]
-            second = start + number - (until[first] - partners[first])
-            gallery, probe = generator.sample((images[first][1], images[second][1]), 2)
-            pairs.append(Pair(gallery, probe, same, turn % folds))
-    return pairs
 
 
 def _require_images(file: Path, mentioned: Iterable[tuple[int, str]], names: Collection[str] | None) -> None:

@@ -5,15 +5,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rim_lightning.data.readers.files import (
-    hash_split,
-    list_images,
-    read_splits,
-    require_folder,
-    split_of,
-)
-from rim_lightning.data.records import Record
-from rim_lightning.data.schemes import LANDMARK_SCHEMES
+from rim_lightning.data.readers.files import hash_split, list_images, read_splits, require_folder, split_of
+from rim_lightning.data.readers.record import Record
+from rim_lightning.schemes import LANDMARK_SCHEMES
 
 _SCHEME_OF = {scheme.points: scheme.name for scheme in LANDMARK_SCHEMES.values()}
 _LAYOUT = "images with a .pts file beside each"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rim_lightning.data.readers.files import list_images, require_folder
-from rim_lightning.data.records import Record
+from rim_lightning.data.readers.record import Record
 
 SCFACE_DISTANCES = (1, 2, 3)
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from rim_lightning.data.readers.lfw import Pair, read_lfw, read_pairs
+from rim_lightning.data.pairs import Pair
+from rim_lightning.data.readers.lfw import read_lfw, read_pairs
 
 PAIRS = (
     "2\t1\nAbel_Pacheco\t1\t4\nAbdel_Madi_Shabneh\t1\tDean_Barker\t1\nZico\t2\t3\nAbel_Pacheco\t2\tJong_Thae_Hwa\t12\n"

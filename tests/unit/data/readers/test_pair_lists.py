@@ -6,13 +6,8 @@ from itertools import combinations
 
 import pytest
 
-from rim_lightning.data.readers.lfw import Pair
-from rim_lightning.data.readers.pair_lists import (
-    draw_random_pairs,
-    read_annotated_pairs,
-    read_pair_csv,
-    write_pair_csv,
-)
+from rim_lightning.data.pairs import Pair, draw_random_pairs
+from rim_lightning.data.readers.pair_lists import read_annotated_pairs, read_pair_csv, write_pair_csv
 
 PAIRS = [Pair("a/1.jpg", "a/2.jpg", True, 0), Pair("a/1.jpg", 'b, "c".jpg', False, 1)]
 

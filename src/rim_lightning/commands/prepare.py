@@ -1,0 +1,82 @@
+"""rim-prepare: prepare a data set, or all of them, from the command line."""
+
+import sys
+import time
+from collections import Counter
+
+import hydra
+from hydra.utils import get_method
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+
+from rim_lightning.commands.config_path import CONF_DIR
+from rim_lightning.data.preparation import prepare
+from rim_lightning.data.stores.prepared import PreparedStore
+
+SHOWN_SKIPS = 20  # the manifest lists all
+
+
+def run(cfg: DictConfig) -> list[PreparedStore]:
+    """Prepare the source of `conf/prepare.yaml`, or each of them where the source is a group of sources.
+
+    Raises:
+        FileNotFoundError, ValueError: where the data are missing or laid out differently, in one sentence.
+    """
+    sources = [cfg.source] if "reader" in cfg.source else list(cfg.source.values())
+    if len(sources) > 1 and cfg.output is not None:
+        raise ValueError("output names one store; with several sources set paths.prepared_dir instead.")
+    return [_prepare_source(cfg, source) for source in sources]
+
+
+def _prepare_source(cfg: DictConfig, source: DictConfig) -> PreparedStore:
+    start = time.perf_counter()
+    arguments = OmegaConf.to_container(source.reader, resolve=True, throw_on_missing=True)
+    read = get_method(arguments.pop("_target_"))
+    store = prepare(
+        read(**arguments),
+        cfg.output or f"{cfg.paths.prepared_dir}/{source.name}_{cfg.hr_size}",
+        name=source.name,
+        hr_size=cfg.hr_size,
+        margin=cfg.margin,
+        alignment=cfg.alignment,
+        landmarks=cfg.landmarks,
+        workers=cfg.workers,
+    )
+    print(report(store, time.perf_counter() - start))
+    return store
+
+
+def report(store: PreparedStore, seconds: float) -> str:
+    """What is in a store, and what was left out, as text."""
+    splits = Counter(store.splits)
+    counts = ", ".join(f"{splits[split]} {split}" for split in ("train", "val", "test") if splits[split])
+    labels = [*store.landmarks, *(["parsing"] if store.parsing is not None else [])]
+    people = f", {len(store.identities)} people" if store.identities else ""
+    skipped = store.manifest["skipped"]
+    detected = sum(sample["detected"] for sample in store.manifest["samples"])
+    lines = [
+        f"{store.path}: {len(store)} images ({counts}){people}, labels: {', '.join(labels) or 'none'}, "
+        f"{detected} found by detection, {len(skipped)} left out, {seconds:.1f} s"
+    ]
+    lines += [f"  left out {entry['name']}: {entry['reason']}" for entry in skipped[:SHOWN_SKIPS]]
+    if len(skipped) > SHOWN_SKIPS:
+        lines.append(f"  ... and {len(skipped) - SHOWN_SKIPS} more, see {store.path / 'manifest.json'}")
+    return "\n".join(lines)
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="prepare")
+def _hydra_main(cfg: DictConfig) -> None:
+    try:
+        run(cfg)
+    except MissingMandatoryValue as error:
+        sys.exit(f"rim-prepare: {error.full_key} is not set; add {error.full_key}=<folder> to the command.")
+    except (FileNotFoundError, ValueError, ImportError) as error:
+        sys.exit(f"rim-prepare: {error}")
+
+
+def main() -> None:
+    """Entry point of the `rim-prepare` command."""
+    _hydra_main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""rim_lightning.commands.rim.model."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rim_lightning.commands.rim.options import DEFAULT_FAR, EXIT_CODES, Place, json_option
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("checkpoint", type=Place())
+@click.argument("folder", type=Place())
+@click.option(
+    "--people",
+    type=Place(),
+    help="Prepared set of people (rim-prepare) whom nothing was trained on: thresholds are chosen on them.",
+)
+@click.option("--split", default="val", show_default=True, help="Part of that set.")
+@click.option("--onnx/--no-onnx", default=True, show_default=True, help="Write ONNX files too.")
+def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx: bool) -> None:
+    """Make FOLDER of a CHECKPOINT of rim-train: weights, card, thresholds, ONNX files.
+
+    Without --people the model has no thresholds, and `rim verify` refuses it.
+
+    \b
+    Example:
+      rim export outputs/real_128/checkpoints/last.ckpt my_model --people prepared/celeba_128
+    """
+    import hashlib
+
+    from rim_lightning.data.dataset import FaceDataset
+    from rim_lightning.data.stores.packed import open_store
+    from rim_lightning.data.stores.prepared import MANIFEST
+    from rim_lightning.inference.calibration import calibrate
+    from rim_lightning.inference.model_folder import write_model
+    from rim_lightning.networks.checkpoints import load_rim
+
+    if folder.exists():
+        raise FileExistsError(f"{folder} is there already: give another folder, or remove it.")
+    rim = load_rim(checkpoint)
+    calibration = None
+    if people is not None:
+        store = open_store(people)
+        if store.hr_size != rim.hr_size:
+            raise ValueError(f"{people} has faces of {store.hr_size} px, the model takes {rim.hr_size} px.")
+        digest = hashlib.sha256((people / MANIFEST).read_bytes()).hexdigest()
+        calibration = calibrate(rim, FaceDataset(store, split), f"{people.name}, {split}", digest)
+    about = {"checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(), "metrics": _metrics(checkpoint)}
+    write_model(folder, rim, calibration, about, onnx)
+    click.echo(f"Model: {folder}")
+    if calibration is None:
+        click.echo("It has no thresholds: give --people to choose them.")
+    else:
+        usable = ", ".join(f"{far:g}" for far in calibration.usable_fars()) or "none: more people are needed"
+        click.echo(f"It has thresholds for a FAR of: {usable}")
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("model", type=Place())
+@json_option
+def info(model: Path, as_json: bool) -> None:
+    """What the card of MODEL, a model folder, says.
+
+    \b
+    Example:
+      rim info my_model
+    """
+    from rim_lightning.inference.model_folder import read_card
+
+    card = read_card(model)
+    if as_json:
+        click.echo(json.dumps(card))
+        return
+    arguments = card["architecture"]["arguments"]
+    click.echo(f"RIM, {arguments['lr_size']} -> {arguments['hr_size']} px, fingerprint {card['fingerprint']}")
+    click.echo(f"files: {', '.join(card['files'])}")
+    plain = card["calibration"]
+    if plain is None:
+        click.echo("no thresholds: rim export --people chooses them")
+    else:
+        click.echo(
+            f"thresholds chosen on {plain['people']} people of {plain['faces']}, {plain['genuine']:,} genuine and "
+            f"{plain['impostors']:,} impostor pairs; share of true pairs refused:"
+        )
+        click.echo("  probe    " + "".join(f"FAR {far:<9g}" for far in plain["fars"]))
+        for size, row in zip(plain["sizes"], plain["points"][0][0], strict=True):
+            cells = ["–" if point is None else f"{point[1]:.1%}" for point in row]
+            click.echo(f"  {size:>3} px   " + "".join(f"{cell:<13}" for cell in cells))
+        _tell_of_templates(plain, arguments["lr_size"])
+    click.echo(card["licence"])
+    for limit in card["limits"]:
+        click.echo(f"- {limit}")
+
+
+def _metrics(checkpoint: Path) -> dict[str, Any]:
+    """Figures of the run, which are those of its last checkpoint."""
+    run = checkpoint.parent.parent
+    file = run / "metrics.json"
+    if checkpoint.name != "last.ckpt" or not (run / "config.yaml").is_file() or not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file} does not hold the figures of a run: remove it.") from error
+
+
+def _tell_of_templates(plain: dict[str, Any], size: int) -> None:
+    """What several pictures of a person are worth, at the FAR next to that of `rim verify`."""
+    from rim_lightning.inference.calibration import Calibration
+
+    calibration = Calibration.from_plain(plain)
+    fars = calibration.usable_fars()
+    if len(calibration.counts) == 1 or not fars:
+        return
+    far = min(fars, key=lambda each: abs(math.log(each / DEFAULT_FAR)))
+    click.echo(f"  the same at {size} px and FAR {far:g} where pictures are pooled into templates:")
+    click.echo("  probes   " + "".join(f"gallery {count:<5}" for count in calibration.counts))
+    for probes in calibration.counts:
+        rates = [calibration.at(size, far, probes, gallery).frr for gallery in calibration.counts]
+        click.echo(f"  {probes:>3}      " + "".join(f"{f'{rate:.1%}':<13}" for rate in rates))

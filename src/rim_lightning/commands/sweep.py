@@ -1,0 +1,83 @@
+"""rim-sweep: look at a sweep of `rim-train -m`, go on with it, and read what it found."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from hydra.utils import call
+
+from rim_lightning.runs.sweep import Sweep, read_sweep
+from rim_lightning.runs.sweep_table import FIGURES, aligned, draw_effects, swept_settings, table_rows, write_table
+
+OPEN = ("waiting", "killed", "interrupted")
+EPILOG = """examples:
+  rim-sweep status multirun/demo/2026-01-31_12-00-00
+  rim-sweep resume multirun/demo/2026-01-31_12-00-00     the jobs that never ran, were killed or stopped
+  rim-sweep retry multirun/demo/2026-01-31_12-00-00      those that failed, too
+  rim-sweep table multirun/demo/2026-01-31_12-00-00 --figures '*/rim/accuracy' 'sr/*/psnr_y'
+"""
+
+
+def main() -> None:
+    """Entry point of the `rim-sweep` command."""
+    arguments = _parser().parse_args()
+    try:
+        sweep = read_sweep(arguments.folder.resolve())
+        if arguments.action == "table":
+            _table(sweep, arguments.figures)
+        elif arguments.action == "status":
+            print(_status(sweep))
+        else:
+            _go_on(sweep, OPEN if arguments.action == "resume" else (*OPEN, "failed"))
+    except (OSError, ValueError) as error:
+        sys.exit(f"rim-sweep: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"rim-sweep: stopped; `rim-sweep resume {arguments.folder}` goes on.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "rim-sweep", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="action")
+    for name, text in (
+        ("status", "every job and what became of it"),
+        ("resume", "run the jobs that have not ended, each from its last checkpoint"),
+        ("retry", "resume, and the failed jobs once more"),
+        ("table", "the figures of the jobs: print them, write table.csv and effects.png"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("folder", type=Path, help="directory of the sweep")
+        if name == "table":
+            action.add_argument("--figures", nargs="+", default=FIGURES, help="patterns of keys of metrics.json")
+    return parser
+
+
+def _status(sweep: Sweep) -> str:
+    swept = swept_settings(sweep.jobs)
+    rows = [["job", "state", "attempts", *swept, "message"]]
+    for job, *values in zip(sweep.jobs, *swept.values(), strict=True):
+        rows.append([str(job.index), job.state.name, str(job.state.attempts), *values, job.state.message])
+    return aligned(rows)
+
+
+def _table(sweep: Sweep, patterns: list[str]) -> None:
+    rows = table_rows(sweep, patterns)
+    print(aligned(rows))
+    write_table(sweep.folder / "table.csv", rows)
+    print(f"Table: {sweep.folder / 'table.csv'}")
+    if draw_effects(sweep.folder / "effects.png", sweep, patterns):
+        print(f"Effect of each setting: {sweep.folder / 'effects.png'}")
+
+
+def _go_on(sweep: Sweep, states: tuple[str, ...]) -> None:
+    jobs = [job for job in sweep.jobs if job.state.name in states]
+    if not jobs:
+        print("Nothing is left to run.")
+        return
+    call(sweep.launcher, sweep, jobs)
+    print(_status(sweep))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Data sets by name, and the preparation of those that are missing."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from rim_lightning.data.preparation import prepare
+from rim_lightning.data.readers.record import Record
+
+
+class Source(NamedTuple):
+    """A data set that can be prepared.
+
+    Attributes:
+        name: Name of the set. The prepared store is called `<name>_<hr_size>`.
+        read: Lists the images of the set with their annotations.
+    """
+
+    name: str
+    read: Callable[[], list[Record]]
+
+
+def prepare_missing(sources: Iterable[Source], prepared_dir: str | Path, hr_size: int, workers: int) -> None:
+    """Prepare the stores of the sources that do not exist yet. An interrupted preparation is resumed.
+
+    Args:
+        sources: The data sets.
+        prepared_dir: Folder of the prepared stores.
+        hr_size: Side of an aligned face in pixels.
+        workers: Number of processes; 0 works in this one.
+
+    Raises:
+        FileNotFoundError: If the files of a source are missing.
+        ValueError: If a store exists that was made from other images, landmarks or splits.
+    """
+    for source in sources:
+        target = Path(prepared_dir) / f"{source.name}_{hr_size}"
+        prepare(source.read(), target, name=source.name, hr_size=hr_size, workers=workers)

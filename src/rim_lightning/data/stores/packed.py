@@ -1,0 +1,187 @@
+"""Prepared sets of millions of crops: the pictures encoded, in Arrow files that are memory-mapped.
+
+A packed store is made from a prepared one (`pack`) and is read like it. It is about a tenth as large and holds next to
+nothing in memory, at the price of decoding every picture (JPEG images, PNG parsing maps):
+
+    manifest.json            as of a prepared store, without the list of samples; "packed": files and rows
+    samples.arrow            name, identity (position in `identities`, −1 unknown), split (position in `SPLITS`)
+    pictures_<k>.arrow       `SHARD` samples each: image, and parsing where the set has it, one row a batch
+    landmarks_<scheme>.npy   as of a prepared store
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, PreparedStore, read_manifest
+
+SHARD = 10_000  # samples of a file
+JPEG = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+
+
+class PackedPictures:
+    """One column of the picture files, read like an (N, ...) array of uint8, one picture at a time.
+
+    Args:
+        folder: the store. column: "image" or "parsing". shape: (N, S, S, 3), or (N, S, S). shard: samples of a file.
+    """
+
+    def __init__(self, folder: Path, column: str, shape: tuple[int, ...], shard: int) -> None:
+        self.folder, self.column, self.shape, self.shard = folder, column, shape, shard
+        self._files: dict[int, Any] = {}
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, position: int) -> NDArray[np.uint8]:
+        """Picture `position`, decoded.
+
+        Raises:
+            ValueError: its file is missing or damaged.
+        """
+        number, row = divmod(int(position), self.shard)
+        name = self.folder / picture_file(number)
+        try:
+            if number not in self._files:
+                self._files[number] = _open(name)
+            content = self._files[number].get_batch(row).column(self.column)[0].as_buffer()
+            picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        except (OSError, ValueError, IndexError) as error:  # Arrow's errors are among these
+            raise ValueError(f"{name} is missing or damaged; delete {self.folder} and run rim-pack again.") from error
+        if picture is None or picture.shape != self.shape[1:]:
+            raise ValueError(f"Picture {row} of {name} is damaged; delete {self.folder} and run rim-pack again.")
+        return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if picture.ndim == 3 else picture
+
+
+class PackedStore(PreparedStore):
+    """Read access to a packed store; see `PreparedStore`. `images` and `parsing` are `PackedPictures`."""
+
+    def _read_samples(self) -> None:
+        file = self.path / "samples.arrow"
+        try:
+            samples = _open(file).read_all()
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{file} is missing or damaged; delete {self.path} and run rim-pack again.") from error
+        self._names = samples.column("name")
+        self.identity = samples.column("identity").to_numpy()
+        self._split = samples.column("split").to_numpy()
+
+    @property
+    def names(self) -> list[str]:
+        """N sample names; a new list each time, which takes a while for millions."""
+        return self._names.to_pylist()
+
+    @property
+    def splits(self) -> list[str]:
+        """N values of "train", "val", "test"."""
+        return [SPLITS[split] for split in self._split]
+
+    def select(self, split: str | None = None) -> NDArray[np.int64]:
+        """As of `PreparedStore`."""
+        if split is None or split not in SPLITS:
+            return super().select(split)
+        return np.flatnonzero(self._split == SPLITS.index(split)).astype(np.int64)
+
+    def _pictures(self, name: str, shape: tuple[int, ...]) -> PackedPictures:
+        column = {"images": "image", "parsing": "parsing"}[name]
+        return PackedPictures(self.path, column, shape, self.manifest["packed"]["shard"])
+
+
+def open_store(path: str | os.PathLike[str]) -> PreparedStore:
+    """The store in a directory, prepared or packed; raises as `PreparedStore` does."""
+    return PackedStore(path) if "packed" in read_manifest(Path(path)) else PreparedStore(path)
+
+
+def pack(
+    store: PreparedStore, output: str | os.PathLike[str], quality: int = 95, shard: int = SHARD, progress: bool = True
+) -> PackedStore:
+    """Pack a prepared store. A run that was killed goes on with the file it was at.
+
+    Args:
+        store: what to pack. output: directory of the packed store.
+        quality: of the JPEG images, 1 to 100; chroma is kept in full. shard: samples of a file.
+        progress: whether to show a progress bar.
+
+    Raises:
+        ValueError: `output` holds something else, or the quality is out of range.
+    """
+    from tqdm import tqdm
+
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality is {quality}; a JPEG has a quality between 1 and 100.")
+    output = Path(output)
+    partial = output.with_name(f"{output.name}.packing")
+    manifest = {key: value for key, value in store.manifest.items() if key != "samples"}
+    manifest["packed"] = {"quality": quality, "shard": shard}
+    content = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    if (output / MANIFEST).is_file() and (output / MANIFEST).read_text(encoding="utf-8") == content:
+        return PackedStore(output)
+    if output.exists():
+        raise ValueError(f"{output} holds something else; delete it or choose another output.")
+    begun = partial / "packing.json"
+    if not begun.is_file() or begun.read_text(encoding="utf-8") != content:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        begun.write_text(content, encoding="utf-8")
+    _write_samples(partial / "samples.arrow", store)
+    for scheme in store.landmarks:
+        shutil.copyfile(store.path / f"landmarks_{scheme}.npy", partial / f"landmarks_{scheme}.npy")
+    starts = range(0, len(store), shard)
+    for number, start in enumerate(tqdm(starts, desc=output.name, unit="file", disable=not progress)):
+        file = partial / picture_file(number)
+        if not file.is_file():
+            _write_pictures(file, store, range(start, min(start + shard, len(store))), quality)
+    os.replace(begun, partial / MANIFEST)
+    os.replace(partial, output)
+    return PackedStore(output)
+
+
+def picture_file(number: int) -> str:
+    """Name of the file with the samples from `number` times the shard's length on."""
+    return f"pictures_{number:05d}.arrow"
+
+
+def _write_samples(path: Path, store: PreparedStore) -> None:
+    import pyarrow as pa
+
+    splits = [SPLITS.index(split) for split in store.splits]
+    table = pa.table({"name": store.names, "identity": store.identity, "split": pa.array(splits, pa.int8())})
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+def _write_pictures(path: Path, store: PreparedStore, positions: range, quality: int) -> None:
+    """A file under another name, renamed when it is whole."""
+    import pyarrow as pa
+
+    columns = ["image"] if store.parsing is None else ["image", "parsing"]
+    schema = pa.schema([(column, pa.binary()) for column in columns])
+    part = path.with_suffix(".part")
+    with pa.OSFile(str(part), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        for position in positions:
+            image = cv2.cvtColor(np.asarray(store.images[position]), cv2.COLOR_RGB2BGR)
+            row = [_encoded(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality, *JPEG))]
+            if store.parsing is not None:
+                row.append(_encoded(".png", np.asarray(store.parsing[position]), ()))
+            writer.write_batch(pa.record_batch([pa.array([cell]) for cell in row], schema=schema))
+    os.replace(part, path)
+
+
+def _encoded(suffix: str, picture: NDArray[np.uint8], options: tuple[int, ...]) -> bytes:
+    return cv2.imencode(suffix, picture, options)[1].tobytes()
+
+
+def _open(path: Path) -> Any:
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise ImportError(
+            f"{path.parent} is a packed set, which needs pyarrow: pip install 'rim-lightning[packed]'."
+        ) from error
+    return pa.ipc.open_file(pa.memory_map(str(path)))

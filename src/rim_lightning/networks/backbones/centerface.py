@@ -1,0 +1,104 @@
+"""CenterFace, the network of the centre loss (Wen et al., ECCV 2016): 27 convolutions, no norms, 512 features."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rim_lightning.networks.backbones.base import Backbone
+from rim_lightning.networks.prelu import PReLU
+
+CROP = 8  # columns left out on each side: 112 x 96 of a 112 x 112 face
+
+
+# What is missing of each stage map, left and right, to the square that the uncropped face would give.
+MARGINS = ((4, 4), (2, 2), (1, 1), (0, 1))
+
+
+class ResidualUnit(nn.Module):
+    """conv 3x3 -> PReLU -> conv 3x3 -> PReLU, plus the input; nothing follows the sum."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.activation1 = PReLU(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.activation2 = PReLU(channels)
+        for conv in (self.conv1, self.conv2):
+            nn.init.normal_(conv.weight, std=0.01)
+            nn.init.zeros_(conv.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, H, W) -> the same shape."""
+        return x + self.activation2(self.conv2(self.activation1(self.conv1(x))))
+
+
+class CenterFaceNet(Backbone):
+    """CenterFace with stages of (w, 2w, 4w, 8w) channels; 54, 26, 12, 5 px for a 112 input, w = `width`.
+
+    Each stage is an unpadded 3x3 convolution (two in the first), a maximum over 2x2 and residual units. The network
+    sees the centre `input_size` - 16 columns only, the 112 x 96 of the published crop; its stage maps are filled up
+    with columns of zeros to squares, which its head leaves out again. Without norms it needs the initial weights of
+    the published training, Xavier and N(0, 0.01²) in the residual units.
+
+    The published weights are a Caffe model (ydwen/caffe-face), which no loader here reads: copy its blobs into
+    `CenterFaceNet()`, flip the input channels of its first convolution if it was trained on BGR, and write
+    `save_backbone(path, model, "centerface", {})`, whose file is of the format "rim_lightning".
+
+    Args:
+        width: channels of the first stage, even; 64 is the published network.
+        units: residual units per stage; (1, 2, 5, 3) is the published network.
+        embedding_size: length of the embedding; None leaves the head out.
+        input_size: side of the input in pixels, a multiple of 16, at least 64.
+
+    Raises:
+        ValueError: another `input_size`, or an odd `width`.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        units: tuple[int, int, int, int] = (1, 2, 5, 3),
+        embedding_size: int | None = 512,
+        input_size: int = 112,
+    ) -> None:
+        super().__init__()
+        if input_size < 64 or input_size % 16:
+            raise ValueError(f"The input size of CenterFace must be a multiple of 16 from 64 on, got {input_size}.")
+        if width % 2:
+            raise ValueError(f"The width of CenterFace must be even, got {width}.")
+        self.input_size = input_size
+        self.stage_sizes = tuple(input_size // 2**stage - 2 for stage in range(1, 5))
+        self.stage_channels = (width, 2 * width, 4 * width, 8 * width)
+        self.embedding_size = embedding_size
+        inputs = width // 2
+        first = _plain(3, inputs)
+        self.body = nn.ModuleList()
+        for outputs, repeats in zip(self.stage_channels, units, strict=True):
+            rest = [ResidualUnit(outputs) for _ in range(repeats)]
+            self.body.append(nn.Sequential(*first, *_plain(inputs, outputs), nn.MaxPool2d(2), *rest))
+            first, inputs = [], outputs
+        self.embed = None
+        if embedding_size is not None:
+            size = self.stage_sizes[-1]
+            left, right = MARGINS[-1]
+            linear = nn.Linear(inputs * size * (size - left - right), embedding_size)
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+            self.embed = nn.Sequential(nn.ZeroPad2d((-left, -right, 0, 0)), nn.Flatten(), linear)
+
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """x: (B, 3, input_size, input_size), RGB in [-1, 1] -> the four stage maps f^1..f^4, (B, C_k, S_k, S_k)."""
+        self.check_input(x)
+        x = x[..., CROP:-CROP] * (127.5 / 128)  # (pixel - 127.5) / 128
+        maps = []
+        for stage, margins in zip(self.body, MARGINS, strict=True):
+            x = stage(x)
+            maps.append(F.pad(x, margins))
+        return maps
+
+
+def _plain(inputs: int, outputs: int) -> list[nn.Module]:
+    """Unpadded 3x3 convolution and PReLU."""
+    conv = nn.Conv2d(inputs, outputs, 3)
+    nn.init.xavier_uniform_(conv.weight)
+    nn.init.zeros_(conv.bias)
+    return [conv, PReLU(outputs)]

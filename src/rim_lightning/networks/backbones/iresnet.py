@@ -1,0 +1,93 @@
+"""IResNet, "ResNet50-IR" of the paper: the teacher NθT, in the two layouts whose weights are published."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from rim_lightning.networks.backbones.base import Backbone, halved_sizes
+from rim_lightning.networks.backbones.head import embedding_head
+from rim_lightning.networks.prelu import PReLU
+
+Layout = Literal["arcface_torch", "face_evolve"]
+
+
+class IRUnit(nn.Module):
+    """Improved residual unit: norm -> conv -> [norm] -> PReLU -> strided conv -> norm, plus a shortcut.
+
+    "arcface_torch" has the norm in the middle and a 1x1 convolution wherever the map shrinks; "face_evolve" has no such
+    norm and sub-samples where the channels stay (the first stage).
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, layout: Layout) -> None:
+        super().__init__()
+        arcface = layout == "arcface_torch"
+        self.norm1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs) if arcface else nn.Identity()
+        self.activation = PReLU(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, stride, padding=1, bias=False)
+        self.norm3 = nn.BatchNorm2d(outputs)
+        if inputs != outputs or (arcface and stride > 1):
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        else:
+            self.shortcut = nn.MaxPool2d(1, stride) if stride > 1 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
+        out = self.activation(self.norm2(self.conv1(self.norm1(x))))
+        return self.norm3(self.conv2(out)) + self.shortcut(x)
+
+
+class IResNet(Backbone):
+    """IResNet with stages of (w, 2w, 4w, 8w) channels at /2, /4, /8, /16 of the input, w = `width`.
+
+    The stage maps are the sums at the end of each stage, before any norm: both signs occur.
+
+    Args:
+        width: channels of the stem; 64 is the published network.
+        units: residual units per stage; (3, 4, 14, 3) is ResNet50-IR.
+        embedding_size: length of the embedding; None leaves the head out.
+        input_size: side of the input in pixels, a multiple of 16.
+        layout: "arcface_torch" or "face_evolve", see `IRUnit`.
+        dropout: probability in the head while training.
+
+    Raises:
+        ValueError: an unknown `layout` or an `input_size` that is no multiple of 16.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        units: tuple[int, int, int, int] = (3, 4, 14, 3),
+        embedding_size: int | None = 512,
+        input_size: int = 112,
+        layout: Layout = "arcface_torch",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if layout not in ("arcface_torch", "face_evolve"):
+            raise ValueError(f'layout of IResNet is "arcface_torch" or "face_evolve", got "{layout}".')
+        self.input_size = input_size
+        self.stage_sizes = halved_sizes(input_size)
+        self.stage_channels = (width, 2 * width, 4 * width, 8 * width)
+        self.embedding_size = embedding_size
+        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), PReLU(width))
+        inputs = width
+        self.body = nn.ModuleList()
+        for outputs, repeats in zip(self.stage_channels, units, strict=True):
+            first = IRUnit(inputs, outputs, 2, layout)
+            self.body.append(nn.Sequential(first, *(IRUnit(outputs, outputs, 1, layout) for _ in range(repeats - 1))))
+            inputs = outputs
+        self.embed = (
+            None if embedding_size is None else embedding_head(inputs, self.stage_sizes[-1], embedding_size, dropout)
+        )
+
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """x: (B, 3, input_size, input_size), RGB in [-1, 1] -> the four stage maps f^1..f^4, (B, C_k, S_k, S_k)."""
+        self.check_input(x)
+        x = self.stem(x)
+        maps = []
+        for stage in self.body:
+            x = stage(x)
+            maps.append(x)
+        return maps

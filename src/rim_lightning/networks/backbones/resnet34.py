@@ -1,0 +1,83 @@
+"""ResNet-34 (He et al. 2016) for faces: the paper's student NθS and assistant NθA."""
+
+from torch import Tensor, nn
+
+from rim_lightning.networks.backbones.base import Backbone, halved_sizes
+from rim_lightning.networks.backbones.head import embedding_head
+from rim_lightning.networks.prelu import PReLU
+
+
+class BasicBlock(nn.Module):
+    """conv 3x3 -> norm -> PReLU -> conv 3x3 -> norm, plus a shortcut (1x1 where the shape changes), PReLU."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.activation1 = PReLU(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.activation2 = PReLU(outputs)
+        self.shortcut = (
+            nn.Identity()
+            if stride == 1 and inputs == outputs
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
+        out = self.activation1(self.norm1(self.conv1(x)))
+        return self.activation2(self.norm2(self.conv2(out)) + self.shortcut(x))
+
+
+class ResNet34(Backbone):
+    """ResNet-34 with stages of (w, 2w, 4w, 8w) channels at /2, /4, /8, /16 of the input, w = `width`.
+
+    Two deviations from the image classifier make its stages those of ResNet50-IR: a 3x3 stem at full size, with the
+    first stage halving the map instead of the stem and its pool; and PReLU instead of ReLU, because the teacher's maps
+    have both signs and a ReLU could never reach the negative half of its target (Eq 11, Eq 12).
+
+    Args:
+        width: channels of the stem; 64 is ResNet-34.
+        blocks: basic blocks per stage; (3, 4, 6, 3) is ResNet-34.
+        embedding_size: length of the embedding; None leaves the head out (`head: teacher` reads the student out).
+        input_size: side of the input in pixels, a multiple of 16.
+        dropout: probability in the head while training.
+
+    Raises:
+        ValueError: an `input_size` that is no multiple of 16.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        blocks: tuple[int, int, int, int] = (3, 4, 6, 3),
+        embedding_size: int | None = 512,
+        input_size: int = 112,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.stage_sizes = halved_sizes(input_size)
+        self.stage_channels = (width, 2 * width, 4 * width, 8 * width)
+        self.embedding_size = embedding_size
+        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), PReLU(width))
+        inputs = width
+        self.body = nn.ModuleList()
+        for outputs, repeats in zip(self.stage_channels, blocks, strict=True):
+            rest = [BasicBlock(outputs, outputs, 1) for _ in range(repeats - 1)]
+            self.body.append(nn.Sequential(BasicBlock(inputs, outputs, 2), *rest))
+            inputs = outputs
+        self.embed = (
+            None if embedding_size is None else embedding_head(inputs, self.stage_sizes[-1], embedding_size, dropout)
+        )
+
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """x: (B, 3, input_size, input_size), RGB in [-1, 1] -> the four stage maps f^1..f^4, (B, C_k, S_k, S_k)."""
+        self.check_input(x)
+        x = self.stem(x)
+        maps = []
+        for stage in self.body:
+            x = stage(x)
+            maps.append(x)
+        return maps

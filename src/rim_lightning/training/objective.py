@@ -1,0 +1,78 @@
+"""rim_lightning.training.run.objective."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from rim_lightning.losses.distillation import StageDistillation
+from rim_lightning.losses.domain import DomainLoss
+from rim_lightning.losses.identity import IdentityLoss
+from rim_lightning.losses.landmark import LandmarkLoss
+from rim_lightning.losses.parsing import ParsingLoss
+from rim_lightning.losses.pixel import PixelLoss
+from rim_lightning.types import Terms
+
+
+class Objective(nn.Module):
+    """Every loss of the method and the weight of every term.
+
+    Args:
+        pixel: L_pixel of I_sr (Eq 2, 5) and of I_c.
+        landmark: L_landmark (Eq 3). parsing: L_parsing (Eq 4). domain: L_domain (Eq 7, 8).
+        stages: distance between feature maps (Eq 11, 12).
+        weights: phase -> term -> weight, for the phases hallucination (pixel, coarse, landmark, parsing, domain; of
+            joint learning identity, by the teacher, and student, the student's loss), student (stage, embedding) and
+            assistant (residual, embedding). A term of weight 0 is not computed, except domain, which is always logged.
+        student_stages: stages of the teacher that the student regresses; the paper: the last only, (4,).
+
+    Raises:
+        ValueError: weights miss a term or name an unknown one, or a stage outside 1..4.
+    """
+
+    TERMS = {
+        "hallucination": ("pixel", "coarse", "landmark", "parsing", "domain", "identity", "student"),
+        "student": ("stage", "embedding"),
+        "assistant": ("residual", "embedding"),
+    }
+
+    def __init__(
+        self,
+        pixel: PixelLoss,
+        landmark: LandmarkLoss,
+        parsing: ParsingLoss,
+        domain: DomainLoss,
+        stages: StageDistillation,
+        weights: Mapping[str, Mapping[str, float]],
+        student_stages: tuple[int, ...] = (4,),
+    ):
+        super().__init__()
+        for phase, terms in self.TERMS.items():
+            if set(weights.get(phase, ())) != set(terms):
+                raise ValueError(f"The weights of the phase {phase} must be {', '.join(terms)}.")
+            if not any(weights[phase].values()):
+                raise ValueError(f"Every weight of the phase {phase} is 0, which leaves it nothing to learn.")
+        if not student_stages or not set(student_stages) <= {1, 2, 3, 4}:
+            raise ValueError(f"student_stages is {list(student_stages)}; give stages out of 1, 2, 3 and 4.")
+        self.pixel, self.landmark, self.parsing, self.domain, self.stages = pixel, landmark, parsing, domain, stages
+        self.identity = IdentityLoss()
+        self.weights = weights
+        self.student_stages = tuple(student_stages)
+
+    def distance(self, target: list[Tensor], prediction: list[Tensor], reference: list[Tensor]) -> Tensor:
+        """`stages` between feature maps, in units of the teacher's maps `reference` where it normalises."""
+        return self.stages(target, prediction, reference if self.stages.normalise else None)
+
+    def total(self, phase: str, terms: Terms) -> Terms:
+        """The terms and their weighted sum "loss".
+
+        Raises:
+            ValueError: there is none, because those of the training stage have weight 0.
+        """
+        weights = self.weights[phase]
+        if not terms:
+            raise ValueError(
+                f"Every term that the phase {phase} has in this training stage has weight 0: raise one of "
+                f"objective.weights.{phase}, or leave the stage out."
+            )
+        return terms | {"loss": torch.stack([weights[name] * value for name, value in terms.items()]).sum()}

@@ -1,0 +1,86 @@
+"""Tiny networks and batches that the tests of the training step share."""
+
+import torch
+
+from rim_lightning.losses.distillation import StageDistillation
+from rim_lightning.losses.domain import DomainLoss
+from rim_lightning.losses.landmark import LandmarkLoss
+from rim_lightning.losses.parsing import ParsingLoss
+from rim_lightning.losses.pixel import PixelLoss
+from rim_lightning.training.objective import Objective
+from rim_lightning.types import FaceBatch
+
+BACKBONE = {
+    "name": "mobilefacenet",
+    "width": 8,
+    "blocks": (1, 1, 1),
+    "embedding_size": 16,
+    "input_size": 32,
+    "normalisation": "none",
+}
+
+MODEL = {
+    "hr_size": 32,
+    "lr_size": 8,
+    "schemes": {"ibug68": 68},
+    "hallucination": {
+        "coarse": {"reduction": 4, "pool": 2, "widths": [8, 8, 8], "blocks": [1, 1, 0], "factors": [2, 2]},
+        "generator": {"global_width": 8, "prior_width": 8, "blocks": 1, "prior_blocks": 1, "hourglass": 1},
+        "integrator": {"widths": [8, 8, 8], "blocks": [1, 0, 0], "factors": [2, 2]},
+    },
+    "discriminator": {"width": 8, "embedding_size": 8},
+    "recognition": {"teacher": BACKBONE, "student": BACKBONE, "assistant": BACKBONE},
+}
+
+WEIGHTS = {
+    "hallucination": {
+        "pixel": 1.0,
+        "coarse": 0.5,
+        "landmark": 2.0,
+        "parsing": 0.3,
+        "domain": 0.7,
+        "identity": 0.4,
+        "student": 0.2,
+    },
+    "student": {"stage": 1.0, "embedding": 0.5},
+    "assistant": {"residual": 1.0, "embedding": 0.5},
+}
+
+
+def objective(**changes) -> Objective:
+    """All losses with non-zero weights."""
+    parts = {
+        "pixel": PixelLoss("l2"),
+        "landmark": LandmarkLoss(1.0),
+        "parsing": ParsingLoss(),
+        "domain": DomainLoss(),
+        "stages": StageDistillation("l2", normalise=True),
+        "weights": WEIGHTS,
+    }
+    return Objective(**(parts | changes))
+
+
+def batch(size: int = 4, seed: int = 0, dtype: torch.dtype = torch.float32) -> FaceBatch:
+    """Random faces of 32 px; the first two have landmarks, the last two parsing."""
+    generator = torch.Generator().manual_seed(seed)
+    landmarks = 32 * torch.rand(size, 68, 2, generator=generator, dtype=dtype)
+    landmarks[size // 2 :] = float("nan")
+    parsing = torch.randint(0, 11, (size, 32, 32), generator=generator).to(torch.uint8)
+    parsing[: size // 2] = 255
+    return FaceBatch(
+        hr=2 * torch.rand(size, 3, 32, 32, generator=generator, dtype=dtype) - 1,
+        landmarks={"ibug68": landmarks},
+        parsing=parsing,
+        identity=torch.arange(size) // 2,
+        index=torch.arange(size),
+    )
+
+
+def perturbed(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    """Every trainable parameter moved a little, so that layers which start at zero pass gradient on."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                parameter += 0.05 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64).to(parameter)
+    return module

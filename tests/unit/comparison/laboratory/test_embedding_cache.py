@@ -1,0 +1,117 @@
+"""What is embedded is kept: nothing twice, nothing stale, and equal to the direct way."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from rim_lightning.comparison.laboratory import embedding_cache as embeddings
+from rim_lightning.comparison.laboratory.embedding_cache import EmbeddingStore
+from rim_lightning.comparison.laboratory.readings import Side, parts_of
+from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.networks.compared.guided import build_recogniser
+from rim_lightning.networks.rim import RIM
+from rim_lightning.types import FaceBatch, to_unit
+from tests.helpers.tiny import BACKBONE, MODEL, perturbed
+
+
+class Faces:
+    def __init__(self, count, seed=0):
+        self.images = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (count, 3, 32, 32), dtype=np.uint8))
+        self.read = 0
+
+    def __getitem__(self, index):
+        self.read += 1
+        return FaceBatch(self.images[index], {}, None, None, None)
+
+
+def counting(calls):
+    def parts():
+        def compute(shown):
+            calls.append(len(shown))
+            return {"probe": shown.flatten(1)[:, :8] + 2}
+
+        return compute
+
+    return parts
+
+
+def test_an_image_is_embedded_once_for_each_side(tmp_path):
+    store, faces, calls = EmbeddingStore(tmp_path), Faces(5), []
+    first = store.of("system", Side(8), counting(calls), faces, [0, 1, 2], "faces")["probe"]
+    again = store.of("system", Side(8), counting(calls), faces, [2, 1], "faces")["probe"]
+    assert calls == [3] and torch.equal(again, first[[2, 1]])
+    assert faces.read == 6  # each for its digest, and to be embedded
+    more = store.of("system", Side(8), counting(calls), faces, [3, 0, 4], "faces")["probe"]
+    assert calls == [3, 2] and torch.equal(more[1], first[0])
+    store.of("system", Side(8, "area"), counting(calls), faces, [0], "faces")
+    store.of("another", Side(8), counting(calls), faces, [0], "faces")
+    assert calls == [3, 2, 1, 1]
+
+
+def test_equal_pixels_are_one_image_and_others_are_not(tmp_path):
+    store, faces, calls = EmbeddingStore(tmp_path), Faces(3), []
+    faces.images[1] = faces.images[0]
+    found = store.of("system", Side(None), counting(calls), faces, [0, 1, 2], "faces")["probe"]
+    assert calls == [2] and torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+    changed = Faces(3)
+    changed.images[1:] = faces.images[1:]
+    changed.images[0, 0, 0, 0] += 1  # a changed file: nothing stale is returned
+    store.of("system", Side(None), counting(calls), changed, [0, 1, 2], "faces")
+    assert calls == [2, 1]
+
+
+def test_an_interruption_keeps_what_was_embedded(tmp_path, monkeypatch):
+    monkeypatch.setattr(embeddings, "KEPT_EVERY", 2)
+    store, faces, calls = EmbeddingStore(tmp_path), Faces(5), []
+
+    def stopping():
+        compute = counting(calls)()
+
+        def run(shown):
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            return compute(shown)
+
+        return run
+
+    with pytest.raises(KeyboardInterrupt):
+        store.of("system", Side(8), stopping, faces, range(5), "faces")
+    store.of("system", Side(8), counting(calls), faces, range(5), "faces")
+    assert calls == [2, 2, 1]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_parts_of_rim_equal_the_direct_way(tmp_path, flip):
+    torch.manual_seed(0)
+    rim, faces = perturbed(RIM(**MODEL)).eval(), Faces(3)
+    hr = to_unit(faces.images)
+    probes = synthesise_probe(hr, torch.tensor([8, 8, 8]))
+    views = (probes, probes.flip(-1)) if flip else (probes,)
+
+    def unit(embed, shown):
+        return F.normalize(sum(F.normalize(embed(view), dim=1) for view in shown), dim=1)
+
+    def found(part):
+        return EmbeddingStore(tmp_path, flip).of(part, Side(8), lambda: parts_of(rim, part), faces, range(3), "")
+
+    with torch.no_grad():
+        torch.testing.assert_close(found("probe")["probe"], unit(rim.embed_probe, views))
+        student = unit(lambda view: rim.hrn.probe(rim.fhn(view).sr, assistant=False), views)
+        torch.testing.assert_close(found("probe")["student"], student)
+        torch.testing.assert_close(found("sr")["sr"], unit(lambda view: rim.embed_gallery(rim.fhn(view).sr), views))
+        recogniser = build_recogniser(BACKBONE).eval()
+        after = EmbeddingStore(tmp_path, flip).of(
+            "after", Side(8), lambda: parts_of(recogniser, "sr", rim), faces, range(3), ""
+        )
+        torch.testing.assert_close(after["sr"], unit(lambda view: recogniser.learner(rim.fhn(view).sr), views))
+
+
+def test_a_side_shows_what_it_says():
+    hr = to_unit(Faces(4).images)
+    assert torch.equal(Side(None).show(hr, [0] * 4), hr)
+    torch.testing.assert_close(Side(8).show(hr, [0] * 4), synthesise_probe(hr, torch.tensor([8] * 4)))
+    seeds = [5, 6, 7, 8]
+    noisy = Side(8, "realistic").show(hr, seeds)
+    assert torch.equal(noisy[2:], Side(8, "realistic").show(hr[2:], seeds[2:]))  # whatever batch an image is in
+    assert not torch.equal(noisy, Side(8, "realistic").show(hr, [9] * 4))

@@ -1,0 +1,137 @@
+"""What the laboratory keeps, against the direct way."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from rim_lightning.comparison.laboratory.laboratory import CROSS_SAMPLES, Laboratory
+from rim_lightning.comparison.laboratory.readings import BICUBIC, TEACHER, Reading, Side
+from rim_lightning.comparison.plan.plan import NotTrained
+from rim_lightning.evaluation.protocols import drawn_pairs, face_set, one_each
+from rim_lightning.functional.bootstrap import person_resampled_tar
+from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.identification import first_ranks
+from rim_lightning.metrics.image_quality import ImageQuality
+from rim_lightning.networks.backbones.build import build_backbone
+from rim_lightning.networks.compared.guided import Recogniser
+from rim_lightning.networks.teacher_weights import save_backbone
+from rim_lightning.types import to_unit
+from tests.helpers.stores import small_drawn_store
+
+BACKBONE = {"width": 8, "blocks": (1, 1, 1), "embedding_size": 16, "input_size": 32, "normalisation": "none"}
+
+
+class NoPlan:
+    systems = {}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return small_drawn_store(tmp_path_factory.mktemp("store") / "drawn", people=30, views=4, hr_size=32)
+
+
+@pytest.fixture
+def laboratory(tmp_path):
+    torch.manual_seed(0)
+    backbone = build_backbone("mobilefacenet", **BACKBONE)
+    save_backbone(tmp_path / "teacher.pt", backbone, "mobilefacenet", BACKBONE)
+    weights = {"weight_format": "rim_lightning", "path": str(tmp_path / "teacher.pt")}
+    made = Laboratory(NoPlan(), weights, 8, tmp_path / "results")
+    made.backbone = backbone.eval()
+    return made
+
+
+def embedded(laboratory, faces, size):
+    hr = to_unit(torch.stack([faces[i].hr for i in range(len(faces))]))
+    shown = hr if size is None else synthesise_probe(hr, torch.full((len(hr),), size))
+    with torch.no_grad():
+        return F.normalize(laboratory.backbone(shown), dim=1)
+
+
+def test_scores_of_every_side(laboratory, store):
+    pairs = drawn_pairs(str(store.path), "people", "train", pairs=30)
+    sharp, low = embedded(laboratory, pairs.faces, None), embedded(laboratory, pairs.faces, 8)
+    cases = {
+        Reading(TEACHER): (sharp, low),
+        Reading(TEACHER, probe="gallery", sharp=True): (sharp, sharp),
+        Reading(TEACHER, gallery="probe", low_gallery=True): (low, low),
+    }
+    for reading, (gallery, probe) in cases.items():
+        wanted = (gallery[pairs.gallery] * probe[pairs.probe]).sum(1)
+        (found,) = laboratory.scores(reading, pairs, 8)
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_all_cross_pairs_leave_an_image_with_itself_out_and_are_kept(laboratory, store, monkeypatch):
+    pairs = drawn_pairs(str(store.path), "people", "train", pairs=30)
+    first, second = pairs.gallery.unique(), pairs.probe.unique()
+    scores = embedded(laboratory, pairs.faces, None)[first] @ embedded(laboratory, pairs.faces, 8)[second].T
+    itself = first[:, None] == second[None, :]
+    assert itself.any()
+    owners = (pairs.identity[first], pairs.identity[second])
+    wanted, resampled = person_resampled_tar(
+        scores, *owners, 1e-1, torch.Generator().manual_seed(0), CROSS_SAMPLES, left_out=itself
+    )
+    found = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
+    assert found.rates.tolist() == pytest.approx([wanted])
+    torch.testing.assert_close(found.resampled, resampled[None])
+    monkeypatch.setattr("rim_lightning.comparison.laboratory.laboratory.person_resampled_tar", None)
+    again = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
+    assert torch.equal(again.resampled, found.resampled) and torch.equal(again.rates, found.rates)
+    assert laboratory.cross_tar(Reading(TEACHER), pairs._replace(identity=None), 1e-1) is None
+
+
+def test_all_cross_pairs_are_resampled_alike_for_every_seed(laboratory, store, monkeypatch):
+    pairs = drawn_pairs(str(store.path), "people", "train", pairs=30)
+    one = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
+    (teacher,) = laboratory.seeds(TEACHER)
+    torch.manual_seed(1)
+    other = Recogniser(build_backbone("mobilefacenet", **BACKBONE)).eval()
+    two = [teacher, teacher._replace(title="other", digest="other", make=lambda: other)]
+    monkeypatch.setattr(laboratory, "seeds", lambda name: two)
+    found = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
+    assert found.rates.shape == (2,) and found.resampled.shape == (2, CROSS_SAMPLES)
+    assert torch.equal(found.resampled[0], one.resampled[0]) and found.rates[0] == one.rates[0]
+    assert not torch.equal(found.resampled[1], found.resampled[0])
+
+
+def test_searching_a_gallery(laboratory, store):
+    people = one_each(str(store.path), "people", "train")
+    gallery, probe = embedded(laboratory, people.faces, None), embedded(laboratory, people.faces, 8)
+    scores = probe[people.probe] @ gallery[people.gallery].T
+    wanted = first_ranks(scores, people.identity[people.probe], people.identity[people.gallery])
+    assert torch.equal(laboratory.search(Reading(TEACHER), people, 8), wanted)
+    native = first_ranks(
+        gallery[people.probe] @ gallery[people.gallery].T,
+        people.identity[people.probe],
+        people.identity[people.gallery],
+    )
+    assert torch.equal(laboratory.search(Reading(TEACHER), people._replace(native=True), 8), native)
+
+
+def test_quality_of_bicubic(laboratory, store):
+    faces = face_set(str(store.path), "faces", "train")
+    found = laboratory.quality(BICUBIC, faces)
+    hr = to_unit(torch.stack([faces.faces[i].hr for i in range(len(faces.faces))]))
+    probes = synthesise_probe(hr, torch.full((len(hr),), 8))
+    metric = ImageQuality("y")
+    metric.update(probes, hr, torch.arange(len(hr)))
+    assert found.psnr.mean().item() == pytest.approx(metric.compute()["psnr"].item(), rel=1e-5)
+    cosine = (embedded(laboratory, faces.faces, None) * embedded(laboratory, faces.faces, 8)).sum(1)
+    torch.testing.assert_close(found.identity.float(), cosine, rtol=1e-4, atol=1e-5)
+    assert found.nme != found.nme and found.psnr.shape == (1, len(faces.faces))  # it has no landmarks, and no seeds
+
+
+def test_another_teacher_is_another_judge(laboratory, store, tmp_path):
+    faces = face_set(str(store.path), "faces", "train")
+    before = laboratory.quality(BICUBIC, faces).identity
+    torch.manual_seed(1)
+    save_backbone(tmp_path / "teacher.pt", build_backbone("mobilefacenet", **BACKBONE), "mobilefacenet", BACKBONE)
+    again = Laboratory(NoPlan(), laboratory.teacher_weights, 8, tmp_path / "results")
+    assert not torch.equal(again.quality(BICUBIC, faces).identity, before)
+
+
+def test_a_system_that_nobody_knows_is_not_trained(laboratory):
+    with pytest.raises(NotTrained, match="vdsr"):
+        laboratory.seeds("vdsr")
+    assert Side(8) != Side(8, "area")

@@ -1,0 +1,136 @@
+"""A packed store is read like the prepared one it was made from."""
+
+import io
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rim_lightning.data.stores import packed
+from rim_lightning.data.stores.packed import PackedStore, open_store, pack
+from rim_lightning.data.stores.prepared import PreparedStore
+from rim_lightning.datamodules.faces import FaceDataModule
+from tests.helpers.stores import noise_store, small_drawn_store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return small_drawn_store(tmp_path_factory.mktemp("store") / "drawn", people=6, views=3, hr_size=64)
+
+
+@pytest.fixture(scope="module")
+def small(store, tmp_path_factory):
+    return pack(store, tmp_path_factory.mktemp("packed") / "drawn", shard=7, progress=False)
+
+
+def through_pillow(image):
+    """The same picture as another library's JPEG of the same quality, chroma in full."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=95, subsampling=0)
+    return np.asarray(Image.open(file))
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_everything_but_the_images_is_the_same_and_they_are_close(store, small):
+    assert isinstance(small, PackedStore) and len(small) == len(store) == 18
+    assert (small.names, small.splits, small.identities) == (store.names, store.splits, store.identities)
+    assert np.array_equal(small.identity, store.identity)
+    for split in ("train", "val", "test", None):
+        assert np.array_equal(small.select(split), store.select(split))
+    with pytest.raises(ValueError, match="'dev' is not one of"):
+        small.select("dev")
+    assert small.index_of(store.names[11]) == 11
+    for position in range(18):
+        assert np.array_equal(small.parsing[position], store.parsing[position])
+        for scheme, points in store.landmarks.items():
+            assert np.array_equal(small.landmarks[scheme][position], points[position], equal_nan=True)
+        assert small.images[position].dtype == np.uint8
+        found = np.abs(small.images[position].astype(int) - store.images[position]).mean()
+        assert found < 1.05 * np.abs(through_pillow(store.images[position]).astype(int) - store.images[position]).mean()
+
+
+def test_the_channels_keep_their_order(tmp_path):
+    store = noise_store(tmp_path / "noise", ["a.png"], [None], {})
+    images = np.lib.format.open_memmap(tmp_path / "noise" / "images.npy", mode="r+")
+    images[0] = (200, 100, 10)  # RGB
+    images.flush()
+    small = pack(PreparedStore(store.path), tmp_path / "packed", progress=False)
+    assert small.parsing is None
+    assert np.abs(small.images[0].reshape(-1, 3).mean(0) - (200, 100, 10)).max() < 2
+
+
+def test_batches_for_training_come_in_the_same_order_with_close_images(store, small):
+    batches = []
+    for path in (store.path, small.path):
+        data = FaceDataModule({"drawn": path}, batch_size=4, workers=1, seed=3)
+        data.setup()
+        batches.append(list(data.train_dataloader()))
+    assert len(batches[0]) == len(batches[1]) == 3
+    for one, other in zip(*batches, strict=True):
+        assert torch.equal(one.index, other.index) and torch.equal(one.identity, other.identity)
+        assert torch.equal(one.parsing, other.parsing)
+        assert (one.hr.int() - other.hr.int()).abs().float().mean() < 2.5
+
+
+def test_a_killed_packing_goes_on_and_leaves_the_same_bytes(store, small, tmp_path, monkeypatch):
+    write, written = packed._write_pictures, []
+
+    def dies(path, *arguments):
+        if len(written) == 1:
+            path.with_suffix(".part").write_bytes(b"half")
+            raise KeyboardInterrupt
+        written.append(path.name)
+        write(path, *arguments)
+
+    monkeypatch.setattr(packed, "_write_pictures", dies)
+    with pytest.raises(KeyboardInterrupt):
+        pack(store, tmp_path / "again", shard=7, progress=False)
+    assert not (tmp_path / "again").exists()
+    monkeypatch.setattr(packed, "_write_pictures", lambda path, *rest: written.append(path.name) or write(path, *rest))
+    made = pack(store, tmp_path / "again", shard=7, progress=False)
+    assert written == [packed.picture_file(number) for number in range(3)]
+    assert files(made.path) == files(small.path)
+    assert pack(store, tmp_path / "again", shard=7, progress=False).path == made.path  # nothing to do
+    assert len(written) == 3
+    with pytest.raises(ValueError, match="again holds something else; delete it"):
+        pack(store, tmp_path / "again", quality=80, shard=7, progress=False)
+
+
+def test_damage_is_named(store, tmp_path):
+    small = pack(store, tmp_path / "packed", shard=7, progress=False)
+    second = tmp_path / "packed" / packed.picture_file(1)
+    content = second.read_bytes()
+    second.write_bytes(content[: len(content) // 2])
+    assert small.images[0].shape == (80, 80, 3)
+    with pytest.raises(ValueError, match=r"pictures_00001.arrow is missing or damaged; delete .* run rim-pack again"):
+        open_store(small.path).images[8]
+    second.unlink()
+    with pytest.raises(ValueError, match=r"pictures_00001.arrow is missing or damaged"):
+        open_store(small.path).images[8]
+    with pytest.raises(ValueError, match="quality is 0"):
+        pack(store, tmp_path / "other", quality=0)
+
+
+def test_a_store_is_pickled_by_its_path(small):
+    small.images[0]
+    assert len(pickle.dumps(small)) < 500
+    assert np.array_equal(pickle.loads(pickle.dumps(small)).images[3], small.images[3])
+
+
+@pytest.mark.slow
+def test_the_command_packs_and_says_how_much_smaller_it_is(store, tmp_path):
+    command = [sys.executable, "-m", "rim_lightning.commands.pack"]
+    done = subprocess.run([*command, str(store.path), str(tmp_path / "out")], capture_output=True, text=True)
+    assert done.returncode == 0 and "18 images" in done.stdout
+    assert isinstance(open_store(tmp_path / "out"), PackedStore)
+    again = subprocess.run([*command, str(tmp_path / "out"), str(tmp_path / "x")], capture_output=True, text=True)
+    assert again.returncode == 1 and "out is a packed set already" in again.stderr and "Traceback" not in again.stderr
+    done = subprocess.run([*command, str(tmp_path / "nowhere"), str(tmp_path / "x")], capture_output=True, text=True)
+    assert done.returncode == 1 and "no prepared data in" in done.stderr and "Traceback" not in done.stderr

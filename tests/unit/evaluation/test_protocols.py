@@ -1,0 +1,130 @@
+"""The sets of the tables: drawn by seed, disjoint where they must be."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rim_lightning.data.preparation import prepare
+from rim_lightning.data.readers.folder import read_folder
+from rim_lightning.data.readers.pair_lists import read_pair_csv, write_pair_csv
+from rim_lightning.evaluation.protocols import (
+    drawn_pairs,
+    face_set,
+    listed_pairs,
+    mirrored_pairs,
+    one_each,
+    random_pairs,
+    surveillance,
+)
+from tests.helpers.stores import noise_store, small_drawn_store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return small_drawn_store(tmp_path_factory.mktemp("store") / "drawn", people=30, views=3, hr_size=32)
+
+
+def test_a_face_set_is_a_split_or_a_draw_of_it(store):
+    whole = face_set(str(store.path), "all", "train")
+    assert whole.faces.positions.tolist() == store.select("train").tolist()
+    first, again = (face_set(str(store.path), "some", "train", draw=7, seed=3) for _ in range(2))
+    other = face_set(str(store.path), "some", "train", draw=7, seed=4)
+    assert len(first.faces) == 7 and first.faces.positions.tolist() == again.faces.positions.tolist()
+    assert first.digest == again.digest and first.faces.positions.tolist() != other.faces.positions.tolist()
+    assert len({whole.digest, first.digest, other.digest}) == 3
+    with pytest.raises(ValueError, match="fewer than the 1000 wanted"):
+        face_set(str(store.path), "too many", "train", draw=1000)
+
+
+def test_drawn_pairs_keep_people_within_a_fold(store):
+    pairs = drawn_pairs(str(store.path), "people", "train", pairs=40)
+    identity = store.identity[pairs.faces.positions]
+    assert (identity[pairs.gallery] == identity[pairs.probe]).tolist() == pairs.same.tolist()
+    assert pairs.same.float().mean() == 0.5 and not (pairs.gallery == pairs.probe).any()
+    folds = {}
+    for one, other, fold in zip(pairs.gallery.tolist(), pairs.probe.tolist(), pairs.fold.tolist(), strict=True):
+        for position in (one, other):
+            folds.setdefault(identity[position], set()).add(fold)
+    assert all(len(each) == 1 for each in folds.values())
+
+
+def test_a_set_without_people_is_mirrored(tmp_path):
+    names = [f"face{n}" for n in range(24)]
+    store = noise_store(tmp_path / "helen", names, [None] * 24, {"ibug68": 68}, split="test", hr_size=32)
+    pairs = mirrored_pairs(str(store.path), "Helen")
+    genuine = pairs.same.nonzero().squeeze(1)
+    assert len(pairs.same) == 48 and (pairs.probe[genuine] == pairs.gallery[genuine] + 24).all()
+    assert (pairs.faces[24].hr == pairs.faces[0].hr.flip(-1)).all()
+
+
+def test_a_written_list_brings_the_same_pairs_back(store, tmp_path):
+    pairs = random_pairs(str(store.path), "people", genuine=20, impostor=20, seed=1)
+    digest = write_pair_csv(tmp_path / "pairs.csv", pairs.listed())
+    again = listed_pairs(str(store.path), str(tmp_path / "pairs.csv"), "people", layout="csv")
+    assert again.listed() == pairs.listed() == read_pair_csv(tmp_path / "pairs.csv")
+    assert write_pair_csv(tmp_path / "again.csv", again.listed()) == digest
+    identity = store.identity[pairs.faces.positions]
+    assert (identity[pairs.gallery] == identity[pairs.probe]).tolist() == pairs.same.tolist()
+
+
+def test_a_list_that_names_a_missing_image_gets_one_sentence(store, tmp_path):
+    (tmp_path / "pairs.csv").write_text("gallery,probe,same\nnobody/1.png,nobody/2.png,1\n")
+    with pytest.raises(ValueError, match="nobody/1.png"):
+        listed_pairs(str(store.path), str(tmp_path / "pairs.csv"), "people", layout="csv")
+    with pytest.raises(ValueError, match='has the layout "xml"; choose from lfw, annotated, csv'):
+        listed_pairs(str(store.path), "pairs.xml", "people", layout="xml")
+
+
+def test_one_image_of_everybody_is_the_gallery(store):
+    people = one_each(str(store.path), "people", "train")
+    gallery, probe = people.identity[people.gallery], people.identity[people.probe]
+    assert len(gallery.unique()) == len(gallery) and set(gallery.tolist()) == set(people.identity.tolist())
+    assert len(people.gallery) + len(people.probe) == len(people.faces) and len(probe) == 2 * len(gallery)
+    assert not people.native
+
+
+@pytest.mark.parametrize("layout", ["scface", "tinyface"])
+def test_surveillance_faces_are_prepared_and_shown_as_they_are(tmp_path, layout):
+    gallery, probes = {
+        "scface": (
+            ["mugshot_frontal_original_all/001_frontal.jpg", "mugshot_frontal_original_all/002_frontal.jpg"],
+            [f"surveillance_cameras_distance_{d}/cam_1/002_cam1_{d}.jpg" for d in (1, 2, 3)],
+        ),
+        "tinyface": (
+            ["Testing_Set/Gallery_Match/1_1.jpg", "Testing_Set/Gallery_Match/2_1.jpg"],
+            ["Testing_Set/Probe/2_2.jpg", "Testing_Set/Probe/2_3.jpg"],
+        ),
+    }[layout]
+    rng = np.random.default_rng(0)
+    for name in [*gallery, *probes, *(["Testing_Set/Gallery_Distractor/9.jpg"] if layout == "tinyface" else [])]:
+        file = tmp_path / layout / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(file)
+    people = surveillance(str(tmp_path / layout), layout, "people", str(tmp_path), 32, 0, alignment="none")
+    assert people.native and len(people.probe) == len(probes)
+    assert people.identity[people.gallery].tolist()[:2] == [0, 1]
+    assert set(people.identity[people.probe].tolist()) == {1}
+    with pytest.raises(ValueError, match='has the layout "lfw"; choose from scface, tinyface'):
+        surveillance(str(tmp_path), "lfw", "people", str(tmp_path), 32, 0)
+
+
+def test_calfws_layout_from_the_folder_to_the_pairs(tmp_path):
+    """Made-up pictures in a flat folder, and the list of two lines a pair."""
+    rng = np.random.default_rng(1)
+    folder = tmp_path / "aligned images"
+    folder.mkdir()
+    names = [f"Person_{number}_0001.jpg" for number in range(40)]
+    for name in names:
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(folder / name)
+    store = prepare(read_folder(folder), tmp_path / "calfw", name="calfw", hr_size=32, alignment="none", workers=0)
+    lines = [
+        f"{names[n]} {flag}\n{names[n + 20]} {flag}\n" for flag in (1, 0) for n in range(10 * flag, 10 * flag + 10)
+    ]
+    (tmp_path / "pairs_CALFW.txt").write_text("".join(lines))
+    pairs = listed_pairs(str(store.path), str(tmp_path / "pairs_CALFW.txt"), "CALFW", layout="annotated")
+    assert pairs.same.tolist() == [True] * 10 + [False] * 10 and pairs.fold.tolist() == [*range(10)] * 2
+    assert pairs.listed()[0].gallery == names[10] and pairs.listed()[-1].probe == names[29]
+    (folder / names[3]).unlink()
+    fewer = prepare(read_folder(folder), tmp_path / "fewer", name="calfw", hr_size=32, alignment="none", workers=0)
+    with pytest.raises(ValueError, match=names[3]):
+        listed_pairs(str(fewer.path), str(tmp_path / "pairs_CALFW.txt"), "CALFW", layout="annotated")

@@ -1,0 +1,203 @@
+"""The gallery finds what exact search finds, forgets who is deleted, refuses other models and survives being killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from rim_lightning.gallery.index import Gallery, Template
+
+SIZE = 16
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engine():
+    """Imported where it is needed: it takes seconds."""
+    pytest.importorskip("lancedb")
+
+
+def embeddings(count, seed=0):
+    return F.normalize(torch.randn(count, SIZE, generator=torch.Generator().manual_seed(seed)))
+
+
+def templates(vectors, per_person=3, first=0):
+    return [
+        Template(f"person {(first + i) // per_person}", f"{first + i}.png", f"digest {first + i}", vector)
+        for i, vector in enumerate(vectors)
+    ]
+
+
+@pytest.fixture
+def gallery(tmp_path):
+    made = Gallery(tmp_path / "index", "abc", SIZE, create=True)
+    vectors = embeddings(60)
+    made.add(templates(vectors[:45]))
+    made.add(templates(vectors[45:], first=45))
+    return made
+
+
+def by_hand(probe, vectors, top, allowed=range(20)):
+    """Best cosine of each person, people in its order."""
+    cosine = vectors @ probe
+    best = {p: max((float(cosine[i]), i) for i in range(3 * p, 3 * p + 3)) for p in allowed}
+    order = sorted(best, key=lambda p: -best[p][0])[:top]
+    return [(f"person {p}", f"{best[p][1]}.png", best[p][0]) for p in order]
+
+
+@pytest.mark.parametrize("top", [1, 5, 20, 50])
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_search_is_exact_and_names_every_person_once(gallery, top, count):
+    probes = embeddings(count, seed=1)
+    for probe, hits in zip(probes, gallery.search(probes, top), strict=True):
+        expected = by_hand(probe, embeddings(60), top)
+        assert [(hit.person, hit.source) for hit in hits] == [each[:2] for each in expected]
+        assert [hit.similarity for hit in hits] == pytest.approx([each[2] for each in expected], abs=1e-5)
+
+
+def test_a_search_stays_exact_where_somebody_made_an_index(tmp_path):
+    gallery = Gallery(tmp_path / "index", "abc", SIZE, create=True)
+    vectors, probes = embeddings(600), embeddings(20, seed=1)
+    gallery.add(templates(vectors))
+    gallery._table.create_index("cosine", num_partitions=8, num_sub_vectors=1, vector_column_name="embedding")
+    exact = (probes @ vectors.T).amax(1)
+    found = torch.tensor([hits[0].similarity for hits in gallery.search(probes, 1)])
+    torch.testing.assert_close(found, exact, atol=1e-5, rtol=0)
+
+
+def test_a_search_among_some_people(gallery):
+    probe = embeddings(1, seed=2)
+    (hits,) = gallery.search(probe, 3, people=["person 3", "person 7"])
+    assert [hit.person for hit in hits] == [each[0] for each in by_hand(probe[0], embeddings(60), 3, (3, 7))]
+    assert gallery.search(probe, 3, people=[]) == [[]] and gallery.search(probe, 3, people=["nobody"]) == [[]]
+
+
+def test_what_was_enrolled_is_there_when_it_is_opened_again(gallery):
+    again = Gallery(gallery.address, "abc", SIZE)
+    assert len(again) == 60 and again.people() == {f"person {p}": 3 for p in range(20)}
+    assert again.enrolled() == {(f"person {i // 3}", f"digest {i}") for i in range(60)}
+
+
+@pytest.mark.parametrize(("together", "tidied"), [(False, False), (True, False), (True, True)])
+def test_a_deleted_person_is_gone_from_the_files_too(gallery, tmp_path, together, tidied):
+    secret = Template("O'Neill; drop", "holiday-in-secret.png", "d", embeddings(1, seed=5)[0])
+    first, second = templates(embeddings(2, seed=7), first=100)
+    gallery.add([first, secret, second] if together else [secret])
+    if tidied:
+        gallery.tidy()
+    (hits,) = gallery.search(secret.embedding[None], 1)
+    assert hits[0].person == "O'Neill; drop" and hits[0].similarity == pytest.approx(1.0)
+    assert gallery.delete("nobody") == 0 and gallery.delete("O'Neill; drop") == 1
+    if together:
+        assert gallery.delete("person 33") == 2
+    assert len(gallery) == 60 and "O'Neill; drop" not in gallery.people()
+    assert all(hit.person != "O'Neill; drop" for hit in gallery.search(secret.embedding[None], 30)[0])
+    content = b"".join(path.read_bytes() for path in (tmp_path / "index").rglob("*") if path.is_file())
+    assert b"person 3" in content and b"holiday-in-secret" not in content
+    again = Gallery(gallery.address, "abc", SIZE)  # written anew, and still the gallery of that model
+    assert [hit.person for hit in again.search(embeddings(1, seed=2), 4)[0]] == [
+        each[0] for each in by_hand(embeddings(1, seed=2)[0], embeddings(60), 4)
+    ]
+    again.add(templates(embeddings(3, seed=9), first=60))
+    assert len(again) == 63
+
+
+def test_a_deletion_that_was_killed_is_finished_by_the_next(gallery, tmp_path):
+    gallery.add([Template("secret", "holiday-in-secret.png", "d", embeddings(1, seed=5)[0])])
+    gallery._table.delete("person = 'secret'")  # and then killed
+    assert gallery.delete("secret") == 0
+    content = b"".join(path.read_bytes() for path in (tmp_path / "index").rglob("*") if path.is_file())
+    assert b"holiday-in-secret" not in content and len(gallery) == 60
+
+
+def test_a_gallery_that_is_open_sees_what_others_add_and_delete(gallery, tmp_path):
+    other = Gallery(tmp_path / "index", "abc")
+    probe = embeddings(60)[:1]
+    assert other.search(probe, 1)[0][0].person == "person 0"
+    gallery.delete("person 0")
+    assert other.search(probe, 1)[0][0].person != "person 0" and len(other) == 57
+    gallery.add(templates(embeddings(3), first=90))
+    gallery.tidy()
+    assert other.search(probe, 1)[0][0].person == "person 30" and "person 30" in other.people()
+    other.add(templates(embeddings(3, seed=5), first=93))
+    assert "person 31" in gallery.people()
+
+
+def test_whoever_lost_the_model_can_still_delete(gallery):
+    assert Gallery(gallery.address, None).delete("person 4") == 3
+    assert Gallery(gallery.address, "abc", SIZE).people().get("person 4") is None
+
+
+def test_a_name_is_one_name_however_it_is_written(gallery):
+    composed, decomposed = "Zo\u00eb", "Zoe\u0308"
+    gallery.add([Template(decomposed, "z.png", "d", embeddings(1, seed=5)[0])])
+    assert gallery.search(embeddings(1, seed=5), 1, people=[composed])[0][0].person == composed
+    assert gallery.search(embeddings(1, seed=5), 1, people=[decomposed])[0][0].person == composed
+    assert gallery.delete(composed) == 1
+
+
+def test_a_damaged_gallery_gets_a_sentence(gallery, tmp_path):
+    for file in (tmp_path / "index").rglob("*.manifest"):
+        file.write_bytes(b"")
+    with pytest.raises(ValueError, match="The gallery .* is damaged: restore it from a copy"):
+        Gallery(gallery.address, "abc", SIZE, create=True)
+
+
+def test_an_empty_gallery_finds_nobody(tmp_path):
+    empty = Gallery(tmp_path / "index", "abc", SIZE, create=True)
+    empty.add([])
+    assert len(empty) == 0 and empty.people() == {} and empty.enrolled() == set()
+    assert empty.search(embeddings(2)) == [[], []] and empty.search(embeddings(0)) == []
+    assert empty.delete("nobody") == 0
+
+
+def test_another_model_is_refused(gallery):
+    with pytest.raises(ValueError, match="was made by the model abc, this one is xyz: embeddings of two models do not"):
+        Gallery(gallery.address, "xyz", SIZE)
+
+
+def test_a_place_without_a_gallery_gets_a_sentence(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no gallery at .*nowhere: rim enroll makes one"):
+        Gallery(tmp_path / "nowhere", "abc", SIZE)
+    assert not (tmp_path / "nowhere").exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="There is no gallery at .*empty"):
+        Gallery(tmp_path / "empty", "abc", SIZE)
+
+
+def test_embeddings_of_another_length_are_refused(gallery):
+    with pytest.raises(ValueError, match="Embeddings of this gallery have 16 finite numbers, got 8"):
+        gallery.add([Template("a", "a.png", "d", torch.ones(8))])
+    assert len(gallery) == 60
+
+
+ENROL = """
+import sys, torch, torch.nn.functional as F
+from rim_lightning.gallery.index import Gallery, Template
+gallery = Gallery(sys.argv[1], "abc", 16, create=True)
+for block in range(10**6):
+    gallery.add([Template(f"person {block}", f"{i}.png", "d", F.normalize(torch.randn(16), dim=0)) for i in range(100)])
+    print(block, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_nothing_that_was_enrolled_is_lost_when_killed(tmp_path):
+    for attempt in range(3):
+        folder = tmp_path / f"index {attempt}"
+        process = subprocess.Popen([sys.executable, "-c", ENROL, str(folder)], stdout=subprocess.PIPE, text=True)
+        process.stdout.readline()  # it is at work
+        time.sleep(0.05 + 0.13 * attempt)
+        os.kill(process.pid, signal.SIGKILL)
+        told = [line for line in process.stdout.read().split("\n") if line]
+        process.wait()
+        left = Gallery(folder, "abc", 16)
+        people = left.people()
+        assert set(people.values()) == {100}  # no half block
+        assert len(people) - (1 + len(told)) in (0, 1)  # all that it told of, and maybe one more
+        left.add([Template("after", "a.png", "d", embeddings(1)[0])])
+        assert len(left) == 100 * len(people) + 1

@@ -1,0 +1,139 @@
+"""Thresholds against hand values, and against the definition on faces."""
+
+import itertools
+import json
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from rim_lightning.data.dataset import FaceDataset
+from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.inference.calibration import Calibration, Operating, calibrate
+from rim_lightning.networks.rim import RIM
+from rim_lightning.types import to_unit
+from tests.helpers.stores import noise_store
+from tests.helpers.tiny import MODEL, perturbed
+
+FARS = (0.1, 0.01)
+SINGLE = (
+    (Operating(0.5, 0.1, 0.4), None),
+    (Operating(0.3, 0.1, 0.2), Operating(0.6, 0.01, 0.5)),
+    (Operating(0.2, 0.1, 0.1), Operating(0.4, 0.01, 0.3)),
+)
+BY_HAND = Calibration("made up", "0123", 4, 20, 200, (1,), (8, 16, 32), FARS, ((SINGLE,),))
+
+
+@pytest.mark.parametrize(
+    ("size", "threshold", "frr"),
+    [
+        (7, 0.5, 0.4),  # below the smallest: its own
+        (8, 0.5, 0.4),
+        (math.sqrt(128), 0.4, 0.3),  # half-way between 8 and 16 over the logarithm
+        (16, 0.3, 0.2),
+        (8 * 2**1.25, 0.275, 0.175),
+        (32, 0.2, 0.1),
+        (500, 0.2, 0.1),
+    ],
+)
+def test_a_threshold_between_two_sizes(size, threshold, frr):
+    point = BY_HAND.at(size, 0.1)
+    assert (point.threshold, point.far, point.frr) == pytest.approx((threshold, 0.1, frr))
+
+
+def test_a_threshold_between_two_counts():
+    """Four corners of counts, by hand; half-way between 1 and 4 over the logarithm is 2."""
+
+    def corner(threshold, frr):
+        return ((Operating(threshold, 0.1, frr),),)
+
+    points = ((corner(0.1, 0.8), corner(0.2, 0.6)), (corner(0.3, 0.4), corner(0.6, 0.2)))
+    made = Calibration("made up", "0123", 4, 20, 200, (1, 4), (16,), (0.1,), points)
+    expected = {(1, 1): (0.1, 0.8), (4, 1): (0.3, 0.4), (1, 9): (0.2, 0.6), (2, 1): (0.2, 0.6), (2, 2): (0.3, 0.5)}
+    for (probes, gallery), values in expected.items():
+        point = made.at(16, 0.1, probes, gallery)
+        assert (point.threshold, point.frr) == pytest.approx(values), (probes, gallery)
+    assert made.at(16, 0.1) == Operating(0.1, 0.1, 0.8)
+
+
+@pytest.mark.parametrize("far", [0.01, 1e-5])
+def test_a_far_without_thresholds_gets_a_sentence(far):
+    with pytest.raises(ValueError, match=f"no thresholds for a FAR of {far:g}: choose from 0.1."):
+        BY_HAND.at(16, far)
+
+
+def test_a_calibration_survives_a_json_file():
+    assert Calibration.from_plain(json.loads(json.dumps(BY_HAND.to_plain()))) == BY_HAND
+
+
+@pytest.fixture
+def rim():
+    torch.manual_seed(0)
+    return perturbed(RIM(**MODEL)).eval()
+
+
+def faces_of(folder, identities):
+    names = [f"{index}.png" for index in range(len(identities))]
+    return FaceDataset(noise_store(folder, names, identities, {"ibug68": 68}, hr_size=32), "train")
+
+
+def test_thresholds_are_those_of_all_pairs_of_two_images(rim, tmp_path):
+    faces = faces_of(tmp_path, [*"aabbccddeeff", None])
+    found = calibrate(rim, faces, "noise", "0123", sizes=(8, 20, 64), fars=FARS, batch_size=5)
+    assert (found.people, found.genuine, found.impostors) == (6, 12, 120)
+    assert found.sizes == (8, 20)  # the model's faces have 32 px
+    assert found.counts == (1,)  # nobody has four images
+    sharp = torch.stack([to_unit(faces[index].hr) for index in range(12)])
+    for size, row in zip(found.sizes, found.points[0][0], strict=True):
+        with torch.no_grad():
+            gallery = F.normalize(rim.embed_gallery(sharp))
+            probe = F.normalize(rim.embed_probe(synthesise_probe(sharp, torch.full((12,), size))))
+        scores = gallery @ probe.T
+        person = torch.arange(12) // 2
+        genuine = [scores[i, j] for i in range(12) for j in range(12) if i != j and person[i] == person[j]]
+        impostor = [scores[i, j] for i in range(12) for j in range(12) if person[i] != person[j]]
+        point, unmeasured = row
+        assert unmeasured is None  # 120 impostor pairs say nothing about 1 in 100
+        accepted = sum(score >= point.threshold for score in impostor)
+        assert accepted <= 12 and sum(score >= point.threshold - 1e-4 for score in impostor) > accepted
+        refused = sum(score < point.threshold for score in genuine)
+        assert point.frr == pytest.approx(float(refused) / 12, abs=1e-6)
+
+
+def test_thresholds_of_templates_are_those_of_all_pairs_without_a_common_image(rim, tmp_path):
+    people = "aaaabbbbbccccd"
+    faces = faces_of(tmp_path, [*people])
+    found = calibrate(rim, faces, "noise", "0123", sizes=(8,), fars=(0.1,), counts=(1, 2, 3))
+    assert found.counts == (1, 2)
+    sharp = torch.stack([to_unit(faces[index].hr) for index in range(len(people))])
+    with torch.no_grad():
+        gallery = F.normalize(rim.embed_gallery(sharp))
+        probe = F.normalize(rim.embed_probe(synthesise_probe(sharp, torch.full((len(people),), 8))))
+    a, b, c = [0, 1, 2, 3], [4, 5, 6, 7, 8], [9, 10, 11, 12]
+    pairs = [{images[i], images[(i + 1) % len(images)]} for images in (a, b, c) for i in range(len(images))]
+    single = [{index} for index in range(len(people))]
+    for (i, probes), (j, sharps) in itertools.product(enumerate((single, pairs)), repeat=2):
+        genuine, impostor = [], []
+        for one, other in itertools.product(probes, sharps):
+            if one & other:
+                continue
+            mean, other_mean = probe[list(one)].mean(0), gallery[list(other)].mean(0)
+            score = float(F.cosine_similarity(mean, other_mean, dim=0))
+            (genuine if people[min(one)] == people[min(other)] else impostor).append(score)
+        (point,) = found.points[i][j][0]
+        assert sum(score >= point.threshold + 1e-6 for score in impostor) <= 0.1 * len(impostor)
+        assert sum(score >= point.threshold - 1e-4 for score in impostor) > 0.1 * len(impostor) - 1
+        refused = sum(score < point.threshold for score in genuine) / len(genuine)
+        assert point.frr == pytest.approx(refused, abs=1e-6), (i, j)
+
+
+@pytest.mark.parametrize("identities", [["a", "b", "c"], ["a", "a", "a"]])
+def test_people_who_make_no_pairs_get_a_sentence(rim, tmp_path, identities):
+    with pytest.raises(ValueError, match="noise has no two images of one person, or only one person"):
+        calibrate(rim, faces_of(tmp_path, identities), "noise", "0123", sizes=(8,))
+
+
+def test_faces_without_people_get_a_sentence(rim, tmp_path):
+    with pytest.raises(ValueError, match="no face of noise has an identity"):
+        calibrate(rim, faces_of(tmp_path, [None, None]), "noise", "0123", sizes=(8,))

@@ -1,0 +1,138 @@
+"""What is written is read, by torch and by onnxruntime; what was changed on the way is noticed."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from rim_lightning.inference.calibration import Calibration, Operating
+from rim_lightning.inference.model_folder import CARD, WEIGHTS, read_model, write_model
+from rim_lightning.inference.recognizer import Recognizer
+from rim_lightning.networks.rim import RIM
+from tests.helpers.tiny import MODEL, perturbed
+
+POINTS = ((Operating(0.25, 1e-2, 0.5), None), (Operating(0.125, 1e-2, 0.25), Operating(0.5, 1e-3, 0.75)))
+CALIBRATION = Calibration(
+    "drawn people", "abc", 3, 6, 60, (1, 2), (8, 16), (1e-2, 1e-3), ((POINTS, POINTS), (POINTS, POINTS))
+)
+
+
+@pytest.fixture(scope="module")
+def rim():
+    torch.manual_seed(0)
+    return perturbed(RIM(**MODEL)).eval()
+
+
+@pytest.fixture(scope="module")
+def folder(rim, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "mine"
+    write_model(folder, rim, CALIBRATION, {"metrics": {"lfw": 0.9}})
+    return folder
+
+
+def faces(count):
+    return 2 * torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(3)) - 1
+
+
+@pytest.mark.slow
+def test_a_folder_is_read_as_it_was_written(rim, folder):
+    found = read_model(folder)
+    assert found.calibration == CALIBRATION and found.card["metrics"] == {"lfw": 0.9}
+    with torch.no_grad():
+        assert torch.equal(found.rim.embed_probe(faces(3)), rim.embed_probe(faces(3)))
+        assert torch.equal(found.rim.embed_gallery(faces(3)), rim.embed_gallery(faces(3)))
+    model = Recognizer.from_checkpoint(folder)
+    assert model.calibration == CALIBRATION
+    assert model.fingerprint == found.card["fingerprint"] == Recognizer(rim).fingerprint
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_onnx_files_give_what_torch_gives(rim, folder, count):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    face = faces(count)
+
+    def run(name):
+        session = onnxruntime.InferenceSession(folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
+        names = [each.name for each in session.get_outputs()]
+        return dict(zip(names, session.run(None, {"face": face.numpy()}), strict=True))
+
+    with torch.no_grad():
+        output = rim.fhn(face)
+        expected = {
+            "probe_embedder": {"embedding": torch.nn.functional.normalize(rim.embed_probe(face))},
+            "gallery_embedder": {"embedding": torch.nn.functional.normalize(rim.embed_gallery(face))},
+            "hallucinator": {
+                "coarse": output.coarse,
+                "sr": output.sr,
+                "heatmaps_ibug68": output.priors.heatmaps["ibug68"],
+                "parsing": output.priors.parsing,
+            },
+        }
+    for name, outputs in expected.items():
+        found = run(name)
+        assert set(found) == set(outputs)
+        for key, value in outputs.items():
+            np.testing.assert_allclose(found[key], value.numpy(), atol=1e-4, err_msg=f"{name} {key}")
+
+
+def without_onnx(rim, tmp_path):
+    folder = tmp_path / "model"
+    write_model(folder, rim, None, {}, onnx=False)
+    return folder
+
+
+def test_a_model_without_thresholds(rim, tmp_path):
+    folder = without_onnx(rim, tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == [CARD, WEIGHTS]
+    assert read_model(folder).calibration is None
+    with pytest.raises(ValueError, match="The model has no thresholds"):
+        Recognizer.from_checkpoint(folder).verify(np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8), aligned=True)
+
+
+def test_a_folder_is_never_overwritten(rim, tmp_path):
+    folder = without_onnx(rim, tmp_path)
+    with pytest.raises(FileExistsError, match="model is there already: give another folder"):
+        write_model(folder, rim, None, {}, onnx=False)
+
+
+def test_a_folder_is_whole_or_not_there(rim, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_model(tmp_path / "model", rim, None, {}, onnx=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def change(folder, **values):
+    card = json.loads((folder / CARD).read_text())
+    (folder / CARD).write_text(json.dumps(card | values))
+
+
+def damage(folder):
+    content = bytearray((folder / WEIGHTS).read_bytes())
+    content[-1] ^= 1
+    (folder / WEIGHTS).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "sentence"),
+    [
+        (damage, ValueError, "model.safetensors is damaged: its content is not what was written"),
+        (lambda folder: (folder / WEIGHTS).unlink(), FileNotFoundError, "has no model.safetensors: copy the whole"),
+        (lambda folder: (folder / CARD).unlink(), FileNotFoundError, "is no model folder: it has no card.json"),
+        (lambda folder: (folder / CARD).write_text("{"), ValueError, "card.json is damaged: it is no JSON"),
+        (lambda folder: change(folder, format=99), ValueError, "card.json is no card of format 1"),
+        (lambda folder: (folder / CARD).write_text('{"format": 1}'), ValueError, "card.json is no card of format 1"),
+        (lambda folder: change(folder, architecture={"name": "rim"}), ValueError, "is no model that this version can"),
+        (lambda folder: change(folder, calibration={"sizes": [8]}), ValueError, "is no model that this version can"),
+    ],
+)
+def test_a_spoilt_folder_gets_a_sentence(rim, tmp_path, spoil, error, sentence):
+    folder = without_onnx(rim, tmp_path)
+    spoil(folder)
+    with pytest.raises(error, match=sentence):
+        read_model(folder)

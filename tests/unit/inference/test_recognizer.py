@@ -1,0 +1,196 @@
+"""The recogniser gives what the network gives, whatever the pictures are; and decides by its thresholds."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from rim_lightning.data.alignment import template, transform_points
+from rim_lightning.data.detection import Face
+from rim_lightning.data.images import ImageError
+from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.resize import enlarge, reduce
+from rim_lightning.inference import recognizer
+from rim_lightning.inference.calibration import Calibration, Operating
+from rim_lightning.inference.recognizer import Recognizer, pooled
+from rim_lightning.networks.rim import RIM
+from rim_lightning.types import to_unit
+from tests.helpers.tiny import MODEL, perturbed
+
+SIDE = MODEL["hr_size"]
+
+
+def calibration(threshold):
+    return Calibration(
+        "made up", "0", 2, 1, 1, (1,), (8, SIDE), (1e-2,), ((((Operating(threshold, 1e-2, 0.25),),) * 2,),)
+    )
+
+
+@pytest.fixture(scope="module")
+def rim():
+    torch.manual_seed(0)
+    return perturbed(RIM(**MODEL)).eval()
+
+
+@pytest.fixture(scope="module")
+def sharp():
+    """(5, 3, 32, 32) uint8: smooth random faces."""
+    small = torch.rand(5, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+    large = F.interpolate(small, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(0, 1)
+    return (large * 255).round().byte()
+
+
+def test_aligned_faces_are_embedded_as_the_network_does(rim, sharp):
+    model = Recognizer(rim, batch_size=2)
+    unit = to_unit(sharp)
+    with torch.no_grad():
+        gallery = F.normalize(rim.embed_gallery(unit))
+        probes = F.normalize(rim.embed_probe(synthesise_probe(unit, torch.full((5,), 9))))
+    torch.testing.assert_close(model.embed_gallery(sharp, aligned=True), gallery)
+    small = ((reduce(unit, 9) + 1) * 127.5).round().byte()
+    found = model.align(small, aligned=True)
+    assert [face.size for face in found] == [9.0] * 5
+    torch.testing.assert_close(model.embed_probes(small, aligned=True), probes)
+    torch.testing.assert_close(model.embed_probes(list(small), aligned=True), probes)
+    torch.testing.assert_close(model.embed_probes(found), probes)
+
+
+def test_an_aligned_face_larger_than_the_model_is_reduced(rim, sharp):
+    large = enlarge(to_unit(sharp), 3 * SIDE)
+    picture = ((large[0] + 1) * 127.5).round().byte()
+    (face,) = Recognizer(rim).align(picture, aligned=True)
+    assert face.size == 3 * SIDE
+    torch.testing.assert_close(face.pixels, reduce(to_unit(picture)[None], SIDE)[0])
+
+
+def placed(sharp, monkeypatch, scale, degrees, shift, also=()):
+    """A picture in which the face lies scaled, turned and moved, and a detector that knows where."""
+    import cv2
+
+    turn = cv2.getRotationMatrix2D((0, 0), degrees, scale)
+    turn[:, 2] += shift
+    face = sharp.permute(1, 2, 0).numpy()
+    picture = cv2.warpAffine(face, turn, (200, 160), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    points = transform_points(template(SIDE), turn)
+    faces = [Face(np.zeros(4), points, 1.0), *also]
+    monkeypatch.setattr(recognizer, "find_faces", lambda images, *sides: [faces for _ in images])
+    return picture
+
+
+def test_a_face_in_a_picture_is_cut_out(rim, sharp, monkeypatch):
+    picture = placed(sharp[0], monkeypatch, 2.0, 10.0, (60.0, 70.0))
+    (face,) = Recognizer(rim).align(picture)
+    assert face.size == pytest.approx(2 * SIDE) and face.faces == 1
+    inner = (slice(None), slice(4, -4), slice(4, -4))  # beyond the face's edge there is another picture
+    assert (face.pixels - to_unit(sharp[0]))[inner].abs().mean() < 0.02
+
+
+def test_a_small_face_is_seen_as_in_training(rim, sharp, monkeypatch):
+    small = reduce(to_unit(sharp[:1]), SIDE // 2)
+    picture = placed(sharp[0], monkeypatch, 0.5, 0.0, (60.0, 70.0))
+    (face,) = Recognizer(rim).align(picture)
+    assert face.size == pytest.approx(SIDE / 2)
+    inner = (slice(None), slice(4, -4), slice(4, -4))
+    assert (face.pixels - enlarge(small, SIDE)[0])[inner].abs().mean() < 0.02
+
+
+def test_a_face_of_too_few_pixels_is_refused(rim, sharp, monkeypatch):
+    picture = placed(sharp[0], monkeypatch, 0.2, 0.0, (60.0, 70.0))  # 6.4 px
+    with pytest.raises(ImageError, match="the picture shows a face of 6.4 px: 7 are the fewest"):
+        Recognizer(rim).align(picture)
+
+
+def test_a_face_that_was_aligned_for_another_model_is_refused(rim):
+    face = recognizer.AlignedFace(torch.zeros(3, 40, 40), 40.0, 0, "a.png")
+    with pytest.raises(ImageError, match="a.png was aligned for another model"):
+        Recognizer(rim).embed_probes([face])
+
+
+def test_of_several_faces_the_first_that_the_detector_gives(rim, sharp, monkeypatch):
+    other = Face(np.zeros(4), template(SIDE) + 5, 1.0)
+    picture = placed(sharp[0], monkeypatch, 2.0, 0.0, (60.0, 70.0), also=[other])
+    (face,) = Recognizer(rim).align(picture)
+    assert face.faces == 2 and face.size == pytest.approx(2 * SIDE)
+
+
+def test_a_picture_without_a_face_gets_a_sentence(rim, tmp_path):
+    Image.new("RGB", (64, 48), "grey").save(tmp_path / "wall.png")
+    with pytest.raises(ImageError, match="wall.png shows no face that could be found: cut out the part with the face"):
+        Recognizer(rim).embed_probes(tmp_path / "wall.png")
+
+
+def test_the_answer_follows_the_threshold(rim, sharp):
+    model = Recognizer(rim)
+    similarity = float(model.embed_probes(sharp[0], aligned=True)[0] @ model.embed_gallery(sharp[1], aligned=True)[0])
+    for threshold, same in ((similarity - 1e-3, True), (similarity + 1e-3, False)):
+        model.calibration = calibration(threshold)
+        answer = model.verify(sharp[0], sharp[1], far=1e-2, aligned=True)
+        assert answer.similarity == pytest.approx(similarity) and answer.threshold == pytest.approx(threshold)
+        assert (answer.same_person, answer.far, answer.frr) == (same, 1e-2, 0.25)
+        assert (answer.probe_size, answer.gallery_size) == (SIDE, SIDE)
+
+
+def test_several_pictures_of_a_person_are_one_template(rim, sharp):
+    model = Recognizer(rim, calibration(0.0))
+    probes, gallery = model.embed_probes(sharp[:2], aligned=True), model.embed_gallery(sharp[2:], aligned=True)
+    expected = F.cosine_similarity(probes.mean(0), gallery.mean(0), dim=0)
+    answer = model.verify(sharp[:2], sharp[2:], far=1e-2, aligned=True)
+    assert (answer.probes, answer.gallery) == (2, 3)
+    assert answer.similarity == pytest.approx(float(expected), abs=1e-6)
+    assert pooled(probes).norm() == pytest.approx(1.0)
+
+
+def test_the_threshold_of_a_template_is_that_of_its_counts(rim, sharp):
+    def rows(threshold):
+        return ((Operating(threshold, 1e-2, 0.25),),)
+
+    points = ((rows(0.1), rows(0.2)), (rows(0.3), rows(0.4)))
+    model = Recognizer(rim, Calibration("made up", "0", 2, 1, 1, (1, 2), (SIDE,), (1e-2,), points))
+    for probes, gallery, threshold in ((1, 1, 0.1), (1, 4, 0.2), (2, 1, 0.3), (3, 2, 0.4)):
+        answer = model.verify(sharp[:probes], sharp[:gallery], far=1e-2, aligned=True)
+        assert answer.threshold == pytest.approx(threshold), (probes, gallery)
+
+
+def test_the_hallucinated_face_is_the_network_s(rim, sharp):
+    found = Recognizer(rim, batch_size=2).hallucinate(sharp, aligned=True)
+    with torch.no_grad():
+        output = rim.fhn(to_unit(sharp))
+    torch.testing.assert_close(found.sr, ((output.sr + 1) / 2).clamp(0, 1))
+    torch.testing.assert_close(found.coarse, ((output.coarse + 1) / 2).clamp(0, 1))
+    torch.testing.assert_close(found.bicubic, sharp / 255)
+    torch.testing.assert_close(found.heatmaps["ibug68"], output.priors.heatmaps["ibug68"])
+    assert torch.equal(found.parsing, output.priors.parsing.argmax(1)) and found.size.tolist() == [SIDE] * 5
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda model, sharp: model.embed_probes([]), "There is no picture: give at least one"),
+        (lambda model, sharp: model.embed_probes(sharp[0, :, :20], aligned=True), "32 x 20 pixels: an aligned face is"),
+        (lambda model, sharp: model.embed_probes([sharp[0], sharp[0, :, :3]], aligned=True), "picture 2 is 32 x 3"),
+        (lambda model, sharp: model.verify(sharp[0], sharp[1]), "The model has no thresholds: rim export --people"),
+    ],
+)
+def test_wrong_input_gets_a_sentence(rim, sharp, call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call(Recognizer(rim), sharp)
+
+
+def test_models_that_differ_have_other_fingerprints(rim):
+    own = Recognizer(rim).fingerprint
+    torch.manual_seed(1)
+    assert len(own) == 16 and own == Recognizer(rim).fingerprint != Recognizer(RIM(**MODEL)).fingerprint
+
+
+def test_a_trained_model_needs_neither_lightning_nor_hydra_nor_wandb():
+    code = (
+        "import sys, rim_lightning.inference.recognizer; "
+        "print([name for name in ('pytorch_lightning', 'lightning', 'hydra', 'omegaconf', 'wandb', 'matplotlib', "
+        "'torchmetrics') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

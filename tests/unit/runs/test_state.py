@@ -1,0 +1,77 @@
+"""What a run records of itself, and the lock that goes with its process."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rim_lightning.files import write_once
+from rim_lightning.runs.state import is_held, read_state, recorded
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from rim_lightning.runs.state import recorded
+with recorded(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_run_records_how_it_ended(tmp_path):
+    folder = tmp_path / "run"
+    assert read_state(folder).name == "waiting"
+    with recorded(folder):
+        assert read_state(folder)[:2] == ("running", 1)
+    assert read_state(folder)[:3] == ("finished", 1, "")
+    with pytest.raises(RuntimeError), recorded(folder):
+        raise RuntimeError("too hot")
+    assert read_state(folder)[:3] == ("failed", 2, "RuntimeError: too hot")
+    with pytest.raises(KeyboardInterrupt), recorded(folder):
+        raise KeyboardInterrupt
+    state = read_state(folder)
+    assert state[:2] == ("interrupted", 3) and 0 <= state.seconds < 5
+    assert not is_held(folder)
+
+
+def test_no_second_process_runs_there_and_a_killed_one_is_known(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    assert read_state(tmp_path)[:2] == ("running", 1)
+    with pytest.raises(ValueError, match="Another process runs in"), recorded(tmp_path):
+        pytest.fail("two processes in one directory")
+    assert read_state(tmp_path)[:2] == ("running", 1)  # the refused one left no trace
+    process.kill()
+    process.wait()
+    assert read_state(tmp_path)[:2] == ("killed", 1)
+    with recorded(tmp_path):
+        pass
+    assert read_state(tmp_path)[:2] == ("finished", 2)
+
+
+def test_a_look_does_not_stop_a_start(tmp_path):
+    """`is_held` takes the lock for an instant, in another process than the one that starts."""
+    script = (
+        "import sys; from pathlib import Path; from rim_lightning.runs.state import is_held\n"
+        "print('looking', flush=True)\nwhile True: is_held(Path(sys.argv[1]))"
+    )
+    with recorded(tmp_path):
+        pass
+    watcher = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert watcher.stdout.readline() == "looking\n"
+        time.sleep(0.05)
+        with recorded(tmp_path):
+            pass
+    finally:
+        watcher.kill()
+    assert read_state(tmp_path).attempts == 2
+
+
+def test_of_several_that_write_once_the_first_one_stays(tmp_path):
+    write_once(tmp_path / "budget.json", {"minutes": 1})
+    write_once(tmp_path / "budget.json", {"minutes": 2})
+    assert json.loads((tmp_path / "budget.json").read_text()) == {"minutes": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["budget.json"]

@@ -1,0 +1,59 @@
+"""Tables and plots of a sweep whose figures are written by hand."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from rim_lightning.runs.state import recorded
+from rim_lightning.runs.sweep import new_sweep
+from rim_lightning.runs.sweep_table import chosen_figures, draw_effects, swept_settings, table_rows
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    overrides = [["experiment=demo", f"seed={seed}", f"+width={width}"] for seed in (1, 2) for width in (16, 8)]
+    sweep = new_sweep(tmp_path, {}).with_jobs(overrides)
+    sweep.write()
+    for job, gain in zip(sweep.jobs[:3], (1.0, 2.0, 3.0), strict=True):
+        with recorded(job.folder):
+            figures = {"sr/drawn/psnr_gain_y": gain, "sr/drawn/psnr_y": 20 + gain, "verification/x/8/rim/accuracy": 0.5}
+            (job.folder / "metrics.json").write_text(json.dumps(figures))
+    return sweep
+
+
+def test_only_what_differs_is_a_column(sweep):
+    assert swept_settings(sweep.jobs) == {"seed": ["1", "1", "2", "2"], "width": ["16", "8", "16", "8"]}
+
+
+def test_rows_hold_states_settings_and_figures(sweep):
+    rows = table_rows(sweep)
+    assert rows[0] == [
+        "job", "state", "attempts", "seed", "width", "sr/drawn/psnr_gain_y", "verification/x/8/rim/accuracy",
+    ]  # fmt: skip
+    assert rows[1] == ["0", "finished", "1", "1", "16", "1", "0.5"]
+    assert rows[4] == ["3", "waiting", "0", "2", "8", "", ""]
+    assert chosen_figures(sweep.jobs, ["sr/*/psnr_y"]) == {"sr/drawn/psnr_y": [21.0, 22.0, 23.0, None]}
+
+
+def test_the_plot_has_a_panel_for_every_setting_and_figure(sweep, tmp_path):
+    assert draw_effects(tmp_path / "effects.png", sweep)
+    assert (tmp_path / "effects.png").stat().st_size > 10_000
+    assert not draw_effects(tmp_path / "nothing.png", sweep, ["no/such/figure"])
+    assert not draw_effects(tmp_path / "nothing.png", sweep._replace(jobs=sweep.jobs[:1]))
+    assert not (tmp_path / "nothing.png").exists()
+
+
+@pytest.mark.slow
+def test_the_command_prints_and_writes_the_table(sweep):
+    command = [sys.executable, "-m", "rim_lightning.commands.sweep"]
+    printed = subprocess.run([*command, "table", sweep.folder], capture_output=True, text=True, check=True).stdout
+    assert "finished  1         1     16" in printed
+    with open(sweep.folder / "table.csv") as file:
+        assert list(csv.reader(file)) == table_rows(sweep)
+    printed = subprocess.run([*command, "status", sweep.folder], capture_output=True, text=True, check=True).stdout
+    assert "3    waiting   0         2     8" in printed and "experiment" not in printed  # what all jobs share
+    wrong = subprocess.run([*command, "status", sweep.folder / "0"], capture_output=True, text=True)
+    assert wrong.returncode == 1 and "holds no sweep" in wrong.stderr and "Traceback" not in wrong.stderr

@@ -1,0 +1,269 @@
+import copy
+from typing import get_args
+
+import pytest
+import torch
+
+from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.networks.recognition import Head
+from rim_lightning.networks.rim import RIM
+from rim_lightning.training.objective import Objective
+from rim_lightning.training.phases import (
+    PHASES,
+    STAGES,
+    domain_terms,
+    hallucination_terms,
+    prepare_step,
+    simultaneous_terms,
+)
+from tests.helpers.tiny import BACKBONE, MODEL, WEIGHTS, batch, objective, perturbed
+
+
+class Parts(torch.nn.Module):
+    def __init__(self, model=MODEL, **changes):
+        super().__init__()
+        torch.manual_seed(0)
+        # In eval mode spectral norm keeps its estimate; in training every forward pass of the discriminator refines it.
+        self.rim = perturbed(RIM(**model)).double().eval()
+        self.objective = objective(**changes).double()
+
+
+def with_recognition(**changes):
+    return MODEL | {"recognition": MODEL["recognition"] | changes}
+
+
+def step_of(parts, stage, faces=None):
+    faces = batch(dtype=torch.float64) if faces is None else faces
+    enlarged = synthesise_probe(faces.hr, torch.full((len(faces.hr),), 8)).double()
+    return prepare_step(parts.rim, faces, enlarged, stage)
+
+
+def owned(parts, phase):
+    return {
+        f"{name}.{inner}": parameter
+        for name in phase.modules
+        for inner, parameter in parts.get_submodule(name).named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def gradients(parameters):
+    return {name: None if p.grad is None else p.grad.clone() for name, p in parameters.items()}
+
+
+@pytest.mark.parametrize("head", get_args(Head))
+@pytest.mark.parametrize("stage", STAGES)
+def test_one_backward_has_the_gradients_of_the_phases_one_by_one(stage, head):
+    """`sequential` at unmoved parameters against `simultaneous`, every parameter of every phase, fp64."""
+    parts = Parts(with_recognition(head=head))
+    active = [phase for phase in PHASES if stage in phase.stages]
+    one_by_one = {}
+    step = step_of(parts, stage)
+    for phase in active:
+        parameters = owned(parts, phase)
+        everything = [p for p in parts.parameters() if p.requires_grad]
+        for p in everything:
+            p.requires_grad_(False)
+        for p in parameters.values():
+            p.requires_grad_(True)
+        terms = phase.terms(parts.rim, parts.objective, step)
+        parts.zero_grad()
+        terms["loss"].backward(retain_graph=True)
+        one_by_one[phase.name] = gradients(parameters)
+        for p in everything:
+            p.requires_grad_(True)
+    parts.zero_grad()
+    terms = simultaneous_terms(parts.rim, parts.objective, step_of(parts, stage))
+    torch.stack([value["loss"] for value in terms.values()]).sum().backward()
+    for phase in set(PHASES) - set(active):
+        assert not any(value.abs().any() for value in gradients(owned(parts, phase)).values() if value is not None)
+    for phase in active:
+        together = gradients(owned(parts, phase))
+        for name, expected in one_by_one[phase.name].items():
+            if expected is None:
+                assert together[name] is None, name
+            else:
+                assert expected.abs().sum() > 0, f"{phase.name} {name} has no gradient: the comparison would be empty"
+                torch.testing.assert_close(together[name], expected, rtol=1e-9, atol=1e-13, msg=name)
+
+
+def test_simultaneous_agrees_with_hand_weighted_sum_without_reversal():
+    """Oracle apart from the phase functions: autograd of w·L_domain alone for θ_G, of −L_domain for θ_d."""
+    parts = Parts()
+    step = step_of(parts, "fhn")
+    coarse, hr = step.output.priors.features, step.output.hr_priors.features
+    domain = parts.objective.domain(parts.rim.discriminator(coarse), parts.rim.discriminator(hr))
+    stem = parts.rim.fhn.generator.global_path.stem[0].weight
+    first = next(p for p in parts.rim.discriminator.parameters())
+    plain = torch.autograd.grad(domain, [stem, first], retain_graph=True)
+    reversed_ = torch.autograd.grad(domain_terms(parts.rim, parts.objective, step, reversal=0.7)["loss"], [stem, first])
+    torch.testing.assert_close(reversed_[0], 0.7 * plain[0], rtol=1e-9, atol=1e-13)
+    torch.testing.assert_close(reversed_[1], -plain[1], rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("stage", ["hrn", "joint"])
+@pytest.mark.parametrize("together", [True, False])
+def test_statistics_see_the_students_own_maps_once_a_step(stage, together):
+    """Neither the assistant's embedding, read by the student's head, nor the hallucination network's term counts."""
+    backbone = BACKBONE | {"normalisation": "batch"}
+    changes = {"student": backbone, "assistant": backbone, "head": "student"}
+    parts = Parts(with_recognition(**changes), weights=WEIGHTS)
+    parts.rim.hrn.train()
+    step = step_of(parts, stage, batch(dtype=torch.float64))
+    if together:
+        simultaneous_terms(parts.rim, parts.objective, step)
+    else:
+        for phase in PHASES[1:]:
+            if stage in phase.stages:
+                phase.terms(parts.rim, parts.objective, step)
+    norms = [module for module in parts.rim.hrn.student.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert norms and {int(norm.num_batches_tracked) for norm in norms} == {1}
+    teacher = [module for module in parts.rim.hrn.teacher.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert not any(norm.num_batches_tracked for norm in teacher)
+
+
+@pytest.mark.parametrize(
+    ("stage", "phase", "terms"),
+    [
+        ("coarse", "hallucination", ("coarse",)),
+        ("fhn", "hallucination", ("pixel", "coarse", "landmark", "parsing")),
+    ],
+)
+def test_a_stage_without_a_weighted_term_is_refused(stage, phase, terms):
+    parts = Parts(weights=WEIGHTS | {phase: WEIGHTS[phase] | dict.fromkeys((*terms, "student"), 0.0)})
+    with pytest.raises(ValueError, match=f"the phase {phase} has in this training stage has weight 0"):
+        hallucination_terms(parts.rim, parts.objective, step_of(parts, stage), alone=False)
+
+
+def test_max_step_raises_the_mmd_on_a_fixed_batch():
+    parts = Parts()
+    step = step_of(parts, "fhn", batch(16, dtype=torch.float64))
+    optimizer = torch.optim.Adam(parts.rim.discriminator.parameters(), lr=1e-3)
+    values = []
+    for _ in range(30):
+        terms = domain_terms(parts.rim, parts.objective, step)
+        values.append(terms["domain"].item())
+        optimizer.zero_grad()
+        terms["loss"].backward()
+        optimizer.step()
+    assert values[-1] > values[0] + 0.01, values
+    assert all(p.grad is None for p in parts.rim.fhn.parameters())
+
+
+def test_loss_is_the_weighted_sum_of_the_terms():
+    parts = Parts()
+    terms = hallucination_terms(parts.rim, parts.objective, step_of(parts, "joint"))
+    assert set(terms) == {*WEIGHTS["hallucination"], "loss"}
+    expected = sum(WEIGHTS["hallucination"][name] * terms[name] for name in WEIGHTS["hallucination"])
+    torch.testing.assert_close(terms["loss"], expected)
+
+
+def test_identity_terms_belong_to_the_joint_stage():
+    parts = Parts()
+    terms = hallucination_terms(parts.rim, parts.objective, step_of(parts, "fhn"))
+    assert not {"identity", "student"} & set(terms)
+
+
+def test_pixel_only_keeps_the_paths_from_the_coarse_net():
+    model = copy.deepcopy(MODEL)
+    model["hallucination"]["coarse_gradient"] = "pixel_only"
+    parts = Parts(model)
+    terms = hallucination_terms(parts.rim, parts.objective, step_of(parts, "fhn"))
+    weight = parts.rim.fhn.coarse.pyramid.to_rgb.weight
+    whole = torch.autograd.grad(terms["loss"], weight, retain_graph=True)[0]
+    own = torch.autograd.grad(WEIGHTS["hallucination"]["coarse"] * terms["coarse"], weight)[0]
+    torch.testing.assert_close(whole, own)
+
+
+def test_prior_pixel_gradient_scales_the_prior_paths_only():
+    gradient = {}
+    for scale in (1.0, 0.1):
+        model = copy.deepcopy(MODEL)
+        model["hallucination"]["prior_pixel_gradient"] = scale
+        parts = Parts(model)
+        terms = hallucination_terms(parts.rim, parts.objective, step_of(parts, "fhn"))
+        paths = parts.rim.fhn.generator
+        weights = [paths.global_path.stem[0].weight, paths.landmark_path.stem[0].weight]
+        gradient[scale] = torch.autograd.grad(terms["pixel"], weights)
+    torch.testing.assert_close(gradient[0.1][0], gradient[1.0][0])
+    torch.testing.assert_close(gradient[0.1][1], 0.1 * gradient[1.0][1])
+
+
+def test_student_regresses_the_teacher_and_the_assistant_the_rest():
+    """Eq 11 and 12 recomputed by hand from the stage maps."""
+    parts = Parts()
+    step = step_of(parts, "hrn")
+    student = PHASES[2].terms(parts.rim, parts.objective, step)
+    assistant = PHASES[3].terms(parts.rim, parts.objective, step)
+    with torch.no_grad():
+        faces = step.output.sr
+        f_t, f_s = step.teacher, parts.rim.hrn.student.stages(faces)
+        f_a = parts.rim.hrn.assistant.stages(faces)
+        eq11 = ((f_t[3] - f_s[3]) ** 2).mean() / (f_t[3] ** 2).mean()
+        eq12 = sum(((t - s - a) ** 2).mean() / (t**2).mean() for t, s, a in zip(f_t, f_s, f_a, strict=True)) / 4
+    torch.testing.assert_close(student["stage"], eq11)
+    torch.testing.assert_close(assistant["residual"], eq12)
+
+
+def test_weights_must_be_complete():
+    with pytest.raises(ValueError, match="student"):
+        objective(weights=WEIGHTS | {"student": {"stage": 1.0}})
+    assert set(Objective.TERMS) == set(WEIGHTS)
+
+
+def test_stage_coarse_moves_the_coarse_net_alone_by_its_pixel_loss():
+    parts = Parts()
+    step = step_of(parts, "coarse")
+    (terms,) = simultaneous_terms(parts.rim, parts.objective, step).values()
+    wanted = WEIGHTS["hallucination"]["coarse"] * (step.output.coarse - step.batch.hr).square().mean()
+    torch.testing.assert_close(terms["loss"], wanted)
+    terms["loss"].backward()
+    moved = {name for name, weight in parts.rim.named_parameters() if weight.grad is not None}
+    assert moved == {f"fhn.coarse.{name}" for name, _ in parts.rim.fhn.coarse.named_parameters()}
+
+
+def test_the_assistant_learns_alone_what_the_student_lacks():
+    """In its own stage the residual target is the same as beside the student."""
+    parts = Parts()
+    alone = simultaneous_terms(parts.rim, parts.objective, step_of(parts, "assistant"))
+    beside = simultaneous_terms(parts.rim, parts.objective, step_of(parts, "hrn"))
+    assert set(alone) == {"assistant"} and set(beside) == {"student", "assistant"}
+    for name, value in alone["assistant"].items():
+        torch.testing.assert_close(value, beside["assistant"][name])
+
+
+def test_the_students_loss_reaches_the_hallucination_network_by_its_weight():
+    """What the term adds to the gradient is the weight times that of the student's loss."""
+    gradient = {}
+    for weight in (0.0, 0.3):
+        parts = Parts(weights=WEIGHTS | {"hallucination": WEIGHTS["hallucination"] | {"student": weight}})
+        step = step_of(parts, "joint")
+        terms = simultaneous_terms(parts.rim, parts.objective, step)
+        layer = parts.rim.fhn.coarse.pyramid.to_rgb.weight
+        total = terms["hallucination"]["loss"] + terms["student"]["loss"]
+        gradient[weight] = torch.autograd.grad(total, layer, retain_graph=True)[0]
+    embedding = parts.rim.hrn.probe(step.output.sr, assistant=False)
+    maps = parts.rim.hrn.student.stages(parts.rim.hrn.resized(step.output.sr))
+    loss = WEIGHTS["student"]["stage"] * (maps[3] - step.teacher[3]).square().mean() / step.teacher[3].square().mean()
+    cosine = torch.nn.functional.cosine_similarity(embedding, step.teacher_embedding)
+    loss = loss + WEIGHTS["student"]["embedding"] * (1 - cosine).mean()
+    expected = 0.3 * torch.autograd.grad(loss, layer)[0]
+    assert expected.abs().max() > 0
+    torch.testing.assert_close(gradient[0.3] - gradient[0.0], expected, rtol=1e-6, atol=1e-12)
+
+
+def test_the_assistant_grows_from_zero_into_the_residual():
+    """By the rate of learning of a whole layer, not of a factor per channel, which stays near its zero start."""
+    torch.manual_seed(0)
+    rim = RIM(**MODEL).eval()
+    parts, faces = Parts(), batch()
+    step = prepare_step(rim, faces, synthesise_probe(faces.hr, torch.full((len(faces.hr),), 8)), "assistant")
+    optimizer = torch.optim.AdamW(rim.hrn.assistant.parameters(), lr=3e-4)
+    residuals = []
+    for _ in range(60):
+        terms = PHASES[3].terms(rim, parts.objective, step)
+        residuals.append(terms["residual"].item())
+        optimizer.zero_grad()
+        terms["loss"].backward()
+        optimizer.step()
+    assert residuals[-1] < 0.95 * residuals[0], residuals[::10]
