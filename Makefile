@@ -9,7 +9,7 @@ export MALLOC_TOP_PAD_ := 268435456
 
 .PHONY: demo test test-fast docs format clean
 
-demo: .venv/ready ## train a small RIM on drawn faces, measure it, leave a report with pictures
+demo: .venv/ready ## train a small RIM on synthetic faces, measure it, leave a report with pictures
 	$(BIN)/rim-train experiment=demo
 
 # Test files run side by side, one on each of up to eight cores, hence a single thread for each.

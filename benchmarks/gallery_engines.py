@@ -24,7 +24,7 @@ GENUINE, SPREAD = 0.400, 0.125
 PROBES = 1000
 SINGLE = 50  # probes that are asked one at a time
 BREADTH = 512  # candidates that an HNSW index keeps; the engines' defaults of a few lose most of the first hits
-BLOCK = 1000  # templates of one enrolment step
+BLOCK = 1000  # templates of one enrollment step
 
 
 def unit(vectors):

@@ -18,11 +18,11 @@ import onnxruntime
 import torch
 
 from rim_lightning.inference.model_folder import read_model
-from rim_lightning.inference.onnx_export import Embedder, Hallucinator
+from rim_lightning.inference.onnx_export import Embedder, SuperResolver
 
 ROUNDS = 7
 FACES = 32  # of a round
-PARTS = {"probe_embedder": "probe", "gallery_embedder": "gallery", "hallucinator": None}
+PARTS = {"probe_embedder": "probe", "gallery_embedder": "gallery", "super_resolver": None}
 
 
 def torch_case(part, faces, threads):
@@ -47,7 +47,7 @@ def main():
     for batch in (1, FACES):
         faces = 2 * torch.rand(batch, 3, rim.hr_size, rim.hr_size) - 1
         for name, side in PARTS.items():
-            part = (Embedder(rim, side) if side else Hallucinator(rim)).eval()
+            part = (Embedder(rim, side) if side else SuperResolver(rim)).eval()
             for threads in (1, 2):
                 cases[name, f"torch, {threads} threads", batch] = partial(torch_case, part, faces, threads)
                 session = onnx_session(folder / f"{name}.onnx", threads)

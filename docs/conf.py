@@ -7,11 +7,11 @@ import rim_lightning
 
 project = "rim-lightning"
 release = version = rim_lightning.__version__
-copyright = "the rim-lightning authors, MIT licence"
+copyright = "the rim-lightning authors, MIT license"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 4  # the same names as GitHub gives to headings
-suppress_warnings = ["myst.header"]  # the tables in docs/tables begin at the second level, as rim-bench writes them
+suppress_warnings = ["myst.header"]  # the tables in docs/tables begin at the second level, as rim-compare writes them
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"

@@ -37,7 +37,7 @@ rim-train experiment=real_128 ~callbacks.ema
 `${a.b}` stands for the value of the setting `a.b`; `???` has to be given. "Arguments of" names the class or function
 that a part builds: its docstring says what its arguments are.
 """
-COMMANDS = ("train", "eval", "embed", "prepare", "bench", "perf")  # in the order of the page
+COMMANDS = ("train", "eval", "embed", "prepare", "compare", "speed")  # in the order of the page
 GROUPS = {  # in the order of the page
     "experiment": "Whole runs of `rim-train`: each is a set of changes to `conf/train.yaml`.",
     "system": "What is trained: RIM, or a system that it is compared with ([comparison](comparison.md)).",
@@ -45,7 +45,7 @@ GROUPS = {  # in the order of the page
     "docstrings of `CoarseSR`, `TriPathGenerator`, `Pyramid` (the integrator), `DomainDiscriminator`, "
     "`RecognitionNetwork` and the backbones, all in `rim_lightning/networks/`.",
     "objective": "Losses and the weights of their terms ([method](method.md)).",
-    "optim": "One optimiser for each phase, and the course of the learning rates.",
+    "optim": "One optimizer for each phase, and the course of the learning rates.",
     "data": "What is trained on ([data](data.md)).",
     "trainer": "Arguments of Lightning's `Trainer`, others of which can be added: `+trainer.limit_train_batches=200`.",
     "callbacks": "What runs beside the training.",
@@ -57,8 +57,8 @@ GROUPS = {  # in the order of the page
     "hydra/sweeper": "Who chooses the jobs of `rim-train -m`; without one, all combinations of the values.",
     "source": "How a data set is read: `source=<option>` of `rim-prepare`, `+source@sources.<name>=<option>` of "
     "`rim-train`, which prepares it when it is missing.",
-    "protocol": "What `rim-bench` measures on.",
-    "grid": "Tables of `rim-perf`: every entry of `rows` is a list of settings of `rim-train`.",
+    "protocol": "What `rim-compare` measures on.",
+    "grid": "Tables of `rim-speed`: every entry of `rows` is a list of settings of `rim-train`.",
 }
 MOUNTED = {"classifier": "system.classifier"}  # where a group stands if not at its own name
 BUILT = {  # parts without a _target_, and what they are arguments of

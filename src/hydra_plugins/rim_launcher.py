@@ -38,7 +38,7 @@ class RimLauncher(Launcher):
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run a batch of jobs; returns to a search what it optimises, or that the job failed. A grid is told nothing:
+        """Run a batch of jobs; returns to a search what it optimizes, or that the job failed. A grid is told nothing:
         its jobs are independent, and a failed one must not end the sweep."""
         try:
             jobs = self._run(job_overrides)
@@ -62,22 +62,22 @@ class RimLauncher(Launcher):
             value = self.told[job.index]
             if value is None:
                 answer.status = JobStatus.FAILED
-                value = RuntimeError(f"{job.folder} has no {self.config.optimised_metric}")
+                value = RuntimeError(f"{job.folder} has no {self.config.optimized_metric}")
             answer.return_value = value
         return answer
 
     def _tell(self, jobs: Sequence[Job]) -> None:
         """Write down what the search is told of its jobs: begun again, it is told the same, whatever was retried."""
         for job in jobs[max(len(self.told) - jobs[0].index, 0) :]:
-            value = job.figures.get(self.config.optimised_metric) if job.state.name == "finished" else None
+            value = job.figures.get(self.config.optimized_metric) if job.state.name == "finished" else None
             self.told.append(value)
         write_whole(self.sweep.folder / TOLD, self.told)
 
     def _run(self, job_overrides: Sequence[Sequence[str]]) -> Sequence[Job]:
         """The jobs of the batch, all run. A search that is begun again in its directory asks for the same jobs in the
         same order, as long as its sampler is seeded: those that ended are not run again."""
-        if self.searches and not self.config.get("optimised_metric"):
-            raise ValueError("A search needs optimised_metric=<key of metrics.json>, for example val/psnr_gain.")
+        if self.searches and not self.config.get("optimized_metric"):
+            raise ValueError("A search needs optimized_metric=<key of metrics.json>, for example val/psnr_gain.")
         if self.searches and self.how.get("wait") is False:
             raise ValueError("A search learns from the figures of its jobs: add hydra.launcher.wait=true.")
         for overrides in job_overrides:  # a wrong override is told before anything runs

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rim_lightning.types import UNLABELLED
+from rim_lightning.types import UNLABELED
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class LandmarkScheme:
         name: key of the scheme in `FaceBatch.landmarks`.
         points: number of points P.
         flip: permutation of range(P): point i of the mirrored face is the mirrored point `flip[i]` of the original.
-        left_eye: indices whose mean is the centre of the eye on the left of the image (the subject's right eye).
+        left_eye: indices whose mean is the center of the eye on the left of the image (the subject's right eye).
         right_eye: the same for the eye on the right of the image.
         nose: the tip of the nose, or where `nose_lift` starts from.
         nose_lift: where the scheme has no point at the tip, the share of the way from `nose` to the middle between the
@@ -57,7 +57,7 @@ FIVE = LandmarkScheme(
     nose=2,
     mouth_corners=(3, 4),
 )
-"""Eye centres, tip of the nose, mouth corners, in the order of MTCNN, ArcFace and LFW's landmark files."""
+"""Eye centers, tip of the nose, mouth corners, in the order of MTCNN, ArcFace and LFW's landmark files."""
 
 IBUG68 = LandmarkScheme(
     name="ibug68",
@@ -113,13 +113,13 @@ class ParsingScheme:
         name: name of the scheme.
         classes: class names; the class number is the position.
         flip: permutation of range(len(classes)): class c of a face becomes class `flip[c]` of its mirror image.
-        colours: RGB of each class in pictures, if it is ever shown.
+        colors: RGB of each class in pictures, if it is ever shown.
     """
 
     name: str
     classes: tuple[str, ...]
     flip: tuple[int, ...]
-    colours: tuple[tuple[int, int, int], ...] = ()
+    colors: tuple[tuple[int, int, int], ...] = ()
 
 
 HELEN11 = ParsingScheme(
@@ -138,7 +138,7 @@ HELEN11 = ParsingScheme(
         "hair",
     ),
     flip=_mirrored(11, ((2, 4), (3, 5))),
-    colours=(
+    colors=(
         (0, 0, 0),
         (238, 196, 164),
         (140, 86, 75),
@@ -188,10 +188,10 @@ right side of the image. `mouth` is the inner mouth, `u_lip` and `l_lip` are upp
 PARSING_SCHEMES: dict[str, ParsingScheme] = {scheme.name: scheme for scheme in (HELEN11, CELEBAMASK19)}
 
 
-def parsing_colours() -> NDArray[np.uint8]:
-    """(256, 3): the colour of each class of HELEN11, grey for unlabelled pixels."""
+def parsing_colors() -> NDArray[np.uint8]:
+    """(256, 3): the color of each class of HELEN11, gray for unlabeled pixels."""
     table = np.full((256, 3), 128, dtype=np.uint8)
-    table[: len(HELEN11.colours)] = HELEN11.colours
+    table[: len(HELEN11.colors)] = HELEN11.colors
     return table
 
 
@@ -216,7 +216,7 @@ def _celebamask_table() -> NDArray[np.uint8]:
     table = np.full(256, HELEN11.classes.index("background"), dtype=np.uint8)
     for source, target in _CELEBAMASK_IN_HELEN.items():
         table[CELEBAMASK19.classes.index(source)] = HELEN11.classes.index(target)
-    table[len(CELEBAMASK19.classes) :] = UNLABELLED
+    table[len(CELEBAMASK19.classes) :] = UNLABELED
     return table
 
 
@@ -224,12 +224,12 @@ _CELEBAMASK_TO_HELEN11 = _celebamask_table()
 
 
 def to_helen11(celebamask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """CelebAMask-HQ classes (any shape, 0..18) to Helen-11 classes; numbers above 18 become `UNLABELLED`."""
+    """CelebAMask-HQ classes (any shape, 0..18) to Helen-11 classes; numbers above 18 become `UNLABELED`."""
     return _CELEBAMASK_TO_HELEN11[celebamask]
 
 
 def five_points(landmarks: Mapping[str, NDArray]) -> NDArray[np.float64] | None:
-    """Eye centres, nose tip and mouth corners from the first complete scheme of `FIVE`, `IBUG68`, `HELEN194`.
+    """Eye centers, nose tip and mouth corners from the first complete scheme of `FIVE`, `IBUG68`, `HELEN194`.
 
     Args:
         landmarks: scheme name -> (P, 2) points in pixels; NaN where a point is not annotated.

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Dying:
-    """Takes the centre of the picture; dies of SIGKILL, as for lack of memory, once the file `orders` exists."""
+    """Takes the center of the picture; dies of SIGKILL, as for lack of memory, once the file `orders` exists."""
 
     def __init__(self, hr_size: int, orders: str) -> None:
         self.hr_size, self.orders = hr_size, Path(orders)

@@ -30,7 +30,9 @@ class Announce(pl.Callback):
 
 
 def data_module(store: str, workers: int = 0) -> FaceDataModule:
-    return FaceDataModule({"drawn": store}, 2, workers, shares={"drawn": 1.0}, samples_per_epoch=16, eval_batch_size=4)
+    return FaceDataModule(
+        {"synthetic": store}, 2, workers, shares={"synthetic": 1.0}, samples_per_epoch=16, eval_batch_size=4
+    )
 
 
 def train(store: str, folder: str, workers: int = 0, **changes) -> None:

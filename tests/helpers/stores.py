@@ -6,15 +6,15 @@ import numpy as np
 
 from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.data.stores.writer import Sample, StoreWriter
-from rim_lightning.data.synthetic.store import drawn_store
+from rim_lightning.data.synthetic.store import synthetic_store
 
 
-def small_drawn_store(
+def small_synthetic_store(
     directory: Path, people: int = 6, views: int = 3, hr_size: int = 48, seed: int = 0
 ) -> PreparedStore:
-    """Faces of `people` drawn people: two thirds of them in train, the rest split between val and test."""
+    """Faces of `people` synthetic people: two thirds of them in train, the rest split between val and test."""
     splits = {"train": 4, "val": 1, "test": 1}
-    return drawn_store(directory, people, views, hr_size, 0.125, seed, splits, workers=0)
+    return synthetic_store(directory, people, views, hr_size, 0.125, seed, splits, workers=0)
 
 
 def noise_store(

@@ -25,4 +25,6 @@ with recorded(folder):
     while time.monotonic() < end:
         time.sleep(0.02)
     value = float(settings["value"])
-    (folder / "metrics.json").write_text(json.dumps({"sr/drawn/psnr_gain_y": value, "sr/drawn/psnr_y": 20 + value}))
+    (folder / "metrics.json").write_text(
+        json.dumps({"sr/synthetic/psnr_gain_y": value, "sr/synthetic/psnr_y": 20 + value})
+    )

@@ -16,7 +16,7 @@ BACKBONE = {
     "blocks": (1, 1, 1),
     "embedding_size": 16,
     "input_size": 32,
-    "normalisation": "none",
+    "normalization": "none",
 }
 
 MODEL = {
@@ -54,7 +54,7 @@ def objective(**changes) -> Objective:
         "landmark": LandmarkLoss(1.0),
         "parsing": ParsingLoss(),
         "domain": DomainLoss(),
-        "stages": StageDistillation("l2", normalise=True),
+        "stages": StageDistillation("l2", normalize=True),
         "weights": WEIGHTS,
     }
     return Objective(**(parts | changes))

@@ -10,7 +10,7 @@ import torch
 
 from rim_lightning.networks.checkpoints import verify
 from rim_lightning.runs.state import read_state
-from tests.helpers.stores import small_drawn_store
+from tests.helpers.stores import small_synthetic_store
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = "stages=[{{name: fhn, epochs: {}}}]"
@@ -33,7 +33,7 @@ SETTINGS = (
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return small_drawn_store(tmp_path_factory.mktemp("store") / "drawn", people=6, views=3, hr_size=64).path
+    return small_synthetic_store(tmp_path_factory.mktemp("store") / "synthetic", people=6, views=3, hr_size=64).path
 
 
 def command(folder, store, *settings):

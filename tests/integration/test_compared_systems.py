@@ -11,9 +11,9 @@ from rim_lightning.functional.resize import reduce, resized
 from rim_lightning.losses.margin import MarginSoftmax
 from rim_lightning.losses.pixel import PixelLoss
 from rim_lightning.networks.checkpoints import load_network
-from rim_lightning.training.recognition_module import TERMS, RecogniserModule
-from rim_lightning.training.super_resolution_module import AdversarialHallucinationModule, HallucinationModule
-from tests.helpers.stores import small_drawn_store
+from rim_lightning.training.recognition_module import TERMS, RecognitionModule
+from rim_lightning.training.super_resolution_module import AdversarialSuperResolutionModule, SuperResolutionModule
+from tests.helpers.stores import small_synthetic_store
 from tests.helpers.tiny import BACKBONE, batch
 from tests.integration.test_fit import data_of, trainer_of, values
 
@@ -33,10 +33,10 @@ SGD = partial(torch.optim.SGD, lr=0.1)
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return small_drawn_store(tmp_path_factory.mktemp("store") / "drawn", people=6, views=4, hr_size=32)
+    return small_synthetic_store(tmp_path_factory.mktemp("store") / "synthetic", people=6, views=4, hr_size=32)
 
 
-def recogniser(network, weights, stages=("mixed",), people=6, **changes):
+def recognizer(network, weights, stages=("mixed",), people=6, **changes):
     torch.manual_seed(0)
     settings = {
         "classifier": partial(MarginSoftmax, kind="arcface", margin=0.3, scale=8.0),
@@ -46,7 +46,7 @@ def recogniser(network, weights, stages=("mixed",), people=6, **changes):
         "verification_pairs": 10,
         **SHARED,
     }
-    return RecogniserModule(
+    return RecognitionModule(
         network,
         dict.fromkeys(TERMS, 0.0) | weights,
         people=people,
@@ -55,11 +55,11 @@ def recogniser(network, weights, stages=("mixed",), people=6, **changes):
     )
 
 
-def hallucinator(kind=HallucinationModule, stages=("pixel",), network=None, **changes):
+def super_resolver(kind=SuperResolutionModule, stages=("pixel",), network=None, **changes):
     torch.manual_seed(0)
     optimizers = {"hallucination": SGD, "discriminator": SGD}
     return kind(
-        hallucinator=network or {"name": "lapsrn", "depth": 1, "width": 4},
+        super_resolver=network or {"name": "lapsrn", "depth": 1, "width": 4},
         pixel=PixelLoss("l2"),
         optimizers=optimizers,
         stages=[{"name": name, "epochs": 1} for name in stages],
@@ -68,8 +68,8 @@ def hallucinator(kind=HallucinationModule, stages=("pixel",), network=None, **ch
 
 
 def adversarial(stages=("pixel", "adversarial")):
-    return hallucinator(
-        AdversarialHallucinationModule,
+    return super_resolver(
+        AdversarialSuperResolutionModule,
         stages,
         {"name": "esrgan", "blocks": 1, "width": 4, "growth": 2},
         discriminator={"width": 4, "input_size": 32},
@@ -85,11 +85,11 @@ def moved(module, before):
 
 def test_plain_distillation_by_hand():
     """Mean squared difference of the last maps over the guide's mean square, twice the cosine distance."""
-    module = recogniser(DISTILLED, {"stage": 1.0, "embedding": 2.0})
+    module = recognizer(DISTILLED, {"stage": 1.0, "embedding": 2.0})
     faces = batch()
     probes = faces.hr.roll(1, 0)
     found = module.terms(faces, probes)
-    network = module.recogniser
+    network = module.recognizer
     guide = network.guide.stages(resized(faces.hr, 32))[-1]
     ours = network.learner.stages(resized(probes, 32))[-1]
     stage = ((guide - ours) ** 2).mean() / (guide**2).mean()
@@ -112,22 +112,22 @@ def test_plain_distillation_by_hand():
     ],
 )
 def test_a_frozen_guide_stands_still_and_a_learning_one_moves(store, tmp_path, network, weights, expected):
-    module = recogniser(network, weights)
+    module = recognizer(network, weights)
     before = values(module)
     trainer_of(tmp_path, 1).fit(module, data_of(store))
-    parts = {name.split(".")[1] if name.startswith("recogniser.") else "classifier" for name in moved(module, before)}
+    parts = {name.split(".")[1] if name.startswith("recognizer.") else "classifier" for name in moved(module, before)}
     assert parts == expected
 
 
 def test_the_distance_to_a_learning_guide_moves_the_learner_alone():
-    module = recogniser(GUIDED, {"stage": 1.0, "embedding": 1.0})
+    module = recognizer(GUIDED, {"stage": 1.0, "embedding": 1.0})
     module.terms(batch(), batch().hr)["loss"].backward()
-    assert all(weight.grad is None for weight in module.recogniser.guide.parameters())
-    assert any(weight.grad.abs().sum() > 0 for weight in module.recogniser.learner.parameters())
+    assert all(weight.grad is None for weight in module.recognizer.guide.parameters())
+    assert any(weight.grad.abs().sum() > 0 for weight in module.recognizer.learner.parameters())
 
 
 def test_stage_sharp_shows_sharp_faces_and_stage_mixed_probes(store, tmp_path):
-    module = recogniser({"learner": BACKBONE}, {"classification": 1.0}, stages=("sharp", "mixed"))
+    module = recognizer({"learner": BACKBONE}, {"classification": 1.0}, stages=("sharp", "mixed"))
     shown = []
     original = module.terms
     module.terms = lambda faces, probes: shown.append(torch.equal(faces.hr, probes)) or original(faces, probes)
@@ -136,14 +136,14 @@ def test_stage_sharp_shows_sharp_faces_and_stage_mixed_probes(store, tmp_path):
     assert half and all(shown[:half]) and not any(shown[half:])
 
 
-def test_centres_follow_the_embeddings_of_training_batches():
-    module = recogniser({"learner": BACKBONE}, {"classification": 1.0, "centre": 0.1})
+def test_centers_follow_the_embeddings_of_training_batches():
+    module = recognizer({"learner": BACKBONE}, {"classification": 1.0, "center": 0.1})
     faces = batch()
-    embedding = module.recogniser.learner(resized(faces.hr, 32)).detach()
+    embedding = module.recognizer.learner(resized(faces.hr, 32)).detach()
     terms = module.terms(faces, faces.hr)
-    torch.testing.assert_close(terms["centre"], embedding.square().sum(1).mean() / 2)  # the centres start at 0
+    torch.testing.assert_close(terms["center"], embedding.square().sum(1).mean() / 2)  # the centers start at 0
     members = embedding[faces.identity == 0]
-    torch.testing.assert_close(module.centre.centres[0], 0.5 * members.sum(0) / (1 + len(members)))
+    torch.testing.assert_close(module.center.centers[0], 0.5 * members.sum(0) / (1 + len(members)))
 
 
 @pytest.mark.parametrize(
@@ -154,17 +154,17 @@ def test_centres_follow_the_embeddings_of_training_batches():
         ({"learner": BACKBONE}, {"classification": 1.0}, 0, "have no identities"),
     ],
 )
-def test_a_recogniser_that_cannot_learn_is_refused(network, weights, people, sentence):
+def test_a_recognizer_that_cannot_learn_is_refused(network, weights, people, sentence):
     with pytest.raises(ValueError, match=sentence):
-        recogniser(network, weights, people=people)
+        recognizer(network, weights, people=people)
 
 
 def test_pixel_loss_of_every_level_by_hand():
-    module = hallucinator()
+    module = super_resolver()
     hr = batch().hr
-    levels = module.hallucinator.levels(hr)
+    levels = module.super_resolver.levels(hr)
     assert [face.shape[-1] for face in levels] == [8, 16, 32]
-    wanted = sum(((face - reduce(hr, face.shape[-1], quantise=False)) ** 2).mean() for face in levels[:2])
+    wanted = sum(((face - reduce(hr, face.shape[-1], quantize=False)) ** 2).mean() for face in levels[:2])
     torch.testing.assert_close(module.pixel_loss(levels, hr), wanted + ((levels[2] - hr) ** 2).mean())
 
 
@@ -172,11 +172,11 @@ def test_the_discriminator_moves_in_its_stage_only(store, tmp_path):
     module = adversarial(("pixel",))
     before = values(module)
     trainer_of(tmp_path, 1).fit(module, data_of(store))
-    assert {name.split(".")[0] for name in moved(module, before)} == {"hallucinator"}
+    assert {name.split(".")[0] for name in moved(module, before)} == {"super_resolver"}
     module = adversarial(("adversarial",))
     before = values(module)
     trainer_of(tmp_path, 1).fit(module, data_of(store))
-    assert {name.split(".")[0] for name in moved(module, before)} == {"hallucinator", "discriminator"}
+    assert {name.split(".")[0] for name in moved(module, before)} == {"super_resolver", "discriminator"}
 
 
 def test_adversarial_loss_of_the_generator_is_the_weighted_sum(store, tmp_path):
@@ -192,7 +192,7 @@ def test_adversarial_loss_of_the_generator_is_the_weighted_sum(store, tmp_path):
     assert dict(logged)["discriminator"]["loss"] > 0
 
 
-@pytest.mark.parametrize("make", [hallucinator, adversarial, partial(recogniser, GUIDED, {"classification": 1.0})])
+@pytest.mark.parametrize("make", [super_resolver, adversarial, partial(recognizer, GUIDED, {"classification": 1.0})])
 def test_a_checkpoint_rebuilds_the_network_and_says_what_it_is(store, tmp_path, make):
     last = ModelCheckpoint(tmp_path, "last", save_top_k=1, enable_version_counter=False)
     module = make()
@@ -208,7 +208,7 @@ def test_a_checkpoint_rebuilds_the_network_and_says_what_it_is(store, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    "make", [adversarial, partial(recogniser, GUIDED, {"classification": 1.0}, ("sharp", "mixed"))]
+    "make", [adversarial, partial(recognizer, GUIDED, {"classification": 1.0}, ("sharp", "mixed"))]
 )
 def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(store, tmp_path, make):
     def callbacks(folder):

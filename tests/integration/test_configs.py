@@ -17,12 +17,12 @@ from omegaconf import OmegaConf
 from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.training.run import build_module, run
-from tests.helpers.stores import small_drawn_store
+from tests.helpers.stores import small_synthetic_store
 
 EXPERIMENTS = sorted(path.stem for path in (CONF_DIR / "experiment").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
 
-# The smallest run that still goes through every stage: 24 drawn people, two batches an epoch.
+# The smallest run that still goes through every stage: 24 synthetic people, two batches an epoch.
 QUICK = [
     "experiment=demo",
     "data.people=24",
@@ -131,11 +131,11 @@ def test_a_whole_run_leaves_what_it_promises(tmp_path):
     folder = tmp_path / "run"
     saved = json.loads((folder / "metrics.json").read_text())
     assert saved == figures
-    for key in ("sr/drawn/psnr_y", "sr/drawn/bicubic/psnr_y", "verification/drawn_test/8/rim/accuracy"):
+    for key in ("sr/synthetic/psnr_y", "sr/synthetic/bicubic/psnr_y", "verification/synthetic_test/8/rim/accuracy"):
         assert key in saved
-    assert saved["verification/drawn_test/hr/teacher/accuracy"] >= 0.5
+    assert saved["verification/synthetic_test/hr/teacher/accuracy"] >= 0.5
     report = (folder / "report.md").read_text()
-    for picture in ("panel_drawn.png", "curves.png"):
+    for picture in ("panel_synthetic.png", "curves.png"):
         assert picture in report and (folder / picture).stat().st_size > 10_000
     assert OmegaConf.load(folder / "config.yaml").name == "demo"
     rim = load_rim(str(folder / "checkpoints" / "last.ckpt"))
@@ -204,9 +204,9 @@ SMALL += [f"+trainer.limit_{kind}_batches=1" for kind in ("train", "val")]
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({*EXPERIMENTS} - {"demo"}))
 def test_experiment_runs_one_batch_of_every_stage(name, tmp_path):
-    """Drawn faces stand in for the real sets, a random teacher of the experiment's own shape for the published one."""
+    """Synthetic faces stand in for the real sets, a random teacher of the experiment's own shape for the published one."""
     size = composed(f"experiment={name}").model.hr_size
-    store = small_drawn_store(tmp_path / "drawn", people=6, views=1, hr_size=size)
+    store = small_synthetic_store(tmp_path / "synthetic", people=6, views=1, hr_size=size)
     stores = [f"data.stores.{key}={store.path}" for key in composed(f"experiment={name}").data.stores]
     overrides = [*SMALL, *stores, "data.batch_size=2", "data.eval_batch_size=2", "teacher.weights=null"]
     overrides += ["data.samples_per_epoch=null"]
@@ -215,7 +215,7 @@ def test_experiment_runs_one_batch_of_every_stage(name, tmp_path):
         stage.epochs = 1
     figures = run(cfg)
     assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == len(cfg.stages) - 1
-    assert {"val/psnr_gain", "val/recogniser/accuracy"} & set(figures)
+    assert {"val/psnr_gain", "val/recognizer/accuracy"} & set(figures)
     losses = [value for key, value in figures.items() if key.endswith("/loss")]
     assert losses and all(math.isfinite(value) for value in losses)
 
@@ -234,7 +234,7 @@ def test_experiment_runs_one_batch_of_every_stage(name, tmp_path):
             "parallel is 99",
         ),
         ("rim_lightning.speed.rows", ["rows=[]"], "rows is empty"),
-        ("rim_lightning.commands.train", ["experiment=srcnn", "evaluate=true"], "this system is a hallucinator"),
+        ("rim_lightning.commands.train", ["experiment=srcnn", "evaluate=true"], "this system is a super_resolver"),
     ],
 )
 @pytest.mark.slow
@@ -258,7 +258,7 @@ def test_wrong_input_gets_a_sentence_not_a_stack_trace(tmp_path, command, overri
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["train", "eval", "embed", "prepare", "perf", "bench"])
+@pytest.mark.parametrize("command", ["train", "eval", "embed", "prepare", "speed", "compare"])
 def test_help_shows_examples(command):
     done = subprocess.run(
         [sys.executable, "-m", f"rim_lightning.{command}", "--help"], capture_output=True, text=True, check=True

@@ -14,7 +14,7 @@ import torch
 from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.training.callbacks.ema import WarmedEMA
 from tests.helpers.ddp import run_ranks
-from tests.helpers.stores import noise_store, small_drawn_store
+from tests.helpers.stores import noise_store, small_synthetic_store
 from tests.integration.test_fit import RATE, module_of, trainer_of
 
 ALTERNATIONS = ("sequential", "simultaneous")
@@ -33,10 +33,10 @@ class DoubleFaces(FaceDataModule):
 
 def trained(folder, alternation, precision, world):
     """Weights at the end, averaged and not, and the figures of a validation."""
-    stores = {"drawn": folder / "drawn", "noise": folder / "noise"}
+    stores = {"synthetic": folder / "synthetic", "noise": folder / "noise"}
     kind = DoubleFaces if precision == "64-true" else FaceDataModule
     samples = BATCHES[precision] * BATCH + BATCH // 2  # a half batch is left over
-    shares = {"drawn": 0.6, "noise": 0.4}
+    shares = {"synthetic": 0.6, "noise": 0.4}
     data = kind(stores, BATCH // world, shares=shares, samples_per_epoch=samples, eval_batch_size=2)
     optimizer = torch.optim.AdamW if precision == "64-true" else torch.optim.SGD
     rates = RATE if precision == "64-true" else {name: 0.01 for name in RATE}
@@ -68,7 +68,7 @@ def copied(module):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ddp")
-    small_drawn_store(folder / "drawn", people=24, views=3, hr_size=32)
+    small_synthetic_store(folder / "synthetic", people=24, views=3, hr_size=32)
     names = [f"{number}.png" for number in range(20)]
     noise_store(folder / "noise", names, [None] * len(names), {}, hr_size=32, margin=4)
     return folder

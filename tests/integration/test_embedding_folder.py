@@ -1,4 +1,4 @@
-"""Embedding a tree of pictures gives what the recogniser gives, on any number of ranks and after any interruption."""
+"""Embedding a tree of pictures gives what the recognizer gives, on any number of ranks and after any interruption."""
 
 import errno
 import json
@@ -24,14 +24,14 @@ from rim_lightning.data.detection import Face
 from rim_lightning.gallery import embedded_folder
 from rim_lightning.gallery.embed import embed_folder
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder
-from rim_lightning.gallery.enrollment import enrol, enrol_embedded
+from rim_lightning.gallery.enrollment import enrol_embedded, enroll
 from rim_lightning.gallery.index import Gallery
 from rim_lightning.inference import recognizer
 from rim_lightning.inference.model_folder import write_model
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
 from rim_lightning.runs.signals import Interrupted
-from tests.helpers.stores import small_drawn_store
+from tests.helpers.stores import small_synthetic_store
 from tests.helpers.tiny import MODEL, perturbed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,10 +60,10 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """Six drawn people with three pictures each, one right in the tree; one twice; and two that cannot be used."""
-    folder = tmp_path_factory.mktemp("drawn")
-    store = small_drawn_store(folder / "store", people=6, views=3, hr_size=32)
+def synthetic(tmp_path_factory):
+    """Six synthetic people with three pictures each, one right in the tree; one twice; and two that cannot be used."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    store = small_synthetic_store(folder / "store", people=6, views=3, hr_size=32)
     for index, image in enumerate(store.images):
         path = folder / "tree" / f"person {index // 3}" / f"{index % 3}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,8 +77,8 @@ def drawn(tmp_path_factory):
 
 
 @pytest.fixture
-def pictures(drawn, tmp_path):
-    return Path(shutil.copytree(drawn, tmp_path / "tree"))
+def pictures(synthetic, tmp_path):
+    return Path(shutil.copytree(synthetic, tmp_path / "tree"))
 
 
 def embedded(pictures, output, model=None, precision="32-true", **settings):
@@ -117,7 +117,7 @@ def written(folder):
 
 
 @pytest.mark.parametrize("side", ["gallery", "probe"])
-def test_the_rows_are_what_the_recogniser_says(pictures, tmp_path, side):
+def test_the_rows_are_what_the_recognizer_says(pictures, tmp_path, side):
     model = Recognizer(network())
     folder = embedded(pictures, tmp_path / "out", model, side=side)
     found, vectors = rows(folder)
@@ -218,17 +218,17 @@ def test_a_resumed_run_does_what_is_missing_and_nothing_twice(pictures, tmp_path
         ({"batch_size": 0}, "batch_size=0 are 1 or more"),
     ],
 )
-def test_another_run_is_refused_in_its_folder(drawn, begun, settings, sentence):
+def test_another_run_is_refused_in_its_folder(synthetic, begun, settings, sentence):
     model = Recognizer(network(settings.pop("model"))) if "model" in settings else None
     times = written(begun)
     with pytest.raises(ValueError, match=sentence):
-        embedded(drawn, begun.path, model, **settings)
+        embedded(synthetic, begun.path, model, **settings)
     assert written(begun) == times
 
 
 @pytest.fixture(scope="module")
-def begun(drawn, tmp_path_factory):
-    return embedded(drawn, tmp_path_factory.mktemp("begun") / "out")
+def begun(synthetic, tmp_path_factory):
+    return embedded(synthetic, tmp_path_factory.mktemp("begun") / "out")
 
 
 def test_other_pictures_are_refused(pictures, tmp_path):
@@ -322,7 +322,7 @@ def test_enrolling_the_embeddings_is_enrolling_the_pictures(pictures, tmp_path):
     model = Recognizer(network())
     folder = embedded(pictures, tmp_path / "out", model)
     galleries = [Gallery(tmp_path / name, model.fingerprint, 16, create=True) for name in ("pictures", "embeddings")]
-    done = enrol(model, galleries[0], pictures, aligned=True)
+    done = enroll(model, galleries[0], pictures, aligned=True)
     assert enrol_embedded(galleries[1], folder) == (19, 1, 0, 1, 2)
     numbers = (done.added, done.known, len(done.several), len(done.small), len(done.left_out))
     again = Gallery(tmp_path / "embeddings", model.fingerprint, 16)
@@ -385,7 +385,7 @@ def run(*words):
 
 
 @pytest.mark.slow
-def test_two_ranks_write_the_rows_of_one_process(model, drawn, begun, tmp_path):
+def test_two_ranks_write_the_rows_of_one_process(model, synthetic, begun, tmp_path):
     """Started by torchrun, with three files each, the last one shorter; and with one file for both of them."""
     torchrun = [
         "-m",
@@ -395,19 +395,19 @@ def test_two_ranks_write_the_rows_of_one_process(model, drawn, begun, tmp_path):
         "-m",
         "rim_lightning.commands.embed",
     ]
-    done = run(*torchrun, *command(model, drawn, tmp_path / "out", *TWO))
+    done = run(*torchrun, *command(model, synthetic, tmp_path / "out", *TWO))
     assert done.returncode == 0, done.stderr
     assert "19 of 21 pictures embedded, 2 left out" in done.stdout and "torn.jpg is no image" in done.stdout
     assert_same_rows(EmbeddedFolder(tmp_path / "out"), begun)
-    single = run(*torchrun, *command(model, drawn, tmp_path / "single", *TWO, "shard=21"))
+    single = run(*torchrun, *command(model, synthetic, tmp_path / "single", *TWO, "shard=21"))
     assert single.returncode == 0, single.stderr
     assert_same_rows(EmbeddedFolder(tmp_path / "single"), begun)
 
 
 @pytest.mark.slow
-def test_lightning_starts_the_other_rank_and_waits_for_it(model, drawn, begun, tmp_path):
+def test_lightning_starts_the_other_rank_and_waits_for_it(model, synthetic, begun, tmp_path):
     """And goes on with what an earlier run left: one file for the first process, two for the other."""
-    call = ("-m", "rim_lightning.commands.embed", *command(model, drawn, tmp_path / "out", *TWO))
+    call = ("-m", "rim_lightning.commands.embed", *command(model, synthetic, tmp_path / "out", *TWO))
     shutil.copytree(begun.path, tmp_path / "out")
     folder = EmbeddedFolder(tmp_path / "out")
     for number in (1, 3, 4):
@@ -435,8 +435,8 @@ main()
 
 
 @pytest.mark.slow
-def test_killed_while_it_writes_it_goes_on_with_the_same_command(model, drawn, begun, tmp_path):
-    call = command(model, drawn, tmp_path / "out")
+def test_killed_while_it_writes_it_goes_on_with_the_same_command(model, synthetic, begun, tmp_path):
+    call = command(model, synthetic, tmp_path / "out")
     assert run("-c", DIES, *call).returncode == -signal.SIGKILL
     folder = EmbeddedFolder(tmp_path / "out")
     assert folder.missing() == [2, 3, 4, 5] and len(list(folder.path.glob(".*.part"))) == 1
@@ -463,8 +463,8 @@ main()
 
 
 @pytest.mark.slow
-def test_a_file_that_cannot_be_written_gets_a_sentence(model, drawn, begun, tmp_path):
-    done = run("-c", FULL, *command(model, drawn, tmp_path / "out", "+trainer.enable_progress_bar=false"))
+def test_a_file_that_cannot_be_written_gets_a_sentence(model, synthetic, begun, tmp_path):
+    done = run("-c", FULL, *command(model, synthetic, tmp_path / "out", "+trainer.enable_progress_bar=false"))
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     sentence = r"rim-embed: .*embeddings_000002.parquet could not be written \(File too large\); the finished files are"
     assert re.search(sentence, done.stderr), done.stderr

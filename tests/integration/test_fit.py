@@ -1,4 +1,4 @@
-"""Short fits on a few drawn faces: who moves, who does not, what is saved, what a resume gives."""
+"""Short fits on a few synthetic faces: who moves, who does not, what is saved, what a resume gives."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ from rim_lightning.training.callbacks.ema import WarmedEMA
 from rim_lightning.training.finite_watch import NonFiniteLoss
 from rim_lightning.training.phases import PHASES
 from rim_lightning.training.rim_module import RIMModule
-from tests.helpers.stores import small_drawn_store
+from tests.helpers.stores import small_synthetic_store
 from tests.helpers.tiny import BACKBONE, MODEL, objective
 
 FULL = [{"name": "fhn", "epochs": 1}, {"name": "hrn", "epochs": 1}, {"name": "joint", "epochs": 1}]
@@ -43,11 +43,11 @@ OWNED = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return small_drawn_store(tmp_path_factory.mktemp("store") / "drawn", people=6, views=4, hr_size=32)
+    return small_synthetic_store(tmp_path_factory.mktemp("store") / "synthetic", people=6, views=4, hr_size=32)
 
 
 def data_of(store):
-    return FaceDataModule({"drawn": store.path}, batch_size=8, eval_batch_size=4)
+    return FaceDataModule({"synthetic": store.path}, batch_size=8, eval_batch_size=4)
 
 
 def module_of(stages=FULL, alternation="sequential", rates=RATE, kind=torch.optim.AdamW, **changes):
@@ -120,7 +120,7 @@ def test_the_teacher_is_bit_identical_after_a_fit_and_the_rest_is_not(store, tmp
 @pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])
 def test_what_a_stage_does_not_move_keeps_its_statistics(store, tmp_path, alternation):
     """The student's norm layers in the assistant's stage."""
-    backbone = BACKBONE | {"normalisation": "batch"}
+    backbone = BACKBONE | {"normalization": "batch"}
     recognition = {"teacher": BACKBONE, "student": backbone, "assistant": backbone, "head": "student"}
     stages = [{"name": "student", "epochs": 1}, {"name": "assistant", "epochs": 2}]
     changes = {"model": MODEL | {"recognition": recognition}, "start_from_teacher": False}
@@ -312,7 +312,7 @@ def test_settings_are_checked():
         module_of(degradation="snow")
     with pytest.raises(ValueError, match="alternation"):
         module_of(alternation="both")
-    with pytest.raises(ValueError, match="assistant have no optimiser"):
+    with pytest.raises(ValueError, match="assistant have no optimizer"):
         module_of(rates={name: 0.1 for name in RATE if name != "assistant"})
 
 

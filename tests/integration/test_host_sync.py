@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from rim_lightning.training.callbacks.ema import WarmedEMA
 from rim_lightning.training.deferred import Deferred
-from tests.helpers.stores import small_drawn_store
+from tests.helpers.stores import small_synthetic_store
 from tests.integration.test_fit import data_of, module_of, trainer_of
 
 aten = torch.ops.aten
@@ -66,7 +66,7 @@ class WatchBatches(pl.Callback):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return small_drawn_store(tmp_path_factory.mktemp("store") / "drawn", people=6, views=4, hr_size=32)
+    return small_synthetic_store(tmp_path_factory.mktemp("store") / "synthetic", people=6, views=4, hr_size=32)
 
 
 def test_the_recorder_sees_what_waits():
@@ -84,7 +84,7 @@ def test_the_recorder_sees_what_waits():
 @pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])
 def test_no_operation_of_a_batch_waits(store, tmp_path, alternation, monkeypatch):
     """Probe sizes are drawn on the host, and `Deferred` is read there: these two are the host's own."""
-    monkeypatch.setattr("rim_lightning.training.phased_module.synthesise_probe", lambda hr, sizes: hr)
+    monkeypatch.setattr("rim_lightning.training.phased_module.synthesize_probe", lambda hr, sizes: hr)
     monkeypatch.setattr(Deferred, "read", lambda self: torch.zeros(1))
     monkeypatch.setattr("rim_lightning.training.finite_watch.FiniteWatch.check", lambda self: None)
     mode = Waits()

@@ -14,7 +14,7 @@ import torch
 
 from rim_lightning.runs.signals import Interrupted
 from tests.helpers import killable
-from tests.helpers.stores import small_drawn_store
+from tests.helpers.stores import small_synthetic_store
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("RIM_KILLS", "1"))  # RIM_KILLS=20 pytest tests/integration/test_interruption.py
@@ -22,7 +22,7 @@ KILLS = int(os.environ.get("RIM_KILLS", "1"))  # RIM_KILLS=20 pytest tests/integ
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return small_drawn_store(tmp_path_factory.mktemp("store") / "drawn", people=6, views=4, hr_size=32).path
+    return small_synthetic_store(tmp_path_factory.mktemp("store") / "synthetic", people=6, views=4, hr_size=32).path
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ assert all(curve.isfinite().all() and len(curve) == len(tried) for curve in valu
         parameters="people, views, epochs = 20, 2, {'fhn': 1, 'hrn': 1, 'joint': 1}",
         pictures=1,
         check="""
-assert figures["sr/drawn/faces"] == len(faces) == 8
+assert figures["sr/synthetic/faces"] == len(faces) == 8
 assert cosine_similarity(gallery[:1], probe).shape == (4,)
 """,
     ),

@@ -14,13 +14,13 @@ import torch
 from PIL import Image
 
 from rim_lightning.commands.page import Page
-from rim_lightning.gallery.enrollment import enrol
+from rim_lightning.gallery.enrollment import enroll
 from rim_lightning.gallery.index import Gallery
 from rim_lightning.inference.calibration import Calibration, Operating
 from rim_lightning.inference.model_folder import write_model
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
-from tests.helpers.stores import small_drawn_store
+from tests.helpers.stores import small_synthetic_store
 from tests.helpers.tiny import MODEL, perturbed
 
 pytestmark = pytest.mark.slow
@@ -29,18 +29,18 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model, pictures of three drawn people in folders of their names, a probe, a gallery, a file that is none."""
+    """A model, pictures of three synthetic people in folders of their names, a probe, a gallery, a file that is none."""
     folder = tmp_path_factory.mktemp("page")
     torch.manual_seed(0)
     rows = tuple((Operating(threshold, 1e-2, 0.25), None) for threshold in (0.2, -1.0))
     write_model(
         folder / "model",
         perturbed(RIM(**MODEL)).eval(),
-        Calibration("drawn", "0", 3, 6, 60, (1,), (7, 40), (1e-2, 1e-3), ((rows,),)),
+        Calibration("synthetic", "0", 3, 6, 60, (1,), (7, 40), (1e-2, 1e-3), ((rows,),)),
         {},
         onnx=False,
     )
-    store = small_drawn_store(folder / "store", people=6, views=2, hr_size=96)
+    store = small_synthetic_store(folder / "store", people=6, views=2, hr_size=96)
     for index in range(6):
         person = folder / "known" / f"person {index // 2}"
         person.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
     (folder / "notes.png").write_text("no picture")
     recognizer = Recognizer.from_checkpoint(folder / "model")
     gallery = Gallery(folder / "index", recognizer.fingerprint, recognizer.embedding_size, create=True)
-    assert enrol(recognizer, gallery, folder / "known").added == 6
+    assert enroll(recognizer, gallery, folder / "known").added == 6
     return folder
 
 
@@ -87,7 +87,7 @@ def hits_of(page, folder):
 def test_how_small_a_face_may_get(page, folder):
     picture = str(folder / "known" / "person 0" / "0.png")
     text, pictures, figure = page.reduce(picture, 16, 1e-2)
-    assert re.match(r"### At 16 px: (not )?recognised", text) and "compares a picture with itself" in text
+    assert re.match(r"### At 16 px: (not )?recognized", text) and "compares a picture with itself" in text
     line = figure.axes[0].lines[0]
     assert 16 in line.get_xdata() and line.get_xdata()[0] == 7 and pictures[0][1] == "bicubic, 16 px"
     assert "choose a size below that" in page.reduce(picture, 4000, 1e-2)[0]
@@ -211,10 +211,10 @@ def test_the_slider_in_a_browser(folder, view, tmp_path):
     upload(view, folder / "known" / "person 0" / "0.png")
     view.get_by_role("button", name="Reduce").click()
     size = MODEL["lr_size"]
-    view.get_by_role("heading", name=re.compile(rf"At {size} px: (not )?recognised")).wait_for()
+    view.get_by_role("heading", name=re.compile(rf"At {size} px: (not )?recognized")).wait_for()
     slider = view.locator("input[type=range]:visible")
     slider.focus()
     slider.press("ArrowRight")
     slider.dispatch_event("pointerup")
-    view.get_by_role("heading", name=re.compile(rf"At {size + 1} px: (not )?recognised")).wait_for()
+    view.get_by_role("heading", name=re.compile(rf"At {size + 1} px: (not )?recognized")).wait_for()
     looked_at(view, tmp_path / "small.png")

@@ -9,7 +9,7 @@ from pytorch_lightning.loggers import CSVLogger
 
 from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.training.callbacks.throughput import Throughput
-from tests.helpers.stores import small_drawn_store
+from tests.helpers.stores import small_synthetic_store
 from tests.integration.test_fit import module_of, trainer_of
 
 SLOW = 0.15  # seconds that a batch waits for its data
@@ -37,7 +37,7 @@ class Clock(pl.Callback):
 
 @pytest.mark.slow
 def test_speed_and_waiting_are_logged_once_an_epoch(tmp_path):
-    store = small_drawn_store(tmp_path / "drawn", people=6, views=4, hr_size=32)
+    store = small_synthetic_store(tmp_path / "synthetic", people=6, views=4, hr_size=32)
     clock = Clock()
     trainer = trainer_of(
         tmp_path,
@@ -47,7 +47,7 @@ def test_speed_and_waiting_are_logged_once_an_epoch(tmp_path):
         logger=CSVLogger(tmp_path, "csv"),
         log_every_n_steps=7,
     )
-    trainer.fit(module_of(), SlowData({"drawn": store.path}, batch_size=4))
+    trainer.fit(module_of(), SlowData({"synthetic": store.path}, batch_size=4))
     with open(tmp_path / "csv" / "version_0" / "metrics.csv") as file:
         rows = [row for row in csv.DictReader(file) if row.get("speed/steps_per_s")]
     assert len(rows) == 2

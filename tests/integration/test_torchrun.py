@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from rim_lightning.commands.train import check_directory
-from tests.helpers.stores import small_drawn_store
+from tests.helpers.stores import small_synthetic_store
 from tests.integration.test_breakage import ROOT, SETTINGS, STAGES
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -23,7 +23,7 @@ def start(*settings):
 
 @pytest.mark.slow
 def test_two_processes_share_one_run_and_go_on_with_it(tmp_path):
-    store = small_drawn_store(tmp_path / "drawn", people=6, views=3, hr_size=64).path
+    store = small_synthetic_store(tmp_path / "synthetic", people=6, views=3, hr_size=64).path
     where = [f"hydra.run.dir={tmp_path / 'run'}", f"data.stores.helen={store}", "data.batch_size=2"]
     where += ["evaluation.lfw.root=null", "evaluation.sr.sets=[helen]"]
     for epochs in (1, 2):

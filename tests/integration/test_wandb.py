@@ -86,7 +86,7 @@ def test_two_sittings_are_two_files_of_one_run_with_all_that_is_promised(tmp_pat
     picture = sittings[0] / "files" / logged["val/faces/path"][0]
     assert picture.stat().st_size > 1000
     config = {item.key: json.loads(item.value_json) for each in found[0]["config"] for item in each.update}
-    assert config["code"] == code_version() and len(config["data"]["drawn"]) == 64
+    assert config["code"] == code_version() and len(config["data"]["synthetic"]) == 64
     assert config["optim"]["clip"] == 1.0
     artifacts = {record.type for each in found for record in each.get("artifact", [])}
     artifacts |= {each.log_artifact.artifact.type for sitting in found for each in sitting.get("request", [])}

@@ -17,7 +17,7 @@ from rim_lightning.losses.domain import DomainLoss
 from rim_lightning.losses.identity import IdentityLoss
 from rim_lightning.losses.landmark import LandmarkLoss
 from rim_lightning.losses.parsing import ParsingLoss
-from rim_lightning.types import UNLABELLED
+from rim_lightning.types import UNLABELED
 from tests.helpers.ddp import run_ranks
 
 ROWS = 8  # of the whole batch
@@ -36,7 +36,7 @@ def batch():
     points[: ROWS // 2] = math.nan
     points[1, 0] = 3.0
     parsing = torch.randint(0, 3, (ROWS, 4, 4), generator=generator).to(torch.uint8)
-    parsing[: ROWS // 2] = UNLABELLED
+    parsing[: ROWS // 2] = UNLABELED
     parsing[2, 2, 2] = 1
     mask = torch.arange(ROWS) > 2
     return {"x": draw(5), "y": draw(5) + 1, "points": points, "parsing": parsing, "mask": mask, "target": draw(16)}
@@ -63,7 +63,7 @@ def evaluate(name, net, rows):
     if name == "identity":
         return IdentityLoss()(out[:, :16], data["target"], data["mask"])
     teacher = [data["target"], 10 * data["target"][:, :8]]
-    return StageDistillation(normalise=True)(teacher, [out[:, :16], out[:, 16:24]], teacher)
+    return StageDistillation(normalize=True)(teacher, [out[:, :16], out[:, 16:24]], teacher)
 
 
 def linear():
@@ -94,7 +94,7 @@ def on_one_rank(rank, world):
         "any": any_rank([rank == 1, False], torch.device("cpu")),
         "gathered": gather_batch(torch.full((2, 3), float(rank))),
         "distributed": is_distributed(),
-        "nothing labelled": masked_mean(torch.ones(2), torch.zeros(2, dtype=torch.bool)),
+        "nothing labeled": masked_mean(torch.ones(2), torch.zeros(2, dtype=torch.bool)),
     }
 
 
@@ -128,12 +128,12 @@ def test_gathered_rows_come_in_rank_order(ranks):
     for rank in ranks:
         assert rank["gathered"].tolist() == [[0.0] * 3] * 2 + [[1.0] * 3] * 2
         assert rank["distributed"]
-        assert rank["nothing labelled"] == 0
+        assert rank["nothing labeled"] == 0
         assert rank["mean"][0] == 1.5 and math.isnan(rank["mean"][1])  # one rank's NaN is every rank's
         assert rank["any"].tolist() == [1, 0]
 
 
-def test_one_process_gathers_nothing_and_averages_what_is_labelled():
+def test_one_process_gathers_nothing_and_averages_what_is_labeled():
     x = torch.arange(6.0).view(3, 2)
     assert gather_batch(x) is x
     assert not is_distributed()

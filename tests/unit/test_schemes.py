@@ -12,10 +12,10 @@ from rim_lightning.schemes import (
     LANDMARK_SCHEMES,
     PARSING_SCHEMES,
     five_points,
-    parsing_colours,
+    parsing_colors,
     to_helen11,
 )
-from rim_lightning.types import UNLABELLED
+from rim_lightning.types import UNLABELED
 
 # The mirror table of the 68 points as other projects print it, counted from 1.
 PUBLISHED_IBUG_FLIP = (
@@ -44,10 +44,10 @@ def test_parsing_flip_swaps_exactly_the_classes_with_a_side(scheme):
         assert scheme.classes[scheme.flip[number]] == mirrored
 
 
-def test_every_parsing_class_has_a_colour_and_so_have_unlabelled_pixels():
-    colours = parsing_colours()
-    assert len(HELEN11.colours) == len(HELEN11.classes) and (colours[UNLABELLED] == 128).all()
-    shared = [c for c, colour in enumerate(HELEN11.colours) if HELEN11.colours.count(colour) > 1]
+def test_every_parsing_class_has_a_color_and_so_have_unlabeled_pixels():
+    colors = parsing_colors()
+    assert len(HELEN11.colors) == len(HELEN11.classes) and (colors[UNLABELED] == 128).all()
+    shared = [c for c, color in enumerate(HELEN11.colors) if HELEN11.colors.count(color) > 1]
     assert [HELEN11.classes[c] for c in shared] == ["left_eyebrow", "right_eyebrow", "left_eye", "right_eye"]
 
 

@@ -1,4 +1,4 @@
-"""rim-bench: the tables and figures of the paper from the command line."""
+"""rim-compare: the tables and figures of the paper from the command line."""
 
 import sys
 
@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from rim_lightning.commands.config_path import CONF_DIR
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="bench")
+@hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="compare")
 def _hydra_main(cfg: DictConfig) -> None:
     # Not at the top of the file: `--help` should not wait for torch.
     from hydra.errors import HydraException
@@ -18,11 +18,11 @@ def _hydra_main(cfg: DictConfig) -> None:
     try:
         run(cfg)
     except (OSError, ValueError, ImportError, HydraException) as error:
-        sys.exit(f"rim-bench: {error}")
+        sys.exit(f"rim-compare: {error}")
 
 
 def main() -> None:
-    """Entry point of the `rim-bench` command."""
+    """Entry point of the `rim-compare` command."""
     _hydra_main()
 
 

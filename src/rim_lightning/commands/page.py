@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.gallery.index import Gallery
 from rim_lightning.inference.calibration import SIZES
 from rim_lightning.inference.face_pictures import face_pictures
@@ -32,7 +32,7 @@ CSS = """
 """
 
 
-TITLE = "Recognise faces of few pixels"
+TITLE = "Recognize faces of few pixels"
 CAUTION = (
     "A similarity is evidence, not proof: strangers pass and people are refused at the rates shown, on the people that "
     "the thresholds were chosen on. A hallucinated face is a plausible one, not a photograph."
@@ -117,9 +117,9 @@ class Page:
         same = similarity[index] >= points[index].threshold
         broken = [each for each, s, p in zip(sizes, similarity, points, strict=True) if s < p.threshold]
         lines = [
-            f"### At {size} px: {'recognised' if same else 'not recognised'}",
+            f"### At {size} px: {'recognized' if same else 'not recognized'}",
             f"Similarity **{similarity[index]:.3f}**, threshold **{points[index].threshold:.3f}**.",
-            f"Not recognised at {', '.join(map(str, broken))} px." if broken else "Recognised at every size.",
+            f"Not recognized at {', '.join(map(str, broken))} px." if broken else "Recognized at every size.",
             "This compares a picture with itself: another picture of the same person is less alike.",
             *_remarks([face]),
         ]
@@ -133,7 +133,7 @@ class Page:
         ]
 
     def _reduced(self, face: AlignedFace, sizes: list[int]) -> list[AlignedFace]:
-        pixels = synthesise_probe(face.pixels.expand(len(sizes), -1, -1, -1), torch.tensor(sizes))
+        pixels = synthesize_probe(face.pixels.expand(len(sizes), -1, -1, -1), torch.tensor(sizes))
         return [AlignedFace(each, float(size), 0, face.name) for each, size in zip(pixels, sizes, strict=True)]
 
 
@@ -238,8 +238,8 @@ def _curve(sizes: list[int], similarity: list[float], thresholds: list[float], c
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
     axes.plot(sizes, similarity, "o-", label="similarity to the sharp picture")
-    axes.plot(sizes, thresholds, "--", color="grey", label="threshold")
-    axes.axvline(chosen, color="lightgrey", zorder=0)
+    axes.plot(sizes, thresholds, "--", color="gray", label="threshold")
+    axes.axvline(chosen, color="lightgray", zorder=0)
     axes.set_xscale("log")
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.minorticks_off()

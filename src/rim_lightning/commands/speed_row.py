@@ -12,7 +12,7 @@ from rim_lightning.speed.step import measure_training
 
 
 def main() -> None:
-    """Measure one row of rim-perf: `python -m rim_lightning.commands.speed_row <result.json> <steps> <epochs> <overrides>`,
+    """Measure one row of rim-speed: `python -m rim_lightning.commands.speed_row <result.json> <steps> <epochs> <overrides>`,
     in a process of its own, so that rows share neither memory nor compiled code."""
     result, steps, epochs, *overrides = sys.argv[1:]
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra.utils import call
 
 from rim_lightning.runs.sweep import Sweep, read_sweep
-from rim_lightning.runs.sweep_table import FIGURES, aligned, draw_effects, swept_settings, table_rows, write_table
+from rim_lightning.runs.sweep_table import FIGURES, aligned, plot_effects, swept_settings, table_rows, write_table
 
 OPEN = ("waiting", "killed", "interrupted")
 EPILOG = """examples:
@@ -66,7 +66,7 @@ def _table(sweep: Sweep, patterns: list[str]) -> None:
     print(aligned(rows))
     write_table(sweep.folder / "table.csv", rows)
     print(f"Table: {sweep.folder / 'table.csv'}")
-    if draw_effects(sweep.folder / "effects.png", sweep, patterns):
+    if plot_effects(sweep.folder / "effects.png", sweep, patterns):
         print(f"Effect of each setting: {sweep.folder / 'effects.png'}")
 
 

@@ -50,7 +50,7 @@ def _hydra_main(cfg: DictConfig) -> float | None:
     finally:
         if "wandb" in sys.modules:  # consecutive sweep jobs would otherwise log into one run
             sys.modules["wandb"].finish()
-    return figures.get(cfg.optimised_metric) if cfg.optimised_metric else None
+    return figures.get(cfg.optimized_metric) if cfg.optimized_metric else None
 
 
 def check_directory(hydra_config: DictConfig) -> None:

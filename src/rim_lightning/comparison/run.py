@@ -1,4 +1,4 @@
-"""What rim-bench does: prepare, train what is missing, measure, write tables and figures."""
+"""What rim-compare does: prepare, train what is missing, measure, write tables and figures."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,12 +9,12 @@ from tqdm import tqdm
 from rim_lightning.comparison.laboratory.readings import BICUBIC, TEACHER
 from rim_lightning.comparison.paper.ablation import ablation_table
 from rim_lightning.comparison.paper.alignment import alignment_table
-from rim_lightning.comparison.paper.hallucination import draw_distributions, draw_faces, hallucination_table
+from rim_lightning.comparison.paper.hallucination import hallucination_table, plot_distributions, plot_faces
 from rim_lightning.comparison.paper.identification import identification_table
 from rim_lightning.comparison.paper.overview import overview_table
-from rim_lightning.comparison.paper.roc import draw_roc
+from rim_lightning.comparison.paper.roc import plot_roc
 from rim_lightning.comparison.paper.rows import SWEEP, TABLE_1, TABLE_2, TABLE_3, TABLE_4
-from rim_lightning.comparison.paper.sweep import draw_sweep, sweep_table
+from rim_lightning.comparison.paper.sweep import plot_sweep, sweep_table
 from rim_lightning.comparison.paper.write import Table, write_table
 from rim_lightning.comparison.plan.train_missing import train_missing
 from rim_lightning.comparison.setup import Comparison, _store, prepare_comparison
@@ -29,7 +29,7 @@ SHARP = "HR-HR: both sides sharp, read by what reads the gallery (of every row w
 
 
 def run(cfg: DictConfig) -> None:
-    """One call of rim-bench, as `conf/bench.yaml` describes it.
+    """One call of rim-compare, as `conf/compare.yaml` describes it.
 
     Raises:
         FileNotFoundError, ValueError: wrong settings or data, in one sentence.
@@ -99,13 +99,13 @@ def _table(name: str, comparison: Comparison) -> tuple[Table, list[str]]:
 def _figure(name: str, path: Path, comparison: Comparison) -> list[str]:
     """Draws it; returns the methods that are missing."""
     if name == "3":
-        return draw_faces(path, comparison.laboratory, comparison.first_faces(), comparison.settings["shown_faces"])
+        return plot_faces(path, comparison.laboratory, comparison.first_faces(), comparison.settings["shown_faces"])
     if name == "4":
-        return draw_distributions(path, comparison.laboratory, comparison.first_faces())
+        return plot_distributions(path, comparison.laboratory, comparison.first_faces())
     if name == "sweep":
         degradations = comparison.settings["sweep"]["degradations"]
-        return draw_sweep(path, comparison.laboratory, comparison.detailed(), degradations)
-    return draw_roc(path, comparison.laboratory, comparison.detailed())
+        return plot_sweep(path, comparison.laboratory, comparison.detailed(), degradations)
+    return plot_roc(path, comparison.laboratory, comparison.detailed())
 
 
 def _wanted(table: str | None, figure: str | None) -> list[str]:

@@ -5,20 +5,20 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from rim_lightning.types import UNLABELLED
+from rim_lightning.types import UNLABELED
 
 FIVE_POINT_TEMPLATE_112 = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
-"""Eye centres, nose tip and mouth corners in a 112x112 face (SphereFace's template as used by ArcFace), pixels."""
+"""Eye centers, nose tip and mouth corners in a 112x112 face (SphereFace's template as used by ArcFace), pixels."""
 
 TEMPLATE_SIZE = 112
 
 
 def template(hr_size: int, margin: int = 0) -> NDArray[np.float64]:
-    """(5, 2) template points in pixels of an image of side hr_size + 2 * margin whose centre is the aligned face.
+    """(5, 2) template points in pixels of an image of side hr_size + 2 * margin whose center is the aligned face.
 
-    The scaling keeps pixel edges, not pixel centres, together: (p + 1/2) * hr_size / 112 - 1/2.
+    The scaling keeps pixel edges, not pixel centers, together: (p + 1/2) * hr_size / 112 - 1/2.
     """
     return (FIVE_POINT_TEMPLATE_112 + 0.5) * (hr_size / TEMPLATE_SIZE) - 0.5 + margin
 
@@ -26,7 +26,7 @@ def template(hr_size: int, margin: int = 0) -> NDArray[np.float64]:
 def similarity_from_points(source: NDArray, target: NDArray) -> NDArray[np.float64]:
     """Similarity (rotation, uniform scale, shift; no reflection) that takes `source` to `target` in least squares.
 
-    The minimiser of sum |s R p + t - q|^2 of Umeyama (1991), in its closed form for the plane: with centred points as
+    The minimiser of sum |s R p + t - q|^2 of Umeyama (1991), in its closed form for the plane: with centered points as
     complex numbers, s R is the number sum conj(p) q / sum |p|^2, which cannot be a reflection.
 
     Args:
@@ -53,12 +53,12 @@ def similarity_from_points(source: NDArray, target: NDArray) -> NDArray[np.float
     return np.column_stack([linear, target_mean - linear @ source_mean])
 
 
-def centre_square_matrix(height: int, width: int, side: int) -> NDArray[np.float64]:
-    """(2, 3) matrix that scales the centred square of a (height, width) image to (side, side), edges onto edges."""
+def center_square_matrix(height: int, width: int, side: int) -> NDArray[np.float64]:
+    """(2, 3) matrix that scales the centered square of a (height, width) image to (side, side), edges onto edges."""
     scale = side / min(height, width)
-    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    center = np.array([(width - 1) / 2, (height - 1) / 2])
     return np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]) + np.column_stack(
-        [np.zeros((2, 2)), (side - 1) / 2 - scale * centre]
+        [np.zeros((2, 2)), (side - 1) / 2 - scale * center]
     )
 
 
@@ -78,7 +78,7 @@ def align(
 
     Pixels are averaged before they are dropped: where the matrix reduces the image, it is first shrunk by area to the
     scale of the result, then warped bicubically. Beyond the image's edge its last pixels are repeated, and parsing is
-    unlabelled there.
+    unlabeled there.
 
     Args:
         image: (H, W, 3) uint8.
@@ -107,7 +107,7 @@ def align(
             (side, side),
             flags=cv2.INTER_NEAREST,
             borderMode=cv2.BORDER_CONSTANT,
-            borderValue=UNLABELLED,
+            borderValue=UNLABELED,
         )
 
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))

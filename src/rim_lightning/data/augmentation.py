@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from rim_lightning.schemes import HELEN11, LANDMARK_SCHEMES
-from rim_lightning.types import UNLABELLED
+from rim_lightning.types import UNLABELED
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for a newer release on import
 
@@ -42,7 +42,7 @@ def flip_face(image: np.ndarray, parsing: np.ndarray | None, points: Points) -> 
     return image[:, ::-1], None if parsing is None else _FLIPPED_CLASS[parsing[:, ::-1]], mirrored
 
 
-def centre_crop(image: np.ndarray, parsing: np.ndarray | None, points: Points, size: int) -> Face:
+def center_crop(image: np.ndarray, parsing: np.ndarray | None, points: Points, size: int) -> Face:
     """Cut the central size x size pixels and move the points with them. Raises ValueError if the face is smaller."""
     height, width = image.shape[:2]
     if min(height, width) < size:
@@ -54,7 +54,7 @@ def centre_crop(image: np.ndarray, parsing: np.ndarray | None, points: Points, s
 
 
 class _FaceAffine(A.Affine):
-    """`A.Affine` whose image repeats its border while the parsing outside the stored picture is `UNLABELLED`."""
+    """`A.Affine` whose image repeats its border while the parsing outside the stored picture is `UNLABELED`."""
 
     def apply_to_mask(
         self, mask: np.ndarray, matrix: np.ndarray, output_shape: tuple[int, int], **params: object
@@ -66,12 +66,12 @@ class _FaceAffine(A.Affine):
             size,
             flags=cv2.INTER_NEAREST,
             borderMode=cv2.BORDER_CONSTANT,
-            borderValue=UNLABELLED,
+            borderValue=UNLABELED,
         )
 
 
 class FaceAugmentation:
-    """One random view of a stored face: flip, one affine warp, centre crop, then brightness, contrast, gamma and hue.
+    """One random view of a stored face: flip, one affine warp, center crop, then brightness, contrast, gamma and hue.
 
     The warp moves the whole stored picture, so that what it pulls into the HR crop is the stored margin rather than
     invented pixels. Everything is drawn from the seed of the call: the same seed gives the same view.
@@ -84,7 +84,7 @@ class FaceAugmentation:
         shift: largest move along x and y as a share of `hr_size`.
         brightness, contrast: largest relative change.
         gamma: largest relative change of the exponent.
-        hue: largest turn of the hue in degrees of the colour circle.
+        hue: largest turn of the hue in degrees of the color circle.
         photometric: probability of each of the three photometric steps.
     """
 

@@ -8,10 +8,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 from tqdm import tqdm
 
-from rim_lightning.data.augmentation import Face, Points, centre_crop
+from rim_lightning.data.augmentation import Face, Points, center_crop
 from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.schemes import LANDMARK_SCHEMES
-from rim_lightning.types import NO_IDENTITY, UNLABELLED, FaceBatch, to_unit
+from rim_lightning.types import NO_IDENTITY, UNLABELED, FaceBatch, to_unit
 
 View = Callable[[np.ndarray, np.ndarray | None, Points, int], Face]
 
@@ -23,7 +23,7 @@ class FaceDataset(Dataset[FaceBatch]):
         store: a prepared store.
         split: "train", "val" or "test"; or the positions (n,) in the store that this data set consists of.
         augmentation: (image, parsing, points, seed) -> a random view of HR size, e.g. a `FaceAugmentation`; None for
-            the centre crop of the stored pictures.
+            the center crop of the stored pictures.
         seed: the view of a face is a function of (seed, epoch, position) alone, so that a run can be repeated and
             resumed, with any number of workers and ranks.
         schemes: landmark schemes every item carries, NaN where the store lacks one; None for those of the store.
@@ -63,12 +63,12 @@ class FaceDataset(Dataset[FaceBatch]):
             if scheme in self.store.landmarks
         }
         if self.augmentation is None:
-            image, parsing, points = centre_crop(image, parsing, points, size)
+            image, parsing, points = center_crop(image, parsing, points, size)
         else:
             view = np.random.SeedSequence((self.seed, epoch, position)).generate_state(1)[0]
             image, parsing, points = self.augmentation(image, parsing, points, int(view))
         if parsing is None:
-            parsing = np.full((size, size), UNLABELLED, dtype=np.uint8)
+            parsing = np.full((size, size), UNLABELED, dtype=np.uint8)
         landmarks = {
             scheme: points.get(scheme, np.full((LANDMARK_SCHEMES[scheme].points, 2), np.nan, dtype=np.float32))
             for scheme in self.schemes

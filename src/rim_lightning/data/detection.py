@@ -34,7 +34,7 @@ def _detector():
 
 
 def detect_faces(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float64] | None]:
-    """Five points of the face nearest to the centre of each image.
+    """Five points of the face nearest to the center of each image.
 
     Args, Raises: as for `find_faces`.
 
@@ -119,6 +119,6 @@ def _area(face: Face) -> float:
 
 
 def _most_central(faces: Sequence[Face], height: int, width: int) -> Face:
-    """The face whose box has its centre nearest to the image's."""
+    """The face whose box has its center nearest to the image's."""
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
     return min(faces, key=lambda face: np.linalg.norm((face.box[:2] + face.box[2:]) / 2 - middle))

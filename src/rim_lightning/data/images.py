@@ -40,7 +40,7 @@ def read_image(source: "Picture", name: str | None = None) -> NDArray[np.uint8]:
 
     Args:
         source: the path of an image file (`FORMATS`); a Pillow image; an array (H, W), (H, W, 1), (H, W, 3) or
-            (H, W, 4), grey, RGB or RGBA, of uint8, uint16 (0 to 65535) or float (0 to 1); or a tensor (C, H, W) of
+            (H, W, 4), gray, RGB or RGBA, of uint8, uint16 (0 to 65535) or float (0 to 1); or a tensor (C, H, W) of
             uint8 or float (0 to 1).
         name: what messages call it; else its path or kind.
 

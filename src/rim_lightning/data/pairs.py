@@ -40,12 +40,12 @@ class Pair(NamedTuple):
     fold: int
 
 
-def draw_random_pairs(
+def sample_random_pairs(
     identities: Sequence[str | None], names: Sequence[str], genuine: int, impostor: int, seed: int, folds: int = 10
 ) -> list[Pair]:
     """Random pairs of different images, each drawn once and uniformly over all of its kind: 1,500 + 1,500 in the paper.
 
-    Pairs are dealt to the folds in turn. Unlike `rim_lightning.functional.pairs.draw_pairs`, a PERSON MAY BE IN
+    Pairs are dealt to the folds in turn. Unlike `rim_lightning.functional.pairs.sample_pairs`, a PERSON MAY BE IN
     SEVERAL FOLDS, and people with many images dominate the genuine pairs, as in the paper's draw. Which image of a
     pair is the probe is drawn, too. The draw depends on the seed and the set of images, not on their order.
 

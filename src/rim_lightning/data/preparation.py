@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rim_lightning.data.alignment import align, centre_square_matrix, similarity_from_points, template
+from rim_lightning.data.alignment import align, center_square_matrix, similarity_from_points, template
 from rim_lightning.data.readers.record import Record
 from rim_lightning.data.stores.prepared import MANIFEST, PreparedStore, stored_side
 from rim_lightning.data.stores.writer import Sample, StoreWriter, one_writer
@@ -64,10 +64,10 @@ def prepare(
         name: name of the data set, for reports.
         hr_size: side of the aligned face in pixels.
         margin: width of the frame of true pixels around it, as a share of `hr_size`.
-        alignment: "five" warps the five points to the standard template; "none" scales the centre square of the whole
+        alignment: "five" warps the five points to the standard template; "none" scales the center square of the whole
             image to the stored image.
         landmarks: "auto" takes the five points from the annotation and runs the detector where there are none;
-            "detect" runs it on every image, for unlabelled use or to measure what detection costs, and replaces the
+            "detect" runs it on every image, for unlabeled use or to measure what detection costs, and replaces the
             annotated five points by those it found.
         workers: number of processes; 0 works in this one.
         progress: whether to show a progress bar.
@@ -254,7 +254,7 @@ def _finish(
         landmarks[FIVE.name] = found
     try:
         if settings.alignment == "none":
-            matrix = centre_square_matrix(*decoded.image.shape[:2], side)
+            matrix = center_square_matrix(*decoded.image.shape[:2], side)
         else:
             matrix = similarity_from_points(five_points(landmarks), template(settings.hr_size, settings.margin))
         parsing = record.load_parsing() if record.load_parsing is not None else None

@@ -44,7 +44,7 @@ class FaceSampler(DistributedSampler):
                 raise ValueError("samples_per_epoch needs shares: without them an epoch is every face once.")
             self.draws = tuple(lengths)
         else:
-            self.draws = _draws(lengths, shares, samples_per_epoch or sum(lengths))
+            self.draws = _whole_draws(lengths, shares, samples_per_epoch or sum(lengths))
         self.lengths = tuple(lengths)
         self.num_samples = sum(self.draws) // world
         self.total_size = self.num_samples * world
@@ -65,7 +65,7 @@ class FaceSampler(DistributedSampler):
         return ((int(position), epoch) for position in order[self.rank :: self.num_replicas][start:])
 
 
-def _draws(lengths: Sequence[int], shares: Sequence[float], total: int) -> tuple[int, ...]:
+def _whole_draws(lengths: Sequence[int], shares: Sequence[float], total: int) -> tuple[int, ...]:
     """Whole numbers of draws from each set, in proportion to the shares, with sum `total`."""
     if len(shares) != len(lengths) or min(shares) < 0 or sum(shares) <= 0:
         raise ValueError(f"shares must be one non-negative number for each of the {len(lengths)} sets, got {shares}.")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rim_lightning.data.augmentation import Face, Points, centre_crop, flip_face
+from rim_lightning.data.augmentation import Face, Points, center_crop, flip_face
 from rim_lightning.data.dataset import FaceDataset, UnionDataset
 from rim_lightning.data.pairs import pseudo_genuine_pairs
 from rim_lightning.data.stores.packed import open_store
@@ -46,4 +46,4 @@ class HelenDataModule(PairsDataModule):
 
 
 def _mirror_image(image: np.ndarray, parsing: np.ndarray | None, points: Points, seed: int, size: int) -> Face:
-    return centre_crop(*flip_face(image, parsing, points), size)
+    return center_crop(*flip_face(image, parsing, points), size)

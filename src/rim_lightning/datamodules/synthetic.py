@@ -1,4 +1,4 @@
-"""Drawn faces as a data module: the whole pipeline without any data set."""
+"""Synthetic faces as a data module: the whole pipeline without any data set."""
 
 import hashlib
 import json
@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rim_lightning.data.augmentation import FaceAugmentation
-from rim_lightning.data.synthetic.store import DRAWING, drawn_store
+from rim_lightning.data.synthetic.store import SYNTHESIS_VERSION, synthetic_store
 from rim_lightning.datamodules.faces import FaceDataModule
 
 
-class DrawnDataModule(FaceDataModule):
-    """A `FaceDataModule` over one store of drawn faces, which it draws where it is not there yet.
+class SyntheticDataModule(FaceDataModule):
+    """A `FaceDataModule` over one store of synthetic faces, which it draws where it is not there yet.
 
     Args:
-        directory: where the stores of drawn faces are kept, one folder for each set of settings.
-        people, views, hr_size, margin, splits: see `drawn_store`.
-        drawing_seed: of the drawn people.
+        directory: where the stores of synthetic faces are kept, one folder for each set of settings.
+        people, views, hr_size, margin, splits: see `synthetic_store`.
+        synthesis_seed: of the synthetic people.
         samples_per_epoch: training faces of an epoch; None: every one once.
         batch_size, workers, augmentation, eval_batch_size, seed, schemes: see `FaceDataModule`.
     """
@@ -30,7 +30,7 @@ class DrawnDataModule(FaceDataModule):
         margin: float,
         splits: dict[str, float],
         batch_size: int,
-        drawing_seed: int = 0,
+        synthesis_seed: int = 0,
         workers: int = 0,
         augmentation: Callable[[int], FaceAugmentation] | None = None,
         samples_per_epoch: int | None = None,
@@ -38,22 +38,22 @@ class DrawnDataModule(FaceDataModule):
         seed: int = 0,
         schemes: Sequence[str] | None = None,
     ) -> None:
-        self.drawing = {
+        self.synthesis = {
             "people": people,
             "views": views,
             "hr_size": hr_size,
             "margin": margin,
-            "seed": drawing_seed,
+            "seed": synthesis_seed,
             "splits": dict(splits),
         }
-        digest = hashlib.sha256(json.dumps([DRAWING, self.drawing]).encode()).hexdigest()[:8]
-        store = Path(directory) / f"drawn_{hr_size}_{digest}"
+        digest = hashlib.sha256(json.dumps([SYNTHESIS_VERSION, self.synthesis]).encode()).hexdigest()[:8]
+        store = Path(directory) / f"synthetic_{hr_size}_{digest}"
         super().__init__(
-            {"drawn": store},
+            {"synthetic": store},
             batch_size,
             workers=workers,
             augmentation=augmentation,
-            shares={"drawn": 1.0},
+            shares={"synthetic": 1.0},
             samples_per_epoch=samples_per_epoch,
             eval_batch_size=eval_batch_size,
             seed=seed,
@@ -62,4 +62,4 @@ class DrawnDataModule(FaceDataModule):
 
     def prepare_data(self) -> None:
         """Draw the faces on the first process of the machine, unless an earlier run has."""
-        drawn_store(self.stores["drawn"], workers=self.workers, **self.drawing)
+        synthetic_store(self.stores["synthetic"], workers=self.workers, **self.synthesis)

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from rim_lightning.data.dataset import FaceDataset, face_batches
 from rim_lightning.functional.bootstrap import bootstrap_interval
-from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.heatmaps import decode_heatmaps
 from rim_lightning.functional.resize import reduce
 from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.metrics.miou import ParsingIoU
-from rim_lightning.metrics.nme import NormalisedMeanError
+from rim_lightning.metrics.nme import NormalizedMeanError
 from rim_lightning.networks.rim import RIM
-from rim_lightning.types import UNLABELLED, FaceBatch
+from rim_lightning.types import UNLABELED, FaceBatch
 
 
 class Panel(NamedTuple):
@@ -23,7 +23,7 @@ class Panel(NamedTuple):
 
     Attributes:
         lr: (n, 3, s, s). bicubic, coarse, sr, hr. heatmaps: (n, S, S), the strongest channel, enlarged.
-        parsing: (n, S, S) predicted classes. parsing_true: (n, S, S), `UNLABELLED` where there is no label.
+        parsing: (n, S, S) predicted classes. parsing_true: (n, S, S), `UNLABELED` where there is no label.
         psnr_bicubic, psnr_sr: (n,) dB.
     """
 
@@ -58,12 +58,12 @@ def evaluate_hallucination(
     quality = {name: ImageQuality(protocol, crop).to(device) for name in ("sr", "coarse", "bicubic")}
     schemes = [scheme for scheme in rim.fhn.generator.heatmap_heads if scheme in faces.schemes]
     sides = ("", "_hr")
-    nme = {(side, scheme): NormalisedMeanError(scheme).to(device) for side in sides for scheme in schemes}
+    nme = {(side, scheme): NormalizedMeanError(scheme).to(device) for side in sides for scheme in schemes}
     iou = {side: ParsingIoU().to(device) for side in sides}
     shown = set(np.linspace(0, len(faces) - 1, min(panel_faces, len(faces))).round().astype(int).tolist())
     kept: list[tuple[Tensor, ...]] = []
     for batch in face_batches(faces, batch_size, device, title):
-        enlarged = synthesise_probe(batch.hr, torch.full((len(batch.hr),), rim.lr_size))
+        enlarged = synthesize_probe(batch.hr, torch.full((len(batch.hr),), rim.lr_size))
         output = rim.fhn(enlarged, batch.hr)
         for name, image in (("sr", output.sr), ("coarse", output.coarse), ("bicubic", enlarged)):
             quality[name].update(image, batch.hr, batch.index)
@@ -71,7 +71,7 @@ def evaluate_hallucination(
             for scheme in schemes:
                 points = decode_heatmaps(priors.heatmaps[scheme], batch.hr.shape[-1])
                 nme[side, scheme].update(points, batch.landmarks[scheme], batch.index)
-            if (batch.parsing != UNLABELLED).any():
+            if (batch.parsing != UNLABELED).any():
                 iou[side].update(priors.parsing, batch.parsing, batch.index)
         rows = [row for row, index in enumerate(batch.index.tolist()) if index in shown]
         if rows:

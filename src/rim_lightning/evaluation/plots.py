@@ -9,14 +9,14 @@ import numpy as np
 from rim_lightning.evaluation.hallucination import Panel
 from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.plotting import pyplot
-from rim_lightning.schemes import parsing_colours
-from rim_lightning.types import UNLABELLED
+from rim_lightning.schemes import parsing_colors
+from rim_lightning.types import UNLABELED
 
 
-def draw_panel(path: Path, panel: Panel) -> None:
+def plot_panel(path: Path, panel: Panel) -> None:
     """A row per face: LR | bicubic | coarse | SR | HR | heatmaps | parsing | parsing (true, where there is a label)."""
     plt = pyplot()
-    truth = bool((panel.parsing_true != UNLABELLED).any())
+    truth = bool((panel.parsing_true != UNLABELED).any())
     columns = ["LR", "bicubic", "coarse", "SR", "HR", "heatmaps", "parsing", *(["true parsing"] if truth else [])]
     count = len(panel.hr)
     figure, axes = plt.subplots(count, len(columns), figsize=(1.6 * len(columns), 1.72 * count), squeeze=False)
@@ -26,9 +26,9 @@ def draw_panel(path: Path, panel: Panel) -> None:
             axes[row, column].imshow(to_pixels(image[row]), interpolation="nearest")
         axes[row, 5].imshow(to_pixels(panel.sr[row]))
         axes[row, 5].imshow(panel.heatmaps[row].clamp(0, 1), cmap="inferno", alpha=0.6, vmin=0, vmax=1)
-        axes[row, 6].imshow(parsing_colours()[panel.parsing[row].numpy()], interpolation="nearest")
+        axes[row, 6].imshow(parsing_colors()[panel.parsing[row].numpy()], interpolation="nearest")
         if truth:
-            axes[row, 7].imshow(parsing_colours()[panel.parsing_true[row].numpy()], interpolation="nearest")
+            axes[row, 7].imshow(parsing_colors()[panel.parsing_true[row].numpy()], interpolation="nearest")
         for column, value in ((1, panel.psnr_bicubic[row]), (3, panel.psnr_sr[row])):
             axes[row, column].text(
                 0.03,
@@ -49,7 +49,7 @@ def draw_panel(path: Path, panel: Panel) -> None:
     plt.close(figure)
 
 
-def draw_curves(path: Path, source: Path) -> bool:
+def plot_curves(path: Path, source: Path) -> bool:
     """Losses per phase and validation figures of the CSV logs in `source`; False if there are none yet."""
     series: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in _logged_rows(source):

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from rim_lightning.data.augmentation import FaceAugmentation
 from rim_lightning.data.dataset import FaceDataset
-from rim_lightning.data.pairs import Pair, draw_random_pairs, index_pairs
+from rim_lightning.data.pairs import Pair, index_pairs, sample_random_pairs
 from rim_lightning.data.preparation import Alignment, prepare
 from rim_lightning.data.readers.lfw import read_pairs
 from rim_lightning.data.readers.pair_lists import read_annotated_pairs, read_pair_csv
@@ -19,7 +19,7 @@ from rim_lightning.data.readers.surveillance import read_scface, read_tinyface
 from rim_lightning.data.stores.packed import open_store
 from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.datamodules.helen import HelenDataModule
-from rim_lightning.functional.pairs import draw_pairs
+from rim_lightning.functional.pairs import sample_pairs
 from rim_lightning.types import NO_IDENTITY, FaceBatch
 
 
@@ -83,27 +83,29 @@ def misaligned(faces: FaceDataset, **amounts: float) -> FaceDataset:
         ValueError: the faces are several sets, like those of mirrored pairs.
     """
     if not isinstance(faces, FaceDataset):
-        raise ValueError("Mirrored pairs cannot be moved: set detailed to listed, random or drawn pairs.")
+        raise ValueError("Mirrored pairs cannot be moved: set detailed to listed, random or sampled pairs.")
     nothing = {"flip": 0.0, "rotation": 0.0, "scale": 0.0, "shift": 0.0, "photometric": 0.0}
     view = FaceAugmentation(faces.store.hr_size, **nothing | amounts)
     return FaceDataset(faces.store, faces.positions, view, schemes=faces.schemes)
 
 
-def face_set(store: str, title: str, split: str = "test", draw: int | None = None, seed: int = 0) -> FaceSet:
-    """The faces of a split of a prepared store, or `draw` of them by seed.
+def face_set(store: str, title: str, split: str = "test", sample: int | None = None, seed: int = 0) -> FaceSet:
+    """The faces of a split of a prepared store, or `sample` of them by seed.
 
     Raises:
         FileNotFoundError, ValueError: no such store, no faces, or fewer than are to be drawn.
     """
     opened = open_store(store)
     positions = opened.select(split)
-    if len(positions) < (draw or 1):
-        raise ValueError(f"{store} has {len(positions)} faces in its {split} split, fewer than the {draw or 1} wanted.")
-    if draw is not None:
-        chosen = torch.randperm(len(positions), generator=torch.Generator().manual_seed(seed))[:draw].sort().values
+    if len(positions) < (sample or 1):
+        raise ValueError(
+            f"{store} has {len(positions)} faces in its {split} split, fewer than the {sample or 1} wanted."
+        )
+    if sample is not None:
+        chosen = torch.randperm(len(positions), generator=torch.Generator().manual_seed(seed))[:sample].sort().values
         positions = positions[chosen.numpy()]
     manifest = json.dumps(opened.manifest, sort_keys=True).encode()
-    digest = f"{hashlib.sha256(manifest).hexdigest()} {split} {draw} {seed}"
+    digest = f"{hashlib.sha256(manifest).hexdigest()} {split} {sample} {seed}"
     return FaceSet(title, FaceDataset(opened, positions), digest)
 
 
@@ -125,10 +127,10 @@ def listed_pairs(store: str, pairs: str, title: str, layout: str = "lfw") -> Pai
 
 
 def random_pairs(store: str, title: str, genuine: int, impostor: int, seed: int = 0) -> PairSet:
-    """The paper's draw: pairs of any people by seed, who may be in several folds; raises as `draw_random_pairs`."""
+    """The paper's draw: pairs of any people by seed, who may be in several folds; raises as `sample_random_pairs`."""
     opened = open_store(store)
     people = [None if number == NO_IDENTITY else opened.identities[number] for number in opened.identity.tolist()]
-    return _of_list(opened, draw_random_pairs(people, opened.names, genuine, impostor, seed), title)
+    return _of_list(opened, sample_random_pairs(people, opened.names, genuine, impostor, seed), title)
 
 
 def mirrored_pairs(store: str, title: str) -> PairSet:
@@ -141,12 +143,12 @@ def mirrored_pairs(store: str, title: str) -> PairSet:
     return PairSet(title, data.faces, *(torch.from_numpy(column) for column in data.pairs), names, None)
 
 
-def drawn_pairs(store: str, title: str, split: str, pairs: int, seed: int = 0) -> PairSet:
+def sampled_pairs(store: str, title: str, split: str, pairs: int, seed: int = 0) -> PairSet:
     """Genuine and impostor pairs of the people of a split, `pairs` of each, people disjoint between ten folds."""
     opened = open_store(store)
     faces = FaceDataset(opened, split)
     identity = torch.from_numpy(opened.identity[faces.positions])
-    gallery, probe, fold = draw_pairs(identity, pairs, 10, seed)
+    gallery, probe, fold = sample_pairs(identity, pairs, 10, seed)
     if len(fold.unique()) < 2:
         raise ValueError(f"{store} has too few people in its {split} split for pairs in two folds.")
     names = [opened.names[position] for position in faces.positions]
@@ -177,7 +179,7 @@ def surveillance(
     """SCface ("scface") or TinyFace ("tinyface"), prepared where it is not yet.
 
     Args:
-        alignment: "five": by the points that a detector finds; an image without a face is left out. "none": the centre
+        alignment: "five": by the points that a detector finds; an image without a face is left out. "none": the center
             square, for crops too small for a detector.
 
     Raises:
@@ -204,4 +206,4 @@ def _of_list(store: PreparedStore, pairs: Sequence[Pair], title: str) -> PairSet
 
 
 LAYOUTS = {"lfw": read_pairs, "annotated": read_annotated_pairs, "csv": read_pair_csv}
-PAIRS = {"listed": listed_pairs, "random": random_pairs, "mirrored": mirrored_pairs, "drawn": drawn_pairs}
+PAIRS = {"listed": listed_pairs, "random": random_pairs, "mirrored": mirrored_pairs, "sampled": sampled_pairs}

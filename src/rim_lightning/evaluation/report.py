@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from rim_lightning.evaluation.hallucination import Panel
-from rim_lightning.evaluation.plots import draw_curves, draw_panel
+from rim_lightning.evaluation.plots import plot_curves, plot_panel
 from rim_lightning.evaluation.verification import SYSTEMS
 from rim_lightning.files import write_whole
 
@@ -43,9 +43,9 @@ def write_report(
     lines += _hallucination_table(figures) + _verification_tables(figures)
     for name, panel in panels.items():
         picture = folder / f"panel_{name}.png"
-        draw_panel(picture, panel)
+        plot_panel(picture, panel)
         lines += [f"## Faces of {name}", "", f"![faces of {name}]({picture.name})", ""]
-    if draw_curves(folder / "curves.png", curves):
+    if plot_curves(folder / "curves.png", curves):
         lines += ["## Curves", "", "![loss and validation curves](curves.png)", ""]
     report = folder / "report.md"
     report.write_text("\n".join(lines))

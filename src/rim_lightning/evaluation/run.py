@@ -18,7 +18,7 @@ from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.evaluation.hallucination import Panel, evaluate_hallucination
 from rim_lightning.evaluation.report import write_metrics, write_report
 from rim_lightning.evaluation.verification import evaluate_verification
-from rim_lightning.functional.pairs import draw_pairs
+from rim_lightning.functional.pairs import sample_pairs
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import NO_IDENTITY
 
@@ -103,9 +103,9 @@ def measure(
         store = _store(stores, name)
         faces = FaceDataset(store, split)
         identity = torch.from_numpy(store.identity[faces.positions])
-        gallery, probe, fold = draw_pairs(identity, verification_pairs, 10, seed=0)
+        gallery, probe, fold = sample_pairs(identity, verification_pairs, 10, seed=0)
         protocol.append(
-            f"`{name}_{split}`: pairs drawn by seed 0 from the {split} people of {name}, {_alignment(store)}."
+            f"`{name}_{split}`: pairs sampled by seed 0 from the {split} people of {name}, {_alignment(store)}."
         )
         verification(f"{name}_{split}", faces, gallery, probe, identity[gallery] == identity[probe], fold)
     if lfw["root"] is not None:
@@ -178,7 +178,7 @@ def _store(stores: Mapping[str, str], name: str) -> PreparedStore:
 
 def _alignment(store: PreparedStore) -> str:
     if store.manifest["alignment"] == "none":
-        return "not aligned: the centre square of the whole image"
-    sources = {"detect": "points found by MTCNN", "drawn": "the points they were drawn from"}
+        return "not aligned: the center square of the whole image"
+    sources = {"detect": "points found by MTCNN", "synthetic": "the points they were drawn from"}
     source = sources.get(store.manifest["landmarks"], "the points that came with the set, MTCNN's where there are none")
     return f"aligned to the five-point template by {source}"

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rim_lightning.data.dataset import FaceDataset, face_batches
 from rim_lightning.functional.bootstrap import bootstrap_interval
-from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.verification import (
     cosine_similarity,
     equal_error_rate,
@@ -59,7 +59,7 @@ def evaluate_verification(
         sharp.append(_embedded(rim.embed_gallery, batch.hr, flip))
         rows = wanted[batch.index.cpu()].to(device)
         for size in probe_sizes if rows.any() else ():
-            enlarged = synthesise_probe(batch.hr[rows], torch.full((int(rows.sum()),), size))
+            enlarged = synthesize_probe(batch.hr[rows], torch.full((int(rows.sum()),), size))
             for name, embedding in _probe_embeddings(rim, enlarged, flip).items():
                 reduced[size, name].append(embedding)
     place = wanted.cumsum(0) - 1  # row of a probe face among the probe embeddings

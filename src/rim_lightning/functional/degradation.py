@@ -13,7 +13,7 @@ DEGRADATIONS = ("bicubic", "realistic")
 """Ways of making a training probe: `reduce`, or `realistic_reduce`."""
 
 
-def synthesise_probe(hr: Tensor, sizes: Tensor, reducer: Callable[[Tensor, int], Tensor] = reduce) -> Tensor:
+def synthesize_probe(hr: Tensor, sizes: Tensor, reducer: Callable[[Tensor, int], Tensor] = reduce) -> Tensor:
     """Each face reduced to its own size and enlarged back: what the model is given for a low-resolution probe.
 
     Args:
@@ -42,7 +42,7 @@ def synthesise_probe(hr: Tensor, sizes: Tensor, reducer: Callable[[Tensor, int],
     return probe.to(torch.promote_types(hr.dtype, torch.float32))
 
 
-def draw_probe_sizes(
+def sample_probe_sizes(
     batch: int, low: int, high: int, nominal: int, nominal_share: float, generator: torch.Generator
 ) -> Tensor:
     """Random sides of probes: `nominal` with probability `nominal_share`, else log-uniform over low..high: a doubled
@@ -61,7 +61,7 @@ def draw_probe_sizes(
         ValueError: if the range is empty or the share is not in [0, 1].
 
     Example:
-        >>> draw_probe_sizes(3, low=7, high=32, nominal=16, nominal_share=1.0, generator=torch.Generator())
+        >>> sample_probe_sizes(3, low=7, high=32, nominal=16, nominal_share=1.0, generator=torch.Generator())
         tensor([16, 16, 16])
     """
     if not 1 <= low <= high:
@@ -102,7 +102,7 @@ def realistic_reduce(
     level = torch.empty(batch, 1, 1, 1).uniform_(*noise, generator=generator) / 127.5
     grain = torch.randn(batch, 3, size, size, generator=generator)
     qualities = torch.randint(quality[0], quality[1] + 1, (batch,), generator=generator)
-    lr = reduce(gaussian_blur(hr.detach(), spread, angle), size, quantise=False)
+    lr = reduce(gaussian_blur(hr.detach(), spread, angle), size, quantize=False)
     return _jpeg(lr + (level * grain).to(lr.device), qualities)
 
 

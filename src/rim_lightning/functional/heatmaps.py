@@ -7,26 +7,26 @@ from rim_lightning.functional.precision import full_precision
 
 
 def render_heatmaps(points: Tensor, image_size: int, grid_size: int, sigma: float) -> tuple[Tensor, Tensor]:
-    """One 2-D Gaussian per landmark (Eq 3), of peak 1, centred between the pixels where the point lies there.
+    """One 2-D Gaussian per landmark (Eq 3), of peak 1, centered between the pixels where the point lies there.
 
     The grid covers the image with aligned pixel borders: image coordinate c is (c + ½) · grid / image − ½ on the grid.
-    A point outside the image is still labelled: its Gaussian is what of it reaches into the grid.
+    A point outside the image is still labeled: its Gaussian is what of it reaches into the grid.
 
     Args:
-        points: (B, N, 2), x and y in pixels of the image, the centre of its first pixel is 0; NaN if not annotated.
+        points: (B, N, 2), x and y in pixels of the image, the center of its first pixel is 0; NaN if not annotated.
         image_size: side of the square image, in pixels.
         grid_size: side of the square heatmap, in pixels.
         sigma: standard deviation of the Gaussian, in pixels of the grid, > 0.
 
     Returns:
         heatmaps: (B, N, grid_size, grid_size) in [0, 1], float32 (float64 of float64 points); 0 where not annotated.
-        labelled: (B, N) bool, both coordinates annotated.
+        labeled: (B, N) bool, both coordinates annotated.
 
     Raises:
         ValueError: if points are not (B, N, 2) or sigma is not positive.
 
     Example:
-        >>> heatmaps, labelled = render_heatmaps(torch.tensor([[[3.0, 3.0]]]), image_size=8, grid_size=8, sigma=1.0)
+        >>> heatmaps, labeled = render_heatmaps(torch.tensor([[[3.0, 3.0]]]), image_size=8, grid_size=8, sigma=1.0)
         >>> heatmaps[0, 0, 3, 2:5]  # exp(−1 / 2) beside the peak
         tensor([0.6065, 1.0000, 0.6065])
     """
@@ -35,18 +35,18 @@ def render_heatmaps(points: Tensor, image_size: int, grid_size: int, sigma: floa
     if sigma <= 0:
         raise ValueError(f"The sigma of the heatmaps is {sigma} grid pixels; it must be positive.")
     points = full_precision(points)
-    labelled = points.isfinite().all(-1)
-    centres = torch.where(labelled[..., None], (points + 0.5) * (grid_size / image_size) - 0.5, 0)
+    labeled = points.isfinite().all(-1)
+    centers = torch.where(labeled[..., None], (points + 0.5) * (grid_size / image_size) - 0.5, 0)
     axis = torch.arange(grid_size, device=points.device, dtype=points.dtype)
-    profiles = torch.exp((axis - centres[..., None]).square() / (-2 * sigma**2))  # (B, N, xy, grid): separable
-    across, down = (profiles * labelled[..., None, None]).unbind(2)
-    return down[..., :, None] * across[..., None, :], labelled
+    profiles = torch.exp((axis - centers[..., None]).square() / (-2 * sigma**2))  # (B, N, xy, grid): separable
+    across, down = (profiles * labeled[..., None, None]).unbind(2)
+    return down[..., :, None] * across[..., None, :], labeled
 
 
 def decode_heatmaps(heatmaps: Tensor, image_size: int) -> Tensor:
     """The peak of each heatmap as a sub-pixel point of the image: the inverse of `render_heatmaps`.
 
-    A parabola through the logarithms of the highest pixel and its neighbours gives the vertex along x and along y,
+    A parabola through the logarithms of the highest pixel and its neighbors gives the vertex along x and along y,
     exactly so for a Gaussian. A peak on the border is extrapolated by half a grid pixel at most.
 
     Args:
@@ -54,7 +54,7 @@ def decode_heatmaps(heatmaps: Tensor, image_size: int) -> Tensor:
         image_size: side of the square image that the grid covers, in pixels.
 
     Returns:
-        (B, N, 2), x and y in pixels of the image, the centre of its first pixel is 0.
+        (B, N, 2), x and y in pixels of the image, the center of its first pixel is 0.
 
     Raises:
         ValueError: if the grid is smaller than 3 pixels.
@@ -80,9 +80,9 @@ def decode_heatmaps(heatmaps: Tensor, image_size: int) -> Tensor:
 def _vertex(profile: Tensor, peak: Tensor) -> Tensor:
     """Sub-pixel position (B, N) of the peak pixel (B, N) of profiles (B, N, L)."""
     middle = peak.clamp(1, profile.shape[-1] - 2)
-    neighbours = middle[..., None] + torch.arange(-1, 2, device=peak.device)
-    before, centre, after = profile.gather(-1, neighbours).clamp(min=1e-6).log().unbind(-1)
-    curvature = before - 2 * centre + after
+    neighbors = middle[..., None] + torch.arange(-1, 2, device=peak.device)
+    before, center, after = profile.gather(-1, neighbors).clamp(min=1e-6).log().unbind(-1)
+    curvature = before - 2 * center + after
     concave = curvature < 0
     offset = (before - after) / (2 * torch.where(concave, curvature, -1))
     step = (peak - middle).to(profile.dtype)  # -1, 0 or 1: not 0 on the border only

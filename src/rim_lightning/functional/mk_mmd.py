@@ -17,7 +17,7 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """Squared Euclidean distances of all rows, in Gram form |x|² + |y|² − 2xy.
 
     Args:
-        x: (n, D). y: (m, D). Centre them by a common point first: the subtraction cancels at a large offset.
+        x: (n, D). y: (m, D). Center them by a common point first: the subtraction cancels at a large offset.
 
     Returns:
         (n, m), never negative.
@@ -49,7 +49,7 @@ def joint_bandwidth(x: Tensor, y: Tensor, statistic: Statistic = "median") -> Te
     if len(x) + len(y) < 2:
         raise ValueError(f"A bandwidth needs two rows or more, x and y have {len(x)} and {len(y)}.")
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-        joint = _centred_union(x, y)
+        joint = _centered_union(x, y)
         rows, columns = torch.triu_indices(len(joint), len(joint), offset=1, device=joint.device)
         distances = squared_distances(joint, joint)[rows, columns]
         if statistic == "median":
@@ -64,7 +64,7 @@ def joint_bandwidth(x: Tensor, y: Tensor, statistic: Statistic = "median") -> Te
 def mk_mmd(x: Tensor, y: Tensor, bandwidths: Tensor, weights: Tensor, estimator: Estimator = "unbiased") -> Tensor:
     """Squared MK-MMD of two samples under k = Σ_u β_u exp(−d² / (2σ_u)) (Eq 7, 8, 9).
 
-    Computed in float32 (float64 of float64 features) outside autocast, after centring by the joint mean, which the
+    Computed in float32 (float64 of float64 features) outside autocast, after centering by the joint mean, which the
     MMD does not see but a Gram matrix does. All kernels share one matrix of distances.
 
     Args:
@@ -96,7 +96,7 @@ def mk_mmd(x: Tensor, y: Tensor, bandwidths: Tensor, weights: Tensor, estimator:
     if estimator == "linear" and n != m:
         raise ValueError(f"The linear MMD needs as many rows of x as of y, got {n} and {m}.")
     with torch.autocast(x.device.type, enabled=False):
-        joint = _centred_union(x, y)
+        joint = _centered_union(x, y)
         if estimator == "linear":
             return _linear(joint[:n], joint[n:], bandwidths, weights)
         kernel = _kernel(squared_distances(joint, joint), bandwidths, weights)
@@ -157,7 +157,7 @@ def permutation_test(
             f"{permutations}."
         )
     with torch.autocast(x.device.type, enabled=False):
-        joint = _centred_union(x, y).double()
+        joint = _centered_union(x, y).double()
         apart = (group[:, None] != group).double()
         kernel = _kernel(squared_distances(joint, joint), bandwidths, weights) * apart
         dealt = torch.rand(permutations, len(known), generator=generator).argsort(1) < count
@@ -188,7 +188,7 @@ def _check(x: Tensor, y: Tensor, bandwidths: Tensor, weights: Tensor) -> None:
         )
 
 
-def _centred_union(x: Tensor, y: Tensor) -> Tensor:
+def _centered_union(x: Tensor, y: Tensor) -> Tensor:
     """(n + m, D) rows of x, then of y, minus their mean, a constant to the gradient: the MMD ignores shifts."""
     joint = torch.cat([full_precision(x), full_precision(y)])
     return joint - joint.detach().mean(0)

@@ -6,7 +6,7 @@ from torch import Tensor
 from rim_lightning.types import NO_IDENTITY
 
 
-def draw_pairs(identity: Tensor, pairs: int, folds: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def sample_pairs(identity: Tensor, pairs: int, folds: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Balanced genuine and impostor pairs of different images, people disjoint between folds.
 
     Memory is quadratic in the faces of one fold.

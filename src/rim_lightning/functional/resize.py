@@ -11,26 +11,26 @@ def round_to_8bit(image: Tensor) -> Tensor:
     """Any image around [-1, 1] to the nearest of the 256 levels of an 8-bit file, still in [-1, 1]. No gradient.
 
     Example:
-        >>> round_to_8bit(torch.tensor([-1.0, 0.0, 1.3]))  # levels 0, 128 and 255: none of them is grey 0
+        >>> round_to_8bit(torch.tensor([-1.0, 0.0, 1.3]))  # levels 0, 128 and 255: none of them is gray 0
         tensor([-1.0000,  0.0039,  1.0000])
     """
     # In place after the first step: five new tensors cost ten times as much as the arithmetic.
     return (image + 1).mul_(127.5).round_().clamp_(0, 255).div_(127.5).sub_(1)
 
 
-def reduce(hr: Tensor, size: int, quantise: bool = True) -> Tensor:
+def reduce(hr: Tensor, size: int, quantize: bool = True) -> Tensor:
     """Antialiased bicubic reduction, as Pillow's `resize((size, size), BICUBIC)`.
 
     Args:
         hr: (B, 3, H, W), RGB in [-1, 1].
         size: side of the result, in pixels.
-        quantise: round to the 8-bit grid after each of the two passes (across, then down), as Pillow does: within one
+        quantize: round to the 8-bit grid after each of the two passes (across, then down), as Pillow does: within one
             level of it, but without gradient. False keeps real values, overshoot beyond [-1, 1] and the gradient.
 
     Returns:
         (B, 3, size, size).
     """
-    return _resize(hr, size, quantise)
+    return _resize(hr, size, quantize)
 
 
 def area_reduce(hr: Tensor, size: int) -> Tensor:
@@ -50,25 +50,25 @@ def area_reduce(hr: Tensor, size: int) -> Tensor:
     return round_to_8bit(share @ hr.float() @ share.T)
 
 
-def enlarge(lr: Tensor, hr_size: int, quantise: bool = True) -> Tensor:
+def enlarge(lr: Tensor, hr_size: int, quantize: bool = True) -> Tensor:
     """Bicubic enlargement (a = −½), as Pillow's `resize((hr_size, hr_size), BICUBIC)`.
 
     Args:
         lr: (B, 3, h, w), RGB in [-1, 1].
         hr_size: side of the result, in pixels.
-        quantise: as for `reduce`.
+        quantize: as for `reduce`.
 
     Returns:
         (B, 3, hr_size, hr_size).
     """
-    return _resize(lr, hr_size, quantise)
+    return _resize(lr, hr_size, quantize)
 
 
-def _resize(image: Tensor, size: int, quantise: bool) -> Tensor:
+def _resize(image: Tensor, size: int, quantize: bool) -> Tensor:
     # Without antialias torch's bicubic has a = −¾, another kernel than Pillow's.
     options = {"mode": "bicubic", "antialias": True, "align_corners": False}
     image = image.float()
-    if not quantise:
+    if not quantize:
         return F.interpolate(image, (size, size), **options)
     across = round_to_8bit(F.interpolate(image, (image.shape[2], size), **options))
     return round_to_8bit(F.interpolate(across, (size, size), **options))

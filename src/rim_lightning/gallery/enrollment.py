@@ -22,7 +22,7 @@ BLOCK = 64  # pictures that are added to the gallery at a time
 EMBEDDED_BLOCK = 32_768  # at least; of pictures that are embedded already
 
 
-class Enrolment(NamedTuple):
+class Enrollment(NamedTuple):
     """Attributes: added, known: how many pictures were added, and were there already. several: pictures that show
     several faces, of which the largest was taken. small: pictures whose face is not sharp (`recognizer.SHARP`), for
     which the error rates do not hold. left_out: picture -> why."""
@@ -34,8 +34,8 @@ class Enrolment(NamedTuple):
     left_out: dict[str, str]
 
 
-class EmbeddedEnrolment(NamedTuple):
-    """Attributes: as of `Enrolment`, in numbers; the files of the embeddings have the names."""
+class EmbeddedEnrollment(NamedTuple):
+    """Attributes: as of `Enrollment`, in numbers; the files of the embeddings have the names."""
 
     added: int
     known: int
@@ -51,13 +51,13 @@ class _Found(NamedTuple):
     face: AlignedFace
 
 
-def enrol(
+def enroll(
     recognizer: Recognizer,
     gallery: Gallery,
     folder: Path,
     aligned: bool = False,
     progress: Callable[[Iterable], Iterable] = iter,
-) -> Enrolment:
+) -> Enrollment:
     """Add the pictures of a folder and all folders in it that are not in the gallery yet; one that was stopped goes on.
 
     Args:
@@ -105,13 +105,13 @@ def enrol(
         added += _add(recognizer, gallery, block)
     if added:
         gallery.tidy()
-    return Enrolment(added, known, several, small, left_out)
+    return Enrollment(added, known, several, small, left_out)
 
 
 def enrol_embedded(
     gallery: Gallery, folder: EmbeddedFolder, progress: Callable[[Iterable], Iterable] = iter
-) -> EmbeddedEnrolment:
-    """Add the pictures that rim-embed has embedded and that are not in the gallery yet, as `enrol` would add them.
+) -> EmbeddedEnrollment:
+    """Add the pictures that rim-embed has embedded and that are not in the gallery yet, as `enroll` would add them.
 
     Args:
         progress: wraps the numbers of the files in a progress bar.
@@ -145,7 +145,7 @@ def enrol_embedded(
             block = []
     if added:
         gallery.tidy()
-    return EmbeddedEnrolment(added, known, several, small, left_out)
+    return EmbeddedEnrollment(added, known, several, small, left_out)
 
 
 def check_embedded(folder: EmbeddedFolder, fingerprint: str) -> None:
@@ -169,7 +169,7 @@ def check_embedded(folder: EmbeddedFolder, fingerprint: str) -> None:
 
 
 def person_of(path: Path, folder: Path) -> str:
-    """The person of a picture below a folder, in Unicode's composed form; see `enrol`."""
+    """The person of a picture below a folder, in Unicode's composed form; see `enroll`."""
     inside = path.relative_to(folder).parts
     return unicodedata.normalize("NFC", written(inside[0] if len(inside) > 1 else path.stem))
 

@@ -72,7 +72,7 @@ class Gallery:
                 self._table = database.open_table(TABLE)
             except (ValueError, RuntimeError) as error:
                 raise ValueError(
-                    f"The gallery {self.address} is damaged: restore it from a copy, or enrol its pictures again in "
+                    f"The gallery {self.address} is damaged: restore it from a copy, or enroll its pictures again in "
                     "another place."
                 ) from error
         elif create:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rim_lightning.data.dataset import FaceDataset
-from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.verification import tar_at_far
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import NO_IDENTITY
@@ -143,7 +143,7 @@ def calibrate(
         gallery.append(F.normalize(rim.embed_gallery(sharp).float()).cpu())
         identity.append(batch.identity[known].cpu())
         for size in sizes:
-            enlarged = synthesise_probe(sharp, torch.full((len(sharp),), size))
+            enlarged = synthesize_probe(sharp, torch.full((len(sharp),), size))
             probes[size].append(F.normalize(rim.embed_probe(enlarged).float()).cpu())
     if not gallery:
         raise ValueError(f"Thresholds are chosen on people, but no face of {title} has an identity.")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim_lightning.functional.heatmaps import decode_heatmaps
-from rim_lightning.schemes import parsing_colours
+from rim_lightning.schemes import parsing_colors
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,7 +36,7 @@ def face_pictures(faces: HallucinatedFaces, index: int, side: int) -> dict[str, 
         for x, y in (decode_heatmaps(maps[index : index + 1], side)[0] + 0.5).tolist():
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(60, 220, 90))
     shown["landmarks"] = points
-    classes = parsing_colours()[faces.parsing[index].numpy()]
+    classes = parsing_colors()[faces.parsing[index].numpy()]
     shown["parsing"] = Image.fromarray(classes).resize((side, side), Image.Resampling.NEAREST)
     return shown
 

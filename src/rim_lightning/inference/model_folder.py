@@ -15,6 +15,7 @@ from torch import Tensor
 
 import rim_lightning
 from rim_lightning.inference.calibration import Calibration
+from rim_lightning.networks.checkpoints import current_names
 from rim_lightning.networks.rim import RIM
 
 FORMAT = 1
@@ -34,7 +35,7 @@ LIMITS = (
 )
 
 
-LICENCE = "The code is MIT; weights may only be used as the data and the teacher they were trained with allow."
+LICENSE = "The code is MIT; weights may only be used as the data and the teacher they were trained with allow."
 
 
 class Model(NamedTuple):
@@ -86,7 +87,7 @@ def write_model(
             "inputs": f"aligned faces, (batch, 3, {rim.hr_size}, {rim.hr_size}), RGB in [-1, 1]",
             "calibration": None if calibration is None else calibration.to_plain(),
             **about,
-            "licence": LICENCE,
+            "license": LICENSE,
             "limits": list(LIMITS),
         }
         (part / CARD).write_text(json.dumps(card, indent=2) + "\n")
@@ -132,10 +133,10 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is no model folder: it has no {CARD}. rim export makes one.")
     try:
-        card = json.loads(path.read_text())
+        card = current_names(json.loads(path.read_text()))
     except ValueError as error:
         raise ValueError(f"{path} is damaged: it is no JSON. Copy it again.") from error
-    keys = {"architecture", "fingerprint", "files", "calibration", "licence", "limits"}
+    keys = {"architecture", "fingerprint", "files", "calibration", "license", "limits"}
     if not isinstance(card, dict) or card.get("format") != FORMAT or not keys <= set(card):
         raise ValueError(f"{path} is no card of format {FORMAT}: export the model again from its checkpoint.")
     return card

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rim_lightning.networks.rim import RIM
 
 
-class Hallucinator(nn.Module):
+class OnnxHallucination(nn.Module):
     """Enlarged probes -> coarse, sr, heatmaps of every scheme, class logits of the parsing."""
 
     def __init__(self, rim: RIM) -> None:
@@ -40,9 +40,9 @@ class Embedder(nn.Module):
 
 
 def export_onnx(rim: RIM, folder: str | Path) -> list[str]:
-    """Write `hallucinator.onnx`, `probe_embedder.onnx` and `gallery_embedder.onnx`; the number of faces is free.
+    """Write `super_resolver.onnx`, `probe_embedder.onnx` and `gallery_embedder.onnx`; the number of faces is free.
 
-    Each takes `face`, (batch, 3, S, S) float32, RGB in [-1, 1]; the embedders give `embedding`, the hallucinator
+    Each takes `face`, (batch, 3, S, S) float32, RGB in [-1, 1]; the embedders give `embedding`, the super_resolver
     `coarse`, `sr`, `heatmaps_<scheme>` and `parsing`.
 
     Returns:
@@ -56,8 +56,8 @@ def export_onnx(rim: RIM, folder: str | Path) -> list[str]:
     except ImportError as error:
         raise ImportError("ONNX files need onnxscript: pip install 'rim-lightning[export]'.") from error
     parts = {
-        "hallucinator": (
-            Hallucinator(rim),
+        "super_resolver": (
+            OnnxHallucination(rim),
             ["coarse", "sr", *(f"heatmaps_{scheme}" for scheme in rim.fhn.generator.heatmap_heads), "parsing"],
         ),
         "probe_embedder": (Embedder(rim, "probe"), ["embedding"]),

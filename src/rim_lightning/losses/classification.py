@@ -9,7 +9,7 @@ from rim_lightning.types import NO_IDENTITY, Terms
 
 
 class SoftmaxClassifier(nn.Module):
-    """Cross-entropy of a linear map with bias; nothing is normalised, other than in `MarginSoftmax`.
+    """Cross-entropy of a linear map with bias; nothing is normalized, other than in `MarginSoftmax`.
 
     Args:
         embedding_size: length E of the embeddings.
@@ -21,11 +21,11 @@ class SoftmaxClassifier(nn.Module):
         self.linear = nn.Linear(embedding_size, people)
 
     def forward(self, embedding: Tensor, identity: Tensor) -> Terms:
-        """ "loss": mean over the labelled samples of all ranks, 0 if there is none; "accuracy": share of them whose
+        """ "loss": mean over the labeled samples of all ranks, 0 if there is none; "accuracy": share of them whose
         largest logit is their own person's.
 
         Args:
-            embedding: (B, E), NOT normalised.
+            embedding: (B, E), NOT normalized.
             identity: (B,) int64, 0..people - 1; `NO_IDENTITY` samples are left out.
 
         Raises:
@@ -36,9 +36,9 @@ class SoftmaxClassifier(nn.Module):
             raise ValueError(
                 f"Identity {int(identity.max())} in a batch, but SoftmaxClassifier was built for {people} people."
             )
-        labelled, target = identity != NO_IDENTITY, identity.clamp(min=0)
+        labeled, target = identity != NO_IDENTITY, identity.clamp(min=0)
         with torch.autocast(embedding.device.type, enabled=False):  # a large logit loses its fraction in half precision
             logits = self.linear(embedding.to(self.linear.weight.dtype))
             per_sample = F.cross_entropy(logits, target, reduction="none")
         hits = logits.detach().argmax(dim=1) == target
-        return {"loss": masked_mean(per_sample, labelled), "accuracy": masked_mean(hits.float(), labelled)}
+        return {"loss": masked_mean(per_sample, labeled), "accuracy": masked_mean(hits.float(), labeled)}

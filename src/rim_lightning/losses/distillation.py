@@ -35,21 +35,21 @@ class StageDistillation(nn.Module):
 
     Args:
         kind: "l2" or "cosine".
-        normalise: divide the squared error of a stage by the mean square of its reference over all ranks, so that
+        normalize: divide the squared error of a stage by the mean square of its reference over all ranks, so that
             stages of different scale weigh alike; only with "l2".
 
     Raises:
-        ValueError: for another kind, or normalise with "cosine".
+        ValueError: for another kind, or normalize with "cosine".
     """
 
-    def __init__(self, kind: Literal["l2", "cosine"] = "l2", normalise: bool = False):
+    def __init__(self, kind: Literal["l2", "cosine"] = "l2", normalize: bool = False):
         super().__init__()
         if kind not in ("l2", "cosine"):
             raise ValueError(f"The distillation loss is {kind!r}; choose 'l2' or 'cosine'.")
-        if kind == "cosine" and normalise:
-            raise ValueError("A cosine has no scale to normalise; set normalise to False or the kind to 'l2'.")
+        if kind == "cosine" and normalize:
+            raise ValueError("A cosine has no scale to normalize; set normalize to False or the kind to 'l2'.")
         self.kind = kind
-        self.normalise = normalise
+        self.normalize = normalize
 
     def forward(
         self, target: Sequence[Tensor], prediction: Sequence[Tensor], reference: Sequence[Tensor] | None = None
@@ -58,15 +58,15 @@ class StageDistillation(nn.Module):
 
         Args:
             target, prediction: as many features, (B, ...) each.
-            reference: features whose scale the stages are measured in, needed if and only if `normalise`; the
+            reference: features whose scale the stages are measured in, needed if and only if `normalize`; the
                 teacher's stages: a residual target would shrink, and its weight grow, as the student learns.
 
         Raises:
             ValueError: if numbers or shapes differ, or the reference is missing or not wanted.
         """
         _check(target, prediction)
-        if self.normalise != (reference is not None) or (reference is not None and len(reference) != len(target)):
-            raise ValueError("Give one reference feature per stage if, and only if, the loss normalises.")
+        if self.normalize != (reference is not None) or (reference is not None and len(reference) != len(target)):
+            raise ValueError("Give one reference feature per stage if, and only if, the loss normalizes.")
         terms = []
         for k, (wanted, given) in enumerate(zip(target, prediction, strict=True)):
             wanted, given = full_precision(wanted.detach()), full_precision(given)
@@ -74,7 +74,7 @@ class StageDistillation(nn.Module):
                 terms.append(1 - F.cosine_similarity(wanted.flatten(1), given.flatten(1), dim=1).mean())
                 continue
             error = (wanted - given).square().mean()
-            terms.append(error / _mean_square(reference[k]) if self.normalise else error)
+            terms.append(error / _mean_square(reference[k]) if self.normalize else error)
         return torch.stack(terms).mean()
 
 

@@ -48,7 +48,7 @@ class LandmarkLoss(nn.Module):
                 raise ValueError(
                     f"{scheme!r}: heatmaps {tuple(predicted.shape)} do not fit landmarks {tuple(points.shape)}."
                 )
-            target, labelled = render_heatmaps(points, image_size, predicted.shape[-1], self.sigma)
+            target, labeled = render_heatmaps(points, image_size, predicted.shape[-1], self.sigma)
             errors.append((full_precision(predicted) - target).square().mean((2, 3)).flatten())
-            labels.append(labelled.flatten())
+            labels.append(labeled.flatten())
         return masked_mean(torch.cat(errors), torch.cat(labels))

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from rim_lightning.distributed import masked_mean
 from rim_lightning.types import NO_IDENTITY, Terms
 
-CENTRE_START = 0.01
-"""Standard deviation of the centres at the start, as in ArcFace's own code. Only their directions count, and Adam turns
+CENTER_START = 0.01
+"""Standard deviation of the centers at the start, as in ArcFace's own code. Only their directions count, and Adam turns
 short vectors faster: at the library's 1 they would hardly move within a short training."""
 
 
@@ -24,7 +24,7 @@ class _FiniteArcFace(losses.ArcFaceLoss):
 
 
 class MarginSoftmax(nn.Module):
-    """Cross-entropy of scaled cosines between embeddings and one learned centre per person.
+    """Cross-entropy of scaled cosines between embeddings and one learned center per person.
 
     "arcface" (arXiv 1801.07698) adds `margin` radians to the angle of the true person (the paper: 0.5), "cosface"
     (arXiv 1801.09414) takes `margin` off its cosine (the paper: 0.35), "softmax" has none.
@@ -55,7 +55,7 @@ class MarginSoftmax(nn.Module):
             raise ValueError(f'margin of "{kind}" is {margin}: give 0 for "softmax" and 0 or more for the others.')
         self.people = people
         common = {"num_classes": people, "embedding_size": embedding_size, "reducer": DoNothingReducer()}
-        common["weight_init_func"] = TorchInitWrapper(nn.init.normal_, std=CENTRE_START)
+        common["weight_init_func"] = TorchInitWrapper(nn.init.normal_, std=CENTER_START)
         if kind == "arcface":
             degrees = margin * 180 / torch.pi  # the unit of pytorch-metric-learning
             self.criterion = _FiniteArcFace(margin=degrees, scale=scale, **common)
@@ -65,8 +65,8 @@ class MarginSoftmax(nn.Module):
             self.criterion = losses.NormalizedSoftmaxLoss(temperature=1 / scale, **common)
 
     def forward(self, embedding: Tensor, identity: Tensor) -> Terms:
-        """ "loss": mean over the labelled samples of all ranks, 0 if there is none; "accuracy": share of them whose
-        nearest centre is their own person's, without margin.
+        """ "loss": mean over the labeled samples of all ranks, 0 if there is none; "accuracy": share of them whose
+        nearest center is their own person's, without margin.
 
         Args:
             embedding: (B, E), of any length.
@@ -75,7 +75,7 @@ class MarginSoftmax(nn.Module):
         Raises:
             ValueError: an identity beyond the number of people.
         """
-        labelled = identity != NO_IDENTITY
+        labeled = identity != NO_IDENTITY
         if len(identity) and int(identity.max()) >= self.people:
             raise ValueError(
                 f"Identity {int(identity.max())} in a batch, but MarginSoftmax was built for {self.people} people."
@@ -87,4 +87,4 @@ class MarginSoftmax(nn.Module):
             per_sample = self.criterion(embedding, people)["loss"]["losses"]
             with torch.no_grad():
                 hits = self.criterion.get_logits(embedding).argmax(dim=1) == people
-        return {"loss": masked_mean(per_sample, labelled), "accuracy": masked_mean(hits.float(), labelled)}
+        return {"loss": masked_mean(per_sample, labeled), "accuracy": masked_mean(hits.float(), labeled)}

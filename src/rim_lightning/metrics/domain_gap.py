@@ -6,7 +6,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from rim_lightning.functional.mk_mmd import joint_bandwidth, permutation_test
-from rim_lightning.metrics.repeats import drop_repeats
+from rim_lightning.metrics.unique import keep_unique
 from rim_lightning.types import NO_IDENTITY
 
 
@@ -52,7 +52,7 @@ class DomainGap(Metric):
         if not isinstance(self.index, Tensor) and not self.index:
             return _unknown(self.device)
         states = (dim_zero_cat(state).cpu() for state in (self.index, self.coarse, self.hr, self.identity))
-        index, coarse, hr, identity = (state[: self.faces] for state in drop_repeats(*states))
+        index, coarse, hr, identity = (state[: self.faces] for state in keep_unique(*states))
         person = torch.where(identity == NO_IDENTITY, identity.max() + 1 + index, identity).unique(return_inverse=True)[
             1
         ]

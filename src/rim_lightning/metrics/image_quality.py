@@ -9,7 +9,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from rim_lightning.functional.image_quality import luma, psnr, ssim
 from rim_lightning.functional.resize import round_to_8bit
-from rim_lightning.metrics.repeats import drop_repeats
+from rim_lightning.metrics.unique import keep_unique
 
 
 class ImageQuality(Metric):
@@ -59,5 +59,5 @@ class ImageQuality(Metric):
         if not isinstance(self.index, Tensor) and not self.index:
             empty = torch.zeros(0, device=self.device)
             return {"index": empty.long(), "psnr": empty, "ssim": empty}
-        index, values, others = drop_repeats(*map(dim_zero_cat, (self.index, self.psnr, self.ssim)))
+        index, values, others = keep_unique(*map(dim_zero_cat, (self.index, self.psnr, self.ssim)))
         return {"index": index, "psnr": values, "ssim": others}

@@ -6,14 +6,14 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from rim_lightning.metrics.repeats import drop_repeats
-from rim_lightning.types import UNLABELLED
+from rim_lightning.metrics.unique import keep_unique
+from rim_lightning.types import UNLABELED
 
 
 class ParsingIoU(Metric):
     """Mean over classes of intersection over union, of the pixels of all images together.
 
-    Unlabelled pixels (255) do not count. A class that neither truth nor prediction has is left out of the mean.
+    Unlabeled pixels (255) do not count. A class that neither truth nor prediction has is left out of the mean.
 
     Args:
         classes: number of classes.
@@ -38,20 +38,20 @@ class ParsingIoU(Metric):
         predicted, truth = logits.argmax(1).flatten(1), parsing.flatten(1).long()
         cell = truth * self.classes + predicted
         counts = torch.zeros(len(logits), self.classes**2, dtype=torch.long, device=logits.device)
-        labelled = truth != UNLABELLED
-        counts.scatter_add_(1, torch.where(labelled, cell, 0), labelled.long())
+        labeled = truth != UNLABELED
+        counts.scatter_add_(1, torch.where(labeled, cell, 0), labeled.long())
         self.confusion.append(counts.view(-1, self.classes, self.classes))
         self.index.append(index)
 
     def compute(self) -> Tensor:
-        """Mean IoU in [0, 1]; NaN if no pixel was labelled."""
+        """Mean IoU in [0, 1]; NaN if no pixel was labeled."""
         return self.per_class().nanmean()
 
     def per_class(self) -> Tensor:
         """(classes,) IoU; NaN for a class that nobody has; of all ranks only within `sync_context()`."""
         if not isinstance(self.index, Tensor) and not self.index:
             return torch.full((self.classes,), float("nan"), device=self.device)
-        _, confusion = drop_repeats(dim_zero_cat(self.index), dim_zero_cat(self.confusion))
+        _, confusion = keep_unique(dim_zero_cat(self.index), dim_zero_cat(self.confusion))
         matrix = confusion.sum(0).double()  # (true, predicted)
         shared = matrix.diagonal()
         return (shared / (matrix.sum(0) + matrix.sum(1) - shared)).float()

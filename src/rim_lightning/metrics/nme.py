@@ -7,11 +7,11 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from rim_lightning.metrics.repeats import drop_repeats
+from rim_lightning.metrics.unique import keep_unique
 from rim_lightning.schemes import LANDMARK_SCHEMES
 
 # Which points make an eye, where the scheme fixes it. iBUG-68: the OUTER corners (36 and 45, counted from 0), the
-# inter-ocular distance of the 300-W challenge. Five and 194 points: the eye centres.
+# inter-ocular distance of the 300-W challenge. Five and 194 points: the eye centers.
 EYES = {
     "ibug68": ([36], [45]),
     "five": ([0], [1]),
@@ -19,7 +19,7 @@ EYES = {
 }
 
 
-class NormalisedMeanError(Metric):
+class NormalizedMeanError(Metric):
     """Mean distance between predicted and true points over the distance between the eyes, in percent.
 
     Of a face it is the mean over its annotated points; of a set, the mean over faces. The eye distance is that of the
@@ -55,8 +55,8 @@ class NormalisedMeanError(Metric):
         prediction, target = prediction.detach().float(), target.float()
         distances = (prediction - target).norm(dim=-1)
         left, right = target[:, self.left_eye].mean(1), target[:, self.right_eye].mean(1)
-        labelled = target.isfinite().all(-1)
-        mean = torch.where(labelled, distances, 0).sum(1) / labelled.sum(1)
+        labeled = target.isfinite().all(-1)
+        mean = torch.where(labeled, distances, 0).sum(1) / labeled.sum(1)
         self.errors.append(100 * mean / (left - right).norm(dim=-1))  # NaN: the face does not count
         self.index.append(index)
 
@@ -64,5 +64,5 @@ class NormalisedMeanError(Metric):
         """Percent of the eye distance, mean over the unique faces that count; NaN if there is none."""
         if not isinstance(self.index, Tensor) and not self.index:
             return torch.tensor(float("nan"), device=self.device)
-        _, errors = drop_repeats(dim_zero_cat(self.index), dim_zero_cat(self.errors))
+        _, errors = keep_unique(dim_zero_cat(self.index), dim_zero_cat(self.errors))
         return errors[~errors.isnan()].mean()

@@ -1,11 +1,11 @@
-"""Verification of sharp gallery faces against probes, over pairs drawn from a labelled set."""
+"""Verification of sharp gallery faces against probes, over pairs sampled from a labeled set."""
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from rim_lightning.functional.pairs import draw_pairs
+from rim_lightning.functional.pairs import sample_pairs
 from rim_lightning.functional.verification import (
     cosine_similarity,
     equal_error_rate,
@@ -13,13 +13,13 @@ from rim_lightning.functional.verification import (
     roc_auc,
     tar_at_far,
 )
-from rim_lightning.metrics.repeats import drop_repeats
+from rim_lightning.metrics.unique import keep_unique
 
 FALSE_ACCEPT_RATES = {"tar_at_far_1e-1": 1e-1, "tar_at_far_1e-2": 1e-2, "tar_at_far_1e-3": 1e-3}
 
 
 class IdentityVerification(Metric):
-    """Cosine verification of gallery embedding i against probe embedding j ≠ i, on pairs drawn by seed.
+    """Cosine verification of gallery embedding i against probe embedding j ≠ i, on pairs sampled by seed.
 
     The people are dealt to folds at random and both faces of a pair belong to one fold, as in LFW View 2, so that a
     threshold is never judged on people it was chosen on. A fold contributes as many impostor as genuine pairs. The draw
@@ -72,8 +72,8 @@ class IdentityVerification(Metric):
         if not isinstance(self.index, Tensor) and not self.index:
             return self._figures(0)
         states = (self.index, self.gallery, self.probe, self.identity)
-        _, gallery, probe, identity = drop_repeats(*(dim_zero_cat(state).cpu() for state in states))
-        first, second, folds = draw_pairs(identity, self.pairs, self.folds, self.seed)
+        _, gallery, probe, identity = keep_unique(*(dim_zero_cat(state).cpu() for state in states))
+        first, second, folds = sample_pairs(identity, self.pairs, self.folds, self.seed)
         if len(folds.unique()) < 2:
             return self._figures(len(first))
         scores = cosine_similarity(gallery[first], probe[second])

@@ -8,11 +8,22 @@ from typing import Any
 import torch
 from torch import nn
 
-from rim_lightning.networks.compared.build import build_hallucinator
-from rim_lightning.networks.compared.guided import build_recogniser
+from rim_lightning.networks.compared.build import build_super_resolver
+from rim_lightning.networks.compared.guided import build_guided_recognizer
 from rim_lightning.networks.rim import RIM
 
 DIGESTS = ".sha256"  # suffix of the file beside a checkpoint
+
+
+RENAMED = {
+    "recogniser": "recognizer",
+    "hallucinator": "super_resolver",
+    "normalisation": "normalization",
+    "centres": "centers",
+    "licence": "license",
+    "DrawnDataModule": "SyntheticDataModule",
+}
+"""Names that stand in files of version 0.1, and what they are called now."""
 
 
 class DamagedCheckpoint(ValueError):
@@ -45,6 +56,7 @@ def load_network(path: str | Path, architecture: str | None = None) -> nn.Module
         raise ValueError(f"{path} is not a checkpoint of rim-train, or is damaged.") from error
     if not isinstance(checkpoint, dict) or not {"model_arguments", "state_dict"} <= set(checkpoint):
         raise ValueError(f"{path} is not a checkpoint of rim-train.")
+    checkpoint = upgrade_checkpoint(checkpoint)
     found = checkpoint.get("architecture", "rim")  # before there were others, checkpoints did not say
     if architecture is not None and found != architecture:
         raise ValueError(f"{path} holds a {found}, where a {architecture} is needed: give a checkpoint of that kind.")
@@ -60,6 +72,36 @@ def load_network(path: str | Path, architecture: str | None = None) -> nn.Module
             f"{path} was made by another version of this package: use that one, or train again."
         ) from error
     return network.eval()
+
+
+def current_names(content: Any) -> Any:
+    """Replace the names that version 0.1 wrote into its files: checkpoints, teachers and model cards.
+
+    Args:
+        content: Plain containers. Every key of a mapping is renamed, in a dotted key each part by itself.
+
+    Returns:
+        A copy with the names of this version. Values stay as they are.
+    """
+    if isinstance(content, Mapping):
+        return {
+            ".".join(RENAMED.get(part, part) for part in key.split("."))
+            if isinstance(key, str)
+            else key: current_names(value)
+            for key, value in content.items()
+        }
+    return content
+
+
+def upgrade_checkpoint(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Bring a checkpoint of rim-train to the names of this version. One of this version comes back unchanged."""
+    named = ("model_arguments", "state_dict", "current_model_state")
+    upgraded = {
+        RENAMED.get(key, key): current_names(value) if key in named else value for key, value in checkpoint.items()
+    }
+    if "architecture" in upgraded:
+        upgraded["architecture"] = RENAMED.get(upgraded["architecture"], upgraded["architecture"])
+    return upgraded
 
 
 def verify(path: str | Path) -> None:
@@ -88,8 +130,8 @@ def known_digests(path: str | Path) -> list[str]:
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "rim": RIM,
-    "hallucinator": build_hallucinator,
-    "recogniser": build_recogniser,
+    "super_resolver": build_super_resolver,
+    "recognizer": build_guided_recognizer,
 }
 
 

@@ -71,7 +71,7 @@ class RecognitionNetwork(nn.Module):
         return resized(faces, self.teacher.input_size)
 
     def gallery(self, faces: Tensor) -> Tensor:
-        """Sharp faces (B, 3, S, S), RGB in [-1, 1] -> the teacher's embeddings (B, E) f_T, not normalised."""
+        """Sharp faces (B, 3, S, S), RGB in [-1, 1] -> the teacher's embeddings (B, E) f_T, not normalized."""
         return self.embed_gallery(self.teacher.stages(self.resized(faces))[-1])
 
     def embed_gallery(self, last: Tensor) -> Tensor:

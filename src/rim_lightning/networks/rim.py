@@ -51,7 +51,7 @@ class RIM(nn.Module):
         self.hrn = RecognitionNetwork(**recognition)
 
     def embed_gallery(self, faces: Tensor) -> Tensor:
-        """Sharp aligned faces (B, 3, S, S), RGB in [-1, 1] -> embeddings (B, E), not normalised."""
+        """Sharp aligned faces (B, 3, S, S), RGB in [-1, 1] -> embeddings (B, E), not normalized."""
         return self.hrn.gallery(faces)
 
     def embed_probe(self, enlarged: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import nn
 
 from rim_lightning.networks.backbones.base import Backbone
 from rim_lightning.networks.backbones.build import build_backbone
-from rim_lightning.networks.checkpoints import load_network
+from rim_lightning.networks.checkpoints import current_names, load_network
 from rim_lightning.networks.published.facenet import load_facenet_pytorch
 from rim_lightning.networks.published.iresnet import load_arcface_torch, load_face_evolve
 from rim_lightning.networks.published.mobilefacenet_onnx import load_mobilefacenet_onnx
@@ -39,20 +39,20 @@ def load_backbone(path: str | Path) -> Backbone:
         raise FileNotFoundError(f"There is no backbone file at {path}.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        backbone = build_backbone(content["name"], **content["arguments"])
+        backbone = build_backbone(content["name"], **current_names(content["arguments"]))
         backbone.load_state_dict(content["state_dict"])
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a backbone file of this version: write it with save_backbone.") from error
     return backbone.eval()
 
 
-def load_trained_recogniser(path: str | Path) -> Backbone:
-    """The learner of a recogniser that rim-train trained, from its checkpoint, in eval mode.
+def load_trained_recognizer(path: str | Path) -> Backbone:
+    """The learner of a recognizer that rim-train trained, from its checkpoint, in eval mode.
 
     Raises:
-        FileNotFoundError: there is no such file. ValueError: it is no checkpoint of a recogniser.
+        FileNotFoundError: there is no such file. ValueError: it is no checkpoint of a recognizer.
     """
-    return load_network(path, "recogniser").learner
+    return load_network(path, "recognizer").learner
 
 
 WEIGHT_FORMATS: dict[str, Callable[[str | Path], Backbone]] = {
@@ -62,7 +62,7 @@ WEIGHT_FORMATS: dict[str, Callable[[str | Path], Backbone]] = {
     "facenet_pytorch": load_facenet_pytorch,
     "vggface2": load_vggface2,
     "rim_lightning": load_backbone,
-    "rim_train": load_trained_recogniser,
+    "rim_train": load_trained_recognizer,
 }
 
 

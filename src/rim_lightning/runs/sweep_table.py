@@ -60,7 +60,7 @@ def write_table(path: Path, rows: Sequence[Sequence[str]]) -> None:
         csv.writer(file).writerows(rows)
 
 
-def draw_effects(path: Path, sweep: Sweep, patterns: Sequence[str] = FIGURES) -> bool:
+def plot_effects(path: Path, sweep: Sweep, patterns: Sequence[str] = FIGURES) -> bool:
     """A picture with one panel for every swept setting and figure: a dot a job, a line through the means of a setting
     other than the seed.
 

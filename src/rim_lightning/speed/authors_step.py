@@ -11,7 +11,7 @@ REFERENCES = ("five_backwards", "five_restricted")
 
 class FiveBackwards(RIMModule):
     """The step of the authors' code, to compare with: one forward, then a backward for each of the five losses of the
-    hallucination network, and all optimisers afterwards. Only for the stage `fhn`.
+    hallucination network, and all optimizers afterwards. Only for the stage `fhn`.
 
     `restricted`: each loss sends gradient only to the network it trains, the pixel loss to all of them.
     """
@@ -21,7 +21,7 @@ class FiveBackwards(RIMModule):
     @classmethod
     def of(cls, module: RIMModule, restricted: bool) -> "FiveBackwards":
         """The same module with that step."""
-        module.__class__ = cls  # another step over the same weights, optimisers and logs; a copy would need all of them
+        module.__class__ = cls  # another step over the same weights, optimizers and logs; a copy would need all of them
         module.restricted = restricted
         return module
 

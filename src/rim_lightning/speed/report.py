@@ -45,7 +45,7 @@ def table(entries: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(path: Path, entries: Sequence[dict[str, Any]]) -> bool:
+def plot(path: Path, entries: Sequence[dict[str, Any]]) -> bool:
     """Speed and memory over every setting that took several numbers; False, and no picture, where none did."""
     measured = [entry for entry in entries if entry.get("x") and "failed" not in entry]
     settings = list(dict.fromkeys(entry["x"][0] for entry in measured))

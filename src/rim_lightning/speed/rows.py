@@ -1,4 +1,4 @@
-"""rim-perf: how fast the training step is, row by row, against the first row."""
+"""rim-speed: how fast the training step is, row by row, against the first row."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from rim_lightning.files import write_whole
 
 
-class Row(NamedTuple):
+class SpeedRow(NamedTuple):
     """One measurement.
 
     Attributes:
@@ -29,7 +29,7 @@ class Row(NamedTuple):
     x: tuple[str, float] | None
 
 
-def expand(rows: Sequence[str], common: Sequence[str]) -> list[Row]:
+def expand(rows: Sequence[str], common: Sequence[str]) -> list[SpeedRow]:
     """Every combination of the comma-separated values of each entry.
 
     Raises:
@@ -52,11 +52,11 @@ def expand(rows: Sequence[str], common: Sequence[str]) -> list[Row]:
             x = (swept[0], float(settings[swept[0]])) if swept else None
             label = " ".join(f"{key}={value}" for key, value in settings.items())
             series = " ".join(f"{key}={value}" for key, value in settings.items() if key not in swept[:1])
-            made.append(Row(label, (*common, *label.split()), series, x))
+            made.append(SpeedRow(label, (*common, *label.split()), series, x))
     return made
 
 
-def measure_row(row: Row, folder: Path, steps: int, epochs: int) -> dict[str, Any]:
+def measure_row(row: SpeedRow, folder: Path, steps: int, epochs: int) -> dict[str, Any]:
     """Figures of one row, from a process of its own; {"failed": why} where it died."""
     result = folder / "row.json"
     result.unlink(missing_ok=True)
@@ -78,10 +78,10 @@ def measure_row(row: Row, folder: Path, steps: int, epochs: int) -> dict[str, An
     return {"failed": lines[-1] if lines else f"it ended with {process.returncode} without a word"}
 
 
-def measure_all(rows: Sequence[Row], folder: Path, steps: int, epochs: int) -> list[dict[str, Any]]:
-    """Measure every row, the first one once more at the end; whatever is measured is written at once to `perf.json`,
+def measure_all(rows: Sequence[SpeedRow], folder: Path, steps: int, epochs: int) -> list[dict[str, Any]]:
+    """Measure every row, the first one once more at the end; whatever is measured is written at once to `speed.json`,
     from which an interrupted measurement goes on; rows that failed are tried again."""
-    journal = folder / "perf.json"
+    journal = folder / "speed.json"
     known = json.loads(journal.read_text()) if journal.is_file() else []
     settings = {"steps": steps, "epochs": epochs}
     done = {

@@ -1,4 +1,4 @@
-"""Checkpoint files that are whole or not there, and that are recognised when they are damaged."""
+"""Checkpoint files that are whole or not there, and that are recognized when they are damaged."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from rim_lightning.networks.checkpoints import DIGESTS, known_digests, verify
+from rim_lightning.networks.checkpoints import DIGESTS, known_digests, upgrade_checkpoint, verify
 
 
 class VerifiedCheckpointIO(TorchCheckpointIO):
@@ -49,7 +49,7 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Load a checkpoint whose digest is right. Raises `DamagedCheckpoint`; FileNotFoundError."""
         verify(path)
-        return super().load_checkpoint(path, *args, **kwargs)
+        return upgrade_checkpoint(super().load_checkpoint(path, *args, **kwargs))
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Remove a checkpoint and its digests."""

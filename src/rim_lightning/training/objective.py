@@ -60,8 +60,8 @@ class Objective(nn.Module):
         self.student_stages = tuple(student_stages)
 
     def distance(self, target: list[Tensor], prediction: list[Tensor], reference: list[Tensor]) -> Tensor:
-        """`stages` between feature maps, in units of the teacher's maps `reference` where it normalises."""
-        return self.stages(target, prediction, reference if self.stages.normalise else None)
+        """`stages` between feature maps, in units of the teacher's maps `reference` where it normalizes."""
+        return self.stages(target, prediction, reference if self.stages.normalize else None)
 
     def total(self, phase: str, terms: Terms) -> Terms:
         """The terms and their weighted sum "loss".

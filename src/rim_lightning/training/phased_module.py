@@ -1,4 +1,4 @@
-"""What the training modules share: stages, probes, optimisers and schedules, clipping, logging, checkpoints."""
+"""What the training modules share: stages, probes, optimizers and schedules, clipping, logging, checkpoints."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from rim_lightning.distributed import mean_over_ranks
-from rim_lightning.functional.degradation import DEGRADATIONS, draw_probe_sizes, realistic_reduce, synthesise_probe
+from rim_lightning.functional.degradation import DEGRADATIONS, realistic_reduce, sample_probe_sizes, synthesize_probe
 from rim_lightning.networks.checkpoints import build_architecture
 from rim_lightning.training.finite_watch import FiniteWatch
 from rim_lightning.training.optimizers import split_parameters, stage_schedule
@@ -37,7 +37,7 @@ class TrainingStage(NamedTuple):
 
 
 class PhasedModule(pl.LightningModule):
-    """Base of the training modules: manual optimisation with one optimiser a phase, through training stages.
+    """Base of the training modules: manual optimization with one optimizer a phase, through training stages.
 
     A subclass sets `architecture`, `phases` and `stages`, and keeps its network under the attribute named as its
     architecture.
@@ -45,7 +45,7 @@ class PhasedModule(pl.LightningModule):
     Args:
         network: arguments of the network (`networks.architectures`), plain containers; a checkpoint carries them.
         lr_size: nominal side of a probe in pixels.
-        optimizers: phase -> parameters -> optimiser.
+        optimizers: phase -> parameters -> optimizer.
         stages: training stages in order, as arguments of `TrainingStage`; the trainer runs their epochs in total.
         probe_sizes: arguments of `ProbeSizes`.
         degradation: how training faces become probes: "bicubic", or "realistic" (blur, noise, JPEG).
@@ -54,7 +54,7 @@ class PhasedModule(pl.LightningModule):
         seed: of the probe sizes.
 
     Raises:
-        ValueError: an unknown stage or degradation, or missing optimisers.
+        ValueError: an unknown stage or degradation, or missing optimizers.
     """
 
     architecture: str
@@ -81,7 +81,7 @@ class PhasedModule(pl.LightningModule):
             raise ValueError(f'There is no degradation "{degradation}"; choose from {", ".join(DEGRADATIONS)}.')
         missing = {phase.name for phase in self.phases} - set(optimizers)
         if missing:
-            raise ValueError(f"The phases {', '.join(sorted(missing))} have no optimiser.")
+            raise ValueError(f"The phases {', '.join(sorted(missing))} have no optimizer.")
         self.model_arguments = network
         self.add_module(self.architecture, build_architecture(self.architecture, network))
         self.lr_size = lr_size
@@ -117,7 +117,7 @@ class PhasedModule(pl.LightningModule):
         return self.schedule[-1].name, epoch
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:
-        """One optimiser and one schedule per phase, in the order of `phases`."""
+        """One optimizer and one schedule per phase, in the order of `phases`."""
         parameters = split_parameters(self, self.phases)
         batches = self.trainer.estimated_stepping_batches // self.trainer.max_epochs
         optimizers, schedulers = [], []
@@ -133,7 +133,7 @@ class PhasedModule(pl.LightningModule):
         return optimizers, schedulers
 
     def active_phases(self) -> list[tuple[Phase, Optimizer, LambdaLR]]:
-        """The phases of the current stage with their optimisers and schedules."""
+        """The phases of the current stage with their optimizers and schedules."""
         stage = self.stage
         of_phases = zip(self.phases, _listed(self.optimizers()), _listed(self.lr_schedulers()), strict=True)
         return [each for each in of_phases if stage in each[0].stages]
@@ -184,11 +184,11 @@ class PhasedModule(pl.LightningModule):
         rank, world = self.global_rank, self.trainer.world_size
         low, high, share = self.probe_sizes
         generator = torch.Generator().manual_seed(_mixed(self.seed, self.iteration))
-        sizes = draw_probe_sizes(world * len(hr), low, high, self.lr_size, share, generator)[rank::world]
+        sizes = sample_probe_sizes(world * len(hr), low, high, self.lr_size, share, generator)[rank::world]
         if self.degradation == "bicubic":
-            return synthesise_probe(hr, sizes)
+            return synthesize_probe(hr, sizes)
         generator.manual_seed(_mixed(self.seed, self.iteration, rank))
-        return synthesise_probe(hr, sizes, partial(realistic_reduce, generator=generator))
+        return synthesize_probe(hr, sizes, partial(realistic_reduce, generator=generator))
 
     def faces(self, enlarged: Tensor) -> dict[str, Tensor]:
         """Enlarged probes (B, 3, S, S) -> the faces that the network makes of them, by name, for people to look at."""
@@ -217,7 +217,7 @@ class PhasedModule(pl.LightningModule):
 
 
 def _listed(found: Any) -> list:
-    """Lightning hands out a single optimiser or schedule without a list."""
+    """Lightning hands out a single optimizer or schedule without a list."""
     return found if isinstance(found, list) else [found]
 
 

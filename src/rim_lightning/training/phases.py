@@ -1,4 +1,4 @@
-"""The phases of a training step: which modules each one moves and by which terms. No optimiser, no logging."""
+"""The phases of a training step: which modules each one moves and by which terms. No optimizer, no logging."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ def domain_terms(rim: RIM, objective: Objective, step: Step, reversal: float | N
 
 def hallucination_terms(rim: RIM, objective: Objective, step: Step, alone: bool = True) -> Terms:
     """Eq 1 and 5: L_domain + λ0 L_pixel + λ1 L_landmark + λ2 L_parsing, the pixel loss of I_c, and in joint learning
-    how the hallucinated face is recognised.
+    how the hallucinated face is recognized.
 
     Args:
         alone: False leaves L_domain to `domain_terms` with reversal and the student's loss to `student_terms`.
@@ -145,7 +145,7 @@ def assistant_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
 
 
 class Phase(NamedTuple):
-    """A part of the step with an optimiser of its own.
+    """A part of the step with an optimizer of its own.
 
     Attributes:
         name: as in the configuration and the logs.

@@ -1,4 +1,4 @@
-"""Recognisers without hallucination: the systems that RIM is compared with, one step for all of them."""
+"""Recognizers without hallucination: the systems that RIM is compared with, one step for all of them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -7,24 +7,24 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.resize import resized
-from rim_lightning.losses.centre import CentreLoss
+from rim_lightning.losses.center import CenterLoss
 from rim_lightning.losses.distillation import StageDistillation
 from rim_lightning.losses.identity import IdentityLoss
 from rim_lightning.metrics.verification import IdentityVerification
 from rim_lightning.networks.backbones.frozen import FrozenTeacher
-from rim_lightning.networks.compared.guided import Recogniser
+from rim_lightning.networks.compared.guided import GuidedRecognizer
 from rim_lightning.networks.teacher_weights import fill_backbone
 from rim_lightning.training.phased_module import PhasedModule
 from rim_lightning.training.phases import Phase
 from rim_lightning.types import NO_IDENTITY, FaceBatch, Terms
 
-TERMS = ("classification", "guide_classification", "centre", "stage", "embedding")
+TERMS = ("classification", "guide_classification", "center", "stage", "embedding")
 
 
-class RecogniserModule(PhasedModule):
-    """Trains a `Recogniser` on probes, by people, by a guide, or by both.
+class RecognitionModule(PhasedModule):
+    """Trains a `GuidedRecognizer` on probes, by people, by a guide, or by both.
 
     ========================  ====================================================================================
     vanilla student           classification of probes
@@ -33,19 +33,19 @@ class RecogniserModule(PhasedModule):
     plain distillation        stage and embedding of a frozen guide (FitNets, arXiv 1412.6550)
     Guided-CNN                classification of guide and learner in parallel, and the distance of their features
     ArcFace, VGGFace2         classification of sharp faces
-    CenterFace                classification and centre loss of sharp faces
+    CenterFace                classification and center loss of sharp faces
     ========================  ====================================================================================
 
     Args:
-        recogniser: arguments of `build_recogniser`.
+        recognizer: arguments of `build_guided_recognizer`.
         weights: term -> weight; classification: people told from probes; guide_classification: by the guide from sharp
-            faces, with the same centres; centre: `CentreLoss`; stage: squared distance of the last feature maps, in
+            faces, with the same centers; center: `CenterLoss`; stage: squared distance of the last feature maps, in
             units of the guide's; embedding: 1 − cosine to the guide's. A term of weight 0 is not computed.
         classifier: embedding size and number of people -> their loss; only if a classification has a weight.
         people: number of training people.
         teacher_weights: see `RIMModule`; for the guide, and the learner where it starts from the teacher.
         start_from_teacher: the learner starts from those weights.
-        verification_pairs: genuine and impostor pairs drawn from the validation people.
+        verification_pairs: genuine and impostor pairs sampled from the validation people.
         lr_size, optimizers, stages, probe_sizes, degradation, warmup, final, clip, seed: see `PhasedModule`. In the
             stage "sharp" the probes are the sharp faces, in "mixed" they are those of `probe_sizes`.
 
@@ -54,14 +54,14 @@ class RecogniserModule(PhasedModule):
             wanted where the data have none; weights of another network.
     """
 
-    architecture = "recogniser"
+    architecture = "recognizer"
     stages = ("sharp", "mixed")
-    phases = (Phase("recognition", ("recogniser", "classifier"), stages, None),)
-    recogniser: Recogniser
+    phases = (Phase("recognition", ("recognizer", "classifier"), stages, None),)
+    recognizer: GuidedRecognizer
 
     def __init__(
         self,
-        recogniser: Mapping[str, Any],
+        recognizer: Mapping[str, Any],
         weights: Mapping[str, float],
         classifier: Callable[[int, int], nn.Module] | None,
         people: int,
@@ -78,28 +78,28 @@ class RecogniserModule(PhasedModule):
         start_from_teacher: bool,
         verification_pairs: int,
     ):
-        super().__init__(recogniser, lr_size, optimizers, stages, probe_sizes, degradation, warmup, final, clip, seed)
+        super().__init__(recognizer, lr_size, optimizers, stages, probe_sizes, degradation, warmup, final, clip, seed)
         if set(weights) != set(TERMS) or not any(weights.values()):
-            raise ValueError(f"The weights of a recogniser are {', '.join(TERMS)}, not all of them 0.")
+            raise ValueError(f"The weights of a recognizer are {', '.join(TERMS)}, not all of them 0.")
         by_guide = [term for term in ("guide_classification", "stage", "embedding") if weights[term]]
-        if by_guide and self.recogniser.guide is None:
-            raise ValueError(f"The term {by_guide[0]} needs a guide: set system.recogniser.guide.")
+        if by_guide and self.recognizer.guide is None:
+            raise ValueError(f"The term {by_guide[0]} needs a guide: set system.recognizer.guide.")
         self.weights = weights
-        by_people = any(weights[term] for term in ("classification", "guide_classification", "centre"))
+        by_people = any(weights[term] for term in ("classification", "guide_classification", "center"))
         if by_people and not people:
-            raise ValueError("The data have no identities, from which this recogniser learns: add a set that has.")
-        size = self.recogniser.learner.embedding_size
+            raise ValueError("The data have no identities, from which this recognizer learns: add a set that has.")
+        size = self.recognizer.learner.embedding_size
         self.classifier = classifier(size, people) if by_people else nn.Identity()
-        self.centre = CentreLoss(size, people) if weights["centre"] else None
-        self.distance = StageDistillation("l2", normalise=True)
+        self.center = CenterLoss(size, people) if weights["center"] else None
+        self.distance = StageDistillation("l2", normalize=True)
         self.identity = IdentityLoss()
         if teacher_weights is not None:
-            guide = self.recogniser.guide
+            guide = self.recognizer.guide
             if guide is not None:
                 own = guide.backbone if isinstance(guide, FrozenTeacher) else guide
-                fill_backbone(own, "system.recogniser.guide", **teacher_weights)
+                fill_backbone(own, "system.recognizer.guide", **teacher_weights)
             if start_from_teacher:
-                fill_backbone(self.recogniser.learner, "system.recogniser.learner", **teacher_weights)
+                fill_backbone(self.recognizer.learner, "system.recognizer.learner", **teacher_weights)
         self.verification = IdentityVerification(pairs=verification_pairs, seed=0)
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
@@ -114,12 +114,12 @@ class RecogniserModule(PhasedModule):
         self.log_figures()
 
     def terms(self, batch: FaceBatch, probes: Tensor) -> Terms:
-        """Every term of a weight other than 0, the shares of people told right, and "loss"; moves the centres.
+        """Every term of a weight other than 0, the shares of people told right, and "loss"; moves the centers.
 
         Args:
             batch: sharp faces, RGB in [-1, 1]. probes: (B, 3, S, S), enlarged probes of the same faces.
         """
-        learner, guide = self.recogniser.learner, self.recogniser.guide
+        learner, guide = self.recognizer.learner, self.recognizer.guide
         last = learner.stages(resized(probes, learner.input_size))[-1]
         embedding = learner.head(last)
         parts: Terms = {}
@@ -139,9 +139,9 @@ class RecogniserModule(PhasedModule):
         if self.weights["classification"]:
             found = self.classifier(embedding, batch.identity)
             parts["classification"], told["accuracy"] = found["loss"], found["accuracy"]
-        if self.centre is not None:
-            parts["centre"] = self.centre(embedding, batch.identity)
-            self.centre.update(embedding, batch.identity)
+        if self.center is not None:
+            parts["center"] = self.center(embedding, batch.identity)
+            self.center.update(embedding, batch.identity)
         loss = torch.stack([self.weights[name] * value for name, value in parts.items()]).sum()
         return parts | told | {"loss": loss}
 
@@ -151,15 +151,15 @@ class RecogniserModule(PhasedModule):
         if not known.any():
             return
         faces = batch.hr[known]
-        probes = synthesise_probe(faces, torch.full((len(faces),), self.lr_size))
+        probes = synthesize_probe(faces, torch.full((len(faces),), self.lr_size))
         self.verification.update(
-            self.recogniser.embed_gallery(faces),
-            self.recogniser.embed_probe(probes),
+            self.recognizer.embed_gallery(faces),
+            self.recognizer.embed_probe(probes),
             batch.identity[known],
             batch.index[known],
         )
 
     def on_validation_epoch_end(self) -> None:
         """Log and reset the figures."""
-        self.log_dict({f"val/recogniser/{key}": value for key, value in self.verification.compute().items()})
+        self.log_dict({f"val/recognizer/{key}": value for key, value in self.verification.compute().items()})
         self.verification.reset()

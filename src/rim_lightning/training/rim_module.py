@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.heatmaps import decode_heatmaps
 from rim_lightning.metrics.domain_gap import DomainGap
 from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.metrics.miou import ParsingIoU
-from rim_lightning.metrics.nme import NormalisedMeanError
+from rim_lightning.metrics.nme import NormalizedMeanError
 from rim_lightning.metrics.verification import IdentityVerification
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
@@ -24,18 +24,18 @@ from rim_lightning.types import NO_IDENTITY, FaceBatch
 
 
 class RIMModule(PhasedModule):
-    """Trains `RIM` with one optimiser per phase.
+    """Trains `RIM` with one optimizer per phase.
 
     Args:
         model: arguments of `RIM`, plain containers; a checkpoint carries them.
         objective: losses and weights.
         alternation: "sequential": each phase has its own backward and step, the max step first. "simultaneous": one
-            backward for all, through gradient reversal, then every optimiser steps.
+            backward for all, through gradient reversal, then every optimizer steps.
         teacher_weights: {"weight_format", "path"} for `load_teacher`; None leaves the teacher at random, which only
             a measurement of speed can want.
         start_from_teacher: student and assistant start from the teacher's weights.
         start_from: checkpoint whose hallucination network and discriminator the run starts from; None: from random.
-        verification_pairs: genuine and impostor pairs drawn from the validation people.
+        verification_pairs: genuine and impostor pairs sampled from the validation people.
         optimizers, stages, probe_sizes, degradation, warmup, final, clip, seed: see `PhasedModule`. Validation and
             evaluation are always bicubic.
 
@@ -79,7 +79,7 @@ class RIMModule(PhasedModule):
         if start_from is not None:
             self._start_from(start_from)
         self.quality = nn.ModuleDict({name: ImageQuality("y") for name in ("sr", "coarse", "bicubic")})
-        self.nme = nn.ModuleDict({scheme: NormalisedMeanError(scheme) for scheme in model["schemes"]})
+        self.nme = nn.ModuleDict({scheme: NormalizedMeanError(scheme) for scheme in model["schemes"]})
         self.iou = ParsingIoU()
         self.domain_gap = DomainGap(objective.domain.multipliers)
         self.verification = IdentityVerification(pairs=verification_pairs, seed=0)
@@ -131,7 +131,7 @@ class RIMModule(PhasedModule):
 
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Image quality, priors, domain distance and verification at the nominal probe size."""
-        enlarged = synthesise_probe(batch.hr, torch.full((len(batch.hr),), self.rim.lr_size))
+        enlarged = synthesize_probe(batch.hr, torch.full((len(batch.hr),), self.rim.lr_size))
         output = self.rim.fhn(enlarged, batch.hr)
         for name, image in (("sr", output.sr), ("coarse", output.coarse), ("bicubic", enlarged)):
             self.quality[name].update(image, batch.hr, batch.index)

@@ -49,7 +49,7 @@ def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
     if str(cfg.trainer.precision).startswith("16"):
         raise ValueError(
             f"trainer.precision={cfg.trainer.precision} needs a loss scaler, which does not go with clipping and "
-            "several optimisers here: use bf16-mixed or 32-true."
+            "several optimizers here: use bf16-mixed or 32-true."
         )
     OmegaConf.save(cfg, output / "config.yaml", resolve=True)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -155,7 +155,7 @@ def build_module(cfg: DictConfig, teacher_weights: dict | None, data: FaceDataMo
         module.to(memory_format=torch.channels_last)
     if module.architecture != "rim" and (cfg.compile or cfg.evaluate):
         raise ValueError(
-            f"compile and evaluate are for RIM; this system is a {module.architecture}: set both to false, rim-bench "
+            f"compile and evaluate are for RIM; this system is a {module.architecture}: set both to false, rim-compare "
             "measures it."
         )
     if cfg.compile:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.resize import reduce
 from rim_lightning.losses.adversarial import RelativisticAdversarialLoss
 from rim_lightning.losses.perceptual import PerceptualLoss
@@ -16,20 +16,20 @@ from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.networks.backbones.build import build_backbone
 from rim_lightning.networks.backbones.frozen import FrozenTeacher
 from rim_lightning.networks.compared.esrgan import Discriminator
-from rim_lightning.networks.compared.super_resolver import Hallucinator
+from rim_lightning.networks.compared.super_resolver import SuperResolver
 from rim_lightning.networks.teacher_weights import fill_backbone
 from rim_lightning.training.phased_module import PhasedModule
 from rim_lightning.training.phases import Phase
 from rim_lightning.types import FaceBatch
 
 
-class HallucinationModule(PhasedModule):
-    """Trains a `Hallucinator` by its pixels (SRCNN, VDSR, LapSRN, the coarse net alone).
+class SuperResolutionModule(PhasedModule):
+    """Trains a `SuperResolver` by its pixels (SRCNN, VDSR, LapSRN, the coarse net alone).
 
     The loss is the sum over the network's levels of the pixel loss to the sharp face reduced to that size.
 
     Args:
-        hallucinator: {"name": ..., arguments of that network}.
+        super_resolver: {"name": ..., arguments of that network}.
         pixel: the loss.
         lr_size, optimizers, stages, probe_sizes, degradation, warmup, final, clip, seed: see `PhasedModule`.
 
@@ -37,14 +37,14 @@ class HallucinationModule(PhasedModule):
         ValueError: as `PhasedModule`.
     """
 
-    architecture = "hallucinator"
+    architecture = "super_resolver"
     stages = ("pixel",)
-    phases = (Phase("hallucination", ("hallucinator",), stages, None),)
-    hallucinator: Hallucinator
+    phases = (Phase("hallucination", ("super_resolver",), stages, None),)
+    super_resolver: SuperResolver
 
     def __init__(
         self,
-        hallucinator: Mapping[str, Any],
+        super_resolver: Mapping[str, Any],
         pixel: PixelLoss,
         lr_size: int,
         optimizers: Mapping[str, Callable[[Iterable[nn.Parameter]], Optimizer]],
@@ -56,14 +56,16 @@ class HallucinationModule(PhasedModule):
         clip: float | None,
         seed: int,
     ):
-        super().__init__(hallucinator, lr_size, optimizers, stages, probe_sizes, degradation, warmup, final, clip, seed)
+        super().__init__(
+            super_resolver, lr_size, optimizers, stages, probe_sizes, degradation, warmup, final, clip, seed
+        )
         self.pixel = pixel
         self.quality = nn.ModuleDict({name: ImageQuality("y") for name in ("sr", "bicubic")})
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """One batch."""
         ((phase, optimizer, scheduler),) = self.active_phases()
-        loss = self.pixel_loss(self.hallucinator.levels(self.training_probes(batch.hr)), batch.hr)
+        loss = self.pixel_loss(self.super_resolver.levels(self.training_probes(batch.hr)), batch.hr)
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
@@ -73,17 +75,17 @@ class HallucinationModule(PhasedModule):
 
     def pixel_loss(self, levels: list[Tensor], hr: Tensor) -> Tensor:
         """Faces at growing sizes (B, 3, S_k, S_k) and the sharp ones (B, 3, S, S) -> scalar."""
-        targets = [reduce(hr, face.shape[-1], quantise=False) for face in levels[:-1]] + [hr]
+        targets = [reduce(hr, face.shape[-1], quantize=False) for face in levels[:-1]] + [hr]
         return torch.stack([self.pixel(face, target) for face, target in zip(levels, targets, strict=True)]).sum()
 
     def faces(self, enlarged: Tensor) -> dict[str, Tensor]:
         """The hallucinated face."""
-        return {"SR": self.hallucinator(enlarged)}
+        return {"SR": self.super_resolver(enlarged)}
 
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Image quality at the nominal probe size."""
-        enlarged = synthesise_probe(batch.hr, torch.full((len(batch.hr),), self.lr_size))
-        for name, image in (("sr", self.hallucinator(enlarged)), ("bicubic", enlarged)):
+        enlarged = synthesize_probe(batch.hr, torch.full((len(batch.hr),), self.lr_size))
+        for name, image in (("sr", self.super_resolver(enlarged)), ("bicubic", enlarged)):
             self.quality[name].update(image, batch.hr, batch.index)
 
     def on_validation_epoch_end(self) -> None:
@@ -98,8 +100,8 @@ class HallucinationModule(PhasedModule):
             metric.reset()
 
 
-class AdversarialHallucinationModule(HallucinationModule):
-    """Trains a `Hallucinator` by its pixels, then against a relativistic discriminator as well (ESRGAN, arXiv
+class AdversarialSuperResolutionModule(SuperResolutionModule):
+    """Trains a `SuperResolver` by its pixels, then against a relativistic discriminator as well (ESRGAN, arXiv
     1809.00219, Eq 3), with a perceptual term from a frozen face network.
 
     Args:
@@ -112,7 +114,7 @@ class AdversarialHallucinationModule(HallucinationModule):
     stages = ("pixel", "adversarial")
     phases = (
         Phase("discriminator", ("discriminator",), ("adversarial",), None),
-        Phase("hallucination", ("hallucinator",), stages, None),
+        Phase("hallucination", ("super_resolver",), stages, None),
     )
 
     def __init__(
@@ -125,7 +127,7 @@ class AdversarialHallucinationModule(HallucinationModule):
     ):
         super().__init__(**others)
         if set(weights) != {"pixel", "perceptual", "adversarial"}:
-            raise ValueError("The weights of an adversarial hallucinator are pixel, perceptual and adversarial.")
+            raise ValueError("The weights of an adversarial super_resolver are pixel, perceptual and adversarial.")
         self.discriminator = Discriminator(**discriminator)
         network = build_backbone(**perceptual)
         if teacher_weights is not None:
@@ -140,7 +142,7 @@ class AdversarialHallucinationModule(HallucinationModule):
             super().training_step(batch, batch_idx)
             return
         (_, of_discriminator, its_schedule), (_, optimizer, scheduler) = self.active_phases()
-        levels = self.hallucinator.levels(self.training_probes(batch.hr))
+        levels = self.super_resolver.levels(self.training_probes(batch.hr))
         with self.toggled_optimizer(of_discriminator):
             loss = self.adversarial.discriminator(self.discriminator(batch.hr), self.discriminator(levels[-1].detach()))
             of_discriminator.zero_grad()

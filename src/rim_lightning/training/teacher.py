@@ -50,11 +50,11 @@ class TeacherModule(pl.LightningModule):
         self.weight_decay = weight_decay
 
     def forward(self, hr: Tensor) -> Tensor:
-        """hr: (B, 3, H, W), RGB, uint8 or float in [-1, 1], any size -> embedding (B, E), NOT normalised."""
+        """hr: (B, 3, H, W), RGB, uint8 or float in [-1, 1], any size -> embedding (B, E), NOT normalized."""
         image = hr if hr.is_floating_point() else to_unit(hr)
         size = self.backbone.input_size
         if image.shape[-2:] != (size, size):
-            image = reduce(image, size, quantise=False)
+            image = reduce(image, size, quantize=False)
         return self.backbone(image)
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> Tensor:

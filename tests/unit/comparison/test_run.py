@@ -1,4 +1,4 @@
-"""Wrong settings of rim-bench get one sentence before anything is prepared or trained."""
+"""Wrong settings of rim-compare get one sentence before anything is prepared or trained."""
 
 from types import SimpleNamespace
 
@@ -25,7 +25,7 @@ def test_what_a_minute_is_stands_above_every_table():
 def test_a_gpu_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        cfg = compose("bench", overrides=["table=3", "measure_on=gpu", "paths.output_dir=unused"])
+        cfg = compose("compare", overrides=["table=3", "measure_on=gpu", "paths.output_dir=unused"])
         with pytest.raises(ValueError, match="PyTorch finds no CUDA device here: set measure_on=cpu"):
             run(cfg)
 
@@ -35,7 +35,7 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch):
     [
         (["detailed=CALFW"], 'detailed is "CALFW", a set that is not there; choose from LFW, LFW_random, Helen.'),
         (["detailed=MegaFace"], 'detailed is "MegaFace"'),
-        (["pairs.LFW.kind=all"], 'The pairs LFW are of kind "all"; choose from listed, random, mirrored, drawn.'),
+        (["pairs.LFW.kind=all"], 'The pairs LFW are of kind "all"; choose from listed, random, mirrored, sampled.'),
         (["flip=true"], "set pairs.Helen=null"),
         (["parallel=0"], "parallel is 0"),
         (["measure_on=tpu"], 'measure_on is "tpu"; choose from cpu, gpu'),
@@ -51,7 +51,7 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch):
 def test_settings_are_checked_first(tmp_path, overrides, sentence):
     places = [f"paths.{name}_dir={tmp_path / name}" for name in ("data", "results", "prepared", "output")]
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        cfg = compose("bench", overrides=["table=3", *places, *overrides])
+        cfg = compose("compare", overrides=["table=3", *places, *overrides])
         with pytest.raises(ValueError) as error:
             run(cfg)
     assert sentence in str(error.value)

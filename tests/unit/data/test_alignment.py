@@ -6,7 +6,7 @@ import pytest
 from rim_lightning.data.alignment import (
     FIVE_POINT_TEMPLATE_112,
     align,
-    centre_square_matrix,
+    center_square_matrix,
     similarity_from_points,
     template,
     transform_points,
@@ -55,8 +55,8 @@ def test_the_template_scales_pixel_edges():
     np.testing.assert_allclose(template(128, margin=16), template(128) + 16)
 
 
-def test_the_centre_square_fills_the_result_edge_to_edge():
-    matrix = centre_square_matrix(height=60, width=100, side=30)
+def test_the_center_square_fills_the_result_edge_to_edge():
+    matrix = center_square_matrix(height=60, width=100, side=30)
     # The square spans x from 19.5 to 79.5 and y from -0.5 to 59.5, in pixel coordinates.
     np.testing.assert_allclose(transform_points([[19.5, -0.5], [79.5, 59.5]], matrix), [[-0.5, -0.5], [29.5, 29.5]])
 
@@ -105,10 +105,10 @@ def test_reduction_does_not_alias():
 
 def test_a_blob_stays_under_its_landmark():
     y, x = np.mgrid[:200, :200]
-    centre = np.array([120.3, 90.7])
-    blob = 255 * np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * 12.0**2))
+    center = np.array([120.3, 90.7])
+    blob = 255 * np.exp(-((x - center[0]) ** 2 + (y - center[1]) ** 2) / (2 * 12.0**2))
     image = np.repeat(blob.round().astype(np.uint8)[..., None], 3, axis=2)
-    warped, landmarks, _ = align(image, similarity(0.37, 15.0, (5.0, -8.0)), 64, {"five": centre[None]}, None)
+    warped, landmarks, _ = align(image, similarity(0.37, 15.0, (5.0, -8.0)), 64, {"five": center[None]}, None)
     weights = warped[..., 0].astype(float)
     rows, columns = np.mgrid[:64, :64]
     found = np.array([(weights * columns).sum(), (weights * rows).sum()]) / weights.sum()

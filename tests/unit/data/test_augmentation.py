@@ -1,17 +1,17 @@
 import numpy as np
 import pytest
 
-from rim_lightning.data.augmentation import FaceAugmentation, centre_crop, flip_face
-from rim_lightning.data.synthetic.store import draw_face
+from rim_lightning.data.augmentation import FaceAugmentation, center_crop, flip_face
+from rim_lightning.data.synthetic.store import paint_face
 from rim_lightning.schemes import HELEN11
-from rim_lightning.types import UNLABELLED
+from rim_lightning.types import UNLABELED
 
 SIZE, MARGIN = 64, 8
 
 
 @pytest.fixture(scope="module")
 def face():
-    image, ibug68, helen194, five, parsing = draw_face(5, 0, SIZE, MARGIN)
+    image, ibug68, helen194, five, parsing = paint_face(5, 0, SIZE, MARGIN)
     return image, parsing, {"ibug68": ibug68, "helen194": helen194, "five": five}
 
 
@@ -47,10 +47,10 @@ def test_the_flip_mirrors_by_hand():
     assert points["five"].tolist() == [[0, 0], [3, 0], [2, 0], [1, 1], [3, 1]]
 
 
-def test_without_any_change_the_view_is_the_centre_crop(face):
+def test_without_any_change_the_view_is_the_center_crop(face):
     still = FaceAugmentation(SIZE, flip=0, rotation=0, scale=0, shift=0, photometric=0)
-    assert_same_face(still(*face, seed=3), centre_crop(*face, SIZE))
-    np.testing.assert_allclose(centre_crop(*face, SIZE)[2]["five"], face[2]["five"] - MARGIN)
+    assert_same_face(still(*face, seed=3), center_crop(*face, SIZE))
+    np.testing.assert_allclose(center_crop(*face, SIZE)[2]["five"], face[2]["five"] - MARGIN)
 
 
 def test_a_view_is_a_function_of_its_seed(face):
@@ -61,7 +61,7 @@ def test_a_view_is_a_function_of_its_seed(face):
 
 
 def test_image_parsing_and_points_move_together():
-    """A soft dot is followed by its centre of mass, in the picture and in the parsing map."""
+    """A soft dot is followed by its center of mass, in the picture and in the parsing map."""
     side = SIZE + 2 * MARGIN
     yy, xx = np.mgrid[:side, :side]
     augmentation = FaceAugmentation(SIZE, rotation=20, scale=0.2, shift=0.05, photometric=0)
@@ -73,17 +73,17 @@ def test_image_parsing_and_points_move_together():
         points = np.full((5, 2), (x, y), np.float32)
         view, classes, moved = augmentation(image, parsing, {"five": points}, seed)
         weight = view[..., 0] / view[..., 0].sum(dtype=float)
-        centre = np.array([(weight * xx[:SIZE, :SIZE]).sum(), (weight * yy[:SIZE, :SIZE]).sum()])
-        np.testing.assert_allclose(moved["five"][0], centre, atol=0.15)
+        center = np.array([(weight * xx[:SIZE, :SIZE]).sum(), (weight * yy[:SIZE, :SIZE]).sum()])
+        np.testing.assert_allclose(moved["five"][0], center, atol=0.15)
         np.testing.assert_allclose(moved["five"][0], np.argwhere(classes == 6).mean(0)[::-1], atol=0.6)
 
 
-def test_outside_the_picture_is_unlabelled_and_inside_never():
+def test_outside_the_picture_is_unlabeled_and_inside_never():
     image = np.full((SIZE, SIZE, 3), 90, np.uint8)
     parsing = np.ones((SIZE, SIZE), np.uint8)
     turned = FaceAugmentation(SIZE, flip=0, rotation=30, scale=0, shift=0, photometric=0)
     view, classes, _ = turned(image, parsing, {}, seed=2)
-    assert set(np.unique(classes)) == {1, UNLABELLED}
+    assert set(np.unique(classes)) == {1, UNLABELED}
     assert (view == 90).all()  # the border is repeated, not blackened
     framed = np.ones((SIZE + 40, SIZE + 40), np.uint8)
     _, classes, _ = turned(np.zeros((SIZE + 40, SIZE + 40, 3), np.uint8), framed, {}, seed=2)
@@ -101,11 +101,11 @@ def test_unknown_points_and_missing_parsing_stay_so(face):
 def test_rotation_does_not_decide_brightness():
     """Compose.set_random_seed would give both the same stream."""
     augmentation = FaceAugmentation(SIZE, flip=0, scale=0, shift=0, contrast=0, gamma=0, hue=0, photometric=1)
-    grey = np.full((SIZE, SIZE, 3), 120, np.uint8)
+    gray = np.full((SIZE, SIZE, 3), 120, np.uint8)
     points = np.float32([(20, 30), (40, 30), (30, 40), (20, 50), (40, 50)])
     drawn = []
     for seed in range(120):
-        view, _, moved = augmentation(grey, None, {"five": points}, seed)
+        view, _, moved = augmentation(gray, None, {"five": points}, seed)
         across = moved["five"][1] - moved["five"][0]
         drawn.append((np.arctan2(across[1], across[0]), float(view.mean())))
     assert np.std(drawn, axis=0).min() > 0.02
@@ -114,4 +114,4 @@ def test_rotation_does_not_decide_brightness():
 
 def test_a_stored_face_smaller_than_the_crop_is_refused(face):
     with pytest.raises(ValueError, match="prepare it larger"):
-        centre_crop(*face, SIZE + 2 * MARGIN + 2)
+        center_crop(*face, SIZE + 2 * MARGIN + 2)

@@ -8,7 +8,7 @@ import pytest
 
 from rim_lightning.data.detection import MAX_SIDE, Face, _most_central, _rescaled, _searched, detect_faces, find_faces
 from rim_lightning.data.readers.lfw import read_lfw
-from tests.helpers.stores import small_drawn_store
+from tests.helpers.stores import small_synthetic_store
 
 LFW = Path(__file__).parents[4] / "shared" / "data" / "lfw"
 
@@ -21,27 +21,27 @@ def test_the_most_central_face_is_chosen():
 
 def test_points_return_to_the_large_image():
     large = np.zeros((MAX_SIDE * 4, MAX_SIDE * 2, 3), np.uint8)
-    large[400:408, 800:808] = 255  # centre (803.5, 403.5)
+    large[400:408, 800:808] = 255  # center (803.5, 403.5)
     small = _searched(large, 160, MAX_SIDE)
     assert small.shape == (MAX_SIDE, MAX_SIDE // 2, 3)
-    centre = np.argwhere(small[..., 0] == 255).mean(axis=0)[::-1]
-    np.testing.assert_allclose(_rescaled(centre, small.shape, large.shape), [803.5, 403.5])
+    center = np.argwhere(small[..., 0] == 255).mean(axis=0)[::-1]
+    np.testing.assert_allclose(_rescaled(center, small.shape, large.shape), [803.5, 403.5])
     assert _searched(small, 160, MAX_SIDE) is small
 
 
 def test_points_return_to_the_small_image():
     small = np.zeros((20, 40, 3), np.uint8)
-    small[4:8, 20:24] = 255  # centre (21.5, 5.5)
+    small[4:8, 20:24] = 255  # center (21.5, 5.5)
     large = _searched(small, 160, MAX_SIDE)
     assert large.shape == (80, 160, 3)
     bright = large[..., 0].astype(float)
-    centre = (np.indices(bright.shape) * bright).sum((1, 2))[::-1] / bright.sum()
-    np.testing.assert_allclose(_rescaled(centre, large.shape, small.shape), [21.5, 5.5], atol=0.05)
+    center = (np.indices(bright.shape) * bright).sum((1, 2))[::-1] / bright.sum()
+    np.testing.assert_allclose(_rescaled(center, large.shape, small.shape), [21.5, 5.5], atol=0.05)
 
 
 def test_images_without_a_face_give_none():
-    grey = np.full((64, 48, 3), 128, np.uint8)
-    images = [grey, grey, np.zeros((1, 1, 3), np.uint8), grey[:, :40]]
+    gray = np.full((64, 48, 3), 128, np.uint8)
+    images = [gray, gray, np.zeros((1, 1, 3), np.uint8), gray[:, :40]]
     assert detect_faces(images) == [None] * 4 and find_faces(images, min_side=160) == [[], [], [], []]
 
 
@@ -58,7 +58,7 @@ def test_real_faces_are_found_near_their_landmarks():
 
 
 def test_small_faces_are_found_and_the_largest_comes_first(tmp_path):
-    store = small_drawn_store(tmp_path / "faces", people=6, views=1, hr_size=96)
+    store = small_synthetic_store(tmp_path / "faces", people=6, views=1, hr_size=96)
     large, small = (np.asarray(store.images[index]) for index in (0, 1))
     scene = np.full((300, 400, 3), 128, np.uint8)
     scene[20 : 20 + 28, 20 : 20 + 28] = cv2.resize(small, (28, 28), interpolation=cv2.INTER_AREA)

@@ -42,7 +42,7 @@ def test_a_file_a_picture_an_array_and_a_tensor_are_the_same(tmp_path):
         (Image.fromarray(np.full((8, 8), 100 * 257, np.uint16)), (100, 100, 100)),
         (Image.fromarray(np.full((8, 8), 100 * 257, np.int32)), (100, 100, 100)),
     ],
-    ids=["grey", "1 bit", "grey with alpha", "opaque", "transparent", "CMYK", "16 bit", "16 bit in 32"],
+    ids=["gray", "1 bit", "gray with alpha", "opaque", "transparent", "CMYK", "16 bit", "16 bit in 32"],
 )
 def test_every_mode_becomes_rgb(picture, expected):
     image = read_image(picture)
@@ -64,7 +64,7 @@ def test_arrays_of_every_kind(array, expected):
     assert (read_image(array) == expected).all()
 
 
-def test_a_palette_with_a_transparent_colour(tmp_path):
+def test_a_palette_with_a_transparent_color(tmp_path):
     picture = Image.new("P", (8, 8), 1)
     picture.putpalette([0, 0, 0, 10, 20, 30])
     assert tuple(read_image(saved(tmp_path, picture, "plain.png"))[0, 0]) == (10, 20, 30)
@@ -88,7 +88,7 @@ def test_an_image_is_turned_as_its_exif_says(tmp_path):
 
 
 def test_of_an_animation_the_first_frame(tmp_path):
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     path = tmp_path / "moving.gif"
     frames[0].save(path, save_all=True, append_images=frames[1:])
     assert tuple(read_image(path)[0, 0]) == (255, 0, 0)

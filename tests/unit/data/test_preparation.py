@@ -89,10 +89,10 @@ def test_the_frame_does_not_change_the_face(tmp_path, records):
     np.testing.assert_allclose(framed.landmarks["five"] - 4, bare.landmarks["five"], atol=1e-4)
 
 
-def test_without_alignment_the_centre_square_is_scaled(tmp_path):
+def test_without_alignment_the_center_square_is_scaled(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (160, 200, 3), dtype=np.uint8)
     Image.fromarray(image).save(tmp_path / "a.png")
-    landmarks = {"five": np.array([[99.5, 79.5]] * 5)}  # the centre of the image
+    landmarks = {"five": np.array([[99.5, 79.5]] * 5)}  # the center of the image
     record = Record("a", tmp_path / "a.png", None, "test", landmarks)
     store = prepare([record], tmp_path / "toy", alignment="none", **SETTINGS)
     blocks = image[:, 20:180].reshape(40, 4, 40, 4, 3).mean(axis=(1, 3))

@@ -4,15 +4,15 @@ import torch
 
 from rim_lightning.data.augmentation import FaceAugmentation
 from rim_lightning.datamodules.faces import FaceDataModule
-from tests.helpers.stores import noise_store, small_drawn_store
+from tests.helpers.stores import noise_store, small_synthetic_store
 
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
     root = tmp_path_factory.mktemp("stores")
-    small_drawn_store(root / "drawn")
+    small_synthetic_store(root / "synthetic")
     noise_store(root / "poor", [f"n{i}" for i in range(4)], [None] * 4, {"five": 5})
-    return {"drawn": root / "drawn", "poor": root / "poor"}
+    return {"synthetic": root / "synthetic", "poor": root / "poor"}
 
 
 class Listener(pl.LightningModule):
@@ -64,7 +64,7 @@ def test_lightning_sees_unit_images_and_another_view_each_epoch(stores, tmp_path
 
 def test_two_ranks_share_the_batches_of_one_process(stores, monkeypatch):
     def indices(batch_size, place):
-        data = FaceDataModule(stores, batch_size, shares={"poor": 1, "drawn": 1}, samples_per_epoch=12)
+        data = FaceDataModule(stores, batch_size, shares={"poor": 1, "synthetic": 1}, samples_per_epoch=12)
         monkeypatch.setattr(data, "place", lambda: place)
         data.setup()
         return [batch.index.tolist() for batch in data.train_dataloader()]
@@ -88,7 +88,7 @@ def test_validation_shares_out_every_face(stores, monkeypatch):
 
 def test_shares_must_name_the_stores(stores):
     with pytest.raises(ValueError, match="shares are given for"):
-        FaceDataModule(stores, 4, shares={"drawn": 1.0})
+        FaceDataModule(stores, 4, shares={"synthetic": 1.0})
 
 
 def test_batches_carry_the_schemes_that_were_asked_for(stores):

@@ -4,7 +4,7 @@ import torch
 
 from rim_lightning.data.pairs import pseudo_genuine_pairs
 from rim_lightning.datamodules.helen import HelenDataModule
-from tests.helpers.stores import small_drawn_store
+from tests.helpers.stores import small_synthetic_store
 
 
 def test_every_photograph_meets_its_mirror_image_and_one_other_of_its_fold():
@@ -21,7 +21,7 @@ def test_every_photograph_meets_its_mirror_image_and_one_other_of_its_fold():
 
 
 def test_the_second_half_of_the_images_are_the_mirror_images(tmp_path):
-    small_drawn_store(tmp_path / "helen", views=4)
+    small_synthetic_store(tmp_path / "helen", views=4)
     data = HelenDataModule(tmp_path / "helen", batch_size=3, folds=2)
     data.setup()
     batches = list(data.test_dataloader())

@@ -1,12 +1,12 @@
 import torch
 
-from rim_lightning.datamodules.synthetic import DrawnDataModule
+from rim_lightning.datamodules.synthetic import SyntheticDataModule
 
 
 def test_faces_are_drawn_once_and_other_settings_have_another_folder(tmp_path):
     def module(views):
         splits = {"train": 2, "val": 1, "test": 1}
-        return DrawnDataModule(tmp_path, 4, views, 32, 0.125, splits, batch_size=2)
+        return SyntheticDataModule(tmp_path, 4, views, 32, 0.125, splits, batch_size=2)
 
     data = module(2)
     data.prepare_data()
@@ -22,4 +22,4 @@ def test_faces_are_drawn_once_and_other_settings_have_another_folder(tmp_path):
     other.prepare_data()
     again.setup()
     assert torch.equal(again.train[0].hr, data.train[0].hr)
-    assert len(list(tmp_path.glob("drawn_*"))) == 2
+    assert len(list(tmp_path.glob("synthetic_*"))) == 2

@@ -8,36 +8,36 @@ from rim_lightning.data.preparation import prepare
 from rim_lightning.data.readers.folder import read_folder
 from rim_lightning.data.readers.pair_lists import read_pair_csv, write_pair_csv
 from rim_lightning.evaluation.protocols import (
-    drawn_pairs,
     face_set,
     listed_pairs,
     mirrored_pairs,
     one_each,
     random_pairs,
+    sampled_pairs,
     surveillance,
 )
-from tests.helpers.stores import noise_store, small_drawn_store
+from tests.helpers.stores import noise_store, small_synthetic_store
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return small_drawn_store(tmp_path_factory.mktemp("store") / "drawn", people=30, views=3, hr_size=32)
+    return small_synthetic_store(tmp_path_factory.mktemp("store") / "synthetic", people=30, views=3, hr_size=32)
 
 
 def test_a_face_set_is_a_split_or_a_draw_of_it(store):
     whole = face_set(str(store.path), "all", "train")
     assert whole.faces.positions.tolist() == store.select("train").tolist()
-    first, again = (face_set(str(store.path), "some", "train", draw=7, seed=3) for _ in range(2))
-    other = face_set(str(store.path), "some", "train", draw=7, seed=4)
+    first, again = (face_set(str(store.path), "some", "train", sample=7, seed=3) for _ in range(2))
+    other = face_set(str(store.path), "some", "train", sample=7, seed=4)
     assert len(first.faces) == 7 and first.faces.positions.tolist() == again.faces.positions.tolist()
     assert first.digest == again.digest and first.faces.positions.tolist() != other.faces.positions.tolist()
     assert len({whole.digest, first.digest, other.digest}) == 3
     with pytest.raises(ValueError, match="fewer than the 1000 wanted"):
-        face_set(str(store.path), "too many", "train", draw=1000)
+        face_set(str(store.path), "too many", "train", sample=1000)
 
 
 def test_drawn_pairs_keep_people_within_a_fold(store):
-    pairs = drawn_pairs(str(store.path), "people", "train", pairs=40)
+    pairs = sampled_pairs(str(store.path), "people", "train", pairs=40)
     identity = store.identity[pairs.faces.positions]
     assert (identity[pairs.gallery] == identity[pairs.probe]).tolist() == pairs.same.tolist()
     assert pairs.same.float().mean() == 0.5 and not (pairs.gallery == pairs.probe).any()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rim_lightning.evaluation.plots import _logged_rows, draw_curves
+from rim_lightning.evaluation.plots import _logged_rows, plot_curves
 from rim_lightning.evaluation.report import _hallucination_table, _verification_tables, write_metrics
 
 
@@ -27,9 +27,9 @@ def test_a_resumed_sitting_replaces_what_the_killed_one_did_after_its_checkpoint
     log(tmp_path, 10, [])  # stopped before it logged anything
     rows = [(row["step"], row["train/student/stage"]) for row in _logged_rows(tmp_path)]
     assert rows == [("9", "0.5"), ("19", "0.4"), ("20", "0.6"), ("29", "0.2")]
-    assert draw_curves(tmp_path / "curves.png", tmp_path)
+    assert plot_curves(tmp_path / "curves.png", tmp_path)
     assert (tmp_path / "curves.png").stat().st_size > 5_000
-    assert not draw_curves(tmp_path / "none.png", tmp_path / "nowhere")
+    assert not plot_curves(tmp_path / "none.png", tmp_path / "nowhere")
 
 
 def test_tables_say_what_was_measured_and_what_was_not():

@@ -197,11 +197,11 @@ def test_seven_hundred_faces_take_seconds():
 )
 def test_seed_intervals_have_the_tabulated_quantiles_of_t(values, quantile):
     mean, std, low, high = seed_interval(values)
-    count, centre = len(values), sum(values) / len(values)
-    assert mean == centre
-    assert std == pytest.approx(math.sqrt(sum((v - centre) ** 2 for v in values) / (count - 1)))
+    count, center = len(values), sum(values) / len(values)
+    assert mean == center
+    assert std == pytest.approx(math.sqrt(sum((v - center) ** 2 for v in values) / (count - 1)))
     margin = quantile * std / math.sqrt(count)
-    assert (low, high) == pytest.approx((centre - margin, centre + margin), rel=1e-5)
+    assert (low, high) == pytest.approx((center - margin, center + margin), rel=1e-5)
 
 
 def test_seed_intervals_cover_as_often_as_they_say():

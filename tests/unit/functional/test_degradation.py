@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from rim_lightning.functional.degradation import draw_probe_sizes, gaussian_blur, realistic_reduce, synthesise_probe
+from rim_lightning.functional.degradation import gaussian_blur, realistic_reduce, sample_probe_sizes, synthesize_probe
 from rim_lightning.functional.resize import area_reduce, enlarge, reduce, round_to_8bit
 from rim_lightning.types import to_unit
 
@@ -49,9 +49,9 @@ def test_area_reduction_equals_opencv_within_one_level(size):
     assert difference.max() <= 1 and difference.mean() < 0.01
 
 
-def test_unquantised_reduction_is_within_rounding_and_has_a_gradient():
+def test_unquantized_reduction_is_within_rounding_and_has_a_gradient():
     image = to_tensor(noise_image(64)).requires_grad_()
-    real = reduce(image, 16, quantise=False)
+    real = reduce(image, 16, quantize=False)
     small = np.asarray(Image.fromarray(noise_image(64)).resize((16, 16), Image.Resampling.BICUBIC)).astype(float)
     inside = real.detach().clamp(-1, 1)[0].permute(1, 2, 0).numpy()
     assert np.abs((inside + 1) * 127.5 - small).mean() < 1
@@ -68,7 +68,7 @@ def test_rounding_to_8_bit():
 def test_each_probe_gets_its_own_size():
     hr = to_unit(torch.randint(0, 256, (5, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8))
     sizes = torch.tensor([4, 8, 4, 16, 8])
-    probe = synthesise_probe(hr, sizes)
+    probe = synthesize_probe(hr, sizes)
     for face, size, ours in zip(hr, sizes.tolist(), probe, strict=True):
         pillow = Image.fromarray(levels(face).byte().permute(1, 2, 0).numpy())
         pillow = pillow.resize((size, size), Image.Resampling.BICUBIC).resize((32, 32), Image.Resampling.BICUBIC)
@@ -78,26 +78,26 @@ def test_each_probe_gets_its_own_size():
 
 def test_a_probe_as_large_as_the_face_is_the_face():
     hr = to_tensor(noise_image(24))
-    assert torch.equal(levels(synthesise_probe(hr, torch.tensor([24]))), levels(hr))
+    assert torch.equal(levels(synthesize_probe(hr, torch.tensor([24]))), levels(hr))
 
 
 def test_probe_with_another_reducer():
     hr = smooth_faces()
     sizes = torch.tensor([8, 4, 8, 8])
-    probe = synthesise_probe(hr, sizes, reducer=lambda faces, size: torch.full((len(faces), 3, size, size), size / 16))
+    probe = synthesize_probe(hr, sizes, reducer=lambda faces, size: torch.full((len(faces), 3, size, size), size / 16))
     assert levels(probe)[:, 0, 0, 0].tolist() == levels(sizes / 16).tolist()
 
 
 def test_drawn_sizes_have_the_range_and_the_share_asked_for():
-    sizes = draw_probe_sizes(20000, 7, 10, 28, 0.5, torch.Generator().manual_seed(0))
+    sizes = sample_probe_sizes(20000, 7, 10, 28, 0.5, torch.Generator().manual_seed(0))
     assert sizes.dtype == torch.int64
     counts = {size: (sizes == size).double().mean().item() for size in sizes.unique().tolist()}
     assert counts.keys() == {7, 8, 9, 10, 28}
     assert counts[28] == pytest.approx(0.5, abs=0.02)
     for size in (7, 8, 9, 10):  # log-uniform: the logarithm's share of [size, size + 1) in [7, 11)
         assert counts[size] == pytest.approx(0.5 * math.log((size + 1) / size) / math.log(11 / 7), abs=0.01)
-    assert draw_probe_sizes(50, 7, 32, 28, 1.0, torch.Generator()).unique().tolist() == [28]
-    assert 28 not in draw_probe_sizes(500, 7, 10, 28, 0.0, torch.Generator()).tolist()
+    assert sample_probe_sizes(50, 7, 32, 28, 1.0, torch.Generator()).unique().tolist() == [28]
+    assert 28 not in sample_probe_sizes(500, 7, 10, 28, 0.0, torch.Generator()).tolist()
 
 
 def test_blur_equals_a_spatial_convolution_with_the_rotated_gaussian():
@@ -123,7 +123,7 @@ def test_blur_is_drawn_per_image_and_keeps_constants():
 
 
 def test_realistic_reduction_without_blur_noise_and_loss_is_the_plain_one():
-    hr = smooth_faces().mean(1, keepdim=True).expand(-1, 3, -1, -1)  # grey: JPEG halves the resolution of colour
+    hr = smooth_faces().mean(1, keepdim=True).expand(-1, 3, -1, -1)  # gray: JPEG halves the resolution of color
     options = {"blur": (0.0, 1e-3), "noise": (0.0, 0.0), "quality": (100, 100)}
     lr = realistic_reduce(hr, 16, torch.Generator().manual_seed(0), **options)
     assert (levels(lr) - levels(reduce(hr, 16))).abs().max() <= 2
@@ -136,16 +136,16 @@ def test_each_part_of_the_realistic_reduction_does_its_work():
     def draw(**changed):
         return realistic_reduce(hr, 32, torch.Generator().manual_seed(0), **(plain | changed))
 
-    def grey(image):
+    def gray(image):
         return (image * 127.5).mean(1)
 
-    reference = grey(draw())
+    reference = gray(draw())
     # The mean of three independent channels has a third of the variance; JPEG at 100 removes chroma noise only.
-    luma_noise = (grey(draw(noise=(6.0, 6.0))) - reference).std().item()
+    luma_noise = (gray(draw(noise=(6.0, 6.0))) - reference).std().item()
     assert luma_noise == pytest.approx(6 / math.sqrt(3), rel=0.25)
-    edges = grey(draw(blur=(2.0, 2.0))).diff(dim=-1).abs().mean()
+    edges = gray(draw(blur=(2.0, 2.0))).diff(dim=-1).abs().mean()
     assert edges < 0.9 * reference.diff(dim=-1).abs().mean()
-    lossy, fine = (grey(draw(quality=(q, q))) - reference for q in (10, 90))
+    lossy, fine = (gray(draw(quality=(q, q))) - reference for q in (10, 90))
     assert lossy.abs().mean() > 2 * fine.abs().mean()
 
 
@@ -160,12 +160,12 @@ def test_realistic_reduction_repeats_with_the_seed_and_lies_on_the_8_bit_grid():
 def test_bad_probe_sizes_are_refused():
     hr = smooth_faces(2)
     with pytest.raises(ValueError, match="One probe size per face"):
-        synthesise_probe(hr, torch.tensor([8]))
+        synthesize_probe(hr, torch.tensor([8]))
     with pytest.raises(ValueError, match="0 pixels"):
-        synthesise_probe(hr, torch.tensor([8, 0]))
+        synthesize_probe(hr, torch.tensor([8, 0]))
     with pytest.raises(ValueError, match="square"):
-        synthesise_probe(hr[..., :32], torch.tensor([8, 8]))
+        synthesize_probe(hr[..., :32], torch.tensor([8, 8]))
     with pytest.raises(ValueError, match="low <= high"):
-        draw_probe_sizes(2, 9, 8, 28, 0.5, torch.Generator())
+        sample_probe_sizes(2, 9, 8, 28, 0.5, torch.Generator())
     with pytest.raises(ValueError, match="1.5"):
-        draw_probe_sizes(2, 7, 8, 28, 1.5, torch.Generator())
+        sample_probe_sizes(2, 7, 8, 28, 1.5, torch.Generator())

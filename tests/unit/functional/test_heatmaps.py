@@ -7,8 +7,8 @@ from rim_lightning.functional.heatmaps import decode_heatmaps, render_heatmaps
 
 
 def test_gaussian_by_hand_on_a_grid_as_large_as_the_image():
-    heatmaps, labelled = render_heatmaps(torch.tensor([[[0.0, 1.0]]]), image_size=4, grid_size=4, sigma=2.0)
-    assert labelled.tolist() == [[True]]
+    heatmaps, labeled = render_heatmaps(torch.tensor([[[0.0, 1.0]]]), image_size=4, grid_size=4, sigma=2.0)
+    assert labeled.tolist() == [[True]]
     assert heatmaps.shape == (1, 1, 4, 4)
     assert heatmaps[0, 0, 1, 0] == 1
     assert heatmaps[0, 0, 1, 1].item() == pytest.approx(math.exp(-1 / 8))  # one pixel in x
@@ -17,7 +17,7 @@ def test_gaussian_by_hand_on_a_grid_as_large_as_the_image():
 
 
 def test_pixel_borders_are_aligned():
-    # Image 8, grid 4: grid pixel 1 covers image pixels 2 and 3, between whose centres lies 2.5.
+    # Image 8, grid 4: grid pixel 1 covers image pixels 2 and 3, between whose centers lies 2.5.
     heatmaps, _ = render_heatmaps(torch.tensor([[[2.5, 6.5]]]), image_size=8, grid_size=4, sigma=1.0)
     assert heatmaps[0, 0, 3, 1] == 1
 
@@ -34,10 +34,10 @@ def test_every_pixel_equals_the_formula():
                     assert heatmaps[b, n, row, column].item() == pytest.approx(expected, abs=1e-14)
 
 
-def test_missing_points_are_unlabelled_zeros_and_outside_points_keep_their_tail():
+def test_missing_points_are_unlabeled_zeros_and_outside_points_keep_their_tail():
     points = torch.tensor([[[math.nan, 3.0], [3.0, 3.0], [-1.0, 2.0], [500.0, 2.0]]])
-    heatmaps, labelled = render_heatmaps(points, image_size=8, grid_size=8, sigma=1.0)
-    assert labelled.tolist() == [[False, True, True, True]]
+    heatmaps, labeled = render_heatmaps(points, image_size=8, grid_size=8, sigma=1.0)
+    assert labeled.tolist() == [[False, True, True, True]]
     assert heatmaps[0, 0].abs().max() == 0
     assert heatmaps[0, 2, 2, 0].item() == pytest.approx(math.exp(-0.5))
     assert heatmaps[0, 3].max() == 0

@@ -34,8 +34,8 @@ def ssim_by_loop(a, b, data_range):
 
 
 def test_luma_of_the_corners_of_the_cube():
-    colours = torch.tensor([[-1, -1, -1], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1], [0, 0, 0]]).float()
-    y = luma(colours[:, :, None, None]).flatten()
+    colors = torch.tensor([[-1, -1, -1], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1], [0, 0, 0]]).float()
+    y = luma(colors[:, :, None, None]).flatten()
     assert y.tolist() == pytest.approx([16, 235, 81.481, 144.553, 40.966, 125.5], abs=1e-4)
 
 

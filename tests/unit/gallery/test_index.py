@@ -175,7 +175,7 @@ def test_embeddings_of_another_length_are_refused(gallery):
     assert len(gallery) == 60
 
 
-ENROL = """
+ENROLL = """
 import sys, torch, torch.nn.functional as F
 from rim_lightning.gallery.index import Gallery, Template
 gallery = Gallery(sys.argv[1], "abc", 16, create=True)
@@ -189,7 +189,7 @@ for block in range(10**6):
 def test_nothing_that_was_enrolled_is_lost_when_killed(tmp_path):
     for attempt in range(3):
         folder = tmp_path / f"index {attempt}"
-        process = subprocess.Popen([sys.executable, "-c", ENROL, str(folder)], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen([sys.executable, "-c", ENROLL, str(folder)], stdout=subprocess.PIPE, text=True)
         process.stdout.readline()  # it is at work
         time.sleep(0.05 + 0.13 * attempt)
         os.kill(process.pid, signal.SIGKILL)

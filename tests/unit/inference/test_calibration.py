@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from rim_lightning.data.dataset import FaceDataset
-from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.inference.calibration import Calibration, Operating, calibrate
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import to_unit
@@ -88,7 +88,7 @@ def test_thresholds_are_those_of_all_pairs_of_two_images(rim, tmp_path):
     for size, row in zip(found.sizes, found.points[0][0], strict=True):
         with torch.no_grad():
             gallery = F.normalize(rim.embed_gallery(sharp))
-            probe = F.normalize(rim.embed_probe(synthesise_probe(sharp, torch.full((12,), size))))
+            probe = F.normalize(rim.embed_probe(synthesize_probe(sharp, torch.full((12,), size))))
         scores = gallery @ probe.T
         person = torch.arange(12) // 2
         genuine = [scores[i, j] for i in range(12) for j in range(12) if i != j and person[i] == person[j]]
@@ -109,7 +109,7 @@ def test_thresholds_of_templates_are_those_of_all_pairs_without_a_common_image(r
     sharp = torch.stack([to_unit(faces[index].hr) for index in range(len(people))])
     with torch.no_grad():
         gallery = F.normalize(rim.embed_gallery(sharp))
-        probe = F.normalize(rim.embed_probe(synthesise_probe(sharp, torch.full((len(people),), 8))))
+        probe = F.normalize(rim.embed_probe(synthesize_probe(sharp, torch.full((len(people),), 8))))
     a, b, c = [0, 1, 2, 3], [4, 5, 6, 7, 8], [9, 10, 11, 12]
     pairs = [{images[i], images[(i + 1) % len(images)]} for images in (a, b, c) for i in range(len(images))]
     single = [{index} for index in range(len(people))]

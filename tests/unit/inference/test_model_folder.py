@@ -14,7 +14,7 @@ from tests.helpers.tiny import MODEL, perturbed
 
 POINTS = ((Operating(0.25, 1e-2, 0.5), None), (Operating(0.125, 1e-2, 0.25), Operating(0.5, 1e-3, 0.75)))
 CALIBRATION = Calibration(
-    "drawn people", "abc", 3, 6, 60, (1, 2), (8, 16), (1e-2, 1e-3), ((POINTS, POINTS), (POINTS, POINTS))
+    "synthetic people", "abc", 3, 6, 60, (1, 2), (8, 16), (1e-2, 1e-3), ((POINTS, POINTS), (POINTS, POINTS))
 )
 
 
@@ -63,7 +63,7 @@ def test_onnx_files_give_what_torch_gives(rim, folder, count):
         expected = {
             "probe_embedder": {"embedding": torch.nn.functional.normalize(rim.embed_probe(face))},
             "gallery_embedder": {"embedding": torch.nn.functional.normalize(rim.embed_gallery(face))},
-            "hallucinator": {
+            "super_resolver": {
                 "coarse": output.coarse,
                 "sr": output.sr,
                 "heatmaps_ibug68": output.priors.heatmaps["ibug68"],

@@ -1,4 +1,4 @@
-"""The recogniser gives what the network gives, whatever the pictures are; and decides by its thresholds."""
+"""The recognizer gives what the network gives, whatever the pictures are; and decides by its thresholds."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from PIL import Image
 from rim_lightning.data.alignment import template, transform_points
 from rim_lightning.data.detection import Face
 from rim_lightning.data.images import ImageError
-from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.resize import enlarge, reduce
 from rim_lightning.inference import recognizer
 from rim_lightning.inference.calibration import Calibration, Operating
@@ -49,7 +49,7 @@ def test_aligned_faces_are_embedded_as_the_network_does(rim, sharp):
     unit = to_unit(sharp)
     with torch.no_grad():
         gallery = F.normalize(rim.embed_gallery(unit))
-        probes = F.normalize(rim.embed_probe(synthesise_probe(unit, torch.full((5,), 9))))
+        probes = F.normalize(rim.embed_probe(synthesize_probe(unit, torch.full((5,), 9))))
     torch.testing.assert_close(model.embed_gallery(sharp, aligned=True), gallery)
     small = ((reduce(unit, 9) + 1) * 127.5).round().byte()
     found = model.align(small, aligned=True)
@@ -118,7 +118,7 @@ def test_of_several_faces_the_first_that_the_detector_gives(rim, sharp, monkeypa
 
 
 def test_a_picture_without_a_face_gets_a_sentence(rim, tmp_path):
-    Image.new("RGB", (64, 48), "grey").save(tmp_path / "wall.png")
+    Image.new("RGB", (64, 48), "gray").save(tmp_path / "wall.png")
     with pytest.raises(ImageError, match="wall.png shows no face that could be found: cut out the part with the face"):
         Recognizer(rim).embed_probes(tmp_path / "wall.png")
 

@@ -17,7 +17,7 @@ def by_hand():
     return loss
 
 
-def test_equals_the_formula_and_skips_the_unlabelled():
+def test_equals_the_formula_and_skips_the_unlabeled():
     embedding = torch.tensor([[2.0, 0.0], [100.0, 100.0], [1.0, 1.0]], requires_grad=True)
     terms = by_hand()(embedding, torch.tensor([0, NO_IDENTITY, 2]))
     # Logits [2, 0.5, -1] of person 0, told right; [1, 2.5, -1] of person 2, told wrong.
@@ -29,7 +29,7 @@ def test_equals_the_formula_and_skips_the_unlabelled():
     assert embedding.grad[0].any() and not embedding.grad[1].any()
 
 
-def test_nothing_labelled_is_zero_without_gradient():
+def test_nothing_labeled_is_zero_without_gradient():
     loss, embedding = by_hand(), torch.ones(2, 2, requires_grad=True)
     terms = loss(embedding, torch.full((2,), NO_IDENTITY))
     gradients = torch.autograd.grad(terms["loss"], [embedding, *loss.parameters()])

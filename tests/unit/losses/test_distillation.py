@@ -37,7 +37,7 @@ def test_l2_by_hand():
     )
     assert StageDistillation()(target, prediction).item() == pytest.approx((5 + 1) / 2)
     reference = [torch.full((1, 2), 2.0), torch.full((1, 1, 2, 2), 0.5)]  # mean squares 4 and ¼
-    assert StageDistillation(normalise=True)(target, prediction, reference).item() == pytest.approx((5 / 4 + 4) / 2)
+    assert StageDistillation(normalize=True)(target, prediction, reference).item() == pytest.approx((5 / 4 + 4) / 2)
 
 
 def test_cosine_by_hand():
@@ -48,19 +48,19 @@ def test_cosine_by_hand():
 
 
 def test_normalised_stages_do_not_feel_their_scale():
-    loss = StageDistillation(normalise=True)
+    loss = StageDistillation(normalize=True)
     teacher, prediction = stages(0), stages(1)
     scaled = [[s * f for s, f in zip(maps, (10.0, 0.01), strict=True)] for maps in (teacher, prediction)]
     assert loss(teacher, prediction, teacher).item() == pytest.approx(loss(*scaled, scaled[0]).item())
 
 
-@pytest.mark.parametrize("options", [{}, {"normalise": True}, {"kind": "cosine"}])
+@pytest.mark.parametrize("options", [{}, {"normalize": True}, {"kind": "cosine"}])
 def test_gradient_goes_to_the_prediction_only_and_equals_finite_differences(options):
     loss = StageDistillation(**options)
     target, prediction = stages(0), [stage.requires_grad_() for stage in stages(1)]
     for stage in target:
         stage.requires_grad_()
-    reference = target if options.get("normalise") else None
+    reference = target if options.get("normalize") else None
     assert torch.autograd.gradcheck(lambda *maps: loss(target, maps, reference), prediction)
     loss(target, prediction, reference).backward()
     assert all(stage.grad is None for stage in target)
@@ -78,12 +78,12 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="'kl'"):
         StageDistillation("kl")
     with pytest.raises(ValueError, match="no scale"):
-        StageDistillation("cosine", normalise=True)
+        StageDistillation("cosine", normalize=True)
     with pytest.raises(ValueError, match="project"):
         StageDistillation()(stages(0), stages(1)[::-1])
     with pytest.raises(ValueError, match="project"):
         residual_targets(stages(0), stages(1)[:1])
     with pytest.raises(ValueError, match="reference"):
-        StageDistillation(normalise=True)(stages(0), stages(1))
+        StageDistillation(normalize=True)(stages(0), stages(1))
     with pytest.raises(ValueError, match="reference"):
         StageDistillation()(stages(0), stages(1), stages(0))

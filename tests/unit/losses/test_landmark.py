@@ -13,7 +13,7 @@ def test_by_hand_pooled_over_schemes():
     # σ so small that a target is one pixel of 1. Grid 2 x 2 of an image 2 x 2.
     heatmaps = {"five": torch.full((1, 2, 2, 2), 0.5), "ibug68": torch.zeros(1, 1, 2, 2)}
     landmarks = {"five": torch.tensor([[[0.0, 0.0], [NAN, NAN]]]), "ibug68": torch.tensor([[[1.0, 0.0]]])}
-    # Channels that count: (.5² * 4) / 4 = .25 and 1 / 4 = .25 of the labelled; the third has no say.
+    # Channels that count: (.5² * 4) / 4 = .25 and 1 / 4 = .25 of the labeled; the third has no say.
     assert LandmarkLoss(0.01)(heatmaps, landmarks, image_size=2).item() == pytest.approx(0.25)
     heatmaps["ibug68"] = torch.ones(1, 1, 2, 2)  # now 3 / 4
     assert LandmarkLoss(0.01)(heatmaps, landmarks, image_size=2).item() == pytest.approx(0.5)
@@ -26,20 +26,20 @@ def test_perfect_heatmaps_cost_nothing():
     assert LandmarkLoss(1.5)({"five": heatmaps}, {"five": points + 4}, 64).item() > 1e-3
 
 
-def test_unlabelled_points_have_no_influence():
+def test_unlabeled_points_have_no_influence():
     generator = torch.Generator().manual_seed(0)
     heatmaps = torch.rand(3, 4, 8, 8, dtype=torch.float64, generator=generator)
     points = torch.rand(3, 4, 2, dtype=torch.float64, generator=generator) * 30
     points[0, 1], points[1], points[2, 3, 0] = NAN, NAN, NAN
-    labelled = points.isfinite().all(-1)
+    labeled = points.isfinite().all(-1)
     target, _ = render_heatmaps(points, 32, 8, 1.0)
-    by_loop = [((heatmaps[b, n] - target[b, n]) ** 2).mean() for b, n in labelled.nonzero().tolist()]
-    changed = torch.where(labelled[..., None, None], heatmaps, 7.0).requires_grad_()
+    by_loop = [((heatmaps[b, n] - target[b, n]) ** 2).mean() for b, n in labeled.nonzero().tolist()]
+    changed = torch.where(labeled[..., None, None], heatmaps, 7.0).requires_grad_()
     loss = LandmarkLoss(1.0)({"five": changed}, {"five": points, "ibug68": points}, 32)
     loss.backward()
     assert loss.item() == pytest.approx(torch.stack(by_loop).mean().item())
-    assert changed.grad[~labelled].abs().max() == 0
-    assert changed.grad[labelled].abs().max() > 0
+    assert changed.grad[~labeled].abs().max() == 0
+    assert changed.grad[labeled].abs().max() > 0
 
 
 def test_a_batch_without_labels_gives_zero_and_a_zero_gradient():

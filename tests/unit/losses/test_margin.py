@@ -10,11 +10,11 @@ from rim_lightning.losses.margin import MarginSoftmax
 from rim_lightning.types import NO_IDENTITY
 
 
-def reference(embedding, centres, identity, kind, margin, scale):
+def reference(embedding, centers, identity, kind, margin, scale):
     """Per-sample loss, straight from the papers: -log softmax of s cos(θ_y + m) or s (cos θ_y - m)."""
     losses = []
     for e, y in zip(embedding.double(), identity.tolist(), strict=True):
-        cosines = [float(e @ c / (e.norm() * c.norm())) for c in centres.double().T]
+        cosines = [float(e @ c / (e.norm() * c.norm())) for c in centers.double().T]
         if kind == "arcface":
             angle = math.acos(cosines[y])
             # Beyond π - m the reference implementations continue with a line, to stay monotone.
@@ -29,7 +29,7 @@ def reference(embedding, centres, identity, kind, margin, scale):
 
 
 @pytest.mark.parametrize("kind, margin", [("arcface", 0.5), ("cosface", 0.35), ("softmax", 0.0)])
-def test_equals_the_papers_formula_and_skips_the_unlabelled(kind, margin):
+def test_equals_the_papers_formula_and_skips_the_unlabeled(kind, margin):
     torch.manual_seed(0)
     loss = MarginSoftmax(5, 4, kind, margin, scale=16.0)
     embedding = torch.randn(6, 5) * 3
@@ -46,19 +46,19 @@ def test_equals_the_papers_formula_and_skips_the_unlabelled(kind, margin):
 
 
 @pytest.mark.parametrize("kind, margin", [("arcface", 0.5), ("cosface", 0.35)])
-def test_gradient_is_finite_on_the_centre_itself_and_zero_without_labels(kind, margin):
+def test_gradient_is_finite_on_the_center_itself_and_zero_without_labels(kind, margin):
     loss = MarginSoftmax(2, 2, kind, margin)
     with torch.no_grad():
         loss.criterion.W.copy_(torch.tensor([[1.0, -1.0], [0.0, 0.0]]))
     embedding = torch.tensor([[2.0, 0.0], [2.0, 0.0]], requires_grad=True)
     loss(embedding, torch.tensor([0, 1]))["loss"].backward()  # cosines of exactly 1 and -1
     assert embedding.grad.isfinite().all() and loss.criterion.W.grad.isfinite().all()
-    unlabelled = loss(embedding, torch.full((2,), NO_IDENTITY))["loss"]
-    gradients = torch.autograd.grad(unlabelled, [embedding, loss.criterion.W])
-    assert unlabelled.item() == 0 and not any(g.any() for g in gradients)
+    unlabeled = loss(embedding, torch.full((2,), NO_IDENTITY))["loss"]
+    gradients = torch.autograd.grad(unlabeled, [embedding, loss.criterion.W])
+    assert unlabeled.item() == 0 and not any(g.any() for g in gradients)
 
 
-def test_autocast_changes_neither_the_loss_nor_the_dtype_of_the_centres():
+def test_autocast_changes_neither_the_loss_nor_the_dtype_of_the_centers():
     torch.manual_seed(0)
     loss = MarginSoftmax(8, 3)
     embedding, identity = torch.randn(4, 8).bfloat16(), torch.tensor([0, 1, 2, 0])
@@ -77,8 +77,8 @@ def test_errors_name_the_value():
         MarginSoftmax(4, 2)(torch.randn(1, 4), torch.tensor([2]))
 
 
-def test_centres_turn_to_their_people_within_a_short_training():
-    """100 batches at 1e-3: centres that start long would stay where they were drawn."""
+def test_centers_turn_to_their_people_within_a_short_training():
+    """100 batches at 1e-3: centers that start long would stay where they were drawn."""
     torch.manual_seed(0)
     people = F.normalize(torch.randn(20, 64), dim=1)
     loss = MarginSoftmax(64, 20)
@@ -87,5 +87,5 @@ def test_centres_turn_to_their_people_within_a_short_training():
         optimizer.zero_grad()
         loss(people, torch.arange(20))["loss"].backward()
         optimizer.step()
-    centres = loss.criterion.W.detach().T
-    assert F.cosine_similarity(centres, people).mean() > 0.6
+    centers = loss.criterion.W.detach().T
+    assert F.cosine_similarity(centers, people).mean() > 0.6

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rim_lightning.metrics.miou import ParsingIoU
-from rim_lightning.types import UNLABELLED
+from rim_lightning.types import UNLABELED
 
 
 def logits_of(classes_map, classes=4):
@@ -12,7 +12,7 @@ def logits_of(classes_map, classes=4):
 
 
 def test_by_hand():
-    truth = torch.tensor([[[0, 0, 1, 1], [0, 2, 2, UNLABELLED]]], dtype=torch.uint8)
+    truth = torch.tensor([[[0, 0, 1, 1], [0, 2, 2, UNLABELED]]], dtype=torch.uint8)
     predicted = torch.tensor([[[0, 1, 1, 1], [0, 2, 0, 2]]])
     metric = ParsingIoU(classes=4)
     metric.update(logits_of(predicted), truth, torch.tensor([0]))
@@ -46,5 +46,5 @@ def test_small_logits_are_enlarged_to_the_labels():
 def test_no_labels_give_nan():
     assert math.isnan(ParsingIoU().compute())
     metric = ParsingIoU()
-    metric.update(torch.zeros(1, 11, 2, 2), torch.full((1, 4, 4), UNLABELLED, dtype=torch.uint8), torch.tensor([0]))
+    metric.update(torch.zeros(1, 11, 2, 2), torch.full((1, 4, 4), UNLABELED, dtype=torch.uint8), torch.tensor([0]))
     assert math.isnan(metric.compute())

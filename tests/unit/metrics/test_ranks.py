@@ -9,7 +9,7 @@ import torch
 from rim_lightning.metrics.domain_gap import DomainGap
 from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.metrics.miou import ParsingIoU
-from rim_lightning.metrics.nme import NormalisedMeanError
+from rim_lightning.metrics.nme import NormalizedMeanError
 from rim_lightning.metrics.verification import IdentityVerification
 from tests.helpers.ddp import run_ranks
 
@@ -25,7 +25,7 @@ def metrics(rows):
     made = {
         "verification": (IdentityVerification(20, seed=0, folds=3), (gallery, probe, identity)),
         "image quality": (ImageQuality("y"), (images, others)),
-        "nme": (NormalisedMeanError("five"), (points + 0.1 * points.flip(0), points)),
+        "nme": (NormalizedMeanError("five"), (points + 0.1 * points.flip(0), points)),
         "domain gap": (DomainGap(torch.ones(1)), (gallery, probe, identity)),
         "miou": (ParsingIoU(), (logits, parsing[:, None, None].expand(-1, 3, 3).contiguous())),
     }

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from rim_lightning.functional.pairs import draw_pairs
+from rim_lightning.functional.pairs import sample_pairs
 from rim_lightning.functional.verification import kfold_accuracy, roc_auc, tar_at_far
 from rim_lightning.metrics.verification import IdentityVerification
 from rim_lightning.types import NO_IDENTITY
@@ -12,14 +12,14 @@ from rim_lightning.types import NO_IDENTITY
 def faces(people=12, each=4, noise=1.0, seed=0):
     generator = torch.Generator().manual_seed(seed)
     identity = torch.arange(people).repeat_interleave(each)
-    centres = torch.randn(people, 8, generator=generator)
-    gallery, probe = centres[identity] + noise * torch.randn(2, len(identity), 8, generator=generator)
+    centers = torch.randn(people, 8, generator=generator)
+    gallery, probe = centers[identity] + noise * torch.randn(2, len(identity), 8, generator=generator)
     return gallery, probe, identity, torch.arange(len(identity))
 
 
 def test_pairs_are_balanced_of_different_images_and_of_people_disjoint_between_folds():
     identity = torch.cat([faces()[2], torch.full((5,), NO_IDENTITY)])
-    first, second, folds = draw_pairs(identity, pairs=40, folds=5, seed=0)
+    first, second, folds = sample_pairs(identity, pairs=40, folds=5, seed=0)
     same = identity[first] == identity[second]
     assert len(first) == 80
     assert (first != second).all()
@@ -32,7 +32,7 @@ def test_pairs_are_balanced_of_different_images_and_of_people_disjoint_between_f
 
 
 def test_a_small_set_gives_fewer_pairs_and_folds():
-    first, _, folds = draw_pairs(torch.tensor([0, 0, 1, 1, 2, 2, 3, 3]), pairs=1000, folds=10, seed=0)
+    first, _, folds = sample_pairs(torch.tensor([0, 0, 1, 1, 2, 2, 3, 3]), pairs=1000, folds=10, seed=0)
     assert folds.unique().tolist() == [0, 1]  # two people each: 4 genuine pairs, both orders counted
     assert len(first) == 2 * 2 * 4
 
@@ -42,7 +42,7 @@ def test_figures_are_those_of_the_drawn_pairs():
     metric = IdentityVerification(pairs=60, seed=3, folds=5)
     metric.update(gallery, probe, identity, index)
     figures = metric.compute()
-    first, second, folds = draw_pairs(identity, 60, 5, 3)
+    first, second, folds = sample_pairs(identity, 60, 5, 3)
     scores = torch.stack(
         [gallery[i] @ probe[j] / (gallery[i].norm() * probe[j].norm()) for i, j in zip(first, second, strict=True)]
     )

@@ -87,7 +87,7 @@ def test_a_sweep_killed_with_its_jobs_is_resumed(tmp_path):
     assert states(sweep)[0] == states(sweep)[2] == "finished"
     wait_until(lambda: states(sweep)[1] == "finished")
     assert [job.state.attempts for job in sweep.jobs] == [1, 1, 1]
-    assert [job.figures["sr/drawn/psnr_gain_y"] for job in sweep.jobs] == [1, 2, 3]
+    assert [job.figures["sr/synthetic/psnr_gain_y"] for job in sweep.jobs] == [1, 2, 3]
 
 
 @pytest.mark.slow

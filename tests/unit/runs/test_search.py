@@ -21,7 +21,7 @@ def search(folder, *settings):
 
 @pytest.mark.slow
 def test_a_search_learns_bears_failures_and_goes_on(tmp_path):
-    metric = "optimised_metric=val/psnr_gain"
+    metric = "optimized_metric=val/psnr_gain"
     whole = search(tmp_path / "whole", metric, "hydra.sweeper.n_trials=12")
     assert whole.returncode == 0, whole.stderr
     best = OmegaConf.load(tmp_path / "whole" / "optimization_results.yaml")
@@ -41,7 +41,7 @@ def test_a_search_learns_bears_failures_and_goes_on(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_search_needs_to_know_what_to_optimise(tmp_path):
+def test_a_search_needs_to_know_what_to_optimize(tmp_path):
     done = search(tmp_path)
     assert done.returncode == 1
-    assert "A search needs optimised_metric" in done.stderr and "Traceback" not in done.stderr
+    assert "A search needs optimized_metric" in done.stderr and "Traceback" not in done.stderr

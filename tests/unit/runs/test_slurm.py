@@ -21,7 +21,7 @@ def test_jobs_are_queued_run_and_waited_for(tmp_path, monkeypatch, capsys):
     sweep = new_sweep(tmp_path, {}, COMMAND).with_jobs([["value=1"], ["value=2", "fail=once"]])
     submit(sweep, sweep.jobs, minutes=5, gpus=0, cores_per_gpu=1, wait=True, cluster="local")
     assert [job.state.name for job in sweep.jobs] == ["finished", "failed"]
-    assert sweep.jobs[0].figures["sr/drawn/psnr_gain_y"] == 1
+    assert sweep.jobs[0].figures["sr/synthetic/psnr_gain_y"] == 1
     assert "Traceback" in (sweep.jobs[1].folder / LOG).read_text()
     assert "job 1 is queued as" in capsys.readouterr().out
 

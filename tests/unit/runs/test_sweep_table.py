@@ -9,7 +9,7 @@ import pytest
 
 from rim_lightning.runs.state import recorded
 from rim_lightning.runs.sweep import new_sweep
-from rim_lightning.runs.sweep_table import chosen_figures, draw_effects, swept_settings, table_rows
+from rim_lightning.runs.sweep_table import chosen_figures, plot_effects, swept_settings, table_rows
 
 
 @pytest.fixture
@@ -19,7 +19,11 @@ def sweep(tmp_path):
     sweep.write()
     for job, gain in zip(sweep.jobs[:3], (1.0, 2.0, 3.0), strict=True):
         with recorded(job.folder):
-            figures = {"sr/drawn/psnr_gain_y": gain, "sr/drawn/psnr_y": 20 + gain, "verification/x/8/rim/accuracy": 0.5}
+            figures = {
+                "sr/synthetic/psnr_gain_y": gain,
+                "sr/synthetic/psnr_y": 20 + gain,
+                "verification/x/8/rim/accuracy": 0.5,
+            }
             (job.folder / "metrics.json").write_text(json.dumps(figures))
     return sweep
 
@@ -31,18 +35,18 @@ def test_only_what_differs_is_a_column(sweep):
 def test_rows_hold_states_settings_and_figures(sweep):
     rows = table_rows(sweep)
     assert rows[0] == [
-        "job", "state", "attempts", "seed", "width", "sr/drawn/psnr_gain_y", "verification/x/8/rim/accuracy",
+        "job", "state", "attempts", "seed", "width", "sr/synthetic/psnr_gain_y", "verification/x/8/rim/accuracy",
     ]  # fmt: skip
     assert rows[1] == ["0", "finished", "1", "1", "16", "1", "0.5"]
     assert rows[4] == ["3", "waiting", "0", "2", "8", "", ""]
-    assert chosen_figures(sweep.jobs, ["sr/*/psnr_y"]) == {"sr/drawn/psnr_y": [21.0, 22.0, 23.0, None]}
+    assert chosen_figures(sweep.jobs, ["sr/*/psnr_y"]) == {"sr/synthetic/psnr_y": [21.0, 22.0, 23.0, None]}
 
 
 def test_the_plot_has_a_panel_for_every_setting_and_figure(sweep, tmp_path):
-    assert draw_effects(tmp_path / "effects.png", sweep)
+    assert plot_effects(tmp_path / "effects.png", sweep)
     assert (tmp_path / "effects.png").stat().st_size > 10_000
-    assert not draw_effects(tmp_path / "nothing.png", sweep, ["no/such/figure"])
-    assert not draw_effects(tmp_path / "nothing.png", sweep._replace(jobs=sweep.jobs[:1]))
+    assert not plot_effects(tmp_path / "nothing.png", sweep, ["no/such/figure"])
+    assert not plot_effects(tmp_path / "nothing.png", sweep._replace(jobs=sweep.jobs[:1]))
     assert not (tmp_path / "nothing.png").exists()
 
 

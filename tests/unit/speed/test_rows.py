@@ -1,4 +1,4 @@
-"""rim-perf: rows from lists of settings, what is done is not measured again, table and plot."""
+"""rim-speed: rows from lists of settings, what is done is not measured again, table and plot."""
 
 import json
 import sys
@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from rim_lightning.speed import rows as perf
-from rim_lightning.speed.report import draw, table
+from rim_lightning.speed.report import plot, table
 from rim_lightning.speed.rows import expand, measure_all, measure_row
 
 FIGURES = {
@@ -61,7 +61,7 @@ def test_every_row_is_measured_once_and_compared_with_the_first(tmp_path, monkey
     entries = measure_all(rows, tmp_path, 1, 1)
     assert measured == ["model=base", "model=small", "model=base (again)", "model=base", "model=base (again)"]
     assert [entry["speedup"] for entry in entries] == [1.0, 0.5, 1.25]
-    assert json.loads((tmp_path / "perf.json").read_text()) == entries
+    assert json.loads((tmp_path / "speed.json").read_text()) == entries
 
 
 def test_a_row_that_dies_says_why_and_the_others_go_on(tmp_path, monkeypatch):
@@ -85,5 +85,5 @@ def test_table_and_plot_show_what_was_measured(tmp_path):
     assert "| data.batch_size=2 | 8 (7 … 9) | 1.00 | 2 | 100 | 800 | 50% | 1.50 | 1.0% | 0.2% |" in text
     assert "| data.batch_size=4 | failed: out of memory |" in text
     assert "| data.batch_size=2 | 10 | 20 | 2.50 |" in text
-    assert draw(tmp_path / "scaling.png", entries) and (tmp_path / "scaling.png").stat().st_size > 5_000
-    assert not draw(tmp_path / "none.png", entries[2:]) and not (tmp_path / "none.png").exists()
+    assert plot(tmp_path / "scaling.png", entries) and (tmp_path / "scaling.png").stat().st_size > 5_000
+    assert not plot(tmp_path / "none.png", entries[2:]) and not (tmp_path / "none.png").exists()

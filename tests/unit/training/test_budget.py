@@ -8,14 +8,14 @@ from hydra.utils import instantiate
 from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.training import budget
 from rim_lightning.training.run import build_module
-from tests.helpers.stores import small_drawn_store
+from tests.helpers.stores import small_synthetic_store
 
 SECONDS = {"pixel": 0.5, "adversarial": 2.0}  # of a batch
 
 
 @pytest.fixture
 def short_and_whole(tmp_path, monkeypatch):
-    store = small_drawn_store(tmp_path / "drawn", people=6, views=4, hr_size=64)
+    store = small_synthetic_store(tmp_path / "synthetic", people=6, views=4, hr_size=64)
     overrides = [
         "experiment=esrgan",
         "model=tiny",
@@ -23,7 +23,7 @@ def short_and_whole(tmp_path, monkeypatch):
         f"data.stores.celeba={store.path}",
         "data.batch_size=2",
         "workers=0",
-        "system.hallucinator={name: esrgan, blocks: 1, width: 4, growth: 2}",
+        "system.super_resolver={name: esrgan, blocks: 1, width: 4, growth: 2}",
         "system.discriminator.width=4",
         "teacher.weights=null",
         "trainer.precision=32-true",

@@ -1,4 +1,4 @@
-"""Checkpoint files: whole or not there, and recognised when damaged."""
+"""Checkpoint files: whole or not there, and recognized when damaged."""
 
 import hashlib
 import os

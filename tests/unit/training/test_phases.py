@@ -4,7 +4,7 @@ from typing import get_args
 import pytest
 import torch
 
-from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.networks.recognition import Head
 from rim_lightning.networks.rim import RIM
 from rim_lightning.training.objective import Objective
@@ -34,7 +34,7 @@ def with_recognition(**changes):
 
 def step_of(parts, stage, faces=None):
     faces = batch(dtype=torch.float64) if faces is None else faces
-    enlarged = synthesise_probe(faces.hr, torch.full((len(faces.hr),), 8)).double()
+    enlarged = synthesize_probe(faces.hr, torch.full((len(faces.hr),), 8)).double()
     return prepare_step(parts.rim, faces, enlarged, stage)
 
 
@@ -105,7 +105,7 @@ def test_simultaneous_agrees_with_hand_weighted_sum_without_reversal():
 @pytest.mark.parametrize("together", [True, False])
 def test_statistics_see_the_students_own_maps_once_a_step(stage, together):
     """Neither the assistant's embedding, read by the student's head, nor the hallucination network's term counts."""
-    backbone = BACKBONE | {"normalisation": "batch"}
+    backbone = BACKBONE | {"normalization": "batch"}
     changes = {"student": backbone, "assistant": backbone, "head": "student"}
     parts = Parts(with_recognition(**changes), weights=WEIGHTS)
     parts.rim.hrn.train()
@@ -257,7 +257,7 @@ def test_the_assistant_grows_from_zero_into_the_residual():
     torch.manual_seed(0)
     rim = RIM(**MODEL).eval()
     parts, faces = Parts(), batch()
-    step = prepare_step(rim, faces, synthesise_probe(faces.hr, torch.full((len(faces.hr),), 8)), "assistant")
+    step = prepare_step(rim, faces, synthesize_probe(faces.hr, torch.full((len(faces.hr),), 8)), "assistant")
     optimizer = torch.optim.AdamW(rim.hrn.assistant.parameters(), lr=3e-4)
     residuals = []
     for _ in range(60):

@@ -13,7 +13,7 @@ from rim_lightning.types import NO_IDENTITY, FaceBatch
 
 
 def toy_batches(people: int, batches: int, seed: int, size: int = 40) -> list[FaceBatch]:
-    """Person = a direction of stripes and a colour, at a random phase, with noise; uint8; every 8th unlabelled."""
+    """Person = a direction of stripes and a color, at a random phase, with noise; uint8; every 8th unlabeled."""
     generator = torch.Generator().manual_seed(seed)
     grid = torch.arange(size).float()
     result = []
@@ -23,9 +23,9 @@ def toy_batches(people: int, batches: int, seed: int, size: int = 40) -> list[Fa
         along = angle.cos()[:, None, None] * grid[None, :, None] + angle.sin()[:, None, None] * grid[None, None, :]
         phase = torch.rand(16, 1, 1, generator=generator) * 6.28
         stripes = torch.sin(along * 0.8 + phase)[:, None]
-        colour = torch.tensor([[1, 0.2, 0.2], [0.2, 1, 0.2], [0.2, 0.2, 1], [0.7, 0.7, 0.2]])[identity % 4]
+        color = torch.tensor([[1, 0.2, 0.2], [0.2, 1, 0.2], [0.2, 0.2, 1], [0.7, 0.7, 0.2]])[identity % 4]
         noise = torch.randn(16, 3, size, size, generator=generator) * 20
-        hr = (128 + 90 * stripes * colour[:, :, None, None] + noise).clamp(0, 255).byte()
+        hr = (128 + 90 * stripes * color[:, :, None, None] + noise).clamp(0, 255).byte()
         identity[::8] = NO_IDENTITY
         index = torch.arange(16) + 16 * number
         result.append(FaceBatch(hr, {}, torch.full((16, size, size), 255, dtype=torch.uint8), identity, index))

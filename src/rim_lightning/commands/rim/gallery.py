@@ -51,7 +51,7 @@ def enroll(model: Path | None, device: str, index: str, folder: Path, aligned: b
     """
     from rim_lightning.data.images import image_files
     from rim_lightning.gallery.embedded_folder import is_embedded
-    from rim_lightning.gallery.enrollment import enrol
+    from rim_lightning.gallery.enrollment import enroll
     from rim_lightning.inference.faces import SHARP
 
     if is_embedded(folder):
@@ -62,7 +62,7 @@ def enroll(model: Path | None, device: str, index: str, folder: Path, aligned: b
     recognizer = _recognizer(model, device)
     image_files(folder)  # a folder without pictures is refused before a gallery is made
     gallery = _gallery(index, recognizer, create=True)
-    done = enrol(recognizer, gallery, folder, aligned, lambda files: _progress(files, "enrolling"))
+    done = enroll(recognizer, gallery, folder, aligned, lambda files: _progress(files, "enrolling"))
     if as_json:
         counts = {"templates": len(gallery), "people": len(gallery.people())}
         click.echo(json.dumps(done._asdict() | counts))

@@ -16,7 +16,7 @@ from rim_lightning.commands.rim.verify import verify
 @click.group(cls=Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="rim-lightning")
 def main() -> None:
-    """Recognise faces of few pixels with a trained RIM.
+    """Recognize faces of few pixels with a trained RIM.
 
     MODEL is a folder that `rim export` made, or a checkpoint of rim-train.
 

@@ -92,7 +92,7 @@ def info(model: Path, as_json: bool) -> None:
             cells = ["–" if point is None else f"{point[1]:.1%}" for point in row]
             click.echo(f"  {size:>3} px   " + "".join(f"{cell:<13}" for cell in cells))
         _tell_of_templates(plain, arguments["lr_size"])
-    click.echo(card["licence"])
+    click.echo(card["license"])
     for limit in card["limits"]:
         click.echo(f"- {limit}")
 

@@ -12,7 +12,7 @@ from rim_lightning.networks.rim import RIM
 
 
 def faces_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Enlarged probes -> hallucinated faces, of RIM or of a hallucinator."""
+    """Enlarged probes -> hallucinated faces, of RIM or of a super_resolver."""
     return (lambda enlarged: network.fhn(enlarged).sr) if isinstance(network, RIM) else network
 
 

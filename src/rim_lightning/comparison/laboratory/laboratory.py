@@ -20,19 +20,19 @@ from rim_lightning.evaluation.protocols import FaceSet, PairSet, SearchSet
 from rim_lightning.evaluation.verification import verification_figures
 from rim_lightning.files import file_digest, write_whole
 from rim_lightning.functional.bootstrap import mean_interval, person_resampled_tar, seed_interval
-from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.heatmaps import decode_heatmaps
 from rim_lightning.functional.identification import first_ranks
 from rim_lightning.functional.verification import cosine_similarity, kfold_decisions
 from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.metrics.miou import ParsingIoU
-from rim_lightning.metrics.nme import NormalisedMeanError
+from rim_lightning.metrics.nme import NormalizedMeanError
 from rim_lightning.networks.checkpoints import load_network
-from rim_lightning.networks.compared.build import build_hallucinator
-from rim_lightning.networks.compared.guided import Recogniser
+from rim_lightning.networks.compared.build import build_super_resolver
+from rim_lightning.networks.compared.guided import GuidedRecognizer
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.teacher_weights import load_teacher
-from rim_lightning.types import UNLABELLED, FaceBatch
+from rim_lightning.types import UNLABELED, FaceBatch
 
 CROSS_SAMPLES = 300  # resamples of people; each one sorts nothing, but goes through all pairs
 
@@ -89,7 +89,7 @@ class Laboratory:
     """Measures systems by name.
 
     Args:
-        plan: of the training. teacher_weights: {"weight_format", "path"} of the pretrained recogniser.
+        plan: of the training. teacher_weights: {"weight_format", "path"} of the pretrained recognizer.
         lr_size: nominal side of a probe. folder: where slow results are kept. flip, device: see `EmbeddingStore`.
     """
 
@@ -108,7 +108,7 @@ class Laboratory:
         self.device = torch.device(device)
         self.embeddings = EmbeddingStore(folder / "embeddings", flip, device)
         self.teacher_weights = teacher_weights
-        self._teacher: Recogniser | None = None
+        self._teacher: GuidedRecognizer | None = None
         self._loaded: dict[Path, nn.Module] = {}
         (folder / "quality").mkdir(parents=True, exist_ok=True)
         (folder / "cost").mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ class Laboratory:
         if name == TEACHER:
             return [Trained(name, file_digest(self.teacher_weights["path"]), self.teacher)]
         if name == BICUBIC:
-            return [Trained(name, BICUBIC, lambda: build_hallucinator(BICUBIC))]
+            return [Trained(name, BICUBIC, lambda: build_super_resolver(BICUBIC))]
         if name not in self.plan.systems:
             raise NotTrained(Run("", self.folder, (), name, ()))
         runs = self.plan.runs(name)
@@ -142,10 +142,10 @@ class Laboratory:
         before = self.plan.systems[name].after
         return self.plan.runs(name)[0].faces() + (self.faces_seen(before) if before is not None else 0)
 
-    def teacher(self) -> Recogniser:
-        """The pretrained recogniser."""
+    def teacher(self) -> GuidedRecognizer:
+        """The pretrained recognizer."""
         if self._teacher is None:
-            self._teacher = Recogniser(load_teacher(**self.teacher_weights)).eval().to(self.device)
+            self._teacher = GuidedRecognizer(load_teacher(**self.teacher_weights)).eval().to(self.device)
         return self._teacher
 
     def verify(
@@ -291,10 +291,10 @@ class Laboratory:
         quality, identity = ImageQuality("y").to(self.device), []
         priors = isinstance(network, RIM)
         schemes = [s for s in network.fhn.generator.heatmap_heads if s in faces.faces.schemes] if priors else []
-        nme = [NormalisedMeanError(scheme).to(self.device) for scheme in schemes[:1]]
+        nme = [NormalizedMeanError(scheme).to(self.device) for scheme in schemes[:1]]
         iou = ParsingIoU().to(self.device)
         for batch in face_batches(faces.faces, 32, self.device, f"{trained.title}: faces of {faces.title}"):
-            enlarged = synthesise_probe(batch.hr, torch.full((len(batch.hr),), size))
+            enlarged = synthesize_probe(batch.hr, torch.full((len(batch.hr),), size))
             made = network.fhn(enlarged) if priors else None
             sr = (made.sr if priors else network(enlarged)).float()
             quality.update(sr, batch.hr, batch.index)
@@ -302,7 +302,7 @@ class Laboratory:
             for metric, scheme in zip(nme, schemes[:1], strict=True):
                 points = decode_heatmaps(made.priors.heatmaps[scheme], batch.hr.shape[-1])
                 metric.update(points, batch.landmarks[scheme], batch.index)
-            if priors and (batch.parsing != UNLABELLED).any():
+            if priors and (batch.parsing != UNLABELED).any():
                 iou.update(made.priors.parsing, batch.parsing, batch.index)
         images = quality.per_image()
         found = {

@@ -12,10 +12,10 @@ from rim_lightning.functional.resize import area_reduce, enlarge, reduce
 from rim_lightning.networks.rim import RIM
 
 Parts = Callable[[Tensor], dict[str, Tensor]]
-"""Faces or enlarged probes (B, 3, S, S), RGB in [-1, 1] -> part of the system -> (B, E) embeddings, not normalised."""
+"""Faces or enlarged probes (B, 3, S, S), RGB in [-1, 1] -> part of the system -> (B, E) embeddings, not normalized."""
 
 TEACHER, BICUBIC = "teacher", "bicubic"
-"""What needs no training: the pretrained recogniser on the enlarged probe, and the enlarged probe itself."""
+"""What needs no training: the pretrained recognizer on the enlarged probe, and the enlarged probe itself."""
 
 
 class Side(NamedTuple):
@@ -47,11 +47,11 @@ def parts_of(network: nn.Module, part: str, hallucination: nn.Module | None = No
     """The way of a part through a trained system; parts that come for nothing come along.
 
     Args:
-        network: a `RIM` or a `Recogniser`.
+        network: a `RIM` or a `GuidedRecognizer`.
         part: "gallery": what reads sharp faces; "probe": what reads probes, of RIM f_S + f_A; "student": f_S of RIM;
             "sr": what reads the gallery reads the face that a hallucination network makes of the probe.
             "realigned": "probe" after the probe was aligned by RIM's own landmarks.
-        hallucination: RIM whose hallucination network "sr" of a recogniser takes.
+        hallucination: RIM whose hallucination network "sr" of a recognizer takes.
     """
 
     def learned(enlarged: Tensor) -> dict[str, Tensor]:
@@ -78,7 +78,7 @@ class Reading(NamedTuple):
         system: name, whose part `probe` reads the probe. gallery: part that reads the gallery, of the system itself or
             of `gallery_of`.
         sharp: the probe is sharp as well. low_gallery: the gallery is as low as the probe.
-        sr: system whose hallucination network comes first, for the part "sr" of a recogniser.
+        sr: system whose hallucination network comes first, for the part "sr" of a recognizer.
     """
 
     system: str

@@ -19,14 +19,14 @@ from rim_lightning.comparison.plan.plan import NotTrained
 from rim_lightning.data.dataset import collate
 from rim_lightning.evaluation.protocols import FaceSet
 from rim_lightning.functional.bootstrap import mean_interval, paired_difference
-from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.functional.score_distribution import cumulative_score_distribution
 from rim_lightning.plotting import pyplot
 from rim_lightning.types import to_unit
 
 
-def draw_faces(path: Path, laboratory: Laboratory, faces: FaceSet, count: int) -> list[str]:
+def plot_faces(path: Path, laboratory: Laboratory, faces: FaceSet, count: int) -> list[str]:
     """Figure 3: `count` faces, spread over the set, by every trained method, with its name and the face's PSNR.
 
     Returns:
@@ -35,7 +35,7 @@ def draw_faces(path: Path, laboratory: Laboratory, faces: FaceSet, count: int) -
     chosen = np.linspace(0, len(faces.faces) - 1, count).round().astype(int)
     batch = collate([faces.faces[int(i)] for i in chosen])
     sharp = to_unit(batch.hr)
-    enlarged = synthesise_probe(sharp, torch.full((count,), laboratory.lr_size))
+    enlarged = synthesize_probe(sharp, torch.full((count,), laboratory.lr_size))
     columns: list[tuple[str, Tensor, Tensor | None]] = []
     missing = []
     for system, (label, _) in TABLE_4.items():
@@ -61,7 +61,7 @@ def draw_faces(path: Path, laboratory: Laboratory, faces: FaceSet, count: int) -
     return missing
 
 
-def draw_distributions(path: Path, laboratory: Laboratory, faces: FaceSet) -> list[str]:
+def plot_distributions(path: Path, laboratory: Laboratory, faces: FaceSet) -> list[str]:
     """Figure 4: the share of faces whose PSNR, and SSIM, is at least x, for every trained method; returns as above."""
     found: dict[str, Quality] = {}
     missing = []

@@ -6,7 +6,7 @@ from rim_lightning.plotting import pyplot
 
 
 def _curves(panels: int, **options):
-    """A figure and its axes in a row, whose colours are told apart by dashes once they repeat."""
+    """A figure and its axes in a row, whose colors are told apart by dashes once they repeat."""
     plt = pyplot()
     figure, axes = plt.subplots(1, panels, figsize=(5.5 * panels, 5), squeeze=False, layout="constrained", **options)
     for axis in axes[0]:

@@ -13,7 +13,7 @@ from rim_lightning.functional.verification import roc_curve
 WORST_FAR = 10  # impostor pairs that a point of an ROC needs
 
 
-def draw_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> list[str]:
+def plot_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> list[str]:
     """ROC curves, FAR on a logarithmic axis that ends where 10 impostor pairs decide, and DET curves up to a FAR of one
     half, without the points at which nobody is refused; returns as above."""
     readings: dict[Reading, str] = {}

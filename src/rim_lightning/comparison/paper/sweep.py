@@ -14,7 +14,7 @@ from rim_lightning.evaluation.protocols import PairSet
 from rim_lightning.functional.verification import kfold_accuracy, threshold_at_far
 
 
-def draw_sweep(
+def plot_sweep(
     path: Path,
     laboratory: Laboratory,
     pairs: PairSet,

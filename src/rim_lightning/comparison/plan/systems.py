@@ -10,7 +10,7 @@ class System(NamedTuple):
         name: key. kind: whose learning rates it tries, and which figure of the validation faces chooses among them.
         experiment: of rim-train. overrides: more of its settings.
         after: system whose hallucination network it starts from; the time of that one is part of its own.
-        teacher_of: recogniser that is its teacher, in place of the pretrained one; its time comes on top.
+        teacher_of: recognizer that is its teacher, in place of the pretrained one; its time comes on top.
         rate_of: system whose chosen learning rate it takes; None: it tries the grid itself.
         seeds: one run each.
     """

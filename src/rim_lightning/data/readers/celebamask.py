@@ -33,10 +33,10 @@ _FLIP[: len(HELEN11.flip)] = HELEN11.flip
 
 
 def load_index_mask(mask: Path, image: Path) -> NDArray[np.uint8]:
-    """(H, W) Helen-11 map, as large as `image`, from a PNG of CelebAMask-HQ class numbers (grey or palette)."""
+    """(H, W) Helen-11 map, as large as `image`, from a PNG of CelebAMask-HQ class numbers (gray or palette)."""
     with Image.open(mask) as picture:
         if picture.mode not in ("L", "P"):
-            raise ValueError(f"{mask} has mode {picture.mode}; expected a grey or palette PNG of class numbers")
+            raise ValueError(f"{mask} has mode {picture.mode}; expected a gray or palette PNG of class numbers")
         classes = picture.resize(_size(image), Image.Resampling.NEAREST)
     return with_viewer_sides(to_helen11(np.asarray(classes, dtype=np.uint8)))
 

@@ -20,7 +20,7 @@ def read_points(file: Path, first_pixel: float = 1.0) -> dict[str, NDArray[np.fl
 
     Args:
         file: the .pts file.
-        first_pixel: coordinate that the file gives to the centre of the first pixel: 1 in the annotations of iBUG,
+        first_pixel: coordinate that the file gives to the center of the first pixel: 1 in the annotations of iBUG,
             which were made with MATLAB.
 
     Raises:

@@ -4,7 +4,7 @@ A store is a directory:
 
     images.npy               (N, S, S, 3) uint8, RGB
     landmarks_<scheme>.npy   (N, P, 2) float32, x and y in pixels of the STORED image, NaN = not annotated
-    parsing.npy              (N, S, S) uint8, Helen-11 class, 255 = unlabelled; only where the source has parsing maps
+    parsing.npy              (N, S, S) uint8, Helen-11 class, 255 = unlabeled; only where the source has parsing maps
     manifest.json            what the store was made of: settings; name, identity, split and labels of each sample;
                              sha256 of the source images and of the split; what was skipped, and why
 
@@ -51,7 +51,7 @@ class PreparedStore:
         path: directory of the store.
         images: (N, S, S, 3) uint8 memory map, RGB.
         landmarks: scheme name -> (N, P, 2) float32 memory map, pixels of the stored image, NaN = not annotated.
-        parsing: (N, S, S) uint8 memory map of Helen-11 classes (255 = unlabelled), or None.
+        parsing: (N, S, S) uint8 memory map of Helen-11 classes (255 = unlabeled), or None.
         hr_size: side of the aligned face in the middle of a stored image.
         margin: width of the frame around it, in pixels.
         names: N sample names.

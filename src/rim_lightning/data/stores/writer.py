@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rim_lightning.data.stores.prepared import FORMAT, MANIFEST, PreparedStore, hash_by_name, partial_path
 from rim_lightning.schemes import LANDMARK_SCHEMES
-from rim_lightning.types import UNLABELLED
+from rim_lightning.types import UNLABELED
 
 JOURNAL = "journal.jsonl"
 HEADER = "header.json"
@@ -113,7 +113,7 @@ class StoreWriter:
         for scheme in self._schemes:
             self._arrays[f"landmarks_{scheme}"][index] = sample.landmarks.get(scheme, np.nan)
         if "parsing" in self._arrays:
-            self._arrays["parsing"][index] = UNLABELLED if sample.parsing is None else sample.parsing
+            self._arrays["parsing"][index] = UNLABELED if sample.parsing is None else sample.parsing
         labels = sorted(scheme for scheme, points in sample.landmarks.items() if np.isfinite(points).any())
         labels += ["parsing"] if sample.parsing is not None else []
         self._record({"index": index, "file_hash": sample.file_hash, "labels": labels, "detected": sample.detected})

@@ -1,4 +1,4 @@
-"""The paint of a drawn face: the curves of `drawn_shape` filled, lit, given hair and skin; and their parsing map."""
+"""The paint of a synthetic face: the curves of `synthetic_shape` filled, lit, given hair and skin; and their parsing map."""
 
 from functools import cache
 
@@ -128,7 +128,7 @@ def _strand_table() -> np.ndarray:
 
 
 class Painter:
-    """Paints one face: flat colours with soft edges on a finer canvas, then light, skin and hair at the final size."""
+    """Paints one face: flat colors with soft edges on a finer canvas, then light, skin and hair at the final size."""
 
     def __init__(
         self,
@@ -166,16 +166,16 @@ class Painter:
         self._glasses()
         return self._develop()
 
-    # -- flat colours on the fine canvas ---------------------------------------------------------------------------
+    # -- flat colors on the fine canvas ---------------------------------------------------------------------------
 
-    def _polygon(self, points: np.ndarray, colour: np.ndarray) -> None:
-        _fill(self.canvas, points, tuple(map(float, colour)), self.zoom, cv2.LINE_AA)
+    def _polygon(self, points: np.ndarray, color: np.ndarray) -> None:
+        _fill(self.canvas, points, tuple(map(float, color)), self.zoom, cv2.LINE_AA)
 
-    def _stroke(self, points: np.ndarray, colour: np.ndarray, width: float) -> None:
+    def _stroke(self, points: np.ndarray, color: np.ndarray, width: float) -> None:
         """A line of `width` face units; never thinner than one fine pixel."""
         thickness = max(1, round(width * self.unit * self.zoom))
-        colour = tuple(map(float, colour))
-        cv2.polylines(self.canvas, [_fixed(points, self.zoom)], False, colour, thickness, cv2.LINE_AA, _SUBPIXEL)
+        color = tuple(map(float, color))
+        cv2.polylines(self.canvas, [_fixed(points, self.zoom)], False, color, thickness, cv2.LINE_AA, _SUBPIXEL)
 
     def _backdrop(self) -> np.ndarray:
         r = self.view_rng
@@ -232,8 +232,8 @@ class Painter:
             mole = k >= p.freckles
             radius = (0.032 if mole else r.uniform(0.008, 0.018)) * self.unit * self.zoom
             tone = p.skin * ((0.42, 0.36, 0.34) if mole else (0.84, 0.76, 0.7))
-            centre = (int(x), int(y))
-            cv2.circle(self.canvas, centre, int(radius * 2**_SUBPIXEL), tone.tolist(), -1, cv2.LINE_AA, _SUBPIXEL)
+            center = (int(x), int(y))
+            cv2.circle(self.canvas, center, int(radius * 2**_SUBPIXEL), tone.tolist(), -1, cv2.LINE_AA, _SUBPIXEL)
 
     def _mouth(self) -> None:
         p, c, unit = self.person, self.curves, self.unit
@@ -272,12 +272,12 @@ class Painter:
         patch = np.empty((*(extent[::-1] * self.zoom), 3), np.uint8)
         patch[:] = (232, 228, 222)
         ball = _fixed(outline - corner, self.zoom)
-        centre = np.array([0.5 if side == "r" else -0.5, -0.02]) + 0.3 * p.eye_size * v.gaze
-        cx, cy = _fixed(self.project(centre[None]) - corner, self.zoom)[0].tolist()
+        center = np.array([0.5 if side == "r" else -0.5, -0.02]) + 0.3 * p.eye_size * v.gaze
+        cx, cy = _fixed(self.project(center[None]) - corner, self.zoom)[0].tolist()
         radius = 0.46 * p.eye_size * self.unit * self.zoom
         rings = ((1.06, 0.45 * p.iris), (0.94, p.iris), (0.72, np.minimum(1.3 * p.iris, 255)), (0.42, np.full(3, 12.0)))
-        for k, (share, colour) in enumerate(rings):
-            cv2.circle(patch, (cx, cy), int(share * radius * 16), colour.tolist(), -1, cv2.LINE_AA, _SUBPIXEL)
+        for k, (share, color) in enumerate(rings):
+            cv2.circle(patch, (cx, cy), int(share * radius * 16), color.tolist(), -1, cv2.LINE_AA, _SUBPIXEL)
             if k == 2:
                 for angle in np.linspace(0, 2 * np.pi, 15)[:-1]:
                     ends = np.array([[cx, cy]]) + 16 * radius * np.outer([0.4, 0.9], [np.cos(angle), np.sin(angle)])
@@ -339,11 +339,11 @@ class Painter:
             if p.glasses == "half":
                 rim = rim[(y <= 0.1) | (np.arange(33) == 0)]
             rim = self.project(rim, depth(p, np.array(sign * 0.5), np.array(0.1)) + 0.12)
-            self._stroke(rim, p.glasses_colour, 0.035 if p.glasses != "half" else 0.05)
+            self._stroke(rim, p.glasses_color, 0.035 if p.glasses != "half" else 0.05)
             temple = self.project(np.array([(sign * 0.88, 0.0), (sign * p.face_width, -0.06)]), np.array([0.7, 0.1]))
-            self._stroke(temple, p.glasses_colour, 0.03)
+            self._stroke(temple, p.glasses_color, 0.03)
         nose = np.array([(-0.15, 0.0), (0, -0.05), (0.15, 0.0)])
-        self._stroke(self.project(nose, 1.2), p.glasses_colour, 0.035)
+        self._stroke(self.project(nose, 1.2), p.glasses_color, 0.035)
 
     # -- light and texture at the final size -------------------------------------------------------------------------
 
@@ -418,7 +418,7 @@ class Painter:
 
     def _develop(self) -> np.ndarray:
         p, v = self.person, self.view
-        colour = cv2.resize(self.canvas, (self.side,) * 2, interpolation=cv2.INTER_AREA).astype(np.float32)
+        color = cv2.resize(self.canvas, (self.side,) * 2, interpolation=cv2.INTER_AREA).astype(np.float32)
         head, hair = self._masks()
         bare = head * (1 - hair)
         x, y = self.project.face_grid(self.side)
@@ -426,9 +426,9 @@ class Painter:
         noise = self._patch_of_noise(p.texture)
 
         if p.beard or p.moustache:
-            colour = self._bearded(colour, bare, x, y)
+            color = self._bearded(color, bare, x, y)
         blush = np.exp(-(((np.abs(x) - 0.58) / 0.28) ** 2 + ((y - 0.55) / 0.25) ** 2))
-        colour *= 1 - (bare * 0.09 * blush)[..., None] * np.float32([0.0, 1.0, 0.9])
+        color *= 1 - (bare * 0.09 * blush)[..., None] * np.float32([0.0, 1.0, 0.9])
         shade = 1 - bare * np.clip(self._folds(), 0, 0.85)
         shade *= 1 + bare * 0.025 * (1 + p.age) * noise
         shade *= 1 + hair * self._strands(x, y)
@@ -436,12 +436,12 @@ class Painter:
         shade *= 1 - 0.4 * bare * edge  # the hair shades the forehead
         cover = np.maximum(head, hair)
         shade *= 1 + cover * (light - 1)
-        colour = colour * shade[..., None] + (bare * 34 * gloss)[..., None]
-        colour *= v.gain.astype(np.float32)
-        colour += 1.6 * self._patch_of_noise(v.backdrop)[..., None]
-        return np.clip(colour + 0.5, 0, 255).astype(np.uint8)
+        color = color * shade[..., None] + (bare * 34 * gloss)[..., None]
+        color *= v.gain.astype(np.float32)
+        color += 1.6 * self._patch_of_noise(v.backdrop)[..., None]
+        return np.clip(color + 0.5, 0, 255).astype(np.uint8)
 
-    def _bearded(self, colour: np.ndarray, bare: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def _bearded(self, color: np.ndarray, bare: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         p, c = self.person, self.curves
         low = np.clip((y - 0.75 - 0.45 * (1 - np.abs(x) / p.face_width).clip(0, 1) * 0.8) / 0.12, 0, 1)
         mouth = np.exp(-np.maximum((np.abs(x) / (p.mouth_width + 0.16)) ** 6, (np.abs(y - p.mouth_y) / 0.33) ** 6))
@@ -457,4 +457,4 @@ class Painter:
         cover *= 1 - cv2.GaussianBlur(lips, (0, 0), 0.6).astype(np.float32) / 255
         cover = np.clip(cover * (0.85 + 0.22 * self._patch_of_noise(p.texture + 977)), 0, 0.95)[..., None]
         grain = 1 + 0.2 * self._patch_of_noise(p.texture + 31)[..., None]
-        return colour * (1 - cover) + cover * (0.85 * p.hair.astype(np.float32)) * grain
+        return color * (1 - cover) + cover * (0.85 * p.hair.astype(np.float32)) * grain

@@ -1,4 +1,4 @@
-"""The shape of a drawn face: who it is, how it is seen, and its curves and landmarks before any paint.
+"""The shape of a synthetic face: who it is, how it is seen, and its curves and landmarks before any paint.
 
 Face units: the eyes of a frontal face lie at (-.5, 0) and (.5, 0), y grows downwards, z towards the camera. Every curve
 is sampled so finely that the points of each landmark scheme are samples of it: drawing, parsing and landmarks agree.
@@ -38,7 +38,7 @@ HAIRSTYLES = ("bald", "buzz", "short", "parted", "fringe", "long", "wavy", "curl
 
 @dataclass(frozen=True)
 class Person:
-    """What stays the same in every picture of one person: lengths in face units, colours in RGB 0..255."""
+    """What stays the same in every picture of one person: lengths in face units, colors in RGB 0..255."""
 
     face_width: float  # half width at the height of the eyes
     jaw: float  # exponent of the jaw line: small is square
@@ -74,7 +74,7 @@ class Person:
     freckles: int
     moles: np.ndarray  # (n, 2)
     glasses: str | None
-    glasses_colour: np.ndarray
+    glasses_color: np.ndarray
     texture: int  # seed of everything irregular about skin and hair
 
 
@@ -146,7 +146,7 @@ def sample_person(seed: int) -> Person:
         freckles=int(r.choice([0, 0, 0, 25, 70])) if tone < 2.5 else 0,
         moles=r.uniform((-0.8, 0.3), (0.8, 1.5), (r.integers(0, 3), 2)),
         glasses=("round", "square", "half")[r.integers(3)] if glasses else None,
-        glasses_colour=np.array([(25, 25, 28), (90, 55, 30), (150, 130, 60), (120, 25, 35)], float)[r.integers(4)],
+        glasses_color=np.array([(25, 25, 28), (90, 55, 30), (150, 130, 60), (120, 25, 35)], float)[r.integers(4)],
         texture=int(r.integers(2**31)),
     )
 
@@ -277,7 +277,7 @@ class Projection:
 
     Args:
         person, view: what is looked at and how.
-        five: (5, 2) frontal eye centres, nose tip, mouth corners.
+        five: (5, 2) frontal eye centers, nose tip, mouth corners.
         size: side of the aligned face in pixels, to which the template is scaled.
         offset: pixels between the origin of the picture and that of the aligned face.
     """
@@ -291,8 +291,8 @@ class Projection:
         goal = template(size, offset)
         source = flat[:, 0] + 1j * flat[:, 1]
         target = goal[:, 0] + 1j * goal[:, 1]
-        centred = source - source.mean()
-        self.scale = (np.vdot(centred, target) / np.vdot(centred, centred)) * np.exp(1j * angle + zoom)
+        centered = source - source.mean()
+        self.scale = (np.vdot(centered, target) / np.vdot(centered, centered)) * np.exp(1j * angle + zoom)
         self.shift = target.mean() + self.scale * complex(*shift) - self.scale * source.mean()
 
     @property
@@ -325,7 +325,7 @@ class Projection:
 
 
 def five_of(curves: dict[str, Curve]) -> np.ndarray:
-    """(5, 2): eye centres, nose tip and mouth corners of the curves, in their unit."""
+    """(5, 2): eye centers, nose tip and mouth corners of the curves, in their unit."""
     eyes = [
         np.concatenate([curves[f"eye_upper_{side}"][::10], curves[f"eye_lower_{side}"][[10, 20]]]).mean(0)
         for side in "lr"

@@ -1,4 +1,4 @@
-"""Drawn faces: people who do not exist, with exact landmarks and parsing, for demos and tests without any data set."""
+"""Synthetic faces: people who do not exist, with exact landmarks and parsing, for demos and tests without any data set."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -22,16 +22,16 @@ from rim_lightning.data.synthetic.shape import (
 )
 from rim_lightning.data.workers import worker_pool
 
-DRAWING = 2  # counted up when the same seeds give another picture: stores drawn before are then drawn again
+SYNTHESIS_VERSION = 2  # counted up when the same seeds give another picture: stores drawn before are then drawn again
 
 
-def draw_face(
+def paint_face(
     identity_seed: int, view_seed: int, size: int, margin: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Picture `view_seed` of person `identity_seed`, aligned as a prepared face is; a function of its arguments alone.
 
     Args:
-        identity_seed: who: shape of the face, colours, hair, beard, glasses, moles.
+        identity_seed: who: shape of the face, colors, hair, beard, glasses, moles.
         view_seed: how: turn of the head, expression, light, background, and a small error of alignment.
         size: side of the aligned face in pixels; its five points lie near the 112 template scaled to it.
         margin: pixels drawn around it.
@@ -56,7 +56,7 @@ def draw_face(
     return image, ibug68, helen194, five, parsing
 
 
-def drawn_store(
+def synthetic_store(
     directory: str | Path,
     people: int,
     views: int,
@@ -82,13 +82,13 @@ def drawn_store(
         ValueError: a split would be empty, or the directory holds another store.
     """
     header = {
-        "name": "drawn",
+        "name": "synthetic",
         "hr_size": hr_size,
         "margin": margin,
         "stored_size": stored_side(hr_size, margin),
         "alignment": "five",
-        "landmarks": "drawn",
-        "drawing": DRAWING,
+        "landmarks": "synthetic",
+        "synthesis_version": SYNTHESIS_VERSION,
         "seed": seed,
         "people": people,
         "views": views,
@@ -127,8 +127,8 @@ def _made(directory: str | PathLike[str], header: dict[str, Any], workers: int) 
     try:
         pending = writer.pending()
         frame = (header["stored_size"] - hr_size) // 2
-        draw = partial(_sample, seed=header["seed"], size=hr_size, margin=frame)
-        for index, sample in zip(pending, _drawn([samples[i] for i in pending], draw, workers), strict=True):
+        paint = partial(_sample, seed=header["seed"], size=hr_size, margin=frame)
+        for index, sample in zip(pending, _painted([samples[i] for i in pending], paint, workers), strict=True):
             writer.write(index, sample)
         return writer.finish()
     finally:
@@ -138,16 +138,16 @@ def _made(directory: str | PathLike[str], header: dict[str, Any], workers: int) 
 def _sample(who: tuple[int, int], seed: int, size: int, margin: int) -> Sample:
     person, view = who
     # A seed has room for a million people.
-    image, ibug68, helen194, five, parsing = draw_face(seed * 1_000_000 + person, view, size, margin)
+    image, ibug68, helen194, five, parsing = paint_face(seed * 1_000_000 + person, view, size, margin)
     return Sample(
-        image, {"five": five, "ibug68": ibug68, "helen194": helen194}, parsing, f"drawn-{seed}-{person}-{view}"
+        image, {"five": five, "ibug68": ibug68, "helen194": helen194}, parsing, f"synthetic-{seed}-{person}-{view}"
     )
 
 
-def _drawn(samples: list[tuple[int, int]], draw: partial[Sample], workers: int) -> Iterator[Sample]:
+def _painted(samples: list[tuple[int, int]], paint: partial[Sample], workers: int) -> Iterator[Sample]:
     if workers == 0:
-        yield from map(draw, samples)
+        yield from map(paint, samples)
         return
     # Spawned: a fork of a process that has used the threads of torch or OpenCV can hang.
     with worker_pool(workers) as pool:
-        yield from pool.map(draw, samples, chunksize=16)
+        yield from pool.map(paint, samples, chunksize=16)

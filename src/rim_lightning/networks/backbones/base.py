@@ -28,7 +28,7 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def head(self, last_stage: Tensor) -> Tensor:
-        """f^4, (B, C_4, S_4, S_4) -> embedding (B, E), NOT normalised.
+        """f^4, (B, C_4, S_4, S_4) -> embedding (B, E), NOT normalized.
 
         Raises:
             RuntimeError: the network has no head of its own.
@@ -43,7 +43,7 @@ class Backbone(nn.Module):
         self.embedding_size = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, 3, input_size, input_size), RGB in [-1, 1] -> embedding (B, E), NOT normalised."""
+        """x: (B, 3, input_size, input_size), RGB in [-1, 1] -> embedding (B, E), NOT normalized."""
         return self.head(self.stages(x)[-1])
 
     def check_input(self, x: Tensor) -> None:

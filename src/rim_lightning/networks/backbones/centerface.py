@@ -1,4 +1,4 @@
-"""CenterFace, the network of the centre loss (Wen et al., ECCV 2016): 27 convolutions, no norms, 512 features."""
+"""CenterFace, the network of the center loss (Wen et al., ECCV 2016): 27 convolutions, no norms, 512 features."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ class CenterFaceNet(Backbone):
     """CenterFace with stages of (w, 2w, 4w, 8w) channels; 54, 26, 12, 5 px for a 112 input, w = `width`.
 
     Each stage is an unpadded 3x3 convolution (two in the first), a maximum over 2x2 and residual units. The network
-    sees the centre `input_size` - 16 columns only, the 112 x 96 of the published crop; its stage maps are filled up
+    sees the center `input_size` - 16 columns only, the 112 x 96 of the published crop; its stage maps are filled up
     with columns of zeros to squares, which its head leaves out again. Without norms it needs the initial weights of
     the published training, Xavier and N(0, 0.01²) in the residual units.
 

@@ -30,5 +30,5 @@ class FrozenTeacher(Backbone):
         return self.backbone.stages(x)
 
     def head(self, last_stage: Tensor) -> Tensor:
-        """f^4, (B, C_4, S_4, S_4) -> embedding (B, E), NOT normalised."""
+        """f^4, (B, C_4, S_4, S_4) -> embedding (B, E), NOT normalized."""
         return self.backbone.head(last_stage)

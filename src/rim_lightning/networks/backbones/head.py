@@ -4,7 +4,7 @@ from torch import nn
 
 
 def embedding_head(channels: int, size: int, embedding_size: int, dropout: float) -> nn.Sequential:
-    """Head from the last stage (B, channels, size, size) to the embedding (B, embedding_size), NOT normalised.
+    """Head from the last stage (B, channels, size, size) to the embedding (B, embedding_size), NOT normalized.
 
     The linear map has no bias: the batch norm after it removes any constant (loaders fold a published bias into the
     running mean).

@@ -25,13 +25,13 @@ class ConvUnit(nn.Module):
         stride: int = 1,
         padding: int = 0,
         depthwise: bool = False,
-        normalised: bool,
+        normalized: bool,
         activated: bool = True,
     ) -> None:
         super().__init__()
         groups = inputs if depthwise else 1
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=not normalised)
-        self.norm = nn.BatchNorm2d(outputs) if normalised else nn.Identity()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=not normalized)
+        self.norm = nn.BatchNorm2d(outputs) if normalized else nn.Identity()
         self.activation = PReLU(outputs) if activated else nn.Identity()
         nn.init.kaiming_normal_(self.conv.weight, a=0.25 if activated else 1.0)
         if self.conv.bias is not None:
@@ -50,19 +50,19 @@ class ConvUnit(nn.Module):
             return self.conv(x.float()).to(x.dtype)
 
 
-class Bottleneck(nn.Module):
+class InvertedResidual(nn.Module):
     """Expand 1x1 -> depthwise 3x3 -> project 1x1 without activation; `residual` adds the input."""
 
     def __init__(
-        self, inputs: int, expanded: int, outputs: int, *, stride: int = 1, residual: bool = False, normalised: bool
+        self, inputs: int, expanded: int, outputs: int, *, stride: int = 1, residual: bool = False, normalized: bool
     ) -> None:
         super().__init__()
         self.residual = residual
-        self.expand = ConvUnit(inputs, expanded, 1, normalised=normalised)
+        self.expand = ConvUnit(inputs, expanded, 1, normalized=normalized)
         self.depthwise = ConvUnit(
-            expanded, expanded, 3, stride=stride, padding=1, depthwise=True, normalised=normalised
+            expanded, expanded, 3, stride=stride, padding=1, depthwise=True, normalized=normalized
         )
-        self.project = ConvUnit(expanded, outputs, 1, normalised=normalised, activated=False)
+        self.project = ConvUnit(expanded, outputs, 1, normalized=normalized, activated=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
@@ -82,11 +82,11 @@ class MobileFaceNet(Backbone):
         blocks: number of residual bottlenecks in stages 2, 3 and 4, after the one that halves the map.
         embedding_size: length of the embedding.
         input_size: side of the input in pixels, a multiple of 16.
-        normalisation: "batch" to train from scratch; "none" is the folded form (norms inside the convolutions, which
+        normalization: "batch" to train from scratch; "none" is the folded form (norms inside the convolutions, which
             have biases), the form of published ONNX files.
 
     Raises:
-        ValueError: an unknown `normalisation` or an `input_size` that is no multiple of 16.
+        ValueError: an unknown `normalization` or an `input_size` that is no multiple of 16.
     """
 
     def __init__(
@@ -95,39 +95,40 @@ class MobileFaceNet(Backbone):
         blocks: tuple[int, int, int] = (4, 6, 2),
         embedding_size: int = 512,
         input_size: int = 112,
-        normalisation: Literal["batch", "none"] = "batch",
+        normalization: Literal["batch", "none"] = "batch",
     ) -> None:
         super().__init__()
-        if normalisation not in ("batch", "none"):
-            raise ValueError(f'normalisation of MobileFaceNet is "batch" or "none", got "{normalisation}".')
+        if normalization not in ("batch", "none"):
+            raise ValueError(f'normalization of MobileFaceNet is "batch" or "none", got "{normalization}".')
         self.input_size = input_size
         self.stage_sizes = halved_sizes(input_size)
         self.stage_channels = (width, width, 2 * width, 8 * width)
         self.embedding_size = embedding_size
-        normalised = normalisation == "batch"
+        normalized = normalization == "batch"
 
         def stage(inputs: int, reducing: int, expanded: int, outputs: int, repeats: int) -> list[nn.Module]:
-            first = Bottleneck(inputs, reducing, outputs, stride=2, normalised=normalised)
+            first = InvertedResidual(inputs, reducing, outputs, stride=2, normalized=normalized)
             rest = [
-                Bottleneck(outputs, expanded, outputs, residual=True, normalised=normalised) for _ in range(repeats)
+                InvertedResidual(outputs, expanded, outputs, residual=True, normalized=normalized)
+                for _ in range(repeats)
             ]
             return [first, *rest]
 
         self.stage1 = nn.Sequential(
-            ConvUnit(3, width, 3, stride=2, padding=1, normalised=normalised),
-            ConvUnit(width, width, 3, padding=1, depthwise=True, normalised=normalised),
+            ConvUnit(3, width, 3, stride=2, padding=1, normalized=normalized),
+            ConvUnit(width, width, 3, padding=1, depthwise=True, normalized=normalized),
         )
         self.stage2 = nn.Sequential(*stage(width, 2 * width, 2 * width, width, blocks[0]))
         self.stage3 = nn.Sequential(*stage(width, 4 * width, 4 * width, 2 * width, blocks[1]))
         self.stage4 = nn.Sequential(
             *stage(2 * width, 8 * width, 4 * width, 2 * width, blocks[2]),
-            ConvUnit(2 * width, 8 * width, 1, normalised=normalised),
+            ConvUnit(2 * width, 8 * width, 1, normalized=normalized),
         )
         self.embed = nn.Sequential(
             ConvUnit(
-                8 * width, 8 * width, self.stage_sizes[-1], depthwise=True, normalised=normalised, activated=False
+                8 * width, 8 * width, self.stage_sizes[-1], depthwise=True, normalized=normalized, activated=False
             ),
-            ConvUnit(8 * width, embedding_size, 1, normalised=normalised, activated=False),
+            ConvUnit(8 * width, embedding_size, 1, normalized=normalized, activated=False),
             nn.Flatten(),
         )
 

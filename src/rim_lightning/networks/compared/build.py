@@ -8,12 +8,12 @@ from torch import Tensor
 from rim_lightning.networks.compared.esrgan import ESRGAN
 from rim_lightning.networks.compared.lapsrn import LapSRN
 from rim_lightning.networks.compared.srcnn import SRCNN
-from rim_lightning.networks.compared.super_resolver import Hallucinator
+from rim_lightning.networks.compared.super_resolver import SuperResolver
 from rim_lightning.networks.compared.vdsr import VDSR
 from rim_lightning.networks.hallucination.coarse import CoarseSR
 
 
-class CoarseHallucinator(Hallucinator):
+class CoarseSuperResolver(SuperResolver):
     """The coarse net Gθc of RIM alone.
 
     Args:
@@ -29,7 +29,7 @@ class CoarseHallucinator(Hallucinator):
         return [self.network(enlarged)]
 
 
-class Bicubic(Hallucinator):
+class Bicubic(SuperResolver):
     """The enlarged probe as it is, without parameters."""
 
     def levels(self, enlarged: Tensor) -> list[Tensor]:
@@ -37,22 +37,22 @@ class Bicubic(Hallucinator):
         return [enlarged]
 
 
-HALLUCINATORS: dict[str, type[Hallucinator]] = {
+SUPER_RESOLVERS: dict[str, type[SuperResolver]] = {
     "srcnn": SRCNN,
     "vdsr": VDSR,
     "lapsrn": LapSRN,
     "esrgan": ESRGAN,
-    "coarse": CoarseHallucinator,
+    "coarse": CoarseSuperResolver,
     "bicubic": Bicubic,
 }
 
 
-def build_hallucinator(name: str, **arguments) -> Hallucinator:
+def build_super_resolver(name: str, **arguments) -> SuperResolver:
     """The network of that name with random weights; `arguments` go to its constructor.
 
     Raises:
         ValueError: there is no network of that name; the message lists the names.
     """
-    if name not in HALLUCINATORS:
-        raise ValueError(f'There is no hallucinator "{name}"; choose one of {", ".join(HALLUCINATORS)}.')
-    return HALLUCINATORS[name](**arguments)
+    if name not in SUPER_RESOLVERS:
+        raise ValueError(f'There is no super_resolver "{name}"; choose one of {", ".join(SUPER_RESOLVERS)}.')
+    return SUPER_RESOLVERS[name](**arguments)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rim_lightning.networks.compared.super_resolver import Hallucinator, doublings, on_probe_grid
+from rim_lightning.networks.compared.super_resolver import SuperResolver, doublings, on_probe_grid
 from rim_lightning.networks.hallucination.blocks import conv, scale_weight
 
 SLOPE = 0.2
@@ -12,8 +12,8 @@ RESIDUAL = 0.2  # β, factor of every residual branch
 BLOCK_START = 0.1  # factor of the weights of the dense blocks at the start
 
 
-class ESRGAN(Hallucinator):
-    """Dense blocks on the probe's own grid, then steps of x2, each nearest neighbour and a convolution (Section 3.1).
+class ESRGAN(SuperResolver):
+    """Dense blocks on the probe's own grid, then steps of x2, each nearest neighbor and a convolution (Section 3.1).
 
     The dense blocks start at a tenth of He et al. (2015), the other convolutions smaller than that, by torch's default
     as in the authors' code: the skips of 23 blocks alone multiply the features by 1.2²³ = 66.

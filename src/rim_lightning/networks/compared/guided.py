@@ -1,4 +1,4 @@
-"""A recogniser without hallucination: one network reads the probe, itself or a guide reads the gallery."""
+"""A recognizer without hallucination: one network reads the probe, itself or a guide reads the gallery."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from rim_lightning.networks.backbones.build import build_backbone
 from rim_lightning.networks.backbones.frozen import FrozenTeacher
 
 
-class Recogniser(nn.Module):
+class GuidedRecognizer(nn.Module):
     """The systems that RIM is compared with at recognition.
 
     Args:
@@ -25,24 +25,24 @@ class Recogniser(nn.Module):
         self.guide = guide
 
     def embed_gallery(self, faces: Tensor) -> Tensor:
-        """Sharp aligned faces (B, 3, S, S), RGB in [-1, 1] -> embeddings (B, E), not normalised."""
+        """Sharp aligned faces (B, 3, S, S), RGB in [-1, 1] -> embeddings (B, E), not normalized."""
         network = self.learner if self.guide is None else self.guide
         return network(resized(faces, network.input_size))
 
     def embed_probe(self, enlarged: Tensor) -> Tensor:
-        """Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1] -> embeddings (B, E), not normalised."""
+        """Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1] -> embeddings (B, E), not normalized."""
         return self.learner(resized(enlarged, self.learner.input_size))
 
 
-def build_recogniser(
+def build_guided_recognizer(
     learner: Mapping[str, Any], guide: Mapping[str, Any] | None = None, guide_learns: bool = False
-) -> Recogniser:
-    """A recogniser with random weights.
+) -> GuidedRecognizer:
+    """A recognizer with random weights.
 
     Args:
         learner, guide: {"name": ..., arguments of that backbone}. guide_learns: False: the guide is a frozen teacher.
     """
     if guide is None:
-        return Recogniser(build_backbone(**learner))
+        return GuidedRecognizer(build_backbone(**learner))
     network = build_backbone(**guide)
-    return Recogniser(build_backbone(**learner), network if guide_learns else FrozenTeacher(network))
+    return GuidedRecognizer(build_backbone(**learner), network if guide_learns else FrozenTeacher(network))

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from rim_lightning.networks.compared.super_resolver import Hallucinator, doublings, on_probe_grid
+from rim_lightning.networks.compared.super_resolver import SuperResolver, doublings, on_probe_grid
 from rim_lightning.networks.hallucination.blocks import RGB_START, conv, scale_weight
 
 SLOPE = 0.2
 
 
-class LapSRN(Hallucinator):
+class LapSRN(SuperResolver):
     """From the probe's own grid by steps of x2, each of which adds a residual to the image of the step before.
 
     It works on RGB, the paper on luma, with a filter of each channel's own in the image branch. The residual

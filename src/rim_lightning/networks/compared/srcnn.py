@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from rim_lightning.networks.compared.super_resolver import Hallucinator
+from rim_lightning.networks.compared.super_resolver import SuperResolver
 from rim_lightning.networks.hallucination.blocks import conv
 
 
-class SRCNN(Hallucinator):
+class SRCNN(SuperResolver):
     """Three convolutions on the enlarged probe, 9x9, 5x5 and 5x5, ReLU between them; no skip (Section 3, "9-5-5").
 
     Two things differ from the paper: zeros around the image keep its size in training too, and the weights start as

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from rim_lightning.functional.precision import full_precision
 
 
-class Hallucinator(nn.Module):
+class SuperResolver(nn.Module):
     """Base of the networks that make a sharp face of an enlarged probe and of nothing else.
 
     A subclass defines `levels`. What its paper takes from the probe's own grid it reduces itself, by `on_probe_grid`.

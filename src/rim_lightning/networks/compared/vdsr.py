@@ -2,11 +2,11 @@
 
 from torch import Tensor, nn
 
-from rim_lightning.networks.compared.super_resolver import Hallucinator
+from rim_lightning.networks.compared.super_resolver import SuperResolver
 from rim_lightning.networks.hallucination.blocks import RGB_START, conv, scale_weight
 
 
-class VDSR(Hallucinator):
+class VDSR(SuperResolver):
     """A plain stack of 3x3 convolutions with ReLU between them, whose output is added to the enlarged probe.
 
     The weights start as He et al. (2015) derive, as in the paper, but for the last layer's: those start small, close to

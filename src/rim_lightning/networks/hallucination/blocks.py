@@ -24,7 +24,7 @@ def scale_weight(layer: nn.Conv2d, factor: float) -> None:
     layer.weight.mul_(factor)
 
 
-def normalisation(kind: Norm, channels: int) -> nn.Module:
+def normalization(kind: Norm, channels: int) -> nn.Module:
     """Norm layer by name; "group" has 8 channels a group.
 
     Raises:
@@ -61,10 +61,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.body = nn.Sequential(
             conv(width, width, norm=norm),
-            normalisation(norm, width),
+            normalization(norm, width),
             PReLU(width),
             conv(width, width, norm=norm),
-            normalisation(norm, width),
+            normalization(norm, width),
         )
         if norm == "none":
             scale_weight(self.body[3], BRANCH_START)
@@ -111,7 +111,7 @@ class Pyramid(nn.Module):
         inputs: channels of the input.
         widths: channels of each level, coarse to fine.
         blocks: residual blocks of each level, as many entries as `widths`.
-        factors: enlargement between neighbouring levels; with one more, the RGB layer makes the last enlargement, which
+        factors: enlargement between neighboring levels; with one more, the RGB layer makes the last enlargement, which
             spares the convolutions of full size.
         repeats: how often each stack is applied with the same weights.
         norm: norm layer of the stacks.

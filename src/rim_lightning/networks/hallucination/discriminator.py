@@ -6,21 +6,21 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from rim_lightning.functional.precision import full_precision
-from rim_lightning.networks.hallucination.blocks import Norm, conv, normalisation
+from rim_lightning.networks.hallucination.blocks import Norm, conv, normalization
 
 
 class DomainDiscriminator(nn.Module):
     """Strided convolutions, a pooled head and a unit-length embedding.
 
     There is no batch norm, which erases the mean shift that the MMD should see; the embedding has unit length, and the
-    convolutions may be spectrally normalised, because an unconstrained critic over-fits its batch.
+    convolutions may be spectrally normalized, because an unconstrained critic over-fits its batch.
 
     Args:
         channels: channels C of the features.
         width: channels of the first convolution, doubled by the second.
         embedding_size: length of the embedding.
         norm: "none" or "group".
-        spectral: spectrally normalise every weight.
+        spectral: spectrally normalize every weight.
     """
 
     def __init__(self, channels: int, width: int, embedding_size: int, norm: Norm = "none", spectral: bool = True):
@@ -28,10 +28,10 @@ class DomainDiscriminator(nn.Module):
         constrain = spectral_norm if spectral else lambda module: module
         self.body = nn.Sequential(
             constrain(conv(channels, width, 3, 2, norm)),
-            normalisation(norm, width),
+            normalization(norm, width),
             nn.LeakyReLU(0.2),
             constrain(conv(width, 2 * width, 3, 2, norm)),
-            normalisation(norm, 2 * width),
+            normalization(norm, 2 * width),
             nn.LeakyReLU(0.2),
         )
         self.embed = constrain(nn.Linear(2 * width, embedding_size))

@@ -11,7 +11,7 @@ from rim_lightning.networks.hallucination.blocks import (
     Norm,
     ResidualStack,
     conv,
-    normalisation,
+    normalization,
     scale_weight,
 )
 from rim_lightning.networks.prelu import PReLU
@@ -42,12 +42,12 @@ class Priors(NamedTuple):
         ]
 
 
-class Path(nn.Module):
+class FacePath(nn.Module):
     """One path: strided 7x7 stem, residual stack, hourglass (depth 0: none)."""
 
     def __init__(self, width: int, stride: int, blocks: int, repeats: int, hourglass: int, norm: Norm):
         super().__init__()
-        self.stem = nn.Sequential(conv(3, width, 7, stride, norm), normalisation(norm, width), PReLU(width))
+        self.stem = nn.Sequential(conv(3, width, 7, stride, norm), normalization(norm, width), PReLU(width))
         self.stack = ResidualStack(width, blocks, repeats, norm)
         self.hourglass = Hourglass(width, hourglass, norm) if hourglass else nn.Identity()
 
@@ -94,9 +94,11 @@ class TriPathGenerator(nn.Module):
         classes: int = 11,
     ):
         super().__init__()
-        self.global_path = Path(global_width, stride, blocks, repeats, 0, norm)
-        self.landmark_path = Path(prior_width, stride, prior_blocks, 1, hourglass, norm)
-        self.parsing_path = None if shared_prior_trunk else Path(prior_width, stride, prior_blocks, 1, hourglass, norm)
+        self.global_path = FacePath(global_width, stride, blocks, repeats, 0, norm)
+        self.landmark_path = FacePath(prior_width, stride, prior_blocks, 1, hourglass, norm)
+        self.parsing_path = (
+            None if shared_prior_trunk else FacePath(prior_width, stride, prior_blocks, 1, hourglass, norm)
+        )
         self.heatmap_heads = nn.ModuleDict({scheme: head(prior_width, n) for scheme, n in schemes.items()})
         self.parsing_head = head(prior_width, classes)
         self.global_width = global_width

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from rim_lightning.networks.backbones.mobilefacenet import Bottleneck, ConvUnit, MobileFaceNet
+from rim_lightning.networks.backbones.mobilefacenet import ConvUnit, InvertedResidual, MobileFaceNet
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
@@ -27,9 +27,9 @@ def load_mobilefacenet_onnx(path: str | Path) -> MobileFaceNet:
     if not path.is_file():
         raise FileNotFoundError(f"There is no MobileFaceNet weight file at {path}.")
     graph = _read_graph(path)
-    weights = _initialisers(graph, path)
+    weights = _initializers(graph, path)
     nodes = [node for node in graph.node if node.op_type not in ("Constant", "Identity")]
-    model = MobileFaceNet(**_layout(graph, nodes, weights, path), normalisation="none")
+    model = MobileFaceNet(**_layout(graph, nodes, weights, path), normalization="none")
     _fill(model, nodes, weights, graph, path)
     stem = model.stage1[0].conv
     with torch.no_grad():
@@ -50,7 +50,7 @@ def _read_graph(path: Path) -> "GraphProto":
     return graph
 
 
-def _initialisers(graph: "GraphProto", path: Path) -> dict[str, Tensor]:
+def _initializers(graph: "GraphProto", path: Path) -> dict[str, Tensor]:
     from onnx import TensorProto, numpy_helper
 
     for item in graph.initializer:
@@ -135,7 +135,7 @@ def _fill(
 
     current = next(item.name for item in graph.input if item.name not in weights)
     for module in (*model.stage1, *model.stage2, *model.stage3, *model.stage4, *model.embed[:2]):
-        if isinstance(module, Bottleneck):
+        if isinstance(module, InvertedResidual):
             source = current
             for part in (module.expand, module.depthwise, module.project):
                 current = unit(part, current)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.files import write_whole
-from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.verification import roc_curve
 
 ID = "wandb_id.json"  # in the directory of the run
@@ -70,7 +70,7 @@ class WandbTracking(pl.Callback):
         if trainer.sanity_checking or missing <= 0 or not runs(trainer):
             return
         hr = batch.hr[:missing]
-        enlarged = synthesise_probe(hr, torch.full((len(hr),), pl_module.lr_size))
+        enlarged = synthesize_probe(hr, torch.full((len(hr),), pl_module.lr_size))
         with torch.no_grad():
             made = pl_module.faces(enlarged)
         if made:
@@ -89,7 +89,7 @@ class WandbTracking(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The ROC of student + assistant, which `IdentityVerification` has computed on all ranks by now."""
-        verification = getattr(pl_module, "verification", None)  # a hallucinator without recognition has none
+        verification = getattr(pl_module, "verification", None)  # a super_resolver without recognition has none
         judged = None if verification is None else verification.judged
         if judged is None or trainer.sanity_checking:
             return

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from rim_lightning.comparison.laboratory import embedding_cache as embeddings
 from rim_lightning.comparison.laboratory.embedding_cache import EmbeddingStore
 from rim_lightning.comparison.laboratory.readings import Side, parts_of
-from rim_lightning.functional.degradation import synthesise_probe
-from rim_lightning.networks.compared.guided import build_recogniser
+from rim_lightning.functional.degradation import synthesize_probe
+from rim_lightning.networks.compared.guided import build_guided_recognizer
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import FaceBatch, to_unit
 from tests.helpers.tiny import BACKBONE, MODEL, perturbed
@@ -86,7 +86,7 @@ def test_parts_of_rim_equal_the_direct_way(tmp_path, flip):
     torch.manual_seed(0)
     rim, faces = perturbed(RIM(**MODEL)).eval(), Faces(3)
     hr = to_unit(faces.images)
-    probes = synthesise_probe(hr, torch.tensor([8, 8, 8]))
+    probes = synthesize_probe(hr, torch.tensor([8, 8, 8]))
     views = (probes, probes.flip(-1)) if flip else (probes,)
 
     def unit(embed, shown):
@@ -100,17 +100,17 @@ def test_parts_of_rim_equal_the_direct_way(tmp_path, flip):
         student = unit(lambda view: rim.hrn.probe(rim.fhn(view).sr, assistant=False), views)
         torch.testing.assert_close(found("probe")["student"], student)
         torch.testing.assert_close(found("sr")["sr"], unit(lambda view: rim.embed_gallery(rim.fhn(view).sr), views))
-        recogniser = build_recogniser(BACKBONE).eval()
+        recognizer = build_guided_recognizer(BACKBONE).eval()
         after = EmbeddingStore(tmp_path, flip).of(
-            "after", Side(8), lambda: parts_of(recogniser, "sr", rim), faces, range(3), ""
+            "after", Side(8), lambda: parts_of(recognizer, "sr", rim), faces, range(3), ""
         )
-        torch.testing.assert_close(after["sr"], unit(lambda view: recogniser.learner(rim.fhn(view).sr), views))
+        torch.testing.assert_close(after["sr"], unit(lambda view: recognizer.learner(rim.fhn(view).sr), views))
 
 
 def test_a_side_shows_what_it_says():
     hr = to_unit(Faces(4).images)
     assert torch.equal(Side(None).show(hr, [0] * 4), hr)
-    torch.testing.assert_close(Side(8).show(hr, [0] * 4), synthesise_probe(hr, torch.tensor([8] * 4)))
+    torch.testing.assert_close(Side(8).show(hr, [0] * 4), synthesize_probe(hr, torch.tensor([8] * 4)))
     seeds = [5, 6, 7, 8]
     noisy = Side(8, "realistic").show(hr, seeds)
     assert torch.equal(noisy[2:], Side(8, "realistic").show(hr[2:], seeds[2:]))  # whatever batch an image is in

@@ -7,18 +7,18 @@ import torch.nn.functional as F
 from rim_lightning.comparison.laboratory.laboratory import CROSS_SAMPLES, Laboratory
 from rim_lightning.comparison.laboratory.readings import BICUBIC, TEACHER, Reading, Side
 from rim_lightning.comparison.plan.plan import NotTrained
-from rim_lightning.evaluation.protocols import drawn_pairs, face_set, one_each
+from rim_lightning.evaluation.protocols import face_set, one_each, sampled_pairs
 from rim_lightning.functional.bootstrap import person_resampled_tar
-from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.identification import first_ranks
 from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.networks.backbones.build import build_backbone
-from rim_lightning.networks.compared.guided import Recogniser
+from rim_lightning.networks.compared.guided import GuidedRecognizer
 from rim_lightning.networks.teacher_weights import save_backbone
 from rim_lightning.types import to_unit
-from tests.helpers.stores import small_drawn_store
+from tests.helpers.stores import small_synthetic_store
 
-BACKBONE = {"width": 8, "blocks": (1, 1, 1), "embedding_size": 16, "input_size": 32, "normalisation": "none"}
+BACKBONE = {"width": 8, "blocks": (1, 1, 1), "embedding_size": 16, "input_size": 32, "normalization": "none"}
 
 
 class NoPlan:
@@ -27,7 +27,7 @@ class NoPlan:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return small_drawn_store(tmp_path_factory.mktemp("store") / "drawn", people=30, views=4, hr_size=32)
+    return small_synthetic_store(tmp_path_factory.mktemp("store") / "synthetic", people=30, views=4, hr_size=32)
 
 
 @pytest.fixture
@@ -43,13 +43,13 @@ def laboratory(tmp_path):
 
 def embedded(laboratory, faces, size):
     hr = to_unit(torch.stack([faces[i].hr for i in range(len(faces))]))
-    shown = hr if size is None else synthesise_probe(hr, torch.full((len(hr),), size))
+    shown = hr if size is None else synthesize_probe(hr, torch.full((len(hr),), size))
     with torch.no_grad():
         return F.normalize(laboratory.backbone(shown), dim=1)
 
 
 def test_scores_of_every_side(laboratory, store):
-    pairs = drawn_pairs(str(store.path), "people", "train", pairs=30)
+    pairs = sampled_pairs(str(store.path), "people", "train", pairs=30)
     sharp, low = embedded(laboratory, pairs.faces, None), embedded(laboratory, pairs.faces, 8)
     cases = {
         Reading(TEACHER): (sharp, low),
@@ -63,7 +63,7 @@ def test_scores_of_every_side(laboratory, store):
 
 
 def test_all_cross_pairs_leave_an_image_with_itself_out_and_are_kept(laboratory, store, monkeypatch):
-    pairs = drawn_pairs(str(store.path), "people", "train", pairs=30)
+    pairs = sampled_pairs(str(store.path), "people", "train", pairs=30)
     first, second = pairs.gallery.unique(), pairs.probe.unique()
     scores = embedded(laboratory, pairs.faces, None)[first] @ embedded(laboratory, pairs.faces, 8)[second].T
     itself = first[:, None] == second[None, :]
@@ -82,11 +82,11 @@ def test_all_cross_pairs_leave_an_image_with_itself_out_and_are_kept(laboratory,
 
 
 def test_all_cross_pairs_are_resampled_alike_for_every_seed(laboratory, store, monkeypatch):
-    pairs = drawn_pairs(str(store.path), "people", "train", pairs=30)
+    pairs = sampled_pairs(str(store.path), "people", "train", pairs=30)
     one = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
     (teacher,) = laboratory.seeds(TEACHER)
     torch.manual_seed(1)
-    other = Recogniser(build_backbone("mobilefacenet", **BACKBONE)).eval()
+    other = GuidedRecognizer(build_backbone("mobilefacenet", **BACKBONE)).eval()
     two = [teacher, teacher._replace(title="other", digest="other", make=lambda: other)]
     monkeypatch.setattr(laboratory, "seeds", lambda name: two)
     found = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
@@ -113,7 +113,7 @@ def test_quality_of_bicubic(laboratory, store):
     faces = face_set(str(store.path), "faces", "train")
     found = laboratory.quality(BICUBIC, faces)
     hr = to_unit(torch.stack([faces.faces[i].hr for i in range(len(faces.faces))]))
-    probes = synthesise_probe(hr, torch.full((len(hr),), 8))
+    probes = synthesize_probe(hr, torch.full((len(hr),), 8))
     metric = ImageQuality("y")
     metric.update(probes, hr, torch.arange(len(hr)))
     assert found.psnr.mean().item() == pytest.approx(metric.compute()["psnr"].item(), rel=1e-5)

@@ -14,7 +14,7 @@ from rim_lightning.evaluation.protocols import misaligned
 from rim_lightning.functional.heatmaps import render_heatmaps
 from rim_lightning.schemes import five_points
 from rim_lightning.types import to_unit
-from tests.helpers.stores import small_drawn_store
+from tests.helpers.stores import small_synthetic_store
 
 
 def network_that_knows(points, scheme="ibug68"):
@@ -33,7 +33,7 @@ def network_that_knows(points, scheme="ibug68"):
 @pytest.mark.parametrize(("degrees", "scale", "shift"), [(0, 1.0, 0), (12, 1.0, 0), (-8, 1.1, 4)])
 def test_a_moved_face_comes_back(tmp_path, degrees, scale, shift):
     """A smooth picture turned, scaled and moved: what the template says about its landmarks is undone."""
-    store = small_drawn_store(tmp_path / "drawn", people=6, views=1, hr_size=64)
+    store = small_synthetic_store(tmp_path / "synthetic", people=6, views=1, hr_size=64)
     face = FaceDataset(store, "train")[0]
     landmarks = face.landmarks["ibug68"].double().numpy()
     smooth = cv2.GaussianBlur(face.hr.permute(1, 2, 0).numpy(), (0, 0), 3)
@@ -61,7 +61,7 @@ def test_a_network_of_other_landmarks_is_refused():
 
 
 def test_misaligned_faces_move_within_the_amount_and_stay_the_same_each_time(tmp_path):
-    store = small_drawn_store(tmp_path / "drawn", people=12, views=2, hr_size=64)
+    store = small_synthetic_store(tmp_path / "synthetic", people=12, views=2, hr_size=64)
     faces = FaceDataset(store, "train")
     moved = misaligned(faces, shift=0.1)
     assert len(moved) == len(faces)

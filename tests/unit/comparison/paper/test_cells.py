@@ -158,7 +158,7 @@ def test_every_system_of_the_tables_is_in_the_configuration():
     from rim_lightning.commands.config_path import CONF_DIR
 
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        known = {TEACHER, *compose("bench", overrides=["paths.output_dir=unused"]).systems}
+        known = {TEACHER, *compose("compare", overrides=["paths.output_dir=unused"]).systems}
     rows = (*TABLE_1, *TABLE_2, *TABLE_3)
     named = {name for row in rows for name in (row.reading.system, row.reading.gallery_of, row.reading.sr)}
     assert named - {None} <= known

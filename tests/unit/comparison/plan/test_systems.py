@@ -10,7 +10,7 @@ from rim_lightning.comparison.plan.plan import NotTrained, Plan
 from rim_lightning.comparison.plan.systems import Grid, System
 from rim_lightning.files import write_whole
 
-COMMON = ("data=drawn", "model=tiny", "sources={}", "teacher.weights=null", "evaluate=false")
+COMMON = ("data=synthetic", "model=tiny", "sources={}", "teacher.weights=null", "evaluate=false")
 SYSTEMS = {
     "coarse": System("coarse", "hallucination", "coarse"),
     "fhn": System("fhn", "hallucination", "fhn", seeds=(0, 1)),
@@ -101,7 +101,7 @@ def test_a_system_starts_from_the_run_of_its_seed(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_trained_recogniser_becomes_the_teacher(tmp_path):
+def test_a_trained_recognizer_becomes_the_teacher(tmp_path):
     plan = plan_of(tmp_path)
     (teacher,) = plan.runs("arcface")
     with pytest.raises(NotTrained, match="arcface, seed 0"):

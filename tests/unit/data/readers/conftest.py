@@ -21,8 +21,8 @@ def picture():
 
 
 @pytest.fixture
-def grey():
-    """grey(path, values) writes a (H, W) uint8 array as a grey PNG and returns its path."""
+def gray():
+    """gray(path, values) writes a (H, W) uint8 array as a gray PNG and returns its path."""
 
     def write(path: Path, values: np.ndarray) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

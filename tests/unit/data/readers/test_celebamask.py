@@ -33,12 +33,12 @@ def helen_mask() -> np.ndarray:
     return mask
 
 
-def test_index_masks_become_helen_classes_at_the_size_of_the_image(tmp_path, picture, grey):
-    image, mask = picture(tmp_path / "a.jpg", (16, 16)), grey(tmp_path / "a.png", face_mask())
+def test_index_masks_become_helen_classes_at_the_size_of_the_image(tmp_path, picture, gray):
+    image, mask = picture(tmp_path / "a.jpg", (16, 16)), gray(tmp_path / "a.png", face_mask())
     np.testing.assert_array_equal(load_index_mask(mask, image), helen_mask().repeat(2, axis=0).repeat(2, axis=1))
 
 
-def test_a_palette_is_read_by_number_not_by_colour(tmp_path, picture):
+def test_a_palette_is_read_by_number_not_by_color(tmp_path, picture):
     palette = Image.fromarray(face_mask()).convert("P")
     palette.putdata(face_mask().ravel().tolist())
     palette.putpalette([channel for i in range(256) for channel in (255 - i, 3 * i % 256, 40)])
@@ -47,8 +47,8 @@ def test_a_palette_is_read_by_number_not_by_colour(tmp_path, picture):
     np.testing.assert_array_equal(parsing, helen_mask())
 
 
-def test_a_colour_picture_is_no_mask(tmp_path, picture):
-    with pytest.raises(ValueError, match="has mode RGB; expected a grey or palette PNG"):
+def test_a_color_picture_is_no_mask(tmp_path, picture):
+    with pytest.raises(ValueError, match="has mode RGB; expected a gray or palette PNG"):
         load_index_mask(picture(tmp_path / "m.png"), picture(tmp_path / "a.jpg"))
 
 
@@ -63,21 +63,21 @@ def test_maps_with_exchanged_sides_are_put_right():
     np.testing.assert_array_equal(with_viewer_sides(one_eye), one_eye)
 
 
-def test_part_masks_are_merged_in_the_publishers_order(tmp_path, picture, grey):
+def test_part_masks_are_merged_in_the_publishers_order(tmp_path, picture, gray):
     image = picture(tmp_path / "7.jpg", (8, 8))
     mask = face_mask()
     for number, part in ((1, "skin"), (4, "l_eye"), (5, "r_eye"), (6, "l_brow"), (7, "r_brow"), (18, "cloth")):
         # skin covers the whole face, the parts lie over it
-        grey(tmp_path / f"00007_{part}.png", (np.ones_like(mask) if part == "skin" else mask == number) * 255)
+        gray(tmp_path / f"00007_{part}.png", (np.ones_like(mask) if part == "skin" else mask == number) * 255)
     expected = helen_mask()
     expected[4, 0] = 1  # no earring file
     np.testing.assert_array_equal(load_part_masks(tmp_path, "00007", image), expected)
 
 
-def test_the_compact_layout(tmp_path, picture, grey):
+def test_the_compact_layout(tmp_path, picture, gray):
     for name in ("0a", "0b"):
         picture(tmp_path / "images" / f"{name}.jpg", (8, 8))
-    grey(tmp_path / "masks" / "0a.png", face_mask())
+    gray(tmp_path / "masks" / "0a.png", face_mask())
     header = ["image", *(f"five_{axis}{i}" for i in range(5) for axis in "xy")]
     (tmp_path / "landmarks.tsv").write_text("\t".join(header) + "\n0a\t" + "\t".join(map(str, range(10))) + "\n")
     (tmp_path / "splits.json").write_text(json.dumps({"celebamask": {"train": ["0a.jpg"], "test": ["0b.jpg"]}}))
@@ -89,12 +89,12 @@ def test_the_compact_layout(tmp_path, picture, grey):
     assert second.load_parsing is None and second.landmarks == {}
 
 
-def test_the_official_layout(tmp_path, picture, grey):
+def test_the_official_layout(tmp_path, picture, gray):
     for number in (0, 1, 2, 2001):
         picture(tmp_path / "CelebA-HQ-img" / f"{number}.jpg", (8, 8))
     masks = tmp_path / "CelebAMask-HQ-mask-anno"
-    grey(masks / "0" / "00001_hair.png", np.full((4, 4), 255))
-    grey(masks / "1" / "02001_nose.png", np.full((4, 4), 255))
+    gray(masks / "0" / "00001_hair.png", np.full((4, 4), 255))
+    gray(masks / "1" / "02001_nose.png", np.full((4, 4), 255))
     (tmp_path / "CelebA-HQ-to-CelebA-mapping.txt").write_text(
         "    idx  orig_idx  orig_file\n"
         "      0    162769 162770.jpg\n      1    162770 162771.jpg\n      2    182637 182638.jpg\n"

@@ -13,10 +13,10 @@ def write_annotation(file, name, points=POINTS):
     file.write_text("\n".join([name, *(f"{x} , {y}" for x, y in points)]) + "\n")
 
 
-def write_soft_maps(grey, folder, name, classes):
+def write_soft_maps(gray, folder, name, classes):
     """Maps whose most probable class is `classes`, but never by certainty."""
     for number in range(11):
-        grey(folder / f"{name}_lbl{number:02d}.png", np.where(classes == number, 120, 10 + number))
+        gray(folder / f"{name}_lbl{number:02d}.png", np.where(classes == number, 120, 10 + number))
 
 
 def test_an_annotation_is_a_name_and_194_points(tmp_path):
@@ -29,15 +29,15 @@ def test_an_annotation_is_a_name_and_194_points(tmp_path):
         read_annotation(tmp_path / "2.txt")
 
 
-def test_the_most_probable_class_wins(tmp_path, picture, grey):
+def test_the_most_probable_class_wins(tmp_path, picture, gray):
     classes = np.random.default_rng(0).integers(0, 11, (5, 6))
-    write_soft_maps(grey, tmp_path, "a", classes)
+    write_soft_maps(gray, tmp_path, "a", classes)
     np.testing.assert_array_equal(load_soft_maps(tmp_path, "a", picture(tmp_path / "a.jpg", (6, 5))), classes)
     doubled = load_soft_maps(tmp_path, "a", picture(tmp_path / "b.jpg", (12, 10)))
     np.testing.assert_array_equal(doubled, classes.repeat(2, axis=0).repeat(2, axis=1))
 
 
-def test_the_official_layout(tmp_path, picture, grey):
+def test_the_official_layout(tmp_path, picture, gray):
     picture(tmp_path / "helen_1" / "100_1.jpg", (6, 5))
     picture(tmp_path / "helen_2" / "200_1.jpg", (6, 5))
     for number, name in ((1, "200_1"), (2, "100_1"), (3, "300_1")):
@@ -45,7 +45,7 @@ def test_the_official_layout(tmp_path, picture, grey):
     (tmp_path / "trainnames.txt").write_text("100_1\n300_1\n")
     (tmp_path / "testnames.txt").write_text("200_1\n")
     classes = np.random.default_rng(0).integers(0, 11, (5, 6))
-    write_soft_maps(grey, tmp_path / "labels" / "200_1", "200_1", classes)
+    write_soft_maps(gray, tmp_path / "labels" / "200_1", "200_1", classes)
 
     first, second, third = read_helen(tmp_path)
     assert [record.name for record in (first, second, third)] == ["100_1.jpg", "200_1.jpg", "300_1.jpg"]
@@ -56,11 +56,11 @@ def test_the_official_layout(tmp_path, picture, grey):
     assert not third.image.exists()  # annotated, but its photograph was not downloaded: the preparation will say so
 
 
-def test_smiths_lists_are_the_splits(tmp_path, picture, grey):
+def test_smiths_lists_are_the_splits(tmp_path, picture, gray):
     classes = np.random.default_rng(0).integers(0, 11, (5, 6))
     for name in ("100_1", "200_1", "300_1"):
         picture(tmp_path / "images" / f"{name}.jpg", (6, 5))
-        write_soft_maps(grey, tmp_path / "labels" / name, name, classes)
+        write_soft_maps(gray, tmp_path / "labels" / name, name, classes)
     (tmp_path / "exemplars.txt").write_text("1 , 300_1\n")
     (tmp_path / "tuning.txt").write_text("1 , 200_1\n\n")
     (tmp_path / "testing.txt").write_text("1 , 100_1\n")

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from rim_lightning.data.pairs import Pair, draw_random_pairs
+from rim_lightning.data.pairs import Pair, sample_random_pairs
 from rim_lightning.data.readers.pair_lists import read_annotated_pairs, read_pair_csv, write_pair_csv
 
 PAIRS = [Pair("a/1.jpg", "a/2.jpg", True, 0), Pair("a/1.jpg", 'b, "c".jpg', False, 1)]
@@ -106,7 +106,7 @@ IMPOSTOR = {frozenset((n, m)) for (p, n), (q, m) in combinations(KNOWN, 2) if p 
 
 
 def test_drawing_all_pairs_gives_each_once():
-    pairs = draw_random_pairs(IDENTITIES, NAMES, 7, 29, seed=0, folds=3)
+    pairs = sample_random_pairs(IDENTITIES, NAMES, 7, 29, seed=0, folds=3)
     assert [pair.same for pair in pairs] == [True] * 7 + [False] * 29
     assert Counter(frozenset(pair[:2]) for pair in pairs[:7]) == Counter(GENUINE)
     assert Counter(frozenset(pair[:2]) for pair in pairs[7:]) == Counter(IMPOSTOR)
@@ -114,7 +114,7 @@ def test_drawing_all_pairs_gives_each_once():
 
 
 def test_a_draw_is_uniform_with_either_image_as_probe():
-    drawn = Counter(pair[:2] for seed in range(3000) for pair in draw_random_pairs(IDENTITIES, NAMES, 1, 1, seed))
+    drawn = Counter(pair[:2] for seed in range(3000) for pair in sample_random_pairs(IDENTITIES, NAMES, 1, 1, seed))
     assert len(drawn) == 2 * (7 + 29)
     for kind in (GENUINE, IMPOSTOR):
         expected = 3000 / (2 * len(kind))
@@ -124,17 +124,17 @@ def test_a_draw_is_uniform_with_either_image_as_probe():
 
 
 def test_a_draw_depends_on_seed_and_images_alone():
-    pairs = draw_random_pairs(IDENTITIES, NAMES, 4, 9, seed=1)
-    assert draw_random_pairs(IDENTITIES[::-1], NAMES[::-1], 4, 9, seed=1) == pairs
-    assert draw_random_pairs(IDENTITIES, NAMES, 4, 9, seed=2) != pairs
+    pairs = sample_random_pairs(IDENTITIES, NAMES, 4, 9, seed=1)
+    assert sample_random_pairs(IDENTITIES[::-1], NAMES[::-1], 4, 9, seed=1) == pairs
+    assert sample_random_pairs(IDENTITIES, NAMES, 4, 9, seed=2) != pairs
 
 
 def test_too_few_pairs_are_refused():
     with pytest.raises(ValueError, match="8 genuine pairs are asked for, but the 9 images form 7"):
-        draw_random_pairs(IDENTITIES, NAMES, 8, 1, seed=0)
+        sample_random_pairs(IDENTITIES, NAMES, 8, 1, seed=0)
     with pytest.raises(ValueError, match="30 impostor pairs are asked for, but the 9 images form 29"):
-        draw_random_pairs(IDENTITIES, NAMES, 1, 30, seed=0)
+        sample_random_pairs(IDENTITIES, NAMES, 1, 30, seed=0)
     with pytest.raises(ValueError, match="1 genuine pairs are asked for, but the 0 images"):
-        draw_random_pairs([None], ["x"], 1, 0, seed=0)
+        sample_random_pairs([None], ["x"], 1, 0, seed=0)
     with pytest.raises(ValueError):
-        draw_random_pairs(IDENTITIES, NAMES[1:], 1, 1, seed=0)
+        sample_random_pairs(IDENTITIES, NAMES[1:], 1, 1, seed=0)

@@ -14,17 +14,17 @@ from rim_lightning.data.stores import packed
 from rim_lightning.data.stores.packed import PackedStore, open_store, pack
 from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.datamodules.faces import FaceDataModule
-from tests.helpers.stores import noise_store, small_drawn_store
+from tests.helpers.stores import noise_store, small_synthetic_store
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return small_drawn_store(tmp_path_factory.mktemp("store") / "drawn", people=6, views=3, hr_size=64)
+    return small_synthetic_store(tmp_path_factory.mktemp("store") / "synthetic", people=6, views=3, hr_size=64)
 
 
 @pytest.fixture(scope="module")
 def small(store, tmp_path_factory):
-    return pack(store, tmp_path_factory.mktemp("packed") / "drawn", shard=7, progress=False)
+    return pack(store, tmp_path_factory.mktemp("packed") / "synthetic", shard=7, progress=False)
 
 
 def through_pillow(image):
@@ -69,7 +69,7 @@ def test_the_channels_keep_their_order(tmp_path):
 def test_batches_for_training_come_in_the_same_order_with_close_images(store, small):
     batches = []
     for path in (store.path, small.path):
-        data = FaceDataModule({"drawn": path}, batch_size=4, workers=1, seed=3)
+        data = FaceDataModule({"synthetic": path}, batch_size=4, workers=1, seed=3)
         data.setup()
         batches.append(list(data.train_dataloader()))
     assert len(batches[0]) == len(batches[1]) == 3

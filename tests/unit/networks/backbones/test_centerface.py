@@ -66,7 +66,7 @@ def test_equals_a_functional_recomputation_on_the_crop():
     assert next(weights, None) is None
 
 
-def test_only_the_centre_columns_are_seen():
+def test_only_the_center_columns_are_seen():
     model = shaken(width=4, units=(1, 1, 1, 1), embedding_size=6, input_size=64)
     x = torch.rand(1, 3, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 2 - 1
     x.requires_grad_()

@@ -27,7 +27,7 @@ def test_equals_facenet_pytorch(original, tmp_path):
     torch.save(original.state_dict(), tmp_path / "vggface2.pt")
     model = load_facenet_pytorch(tmp_path / "vggface2.pt")
     pixels = torch.randint(0, 256, (1, 3, 160, 160), generator=torch.Generator().manual_seed(0)).float()
-    expected = original((pixels - 127.5) / 128)  # its fixed_image_standardization; L2-normalised by its forward
+    expected = original((pixels - 127.5) / 128)  # its fixed_image_standardization; L2-normalized by its forward
     x = pixels / 127.5 - 1
     torch.testing.assert_close(F.normalize(model(x)), expected, atol=1e-5, rtol=0)
     shapes = [(1, c, s, s) for c, s in zip(model.stage_channels, model.stage_sizes, strict=True)]

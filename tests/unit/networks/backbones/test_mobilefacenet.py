@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rim_lightning.networks.backbones.mobilefacenet import Bottleneck, ConvUnit, MobileFaceNet
+from rim_lightning.networks.backbones.mobilefacenet import ConvUnit, InvertedResidual, MobileFaceNet
 
 
 def tiny(**changes) -> MobileFaceNet:
@@ -23,7 +23,7 @@ def test_stage_maps_have_the_documented_shapes():
 
 
 def test_width_64_has_the_1_19_million_parameters_of_the_folded_original():
-    model = MobileFaceNet(normalisation="none")
+    model = MobileFaceNet(normalization="none")
     # By hand. Stem 3*3*3*64 + bias 64 + slope 64; depthwise 9*64 + 128.
     stage1 = 1728 + 128 + 576 + 128
 
@@ -38,7 +38,7 @@ def test_width_64_has_the_1_19_million_parameters_of_the_folded_original():
 
 
 def test_forward_equals_a_functional_recomputation():
-    model = tiny(normalisation="none").double()
+    model = tiny(normalization="none").double()
     x = torch.rand(2, 3, 32, 32, dtype=torch.float64) * 2 - 1
 
     def conv(unit: ConvUnit, y, stride=1, padding=0, groups=1):
@@ -50,7 +50,7 @@ def test_forward_equals_a_functional_recomputation():
     y = conv(model.stage1[1], conv(model.stage1[0], y, 2, 1), 1, 1, 8)
     for stage in (model.stage2, model.stage3, model.stage4):
         for i, block in enumerate(stage):
-            if isinstance(block, Bottleneck):
+            if isinstance(block, InvertedResidual):
                 expanded = block.expand.conv.out_channels
                 z = conv(block.expand, y)
                 z = conv(block.project, conv(block.depthwise, z, 2 if i == 0 else 1, 1, expanded))
@@ -66,7 +66,7 @@ def test_folding_the_batch_norms_gives_the_folded_form():
     for _ in range(3):  # move the running statistics away from their start
         trained(torch.randn(8, 3, 32, 32, dtype=torch.float64))
     trained.eval()
-    folded = tiny(normalisation="none").double().eval()
+    folded = tiny(normalization="none").double().eval()
     sources = [m for m in trained.modules() if isinstance(m, ConvUnit)]
     targets = [m for m in folded.modules() if isinstance(m, ConvUnit)]
     with torch.no_grad():
@@ -82,7 +82,7 @@ def test_folding_the_batch_norms_gives_the_folded_form():
 
 def test_errors_name_the_value():
     with pytest.raises(ValueError, match='"batch" or "none", got "layer"'):
-        tiny(normalisation="layer")
+        tiny(normalization="layer")
     with pytest.raises(ValueError, match="multiple of 16, got 40"):
         tiny(input_size=40)
     with pytest.raises(ValueError, match=r"\(B, 3, 32, 32\), got \(1, 3, 64, 64\)"):
@@ -91,7 +91,7 @@ def test_errors_name_the_value():
 
 def test_strided_depthwise_convolutions_step_out_of_autocast_and_stay_bf16_outside():
     torch.manual_seed(0)
-    unit = ConvUnit(8, 8, 3, stride=2, padding=1, depthwise=True, normalised=False, activated=False)
+    unit = ConvUnit(8, 8, 3, stride=2, padding=1, depthwise=True, normalized=False, activated=False)
     x = torch.randn(2, 8, 6, 6).bfloat16().requires_grad_()
     exact = x.detach().float().requires_grad_()
     upstream = torch.randn(2, 8, 3, 3).bfloat16()

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from rim_lightning.networks.compared.build import build_hallucinator
+from rim_lightning.networks.compared.build import build_super_resolver
 from rim_lightning.networks.compared.esrgan import RRDB, DenseBlock, Discriminator
 from rim_lightning.networks.compared.lapsrn import LapSRN
 from rim_lightning.networks.compared.srcnn import SRCNN
@@ -39,7 +39,7 @@ def parameters(build, *arguments, **named):
 @pytest.mark.parametrize("name", TINY)
 def test_every_network_keeps_the_contract(name, size):
     torch.manual_seed(0)
-    network = build_hallucinator(name, **TINY[name])
+    network = build_super_resolver(name, **TINY[name])
     enlarged = probe(size).requires_grad_()
     levels = network.levels(enlarged)
     sides = [size // 4, size // 2, size] if name == "lapsrn" else [size]
@@ -135,14 +135,14 @@ def test_lapsrn_has_ten_convolutions_a_level(factor):
 
 
 def test_esrgan_has_the_published_number_of_parameters():
-    assert parameters(build_hallucinator, "esrgan", factor=4) == PUBLISHED_RRDB_X4
-    assert parameters(build_hallucinator, "esrgan") == PUBLISHED_RRDB_X4 + 9 * 64 * 64 + 64
+    assert parameters(build_super_resolver, "esrgan", factor=4) == PUBLISHED_RRDB_X4
+    assert parameters(build_super_resolver, "esrgan") == PUBLISHED_RRDB_X4 + 9 * 64 * 64 + 64
 
 
 def test_the_whole_of_esrgan_starts_near_the_range_of_a_face():
     torch.manual_seed(0)
     with torch.no_grad():
-        assert build_hallucinator("esrgan")(probe(32, batch=1)).abs().max() < 2
+        assert build_super_resolver("esrgan")(probe(32, batch=1)).abs().max() < 2
 
 
 def test_a_dense_block_reads_all_that_came_before():
@@ -204,11 +204,11 @@ def test_coarse_is_the_coarse_net():
     torch.manual_seed(0)
     expected = CoarseSR(**COARSE)
     torch.manual_seed(0)
-    assert torch.equal(build_hallucinator("coarse", network=COARSE)(probe(32)), expected(probe(32)))
+    assert torch.equal(build_super_resolver("coarse", network=COARSE)(probe(32)), expected(probe(32)))
 
 
 def test_bicubic_is_the_enlarged_probe():
-    network = build_hallucinator("bicubic")
+    network = build_super_resolver("bicubic")
     assert torch.equal(network(probe(16)), probe(16))
     assert list(network.parameters()) == []
 
@@ -216,11 +216,11 @@ def test_bicubic_is_the_enlarged_probe():
 @pytest.mark.parametrize("name", ["lapsrn", "esrgan"])
 def test_sizes_and_factors_that_do_not_fit_are_refused(name):
     with pytest.raises(ValueError, match="60x60 pixels has no grid 8 times smaller"):
-        build_hallucinator(name, **TINY[name])(probe(60))
+        build_super_resolver(name, **TINY[name])(probe(60))
     with pytest.raises(ValueError, match="must be 2, 4, 8, ..., got 6"):
-        build_hallucinator(name, factor=6, **TINY[name])
+        build_super_resolver(name, factor=6, **TINY[name])
     with pytest.raises(ValueError, match="got 1"):
-        build_hallucinator(name, factor=1, **TINY[name])
+        build_super_resolver(name, factor=1, **TINY[name])
 
 
 def test_the_discriminator_refuses_other_sizes():
@@ -231,5 +231,7 @@ def test_the_discriminator_refuses_other_sizes():
 
 
 def test_unknown_names_list_the_choices():
-    with pytest.raises(ValueError, match='no hallucinator "srgan"; choose one of srcnn, vdsr, lapsrn, esrgan, coarse'):
-        build_hallucinator("srgan")
+    with pytest.raises(
+        ValueError, match='no super_resolver "srgan"; choose one of srcnn, vdsr, lapsrn, esrgan, coarse'
+    ):
+        build_super_resolver("srgan")

@@ -21,7 +21,7 @@ def test_starts_close_to_bicubic_interpolation():
 
 
 def test_coarse_and_sharp_faces_share_the_paths_and_do_not_mix():
-    """One pass over both is two passes over each: nothing normalises over the batch."""
+    """One pass over both is two passes over each: nothing normalizes over the batch."""
     torch.manual_seed(0)
     network = perturbed(HallucinationNetwork(MODEL["schemes"], **MODEL["hallucination"])).double()
     enlarged, hr = torch.rand(2, 2, 3, 32, 32, dtype=torch.float64)

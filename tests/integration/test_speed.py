@@ -7,14 +7,14 @@ from torch import nn
 from rim_lightning.speed.authors_step import FiveBackwards
 from rim_lightning.speed.step import forward_work, matmul_peak, measure_training
 from rim_lightning.training.phases import domain_terms, hallucination_terms, prepare_step
-from tests.helpers.stores import small_drawn_store
+from tests.helpers.stores import small_synthetic_store
 from tests.integration.test_configs import composed
 from tests.integration.test_fit import _batches, data_of, module_of, trainer_of
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return small_drawn_store(tmp_path_factory.mktemp("store") / "drawn", people=6, views=4, hr_size=32)
+    return small_synthetic_store(tmp_path_factory.mktemp("store") / "synthetic", people=6, views=4, hr_size=32)
 
 
 def convolution_work(network, *inputs):
@@ -86,8 +86,14 @@ def test_five_backwards_have_the_gradients_of_their_losses(store, tmp_path, rest
 @pytest.mark.slow
 def test_a_configuration_is_measured(tmp_path):
     """The work of five retained backwards, of two and of one, in this order; all figures are what they say."""
-    small_drawn_store(tmp_path / "drawn", people=12, views=4, hr_size=64)
-    settings = ["model=tiny", "data=helen", f"data.stores.helen={tmp_path / 'drawn'}", "data.batch_size=4", "workers=0"]
+    small_synthetic_store(tmp_path / "synthetic", people=12, views=4, hr_size=64)
+    settings = [
+        "model=tiny",
+        "data=helen",
+        f"data.stores.helen={tmp_path / 'synthetic'}",
+        "data.batch_size=4",
+        "workers=0",
+    ]
     settings += ["teacher.weights=null", "stages=[{name: fhn, epochs: 1}]", "trainer.precision=32-true", "threads=1"]
     figures = {
         alternation: measure_training(composed(*settings, f"alternation={alternation}"), steps=2, epochs=1)

@@ -1,4 +1,4 @@
-"""Centre loss (Wen et al., ECCV 2016), which draws the embeddings of a person together; joins a softmax."""
+"""Center loss (Wen et al., ECCV 2016), which draws the embeddings of a person together; joins a softmax."""
 
 import torch
 from torch import Tensor, nn
@@ -7,50 +7,50 @@ from rim_lightning.distributed import gather_batch, masked_mean
 from rim_lightning.types import NO_IDENTITY
 
 
-class CentreLoss(nn.Module):
-    """Half the squared distance of each embedding to its person's centre, ‖x_i − c_yi‖² / 2 (Eq 2, here a mean).
+class CenterLoss(nn.Module):
+    """Half the squared distance of each embedding to its person's center, ‖x_i − c_yi‖² / 2 (Eq 2, here a mean).
 
-    The centres are a buffer that starts at 0 and that `update` moves, not the optimiser.
+    The centers are a buffer that starts at 0 and that `update` moves, not the optimizer.
 
     Args:
         embedding_size: length E of the embeddings.
         people: number of training people; identities are 0..people - 1.
-        alpha: rate of the centres, in [0, 1] (Eq 4; the paper: 0.5).
+        alpha: rate of the centers, in [0, 1] (Eq 4; the paper: 0.5).
 
     Raises:
         ValueError: an `alpha` out of its range.
     """
 
-    centres: Tensor  # (people, E)
+    centers: Tensor  # (people, E)
 
     def __init__(self, embedding_size: int, people: int, alpha: float = 0.5) -> None:
         super().__init__()
         if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha of CentreLoss lies in [0, 1], got {alpha}.")
+            raise ValueError(f"alpha of CenterLoss lies in [0, 1], got {alpha}.")
         self.alpha = alpha
-        self.register_buffer("centres", torch.zeros(people, embedding_size))
+        self.register_buffer("centers", torch.zeros(people, embedding_size))
 
     def forward(self, embedding: Tensor, identity: Tensor) -> Tensor:
-        """Scalar: mean over the labelled samples of all ranks, 0 if there is none.
+        """Scalar: mean over the labeled samples of all ranks, 0 if there is none.
 
         Args:
-            embedding: (B, E), NOT normalised.
+            embedding: (B, E), NOT normalized.
             identity: (B,) int64, 0..people - 1; `NO_IDENTITY` samples are left out.
 
         Raises:
             ValueError: an identity beyond the number of people.
         """
-        people = len(self.centres)
+        people = len(self.centers)
         if len(identity) and int(identity.max()) >= people:
             raise ValueError(
-                f"Identity {int(identity.max())} in a batch, but CentreLoss was built for {people} people."
+                f"Identity {int(identity.max())} in a batch, but CenterLoss was built for {people} people."
             )
-        distance = embedding.to(self.centres.dtype) - self.centres[identity.clamp(min=0)]
+        distance = embedding.to(self.centers.dtype) - self.centers[identity.clamp(min=0)]
         return masked_mean(distance.square().sum(dim=1) / 2, identity != NO_IDENTITY)
 
     @torch.no_grad()
     def update(self, embedding: Tensor, identity: Tensor) -> None:
-        """Move the centres by a training batch that `forward` has seen, the same on all ranks.
+        """Move the centers by a training batch that `forward` has seen, the same on all ranks.
 
         c_j <- c_j - alpha Σ_{i of j} (c_j - x_i) / (1 + n_j), n_j the samples of person j in the batch of all ranks
         (Eq 4); a person without samples stays.
@@ -58,10 +58,10 @@ class CentreLoss(nn.Module):
         Args:
             embedding: (B, E). identity: (B,) int64. As for `forward`; of one shape on all ranks.
         """
-        embedding = gather_batch(embedding.detach().to(self.centres.dtype))
+        embedding = gather_batch(embedding.detach().to(self.centers.dtype))
         identity = gather_batch(identity)
         rows = identity.clamp(min=0)
         count = (identity[:, None] == identity).sum(dim=1).to(embedding.dtype)  # of the same person as sample i
-        step = (embedding - self.centres[rows]) * (self.alpha / (1 + count))[:, None]
-        labelled = (identity != NO_IDENTITY)[:, None]
-        self.centres.index_add_(0, rows, torch.where(labelled, step, torch.zeros_like(step)))
+        step = (embedding - self.centers[rows]) * (self.alpha / (1 + count))[:, None]
+        labeled = (identity != NO_IDENTITY)[:, None]
+        self.centers.index_add_(0, rows, torch.where(labeled, step, torch.zeros_like(step)))

@@ -12,14 +12,14 @@ from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.commands.eval import run
 from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.evaluation.run import check_evaluation
-from rim_lightning.functional.degradation import synthesise_probe
+from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.resize import reduce
 from rim_lightning.functional.verification import cosine_similarity, kfold_accuracy, roc_auc
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
 from rim_lightning.schemes import five_points
 from rim_lightning.types import to_unit
-from tests.helpers.stores import noise_store, small_drawn_store
+from tests.helpers.stores import noise_store, small_synthetic_store
 from tests.helpers.tiny import MODEL, perturbed
 
 PEOPLE, VIEWS = 4, 3
@@ -28,13 +28,13 @@ PAIRS = "2\t2\nP0\t1\t2\nP1\t1\t3\nP0\t3\tP1\t2\nP1\t1\tP0\t1\nP2\t1\t2\nP3\t2\t
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A checkpoint of an untrained network, and drawn people in LFW's layout and as a flat folder with .pts files."""
+    """A checkpoint of an untrained network, and synthetic people in LFW's layout and as a flat folder with .pts files."""
     root = tmp_path_factory.mktemp("measure")
     torch.manual_seed(0)
     rim = perturbed(RIM(**MODEL))
     state = {f"rim.{name}": value for name, value in rim.state_dict().items()}
     torch.save({"model_arguments": MODEL, "state_dict": state}, root / "last.ckpt")
-    store = small_drawn_store(root / "drawn", people=6, views=VIEWS, hr_size=64)
+    store = small_synthetic_store(root / "synthetic", people=6, views=VIEWS, hr_size=64)
     rows = ["\t".join(["image", *(f"five_{axis}{i}" for i in range(5) for axis in "xy")])]
     (root / "flat").mkdir()
     for position, person in enumerate(store.identity[: PEOPLE * VIEWS]):
@@ -90,7 +90,7 @@ def test_figures_of_a_pair_list_and_a_folder_are_those_of_an_independent_computa
     gallery, probe = torch.tensor(place).T
     same, fold = torch.tensor([p[0] == p[2] for p in pairs]), torch.tensor([0] * 4 + [1] * 4)
     with torch.no_grad():
-        enlarged = synthesise_probe(faces, torch.full((len(faces),), 8))
+        enlarged = synthesize_probe(faces, torch.full((len(faces),), 8))
         sharp = rim.embed_gallery(faces)
         embeddings = {
             "hr/teacher": sharp,
@@ -108,7 +108,7 @@ def test_figures_of_a_pair_list_and_a_folder_are_those_of_an_independent_computa
     store = PreparedStore(tmp_path / "prepared_custom")
     sharp = torch.from_numpy(np.array(store.images)).permute(0, 3, 1, 2)
     small = reduce(to_unit(sharp), rim.lr_size)
-    again = synthesise_probe(to_unit(sharp), torch.full((len(sharp),), rim.lr_size))
+    again = synthesize_probe(to_unit(sharp), torch.full((len(sharp),), rim.lr_size))
     assert small.shape[-1] == 8
     weights = torch.tensor([65.481, 128.553, 24.966], dtype=torch.float64).view(1, 3, 1, 1) / 255
     luma = [(weights * image.double()).sum(1) for image in (sharp, ((again + 1) * 127.5).round())]

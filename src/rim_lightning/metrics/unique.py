@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def drop_repeats(index: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+def keep_unique(index: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
     """The first row of every index, in ascending order of the index, whatever order the ranks delivered.
 
     Args:

@@ -1,4 +1,4 @@
-"""rim-bench from beginning to end on a few drawn faces, and what it says to wrong input."""
+"""rim-compare from beginning to end on a few synthetic faces, and what it says to wrong input."""
 
 import csv
 import json
@@ -15,7 +15,7 @@ from rim_lightning.comparison.plan import train_missing as training
 from rim_lightning.comparison.run import run
 
 SETTINGS = [
-    "protocol=drawn",
+    "protocol=synthetic",
     "budget=0.6",
     "hallucination_share=0.25",
     "calibration.pairs=30",
@@ -41,7 +41,7 @@ def bench(tmp_path):
 
         def call(*overrides, systems=()):
             places = [f"paths.{name}_dir={tmp_path / name}" for name in ("results", "prepared", "output")]
-            cfg = compose("bench", overrides=[*SETTINGS, *places, *overrides])
+            cfg = compose("compare", overrides=[*SETTINGS, *places, *overrides])
             cfg.settings = [*cfg.settings, *SMALL]
             cfg.systems = {name: cfg.systems[name] for name in systems}
             for grid in cfg.learning_rates.values():
@@ -65,11 +65,11 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
     bench("table=1", *options, systems=systems)
     folder = bench("table=4", *options, systems=systems)
     rows = {row["method"]: row for row in rows_of(folder / "table_4.csv")}
-    assert float(rows["bicubic"]["drawn faces: PSNR (95 %)"].split()[0]) > 15
+    assert float(rows["bicubic"]["synthetic faces: PSNR (95 %)"].split()[0]) > 15
     for method in ("SRCNN", "FHN of RIM"):
-        assert float(rows[method]["drawn faces: PSNR (95 %)"].split()[0]) > 10
+        assert float(rows[method]["synthetic faces: PSNR (95 %)"].split()[0]) > 10
     for method in ("VDSR", "FHN of RIM after the joint stage, with more training"):
-        assert rows[method]["drawn faces: PSNR (95 %)"] == "not yet run"
+        assert rows[method]["synthetic faces: PSNR (95 %)"] == "not yet run"
     assert (folder / "table_4.tex").is_file() and "Budget: 0.6 CPU minutes" in (folder / "table_4.md").read_text()
     runs = sorted((tmp_path / "results" / "runs").iterdir())
     measured = [json.loads(file.read_text())["minutes"] for file in (tmp_path / "results" / "budgets").iterdir()]
