@@ -7,7 +7,7 @@ export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 8000000000
 export MALLOC_TOP_PAD_ := 268435456
 
-.PHONY: demo test test-fast docs format clean
+.PHONY: demo test test-fast check docs format clean
 
 demo: .venv/ready ## train a small RIM on synthetic faces, measure it, leave a report with pictures
 	$(BIN)/rim-train experiment=demo
@@ -20,6 +20,11 @@ test: .venv/ready ## everything
 
 test-fast: .venv/ready ## without the tests marked slow
 	$(PYTEST) -m "not slow"
+
+check: .venv/ready ## lint, format and types
+	$(BIN)/ruff check src tests benchmarks docs notebooks
+	$(BIN)/ruff format --check src tests benchmarks notebooks docs/*.py
+	$(BIN)/mypy
 
 docs: .venv/ready ## the documentation as a site, in outputs/site
 	$(BIN)/python docs/configuration.py

@@ -226,7 +226,7 @@ def resume_of(dataset):
 
 
 def lit_loader(folder):
-    """litdata's own way: streaming, shuffled."""
+    """Litdata's own way: streaming, shuffled."""
     import litdata
 
     dataset = litdata.StreamingDataset(str(folder / "lit"), shuffle=True, seed=1, drop_last=True)

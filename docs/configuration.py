@@ -78,7 +78,8 @@ Entries = list[tuple[yaml.Node, yaml.Node]]
 
 class Setting(NamedTuple):
     """Attributes: name: in full. value: in Markdown, as it is written; "" of a part. kind: of value. meaning: the
-    comment, in Markdown."""
+    comment, in Markdown.
+    """
 
     name: str
     value: str

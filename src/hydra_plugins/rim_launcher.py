@@ -12,7 +12,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import call
 from omegaconf import DictConfig
 
-from rim_lightning.files import write_whole
+from rim_lightning.files import write_json
 from rim_lightning.runs.sweep import JOURNAL, Job, Sweep, new_sweep, read_sweep
 
 TOLD = "told.json"  # in the directory of a search: what it was told of every job, null: that it failed
@@ -39,7 +39,8 @@ class RimLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run a batch of jobs; returns to a search what it optimizes, or that the job failed. A grid is told nothing:
-        its jobs are independent, and a failed one must not end the sweep."""
+        its jobs are independent, and a failed one must not end the sweep.
+        """
         try:
             jobs = self._run(job_overrides)
         except (ValueError, OSError) as error:
@@ -71,11 +72,12 @@ class RimLauncher(Launcher):
         for job in jobs[max(len(self.told) - jobs[0].index, 0) :]:
             value = job.figures.get(self.config.optimized_metric) if job.state.name == "finished" else None
             self.told.append(value)
-        write_whole(self.sweep.folder / TOLD, self.told)
+        write_json(self.sweep.folder / TOLD, self.told)
 
     def _run(self, job_overrides: Sequence[Sequence[str]]) -> Sequence[Job]:
         """The jobs of the batch, all run. A search that is begun again in its directory asks for the same jobs in the
-        same order, as long as its sampler is seeded: those that ended are not run again."""
+        same order, as long as its sampler is seeded: those that ended are not run again.
+        """
         if self.searches and not self.config.get("optimized_metric"):
             raise ValueError("A search needs optimized_metric=<key of metrics.json>, for example val/psnr_gain.")
         if self.searches and self.how.get("wait") is False:

@@ -1,39 +1,105 @@
-"""Whole files: written under another name and renamed, and recognized by their digest."""
+"""Whole files and their digests: the one place that writes a file in one piece."""
 
 import hashlib
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Hand out a temporary path and move what was written there to `path`.
+
+    A reader sees the earlier content or the new one, never a part of it. File and folder are synchronized with the
+    disk, so that this also holds after a power cut. If the block raises, `path` stays as it was.
+
+    Args:
+        path: File to write. Its folder must exist.
+
+    Yields:
+        Path of the temporary file, in the same folder. The block must create it.
+
+    Raises:
+        OSError: If the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with whole_file(f"{folder}/figures.txt") as part:
+        ...         _ = part.write_text("1.5")
+        ...     Path(f"{folder}/figures.txt").read_text()
+        '1.5'
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        _synchronize(part)
+        os.replace(part, path)
+        _synchronize(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in one piece, see `whole_file`."""
+    with whole_file(path) as part:
+        part.write_text(text)
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write a JSON file in one piece, see `whole_file`."""
+    write_text(path, _as_json(content))
+
+
+def write_json_once(path: str | Path, content: Any) -> None:
+    """Write a JSON file in one piece unless it exists. If several processes write at once, the first one wins."""
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(_as_json(content))
+        _synchronize(part)
+        with suppress(FileExistsError):
+            os.link(part, path)
+        _synchronize(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file, in hexadecimal; raises FileNotFoundError, in one sentence."""
+    """SHA-256 of a file as 64 hexadecimal digits. A file that did not change is read once per process.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no {path}: set paths.data_dir to where the data and weights are.")
+        raise FileNotFoundError(f"There is no file {path}.")
     status = path.stat()
     return _digest_of(path, status.st_mtime_ns, status.st_size)
 
 
 @cache
 def _digest_of(path: Path, changed: int, size: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_whole(path: Path, content: Any) -> None:
-    """Write JSON under another name, then rename it: no reader ever sees half of it."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(part, path)
+def _as_json(content: Any) -> str:
+    return json.dumps(content, indent=2) + "\n"
 
 
-def write_once(path: Path, content: Any) -> None:
-    """Write JSON whole, unless the file is there: of several that write at once, the first one stays."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(content, indent=2) + "\n")
-    with suppress(FileExistsError):
-        os.link(part, path)
-    part.unlink()
+def _synchronize(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on the disk. Systems without that for folders are skipped."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    except PermissionError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -94,7 +94,8 @@ def test_a_dead_loader_process_is_told_and_the_run_goes_on_without_it(store, tmp
     orders.touch()
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "rim-train: A loader process died" in stderr.splitlines()[-1] and "Traceback" not in stderr
+    assert "rim-train: A loader process died" in stderr.splitlines()[-1]
+    assert "Traceback" not in stderr
     assert read_state(folder).name == "failed"
     verify(str(last))
     epoch = torch.load(last, weights_only=True)["epoch"]

@@ -66,16 +66,21 @@ def test_verify_answers_in_words_and_by_its_exit_code(model, faces):
     same = expected.similarity >= 0
     assert done.exit_code == (0 if same else 1)
     assert done.stdout.startswith("the same person" if same else "not the same person")
-    assert f"similarity {expected.similarity:.3f}, threshold 0.000" in done.output and "12 px" in done.output
+    assert f"similarity {expected.similarity:.3f}, threshold 0.000" in done.output
+    assert "12 px" in done.output
     refused = rim(*call)  # at 1e-3 the threshold is beyond every cosine
-    assert refused.exit_code == 1 and refused.stdout.startswith("not the same person")
+    assert refused.exit_code == 1
+    assert refused.stdout.startswith("not the same person")
 
 
 def test_verify_for_programs_and_folders_of_one_person(model, faces):
     done = rim("verify", "-m", model, faces, faces / "a.png", "--aligned", "--json")
     answer = json.loads(done.output)
-    assert done.exit_code == 1 and not answer["same_person"] and answer["threshold"] == 2.0
-    assert answer["probe_faces"] == [0, 0, 0] and answer["gallery_faces"] == [0]
+    assert done.exit_code == 1
+    assert not answer["same_person"]
+    assert answer["threshold"] == 2.0
+    assert answer["probe_faces"] == [0, 0, 0]
+    assert answer["gallery_faces"] == [0]
     files = [faces / "a.png", faces / "b.jpg", faces / "more" / "c.png"]
     expected = Recognizer.from_checkpoint(model).verify(files, faces / "a.png", aligned=True)
     assert answer["similarity"] == pytest.approx(expected.similarity)
@@ -86,7 +91,8 @@ def test_verify_for_programs_and_folders_of_one_person(model, faces):
 
 def test_hallucinate_a_folder(model, faces, tmp_path):
     done = rim("hallucinate", "-m", model, faces, tmp_path / "out", "--aligned")
-    assert done.exit_code == 0 and "3 of 3 faces written" in done.output
+    assert done.exit_code == 0
+    assert "3 of 3 faces written" in done.output
     written = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png"))
     assert written == ["a.png", "b.png", "more/c.png"]
     expected = Recognizer.from_checkpoint(model).hallucinate(faces / "a.png", aligned=True).sr[0]
@@ -97,13 +103,16 @@ def test_hallucinate_a_folder(model, faces, tmp_path):
 def test_a_broken_picture_is_left_out_and_named(model, faces, tmp_path):
     (faces / "broken.png").write_bytes(b"not a picture")
     done = rim("hallucinate", "-m", model, faces, tmp_path / "out", "--aligned")
-    assert done.exit_code == 3 and "3 of 4 faces written" in done.output
+    assert done.exit_code == 3
+    assert "3 of 4 faces written" in done.output
     assert "broken.png is no image of a known format" in done.stderr
     done = rim("hallucinate", "-m", model, faces, tmp_path / "out", "--aligned", "--json")
-    assert done.exit_code == 2 and "a.png is there already: give another place, or --overwrite" in done.output
+    assert done.exit_code == 2
+    assert "a.png is there already: give another place, or --overwrite" in done.output
     done = rim("hallucinate", "-m", model, faces, tmp_path / "out", "--aligned", "--json", "--overwrite")
     answer = json.loads(done.stdout)
-    assert list(answer["left_out"]) == [str(faces / "broken.png")] and len(answer["written"]) == 3
+    assert list(answer["left_out"]) == [str(faces / "broken.png")]
+    assert len(answer["written"]) == 3
     assert {each["size"] for each in answer["written"]} == {12.0}
 
 
@@ -111,18 +120,23 @@ def test_what_is_read_is_never_written_over(model, faces):
     before = {path: path.read_bytes() for path in faces.rglob("*") if path.is_file()}
     for target in (faces / "a.png", faces / "more" / ".." / "a.png"):
         done = rim("hallucinate", "-m", model, faces / "a.png", target, "--aligned", "--overwrite")
-        assert done.exit_code == 2 and "is a picture that is read" in done.output
+        assert done.exit_code == 2
+        assert "is a picture that is read" in done.output
     for target in (faces, faces / "out"):
         done = rim("hallucinate", "-m", model, faces, target, "--aligned", "--overwrite")
-        assert done.exit_code == 2 and "whose pictures are read: give another folder" in done.output
+        assert done.exit_code == 2
+        assert "whose pictures are read: give another folder" in done.output
     assert before == {path: path.read_bytes() for path in faces.rglob("*") if path.is_file()}
 
 
 def test_a_face_that_cannot_be_written_is_left_out(model, faces, tmp_path):
     (tmp_path / "out" / "b.png").mkdir(parents=True)
     done = rim("hallucinate", "-m", model, faces, tmp_path / "out", "--aligned", "--overwrite")
-    assert done.exit_code == 3 and "2 of 3 faces written" in done.output and "b.png" in done.stderr
-    assert (tmp_path / "out" / "more" / "c.png").is_file() and not list((tmp_path / "out").rglob("*.part"))
+    assert done.exit_code == 3
+    assert "2 of 3 faces written" in done.output
+    assert "b.png" in done.stderr
+    assert (tmp_path / "out" / "more" / "c.png").is_file()
+    assert not list((tmp_path / "out").rglob("*.part"))
 
 
 def test_a_full_disk_ends_with_one_sentence(model, faces, tmp_path):
@@ -131,7 +145,8 @@ def test_a_full_disk_ends_with_one_sentence(model, faces, tmp_path):
     out.mkdir()
     (out / ".b.png.part").symlink_to("/dev/full")
     done = rim("hallucinate", "-m", model, faces, out, "--aligned")
-    assert done.exit_code == 2 and "b.png cannot be written: there is no space left. 1 of 3 faces were" in done.stderr
+    assert done.exit_code == 2
+    assert "b.png cannot be written: there is no space left. 1 of 3 faces were" in done.stderr
     assert [path.name for path in out.rglob("*")] == ["a.png"]
 
 
@@ -145,7 +160,8 @@ def test_a_full_disk_leaves_what_was_enrolled(model, faces, index):
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
     assert "cannot be written: there is no space left. What was added before is there" in done.stderr
     assert len(Gallery(index, None)) == 3
-    assert rim(*call, "--json").exit_code == 0 and len(Gallery(index, None)) == 23
+    assert rim(*call, "--json").exit_code == 0
+    assert len(Gallery(index, None)) == 23
 
 
 def rim_with_small_files(*words):
@@ -166,13 +182,17 @@ def test_verify_leaves_out_what_it_cannot_use(model, faces):
     (faces / "more" / "torn.jpg").write_bytes(b"")
     done = rim("verify", "-m", model, faces / "more", faces / "a.png", "--aligned", "--json")
     answer = json.loads(done.output)
-    assert done.exit_code in (0, 1) and answer["probe_faces"] == [0] and len(answer["left_out"]) == 1
+    assert done.exit_code in (0, 1)
+    assert answer["probe_faces"] == [0]
+    assert len(answer["left_out"]) == 1
     told = rim("verify", "-m", model, faces / "more", faces / "a.png", "--aligned")
-    assert "left out:" in told.stderr and "torn.jpg is empty" in told.stderr
+    assert "left out:" in told.stderr
+    assert "torn.jpg is empty" in told.stderr
     assert "the gallery face has 12 px: the rates below are those of sharp ones, of 16 px or more" in told.stderr
     (faces / "more" / "c.png").unlink()
     done = rim("verify", "-m", model, faces / "more", faces / "a.png", "--aligned")
-    assert done.exit_code == 2 and "more holds no picture that can be used" in done.output
+    assert done.exit_code == 2
+    assert "more holds no picture that can be used" in done.output
 
 
 def test_no_failure_looks_like_the_answer_no(model, faces, monkeypatch):
@@ -191,7 +211,8 @@ def test_a_name_that_is_no_text_is_left_out(model, faces, tmp_path):
     with open(strange, "wb") as file:
         file.write((faces / "a.png").read_bytes())
     done = rim("enroll", "-m", model, "-i", tmp_path / "index", faces, "--aligned")
-    assert done.exit_code == 3 and "3 pictures added" in done.output
+    assert done.exit_code == 3
+    assert "3 pictures added" in done.output
     assert "is no text (UTF-8): rename the file or folder" in done.stderr
 
 
@@ -205,7 +226,8 @@ def test_a_strip_shows_the_five_pictures(model, faces, tmp_path):
 def index(model, faces, tmp_path):
     """A gallery of three people: a, b and, in a folder of that name, more."""
     done = rim("enroll", "-m", model, "-i", tmp_path / "index", faces, "--aligned")
-    assert done.exit_code == 0 and "3 pictures added, 0 were known; 3 people in" in done.output
+    assert done.exit_code == 0
+    assert "3 pictures added, 0 were known; 3 people in" in done.output
     return tmp_path / "index"
 
 
@@ -215,7 +237,8 @@ def test_enrolling_again_adds_what_is_new(model, faces, index):
     (faces / "more" / "torn.jpg").write_bytes(b"")
     done = rim(*call)
     answer = json.loads(done.stdout)
-    assert done.exit_code == 3 and list(answer.pop("left_out")) == [str(faces / "more" / "torn.jpg")]
+    assert done.exit_code == 3
+    assert list(answer.pop("left_out")) == [str(faces / "more" / "torn.jpg")]
     assert answer.pop("small") == [str(faces / "more" / "d.png")]  # 9 px are no sharp face
     assert answer == {"added": 1, "known": 3, "several": [], "templates": 4, "people": 3}
 
@@ -226,7 +249,8 @@ def test_identify_finds_whom_the_python_interface_finds(model, faces, index):
     recognizer = Recognizer.from_checkpoint(model)
     files = [faces / "a.png", faces / "b.jpg", faces / "more" / "c.png"]
     cosine = recognizer.embed_probes(files, aligned=True) @ recognizer.embed_gallery(files, aligned=True).T
-    assert answer["templates"] == 3 and len(answer["probes"]) == 3
+    assert answer["templates"] == 3
+    assert len(answer["probes"]) == 3
     for each, row in zip(answer["probes"], cosine, strict=True):
         order = row.argsort(descending=True)[:2]
         assert [hit["person"] for hit in each["hits"]] == [("a", "b", "more")[i] for i in order]
@@ -244,14 +268,17 @@ def test_identify_takes_pictures_and_folders(model, faces, index):
 
 def test_identify_in_words(model, faces, index):
     done = rim("identify", "-m", model, "-i", index, faces / "a.png", "--aligned")
-    assert done.exit_code == 1 and "a.png: 12 px, threshold 2.000" in done.output  # nobody is beyond every cosine
-    assert "accepted" not in done.output and "of 3 pictures; a stranger passes for 0.003 of them" in done.output
+    assert done.exit_code == 1
+    assert "a.png: 12 px, threshold 2.000" in done.output
+    assert "accepted" not in done.output
+    assert "of 3 pictures; a stranger passes for 0.003 of them" in done.output
 
 
 def test_forget_removes_a_person(index):
     assert rim("forget", "-i", index, "nobody").exit_code == 1
     done = rim("forget", "-i", index, "more")
-    assert done.exit_code == 0 and "1 templates of more removed" in done.output
+    assert done.exit_code == 0
+    assert "1 templates of more removed" in done.output
     assert rim("forget", "-i", index, "more").exit_code == 1
 
 
@@ -274,10 +301,12 @@ def test_export_makes_a_model_that_knows_its_thresholds(faces, tmp_path):
     assert done.exit_code == 0, done.output
     card = json.loads(rim("info", target, "--json").output)
     assert card["metrics"] == {"verification/lfw/16/accuracy": 0.9}
-    assert card["calibration"]["people"] == 6 and card["calibration"]["impostors"] == 120
+    assert card["calibration"]["people"] == 6
+    assert card["calibration"]["impostors"] == 120
     shown = rim("info", target).output
     assert "pooled into templates" not in shown  # nobody has four images
-    assert "RIM, 8 -> 32 px" in shown and "6 people of people_32, val, 12 genuine and 120 impostor pairs" in shown
+    assert "RIM, 8 -> 32 px" in shown
+    assert "6 people of people_32, val, 12 genuine and 120 impostor pairs" in shown
     answer = rim("verify", "-m", target, faces / "a.png", faces / "a.png", "--far", "0.1", "--aligned", "--json")
     assert json.loads(answer.output)["threshold"] <= 1
 
@@ -286,9 +315,11 @@ def test_a_checkpoint_answers_too_but_not_without_thresholds(faces, tmp_path):
     path = checkpoint(tmp_path)
     assert rim("hallucinate", "-m", path, faces / "a.png", tmp_path / "a.png", "--aligned").exit_code == 0
     done = rim("verify", "-m", path, faces / "a.png", faces / "a.png", "--aligned")
-    assert done.exit_code == 2 and "The model has no thresholds" in done.output
+    assert done.exit_code == 2
+    assert "The model has no thresholds" in done.output
     done = rim("export", path, tmp_path / "bare", "--no-onnx")
-    assert done.exit_code == 0 and "It has no thresholds: give --people" in done.output
+    assert done.exit_code == 0
+    assert "It has no thresholds: give --people" in done.output
     assert "no thresholds: rim export --people chooses them" in rim("info", tmp_path / "bare").output
 
 
@@ -326,13 +357,15 @@ def test_wrong_input_gets_a_sentence_and_exit_code_2(model, faces, tmp_path, mon
         words = tuple(word.replace(name, str(place)) for word in words)
     done = rim(*words)
     assert done.exit_code == 2 and done.output.count("\n") == 1, done.output
-    assert not (tmp_path / "index").exists() and not (tmp_path / "nowhere").exists()
+    assert not (tmp_path / "index").exists()
+    assert not (tmp_path / "nowhere").exists()
     assert re.search(sentence, done.output), done.output
 
 
 def test_an_empty_path_is_no_place(model, faces):
     done = rim("verify", "-m", model, "", faces / "a.png")
-    assert done.exit_code == 2 and "the path is empty" in done.output
+    assert done.exit_code == 2
+    assert "the path is empty" in done.output
 
 
 def test_figures_of_another_checkpoint_are_none_of_the_card_s(tmp_path):
@@ -346,13 +379,15 @@ def test_a_gallery_of_another_model_is_refused(model, faces, index, tmp_path):
     torch.manual_seed(1)
     write_model(tmp_path / "other", RIM(**MODEL), None, {}, False)
     done = rim("enroll", "-m", tmp_path / "other", "-i", index, faces, "--aligned")
-    assert done.exit_code == 2 and "embeddings of two models do not mix" in done.output
+    assert done.exit_code == 2
+    assert "embeddings of two models do not mix" in done.output
 
 
 def test_a_device_that_is_not_there(model, faces, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     done = rim("verify", "-m", model, faces / "a.png", faces / "b.jpg", "--device", "cuda:1")
-    assert done.exit_code == 2 and "finds no such CUDA device here: give --device cpu" in done.output
+    assert done.exit_code == 2
+    assert "finds no such CUDA device here: give --device cpu" in done.output
 
 
 def examples():
@@ -372,4 +407,5 @@ def test_the_examples_of_the_help_are_commands(words):
 def test_help_names_the_exit_codes():
     for words in ((), *((name,) for name in main.commands)):
         shown = rim(*words, "--help").output
-        assert "Exit codes:" in shown and "Example" in shown
+        assert "Exit codes:" in shown
+        assert "Example" in shown

@@ -133,7 +133,9 @@ def test_stage_sharp_shows_sharp_faces_and_stage_mixed_probes(store, tmp_path):
     module.terms = lambda faces, probes: shown.append(torch.equal(faces.hr, probes)) or original(faces, probes)
     trainer_of(tmp_path, 2).fit(module, data_of(store))
     half = len(shown) // 2
-    assert half and all(shown[:half]) and not any(shown[half:])
+    assert half
+    assert all(shown[:half])
+    assert not any(shown[half:])
 
 
 def test_centers_follow_the_embeddings_of_training_batches():

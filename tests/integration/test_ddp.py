@@ -39,7 +39,7 @@ def trained(folder, alternation, precision, world):
     shares = {"synthetic": 0.6, "noise": 0.4}
     data = kind(stores, BATCH // world, shares=shares, samples_per_epoch=samples, eval_batch_size=2)
     optimizer = torch.optim.AdamW if precision == "64-true" else torch.optim.SGD
-    rates = RATE if precision == "64-true" else {name: 0.01 for name in RATE}
+    rates = RATE if precision == "64-true" else dict.fromkeys(RATE, 0.01)
     module = module_of(STAGES, alternation, rates, optimizer, warmup=0.1, final=0.01, clip=0.5)
     average = WarmedEMA(0.9)
     trainer = trainer_of(

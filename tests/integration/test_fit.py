@@ -111,7 +111,8 @@ def test_the_teacher_is_bit_identical_after_a_fit_and_the_rest_is_not(store, tmp
     start = values(module.rim.fhn) | values(module.rim.hrn.student)
     trainer_of(tmp_path, 3).fit(module, data_of(store))
     after = module.rim.hrn.teacher.state_dict()
-    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
     assert not module.rim.hrn.teacher.training
     end = values(module.rim.fhn) | values(module.rim.hrn.student)
     assert any(not torch.equal(start[name], end[name]) for name in start)
@@ -191,7 +192,8 @@ def test_checkpoint_is_safe_to_load_rebuilds_the_network_and_holds_the_average(s
     module = module_of(stages)
     trainer_of(tmp_path, 3, [last, WarmedEMA(decay), Watch()]).fit(module, data_of(store))
     rim = load_rim(str(tmp_path / "last.ckpt"))
-    assert isinstance(rim, RIM) and not rim.training
+    assert isinstance(rim, RIM)
+    assert not rim.training
     content = torch.load(tmp_path / "last.ckpt", weights_only=True)
     first, *others = history[len(history) // 3 :]  # the batches of joint
     assert len(others) == 3
@@ -207,13 +209,13 @@ def test_checkpoint_is_safe_to_load_rebuilds_the_network_and_holds_the_average(s
 
 
 def test_load_rim_refuses_another_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no checkpoint at .*nowhere.ckpt"):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*nowhere.ckpt"):
         load_rim(str(tmp_path / "nowhere.ckpt"))
     (tmp_path / "text.ckpt").write_text("not a checkpoint")
-    with pytest.raises(ValueError, match="text.ckpt is not a checkpoint"):
+    with pytest.raises(ValueError, match=r"text.ckpt is not a checkpoint"):
         load_rim(str(tmp_path / "text.ckpt"))
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
-    with pytest.raises(ValueError, match="other.ckpt is not a checkpoint of rim-train"):
+    with pytest.raises(ValueError, match=r"other.ckpt is not a checkpoint of rim-train"):
         load_rim(str(tmp_path / "other.ckpt"))
 
 
@@ -251,7 +253,7 @@ def test_a_non_finite_gradient_stops_the_run_by_name(store, tmp_path):
 
 def test_clipping_bounds_the_step_of_a_phase(store, tmp_path):
     """With SGD of rate 1 a step is as long as the gradient: 0.01 after clipping, the four tail digits of fp32 aside."""
-    rates = {name: 1.0 for name in RATE}
+    rates = dict.fromkeys(RATE, 1.0)
     module = module_of([{"name": "joint", "epochs": 1}], "simultaneous", rates, torch.optim.SGD, clip=0.01)
     before = values(module)
     trainer_of(tmp_path, 1, limit_train_batches=1).fit(module, data_of(store))
@@ -321,7 +323,7 @@ def test_compiled_networks_with_channels_innermost_train_alike(store, tmp_path, 
     """With the average of weights, which copies the model; "aot_eager" traces forward and backward, C++ is left out."""
     compile_module = torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", lambda part: compile_module(part, backend="aot_eager"))
-    rates = {name: 0.01 for name in RATE}
+    rates = dict.fromkeys(RATE, 0.01)
     trained = []
     for changed in (False, True):
         module = module_of([{"name": "joint", "epochs": 1}], "simultaneous", rates, torch.optim.SGD)

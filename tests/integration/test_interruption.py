@@ -77,7 +77,8 @@ def test_a_signal_saves_the_batch_and_ends_the_run_within_seconds(store, undistu
     process.send_signal(signal.SIGUSR1)
     printed += process.communicate(timeout=20)[0]
     assert process.returncode == 128 + signal.SIGUSR1
-    assert "stopped by SIGUSR1 in epoch 1" in printed and "resume=true" in printed
+    assert "stopped by SIGUSR1 in epoch 1" in printed
+    assert "resume=true" in printed
     process = start(store, tmp_path)
     rest, _ = process.communicate()
     batches = re.findall(r"batch (\d+) (\d+)", printed + rest)

@@ -71,7 +71,9 @@ def test_no_outputs_are_committed(file):
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 def test_notebook_says_at_the_top_what_it_shows_and_for_how_long(file):
     first, *others = nbformat.read(file, as_version=4).cells
-    assert first.cell_type == "markdown" and first.source.startswith("# ") and "minute" in first.source
+    assert first.cell_type == "markdown"
+    assert first.source.startswith("# ")
+    assert "minute" in first.source
     assert [cell for cell in others if is_parameters(cell)] == others[:1]
 
 

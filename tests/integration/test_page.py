@@ -64,8 +64,10 @@ def test_two_pictures(page, folder):
     text, pictures = page.verify(probe, sharp, 1e-2)
     answer = page.recognizer.verify(probe, sharp, 1e-2)
     assert text.startswith("### the same person" if answer.same_person else "### not the same person")
-    assert f"**{answer.similarity:.3f}**" in text and f"**{answer.threshold:.3f}**" in text
-    assert f"**{answer.probe_size:.0f} px**" in text and "25.0% of true pairs refused" in text
+    assert f"**{answer.similarity:.3f}**" in text
+    assert f"**{answer.threshold:.3f}**" in text
+    assert f"**{answer.probe_size:.0f} px**" in text
+    assert "25.0% of true pairs refused" in text
     captions = [f"bicubic, {answer.probe_size:.0f} px", "coarse", "hallucinated", "landmarks", "parsing"]
     assert [caption for _, caption in pictures] == captions
     pixels = (page.recognizer.hallucinate(probe).sr[0].permute(1, 2, 0) * 255).round().byte().numpy()
@@ -74,9 +76,11 @@ def test_two_pictures(page, folder):
 
 def test_a_search(page, folder):
     text, rows, pictures = page.search(str(folder / "known" / "person 2" / "4.png"), 1e-2, 2)
-    assert [row[1] for row in rows] == [hit.person for hit in hits_of(page, folder)] and len(rows) == 2
+    assert [row[1] for row in rows] == [hit.person for hit in hits_of(page, folder)]
+    assert len(rows) == 2
     assert [row[2] for row in rows] == ["yes", "yes"]  # the threshold for sharp probes lies below every cosine
-    assert "Of 6 pictures, a stranger passes for 0.06 on average" in text and len(pictures) == 5
+    assert "Of 6 pictures, a stranger passes for 0.06 on average" in text
+    assert len(pictures) == 5
 
 
 def hits_of(page, folder):
@@ -87,16 +91,20 @@ def hits_of(page, folder):
 def test_how_small_a_face_may_get(page, folder):
     picture = str(folder / "known" / "person 0" / "0.png")
     text, pictures, figure = page.reduce(picture, 16, 1e-2)
-    assert re.match(r"### At 16 px: (not )?recognized", text) and "compares a picture with itself" in text
+    assert re.match(r"### At 16 px: (not )?recognized", text)
+    assert "compares a picture with itself" in text
     line = figure.axes[0].lines[0]
-    assert 16 in line.get_xdata() and line.get_xdata()[0] == 7 and pictures[0][1] == "bicubic, 16 px"
+    assert 16 in line.get_xdata()
+    assert line.get_xdata()[0] == 7
+    assert pictures[0][1] == "bicubic, 16 px"
     assert "choose a size below that" in page.reduce(picture, 4000, 1e-2)[0]
 
 
 def test_what_is_missing_or_wrong_gets_a_sentence(page, folder):
     notes = str(folder / "notes.png")
     assert page.verify(None, notes, 1e-2) == ("Give a probe and a gallery picture.", [])
-    assert page.search(None, 1e-2, 3) == ("Give a probe.", [], []) and page.reduce(None, 9, 1e-2)[1] == []
+    assert page.search(None, 1e-2, 3) == ("Give a probe.", [], [])
+    assert page.reduce(None, 9, 1e-2)[1] == []
     for text in (page.verify(notes, notes, 1e-2)[0], page.search(notes, 1e-2, 3)[0], page.reduce(notes, 9, 1e-2)[0]):
         assert re.match(r"\*\*The (probe|picture) is no image of a known format \(JPEG.*\)\.\*\*$", text)
     assert page.fars == [1e-2]  # 1e-3 has no thresholds
@@ -185,7 +193,8 @@ def test_two_pictures_in_a_browser(folder, view, tmp_path):
     view.get_by_role("heading", name=re.compile("the same person")).wait_for()
     assert re.search(r"judged at\s+\d+ px", view.inner_text("body"))
     widths = faces_shown(view)
-    assert len(widths) == 5 and min(widths) >= 100
+    assert len(widths) == 5
+    assert min(widths) >= 100
     looked_at(view, tmp_path / "compare.png")
 
 
@@ -202,7 +211,8 @@ def test_a_search_in_a_browser(folder, view, tmp_path):
     upload(view, folder / "known" / "person 2" / "4.png")
     view.get_by_role("button", name="Search").click()
     view.get_by_text("a stranger passes for 0.06 on average").wait_for()
-    assert "person 2" in view.inner_text("body") and len(faces_shown(view)) == 5
+    assert "person 2" in view.inner_text("body")
+    assert len(faces_shown(view)) == 5
     looked_at(view, tmp_path / "search.png")
 
 

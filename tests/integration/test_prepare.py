@@ -87,7 +87,8 @@ def test_one_source_is_prepared_and_reported(tmp_path, capsys):
     assert store.path == tmp_path / "prepared" / "folders_32"
     assert (len(store), store.identities, list(store.landmarks)) == (5, ["person0", "person1", "person2"], ["ibug68"])
     printed = capsys.readouterr().out
-    assert "5 images" in printed and "3 people, labels: ibug68, 0 found by detection, 1 left out" in printed
+    assert "5 images" in printed
+    assert "3 people, labels: ibug68, 0 found by detection, 1 left out" in printed
     assert "left out person0/0000.png: is empty" in printed
 
 
@@ -108,14 +109,15 @@ def test_a_long_list_of_failures_is_cut_short(tmp_path):
 
 
 def test_one_output_for_several_sources_is_refused():
-    with pytest.raises(ValueError, match="output names one store; with several sources set paths.prepared_dir"):
+    with pytest.raises(ValueError, match=r"output names one store; with several sources set paths.prepared_dir"):
         run(compose_prepare("source=all", "output=somewhere"))
 
 
 def test_help_shows_examples_and_leaves_nothing_behind(tmp_path):
     result = rim_prepare("--help", cwd=tmp_path)
     assert result.returncode == 0
-    assert "rim-prepare source=lfw landmarks=detect" in result.stdout and "celebamask_official" in result.stdout
+    assert "rim-prepare source=lfw landmarks=detect" in result.stdout
+    assert "celebamask_official" in result.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -187,7 +189,8 @@ def test_the_shared_sets_are_prepared(tmp_path):
     stores = run(compose_prepare("source=all", f"paths.data_dir={DATA}", f"paths.prepared_dir={tmp_path}"))
     splits = json.loads((DATA / "splits.json").read_text())
     celeba, celebamask, helen, lfw = stores
-    assert len(celeba) == 5858 and len(celeba.identities) == 288
+    assert len(celeba) == 5858
+    assert len(celeba.identities) == 288
     assert set(np.array(celeba.identities)[np.unique(celeba.identity[celeba.select("val")])]) == set(
         splits["celeba_identities"]["val"]
     )
@@ -196,4 +199,5 @@ def test_the_shared_sets_are_prepared(tmp_path):
     assert (len(lfw), len(lfw.select("test"))) == (3811, 3811)
     for store in stores:
         assert store.manifest["skipped"] == []
-    assert celebamask.parsing is not None and list(helen.landmarks) == ["ibug68"]
+    assert celebamask.parsing is not None
+    assert list(helen.landmarks) == ["ibug68"]

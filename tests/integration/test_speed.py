@@ -108,7 +108,9 @@ def test_a_configuration_is_measured(tmp_path):
         assert found["peak_share"] == pytest.approx(
             found["gflop_per_pair"] * found["pairs_per_s"] / found["peak_gflop_per_s"]
         )
-        assert 0 < found["data_wait"] < 1 and 0.1 < found["memory_gb"] < 8 and 0 < found["mmd_share"] < 1
+        assert 0 < found["data_wait"] < 1
+        assert 0.1 < found["memory_gb"] < 8
+        assert 0 < found["mmd_share"] < 1
     # One forward of everything and a backward, about three forwards.
     forward = figures["simultaneous"]["gflop_forward"]
     once = forward["coarse"] + 2 * forward["paths"] + forward["integrator"] + 2 * forward["discriminator"]

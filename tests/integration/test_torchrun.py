@@ -53,5 +53,5 @@ def test_processes_that_would_not_agree_on_a_directory_are_refused(variables, mo
     if variables in ({}, {"SLURM_NTASKS": "1"}):
         check_directory(left_to_the_clock)
     else:
-        with pytest.raises(ValueError, match="add hydra.run.dir=<directory> to the command, the same for all"):
+        with pytest.raises(ValueError, match=r"add hydra.run.dir=<directory> to the command, the same for all"):
             check_directory(left_to_the_clock)

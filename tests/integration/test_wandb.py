@@ -86,7 +86,8 @@ def test_two_sittings_are_two_files_of_one_run_with_all_that_is_promised(tmp_pat
     picture = sittings[0] / "files" / logged["val/faces/path"][0]
     assert picture.stat().st_size > 1000
     config = {item.key: json.loads(item.value_json) for each in found[0]["config"] for item in each.update}
-    assert config["code"] == code_version() and len(config["data"]["synthetic"]) == 64
+    assert config["code"] == code_version()
+    assert len(config["data"]["synthetic"]) == 64
     assert config["optim"]["clip"] == 1.0
     artifacts = {record.type for each in found for record in each.get("artifact", [])}
     artifacts |= {each.log_artifact.artifact.type for sitting in found for each in sitting.get("request", [])}
@@ -101,12 +102,16 @@ def test_the_points_of_a_roc_are_those_of_the_curve():
     assert roc_points(scores, same) == [(0, 0), (0, 0.5), (0.5, 0.5), (0.5, 1), (1, 1)]
     scores = torch.rand(1000, generator=torch.Generator().manual_seed(0))
     thinned = roc_points(scores, scores > 0.5, points=20)
-    assert len(thinned) == 20 and thinned[0] == (0, 0) and thinned[-1] == (1, 1)
+    assert len(thinned) == 20
+    assert thinned[0] == (0, 0)
+    assert thinned[-1] == (1, 1)
 
 
 def test_a_panel_has_a_face_in_every_row():
     faces = torch.full((2, 3, 3, 4, 4), -1.0)
     faces[1, 2, 0] = 1.0
     pixels = panel_pixels(faces)
-    assert pixels.shape == (8, 12, 3) and pixels.dtype == np.uint8
-    assert (pixels[4:, 8:, 0] == 255).all() and pixels.sum() == 255 * 16
+    assert pixels.shape == (8, 12, 3)
+    assert pixels.dtype == np.uint8
+    assert (pixels[4:, 8:, 0] == 255).all()
+    assert pixels.sum() == 255 * 16

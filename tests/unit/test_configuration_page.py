@@ -29,7 +29,8 @@ def test_every_option_and_every_run_command_is_on_the_page(configuration):
         assert f"### {f'{group}={file.stem}' if group != '.' else f'rim-{file.stem}'}\n" in page
         if group == "experiment":
             command = file.read_text().splitlines()[1].removeprefix("# ")
-            assert command.startswith(f"rim-train experiment={file.stem}") and f"```\n{command}\n```" in page
+            assert command.startswith(f"rim-train experiment={file.stem}")
+            assert f"```\n{command}\n```" in page
 
 
 def test_settings_with_their_values_types_and_comments(configuration):
@@ -81,7 +82,8 @@ def test_docstrings_explain_what_has_no_comment(configuration):
     of_rim, of_all = (
         arguments(f"rim_lightning.training.{name}") for name in ("rim_module.RIMModule", "phased_module.PhasedModule")
     )
-    assert of_rim["clip"] == of_all["clip"] and not any(text.startswith("see `") for text in of_rim.values())
+    assert of_rim["clip"] == of_all["clip"]
+    assert not any(text.startswith("see `") for text in of_rim.values())
     assert arguments("torch.optim.AdamW") == {}
     text = "loss: {_target_: rim_lightning.losses.landmark.LandmarkLoss, sigma: 1.5}\nother: {sigma: 2}\n"
     meanings = [each.meaning for each in configuration.File(text, "group").settings()]

@@ -46,7 +46,8 @@ def test_parsing_flip_swaps_exactly_the_classes_with_a_side(scheme):
 
 def test_every_parsing_class_has_a_color_and_so_have_unlabeled_pixels():
     colors = parsing_colors()
-    assert len(HELEN11.colors) == len(HELEN11.classes) and (colors[UNLABELED] == 128).all()
+    assert len(HELEN11.colors) == len(HELEN11.classes)
+    assert (colors[UNLABELED] == 128).all()
     shared = [c for c, color in enumerate(HELEN11.colors) if HELEN11.colors.count(color) > 1]
     assert [HELEN11.classes[c] for c in shared] == ["left_eyebrow", "right_eyebrow", "left_eye", "right_eye"]
 

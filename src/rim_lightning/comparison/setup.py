@@ -24,7 +24,8 @@ DEVICES = {"cpu": "cpu", "gpu": "cuda"}
 
 class Comparison(NamedTuple):
     """What a table is made of. Attributes: settings: the configuration, plain. accelerator: "cpu" or what else trains.
-    hr_size: pixels. The rest speaks for itself; of `pairs` a set without images is None."""
+    hr_size: pixels. The rest speaks for itself; of `pairs` a set without images is None.
+    """
 
     settings: dict[str, Any]
     accelerator: str

@@ -15,7 +15,8 @@ MAX_SIDE = 512  # pixels; the time of MTCNN grows with those of the image
 
 class Face(NamedTuple):
     """Attributes: box: (4,) x0, y0, x1, y1 in pixels. points: (5, 2) pixels, in the order of the scheme "five".
-    confidence: of the detector, in [0, 1]."""
+    confidence: of the detector, in [0, 1].
+    """
 
     box: NDArray[np.float64]
     points: NDArray[np.float64]

@@ -6,7 +6,7 @@ from pathlib import Path
 from rim_lightning.evaluation.hallucination import Panel
 from rim_lightning.evaluation.plots import plot_curves, plot_panel
 from rim_lightning.evaluation.verification import SYSTEMS
-from rim_lightning.files import write_whole
+from rim_lightning.files import write_json
 
 NAMES = {
     "teacher_bicubic": "teacher on bicubic",
@@ -18,9 +18,10 @@ NAMES = {
 
 def write_metrics(path: Path, figures: dict[str, float]) -> None:
     """Flat JSON, keys sorted, written in one go so that a reader never sees half of it. A figure that is not finite
-    (the landmark error of a set without points, say) is left out: JSON has no word for it."""
+    (the landmark error of a set without points, say) is left out: JSON has no word for it.
+    """
     figures = {key: value for key, value in figures.items() if math.isfinite(value)}
-    write_whole(path, dict(sorted(figures.items())))
+    write_json(path, dict(sorted(figures.items())))
 
 
 def write_report(

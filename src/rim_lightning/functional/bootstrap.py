@@ -184,7 +184,7 @@ def _descending(scores: Tensor, person: Tensor, chosen: Tensor) -> tuple[Tensor,
 
 
 def _student_quantile(freedom: int, level: float) -> float:
-    """t with P(|T| ≤ t) = level, by bisection of the angle θ = atan(t / √freedom)."""
+    """T with P(|T| ≤ t) = level, by bisection of the angle θ = atan(t / √freedom)."""
     low, high = 0.0, math.pi / 2
     for _ in range(60):
         middle = (low + high) / 2

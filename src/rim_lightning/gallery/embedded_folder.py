@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rim_lightning.files import write_once
+from rim_lightning.files import write_json_once
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -105,7 +105,7 @@ class EmbeddedFolder:
             path.mkdir(parents=True, exist_ok=True)
             if any(not entry.name.startswith(MANIFEST) for entry in path.iterdir()):
                 raise ValueError(f"{path} holds something else than embeddings: give another output.")
-            write_once(path / MANIFEST, {"format": FORMAT} | asdict(manifest))
+            write_json_once(path / MANIFEST, {"format": FORMAT} | asdict(manifest))
         folder = cls(path)
         begun = folder.manifest
         for key in ("model", "side", "aligned", "precision", "shard", "pictures"):

@@ -25,7 +25,8 @@ EMBEDDED_BLOCK = 32_768  # at least; of pictures that are embedded already
 class Enrollment(NamedTuple):
     """Attributes: added, known: how many pictures were added, and were there already. several: pictures that show
     several faces, of which the largest was taken. small: pictures whose face is not sharp (`recognizer.SHARP`), for
-    which the error rates do not hold. left_out: picture -> why."""
+    which the error rates do not hold. left_out: picture -> why.
+    """
 
     added: int
     known: int
@@ -179,7 +180,7 @@ def written(name: str | Path) -> str:
     try:
         str(name).encode()
     except UnicodeEncodeError:
-        raise UnicodeError(f"the name {ascii(str(name))} is no text (UTF-8): rename the file or folder.") from None
+        raise UnicodeError(f"the name {str(name)!a} is no text (UTF-8): rename the file or folder.") from None
     return str(name)
 
 

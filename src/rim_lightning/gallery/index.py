@@ -22,7 +22,8 @@ BATCH = 4096  # templates that are rewritten at a time
 
 class Template(NamedTuple):
     """Attributes: person: name. source: where the picture is. digest: SHA-256 of its content. embedding: (E,), of
-    length 1."""
+    length 1.
+    """
 
     person: str
     source: str

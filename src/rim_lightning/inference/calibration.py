@@ -22,7 +22,8 @@ COUNTS = (1, 2, 4)
 
 class Operating(NamedTuple):
     """Attributes: threshold: a similarity that is not below it is accepted. far, frr: false accept rate that the
-    threshold was chosen for, false reject rate that it had on the people it was chosen on."""
+    threshold was chosen for, false reject rate that it had on the people it was chosen on.
+    """
 
     threshold: float
     far: float

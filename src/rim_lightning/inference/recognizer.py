@@ -50,7 +50,8 @@ class Verification(NamedTuple):
 class HallucinatedFaces(NamedTuple):
     """Attributes: bicubic, coarse, sr: (B, 3, S, S), RGB in [0, 1]: the enlarged probe, the coarse face, the result.
     heatmaps: landmark scheme -> (B, N, h, w), from 0 to about 1. parsing: (B, h, w) int64, Helen-11 class.
-    size: (B,) sides of the probes in their own pixels."""
+    size: (B,) sides of the probes in their own pixels.
+    """
 
     bicubic: Tensor
     coarse: Tensor
@@ -125,7 +126,8 @@ class Recognizer:
     @torch.no_grad()
     def embed_probes(self, pictures: Picture | Sequence[Picture], aligned: bool = False) -> Tensor:
         """Probes -> embeddings (B, E) of length 1, on the CPU, by the hallucination network, student and assistant;
-        raises as `align`."""
+        raises as `align`.
+        """
         return self._embedded(self.rim.embed_probe, self._aligned(several(pictures), aligned))
 
     @torch.no_grad()

@@ -33,7 +33,8 @@ class ParsingIoU(Metric):
 
     def update(self, logits: Tensor, parsing: Tensor, index: Tensor) -> None:
         """logits: (B, classes, h, w), enlarged bilinearly to the labels;
-        parsing: (B, H, W) uint8; index: (B,) int64."""
+        parsing: (B, H, W) uint8; index: (B,) int64.
+        """
         logits = F.interpolate(logits.detach().float(), parsing.shape[-2:], mode="bilinear", align_corners=False)
         predicted, truth = logits.argmax(1).flatten(1), parsing.flatten(1).long()
         cell = truth * self.classes + predicted

@@ -59,7 +59,8 @@ class IdentityVerification(Metric):
 
     def update(self, gallery: Tensor, probe: Tensor, identity: Tensor, index: Tensor) -> None:
         """gallery, probe: (B, E) embeddings of the same faces; identity: (B,) int64, `NO_IDENTITY` is not paired;
-        index: (B,) int64, position in the data set."""
+        index: (B,) int64, position in the data set.
+        """
         self.gallery.append(gallery.detach().float())
         self.probe.append(probe.detach().float())
         self.identity.append(identity)
@@ -67,7 +68,8 @@ class IdentityVerification(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Scalars: "accuracy" (mean over folds, threshold of the other folds), "accuracy_std" (over folds),
-        "tar_at_far_1e-1", "…1e-2", "…1e-3" (NaN where fewer than 10 impostor pairs decide), "eer", "auc", "pairs"."""
+        "tar_at_far_1e-1", "…1e-2", "…1e-3" (NaN where fewer than 10 impostor pairs decide), "eer", "auc", "pairs".
+        """
         self.judged = None
         if not isinstance(self.index, Tensor) and not self.index:
             return self._figures(0)

@@ -60,7 +60,8 @@ class RIM(nn.Module):
 
     def compile_networks(self) -> None:
         """`torch.compile` every network in place; names and values of the weights stay. A backbone is compiled stage by
-        stage, because the training step asks for its stages."""
+        stage, because the training step asks for its stages.
+        """
         parts = [self.fhn.coarse, self.fhn.generator, self.fhn.integrator, self.discriminator]
         for backbone in (self.hrn.teacher.backbone, self.hrn.student.backbone, self.hrn.assistant.backbone):
             for child in backbone.children():

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from rim_lightning.files import write_whole
+from rim_lightning.files import write_json
 from rim_lightning.runs.state import STATE, read_attempts
 from rim_lightning.runs.sweep import Job, Sweep
 
@@ -139,7 +139,7 @@ def _record_stillborn(job: Job, attempts: int, code: int) -> None:
     """A job that died before it could record anything, e.g. of a wrong override, has failed."""
     lines = (job.folder / LOG).read_text(errors="replace").strip().splitlines()
     message = lines[-1] if lines else f"it ended with {code} without a word"
-    write_whole(job.folder / STATE, {"name": "failed", "attempts": attempts + 1, "message": message})
+    write_json(job.folder / STATE, {"name": "failed", "attempts": attempts + 1, "message": message})
 
 
 def _told(job: Job) -> str:

@@ -11,7 +11,7 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # Ctrl-C, a scheduler's end of time, its warning before
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: the run was asked to stop
+class Interrupted(Exception):
     """The run stopped because a signal asked for it. Attributes: signum: the signal."""
 
     def __init__(self, message: str, signum: int) -> None:
@@ -22,7 +22,8 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the run was asked to
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
     """A signal of `SIGNALS` ends the run at once with `Interrupted`, a second one kills. Lightning would go on with its
-    predictions, or, under SLURM, save a checkpoint."""
+    predictions, or, under SLURM, save a checkpoint.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rim_lightning.files import write_whole
+from rim_lightning.files import write_json
 
 STATE, LOCK = "state.json", "lock"
 
@@ -21,7 +21,8 @@ STATES = ("waiting", "running", "finished", "interrupted", "killed", "failed")
 
 class RunState(NamedTuple):
     """Attributes: name: one of `STATES`. attempts: how often the run was started. message: why it failed or stopped.
-    seconds: of the last attempt, while known."""
+    seconds: of the last attempt, while known.
+    """
 
     name: str
     attempts: int = 0
@@ -71,13 +72,11 @@ def recorded(folder: Path, interruptions: tuple[type[BaseException], ...] = (Key
         attempts = read_attempts(folder) + 1
         started = time.monotonic()
         record = {"attempts": attempts, "started": _now(), "pid": os.getpid(), "host": socket.gethostname()}
-        write_whole(folder / STATE, record | {"name": "running"})
+        write_json(folder / STATE, record | {"name": "running"})
 
         def end(name: str, message: str) -> None:
             seconds = round(time.monotonic() - started, 1)
-            write_whole(
-                folder / STATE, record | {"name": name, "message": message, "seconds": seconds, "ended": _now()}
-            )
+            write_json(folder / STATE, record | {"name": name, "message": message, "seconds": seconds, "ended": _now()})
 
         try:
             yield

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rim_lightning.files import write_whole
+from rim_lightning.files import write_json
 from rim_lightning.runs.state import RunState, read_state
 
 JOURNAL = "sweep.json"
@@ -52,7 +52,7 @@ class Sweep(NamedTuple):
             "launcher": self.launcher,
             "jobs": [{"index": job.index, "overrides": job.overrides} for job in self.jobs],
         }
-        write_whole(self.folder / JOURNAL, content)
+        write_json(self.folder / JOURNAL, content)
 
     def with_jobs(self, overrides: Sequence[Sequence[str]]) -> "Sweep":
         """The sweep with more jobs at its end: a search adds them as it goes."""

@@ -13,7 +13,7 @@ FIGURES = ("*/psnr_gain_y", "*/rim/accuracy", "val/psnr_gain")  # shown where no
 
 
 def swept_settings(jobs: Sequence[Job]) -> dict[str, list[str]]:
-    """setting -> its value in every job ("" where it was not set), for the settings that differ between the jobs."""
+    """Setting -> its value in every job ("" where it was not set), for the settings that differ between the jobs."""
     settings = [dict(_pair(override) for override in job.overrides) for job in jobs]
     keys = list(dict.fromkeys(key for job in settings for key in job))
     values = {key: [job.get(key, "") for job in settings] for key in keys}
@@ -21,7 +21,7 @@ def swept_settings(jobs: Sequence[Job]) -> dict[str, list[str]]:
 
 
 def chosen_figures(jobs: Sequence[Job], patterns: Sequence[str] = FIGURES) -> dict[str, list[float | None]]:
-    """key of metrics.json -> its value in every job, None where it has none; for the keys that fit a pattern."""
+    """Key of metrics.json -> its value in every job, None where it has none; for the keys that fit a pattern."""
     figures = [job.figures for job in jobs]
     keys = sorted({key for each in figures for key in each if any(fnmatch(key, pattern) for pattern in patterns)})
     return {key: [each.get(key) for each in figures] for key in keys}

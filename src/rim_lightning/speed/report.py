@@ -80,6 +80,6 @@ def plot(path: Path, entries: Sequence[dict[str, Any]]) -> bool:
 
 
 def _distinct(words: dict[str, list[str]]) -> dict[str, str]:
-    """key -> those of its words that not all keys share; the key where that leaves none."""
+    """Key -> those of its words that not all keys share; the key where that leaves none."""
     shared = set.intersection(*(set(each) for each in words.values()))
     return {key: " ".join(word for word in each if word not in shared) or key for key, each in words.items()}

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 from tqdm import tqdm
 
-from rim_lightning.files import write_whole
+from rim_lightning.files import write_json
 
 
 class SpeedRow(NamedTuple):
@@ -80,7 +80,8 @@ def measure_row(row: SpeedRow, folder: Path, steps: int, epochs: int) -> dict[st
 
 def measure_all(rows: Sequence[SpeedRow], folder: Path, steps: int, epochs: int) -> list[dict[str, Any]]:
     """Measure every row, the first one once more at the end; whatever is measured is written at once to `speed.json`,
-    from which an interrupted measurement goes on; rows that failed are tried again."""
+    from which an interrupted measurement goes on; rows that failed are tried again.
+    """
     journal = folder / "speed.json"
     known = json.loads(journal.read_text()) if journal.is_file() else []
     settings = {"steps": steps, "epochs": epochs}
@@ -109,7 +110,7 @@ def measure_all(rows: Sequence[SpeedRow], folder: Path, steps: int, epochs: int)
         if first and "pairs_per_s" in entry:
             entry["speedup"] = entry["pairs_per_s"] / first
         reached = {each["label"] for each in entries}
-        write_whole(journal, [*entries, *(each for each in done.values() if each["label"] not in reached)])
+        write_json(journal, [*entries, *(each for each in done.values() if each["label"] not in reached)])
     (folder / "row.json").unlink(missing_ok=True)
     return entries
 

@@ -9,7 +9,7 @@ from rim_lightning.training.phases import Phase
 
 
 def split_parameters(module: nn.Module, phases: Sequence[Phase]) -> dict[str, list[nn.Parameter]]:
-    """phase -> its trainable parameters, in the order of the modules; disjoint and complete.
+    """Phase -> its trainable parameters, in the order of the modules; disjoint and complete.
 
     Raises:
         ValueError: a trainable parameter belongs to no phase or to two of them.

@@ -151,7 +151,8 @@ class PhasedModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Put what the stage does not move into eval mode: the statistics of its norm layers stay. Log the stage as a
-        number, so that curves show where one ends."""
+        number, so that curves show where one ends.
+        """
         self._rest()
         self.log("stage", float(self.stages.index(self.stage)))
 
@@ -180,7 +181,8 @@ class PhasedModule(pl.LightningModule):
 
     def training_probes(self, hr: Tensor) -> Tensor:
         """(B, 3, S, S) -> probes enlarged to S. Bicubic ones of this rank's share are those that one process would give
-        the same faces."""
+        the same faces.
+        """
         rank, world = self.global_rank, self.trainer.world_size
         low, high, share = self.probe_sizes
         generator = torch.Generator().manual_seed(_mixed(self.seed, self.iteration))

@@ -170,7 +170,8 @@ PHASES = (
 
 def simultaneous_terms(rim: RIM, objective: Objective, step: Step) -> dict[str, Terms]:
     """The terms of every phase of the stage; one backward of the sum of their "loss" has the gradients that the phases
-    have one by one, at the same parameters, because θ_d is reached through gradient reversal."""
+    have one by one, at the same parameters, because θ_d is reached through gradient reversal.
+    """
     terms: dict[str, Terms] = {}
     weights = objective.weights["hallucination"]
     if step.stage in ("fhn", "joint"):
@@ -210,7 +211,8 @@ class _Sum(nn.Module):
 
 def _at_rest(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
     """Its weights below the prefix without gradient and copies of its statistics: `functional_call` with them reads
-    these and moves neither."""
+    these and moves neither.
+    """
     weights = {name: value.detach() for name, value in module.named_parameters() if name.startswith(prefix)}
     return weights | {name: value.clone() for name, value in module.named_buffers() if name.startswith(prefix)}
 

@@ -16,7 +16,7 @@ from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.distributed import leave
 from rim_lightning.evaluation.report import write_metrics
 from rim_lightning.evaluation.run import check_evaluation, measure
-from rim_lightning.files import write_once
+from rim_lightning.files import write_json_once
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.runs.signals import Interrupted
 from rim_lightning.runs.state import recorded
@@ -176,7 +176,7 @@ def _faces_within_budget(cfg: DictConfig, file: Path, teacher_weights: dict | No
         data = instantiate(short.data)
         batches = batches_per_epoch(short, cfg, build_module(short, teacher_weights, data), data)
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_once(file, {"minutes": cfg.budget, "samples_per_epoch": batches * cfg.data.batch_size})
+        write_json_once(file, {"minutes": cfg.budget, "samples_per_epoch": batches * cfg.data.batch_size})
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
     found = json.loads(file.read_text())
     if found["minutes"] != cfg.budget:

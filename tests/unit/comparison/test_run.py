@@ -19,7 +19,8 @@ def test_what_a_minute_is_stands_above_every_table():
         for accelerator in ("cpu", "gpu")
     }
     assert told["cpu"].startswith("Budget: 12 CPU minutes of one thread for each recognition system, 3 for each")
-    assert told["gpu"].startswith("Budget: 12 GPU minutes for each") and "may share the GPU" in told["gpu"]
+    assert told["gpu"].startswith("Budget: 12 GPU minutes for each")
+    assert "may share the GPU" in told["gpu"]
 
 
 def test_a_gpu_that_is_not_there_is_named(monkeypatch):

@@ -77,7 +77,8 @@ def test_a_shift_moves_pixels_and_labels_together():
     warped, landmarks, classes = align(image, matrix, 9, {"five": np.array([[4.0, 4], [np.nan, 0]])}, parsing)
     np.testing.assert_array_equal(warped[:8, 2:], image[1:, :7])
     np.testing.assert_array_equal(classes[:8, 2:], parsing[1:, :7])
-    assert (classes[8] == 255).all() and (classes[:, :2] == 255).all()
+    assert (classes[8] == 255).all()
+    assert (classes[:, :2] == 255).all()
     np.testing.assert_array_equal(warped[:8, 0], image[1:, 0])  # beyond the edge the edge is repeated
     np.testing.assert_array_equal(landmarks["five"][0], [6, 3])
     assert np.isnan(landmarks["five"][1, 0])

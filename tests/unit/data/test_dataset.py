@@ -28,7 +28,8 @@ def test_an_item_is_the_central_crop_of_the_store(synthetic):
     np.testing.assert_array_equal(face.hr.permute(1, 2, 0), synthetic.images[position][6:-6, 6:-6])
     np.testing.assert_array_equal(face.parsing, synthetic.parsing[position][6:-6, 6:-6])
     np.testing.assert_allclose(face.landmarks["ibug68"], synthetic.landmarks["ibug68"][position] - 6, atol=1e-5)
-    assert face.identity == synthetic.identity[position] and face.index == 1
+    assert face.identity == synthetic.identity[position]
+    assert face.index == 1
     assert (face.hr.dtype, face.parsing.dtype, face.identity.dtype) == (torch.uint8, torch.uint8, torch.int64)
     with pytest.raises(IndexError):
         faces[len(faces)]
@@ -52,9 +53,12 @@ def test_a_union_carries_every_label_of_any_set(synthetic, poor):
     assert set(union.schemes) == {"five", "ibug68", "helen194"}
     bare, full = union[1], union[4]
     assert set(bare.landmarks) == set(full.landmarks) == set(union.schemes)
-    assert bare.landmarks["helen194"].shape == (194, 2) and bare.landmarks["helen194"].isnan().all()
-    assert not bare.landmarks["five"].isnan().any() and not full.landmarks["helen194"].isnan().any()
-    assert (bare.parsing == UNLABELED).all() and (full.parsing != UNLABELED).all()
+    assert bare.landmarks["helen194"].shape == (194, 2)
+    assert bare.landmarks["helen194"].isnan().all()
+    assert not bare.landmarks["five"].isnan().any()
+    assert not full.landmarks["helen194"].isnan().any()
+    assert (bare.parsing == UNLABELED).all()
+    assert (full.parsing != UNLABELED).all()
 
 
 def test_people_of_a_union_are_different_people(synthetic, poor):
@@ -69,7 +73,8 @@ def test_people_of_a_union_are_different_people(synthetic, poor):
 def test_collate_stacks_every_field(synthetic):
     faces = FaceDataset(synthetic, "train")
     batch = collate([faces[0], faces[3, 1]])
-    assert batch.hr.shape == (2, 3, 48, 48) and batch.hr.dtype == torch.uint8
+    assert batch.hr.shape == (2, 3, 48, 48)
+    assert batch.hr.dtype == torch.uint8
     torch.testing.assert_close(batch.landmarks["five"][1], faces[3].landmarks["five"])
     assert batch.index.tolist() == [0, 3]
 

@@ -42,7 +42,8 @@ def test_points_return_to_the_small_image():
 def test_images_without_a_face_give_none():
     gray = np.full((64, 48, 3), 128, np.uint8)
     images = [gray, gray, np.zeros((1, 1, 3), np.uint8), gray[:, :40]]
-    assert detect_faces(images) == [None] * 4 and find_faces(images, min_side=160) == [[], [], [], []]
+    assert detect_faces(images) == [None] * 4
+    assert find_faces(images, min_side=160) == [[], [], [], []]
 
 
 @pytest.mark.skipif(not LFW.is_dir(), reason="needs the LFW images of ../shared/data")
@@ -53,7 +54,8 @@ def test_real_faces_are_found_near_their_landmarks():
     images = [np.asarray(Image.open(record.image).convert("RGB")) for record in records]
     found = detect_faces([*images, np.asarray(Image.fromarray(images[0]).resize((1000, 1000)))])
     errors = [np.linalg.norm(f - r.landmarks["five"], axis=1).mean() for f, r in zip(found, records, strict=False)]
-    assert len(errors) == 8 and np.median(errors) < 6  # pixels; the eyes are 44 pixels apart
+    assert len(errors) == 8
+    assert np.median(errors) < 6
     np.testing.assert_allclose(_rescaled(found[-1], (1000, 1000), (250, 250)), found[0], atol=2.5)
 
 
@@ -67,8 +69,10 @@ def test_small_faces_are_found_and_the_largest_comes_first(tmp_path):
     (faces,) = find_faces([scene], max_side=1024)
     assert len(faces) == 2
     for face, (left, top, size) in zip(faces, ((200, 100, side), (20, 20, 28)), strict=True):
-        assert (face.points > [left, top]).all() and (face.points < [left + size, top + size]).all()
-        assert (face.box[:2] < face.points.min(0)).all() and (face.box[2:] > face.points.max(0)).all()
+        assert (face.points > [left, top]).all()
+        assert (face.points < [left + size, top + size]).all()
+        assert (face.box[:2] < face.points.min(0)).all()
+        assert (face.box[2:] > face.points.max(0)).all()
     (tiny,) = find_faces([scene[16:52, 16:52]], min_side=240)
     np.testing.assert_allclose(tiny[0].points + 16, faces[1].points, atol=2.0)
     (reduced,) = find_faces([cv2.resize(scene, (4000, 3000))], max_side=100)  # the small one has 7 px then

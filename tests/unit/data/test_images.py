@@ -26,7 +26,8 @@ def test_a_file_a_picture_an_array_and_a_tensor_are_the_same(tmp_path):
     path = saved(tmp_path, picture, "face.png")
     for source in (path, str(path), picture, RGB, RGB / 255, tensor, tensor / 255, (tensor / 255).double()):
         image = read_image(source)
-        assert image.dtype == np.uint8 and image.flags.c_contiguous
+        assert image.dtype == np.uint8
+        assert image.flags.c_contiguous
         np.testing.assert_array_equal(image, RGB)
 
 
@@ -84,7 +85,9 @@ def test_an_image_is_turned_as_its_exif_says(tmp_path):
     exif[0x0112] = 6  # shown after a quarter turn clockwise
     path = saved(tmp_path, Image.fromarray(upright), "turned.png", exif=exif)
     image = read_image(path)
-    assert image.shape == (16, 8, 3) and (image[:8] == 255).all() and (image[8:] == 0).all()
+    assert image.shape == (16, 8, 3)
+    assert (image[:8] == 255).all()
+    assert (image[8:] == 0).all()
 
 
 def test_of_an_animation_the_first_frame(tmp_path):
@@ -127,7 +130,7 @@ def test_a_truncated_file_gets_a_sentence(tmp_path, kind):
     whole = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(whole, kind)
     (tmp_path / "half").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
-    with pytest.raises(ImageError, match="half is (damaged or incomplete|no image)"):
+    with pytest.raises(ImageError, match=r"half is (damaged or incomplete|no image)"):
         read_image(tmp_path / "half")
 
 
@@ -159,13 +162,13 @@ def test_a_name_for_messages():
 
 
 def test_paths_that_are_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match="There is no image .*nowhere.jpg"):
+    with pytest.raises(FileNotFoundError, match=r"There is no image .*nowhere.jpg"):
         read_image(tmp_path / "nowhere.jpg")
     with pytest.raises(ImageError, match="is a folder: give an image file"):
         read_image(tmp_path)
-    with pytest.raises(NotADirectoryError, match="There is no folder .*nowhere"):
+    with pytest.raises(NotADirectoryError, match=r"There is no folder .*nowhere"):
         image_files(tmp_path / "nowhere")
-    with pytest.raises(ImageError, match="holds no image: files must end in .jpg"):
+    with pytest.raises(ImageError, match=r"holds no image: files must end in .jpg"):
         image_files(tmp_path)
 
 
@@ -196,11 +199,14 @@ def test_a_damaged_picture_that_pillow_opened_gets_a_sentence(tmp_path):
 
 def test_round_off_is_no_error():
     assert (read_image(np.full((8, 8), 1.0000001, np.float32)) == 255).all()
-    with pytest.raises(ImageError, match="values from 1.001 to 1.001"):
+    with pytest.raises(ImageError, match=r"values from 1.001 to 1.001"):
         read_image(np.full((8, 8), 1.001))
 
 
 def test_one_or_many():
-    assert len(several("a.jpg")) == 1 and several(["a.jpg", "b.jpg"]) == ["a.jpg", "b.jpg"]
-    assert len(several(RGB)) == 1 and len(several(np.stack([RGB, RGB]))) == 2
-    assert len(several(torch.zeros(3, 8, 8))) == 1 and len(several(torch.zeros(5, 3, 8, 8))) == 5
+    assert len(several("a.jpg")) == 1
+    assert several(["a.jpg", "b.jpg"]) == ["a.jpg", "b.jpg"]
+    assert len(several(RGB)) == 1
+    assert len(several(np.stack([RGB, RGB]))) == 2
+    assert len(several(torch.zeros(3, 8, 8))) == 1
+    assert len(several(torch.zeros(5, 3, 8, 8))) == 5

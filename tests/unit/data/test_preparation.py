@@ -58,7 +58,8 @@ def contents(path) -> dict[str, bytes]:
 
 def test_a_stored_face_is_the_aligned_image_with_its_frame(tmp_path, records):
     store = prepare(records[:3], tmp_path / "toy", **SETTINGS)
-    assert store.images.shape == (3, 40, 40, 3) and (store.hr_size, store.margin) == (32, 4)
+    assert store.images.shape == (3, 40, 40, 3)
+    assert (store.hr_size, store.margin) == (32, 4)
     record = records[2]
     matrix = similarity_from_points(record.landmarks["five"], template(32, margin=4))
     pixels = np.asarray(Image.open(record.image))

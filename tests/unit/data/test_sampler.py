@@ -42,7 +42,8 @@ def test_shares_are_kept_and_faces_repeat_evenly():
     assert len(sampler) == len(drawn) == 40
     assert (drawn < 100).sum() == 10
     times = Counter(drawn[drawn >= 100].tolist())
-    assert set(times) == set(range(100, 107)) and set(times.values()) <= {4, 5}
+    assert set(times) == set(range(100, 107))
+    assert set(times.values()) <= {4, 5}
     assert len(set(drawn[drawn < 100].tolist())) == 10
 
 

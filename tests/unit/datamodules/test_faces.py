@@ -54,7 +54,9 @@ def test_lightning_sees_unit_images_and_another_view_each_epoch(stores, tmp_path
     faces = [{int(i): hr for b in epoch for i, hr in zip(b.index, b.hr, strict=True)} for epoch in epochs]
     assert set(faces[0]) == set(faces[1]) == set(range(16))
     hr = torch.stack(list(faces[0].values()))
-    assert hr.dtype == torch.float32 and -1 <= hr.min() < -0.5 and 0.5 < hr.max() <= 1
+    assert hr.dtype == torch.float32
+    assert -1 <= hr.min() < -0.5
+    assert 0.5 < hr.max() <= 1
     assert all(not torch.equal(faces[0][i], faces[1][i]) for i in range(16))
     assert model.validated == [0, 1, 2] * 2
     # Epoch 1 has the views of epoch 1 whoever loads them.
@@ -83,7 +85,8 @@ def test_validation_shares_out_every_face(stores, monkeypatch):
     for rank in range(2):
         monkeypatch.setattr(data, "place", lambda rank=rank: (rank, 2))
         seen.append([i for batch in data.val_dataloader() for i in batch.index.tolist()])
-    assert len(seen[0]) == len(seen[1]) == 2 and set(seen[0] + seen[1]) == {0, 1, 2}
+    assert len(seen[0]) == len(seen[1]) == 2
+    assert set(seen[0] + seen[1]) == {0, 1, 2}
 
 
 def test_shares_must_name_the_stores(stores):
@@ -97,7 +100,8 @@ def test_batches_carry_the_schemes_that_were_asked_for(stores):
     data.setup()
     batch = next(iter(data.train_dataloader()))
     assert set(batch.landmarks) == {"ibug68"}
-    assert batch.landmarks["ibug68"].shape == (2, 68, 2) and batch.landmarks["ibug68"].isnan().all()
+    assert batch.landmarks["ibug68"].shape == (2, 68, 2)
+    assert batch.landmarks["ibug68"].isnan().all()
 
 
 def test_fewer_faces_than_a_batch_are_named(stores):

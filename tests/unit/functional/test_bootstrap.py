@@ -83,7 +83,9 @@ def test_seeds_are_drawn_with_the_pairs():
     assert paired_difference(seeds, seeds - 0.25, generator()) == (0.25, 0.25, 0.25)
     # Of other numbers of seeds each is drawn by itself: the mean of 2 draws minus that of 3.
     mean, low, high = paired_difference(seeds, torch.tensor([[0.0], [1.0], [0.5]]).expand(3, 40), generator())
-    assert mean == 0 and low < -0.5 and high > 0.5
+    assert mean == 0
+    assert low < -0.5
+    assert high > 0.5
 
 
 @pytest.mark.slow
@@ -139,7 +141,8 @@ def test_two_people_by_hand():
     identity = torch.tensor([0, 1])
     for far in (0.0, 0.5):
         tar, resampled = person_resampled_tar(scores, identity, identity, far, generator(), 20, min_impostors=0)
-        assert tar == 0.5 and resampled.tolist() == [0.5] * 20
+        assert tar == 0.5
+        assert resampled.tolist() == [0.5] * 20
     eye = torch.eye(2, dtype=torch.bool)
     with pytest.raises(ValueError, match="genuine"):
         person_resampled_tar(scores, identity, identity, 0.5, generator(), 20, left_out=eye)
@@ -149,13 +152,15 @@ def test_the_difference_of_two_systems_on_the_same_people_is_less_in_doubt_than_
     scores, first, second = gallery_and_probes()
     better = torch.where(first[:, None] == second, scores + 0.3, scores)
     (_, a), (_, b) = (person_resampled_tar(each, first, second, 0.05, generator(), 200, 0) for each in (better, scores))
-    assert (a >= b).all() and (a - b).std() < b.std()
+    assert (a >= b).all()
+    assert (a - b).std() < b.std()
 
 
 def test_seeds_are_drawn_alike_by_generators_alike():
     values = torch.tensor([[0.0, 10.0], [1.0, 11.0], [2.0, 12.0]]).repeat(1, 500)
     drawn = seeds_resampled(values, generator())
-    assert drawn.shape == (1000,) and drawn.mean() == pytest.approx(6, abs=0.1)
+    assert drawn.shape == (1000,)
+    assert drawn.mean() == pytest.approx(6, abs=0.1)
     # The mean of three draws of 0, 1, 2 has a variance of (2/3) / 3.
     assert drawn[::2].var() == pytest.approx(2 / 9, rel=0.15)
     assert torch.allclose(seeds_resampled(values + 5, generator()) - drawn, torch.tensor(5.0))

@@ -169,7 +169,7 @@ def test_bad_pairs_are_refused():
         threshold_at_far(SCORES, torch.ones_like(SAME), 0.1)
     with pytest.raises(ValueError, match="genuine"):
         tar_at_far(SCORES, torch.zeros_like(SAME), 0.1)
-    with pytest.raises(ValueError, match="1.0"):
+    with pytest.raises(ValueError, match=r"1.0"):
         threshold_at_far(SCORES, SAME, 1.0)
     with pytest.raises(ValueError, match="vector of values"):
         bootstrap_interval(torch.zeros(0), torch.Generator())

@@ -73,12 +73,14 @@ def test_a_search_among_some_people(gallery):
     probe = embeddings(1, seed=2)
     (hits,) = gallery.search(probe, 3, people=["person 3", "person 7"])
     assert [hit.person for hit in hits] == [each[0] for each in by_hand(probe[0], embeddings(60), 3, (3, 7))]
-    assert gallery.search(probe, 3, people=[]) == [[]] and gallery.search(probe, 3, people=["nobody"]) == [[]]
+    assert gallery.search(probe, 3, people=[]) == [[]]
+    assert gallery.search(probe, 3, people=["nobody"]) == [[]]
 
 
 def test_what_was_enrolled_is_there_when_it_is_opened_again(gallery):
     again = Gallery(gallery.address, "abc", SIZE)
-    assert len(again) == 60 and again.people() == {f"person {p}": 3 for p in range(20)}
+    assert len(again) == 60
+    assert again.people() == {f"person {p}": 3 for p in range(20)}
     assert again.enrolled() == {(f"person {i // 3}", f"digest {i}") for i in range(60)}
 
 
@@ -90,14 +92,18 @@ def test_a_deleted_person_is_gone_from_the_files_too(gallery, tmp_path, together
     if tidied:
         gallery.tidy()
     (hits,) = gallery.search(secret.embedding[None], 1)
-    assert hits[0].person == "O'Neill; drop" and hits[0].similarity == pytest.approx(1.0)
-    assert gallery.delete("nobody") == 0 and gallery.delete("O'Neill; drop") == 1
+    assert hits[0].person == "O'Neill; drop"
+    assert hits[0].similarity == pytest.approx(1.0)
+    assert gallery.delete("nobody") == 0
+    assert gallery.delete("O'Neill; drop") == 1
     if together:
         assert gallery.delete("person 33") == 2
-    assert len(gallery) == 60 and "O'Neill; drop" not in gallery.people()
+    assert len(gallery) == 60
+    assert "O'Neill; drop" not in gallery.people()
     assert all(hit.person != "O'Neill; drop" for hit in gallery.search(secret.embedding[None], 30)[0])
     content = b"".join(path.read_bytes() for path in (tmp_path / "index").rglob("*") if path.is_file())
-    assert b"person 3" in content and b"holiday-in-secret" not in content
+    assert b"person 3" in content
+    assert b"holiday-in-secret" not in content
     again = Gallery(gallery.address, "abc", SIZE)  # written anew, and still the gallery of that model
     assert [hit.person for hit in again.search(embeddings(1, seed=2), 4)[0]] == [
         each[0] for each in by_hand(embeddings(1, seed=2)[0], embeddings(60), 4)
@@ -111,7 +117,8 @@ def test_a_deletion_that_was_killed_is_finished_by_the_next(gallery, tmp_path):
     gallery._table.delete("person = 'secret'")  # and then killed
     assert gallery.delete("secret") == 0
     content = b"".join(path.read_bytes() for path in (tmp_path / "index").rglob("*") if path.is_file())
-    assert b"holiday-in-secret" not in content and len(gallery) == 60
+    assert b"holiday-in-secret" not in content
+    assert len(gallery) == 60
 
 
 def test_a_gallery_that_is_open_sees_what_others_add_and_delete(gallery, tmp_path):
@@ -119,10 +126,12 @@ def test_a_gallery_that_is_open_sees_what_others_add_and_delete(gallery, tmp_pat
     probe = embeddings(60)[:1]
     assert other.search(probe, 1)[0][0].person == "person 0"
     gallery.delete("person 0")
-    assert other.search(probe, 1)[0][0].person != "person 0" and len(other) == 57
+    assert other.search(probe, 1)[0][0].person != "person 0"
+    assert len(other) == 57
     gallery.add(templates(embeddings(3), first=90))
     gallery.tidy()
-    assert other.search(probe, 1)[0][0].person == "person 30" and "person 30" in other.people()
+    assert other.search(probe, 1)[0][0].person == "person 30"
+    assert "person 30" in other.people()
     other.add(templates(embeddings(3, seed=5), first=93))
     assert "person 31" in gallery.people()
 
@@ -143,15 +152,18 @@ def test_a_name_is_one_name_however_it_is_written(gallery):
 def test_a_damaged_gallery_gets_a_sentence(gallery, tmp_path):
     for file in (tmp_path / "index").rglob("*.manifest"):
         file.write_bytes(b"")
-    with pytest.raises(ValueError, match="The gallery .* is damaged: restore it from a copy"):
+    with pytest.raises(ValueError, match=r"The gallery .* is damaged: restore it from a copy"):
         Gallery(gallery.address, "abc", SIZE, create=True)
 
 
 def test_an_empty_gallery_finds_nobody(tmp_path):
     empty = Gallery(tmp_path / "index", "abc", SIZE, create=True)
     empty.add([])
-    assert len(empty) == 0 and empty.people() == {} and empty.enrolled() == set()
-    assert empty.search(embeddings(2)) == [[], []] and empty.search(embeddings(0)) == []
+    assert len(empty) == 0
+    assert empty.people() == {}
+    assert empty.enrolled() == set()
+    assert empty.search(embeddings(2)) == [[], []]
+    assert empty.search(embeddings(0)) == []
     assert empty.delete("nobody") == 0
 
 
@@ -161,11 +173,11 @@ def test_another_model_is_refused(gallery):
 
 
 def test_a_place_without_a_gallery_gets_a_sentence(tmp_path):
-    with pytest.raises(FileNotFoundError, match="There is no gallery at .*nowhere: rim enroll makes one"):
+    with pytest.raises(FileNotFoundError, match=r"There is no gallery at .*nowhere: rim enroll makes one"):
         Gallery(tmp_path / "nowhere", "abc", SIZE)
     assert not (tmp_path / "nowhere").exists()
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="There is no gallery at .*empty"):
+    with pytest.raises(FileNotFoundError, match=r"There is no gallery at .*empty"):
         Gallery(tmp_path / "empty", "abc", SIZE)
 
 

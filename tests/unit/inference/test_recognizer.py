@@ -84,7 +84,8 @@ def placed(sharp, monkeypatch, scale, degrees, shift, also=()):
 def test_a_face_in_a_picture_is_cut_out(rim, sharp, monkeypatch):
     picture = placed(sharp[0], monkeypatch, 2.0, 10.0, (60.0, 70.0))
     (face,) = Recognizer(rim).align(picture)
-    assert face.size == pytest.approx(2 * SIDE) and face.faces == 1
+    assert face.size == pytest.approx(2 * SIDE)
+    assert face.faces == 1
     inner = (slice(None), slice(4, -4), slice(4, -4))  # beyond the face's edge there is another picture
     assert (face.pixels - to_unit(sharp[0]))[inner].abs().mean() < 0.02
 
@@ -100,13 +101,13 @@ def test_a_small_face_is_seen_as_in_training(rim, sharp, monkeypatch):
 
 def test_a_face_of_too_few_pixels_is_refused(rim, sharp, monkeypatch):
     picture = placed(sharp[0], monkeypatch, 0.2, 0.0, (60.0, 70.0))  # 6.4 px
-    with pytest.raises(ImageError, match="the picture shows a face of 6.4 px: 7 are the fewest"):
+    with pytest.raises(ImageError, match=r"the picture shows a face of 6.4 px: 7 are the fewest"):
         Recognizer(rim).align(picture)
 
 
 def test_a_face_that_was_aligned_for_another_model_is_refused(rim):
     face = recognizer.AlignedFace(torch.zeros(3, 40, 40), 40.0, 0, "a.png")
-    with pytest.raises(ImageError, match="a.png was aligned for another model"):
+    with pytest.raises(ImageError, match=r"a.png was aligned for another model"):
         Recognizer(rim).embed_probes([face])
 
 
@@ -114,12 +115,13 @@ def test_of_several_faces_the_first_that_the_detector_gives(rim, sharp, monkeypa
     other = Face(np.zeros(4), template(SIDE) + 5, 1.0)
     picture = placed(sharp[0], monkeypatch, 2.0, 0.0, (60.0, 70.0), also=[other])
     (face,) = Recognizer(rim).align(picture)
-    assert face.faces == 2 and face.size == pytest.approx(2 * SIDE)
+    assert face.faces == 2
+    assert face.size == pytest.approx(2 * SIDE)
 
 
 def test_a_picture_without_a_face_gets_a_sentence(rim, tmp_path):
     Image.new("RGB", (64, 48), "gray").save(tmp_path / "wall.png")
-    with pytest.raises(ImageError, match="wall.png shows no face that could be found: cut out the part with the face"):
+    with pytest.raises(ImageError, match=r"wall.png shows no face that could be found: cut out the part with the face"):
         Recognizer(rim).embed_probes(tmp_path / "wall.png")
 
 
@@ -129,7 +131,8 @@ def test_the_answer_follows_the_threshold(rim, sharp):
     for threshold, same in ((similarity - 1e-3, True), (similarity + 1e-3, False)):
         model.calibration = calibration(threshold)
         answer = model.verify(sharp[0], sharp[1], far=1e-2, aligned=True)
-        assert answer.similarity == pytest.approx(similarity) and answer.threshold == pytest.approx(threshold)
+        assert answer.similarity == pytest.approx(similarity)
+        assert answer.threshold == pytest.approx(threshold)
         assert (answer.same_person, answer.far, answer.frr) == (same, 1e-2, 0.25)
         assert (answer.probe_size, answer.gallery_size) == (SIDE, SIDE)
 
@@ -163,7 +166,8 @@ def test_the_hallucinated_face_is_the_network_s(rim, sharp):
     torch.testing.assert_close(found.coarse, ((output.coarse + 1) / 2).clamp(0, 1))
     torch.testing.assert_close(found.bicubic, sharp / 255)
     torch.testing.assert_close(found.heatmaps["ibug68"], output.priors.heatmaps["ibug68"])
-    assert torch.equal(found.parsing, output.priors.parsing.argmax(1)) and found.size.tolist() == [SIDE] * 5
+    assert torch.equal(found.parsing, output.priors.parsing.argmax(1))
+    assert found.size.tolist() == [SIDE] * 5
 
 
 @pytest.mark.parametrize(
@@ -183,7 +187,8 @@ def test_wrong_input_gets_a_sentence(rim, sharp, call, sentence):
 def test_models_that_differ_have_other_fingerprints(rim):
     own = Recognizer(rim).fingerprint
     torch.manual_seed(1)
-    assert len(own) == 16 and own == Recognizer(rim).fingerprint != Recognizer(RIM(**MODEL)).fingerprint
+    assert len(own) == 16
+    assert own == Recognizer(rim).fingerprint != Recognizer(RIM(**MODEL)).fingerprint
 
 
 def test_a_trained_model_needs_neither_lightning_nor_hydra_nor_wandb():

@@ -26,14 +26,16 @@ def test_equals_the_formula_and_skips_the_unlabeled():
     assert terms["loss"].item() == pytest.approx((first + second) / 2, rel=1e-6)
     assert terms["accuracy"].item() == 0.5
     terms["loss"].backward()
-    assert embedding.grad[0].any() and not embedding.grad[1].any()
+    assert embedding.grad[0].any()
+    assert not embedding.grad[1].any()
 
 
 def test_nothing_labeled_is_zero_without_gradient():
     loss, embedding = by_hand(), torch.ones(2, 2, requires_grad=True)
     terms = loss(embedding, torch.full((2,), NO_IDENTITY))
     gradients = torch.autograd.grad(terms["loss"], [embedding, *loss.parameters()])
-    assert terms["loss"].item() == 0 and not any(g.any() for g in gradients)
+    assert terms["loss"].item() == 0
+    assert not any(g.any() for g in gradients)
 
 
 def test_the_length_of_an_embedding_counts():

@@ -88,5 +88,5 @@ def test_autocast_changes_nothing():
 def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match="positive factors"):
         DomainLoss(multipliers=(1.0, 0.0))
-    with pytest.raises(ValueError, match="1.0"):
+    with pytest.raises(ValueError, match=r"1.0"):
         DomainLoss(smoothing=1.0)

@@ -52,10 +52,12 @@ def test_gradient_is_finite_on_the_center_itself_and_zero_without_labels(kind, m
         loss.criterion.W.copy_(torch.tensor([[1.0, -1.0], [0.0, 0.0]]))
     embedding = torch.tensor([[2.0, 0.0], [2.0, 0.0]], requires_grad=True)
     loss(embedding, torch.tensor([0, 1]))["loss"].backward()  # cosines of exactly 1 and -1
-    assert embedding.grad.isfinite().all() and loss.criterion.W.grad.isfinite().all()
+    assert embedding.grad.isfinite().all()
+    assert loss.criterion.W.grad.isfinite().all()
     unlabeled = loss(embedding, torch.full((2,), NO_IDENTITY))["loss"]
     gradients = torch.autograd.grad(unlabeled, [embedding, loss.criterion.W])
-    assert unlabeled.item() == 0 and not any(g.any() for g in gradients)
+    assert unlabeled.item() == 0
+    assert not any(g.any() for g in gradients)
 
 
 def test_autocast_changes_neither_the_loss_nor_the_dtype_of_the_centers():
@@ -65,7 +67,8 @@ def test_autocast_changes_neither_the_loss_nor_the_dtype_of_the_centers():
     expected = loss(embedding.float(), identity)["loss"]
     with torch.autocast("cpu", torch.bfloat16):
         actual = loss(embedding, identity)["loss"]
-    assert torch.equal(actual, expected) and loss.criterion.W.dtype == torch.float32
+    assert torch.equal(actual, expected)
+    assert loss.criterion.W.dtype == torch.float32
 
 
 def test_errors_name_the_value():

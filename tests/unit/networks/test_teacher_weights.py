@@ -6,7 +6,7 @@ import torch
 from rim_lightning.networks.backbones.build import build_backbone
 from rim_lightning.networks.teacher_weights import load_backbone, load_teacher, save_backbone
 
-ARGUMENTS = dict(width=4, blocks=(1, 2, 1), embedding_size=8, input_size=32)
+ARGUMENTS = {"width": 4, "blocks": (1, 2, 1), "embedding_size": 8, "input_size": 32}
 
 
 def test_our_own_file_brings_back_network_and_weights(tmp_path):
@@ -23,8 +23,8 @@ def test_our_own_file_brings_back_network_and_weights(tmp_path):
 def test_errors_name_the_file_or_the_format(tmp_path):
     with pytest.raises(ValueError, match='no weight format "caffe"; choose one of mobilefacenet_onnx, arcface_torch'):
         load_teacher("caffe", "net.caffemodel")
-    with pytest.raises(FileNotFoundError, match="no backbone file at .*net.pt"):
+    with pytest.raises(FileNotFoundError, match=r"no backbone file at .*net.pt"):
         load_backbone(tmp_path / "net.pt")
     torch.save({"name": "mobilefacenet", "arguments": ARGUMENTS, "state_dict": {}}, tmp_path / "net.pt")
-    with pytest.raises(ValueError, match="net.pt is not a backbone file of this version"):
+    with pytest.raises(ValueError, match=r"net.pt is not a backbone file of this version"):
         load_backbone(tmp_path / "net.pt")

@@ -106,7 +106,8 @@ def test_stopping_a_sweep_stops_its_jobs_which_go_on_later(tmp_path):
 
 def test_cores_and_gpus_are_divided_evenly():
     slots = make_slots(2, 0, range(5), [])
-    assert [slot.cores for slot in slots] == [(0, 1), (2, 3)] and not slots[0].gpus
+    assert [slot.cores for slot in slots] == [(0, 1), (2, 3)]
+    assert not slots[0].gpus
     slots = make_slots(None, 2, range(8), ["0", "1", "2", "3", "4"])
     assert [slot.gpus for slot in slots] == [("0", "1"), ("2", "3")]
     assert len(make_slots(None, 0, range(3), [])) == 3

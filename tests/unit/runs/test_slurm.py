@@ -38,4 +38,5 @@ def test_a_preempted_job_saves_and_is_queued_again_as_it_was(tmp_path, monkeypat
         time.sleep(0.02)
     again = running.checkpoint()
     assert job.state.name == "interrupted"
-    assert again.function.command == running.command and again.function.process is None
+    assert again.function.command == running.command
+    assert again.function.process is None

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from rim_lightning.files import write_once
+from rim_lightning.files import write_json_once
 from rim_lightning.runs.state import is_held, read_state, recorded
 
 HOLD = """
@@ -32,7 +32,8 @@ def test_a_run_records_how_it_ended(tmp_path):
     with pytest.raises(KeyboardInterrupt), recorded(folder):
         raise KeyboardInterrupt
     state = read_state(folder)
-    assert state[:2] == ("interrupted", 3) and 0 <= state.seconds < 5
+    assert state[:2] == ("interrupted", 3)
+    assert 0 <= state.seconds < 5
     assert not is_held(folder)
 
 
@@ -71,7 +72,7 @@ def test_a_look_does_not_stop_a_start(tmp_path):
 
 
 def test_of_several_that_write_once_the_first_one_stays(tmp_path):
-    write_once(tmp_path / "budget.json", {"minutes": 1})
-    write_once(tmp_path / "budget.json", {"minutes": 2})
+    write_json_once(tmp_path / "budget.json", {"minutes": 1})
+    write_json_once(tmp_path / "budget.json", {"minutes": 2})
     assert json.loads((tmp_path / "budget.json").read_text()) == {"minutes": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["budget.json"]

@@ -54,7 +54,7 @@ def test_dying_at_any_rename_leaves_a_valid_checkpoint_time_and_again(tmp_path, 
     io.save_checkpoint(content(4), path)
     assert io.load_checkpoint(path, weights_only=True)["state_dict"]["weight"][0] == 4
     path.write_bytes(first)  # once a later one is whole, an earlier one is not expected there any more
-    with pytest.raises(DamagedCheckpoint, match="last.ckpt is damaged"):
+    with pytest.raises(DamagedCheckpoint, match=r"last.ckpt is damaged"):
         verify(path)
 
 

@@ -117,7 +117,8 @@ def test_statistics_see_the_students_own_maps_once_a_step(stage, together):
             if stage in phase.stages:
                 phase.terms(parts.rim, parts.objective, step)
     norms = [module for module in parts.rim.hrn.student.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    assert norms and {int(norm.num_batches_tracked) for norm in norms} == {1}
+    assert norms
+    assert {int(norm.num_batches_tracked) for norm in norms} == {1}
     teacher = [module for module in parts.rim.hrn.teacher.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     assert not any(norm.num_batches_tracked for norm in teacher)
 
@@ -227,7 +228,8 @@ def test_the_assistant_learns_alone_what_the_student_lacks():
     parts = Parts()
     alone = simultaneous_terms(parts.rim, parts.objective, step_of(parts, "assistant"))
     beside = simultaneous_terms(parts.rim, parts.objective, step_of(parts, "hrn"))
-    assert set(alone) == {"assistant"} and set(beside) == {"student", "assistant"}
+    assert set(alone) == {"assistant"}
+    assert set(beside) == {"student", "assistant"}
     for name, value in alone["assistant"].items():
         torch.testing.assert_close(value, beside["assistant"][name])
 

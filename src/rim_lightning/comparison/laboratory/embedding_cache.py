@@ -46,7 +46,7 @@ class EmbeddingStore:
         positions: Sequence[int],
         title: str,
     ) -> Mapping[str, Tensor]:
-        """part -> (N, E) embeddings of unit length of N faces, in the order of their positions.
+        """Part -> (N, E) embeddings of unit length of N faces, in the order of their positions.
 
         Args:
             system: digest of everything that the embedding depends on, besides image and side.

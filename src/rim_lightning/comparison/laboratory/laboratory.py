@@ -18,7 +18,7 @@ from rim_lightning.comparison.plan.plan import NotTrained, Plan, Run
 from rim_lightning.data.dataset import face_batches
 from rim_lightning.evaluation.protocols import FaceSet, PairSet, SearchSet
 from rim_lightning.evaluation.verification import verification_figures
-from rim_lightning.files import file_digest, write_whole
+from rim_lightning.files import file_digest, write_json
 from rim_lightning.functional.bootstrap import mean_interval, person_resampled_tar, seed_interval
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.heatmaps import decode_heatmaps
@@ -210,12 +210,13 @@ class Laboratory:
             owners = (pairs.identity[first], pairs.identity[second])
             found = person_resampled_tar(scores, *owners, far, _generator(), CROSS_SAMPLES, left_out=itself)
             file.parent.mkdir(exist_ok=True)
-            write_whole(file, found and [found[0], found[1].tolist()])
+            write_json(file, found and [found[0], found[1].tolist()])
         return json.loads(file.read_text())
 
     def search(self, reading: Reading, people: SearchSet, size: int) -> Tensor:
         """(K,) rank of the right person of each probe, of the first seed; probes of `size` pixels unless they are so by
-        nature. Raises as `seeds`."""
+        nature. Raises as `seeds`.
+        """
         trained = self.seeds(reading.system)[0]
         keeper = trained if reading.gallery_of is None else self.seeds(reading.gallery_of)[0]
         side = Side(None) if people.native else Side(size)
@@ -235,12 +236,13 @@ class Laboratory:
 
     def cost(self, name: str, part: str, hr_size: int) -> dict[str, float]:
         """Inference of one face by a part of a system ("sr_face": the hallucinated face): "parameters" that it uses,
-        "gflop" (a multiply-add is two) and "faces_per_s" of one CPU thread in batches of 16."""
+        "gflop" (a multiply-add is two) and "faces_per_s" of one CPU thread in batches of 16.
+        """
         trained = self.seeds(name)[0]
         key = hashlib.sha256(json.dumps([trained.digest, part, hr_size]).encode()).hexdigest()[:16]
         file = self.folder / "cost" / f"{key}.json"
         if not file.is_file():
-            write_whole(file, _cost(copy.deepcopy(trained.make()).cpu(), part, hr_size))
+            write_json(file, _cost(copy.deepcopy(trained.make()).cpu(), part, hr_size))
         return json.loads(file.read_text())
 
     def hallucinate(self, name: str, enlarged: Tensor) -> Tensor:
@@ -312,7 +314,7 @@ class Laboratory:
             "nme": nme[0].compute().item() if nme else float("nan"),
             "miou": iou.compute().item() if iou.update_called else float("nan"),
         }
-        write_whole(file, found)
+        write_json(file, found)
         return found
 
 

@@ -15,7 +15,8 @@ WORST_FAR = 10  # impostor pairs that a point of an ROC needs
 
 def plot_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> list[str]:
     """ROC curves, FAR on a logarithmic axis that ends where 10 impostor pairs decide, and DET curves up to a FAR of one
-    half, without the points at which nobody is refused; returns as above."""
+    half, without the points at which nobody is refused; returns as above.
+    """
     readings: dict[Reading, str] = {}
     for row in (*TABLE_3, *TABLE_1):
         if not row.reading.sharp:

@@ -11,7 +11,8 @@ RIM_FROM_SCRATCH = Reading("rim_from_scratch", gallery_of="arcface")
 
 class Row(NamedTuple):
     """A row of a verification table. Attributes: label. reading. quoted: column -> the paper's. rim: what "RIM ahead
-    by" compares it with."""
+    by" compares it with.
+    """
 
     label: str
     reading: Reading

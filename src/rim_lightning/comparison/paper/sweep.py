@@ -21,7 +21,8 @@ def plot_sweep(
     degradations: Mapping[str, Sequence[int]],
 ) -> list[str]:
     """Accuracy of the first seed over the size of the probe, a panel for each way of making it, at the sizes given for
-    it; returns as above."""
+    it; returns as above.
+    """
     figure, axes = _curves(len(degradations), sharey=True)
     missing = []
     for axis, (degradation, measured) in zip(axes, degradations.items(), strict=True):

@@ -223,7 +223,7 @@ def quoted(path: str | Path) -> str:
     return f"'{escaped}'"
 
 
-class NotTrained(LookupError):  # noqa: N818 - a state, not an error
+class NotTrained(LookupError):
     """A run that something needs is not finished. Attributes: run: that one."""
 
     def __init__(self, run: Run) -> None:

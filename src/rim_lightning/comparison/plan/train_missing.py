@@ -11,7 +11,7 @@ from types import FrameType
 from tqdm import tqdm
 
 from rim_lightning.comparison.plan.plan import NotTrained, Plan, Run, quoted
-from rim_lightning.files import write_whole
+from rim_lightning.files import write_json
 from rim_lightning.runs.state import read_state
 
 POLL = 2.0  # seconds
@@ -116,7 +116,7 @@ def _todo(plan: Plan, names: list[str], tried: set[str]) -> tuple[list[Run], dic
 
 def _start(run: Run) -> subprocess.Popen:
     run.folder.mkdir(parents=True, exist_ok=True)
-    write_whole(run.folder / "run.json", {"title": run.title, "overrides": run.overrides})
+    write_json(run.folder / "run.json", {"title": run.title, "overrides": run.overrides})
     command = [
         sys.executable,
         "-m",

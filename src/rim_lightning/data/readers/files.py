@@ -83,7 +83,7 @@ def read_landmark_table(file: Path) -> dict[str, dict[str, NDArray[np.float64]]]
 
 
 def read_splits(file: str | Path | None, key: str) -> dict[str, str]:
-    """name -> split from a JSON file {key: {"train": [names], "val": [...], "test": [...]}}; empty without a file.
+    """Name -> split from a JSON file {key: {"train": [names], "val": [...], "test": [...]}}; empty without a file.
 
     Raises:
         FileNotFoundError: where the file does not exist.

@@ -46,7 +46,8 @@ class Sample:
 @contextmanager
 def one_writer(path: str | os.PathLike[str]) -> Iterator[None]:
     """Hold the lock of a store that may have to be made; waits while another process of this machine holds it, and may
-    have made the store by then. The lock goes with its process, however that dies."""
+    have made the store by then. The lock goes with its process, however that dies.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(f".{path.name}.lock"), "a") as lock:

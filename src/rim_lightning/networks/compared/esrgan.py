@@ -64,7 +64,8 @@ class RRDB(nn.Module):
 
 class DenseBlock(nn.Module):
     """Five 3x3 convolutions, each of which reads the input and all that the ones before it made; the last one's output
-    is scaled and added to the input."""
+    is scaled and added to the input.
+    """
 
     def __init__(self, width: int, growth: int):
         super().__init__()

@@ -14,7 +14,8 @@ class SuperResolver(nn.Module):
 
     def levels(self, enlarged: Tensor) -> list[Tensor]:
         """Probe enlarged to (B, 3, S, S), RGB in [-1, 1] -> faces (B, 3, S_k, S_k) at growing sizes, the last one at
-        S, RGB around [-1, 1], not clipped. Most networks have one level."""
+        S, RGB around [-1, 1], not clipped. Most networks have one level.
+        """
         raise NotImplementedError
 
     def forward(self, enlarged: Tensor) -> Tensor:

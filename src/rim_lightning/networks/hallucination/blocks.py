@@ -55,7 +55,8 @@ def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, norm: Norm
 
 class ResidualBlock(nn.Module):
     """conv 3x3, norm, PReLU, conv 3x3, norm, plus the input; without a norm the branch starts small, which keeps deep
-    stacks stable."""
+    stacks stable.
+    """
 
     def __init__(self, width: int, norm: Norm):
         super().__init__()

@@ -58,7 +58,8 @@ class FacePath(nn.Module):
 
 def head(width: int, outputs: int) -> nn.Conv2d:
     """1x1 convolution that starts near zero: empty heatmaps and undecided classes. Otherwise the first gradients of the
-    priors drown those of the pixels, and Adam remembers their size for hundreds of steps."""
+    priors drown those of the pixels, and Adam remembers their size for hundreds of steps.
+    """
     layer = conv(width, outputs, 1)
     scale_weight(layer, HEAD_START)
     return layer

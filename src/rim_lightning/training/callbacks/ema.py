@@ -41,7 +41,8 @@ class WarmedEMA(WeightAveraging):
         self, trainer: pl.Trainer, pl_module: PhasedModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Move the average, all tensors at once. Torch's own `update_parameters` goes through them one by one, the
-        frozen too, and makes the host wait for the number of updates."""
+        frozen too, and makes the host wait for the number of updates.
+        """
         average = self._average_model
         seen = pl_module.stage_epoch * trainer.num_training_batches + batch_idx  # batches of the stage before this one
         kept = min(self.decay, (1 + seen) / (10 + seen)) if seen else 0.0

@@ -72,7 +72,8 @@ class LastCheckpoint(Checkpoint):
 
     def _wishes(self, trainer: pl.Trainer, due: bool = False) -> tuple[bool, bool]:
         """Whether to save and whether to stop, on all ranks alike. Several ranks learn of it one batch later, so that
-        none waits for its device to tell what the others want."""
+        none waits for its device to tell what the others want.
+        """
         wishes = [due, self._signum is not None]
         if trainer.world_size == 1:
             return due, wishes[1]

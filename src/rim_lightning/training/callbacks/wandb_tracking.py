@@ -16,7 +16,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from rim_lightning.data.stores.prepared import MANIFEST
-from rim_lightning.files import write_whole
+from rim_lightning.files import write_json
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.verification import roc_curve
 
@@ -38,7 +38,7 @@ def wandb_logger(save_dir: str, offline: bool = False, **settings: Any) -> Wandb
         return WandbLogger(save_dir=save_dir, offline=offline, **settings)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, {"id": uuid.uuid4().hex[:12]})
+        write_json(path, {"id": uuid.uuid4().hex[:12]})
     return WandbLogger(save_dir=save_dir, offline=offline, id=json.loads(path.read_text())["id"], **settings)
 
 

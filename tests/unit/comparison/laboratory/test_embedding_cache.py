@@ -40,10 +40,12 @@ def test_an_image_is_embedded_once_for_each_side(tmp_path):
     store, faces, calls = EmbeddingStore(tmp_path), Faces(5), []
     first = store.of("system", Side(8), counting(calls), faces, [0, 1, 2], "faces")["probe"]
     again = store.of("system", Side(8), counting(calls), faces, [2, 1], "faces")["probe"]
-    assert calls == [3] and torch.equal(again, first[[2, 1]])
+    assert calls == [3]
+    assert torch.equal(again, first[[2, 1]])
     assert faces.read == 6  # each for its digest, and to be embedded
     more = store.of("system", Side(8), counting(calls), faces, [3, 0, 4], "faces")["probe"]
-    assert calls == [3, 2] and torch.equal(more[1], first[0])
+    assert calls == [3, 2]
+    assert torch.equal(more[1], first[0])
     store.of("system", Side(8, "area"), counting(calls), faces, [0], "faces")
     store.of("another", Side(8), counting(calls), faces, [0], "faces")
     assert calls == [3, 2, 1, 1]
@@ -53,7 +55,9 @@ def test_equal_pixels_are_one_image_and_others_are_not(tmp_path):
     store, faces, calls = EmbeddingStore(tmp_path), Faces(3), []
     faces.images[1] = faces.images[0]
     found = store.of("system", Side(None), counting(calls), faces, [0, 1, 2], "faces")["probe"]
-    assert calls == [2] and torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+    assert calls == [2]
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
     changed = Faces(3)
     changed.images[1:] = faces.images[1:]
     changed.images[0, 0, 0, 0] += 1  # a changed file: nothing stale is returned

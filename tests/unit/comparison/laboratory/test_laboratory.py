@@ -77,7 +77,8 @@ def test_all_cross_pairs_leave_an_image_with_itself_out_and_are_kept(laboratory,
     torch.testing.assert_close(found.resampled, resampled[None])
     monkeypatch.setattr("rim_lightning.comparison.laboratory.laboratory.person_resampled_tar", None)
     again = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
-    assert torch.equal(again.resampled, found.resampled) and torch.equal(again.rates, found.rates)
+    assert torch.equal(again.resampled, found.resampled)
+    assert torch.equal(again.rates, found.rates)
     assert laboratory.cross_tar(Reading(TEACHER), pairs._replace(identity=None), 1e-1) is None
 
 
@@ -90,8 +91,10 @@ def test_all_cross_pairs_are_resampled_alike_for_every_seed(laboratory, store, m
     two = [teacher, teacher._replace(title="other", digest="other", make=lambda: other)]
     monkeypatch.setattr(laboratory, "seeds", lambda name: two)
     found = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
-    assert found.rates.shape == (2,) and found.resampled.shape == (2, CROSS_SAMPLES)
-    assert torch.equal(found.resampled[0], one.resampled[0]) and found.rates[0] == one.rates[0]
+    assert found.rates.shape == (2,)
+    assert found.resampled.shape == (2, CROSS_SAMPLES)
+    assert torch.equal(found.resampled[0], one.resampled[0])
+    assert found.rates[0] == one.rates[0]
     assert not torch.equal(found.resampled[1], found.resampled[0])
 
 
@@ -119,7 +122,8 @@ def test_quality_of_bicubic(laboratory, store):
     assert found.psnr.mean().item() == pytest.approx(metric.compute()["psnr"].item(), rel=1e-5)
     cosine = (embedded(laboratory, faces.faces, None) * embedded(laboratory, faces.faces, 8)).sum(1)
     torch.testing.assert_close(found.identity.float(), cosine, rtol=1e-4, atol=1e-5)
-    assert found.nme != found.nme and found.psnr.shape == (1, len(faces.faces))  # it has no landmarks, and no seeds
+    assert found.nme != found.nme
+    assert found.psnr.shape == (1, len(faces.faces))
 
 
 def test_another_teacher_is_another_judge(laboratory, store, tmp_path):

@@ -72,4 +72,6 @@ def test_misaligned_faces_move_within_the_amount_and_stay_the_same_each_time(tmp
         steps.append(step.mean(0))
         assert torch.equal(moved[number].hr, moved[number].hr)
     steps = torch.stack(steps)
-    assert steps.abs().max() <= 6.5 and steps.abs().max() > 2 and len(steps.unique(dim=0)) > 3
+    assert steps.abs().max() <= 6.5
+    assert steps.abs().max() > 2
+    assert len(steps.unique(dim=0)) > 3

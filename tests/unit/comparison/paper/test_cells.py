@@ -74,17 +74,25 @@ def test_ablation_rows():
     teacher, sharp, rim, student = as_dicts(ablation_table("Table", rows, Known(), PAIRS, 64, iter))
     everyone, ahead = "all pairs: TAR@FAR 1e-3 (95 %)", "all pairs: RIM ahead by"
     # Two seeds, 0.2 apart, in two resamples, 0.2 apart: the means of two seeds are 0.3 … 0.7.
-    assert rim[everyone] == "0.500 (0.300 … 0.700)" and rim[ahead] == ""
-    assert teacher[everyone] == "0.150 (0.100 … 0.200)" and teacher[ahead] == "+0.350 (+0.200 … +0.500)"
-    assert sharp[everyone] == "failed: no luck" and sharp[ahead] == ""
-    assert rim["HR-LR (95 %)"].startswith("1.0000") and rim["RIM ahead by"] == ""
+    assert rim[everyone] == "0.500 (0.300 … 0.700)"
+    assert rim[ahead] == ""
+    assert teacher[everyone] == "0.150 (0.100 … 0.200)"
+    assert teacher[ahead] == "+0.350 (+0.200 … +0.500)"
+    assert sharp[everyone] == "failed: no luck"
+    assert sharp[ahead] == ""
+    assert rim["HR-LR (95 %)"].startswith("1.0000")
+    assert rim["RIM ahead by"] == ""
     # Fold 2 gives fold 1 a threshold of 0.5: 2 of 4 right. Fold 1 tells nothing, so fold 2 gets its lowest: 2 of 4.
-    assert teacher["HR-LR (95 %)"].startswith("0.5000") and teacher["RIM ahead by"].startswith("+0.5000 (")
-    assert teacher["quoted HR-LR"] == ".843" and teacher["HR-HR"] == "1.0000"
+    assert teacher["HR-LR (95 %)"].startswith("0.5000")
+    assert teacher["RIM ahead by"].startswith("+0.5000 (")
+    assert teacher["quoted HR-LR"] == ".843"
+    assert teacher["HR-HR"] == "1.0000"
     assert teacher["TAR@FAR 1e-2"] == "not measurable"  # 4 impostor pairs decide nothing at 1e-2
     assert [teacher[name] for name in COST] == ["", "2.50", "1.25", "40"]
     assert rim["thousand training faces"] == "12.3"
-    assert sharp["HR-LR (95 %)"] == "" and sharp["HR-HR"] == "1.0000" and sharp["quoted HR-HR"] == ".998"
+    assert sharp["HR-LR (95 %)"] == ""
+    assert sharp["HR-HR"] == "1.0000"
+    assert sharp["quoted HR-HR"] == ".998"
     assert student["HR-LR (95 %)"] == "not yet run"
 
 
@@ -100,7 +108,8 @@ def test_seed_i_is_compared_with_seed_i_of_the_same_people():
 def test_a_set_that_is_not_there_says_so():
     rows = [Row("teacher", Reading(TEACHER), {"CALFW": ".781"}), Row("RIM", RIM)]
     teacher, rim = as_dicts(overview_table("Table", rows, Known(), {"LFW": PAIRS, "CALFW": None}, iter))
-    assert teacher["CALFW (95 %)"] == rim["CALFW (95 %)"] == "no data" and teacher["CALFW quoted"] == ".781"
+    assert teacher["CALFW (95 %)"] == rim["CALFW (95 %)"] == "no data"
+    assert teacher["CALFW quoted"] == ".781"
     assert teacher["LFW: RIM ahead by"].startswith("+0.5000")
 
 
@@ -111,9 +120,12 @@ def test_a_row_from_scratch_is_compared_with_the_rim_from_scratch():
     rows = [Row("RIM", RIM), Row("a", Reading("arcface")), Row("b", Reading("arcface"), rim=RIM_FROM_SCRATCH)]
     rows.append(Row("RIM from scratch", RIM_FROM_SCRATCH, rim=RIM_FROM_SCRATCH))
     cells = [row["LFW: RIM ahead by"] for row in as_dicts(overview_table("T", rows, Both(), {"LFW": PAIRS}, iter))]
-    assert cells[0] == cells[3] == "" and cells[1].startswith("+0.0000") and cells[2].startswith("-0.5000")
+    assert cells[0] == cells[3] == ""
+    assert cells[1].startswith("+0.0000")
+    assert cells[2].startswith("-0.5000")
     scratch = [row for row in TABLE_2 if "from scratch" in row.label]
-    assert len(scratch) == 10 and all(row.rim == RIM_FROM_SCRATCH for row in scratch)
+    assert len(scratch) == 10
+    assert all(row.rim == RIM_FROM_SCRATCH for row in scratch)
 
 
 def test_hallucination_rows():
@@ -124,15 +136,14 @@ def test_hallucination_rows():
     table = hallucination_table(Known(), {"set": FaceSet("set", Two(), "digest")}, 64, iter)
     rows = {row["method"]: row for row in as_dicts(table)}
     assert list(rows) == [label for label, _ in TABLE_4.values()]
-    assert rows["bicubic"]["set: PSNR (95 %)"].startswith("21.00 (") and rows["bicubic"]["set: against FHN"].startswith(
-        "-3.00"
-    )
-    assert (
-        rows["FHN of RIM"]["set: PSNR (95 %)"].endswith("± 1.41 (seeds)")
-        and "±" not in rows["bicubic"]["set: PSNR (95 %)"]
-    )
-    assert rows["FHN of RIM"]["landmarks"] == "9.0 %" and rows["FHN of RIM"]["set: against FHN"] == ""
-    assert rows["SRCNN"]["set: PSNR (95 %)"] == "not yet run" and rows["SRCNN"]["quoted PSNR / SSIM"] == "25.712 / .713"
+    assert rows["bicubic"]["set: PSNR (95 %)"].startswith("21.00 (")
+    assert rows["bicubic"]["set: against FHN"].startswith("-3.00")
+    assert rows["FHN of RIM"]["set: PSNR (95 %)"].endswith("± 1.41 (seeds)")
+    assert "±" not in rows["bicubic"]["set: PSNR (95 %)"]
+    assert rows["FHN of RIM"]["landmarks"] == "9.0 %"
+    assert rows["FHN of RIM"]["set: against FHN"] == ""
+    assert rows["SRCNN"]["set: PSNR (95 %)"] == "not yet run"
+    assert rows["SRCNN"]["quoted PSNR / SSIM"] == "25.712 / .713"
 
 
 def test_no_difference_is_claimed_within_the_interval():
@@ -146,7 +157,9 @@ def test_a_table_is_written_three_times_alike(tmp_path):
     made = Table("A table", ["system", "figure"], [["RIM & co", "50 % ± 1"], ["other", ""]])
     path = write_table(tmp_path, "table", made, ["A note."])
     text = path.read_text().splitlines()
-    assert text[0] == "## A table" and "- A note." in text and "| RIM & co | 50 % ± 1 |" in text
+    assert text[0] == "## A table"
+    assert "- A note." in text
+    assert "| RIM & co | 50 % ± 1 |" in text
     with open(tmp_path / "table.csv") as file:
         assert list(csv.reader(file)) == [made.columns, *made.rows]
     assert r"RIM \& co & 50 \% $\pm$ 1 \\" in (tmp_path / "table.tex").read_text()

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.comparison.plan.plan import NotTrained, Plan
 from rim_lightning.comparison.plan.systems import Grid, System
-from rim_lightning.files import write_whole
+from rim_lightning.files import write_json
 
 COMMON = ("data=synthetic", "model=tiny", "sources={}", "teacher.weights=null", "evaluate=false")
 SYSTEMS = {
@@ -40,13 +40,13 @@ def plan_of(folder, common=COMMON, budget=8.0, systems=SYSTEMS):
 def finish(run, weights="", **figures):
     run.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     run.checkpoint.write_text(weights or run.title)
-    write_whole(run.folder / "state.json", {"name": "finished", "attempts": 1})
+    write_json(run.folder / "state.json", {"name": "finished", "attempts": 1})
     (run.folder / "metrics.json").write_text(json.dumps(figures))
 
 
 def fail(run):
     run.folder.mkdir(parents=True)
-    write_whole(run.folder / "state.json", {"name": "failed", "attempts": 1, "message": "NonFiniteLoss: at batch 3"})
+    write_json(run.folder / "state.json", {"name": "failed", "attempts": 1, "message": "NonFiniteLoss: at batch 3"})
 
 
 def test_minutes_of_rim_contain_those_of_its_hallucination_network(tmp_path):
@@ -59,14 +59,16 @@ def test_minutes_of_rim_contain_those_of_its_hallucination_network(tmp_path):
 def test_the_best_trial_on_validation_faces_chooses_the_rate(tmp_path):
     plan = plan_of(tmp_path)
     trials = plan.trials("coarse")
-    assert list(trials) == [1e-3, 3e-3] and all("budget=1" in run.overrides for run in trials.values())
-    with pytest.raises(NotTrained, match="coarse, seed 0, trial of learning rate 0.001"):
+    assert list(trials) == [1e-3, 3e-3]
+    assert all("budget=1" in run.overrides for run in trials.values())
+    with pytest.raises(NotTrained, match=r"coarse, seed 0, trial of learning rate 0.001"):
         plan.rate("coarse")
     finish(trials[1e-3], **{"val/psnr_gain": 1.0})
     finish(trials[3e-3], **{"val/psnr_gain": 1.2})
     assert plan.rate("coarse") == 3e-3
     (run,) = plan.runs("coarse")
-    assert "optim.optimizers.hallucination.lr=0.003" in run.overrides and "budget=4" in run.overrides
+    assert "optim.optimizers.hallucination.lr=0.003" in run.overrides
+    assert "budget=4" in run.overrides
 
 
 def test_a_trial_that_failed_is_not_chosen_and_all_of_them_are_an_error(tmp_path):
@@ -97,7 +99,8 @@ def test_a_system_starts_from_the_run_of_its_seed(tmp_path):
         assert f"optim.optimizers.hallucination.lr={plan.rate('fhn'):g}" in run.overrides  # in its joint stage
     assert rims[0].key != rims[1].key
     (cosine,) = plan.runs("rim_cosine")
-    assert f"start_from='{first.checkpoint}'" in cosine.overrides and cosine.key not in {run.key for run in rims}
+    assert f"start_from='{first.checkpoint}'" in cosine.overrides
+    assert cosine.key not in {run.key for run in rims}
 
 
 @pytest.mark.slow
@@ -146,7 +149,8 @@ def test_rates_and_seeds_of_a_system_share_the_measured_epochs(tmp_path):
     for run in trials.values():
         finish(run, **{"val/psnr_gain": 1.0})
     whole = plan.runs("fhn")
-    assert len({file_of(run) for run in whole}) == 1 and file_of(whole[0]) != file_of(trials[1e-3])
+    assert len({file_of(run) for run in whole}) == 1
+    assert file_of(whole[0]) != file_of(trials[1e-3])
     assert file_of(plan.trials("coarse")[1e-3]) != file_of(trials[1e-3])
     # Epochs were measured of networks, data and losses, however they were set.
     renamed, smaller = (plan_of(tmp_path, (*COMMON, setting)) for setting in ("name=other", "model=small"))

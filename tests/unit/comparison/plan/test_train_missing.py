@@ -91,14 +91,16 @@ def test_nothing_that_is_finished_is_trained_again(tmp_path, started):
     plan = Plan(tmp_path, SYSTEMS)
     train_missing(plan, ["rim"], parallel=2)
     before = len(started.titles)
-    assert train_missing(plan, ["rim", "fhn"], parallel=2) == {} and len(started.titles) == before
+    assert train_missing(plan, ["rim", "fhn"], parallel=2) == {}
+    assert len(started.titles) == before
 
 
 def test_a_failure_takes_only_those_that_need_it(tmp_path, started):
     started.failing.update({"rim 0", "fhn trial 2"})
     failed = train_missing(Plan(tmp_path, SYSTEMS), ["rim", "cosine"], parallel=2)
     assert failed == {"rim": "rim-train: failed", "cosine": "rim could not be trained"}
-    assert "fhn 0" in started.titles and started.titles.count("rim 0") == 1  # a failed trial is a lost choice, no more
+    assert "fhn 0" in started.titles
+    assert started.titles.count("rim 0") == 1
 
 
 def test_a_rate_that_failed_is_not_tried_at_every_call(tmp_path, started):
@@ -106,7 +108,8 @@ def test_a_rate_that_failed_is_not_tried_at_every_call(tmp_path, started):
     plan = Plan(tmp_path, SYSTEMS)
     train_missing(plan, ["fhn"], parallel=1)
     before = len(started.titles)
-    assert train_missing(plan, ["fhn"], parallel=1) == {} and len(started.titles) == before
+    assert train_missing(plan, ["fhn"], parallel=1) == {}
+    assert len(started.titles) == before
 
 
 def test_stopping_stops_the_runs(tmp_path, started, monkeypatch):
@@ -120,4 +123,5 @@ def test_stopping_stops_the_runs(tmp_path, started, monkeypatch):
     monkeypatch.setattr(training.time, "sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train_missing(Plan(tmp_path, SYSTEMS), ["fhn"], parallel=2)
-    assert len(processes) == 2 and all(process.returncode is not None for process in processes)
+    assert len(processes) == 2
+    assert all(process.returncode is not None for process in processes)

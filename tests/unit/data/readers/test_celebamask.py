@@ -86,7 +86,8 @@ def test_the_compact_layout(tmp_path, picture, gray):
     assert (first.name, first.split, second.name, second.split) == ("0a.jpg", "train", "0b.jpg", "test")
     np.testing.assert_array_equal(first.landmarks["five"], np.arange(10).reshape(5, 2))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(first.load_parsing))(), helen_mask())
-    assert second.load_parsing is None and second.landmarks == {}
+    assert second.load_parsing is None
+    assert second.landmarks == {}
 
 
 def test_the_official_layout(tmp_path, picture, gray):
@@ -102,7 +103,8 @@ def test_the_official_layout(tmp_path, picture, gray):
     records = {record.name: record for record in read_celebamask_official(tmp_path)}
     assert [records[f"{n}.jpg"].split for n in (0, 1, 2)] == ["train", "val", "test"]
     assert records["2001.jpg"].split in ("train", "val")
-    assert (records["1.jpg"].load_parsing() == 10).all() and records["1.jpg"].load_parsing().shape == (8, 8)
+    assert (records["1.jpg"].load_parsing() == 10).all()
+    assert records["1.jpg"].load_parsing().shape == (8, 8)
     assert (records["2001.jpg"].load_parsing() == 6).all()
     assert (records["0.jpg"].load_parsing() == 0).all()
 
@@ -112,5 +114,5 @@ def test_other_layouts_are_refused(tmp_path, picture):
         read_celebamask(tmp_path)
     picture(tmp_path / "CelebA-HQ-img" / "face.jpg")
     (tmp_path / "CelebAMask-HQ-mask-anno").mkdir()
-    with pytest.raises(ValueError, match="face.jpg is not named by its number"):
+    with pytest.raises(ValueError, match=r"face.jpg is not named by its number"):
         read_celebamask_official(tmp_path)

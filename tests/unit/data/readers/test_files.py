@@ -62,7 +62,7 @@ def test_splits_are_read_by_name(tmp_path):
     splits = read_splits(file, "people")
     assert splits == {"a": "train", "b": "val"}
     assert split_of("b", splits, file) == "val"
-    with pytest.raises(ValueError, match="splits.json puts 'c' in no split"):
+    with pytest.raises(ValueError, match=r"splits.json puts 'c' in no split"):
         split_of("c", splits, file)
 
 

@@ -25,7 +25,7 @@ def test_an_annotation_is_a_name_and_194_points(tmp_path):
     assert name == "100032540_1"
     np.testing.assert_allclose(points, POINTS)
     write_annotation(tmp_path / "2.txt", "100032540_1", POINTS[:100])
-    with pytest.raises(ValueError, match="2.txt is not an image name followed by 194 lines"):
+    with pytest.raises(ValueError, match=r"2.txt is not an image name followed by 194 lines"):
         read_annotation(tmp_path / "2.txt")
 
 
@@ -49,7 +49,8 @@ def test_the_official_layout(tmp_path, picture, gray):
 
     first, second, third = read_helen(tmp_path)
     assert [record.name for record in (first, second, third)] == ["100_1.jpg", "200_1.jpg", "300_1.jpg"]
-    assert first.split in ("train", "val") and second.split == "test"
+    assert first.split in ("train", "val")
+    assert second.split == "test"
     np.testing.assert_allclose(first.landmarks["helen194"], POINTS)
     assert first.load_parsing is None
     np.testing.assert_array_equal(second.load_parsing(), classes)
@@ -72,12 +73,12 @@ def test_smiths_lists_are_the_splits(tmp_path, picture, gray):
     ]
     np.testing.assert_array_equal(records[0].load_parsing(), classes)
     (tmp_path / "tuning.txt").write_text("200_1\n")
-    with pytest.raises(ValueError, match="tuning.txt holds the line '200_1'; expected '<k> , <name>'"):
+    with pytest.raises(ValueError, match=r"tuning.txt holds the line '200_1'; expected '<k> , <name>'"):
         read_smith(tmp_path)
 
 
 def test_other_layouts_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="annotation is not a folder; expected 1.txt"):
+    with pytest.raises(FileNotFoundError, match=r"annotation is not a folder; expected 1.txt"):
         read_helen(tmp_path)
     (tmp_path / "annotation").mkdir()
     with pytest.raises(FileNotFoundError, match=r"holds no Helen; expected annotation/\*.txt"):

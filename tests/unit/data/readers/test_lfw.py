@@ -46,7 +46,7 @@ def test_a_broken_pairs_file_is_refused(pairs, text, message):
 
 def test_missing_images_are_counted_and_named(pairs):
     names = {"Abel_Pacheco/Abel_Pacheco_0001.jpg", "Zico/Zico_0002.jpg", "Zico/Zico_0003.jpg"}
-    with pytest.raises(ValueError, match="5 images of .*pairs.txt are missing .* first Abdel_Madi_Shabneh/"):
+    with pytest.raises(ValueError, match=r"5 images of .*pairs.txt are missing .* first Abdel_Madi_Shabneh/"):
         read_pairs(pairs(PAIRS), names)
 
 

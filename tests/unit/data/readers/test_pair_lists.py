@@ -61,7 +61,7 @@ def test_a_missing_image_is_named_with_its_line(listing):
     file = listing("".join(annotated([1] * 10)))
     names = {f"{p}_{i}.jpg" for p in range(20) for i in (1, 2)}
     assert len(read_annotated_pairs(file, names)) == 30
-    with pytest.raises(ValueError, match="pairs.txt line 3 names 1_1.jpg, the first of 2 images .*; prepare"):
+    with pytest.raises(ValueError, match=r"pairs.txt line 3 names 1_1.jpg, the first of 2 images .*; prepare"):
         read_annotated_pairs(file, names - {"1_1.jpg", "5_2.jpg"})
     with pytest.raises(FileNotFoundError, match="two lines"):
         read_annotated_pairs(file.with_name("none.txt"))
@@ -73,7 +73,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     assert content == b'gallery,probe,same,fold\na/1.jpg,a/2.jpg,1,0\na/1.jpg,"b, ""c"".jpg",0,1\n'
     assert digest == hashlib.sha256(content).hexdigest()
     assert read_pair_csv(tmp_path / "pairs.csv") == PAIRS
-    with pytest.raises(ValueError, match="line 3 names b, .*the first of 1 images"):
+    with pytest.raises(ValueError, match=r"line 3 names b, .*the first of 1 images"):
         read_pair_csv(tmp_path / "pairs.csv", {"a/1.jpg", "a/2.jpg"})
 
 

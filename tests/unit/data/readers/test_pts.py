@@ -32,7 +32,7 @@ def test_points_are_counted_from_the_first_pixel_of_the_format(tmp_path):
 @pytest.mark.parametrize("text", ["", "version: 1\nn_points: 2\n{\n1 2\n3 4\n}\n", "{\n1 2\nx y\n}", "{\n1 2\n3\n}"])
 def test_a_broken_points_file_is_named(tmp_path, text):
     (tmp_path / "a.pts").write_text(text)
-    with pytest.raises(ValueError, match="a.pts (holds|does not hold)"):
+    with pytest.raises(ValueError, match=r"a.pts (holds|does not hold)"):
         read_points(tmp_path / "a.pts")
 
 
@@ -59,7 +59,7 @@ def test_an_image_without_points_is_kept_for_detection(root):
 def test_another_layout_is_refused(root):
     for file in root.rglob("*.pts"):
         file.unlink()
-    with pytest.raises(FileNotFoundError, match="holds no .pts files"):
+    with pytest.raises(FileNotFoundError, match=r"holds no .pts files"):
         read_pts(root)
     with pytest.raises(FileNotFoundError, match="trainset is not a folder"):
         read_pts(root / "testset")

@@ -47,7 +47,7 @@ def test_another_layout_than_scface_is_refused(scface, tmp_path, picture):
     with pytest.raises(FileNotFoundError, match="mugshots is not a folder"):
         read_scface(scface, "mugshots")
     stray = picture(scface / "surveillance_cameras_distance_2" / "cam_1" / "002_cam1_3.jpg")
-    with pytest.raises(ValueError, match="002_cam1_3.jpg is not named '<person>_cam1_2.jpg'"):
+    with pytest.raises(ValueError, match=r"002_cam1_3.jpg is not named '<person>_cam1_2.jpg'"):
         read_scface(scface)
     stray.unlink()
     (scface / "surveillance_cameras_distance_3").rename(scface / "distance_3")
@@ -76,5 +76,5 @@ def test_another_layout_than_tinyface_is_refused(tinyface, picture):
     with pytest.raises(FileNotFoundError, match="Testing_Set is not a folder"):
         read_tinyface(tinyface / "Testing_Set")
     picture(tinyface / "Testing_Set" / "Probe" / "face.jpg")
-    with pytest.raises(ValueError, match="face.jpg is not named '<person>_<n>.jpg'"):
+    with pytest.raises(ValueError, match=r"face.jpg is not named '<person>_<n>.jpg'"):
         read_tinyface(tinyface)

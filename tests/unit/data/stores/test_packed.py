@@ -39,7 +39,8 @@ def files(folder):
 
 
 def test_everything_but_the_images_is_the_same_and_they_are_close(store, small):
-    assert isinstance(small, PackedStore) and len(small) == len(store) == 18
+    assert isinstance(small, PackedStore)
+    assert len(small) == len(store) == 18
     assert (small.names, small.splits, small.identities) == (store.names, store.splits, store.identities)
     assert np.array_equal(small.identity, store.identity)
     for split in ("train", "val", "test", None):
@@ -74,7 +75,8 @@ def test_batches_for_training_come_in_the_same_order_with_close_images(store, sm
         batches.append(list(data.train_dataloader()))
     assert len(batches[0]) == len(batches[1]) == 3
     for one, other in zip(*batches, strict=True):
-        assert torch.equal(one.index, other.index) and torch.equal(one.identity, other.identity)
+        assert torch.equal(one.index, other.index)
+        assert torch.equal(one.identity, other.identity)
         assert torch.equal(one.parsing, other.parsing)
         assert (one.hr.int() - other.hr.int()).abs().float().mean() < 2.5
 
@@ -128,9 +130,14 @@ def test_a_store_is_pickled_by_its_path(small):
 def test_the_command_packs_and_says_how_much_smaller_it_is(store, tmp_path):
     command = [sys.executable, "-m", "rim_lightning.commands.pack"]
     done = subprocess.run([*command, str(store.path), str(tmp_path / "out")], capture_output=True, text=True)
-    assert done.returncode == 0 and "18 images" in done.stdout
+    assert done.returncode == 0
+    assert "18 images" in done.stdout
     assert isinstance(open_store(tmp_path / "out"), PackedStore)
     again = subprocess.run([*command, str(tmp_path / "out"), str(tmp_path / "x")], capture_output=True, text=True)
-    assert again.returncode == 1 and "out is a packed set already" in again.stderr and "Traceback" not in again.stderr
+    assert again.returncode == 1
+    assert "out is a packed set already" in again.stderr
+    assert "Traceback" not in again.stderr
     done = subprocess.run([*command, str(tmp_path / "nowhere"), str(tmp_path / "x")], capture_output=True, text=True)
-    assert done.returncode == 1 and "no prepared data in" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1
+    assert "no prepared data in" in done.stderr
+    assert "Traceback" not in done.stderr

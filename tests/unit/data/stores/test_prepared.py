@@ -174,17 +174,17 @@ def test_names_must_be_unique(tmp_path):
 
 
 def test_finishing_early_or_with_nothing_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="5 samples of .* are not prepared yet"):
+    with pytest.raises(ValueError, match=r"5 samples of .* are not prepared yet"):
         writer(tmp_path / "early").finish()
     empty = writer(tmp_path / "empty")
     for index in range(5):
         empty.skip(index, "is empty")
-    with pytest.raises(ValueError, match="None of the 5 samples .* could be prepared: is empty"):
+    with pytest.raises(ValueError, match=r"None of the 5 samples .* could be prepared: is empty"):
         empty.finish()
 
 
 def test_missing_and_unfinished_stores_say_what_to_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no prepared data in .*; run rim-prepare"):
+    with pytest.raises(FileNotFoundError, match=r"no prepared data in .*; run rim-prepare"):
         PreparedStore(tmp_path / "nothing")
     writer(tmp_path / "toy").close()
     with pytest.raises(ValueError, match="did not finish; run the same rim-prepare command"):
@@ -196,17 +196,17 @@ def test_damaged_stores_are_refused(tmp_path):
     intact = contents(path)
 
     (path / "images.npy").write_bytes(intact["images.npy"][:-100])
-    with pytest.raises(ValueError, match="images.npy is truncated or damaged; delete"):
+    with pytest.raises(ValueError, match=r"images.npy is truncated or damaged; delete"):
         PreparedStore(path)
     np.save(path / "images.npy", np.zeros((3, 20, 20, 3), np.uint8))
     with pytest.raises(ValueError, match=r"images.npy holds uint8 \(3, 20, 20, 3\) where its manifest says"):
         PreparedStore(path)
     (path / "images.npy").unlink()
-    with pytest.raises(ValueError, match="images.npy is missing"):
+    with pytest.raises(ValueError, match=r"images.npy is missing"):
         PreparedStore(path)
     (path / "manifest.json").write_text(json.dumps({**json.loads(intact["manifest.json"]), "format": 0}))
     with pytest.raises(ValueError, match="has format 0, this version reads 1"):
         PreparedStore(path)
     (path / "manifest.json").write_bytes(intact["manifest.json"][:50])
-    with pytest.raises(ValueError, match="manifest.json is damaged"):
+    with pytest.raises(ValueError, match=r"manifest.json is damaged"):
         PreparedStore(path)

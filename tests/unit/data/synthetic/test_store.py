@@ -143,7 +143,14 @@ def test_too_few_people_for_the_splits_are_refused(tmp_path):
 
 @pytest.mark.slow
 def test_pixels_do_not_depend_on_the_workers(tmp_path):
-    arguments = dict(people=3, views=2, hr_size=32, margin=0.125, seed=0, splits={"train": 1, "val": 1, "test": 1})
+    arguments = {
+        "people": 3,
+        "views": 2,
+        "hr_size": 32,
+        "margin": 0.125,
+        "seed": 0,
+        "splits": {"train": 1, "val": 1, "test": 1},
+    }
     one = synthetic_store(tmp_path / "one", **arguments, workers=0)
     two = synthetic_store(tmp_path / "two", **arguments, workers=2)
     np.testing.assert_array_equal(one.images, two.images)

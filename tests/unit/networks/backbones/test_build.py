@@ -6,11 +6,11 @@ import torch
 from rim_lightning.networks.backbones.build import build_backbone
 
 TINY = {  # inception_resnet_v1 has one size only and its own test
-    "mobilefacenet": dict(width=4, blocks=(1, 1, 1), embedding_size=8, input_size=32),
-    "iresnet50": dict(width=4, units=(1, 1, 1, 1), embedding_size=8, input_size=32),
-    "resnet34": dict(width=4, blocks=(1, 1, 1, 1), embedding_size=8, input_size=32),
-    "resnet50": dict(width=4, blocks=(1, 1, 1, 1), embedding_size=8, input_size=48),
-    "centerface": dict(width=4, units=(1, 1, 1, 1), embedding_size=8, input_size=64),
+    "mobilefacenet": {"width": 4, "blocks": (1, 1, 1), "embedding_size": 8, "input_size": 32},
+    "iresnet50": {"width": 4, "units": (1, 1, 1, 1), "embedding_size": 8, "input_size": 32},
+    "resnet34": {"width": 4, "blocks": (1, 1, 1, 1), "embedding_size": 8, "input_size": 32},
+    "resnet50": {"width": 4, "blocks": (1, 1, 1, 1), "embedding_size": 8, "input_size": 48},
+    "centerface": {"width": 4, "units": (1, 1, 1, 1), "embedding_size": 8, "input_size": 64},
 }
 
 
@@ -28,7 +28,8 @@ def test_every_network_keeps_the_contract(name):
     torch.testing.assert_close(model.head(maps[-1]), embedding)
     # In eval mode no sample sees another: the gradient of the first embedding is zero at the second image.
     (gradient,) = torch.autograd.grad(embedding[0].square().sum(), x)
-    assert gradient[0].abs().max() > 0 and gradient[1].abs().max() == 0
+    assert gradient[0].abs().max() > 0
+    assert gradient[1].abs().max() == 0
     with pytest.raises(ValueError, match="resize them first"):
         model(x[..., :-1])
 

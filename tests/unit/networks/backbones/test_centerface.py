@@ -60,7 +60,9 @@ def test_equals_a_functional_recomputation_on_the_crop():
     for actual, expected, start in zip(model.stages(pixels / 127.5 - 1), maps, (4, 2, 1, 0), strict=True):
         stop = start + expected.shape[-1]
         torch.testing.assert_close(actual[..., start:stop], expected)
-        assert actual.shape[-1] == actual.shape[-2] and not actual[..., :start].any() and not actual[..., stop:].any()
+        assert actual.shape[-1] == actual.shape[-2]
+        assert not actual[..., :start].any()
+        assert not actual[..., stop:].any()
     embedding = F.linear(x.flatten(1), next(weights), next(weights))
     torch.testing.assert_close(model(pixels / 127.5 - 1), embedding)
     assert next(weights, None) is None
@@ -72,12 +74,14 @@ def test_only_the_center_columns_are_seen():
     x.requires_grad_()
     (gradient,) = torch.autograd.grad(model(x).square().sum(), x)
     seen = gradient.abs().sum(dim=(0, 1, 2)) > 0
-    assert not seen[:8].any() and not seen[-8:].any() and seen[8:40].all()
+    assert not seen[:8].any()
+    assert not seen[-8:].any()
+    assert seen[8:40].all()
 
 
 @torch.inference_mode()
 def test_our_own_file_brings_it_back(tmp_path):
-    arguments = dict(width=4, units=(1, 1, 1, 1), embedding_size=6, input_size=64)
+    arguments = {"width": 4, "units": (1, 1, 1, 1), "embedding_size": 6, "input_size": 64}
     model = shaken(**arguments).float()
     save_backbone(tmp_path / "net.pt", model, "centerface", arguments)
     x = torch.rand(2, 3, 64, 64) * 2 - 1

@@ -12,7 +12,8 @@ def test_statistics_and_weights_never_move_under_a_training_parent():
     backbone = MobileFaceNet(width=4, blocks=(1, 1, 1), embedding_size=8, input_size=16)
     parent = nn.ModuleDict({"teacher": FrozenTeacher(backbone), "student": nn.Conv2d(3, 3, 1)})
     parent.train()
-    assert parent["student"].training and not any(m.training for m in parent["teacher"].modules())
+    assert parent["student"].training
+    assert not any(m.training for m in parent["teacher"].modules())
     before = {name: value.clone() for name, value in parent["teacher"].state_dict().items()}
     x = torch.randn(4, 3, 16, 16)
     expected = parent["teacher"](x)

@@ -34,5 +34,5 @@ def test_equals_facenet_pytorch(original, tmp_path):
     assert [tuple(m.shape) for m in model.stages(x)] == shapes
 
     torch.save({k: v for k, v in original.state_dict().items() if k != "last_bn.bias"}, tmp_path / "cut.pt")
-    with pytest.raises(ValueError, match="cut.pt lacks last_bn.bias"):
+    with pytest.raises(ValueError, match=r"cut.pt lacks last_bn.bias"):
         load_facenet_pytorch(tmp_path / "cut.pt")

@@ -85,7 +85,8 @@ def test_stages_and_head(layout):
 def test_a_network_without_head_says_so():
     model = IResNet(width=4, units=(1, 1, 1, 1), embedding_size=8, input_size=16)
     model.drop_head()
-    assert model.embedding_size is None and not any("embed" in name for name, _ in model.named_parameters())
+    assert model.embedding_size is None
+    assert not any("embed" in name for name, _ in model.named_parameters())
     with pytest.raises(RuntimeError, match="IResNet has no head"):
         model(torch.zeros(2, 3, 16, 16))
     with pytest.raises(ValueError, match='"face_evolve", got "resnet"'):

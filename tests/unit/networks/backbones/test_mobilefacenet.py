@@ -15,7 +15,8 @@ def tiny(**changes) -> MobileFaceNet:
 def test_stage_maps_have_the_documented_shapes():
     model = tiny().eval()
     maps = model.stages(torch.zeros(2, 3, 32, 32))
-    assert model.stage_channels == (8, 8, 16, 64) and model.stage_sizes == (16, 8, 4, 2)
+    assert model.stage_channels == (8, 8, 16, 64)
+    assert model.stage_sizes == (16, 8, 4, 2)
     assert [tuple(m.shape) for m in maps] == [
         (2, c, s, s) for c, s in zip(model.stage_channels, model.stage_sizes, strict=True)
     ]
@@ -71,7 +72,8 @@ def test_folding_the_batch_norms_gives_the_folded_form():
     targets = [m for m in folded.modules() if isinstance(m, ConvUnit)]
     with torch.no_grad():
         for source, target in zip(sources, targets, strict=True):
-            assert source.conv.bias is None and target.conv.bias is not None
+            assert source.conv.bias is None
+            assert target.conv.bias is not None
             gain = source.norm.weight / torch.sqrt(source.norm.running_var + source.norm.eps)
             target.conv.weight.copy_(source.conv.weight * gain.view(-1, 1, 1, 1))
             target.conv.bias.copy_(source.norm.bias - gain * source.norm.running_mean)
@@ -101,4 +103,5 @@ def test_strided_depthwise_convolutions_step_out_of_autocast_and_stay_bf16_outsi
         out = unit(x)
     out.backward(upstream)
     assert torch.equal(out, wanted.bfloat16())
-    assert torch.equal(x.grad, for_x.bfloat16()) and torch.equal(unit.conv.weight.grad, for_weight)
+    assert torch.equal(x.grad, for_x.bfloat16())
+    assert torch.equal(unit.conv.weight.grad, for_weight)

@@ -54,7 +54,8 @@ def close(actual, expected):
 def test_loaded_network_equals_the_original_on_bgr_minus_mean(original, tmp_path):
     torch.save({f"module.{name}": value for name, value in original.state_dict().items()}, tmp_path / "net.pth")
     model = load_vggface2(tmp_path / "net.pth")
-    assert not model.training and (model.embedding_size, model.input_size) == (2048, 224)
+    assert not model.training
+    assert (model.embedding_size, model.input_size) == (2048, 224)
     x, bgr = faces(224)
     maps = original_maps(original, bgr)
     for actual, expected, size in zip(model.stages(x), maps, (56, 28, 14, 7), strict=True):
@@ -76,7 +77,8 @@ def test_body_has_resnet50s_parameters():
     # torchvision's resnet50 counts 25,557,032 with its classifier of 2048 * 1000 + 1000; strides have no parameters.
     assert sum(p.numel() for p in ResNet50().parameters()) == 25_557_032 - 2_049_000
     pooled, linear = ResNet50(width=4, embedding_size=128), ResNet50(width=4, embedding_size=127)
-    assert not list(pooled.embed.parameters()) and sum(p.numel() for p in linear.embed.parameters()) == 128 * 127 + 127
+    assert not list(pooled.embed.parameters())
+    assert sum(p.numel() for p in linear.embed.parameters()) == 128 * 127 + 127
     with pytest.raises(ValueError, match="multiple of 16, got 100"):
         ResNet50(width=4, input_size=100)
     with pytest.raises(RuntimeError, match="ResNet50 has no head"):
@@ -89,7 +91,7 @@ def test_a_pickle_is_refused_with_a_conversion_that_works(original, tmp_path, mo
     arrays = {k: v.numpy() for k, v in original.state_dict().items() if not k.endswith("num_batches_tracked")}
     with open("net.pkl", "wb") as file:
         pickle.dump(arrays, file, protocol=2)
-    with pytest.raises(ValueError, match="net.pkl is a pickle, which can run code") as error:
+    with pytest.raises(ValueError, match=r"net.pkl is a pickle, which can run code") as error:
         load_vggface2("net.pkl")
     assert CONVERSION in str(error.value)
     exec(CONVERSION)
@@ -112,7 +114,7 @@ def test_wrong_checkpoints_are_refused_by_name(original, tmp_path):
     refused({**state, victim: torch.zeros(5)}, rf"{victim} in .*net.pth is of shape \(5,\)")
     refused({"some": torch.zeros(1)}, "net.pth does not hold a ResNet-50 named as in VGGFace2-pytorch")
     path.write_bytes(b"no weights at all")
-    with pytest.raises(ValueError, match="net.pth is not a PyTorch weight file"):
+    with pytest.raises(ValueError, match=r"net.pth is not a PyTorch weight file"):
         load_vggface2(path)
-    with pytest.raises(FileNotFoundError, match="no weight file at .*absent.pkl"):
+    with pytest.raises(FileNotFoundError, match=r"no weight file at .*absent.pkl"):
         load_vggface2(tmp_path / "absent.pkl")

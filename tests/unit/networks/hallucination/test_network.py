@@ -17,7 +17,8 @@ def test_starts_close_to_bicubic_interpolation():
     for layer in (network.coarse.pyramid.to_rgb, network.integrator.to_rgb):
         torch.nn.init.zeros_(layer.weight)
     output = network(enlarged)
-    assert torch.equal(output.coarse, enlarged) and torch.equal(output.sr, enlarged)
+    assert torch.equal(output.coarse, enlarged)
+    assert torch.equal(output.sr, enlarged)
 
 
 def test_coarse_and_sharp_faces_share_the_paths_and_do_not_mix():

@@ -159,7 +159,9 @@ def test_loaded_network_computes_what_the_public_code_would(family, prefix, tmp_
     model = load(tmp_path / "net.pth")
     x = torch.rand(3, 3, 32, 32) * 2 - 1
     expected = recompute(state, family, units, x)
-    assert not model.training and model.embedding_size == 6 and model.input_size == 32
+    assert not model.training
+    assert model.embedding_size == 6
+    assert model.input_size == 32
     torch.testing.assert_close(model(x), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
@@ -182,7 +184,7 @@ def test_wrong_checkpoints_are_refused_by_name(family, tmp_path):
     refused({"some": torch.zeros(1)}, f"net.pth does not hold an IResNet named as in {family}")
     refused({"state_dict": state, "epoch": 3}, "net.pth does not hold a state dict")
     path.write_bytes(b"no weights at all")
-    with pytest.raises(ValueError, match="net.pth is not a PyTorch weight file"):
+    with pytest.raises(ValueError, match=r"net.pth is not a PyTorch weight file"):
         load(path)
-    with pytest.raises(FileNotFoundError, match="no weight file at .*absent.pth"):
+    with pytest.raises(FileNotFoundError, match=r"no weight file at .*absent.pth"):
         load(tmp_path / "absent.pth")

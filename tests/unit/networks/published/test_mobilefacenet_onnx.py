@@ -38,7 +38,7 @@ class GraphWriter:
     def conv(self, inputs, outputs, kernel, stride=1, pad=0, group=1, prelu=True) -> str:
         fan = inputs // group * kernel * kernel
         weight = self.weight(outputs, inputs // group, kernel, kernel, scale=(2 / fan) ** 0.5)
-        attributes = dict(kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4, group=group)
+        attributes = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4, "group": group}
         self.node("Conv", [self.current, weight, self.weight(outputs, scale=0.1)], **attributes)
         if prelu:
             self.node("PRelu", [self.current, self.weight(outputs, 1, 1, scale=0.1, offset=0.25)])
@@ -98,16 +98,18 @@ def test_equals_onnxruntime_on_a_made_up_graph(tiny_file, batch):
     model = load_mobilefacenet_onnx(tiny_file)
     rgb = torch.randint(0, 256, (batch, 3, 32, 32), generator=torch.Generator().manual_seed(batch))
     expected = onnx_embeddings(tiny_file, rgb)
-    assert model.stage_channels == (8, 8, 16, 64) and model.embedding_size == 16 and not model.training
+    assert model.stage_channels == (8, 8, 16, 64)
+    assert model.embedding_size == 16
+    assert not model.training
     torch.testing.assert_close(model(rgb / 127.5 - 1), expected, atol=1e-4 * float(expected.abs().max()), rtol=0)
 
 
 def test_other_files_are_refused_in_one_sentence(tmp_path, tiny_file):
-    with pytest.raises(FileNotFoundError, match="no MobileFaceNet weight file at .*absent.onnx"):
+    with pytest.raises(FileNotFoundError, match=r"no MobileFaceNet weight file at .*absent.onnx"):
         load_mobilefacenet_onnx(tmp_path / "absent.onnx")
     garbage = tmp_path / "garbage.onnx"
     garbage.write_bytes(b"\xff\x00 these are not the weights you are looking for")
-    with pytest.raises(ValueError, match="garbage.onnx is not an ONNX file"):
+    with pytest.raises(ValueError, match=r"garbage.onnx is not an ONNX file"):
         load_mobilefacenet_onnx(garbage)
 
     def refused(writer: GraphWriter, match: str) -> None:
@@ -141,7 +143,8 @@ def test_other_files_are_refused_in_one_sentence(tmp_path, tiny_file):
 def test_equals_onnxruntime_on_the_published_file():
     path = DATA / "weights" / "mobilefacenet512.onnx"
     model = load_mobilefacenet_onnx(path)
-    assert model.stage_channels == (64, 64, 128, 512) and model.stage_sizes == (56, 28, 14, 7)
+    assert model.stage_channels == (64, 64, 128, 512)
+    assert model.stage_sizes == (56, 28, 14, 7)
     files = sorted((DATA / "celeba" / "images").glob("*/*.jpg"))[:3]
     faces = [cv2.resize(cv2.imread(str(f))[..., ::-1][16:144, 16:144].copy(), (112, 112)) for f in files]
     faces = torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2)

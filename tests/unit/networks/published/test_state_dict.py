@@ -17,7 +17,7 @@ class Hostile:
 
 def test_a_hostile_file_is_refused_and_does_not_run(tmp_path):
     torch.save({"weight": Hostile(tmp_path / "written_by_the_file")}, tmp_path / "evil.pth")
-    with pytest.raises(ValueError, match="evil.pth is not a PyTorch weight file"):
+    with pytest.raises(ValueError, match=r"evil.pth is not a PyTorch weight file"):
         read_state_dict(tmp_path / "evil.pth")
     assert not (tmp_path / "written_by_the_file").exists()
 
