@@ -1,13 +1,27 @@
 """RIM as a whole, in plain torch: what a checkpoint holds and what inference needs."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from rim_lightning.networks.hallucination.discriminator import DomainDiscriminator
 from rim_lightning.networks.hallucination.network import HallucinationNetwork
 from rim_lightning.networks.recognition import RecognitionNetwork
+
+
+class ProbeEmbeddings(NamedTuple):
+    """What one forward pass makes of B probes.
+
+    Attributes:
+        sr: Hallucinated faces I_sr, (B, 3, S, S), RGB around [-1, 1], not clipped.
+        student: Embeddings of the student alone, f_S, (B, E), not normalized.
+        rim: Embeddings of student and assistant together, f_S + f_A, (B, E), not normalized.
+    """
+
+    sr: Tensor
+    student: Tensor
+    rim: Tensor
 
 
 class RIM(nn.Module):
@@ -57,6 +71,21 @@ class RIM(nn.Module):
     def embed_probe(self, enlarged: Tensor) -> Tensor:
         """Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1] -> embeddings (B, E) of f_S^K + f_A^K."""
         return self.hrn.probe(self.fhn(enlarged).sr)
+
+    def probe_embeddings(self, enlarged: Tensor) -> ProbeEmbeddings:
+        """Embed probes by the student alone and by student and assistant, in one forward pass.
+
+        Args:
+            enlarged: Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+
+        Returns:
+            Hallucinated faces and both embeddings. `rim` equals `embed_probe(enlarged)`.
+        """
+        sr = self.fhn(enlarged).sr
+        faces = self.hrn.resized(sr)  # (B, 3, T, T)
+        student = self.hrn.student.stages(faces)[-1]  # (B, C, h, w)
+        assistant = self.hrn.assistant.stages(faces)[-1]  # (B, C, h, w)
+        return ProbeEmbeddings(sr, self.hrn.embed(student, None), self.hrn.embed(student, assistant))
 
     def compile_networks(self) -> None:
         """`torch.compile` every network in place; names and values of the weights stay. A backbone is compiled stage by
