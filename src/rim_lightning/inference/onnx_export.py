@@ -52,7 +52,7 @@ def export_onnx(rim: RIM, folder: str | Path) -> list[str]:
         ImportError: where onnxscript is not installed.
     """
     try:
-        import onnxscript
+        import onnxscript  # noqa: F401  torch.onnx imports it much later and says less when it is missing
     except ImportError as error:
         raise ImportError("ONNX files need onnxscript: pip install 'rim-lightning[export]'.") from error
     parts = {
