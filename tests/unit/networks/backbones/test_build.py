@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rim_lightning.networks.backbones.build import build_backbone
+from rim_lightning.networks.backbones.resnet34 import ResNet34
 
 TINY = {  # inception_resnet_v1 has one size only and its own test
     "mobilefacenet": {"width": 4, "blocks": (1, 1, 1), "embedding_size": 8, "input_size": 32},
@@ -37,3 +38,23 @@ def test_every_network_keeps_the_contract(name):
 def test_unknown_names_list_the_choices():
     with pytest.raises(ValueError, match='no backbone "resnet18"; choose one of mobilefacenet, iresnet50, resnet34'):
         build_backbone("resnet18")
+
+
+def test_a_class_of_another_module_is_built_by_its_dotted_name(tmp_path, monkeypatch):
+    (tmp_path / "networks_of_mine.py").write_text(
+        "from rim_lightning.networks.backbones.resnet34 import ResNet34\n\nclass Mine(ResNet34):\n    mine = True\n"
+    )
+    with pytest.raises(ValueError, match=r'"networks_of_mine\.Mine" cannot be imported .* on PYTHONPATH'):
+        build_backbone("networks_of_mine.Mine")
+    monkeypatch.syspath_prepend(tmp_path)
+    model = build_backbone("networks_of_mine.Mine", **TINY["resnet34"])
+    assert model.mine
+    assert isinstance(model, ResNet34)
+    assert model.embedding_size == TINY["resnet34"]["embedding_size"]
+
+
+@pytest.mark.parametrize("name", ["subprocess.Popen", "os.system", "torch.nn.Linear", "os.path.no_such_thing"])
+def test_nothing_but_a_backbone_is_built_by_a_dotted_name(name):
+    # A checkpoint names its backbones: it must not be able to call what it likes.
+    with pytest.raises(ValueError, match=f'"{name}" is not a subclass'):
+        build_backbone(name)
