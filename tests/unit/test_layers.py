@@ -86,3 +86,11 @@ def test_importing_the_package_pulls_in_nothing_heavy():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "rim_lightning" in loaded
     assert not heavy & set(loaded)
+
+
+def test_inference_imports_neither_lightning_nor_hydra():
+    training_only = {"pytorch_lightning", "hydra", "omegaconf", "albumentations", "wandb", "torchvision", "pandas"}
+    code = "import sys, rim_lightning.inference.recognizer; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "torch" in loaded
+    assert not training_only & set(loaded)

@@ -2,55 +2,14 @@
 
 import os
 
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks the network for a newer release
+
 import albumentations as A
 import cv2
 import numpy as np
 
-from rim_lightning.schemes import HELEN11, LANDMARK_SCHEMES
+from rim_lightning.data.views import LabeledFace, Points, flip_face
 from rim_lightning.types import UNLABELED
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for a newer release on import
-
-Points = dict[str, np.ndarray]
-
-
-Face = tuple[np.ndarray, np.ndarray | None, Points]
-
-_FLIPPED_CLASS = np.arange(256, dtype=np.uint8)
-
-
-_FLIPPED_CLASS[: len(HELEN11.flip)] = HELEN11.flip
-
-
-def flip_face(image: np.ndarray, parsing: np.ndarray | None, points: Points) -> Face:
-    """Mirror a face left to right: pixels, points AND what they are called.
-
-    Args:
-        image: (S, S, 3) uint8.
-        parsing: (S, S) uint8, Helen-11; or None.
-        points: scheme name -> (N, 2) in pixels of `image`.
-
-    Returns:
-        The mirrored face. Landmark n of the result is the landmark that plays the role of n on the mirrored face, and
-        left and right parsing classes have changed places. Flipping twice is the identity.
-    """
-    mirrored = {}
-    for scheme, xy in points.items():
-        xy = xy[np.asarray(LANDMARK_SCHEMES[scheme].flip)]  # fancy indexing copies: the caller's points stay
-        xy[:, 0] = image.shape[1] - 1 - xy[:, 0]
-        mirrored[scheme] = xy
-    return image[:, ::-1], None if parsing is None else _FLIPPED_CLASS[parsing[:, ::-1]], mirrored
-
-
-def center_crop(image: np.ndarray, parsing: np.ndarray | None, points: Points, size: int) -> Face:
-    """Cut the central size x size pixels and move the points with them. Raises ValueError if the face is smaller."""
-    height, width = image.shape[:2]
-    if min(height, width) < size:
-        raise ValueError(f"A stored face of {width}x{height} pixels cannot be cropped to {size}: prepare it larger.")
-    top, left = (height - size) // 2, (width - size) // 2
-    window = (slice(top, top + size), slice(left, left + size))
-    moved = {scheme: xy - np.float32([left, top]) for scheme, xy in points.items()}
-    return image[window], None if parsing is None else parsing[window], moved
 
 
 class _FaceAffine(A.Affine):
@@ -126,7 +85,7 @@ class FaceAugmentation:
             keypoint_params=A.KeypointParams(format="xy", remove_invisible=False, check_each_transform=False),
         )
 
-    def __call__(self, image: np.ndarray, parsing: np.ndarray | None, points: Points, seed: int) -> Face:
+    def __call__(self, image: np.ndarray, parsing: np.ndarray | None, points: Points, seed: int) -> LabeledFace:
         """View number `seed` of a stored face.
 
         Args:

@@ -1,6 +1,7 @@
 """Prepared stores as data sets of `FaceBatch` items, and their union."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import accumulate
 
 import numpy as np
@@ -8,12 +9,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 from tqdm import tqdm
 
-from rim_lightning.data.augmentation import Face, Points, center_crop
 from rim_lightning.data.stores.prepared import PreparedStore
+from rim_lightning.data.views import View, center_crop, mirrored_crop
 from rim_lightning.schemes import LANDMARK_SCHEMES
 from rim_lightning.types import NO_IDENTITY, UNLABELED, FaceBatch, to_unit
-
-View = Callable[[np.ndarray, np.ndarray | None, Points, int], Face]
 
 
 class FaceDataset(Dataset[FaceBatch]):
@@ -126,6 +125,12 @@ class UnionDataset(Dataset[FaceBatch]):
             identity=torch.where(known, face.identity + self.first_identity[which], face.identity),
             index=torch.tensor(index),
         )
+
+
+def with_mirror_images(store: PreparedStore, split: str) -> UnionDataset:
+    """The n faces of a split and their mirror images: face i is photograph i, face n + i its mirror image."""
+    mirrored = FaceDataset(store, split, partial(mirrored_crop, size=store.hr_size))
+    return UnionDataset([FaceDataset(store, split), mirrored])
 
 
 def collate(faces: list[FaceBatch]) -> FaceBatch:

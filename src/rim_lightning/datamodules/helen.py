@@ -1,12 +1,8 @@
 """The paper's verification on Helen, which has no identities: each photograph against mirror images."""
 
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from rim_lightning.data.augmentation import Face, Points, center_crop, flip_face
-from rim_lightning.data.dataset import FaceDataset, UnionDataset
+from rim_lightning.data.dataset import with_mirror_images
 from rim_lightning.data.pairs import pseudo_genuine_pairs
 from rim_lightning.data.stores.packed import open_store
 from rim_lightning.datamodules.pairs import PairsDataModule
@@ -40,10 +36,5 @@ class HelenDataModule(PairsDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Open the photographs, as they are and mirrored, and draw the pairs."""
         store = open_store(self.store)
-        mirrored = FaceDataset(store, "test", partial(_mirror_image, size=store.hr_size))
-        self.faces = UnionDataset([FaceDataset(store, "test"), mirrored])
+        self.faces = with_mirror_images(store, "test")
         self.pairs = pseudo_genuine_pairs(len(self.faces) // 2, self.folds, self.seed)
-
-
-def _mirror_image(image: np.ndarray, parsing: np.ndarray | None, points: Points, seed: int, size: int) -> Face:
-    return center_crop(*flip_face(image, parsing, points), size)

@@ -10,15 +10,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from rim_lightning.data.augmentation import FaceAugmentation
-from rim_lightning.data.dataset import FaceDataset
-from rim_lightning.data.pairs import Pair, index_pairs, sample_random_pairs
+from rim_lightning.data.dataset import FaceDataset, with_mirror_images
+from rim_lightning.data.pairs import Pair, index_pairs, pseudo_genuine_pairs, sample_random_pairs
 from rim_lightning.data.preparation import Alignment, prepare
 from rim_lightning.data.readers.lfw import read_pairs
 from rim_lightning.data.readers.pair_lists import read_annotated_pairs, read_pair_csv
 from rim_lightning.data.readers.surveillance import read_scface, read_tinyface
 from rim_lightning.data.stores.packed import open_store
 from rim_lightning.data.stores.prepared import PreparedStore
-from rim_lightning.datamodules.helen import HelenDataModule
 from rim_lightning.functional.pairs import sample_pairs
 from rim_lightning.types import NO_IDENTITY, FaceBatch
 
@@ -134,13 +133,13 @@ def random_pairs(store: str, title: str, genuine: int, impostor: int, seed: int 
 
 
 def mirrored_pairs(store: str, title: str) -> PairSet:
-    """Pseudo-genuine pairs of a set without identities; raises as `HelenDataModule`."""
-    data = HelenDataModule(store, batch_size=1)
-    data.setup()
-    own = data.faces.sets[0]
+    """Pseudo-genuine pairs of a set without identities; raises as `pseudo_genuine_pairs`."""
+    faces = with_mirror_images(open_store(store), "test")
+    own = faces.sets[0]
+    pairs = pseudo_genuine_pairs(len(own), folds=10, seed=0)
     names = [own.store.names[position] for position in own.positions]
     names += [f"{name} mirrored" for name in names]
-    return PairSet(title, data.faces, *(torch.from_numpy(column) for column in data.pairs), names, None)
+    return PairSet(title, faces, *(torch.from_numpy(column) for column in pairs), names, None)
 
 
 def sampled_pairs(store: str, title: str, split: str, pairs: int, seed: int = 0) -> PairSet:

@@ -1,9 +1,13 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from rim_lightning.data.augmentation import FaceAugmentation, center_crop, flip_face
+from rim_lightning.data.augmentation import FaceAugmentation
 from rim_lightning.data.synthetic.store import paint_face
-from rim_lightning.schemes import HELEN11
+from rim_lightning.data.views import center_crop
 from rim_lightning.types import UNLABELED
 
 SIZE, MARGIN = 64, 8
@@ -20,31 +24,6 @@ def assert_same_face(one, two):
     np.testing.assert_array_equal(one[1], two[1])
     for scheme, xy in one[2].items():
         np.testing.assert_allclose(xy, two[2][scheme], atol=1e-4)
-
-
-def test_flipping_twice_is_the_identity(face):
-    assert_same_face(flip_face(*flip_face(*face)), face)
-
-
-def test_a_flipped_left_eye_is_a_left_eye(face):
-    """Before and after: the points named left eye lie on the left of the image, on pixels of class left_eye."""
-    image, parsing, points = face
-    for _, classes, xy in (face, flip_face(image, parsing, points)):
-        for start, name in ((36, "left_eye"), (42, "right_eye")):
-            x, y = np.round(xy["ibug68"][start : start + 6].mean(0)).astype(int)
-            assert HELEN11.classes[classes[y, x]] == name
-        assert xy["ibug68"][36:42, 0].mean() < xy["ibug68"][42:48, 0].mean()
-    np.testing.assert_array_equal(points["ibug68"], face[2]["ibug68"])
-
-
-def test_the_flip_mirrors_by_hand():
-    image = np.arange(12, dtype=np.uint8).reshape(1, 4, 3)
-    parsing = np.array([[2, 4, 10, 255]], np.uint8)
-    five = np.float32([(0, 0), (3, 0), (1, 0), (0, 1), (2, 1)])
-    mirrored, classes, points = flip_face(image, parsing, {"five": five})
-    assert mirrored[0, 0].tolist() == [9, 10, 11]
-    assert classes.tolist() == [[255, 10, 5, 3]]
-    assert points["five"].tolist() == [[0, 0], [3, 0], [2, 0], [1, 1], [3, 1]]
 
 
 def test_without_any_change_the_view_is_the_center_crop(face):
@@ -113,6 +92,19 @@ def test_rotation_does_not_decide_brightness():
     assert abs(np.corrcoef(np.transpose(drawn))[0, 1]) < 0.3
 
 
-def test_a_stored_face_smaller_than_the_crop_is_refused(face):
-    with pytest.raises(ValueError, match="prepare it larger"):
-        center_crop(*face, SIZE + 2 * MARGIN + 2)
+WATCHED_IMPORT = """
+import sys
+requests = []
+sys.addaudithook(lambda event, _: requests.append(event) if event in ("urllib.Request", "socket.connect") else None)
+import {module}
+print(len(requests))
+"""
+
+
+@pytest.mark.parametrize(("module", "asks"), [("rim_lightning.data.augmentation", False), ("albumentations", True)])
+def test_importing_the_augmentation_does_not_ask_the_network_for_a_newer_release(module, asks):
+    environment = {name: value for name, value in os.environ.items() if name != "NO_ALBUMENTATIONS_UPDATE"}
+    environment |= {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": ""}
+    command = [sys.executable, "-W", "ignore", "-c", WATCHED_IMPORT.format(module=module)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert (int(run.stdout) > 0) == asks

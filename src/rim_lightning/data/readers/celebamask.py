@@ -17,7 +17,8 @@ from rim_lightning.data.readers.files import (
     split_of,
 )
 from rim_lightning.data.readers.record import Record
-from rim_lightning.schemes import CELEBAMASK19, HELEN11, to_helen11
+from rim_lightning.data.views import mirror_parsing
+from rim_lightning.schemes import CELEBAMASK19, to_helen11
 
 # The official partition of CelebA by file number (list_eval_partition.txt): 162,770 to train, then 19,867 to validate.
 LAST_TRAIN, LAST_VAL = 162_770, 182_637
@@ -26,10 +27,6 @@ LAST_TRAIN, LAST_VAL = 162_770, 182_637
 IMAGES_PER_FOLDER = 2000  # CelebAMask-HQ-mask-anno/<n // 2000>/<n>_<part>.png
 
 SIDES = ((2, 3), (4, 5))  # left and right brow, left and right eye of Helen-11
-_FLIP = np.arange(256, dtype=np.uint8)
-
-
-_FLIP[: len(HELEN11.flip)] = HELEN11.flip
 
 
 def load_index_mask(mask: Path, image: Path) -> NDArray[np.uint8]:
@@ -68,7 +65,7 @@ def with_viewer_sides(parsing: NDArray[np.uint8]) -> NDArray[np.uint8]:
         columns = [np.flatnonzero(parsing == number) % parsing.shape[1] for number in (left, right)]
         if all(len(x) for x in columns):
             offset += columns[1].mean() - columns[0].mean()
-    return _FLIP[parsing] if offset < 0 else parsing
+    return mirror_parsing(parsing) if offset < 0 else parsing
 
 
 def read_celebamask(root: str | Path, splits: str | Path | None = None, split_key: str = "celebamask") -> list[Record]:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from rim_lightning.data.alignment import template
-from rim_lightning.data.augmentation import flip_face
 from rim_lightning.data.synthetic.store import paint_face, synthetic_store
+from rim_lightning.data.views import flip_face
 from rim_lightning.schemes import HELEN11, five_points
 from tests.helpers.stores import small_synthetic_store
 
