@@ -1,10 +1,11 @@
-"""Pictures as people have them, of any file format, mode and size, as 8-bit RGB."""
+"""The one decoder of pictures: any file format, mode and size becomes 8-bit RGB, in training and in use."""
 
+import io
 import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,121 +14,165 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    Picture = str | os.PathLike | Image.Image | NDArray | Tensor
+    Picture = str | os.PathLike | bytes | Image.Image | NDArray | Tensor
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
-"""What is opened. Pillow knows more, of which some call other programs."""
+"""File formats that are opened. Pillow knows more, some of which start other programs."""
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm"),
     *(".jp2", ".j2k", ".heic", ".heif", ".avif"),
 )
-"""Of the files that are taken from a folder; those that cannot be opened are not passed over in silence."""
+"""Endings of the files that `image_files` lists, also of those that cannot be opened, so that users hear of them."""
 
-MIN_SIDE = 7  # pixels: the smallest face that a probe may be
-MAX_PIXELS = 100_000_000  # up to 2 GB while it is decoded
+MIN_SIDE = 7  # pixels; the smallest face that a probe may be
+MAX_PIXELS = 100_000_000  # decoding takes up to 2 GB
 
 
 class ImageError(ValueError):
     """An image that cannot be used. The message names it and says what to do."""
 
 
-def read_image(source: "Picture", name: str | None = None) -> NDArray[np.uint8]:
-    """Any picture as (H, W, 3) uint8 RGB.
+def read_image(source: "Picture", name: str | None = None, upright: bool = True) -> NDArray[np.uint8]:
+    """Decode any picture as 8-bit RGB.
 
-    A file or Pillow image is turned as its EXIF orientation says; of several frames the first is taken; 16 bits become
-    8; what is transparent becomes white.
+    16 bits are scaled to 8. Transparent pixels are blended with white. The first frame of an animation is taken.
 
     Args:
-        source: the path of an image file (`FORMATS`); a Pillow image; an array (H, W), (H, W, 1), (H, W, 3) or
-            (H, W, 4), gray, RGB or RGBA, of uint8, uint16 (0 to 65535) or float (0 to 1); or a tensor (C, H, W) of
-            uint8 or float (0 to 1).
-        name: what messages call it; else its path or kind.
+        source: One of
+            - the path of an image file in one of `FORMATS`, or its content as bytes;
+            - a Pillow image;
+            - an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): gray, RGB or RGBA as uint8, uint16 (0 to 65535) or
+              floating-point numbers (0 to 1);
+            - a tensor (C, H, W) with 1, 3 or 4 channels, uint8 or floating-point (0 to 1).
+        name: Name of the picture in messages; by default its path or kind.
+        upright: Turn a file or Pillow image as its EXIF orientation says. False keeps the pixels where the file stores
+            them, for annotations in coordinates of the file. (Pillow turns TIFF files in either case.)
+
+    Returns:
+        (H, W, 3) uint8 RGB, contiguous and writable.
 
     Raises:
-        ImageError: it is no image, is damaged or larger than `MAX_PIXELS`, has a side below `MIN_SIDE` pixels, or
-            values that are not finite or out of range. FileNotFoundError: there is no such file.
+        ImageError: If the source is no image, is damaged, has more than `MAX_PIXELS` pixels or a side below `MIN_SIDE`
+            pixels, or has values that are not finite or out of range.
+        FileNotFoundError: If there is no such file.
     """
     from PIL import Image
 
     if isinstance(source, str | os.PathLike):
-        return _checked(_read_file(Path(source), name or str(source)), name or str(source))
-    if isinstance(source, Image.Image):
-        return _checked(_from_pillow(source, name or "the image"), name or "the image")
-    if isinstance(source, np.ndarray):
-        return _checked(_from_array(source, name or "the array"), name or "the array")
-    if hasattr(source, "detach") and hasattr(source, "cpu"):  # a tensor, without an import of torch
+        name = name or str(source)
+        pixels = _decode_file(_existing_file(Path(source), name), name, upright)
+    elif isinstance(source, bytes):
+        name = name or "the image"
+        pixels = _decode_file(io.BytesIO(source), name, upright)
+    elif isinstance(source, Image.Image):
+        name = name or "the image"
+        pixels = _from_pillow(source, name, upright)
+    elif isinstance(source, np.ndarray):
+        name = name or "the array"
+        pixels = _from_array(source, name)
+    elif hasattr(source, "detach") and hasattr(source, "cpu"):  # a tensor, without an import of torch
         name = name or "the tensor"
-        if source.ndim != 3 or source.shape[0] not in (1, 3, 4):
-            raise ImageError(
-                f"{name} is of shape {tuple(source.shape)}: give (C, H, W) with 1, 3 or 4 channels, uint8 or 0 to 1."
-            )
-        pixels = source.detach().cpu()
-        pixels = pixels.float() if pixels.is_floating_point() else pixels  # numpy has no bfloat16
-        return _checked(_from_array(pixels.permute(1, 2, 0).numpy(), name), name)
-    raise ImageError(
-        f"{name or 'An image'} is a {type(source).__name__}: give a path, a Pillow image, an array or a tensor."
-    )
+        pixels = _from_tensor(source, name)
+    else:
+        raise ImageError(
+            f"{name or 'An image'} is a {type(source).__name__}: give a path, a Pillow image, an array or a tensor."
+        )
+    return _checked(pixels, name)
 
 
 def several(sources: "Picture | Sequence[Picture]") -> "list[Picture]":
-    """One picture, a sequence of them, or a batch of arrays (B, H, W, C) or tensors (B, C, H, W), as a list."""
+    """List one picture, a sequence of pictures, or a batch of arrays (B, H, W, C) or tensors (B, C, H, W)."""
     if isinstance(sources, list | tuple):
         return list(sources)
     if getattr(sources, "ndim", 0) == 4:
-        return [sources[i] for i in range(len(sources))]
-    return [sources]
+        batch = cast("NDArray | Tensor", sources)
+        return [batch[i] for i in range(len(batch))]
+    return [cast("Picture", sources)]
 
 
 def image_files(folder: str | os.PathLike) -> list[Path]:
-    """The image files of a folder and all folders in it, links to folders too, in the order of their names.
+    """List the image files of a folder and of all folders in it, sorted by path. Links to folders are followed.
+
+    Args:
+        folder: Folder to search.
+
+    Returns:
+        Paths that begin with `folder` and end in one of `SUFFIXES`, at least one.
 
     Raises:
-        ImageError: there are none. NotADirectoryError: it is no folder. PermissionError: a folder may not be read.
+        ImageError: If there are no image files.
+        NotADirectoryError: If there is no such folder.
+        PermissionError: If a folder may not be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"There is no folder {folder}.")
-    found, seen = [], set()
+    images: list[Path] = []
+    visited: set[str] = set()
     for place, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
         real = os.path.realpath(place)
-        if real in seen:  # a link to where we are or were
+        if real in visited:  # a link to a folder above or beside this one
             folders.clear()
             continue
-        seen.add(real)
-        found += [Path(place, file) for file in files if Path(file).suffix.lower() in SUFFIXES]
-    found.sort()
-    if not found:
+        visited.add(real)
+        images += [Path(place, file) for file in files if Path(file).suffix.lower() in SUFFIXES]
+    images.sort()
+    if not images:
         raise ImageError(f"{folder} holds no image: files must end in {', '.join(SUFFIXES)}.")
-    return found
+    return images
+
+
+def has_plain_pixels(path: Path) -> bool:
+    """Report whether a file has 8-bit pixels without transparency, by its header alone.
+
+    Such pictures have one meaning; 16-bit, floating-point and transparent pixels depend on the decoder's decisions.
+
+    Args:
+        path: An image file. A file that cannot be opened counts as plain: it yields no pixels.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as picture:
+                return _is_plain(picture)
+    except Exception:  # a damaged header makes Pillow's decoders raise errors of any kind
+        return True
 
 
 def _raise(error: OSError) -> None:
     raise error
 
 
-def _read_file(path: Path, name: str) -> NDArray:
-    from PIL import Image, UnidentifiedImageError
-
+def _existing_file(path: Path, name: str) -> Path:
     if path.is_dir():
         raise ImageError(f"{name} is a folder: give an image file.")
     if not path.is_file():
         raise FileNotFoundError(f"There is no image {name}.")
-    if path.stat().st_size == 0:
+    return path
+
+
+def _decode_file(file: Path | io.BytesIO, name: str, upright: bool) -> NDArray[np.uint8]:
+    from PIL import Image, UnidentifiedImageError
+
+    size = file.stat().st_size if isinstance(file, Path) else file.getbuffer().nbytes
+    if size == 0:
         raise ImageError(f"{name} is empty.")
-    Image.init()  # all formats are known from now on
+    Image.init()  # registers all formats
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damaged tags, and of a limit where we have our own
-            with Image.open(path, formats=FORMATS) as picture:
-                return _from_pillow(picture, name)
+            warnings.simplefilter("ignore")  # about damaged tags, and about Pillow's limit where we have our own
+            with Image.open(file, formats=FORMATS) as picture:
+                return _from_pillow(picture, name, upright)
     except UnidentifiedImageError:
         raise ImageError(f"{name} is no image of a known format ({', '.join(FORMATS)}).") from None
     except Image.DecompressionBombError:
-        raise ImageError(f"{name} has more than {MAX_PIXELS // 10**6} million pixels: reduce it.") from None
+        raise _too_large(name) from None
     except (ImageError, PermissionError):
         raise
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
+    except Exception as error:  # a damaged file makes Pillow's decoders raise errors of any kind
         raise _damaged(name, error) from error
 
 
@@ -138,19 +183,23 @@ def _damaged(name: str, error: Exception) -> ImageError:
     return ImageError(f"{name} is damaged or incomplete ({type(error).__name__}: {reason}).")
 
 
-def _from_pillow(picture: "Image.Image", name: str) -> NDArray:
+def _too_large(name: str) -> ImageError:
+    return ImageError(f"{name} has more than {MAX_PIXELS // 10**6} million pixels: reduce it.")
+
+
+def _from_pillow(picture: "Image.Image", name: str, upright: bool) -> NDArray[np.uint8]:
     if picture.width * picture.height > MAX_PIXELS:
-        raise ImageError(f"{name} has more than {MAX_PIXELS // 10**6} million pixels: reduce it.")
+        raise _too_large(name)
     try:
         picture.load()
-        return _rgb(_upright(picture), name)
+        return _rgb(_turned_upright(picture) if upright else picture, name)
     except ImageError:
         raise
-    except Exception as error:  # as above
+    except Exception as error:  # a damaged file makes Pillow's decoders raise errors of any kind
         raise _damaged(name, error) from error
 
 
-def _upright(picture: "Image.Image") -> "Image.Image":
+def _turned_upright(picture: "Image.Image") -> "Image.Image":
     from PIL import ImageOps
 
     try:
@@ -159,20 +208,38 @@ def _upright(picture: "Image.Image") -> "Image.Image":
         return picture
 
 
-def _rgb(picture: "Image.Image", name: str) -> NDArray:
+def _is_plain(picture: "Image.Image") -> bool:
+    deep = picture.mode in ("I", "F") or picture.mode.startswith("I;16")
+    return not deep and picture.mode not in ("RGBA", "LA", "PA", "RGBa", "La") and "transparency" not in picture.info
+
+
+def _rgb(picture: "Image.Image", name: str) -> NDArray[np.uint8]:
     from PIL import Image
 
+    if _is_plain(picture):
+        return np.asarray(picture.convert("RGB"))
+    if picture.mode == "F":
+        raise ImageError(f"{name} has floating-point pixels of an unknown range: save it as an 8-bit image.")
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         values = np.asarray(picture)
         if values.min() < 0 or values.max() > 65535:
             raise ImageError(f"{name} has pixels beyond 16 bits: save it as an 8-bit or 16-bit image.")
+        if "transparency" in picture.info:  # the gray level that is transparent
+            values = np.where(values == picture.info["transparency"], 65535, values)
         return _from_array(values.astype(np.uint16), name)
-    if picture.mode == "F":
-        raise ImageError(f"{name} has floating-point pixels of an unknown range: save it as an 8-bit image.")
-    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return np.asarray(picture.convert("RGB"))
+    picture = picture.convert("LA") if picture.mode == "La" else picture  # Pillow converts La to nothing else
+    picture = picture.convert("RGBA")
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB"))
+
+
+def _from_tensor(tensor: "Tensor", name: str) -> NDArray[np.uint8]:
+    if tensor.ndim != 3 or tensor.shape[0] not in (1, 3, 4):
+        raise ImageError(
+            f"{name} is of shape {tuple(tensor.shape)}: give (C, H, W) with 1, 3 or 4 channels, uint8 or 0 to 1."
+        )
+    values = tensor.detach().cpu()
+    values = values.float() if values.is_floating_point() else values  # numpy has no bfloat16
+    return _from_array(values.permute(1, 2, 0).numpy(), name)  # (C, H, W) -> (H, W, C)
 
 
 def _from_array(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
@@ -186,7 +253,7 @@ def _from_array(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
         if not np.isfinite(values).all():
             raise ImageError(f"{name} holds values that are not finite.")
         low, high = float(values.min()), float(values.max())
-        if low < -1e-6 or high > 1 + 1e-6:  # round-off is none of the user's
+        if low < -1e-6 or high > 1 + 1e-6:  # beyond the round-off of the caller's arithmetic
             raise ImageError(f"{name} has values from {low:.7g} to {high:.7g}: floating-point images go from 0 to 1.")
         values = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
     elif values.dtype != np.uint8:
@@ -202,5 +269,5 @@ def _checked(image: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     if min(height, width) < MIN_SIDE:
         raise ImageError(f"{name} is {width} x {height} pixels: a face needs at least {MIN_SIDE} a side.")
     if height * width > MAX_PIXELS:
-        raise ImageError(f"{name} has more than {MAX_PIXELS // 10**6} million pixels: reduce it.")
-    return np.require(image, requirements=["C", "W"])  # of a Pillow image it is a view that must not be written to
+        raise _too_large(name)
+    return np.require(image, requirements=["C", "W"])  # the view of a Pillow image must not be written to

@@ -1,7 +1,6 @@
-"""Preparation of a data set: decode, find the face, align, and store, once."""
+"""Preparation of a data set: every image is decoded, its face found and aligned, and stored once."""
 
 import hashlib
-import io
 from collections.abc import Iterator, Sequence
 from functools import partial
 from os import PathLike
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim_lightning.data.alignment import align, center_square_matrix, similarity_from_points, template
+from rim_lightning.data.images import ImageError, has_plain_pixels, read_image
 from rim_lightning.data.readers.record import Record
 from rim_lightning.data.stores.prepared import MANIFEST, PreparedStore, stored_side
 from rim_lightning.data.stores.writer import Sample, StoreWriter, one_writer
@@ -19,15 +19,21 @@ from rim_lightning.data.workers import worker_pool
 from rim_lightning.schemes import FIVE, five_points
 
 Alignment = Literal["five", "none"]
-
-
 Landmarks = Literal["auto", "detect"]
 
-BLOCK = 16  # records a worker takes at a time; fixed, so that the batches of the detector never depend on the workers
+BLOCK = 16  # records that a worker takes at a time; fixed, so that the batches of the detector never depend on workers
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+
+DECODER_VERSION = 2
+"""Version of the pixels of images that are not plain (see `has_plain_pixels`); increase it when they change.
+
+Version 1 dropped transparency and clipped 16 bits to 8; version 2 reads images as `read_image` does. The version is
+part of the digest of such images alone: a store without any of them stays valid.
+"""
 
 
 class _Settings(NamedTuple):
-    """What a worker process has to know."""
+    """Settings that a worker process needs. `margin` is in pixels."""
 
     hr_size: int
     margin: int
@@ -35,8 +41,8 @@ class _Settings(NamedTuple):
     landmarks: Landmarks
 
 
-class _Decoded(NamedTuple):
-    image: NDArray[np.uint8]
+class _DecodedImage(NamedTuple):
+    pixels: NDArray[np.uint8]  # (H, W, 3) RGB
     file_hash: str
 
 
@@ -52,30 +58,33 @@ def prepare(
     workers: int = 2,
     progress: bool = True,
 ) -> PreparedStore:
-    """Prepare a data set, or return the store an earlier call has made with the same settings and records.
+    """Prepare a data set, or return the store that an earlier call made with the same settings and records.
 
     A run that was killed resumes where it stopped. An image that cannot be used (missing, empty, truncated, no image,
-    no face in it) is left out and listed with the reason in the manifest's `skipped`; it never ends the run. The bytes
+    no face in it) is skipped and listed with the reason in the manifest's `skipped`; it never ends the run. The bytes
     of the store depend on the records and settings alone, not on the number of workers or of interruptions.
 
     Args:
-        records: what a reader returned.
-        output: directory of the store.
-        name: name of the data set, for reports.
-        hr_size: side of the aligned face in pixels.
-        margin: width of the frame of true pixels around it, as a share of `hr_size`.
-        alignment: "five" warps the five points to the standard template; "none" scales the center square of the whole
+        records: Images and labels that a reader returned.
+        output: Directory of the store.
+        name: Name of the data set, for reports.
+        hr_size: Side of the aligned face in pixels, ≥ 16.
+        margin: Width of the frame of true pixels around the face, as a share of `hr_size`.
+        alignment: "five" warps the five points to the standard template. "none" scales the center square of the whole
             image to the stored image.
-        landmarks: "auto" takes the five points from the annotation and runs the detector where there are none;
-            "detect" runs it on every image, for unlabeled use or to measure what detection costs, and replaces the
-            annotated five points by those it found.
-        workers: number of processes; 0 works in this one.
-        progress: whether to show a progress bar.
+        landmarks: "auto" takes the five points from the annotation and runs the detector where there are none.
+            "detect" runs the detector on every image and replaces annotated five points: for unlabeled use, or to
+            measure what detection costs.
+        workers: Number of processes; 0 works in this one.
+        progress: Show a progress bar.
+
+    Returns:
+        The finished store.
 
     Raises:
-        ValueError: where a setting is out of range, two records have one name, no image could be prepared, or `output`
-            holds something else, or a store made from other records or settings.
-        ImportError: where a detector is needed and facenet-pytorch is not installed.
+        ValueError: If a setting is out of range, two records have one name, no image could be prepared, or `output`
+            holds something else or a store made from other records or settings.
+        ImportError: If a detector is needed and facenet-pytorch is not installed.
     """
     settings = _checked_settings(hr_size, margin, alignment, landmarks)
     header = {
@@ -88,14 +97,14 @@ def prepare(
         "inputs": _inputs_digest(records),
     }
     if (Path(output) / MANIFEST).is_file():
-        return _existing(PreparedStore(output), header, records)
+        return _checked_store(PreparedStore(output), header, records)
     with one_writer(output):
         if (Path(output) / MANIFEST).is_file():
-            return _existing(PreparedStore(output), header, records)
-        return _made(records, output, header, settings, workers, name if progress else None)
+            return _checked_store(PreparedStore(output), header, records)
+        return _prepared_store(records, output, header, settings, workers, name if progress else None)
 
 
-def _made(
+def _prepared_store(
     records: Sequence[Record],
     output: str | PathLike[str],
     header: dict[str, Any],
@@ -124,7 +133,7 @@ def _made(
         writer.close()
 
 
-def _checked_settings(hr_size: int, margin: float, alignment: str, landmarks: str) -> _Settings:
+def _checked_settings(hr_size: int, margin: float, alignment: Alignment, landmarks: Landmarks) -> _Settings:
     if hr_size < 16:
         raise ValueError(f"hr_size is {hr_size}; the aligned face needs at least 16 pixels.")
     if not 0 <= margin <= 1:
@@ -136,31 +145,39 @@ def _checked_settings(hr_size: int, margin: float, alignment: str, landmarks: st
     return _Settings(hr_size, (stored_side(hr_size, margin) - hr_size) // 2, alignment, landmarks)
 
 
-def _existing(store: PreparedStore, header: dict, records: Sequence[Record]) -> PreparedStore:
-    """The store, if these records and settings made it."""
+def _checked_store(store: PreparedStore, header: dict[str, Any], records: Sequence[Record]) -> PreparedStore:
+    """Return the store if these records and settings made it; raise ValueError otherwise."""
     for key, value in header.items():
-        made = store.manifest.get(key)
-        if made != value and key != "inputs":
+        stored = store.manifest.get(key)
+        if stored != value and key != "inputs":
             raise ValueError(
-                f"{store.path} was prepared with {key}={made}, not {value}; delete it or choose another output."
+                f"{store.path} was prepared with {key}={stored}, not {value}; delete it or choose another output."
             )
-    wanted = {record.name: (record.identity, record.split) for record in records}
+    requested = {record.name: (record.identity, record.split) for record in records}
     skipped = {entry["name"] for entry in store.manifest["skipped"]}
-    stored = {entry["name"]: (entry["identity"], entry["split"]) for entry in store.manifest["samples"]}
-    changed = store.manifest.get("inputs") != header["inputs"]
-    if changed or stored != {k: v for k, v in wanted.items() if k not in skipped} or not skipped <= set(wanted):
+    samples = {entry["name"]: (entry["identity"], entry["split"]) for entry in store.manifest["samples"]}
+    expected = {name: labels for name, labels in requested.items() if name not in skipped}
+    same_inputs = store.manifest.get("inputs") == header["inputs"]
+    if not same_inputs or samples != expected or not skipped <= set(requested):
         raise ValueError(
-            f"{store.path} was prepared from other images, landmarks or splits; delete it or choose another output."
+            f"{store.path} was prepared from other images, landmarks or splits, or by a version that read transparent "
+            "or 16-bit images differently; delete it or choose another output."
         )
     return store
 
 
 def _inputs_digest(records: Sequence[Record]) -> str:
-    """Hash of what can be known of the records without decoding: names, file sizes, points, parsing or not."""
+    """Hash of the records as far as they are known without decoding: names, file sizes, points, parsing or not.
+
+    An image whose pixels depend on the decoder's decisions adds the decoder's version. JPEG files have none of these
+    and are not opened, so that a store of photographs is checked as fast as its files are listed.
+    """
     digest = hashlib.sha256()
     for record in records:
         size = record.image.stat().st_size if record.image.is_file() else None
         digest.update(repr((record.name, size, record.load_parsing is not None)).encode())
+        if size and record.image.suffix.lower() not in JPEG_SUFFIXES and not has_plain_pixels(record.image):
+            digest.update(f"decoder {DECODER_VERSION}".encode())
         for scheme, points in sorted(record.landmarks.items()):
             digest.update(scheme.encode() + np.ascontiguousarray(points, dtype=np.float64).tobytes())
     return digest.hexdigest()
@@ -172,14 +189,14 @@ def _needs_detection(record: Record, settings: _Settings) -> bool:
     return settings.landmarks == "detect" or five_points(record.landmarks) is None
 
 
-def _fill(writer: StoreWriter, records: Sequence[Record], settings: _Settings, workers: int, bar: str | None) -> None:
-    """Prepare what is pending and hand it to the writer, in order; `bar` names the progress bar, if there is one."""
+def _fill(writer: StoreWriter, records: Sequence[Record], settings: _Settings, workers: int, title: str | None) -> None:
+    """Prepare the pending records and hand them to the writer, in order. Without a title no progress bar is shown."""
     from tqdm import tqdm
 
     # Whole blocks, also where only some of their records are pending: the detector sees the same batches in every run.
     starts = sorted({index - index % BLOCK for index in writer.pending()})
     blocks = [records[start : start + BLOCK] for start in starts]
-    with tqdm(desc=bar, total=len(records), initial=len(writer.done), unit="image", disable=bar is None) as progress:
+    with tqdm(desc=title, total=len(records), initial=len(writer.done), unit="image", disable=title is None) as bar:
         for start, results in zip(starts, _results(blocks, settings, workers), strict=True):
             for index, result in enumerate(results, start=start):
                 if index in writer.done:
@@ -188,7 +205,7 @@ def _fill(writer: StoreWriter, records: Sequence[Record], settings: _Settings, w
                     writer.skip(index, result)
                 else:
                     writer.write(index, result)
-                progress.update()
+                bar.update()
 
 
 def _results(blocks: Sequence[Sequence[Record]], settings: _Settings, workers: int) -> Iterator[list[Sample | str]]:
@@ -203,66 +220,63 @@ def _results(blocks: Sequence[Sequence[Record]], settings: _Settings, workers: i
 
 
 def _prepare_block(records: Sequence[Record], settings: _Settings) -> list[Sample | str]:
-    """A sample per record, or the reason why there is none."""
-    decoded = [_decode(record) for record in records]
-    unlocated = [
-        i
-        for i, (record, image) in enumerate(zip(records, decoded, strict=True))
-        if isinstance(image, _Decoded) and _needs_detection(record, settings)
-    ]
-    detected: dict[int, NDArray | None] = {}
-    if unlocated:
+    """Return a sample for each record, or the reason why there is none."""
+    images = [_decode(record) for record in records]
+    to_detect = {
+        index: image.pixels
+        for index, (record, image) in enumerate(zip(records, images, strict=True))
+        if isinstance(image, _DecodedImage) and _needs_detection(record, settings)
+    }
+    detections: dict[int, NDArray[np.float64] | None] = {}
+    if to_detect:
         from rim_lightning.data.detection import detect_faces
 
-        detected = dict(zip(unlocated, detect_faces([decoded[i].image for i in unlocated]), strict=True))
-    return [
-        image if isinstance(image, str) else _finish(record, image, settings, detected.get(i), i in detected)
-        for i, (record, image) in enumerate(zip(records, decoded, strict=True))
-    ]
+        detections = dict(zip(to_detect, detect_faces(list(to_detect.values())), strict=True))
+    results: list[Sample | str] = []
+    for index, (record, image) in enumerate(zip(records, images, strict=True)):
+        if isinstance(image, str):
+            results.append(image)
+        elif index in detections and detections[index] is None:
+            results.append("no face found")
+        else:
+            results.append(_aligned_sample(record, image, settings, detections.get(index)))
+    return results
 
 
-def _decode(record: Record) -> _Decoded | str:
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
+def _decode(record: Record) -> _DecodedImage | str:
+    """Decode the image of a record, or return the reason why it cannot be used."""
     try:
         content = record.image.read_bytes()
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    if not content:
-        return "is empty"
+    # Annotations count pixels as the file stores them, so only images without any are turned upright.
+    annotated = bool(record.landmarks) or record.load_parsing is not None
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            # Annotations count pixels as the file stores them, so only images without any are turned upright.
-            if not record.landmarks and record.load_parsing is None:
-                picture = ImageOps.exif_transpose(picture)
-            image = np.asarray(picture.convert("RGB"))
-    except UnidentifiedImageError:
-        return "is no image"  # its message holds a memory address, which would differ between runs
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
-        return f"is no complete image ({type(error).__name__}: {_one_line(error)})"
-    return _Decoded(image, hashlib.sha256(content).hexdigest())
+        pixels = read_image(content, name=record.name, upright=not annotated)
+    except ImageError as error:
+        return str(error).removeprefix(f"{record.name} ").rstrip(".")
+    return _DecodedImage(pixels, hashlib.sha256(content).hexdigest())
 
 
-def _finish(
-    record: Record, decoded: _Decoded, settings: _Settings, found: NDArray | None, searched: bool
+def _aligned_sample(
+    record: Record, image: _DecodedImage, settings: _Settings, detected: NDArray[np.float64] | None
 ) -> Sample | str:
     side = settings.hr_size + 2 * settings.margin
     landmarks = dict(record.landmarks)
-    if searched:
-        if found is None:
-            return "no face found"
-        landmarks[FIVE.name] = found
+    if detected is not None:
+        landmarks[FIVE.name] = detected
     try:
         if settings.alignment == "none":
-            matrix = center_square_matrix(*decoded.image.shape[:2], side)
+            height, width = image.pixels.shape[:2]
+            matrix = center_square_matrix(height, width, side)
         else:
-            matrix = similarity_from_points(five_points(landmarks), template(settings.hr_size, settings.margin))
+            five = five_points(landmarks)
+            if five is None:  # an annotation without five points went to the detector
+                raise ValueError("the detected points are not finite")
+            matrix = similarity_from_points(five, template(settings.hr_size, settings.margin))
         parsing = record.load_parsing() if record.load_parsing is not None else None
-        image, landmarks, parsing = align(decoded.image, matrix, side, landmarks, parsing)
-    except Exception as error:  # as above: a damaged mask raises whatever its decoder runs into
-        return f"has unusable labels ({_one_line(error)})"
-    return Sample(image, landmarks, parsing, decoded.file_hash, detected=searched)
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")
+        pixels, points, parsing = align(image.pixels, matrix, side, landmarks, parsing)
+    except Exception as error:  # a damaged mask makes its decoder raise errors of any kind
+        first_line = str(error).strip().split("\n")[0].rstrip(".")
+        return f"has unusable labels ({first_line})"
+    return Sample(pixels, points, parsing, image.file_hash, detected=detected is not None)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rim_lightning.data.images import ImageError, image_files, read_image, several
+from rim_lightning.data.images import ImageError, has_plain_pixels, image_files, read_image, several
 
 RGB = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
 
@@ -24,7 +24,17 @@ def test_a_file_a_picture_an_array_and_a_tensor_are_the_same(tmp_path):
     picture = Image.fromarray(RGB)
     tensor = torch.from_numpy(RGB).permute(2, 0, 1)
     path = saved(tmp_path, picture, "face.png")
-    for source in (path, str(path), picture, RGB, RGB / 255, tensor, tensor / 255, (tensor / 255).double()):
+    for source in (
+        path,
+        str(path),
+        path.read_bytes(),
+        picture,
+        RGB,
+        RGB / 255,
+        tensor,
+        tensor / 255,
+        (tensor / 255).double(),
+    ):
         image = read_image(source)
         assert image.dtype == np.uint8
         assert image.flags.c_contiguous
@@ -88,6 +98,49 @@ def test_an_image_is_turned_as_its_exif_says(tmp_path):
     assert image.shape == (16, 8, 3)
     assert (image[:8] == 255).all()
     assert (image[8:] == 0).all()
+
+
+@pytest.mark.parametrize(("kind", "turned"), [("png", False), ("jpg", False), ("webp", False), ("tif", True)])
+def test_pixels_stay_where_the_file_stores_them_unless_they_are_to_be_upright(tmp_path, kind, turned):
+    """Pillow itself turns TIFF files when it loads them."""
+    stored = np.zeros((16, 32, 3), np.uint8)
+    stored[:, :16] = 255  # the left half is white
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    path = saved(tmp_path, Image.fromarray(stored), f"turned.{kind}", exif=exif)
+    upright = read_image(path)
+    assert upright.shape == (32, 16, 3)
+    assert (upright[:16] > 250).all()
+    as_stored = read_image(path, upright=False)
+    np.testing.assert_array_equal(as_stored, upright if turned else np.rot90(upright))
+
+
+def test_a_transparent_gray_level_of_sixteen_bits_is_white(tmp_path):
+    levels = np.full((8, 8), 33_600, np.uint16)
+    levels[0] = 12_850
+    image = read_image(saved(tmp_path, Image.fromarray(levels), "clear.png", transparency=12_850))
+    assert (image[0] == 255).all()
+    assert (image[1:] == 131).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBa", "La"])
+def test_colors_that_are_multiplied_by_their_opacity(mode):
+    """A fifth of the gray level 100, whose multiplied value is 20, and four fifths of white."""
+    color = (20, 20, 20, 51) if mode == "RGBa" else (20, 51)
+    assert (read_image(Image.new(mode, (8, 8), color)) == 224).all()
+
+
+@pytest.mark.parametrize(
+    ("mode", "plain"),
+    [("L", True), ("RGB", True), ("1", True), ("P", True), ("LA", False), ("RGBA", False), ("I;16", False)],
+)
+def test_plain_pixels_are_known_by_the_header(tmp_path, mode, plain):
+    assert has_plain_pixels(saved(tmp_path, Image.new(mode, (8, 8)), "face.png")) == plain
+
+
+def test_a_file_that_cannot_be_opened_has_plain_pixels(tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+    assert has_plain_pixels(tmp_path / "text.png")
 
 
 def test_of_an_animation_the_first_frame(tmp_path):

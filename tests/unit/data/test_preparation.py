@@ -1,5 +1,6 @@
 """Preparation: what a store gets from records; resuming, skipping, and bytes that depend on the input alone."""
 
+import hashlib
 from functools import partial
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 from rim_lightning.data import detection, preparation
 from rim_lightning.data.alignment import FIVE_POINT_TEMPLATE_112, align, similarity_from_points, template
+from rim_lightning.data.images import read_image
 from rim_lightning.data.preparation import prepare
 from rim_lightning.data.readers.record import Record
 from rim_lightning.data.stores.prepared import partial_path
@@ -151,11 +153,11 @@ def test_unusable_files_are_named_and_left_out(tmp_path, records, fake_detector)
 
     store = prepare(records, tmp_path / "toy", **SETTINGS)
     reasons = {entry["name"]: entry["reason"] for entry in store.manifest["skipped"]}
-    assert reasons.pop("02.png").startswith("is no complete image (")
-    assert reasons.pop("08.png").startswith("is no complete image (OSError: image file is truncated")
+    assert reasons.pop("02.png").startswith("is damaged or incomplete (")
+    assert reasons.pop("08.png").startswith("is damaged or incomplete (OSError: image file is truncated")
     assert reasons == {
         "01.png": "is empty",
-        "03.png": "is no image",
+        "03.png": "is no image of a known format (JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM, JPEG2000)",
         "04.png": "cannot be read (No such file or directory)",
         "05.png": "cannot be read (Is a directory)",
         "06.png": "no face found",
@@ -236,3 +238,108 @@ def test_a_folder_of_other_files_is_not_overwritten(tmp_path, records):
 def test_impossible_settings_are_refused(tmp_path, records, change, message):
     with pytest.raises(ValueError, match=message):
         prepare(records, tmp_path / "toy", **{**SETTINGS, **change})
+
+
+def plain(mode, color):
+    return Image.new(mode, (40, 40), color)
+
+
+def palette(index):
+    picture = Image.new("P", (40, 40), index)
+    picture.putpalette([10, 20, 30, 40, 50, 60])
+    return picture
+
+
+def deep(level, dtype):
+    return Image.fromarray(np.full((40, 40), level, dtype))
+
+
+def animation(*colors):
+    frames = [Image.new("RGB", (40, 40), color) for color in colors]
+    return frames[0], {"save_all": True, "append_images": frames[1:]}
+
+
+# Name of the file, picture and options of saving, and the color that training and use must see.
+PICTURES = {
+    "rgb.png": (plain("RGB", (10, 20, 30)), {}, (10, 20, 30)),
+    "rgb.bmp": (plain("RGB", (10, 20, 30)), {}, (10, 20, 30)),
+    "gray.png": (plain("L", 100), {}, (100, 100, 100)),
+    "gray.jpg": (plain("L", 100), {}, (100, 100, 100)),
+    "bits.png": (plain("1", 1), {}, (255, 255, 255)),
+    "bits clear.png": (plain("1", 0), {"transparency": 0}, (255, 255, 255)),
+    "gray clear.png": (plain("L", 9), {"transparency": 9}, (255, 255, 255)),
+    "gray other clear.png": (plain("L", 9), {"transparency": 8}, (9, 9, 9)),
+    "rgb clear.png": (plain("RGB", (9, 8, 7)), {"transparency": (9, 8, 7)}, (255, 255, 255)),
+    "red clear.png": (plain("RGBA", (255, 0, 0, 0)), {}, (255, 255, 255)),
+    "red clear.webp": (plain("RGBA", (255, 0, 0, 0)), {"lossless": True, "exact": True}, (255, 255, 255)),
+    "red clear.tif": (plain("RGBA", (255, 0, 0, 0)), {}, (255, 255, 255)),
+    "half.png": (plain("RGBA", (10, 20, 30, 51)), {}, (206, 208, 210)),  # 10 * 0.2 + 255 * 0.8
+    "opaque.png": (plain("RGBA", (10, 20, 30, 255)), {}, (10, 20, 30)),
+    "gray alpha.png": (plain("LA", (100, 51)), {}, (224, 224, 224)),  # 100 * 0.2 + 255 * 0.8
+    "palette.png": (palette(1), {}, (40, 50, 60)),
+    "palette clear.png": (palette(1), {"transparency": 1}, (255, 255, 255)),
+    "palette half.png": (palette(1), {"transparency": bytes([255, 51])}, (212, 214, 216)),  # 40 * 0.2 + 255 * 0.8
+    "16 bit.png": (deep(33_600, np.uint16), {}, (131, 131, 131)),  # 33,600 / 257 = 130.7
+    "16 bit clear.png": (deep(33_600, np.uint16), {"transparency": 33_600}, (255, 255, 255)),
+    "16 bit.tif": (deep(33_600, np.uint16), {}, (131, 131, 131)),
+    "16 bit.pgm": (deep(33_600, np.uint16), {}, (131, 131, 131)),
+    "16 in 32 bit.tif": (deep(33_600, np.int32), {}, (131, 131, 131)),
+    "cmyk.tif": (plain("CMYK", (255, 0, 0, 0)), {}, (0, 255, 255)),
+    "ycbcr.tif": (plain("YCbCr", (100, 128, 128)), {}, (100, 100, 100)),
+    "moving.gif": (*animation("red", "blue"), (255, 0, 0)),
+    "moving.png": (*animation("red", "blue"), (255, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_training_and_use_see_the_same_pixels(tmp_path, name):
+    picture, options, expected = PICTURES[name]
+    picture.save(tmp_path / name, **options)
+    store = prepare([Record(name, tmp_path / name, None, "test", {})], tmp_path / "toy", alignment="none", **SETTINGS)
+    in_use = read_image(tmp_path / name)
+    assert in_use.shape == (40, 40, 3)
+    np.testing.assert_array_equal(store.images[0], in_use)
+    np.testing.assert_array_equal(np.unique(in_use.reshape(-1, 3), axis=0), [expected])
+
+
+def test_pixels_without_a_known_range_are_skipped_in_training_as_they_are_refused_in_use(tmp_path, records):
+    odd = {"float.tif": deep(0.5, np.float32), "32 bit.tif": deep(70_000, np.int32), "tiny.png": Image.new("L", (6, 6))}
+    for name, picture in odd.items():
+        picture.save(tmp_path / name)
+    odd_records = [Record(name, tmp_path / name, None, "train", {}) for name in odd]
+    store = prepare([records[0], *odd_records], tmp_path / "toy", alignment="none", **SETTINGS)
+    assert {entry["name"]: entry["reason"] for entry in store.manifest["skipped"]} == {
+        "float.tif": "has floating-point pixels of an unknown range: save it as an 8-bit image",
+        "32 bit.tif": "has pixels beyond 16 bits: save it as an 8-bit or 16-bit image",
+        "tiny.png": "is 6 x 6 pixels: a face needs at least 7 a side",
+    }
+    for name in odd:
+        with pytest.raises(ValueError, match=r"save it as|at least 7"):
+            read_image(tmp_path / name)
+
+
+def test_a_store_that_an_older_decoder_made_is_refused_only_if_its_pixels_may_differ(tmp_path, records, monkeypatch):
+    clear = records[0]._replace(image=tmp_path / "clear.png", name="clear.png")
+    Image.new("RGBA", (50, 60), (255, 0, 0, 0)).save(clear.image)
+    with monkeypatch.context() as older:
+        older.setattr(preparation, "has_plain_pixels", lambda path: True)  # version 1 had no version in its digest
+        prepare(records[1:4], tmp_path / "plain", **SETTINGS)
+        prepare([clear, *records[1:3]], tmp_path / "odd", **SETTINGS)
+    prepare(records[1:4], tmp_path / "plain", **SETTINGS)
+    with pytest.raises(
+        ValueError, match=r"odd was prepared from other images, .* read transparent or 16-bit images dif"
+    ):
+        prepare([clear, *records[1:3]], tmp_path / "odd", **SETTINGS)
+
+
+def test_the_digest_of_plain_images_is_that_of_earlier_versions(tmp_path):
+    """SHA-256 over the representation of (name, bytes, has parsing), then each scheme's name and float64 points."""
+    records = []
+    for name in ("a.jpg", "b.png"):
+        Image.fromarray(np.zeros((60, 50, 3), np.uint8)).save(tmp_path / name)
+        records.append(Record(name, tmp_path / name, None, "train", {"five": FIVE_POINT_TEMPLATE_112 * 0.4}))
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(f"('{record.name}', {record.image.stat().st_size}, False)".encode() + b"five")
+        digest.update((FIVE_POINT_TEMPLATE_112 * 0.4).astype("<f8").tobytes())
+    assert prepare(records, tmp_path / "toy", **SETTINGS).manifest["inputs"] == digest.hexdigest()
