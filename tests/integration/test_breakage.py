@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rim_lightning.networks.checkpoints import verify
+from rim_lightning.networks.checkpoints import check_digest
 from rim_lightning.runs.state import read_state
 from tests.helpers.stores import small_synthetic_store
 
@@ -97,7 +97,7 @@ def test_a_dead_loader_process_is_told_and_the_run_goes_on_without_it(store, tmp
     assert "rim-train: A loader process died" in stderr.splitlines()[-1]
     assert "Traceback" not in stderr
     assert read_state(folder).name == "failed"
-    verify(str(last))
+    check_digest(str(last))
     epoch = torch.load(last, weights_only=True)["epoch"]
     done = train(folder, store, STAGES.format(epoch + 1))
     assert done.returncode == 0, done.stderr

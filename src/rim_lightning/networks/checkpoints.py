@@ -1,19 +1,19 @@
 """Trained networks from the checkpoints of rim-train, without Lightning and without any configuration."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from rim_lightning.networks.compared.build import build_super_resolver
-from rim_lightning.networks.compared.guided import build_guided_recognizer
 from rim_lightning.networks.rim import RIM
 
-DIGESTS = ".sha256"  # suffix of the file beside a checkpoint
+ARCHITECTURES = ("rim", "super_resolver", "recognizer")
+"""What a checkpoint can hold, see `build_architecture`."""
 
+DIGEST_SUFFIX = ".sha256"
 
 RENAMED = {
     "recogniser": "recognizer",
@@ -23,50 +23,54 @@ RENAMED = {
     "licence": "license",
     "DrawnDataModule": "SyntheticDataModule",
 }
-"""Names that stand in files of version 0.1, and what they are called now."""
+"""Names that version 0.1 wrote into its files -> their names in this version."""
+
+# Parts of a checkpoint with names inside. Their values stay, and so do the other parts.
+RENAMED_PARTS = ("model_arguments", "state_dict", "current_model_state")
 
 
 class DamagedCheckpoint(ValueError):
-    """A file is not what was written under its name."""
+    """The content of a checkpoint file is not what was written."""
 
 
 def load_rim(path: str | Path) -> RIM:
-    """The trained RIM of a checkpoint; see `load_network`."""
-    return load_network(path, "rim")
+    """Load a trained RIM from a checkpoint, see `load_network`."""
+    return cast(RIM, load_network(path, "rim"))
 
 
 def load_network(path: str | Path, architecture: str | None = None) -> nn.Module:
-    """The trained network of a checkpoint (with EMA: the averaged one), in eval mode, without any configuration.
+    """Load a trained network from a checkpoint, without any configuration.
 
-    Only tensors and plain containers are unpickled (`weights_only=True`): a hostile file cannot run code.
+    A run with a moving average of its weights (EMA) writes the average, which is what this function loads. Only tensors
+    and plain containers are unpickled (`weights_only=True`), so that a hostile file cannot run code.
 
     Args:
-        architecture: what it must be, a name in `networks.architectures`; None: any.
+        path: Checkpoint of rim-train.
+        architecture: Name from `ARCHITECTURES` that the checkpoint must have. None accepts any.
+
+    Returns:
+        The network in eval mode, on the CPU.
 
     Raises:
-        FileNotFoundError: there is no such file. ValueError: it is not a checkpoint of rim-train, is damaged, or holds
-            another architecture.
+        FileNotFoundError: If there is no such file.
+        DamagedCheckpoint: If the content is not what was written.
+        ValueError: If the file is not a checkpoint of rim-train, cannot be read, or holds another architecture.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no checkpoint at {path}, and no model folder.")
-    verify(path)
+    checkpoint = _read_checkpoint(path)
+    stored = checkpoint.get("architecture", "rim")  # the first checkpoints held nothing else and do not name it
+    if architecture is not None and stored != architecture:
+        raise ValueError(f"{path} holds a {stored}, where a {architecture} is needed: give a checkpoint of that kind.")
+    prefix = f"{stored}."
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler raises whatever a damaged file leads it to
-        raise ValueError(f"{path} is not a checkpoint of rim-train, or is damaged.") from error
-    if not isinstance(checkpoint, dict) or not {"model_arguments", "state_dict"} <= set(checkpoint):
-        raise ValueError(f"{path} is not a checkpoint of rim-train.")
-    checkpoint = upgrade_checkpoint(checkpoint)
-    found = checkpoint.get("architecture", "rim")  # before there were others, checkpoints did not say
-    if architecture is not None and found != architecture:
-        raise ValueError(f"{path} holds a {found}, where a {architecture} is needed: give a checkpoint of that kind.")
-    own = f"{found}."
-    try:
-        network = build_architecture(found, checkpoint["model_arguments"])
-        weights = {
-            name.removeprefix(own): value for name, value in checkpoint["state_dict"].items() if name.startswith(own)
-        }
-        network.load_state_dict(weights)
+        network = build_architecture(stored, checkpoint["model_arguments"])
+        # A checkpoint also holds what only training needs, such as the weights of a loss.
+        network.load_state_dict(
+            {
+                name.removeprefix(prefix): value
+                for name, value in checkpoint["state_dict"].items()
+                if name.startswith(prefix)
+            }
+        )
     except (RuntimeError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
             f"{path} was made by another version of this package: use that one, or train again."
@@ -74,69 +78,126 @@ def load_network(path: str | Path, architecture: str | None = None) -> nn.Module
     return network.eval()
 
 
-def current_names(content: Any) -> Any:
-    """Replace the names that version 0.1 wrote into its files: checkpoints, teachers and model cards.
+def build_architecture(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Build a network with random weights.
+
+    What RIM is compared with is imported only when it is built.
 
     Args:
-        content: Plain containers. Every key of a mapping is renamed, in a dotted key each part by itself.
+        name: Name from `ARCHITECTURES`.
+        arguments: Arguments of `RIM`, `build_super_resolver` or `build_guided_recognizer`.
 
     Returns:
-        A copy with the names of this version. Values stay as they are.
-    """
-    if isinstance(content, Mapping):
-        return {
-            ".".join(RENAMED.get(part, part) for part in key.split("."))
-            if isinstance(key, str)
-            else key: current_names(value)
-            for key, value in content.items()
-        }
-    return content
-
-
-def upgrade_checkpoint(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Bring a checkpoint of rim-train to the names of this version. One of this version comes back unchanged."""
-    named = ("model_arguments", "state_dict", "current_model_state")
-    upgraded = {
-        RENAMED.get(key, key): current_names(value) if key in named else value for key, value in checkpoint.items()
-    }
-    if "architecture" in upgraded:
-        upgraded["architecture"] = RENAMED.get(upgraded["architecture"], upgraded["architecture"])
-    return upgraded
-
-
-def verify(path: str | Path) -> None:
-    """Compare a checkpoint with the digests beside it; a file that was handed on without them passes.
+        The network, in train mode.
 
     Raises:
-        DamagedCheckpoint: the content is another than what was written.
+        ValueError: If there is no architecture of that name. The message lists the names.
     """
-    known = known_digests(path)
-    if not known or not Path(path).is_file():
+    if name == "rim":
+        return RIM(**arguments)
+    if name == "super_resolver":
+        from rim_lightning.networks.compared.build import build_super_resolver
+
+        return build_super_resolver(**arguments)
+    if name == "recognizer":
+        from rim_lightning.networks.compared.guided import build_guided_recognizer
+
+        return build_guided_recognizer(**arguments)
+    raise ValueError(f'There is no architecture "{name}"; choose one of {", ".join(ARCHITECTURES)}.')
+
+
+def check_digest(path: str | Path) -> None:
+    """Compare a checkpoint with the digests beside it. A file without digests, or no file, passes.
+
+    Args:
+        path: Checkpoint of rim-train.
+
+    Raises:
+        DamagedCheckpoint: If the content is not what was written.
+    """
+    digests = recorded_digests(path)
+    if not digests or not Path(path).is_file():
         return
+    # `files.file_digest` remembers a file of the same size and time; a check for damage reads what is there now.
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest not in known:
+    if digest not in digests:
         raise DamagedCheckpoint(
             f"{path} is damaged: its content is not what was written. Take another checkpoint of the run, such as "
-            f"best.ckpt, or start again without it; remove {Path(path).name}{DIGESTS} to load it all the same."
+            f"best.ckpt, or start again without it; remove {digest_file(path).name} to load it all the same."
         )
 
 
-def known_digests(path: str | Path) -> list[str]:
-    """SHA-256, hexadecimal, of all that may lie at `path`, as the file beside it says; empty without that file."""
-    digests = Path(str(path) + DIGESTS)
-    return digests.read_text().split() if digests.is_file() else []
+def recorded_digests(path: str | Path) -> list[str]:
+    """Return the SHA-256 of every content that may stand in a checkpoint, as the file beside it says.
+
+    Args:
+        path: Checkpoint of rim-train. It need not exist.
+
+    Returns:
+        Digests of 64 hexadecimal digits; none if there is no such file. There are several only while a new checkpoint
+        replaces an old one, or if the process died at that moment.
+    """
+    file = digest_file(path)
+    return file.read_text().split() if file.is_file() else []
 
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
-    "rim": RIM,
-    "super_resolver": build_super_resolver,
-    "recognizer": build_guided_recognizer,
-}
+def digest_file(path: str | Path) -> Path:
+    """Return the path of the file that holds the digests of a checkpoint."""
+    return Path(f"{path}{DIGEST_SUFFIX}")
 
 
-def build_architecture(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """The network of that name with random weights; raises ValueError, which lists the names, for another."""
-    if name not in ARCHITECTURES:
-        raise ValueError(f'There is no architecture "{name}"; choose one of {", ".join(ARCHITECTURES)}.')
-    return ARCHITECTURES[name](**arguments)
+def upgrade_checkpoint(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Bring a checkpoint of version 0.1 to the names of this version.
+
+    Args:
+        checkpoint: Content of the file. One of this version is returned unchanged.
+
+    Returns:
+        A new dictionary, which shares its tensors with `checkpoint`.
+    """
+    upgraded = {
+        _current_name(part): current_names(content) if part in RENAMED_PARTS else content
+        for part, content in checkpoint.items()
+    }
+    if "architecture" in upgraded:
+        upgraded["architecture"] = _current_name(upgraded["architecture"])
+    return upgraded
+
+
+def current_names(content: Any) -> Any:
+    """Replace the keys that version 0.1 wrote into its files: checkpoints, backbone files and model cards.
+
+    Args:
+        content: Plain containers. The keys of every mapping in them are replaced, and values stay as they are.
+
+    Returns:
+        A copy with the names of this version.
+
+    Example:
+        >>> current_names({"recogniser.learner.weight": 1, "guide": {"normalisation": "none"}})
+        {'recognizer.learner.weight': 1, 'guide': {'normalization': 'none'}}
+    """
+    if not isinstance(content, Mapping):
+        return content
+    return {_current_name(key): current_names(value) for key, value in content.items()}
+
+
+def _current_name(name: Any) -> Any:
+    """Replace each part of a dotted name by itself. Keys that are not strings stay."""
+    if not isinstance(name, str):
+        return name
+    return ".".join(RENAMED.get(part, part) for part in name.split("."))
+
+
+def _read_checkpoint(path: str | Path) -> dict[str, Any]:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no checkpoint at {path}, and no model folder.")
+    check_digest(path)
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler raises errors of every kind on a damaged file
+        raise ValueError(f"{path} is not a checkpoint of rim-train, or is damaged.") from error
+    if not isinstance(checkpoint, dict) or not {"model_arguments", "state_dict"} <= set(checkpoint):
+        raise ValueError(f"{path} is not a checkpoint of rim-train.")
+    return upgrade_checkpoint(checkpoint)

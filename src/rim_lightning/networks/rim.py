@@ -1,4 +1,4 @@
-"""RIM as a whole, in plain torch: what a checkpoint holds and what inference needs."""
+"""RIM as one network: hallucination, domain discriminator and recognition."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from rim_lightning.networks.recognition import RecognitionNetwork
 
 
 class ProbeEmbeddings(NamedTuple):
-    """What one forward pass makes of B probes.
+    """Faces and embeddings that one forward pass makes of B probes.
 
     Attributes:
         sr: Hallucinated faces I_sr, (B, 3, S, S), RGB around [-1, 1], not clipped.
@@ -25,19 +25,21 @@ class ProbeEmbeddings(NamedTuple):
 
 
 class RIM(nn.Module):
-    """Hallucination network, domain discriminator and recognition network.
+    """Resolution Invariant Model: hallucination network, domain discriminator and recognition network.
 
-    Every argument is a number, a string or a plain container of them, so that a checkpoint can carry them and
+    Every argument is a number, a string or a plain container of them. A checkpoint stores the arguments, and
     `RIM(**arguments)` rebuilds the network without any configuration.
 
     Args:
-        hr_size: side S of the sharp face in pixels.
-        lr_size: nominal side of the probe in pixels, S / 8 in the paper.
-        schemes: landmark scheme -> number of points.
-        hallucination, discriminator, recognition: arguments of the three networks.
+        hr_size: Side S of the sharp face in pixels.
+        lr_size: Nominal side of the probe in pixels, S / 8 in the paper.
+        schemes: Landmark scheme -> number of points.
+        hallucination: Arguments of `HallucinationNetwork`.
+        discriminator: Arguments of `DomainDiscriminator`.
+        recognition: Arguments of `RecognitionNetwork`.
 
     Attributes:
-        arguments: all of these.
+        arguments: All arguments by name.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class RIM(nn.Module):
         hallucination: Mapping[str, Any],
         discriminator: Mapping[str, Any],
         recognition: Mapping[str, Any],
-    ):
+    ) -> None:
         super().__init__()
         self.arguments = {
             "hr_size": hr_size,
@@ -65,11 +67,25 @@ class RIM(nn.Module):
         self.hrn = RecognitionNetwork(**recognition)
 
     def embed_gallery(self, faces: Tensor) -> Tensor:
-        """Sharp aligned faces (B, 3, S, S), RGB in [-1, 1] -> embeddings (B, E), not normalized."""
+        """Embed sharp faces by the teacher.
+
+        Args:
+            faces: Aligned faces, (B, 3, S, S), RGB in [-1, 1].
+
+        Returns:
+            Embeddings f_T, (B, E), not normalized.
+        """
         return self.hrn.gallery(faces)
 
     def embed_probe(self, enlarged: Tensor) -> Tensor:
-        """Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1] -> embeddings (B, E) of f_S^K + f_A^K."""
+        """Embed probes by student and assistant.
+
+        Args:
+            enlarged: Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+
+        Returns:
+            Embeddings of f_S^K + f_A^K, (B, E), not normalized.
+        """
         return self.hrn.probe(self.fhn(enlarged).sr)
 
     def probe_embeddings(self, enlarged: Tensor) -> ProbeEmbeddings:
@@ -88,10 +104,11 @@ class RIM(nn.Module):
         return ProbeEmbeddings(sr, self.hrn.embed(student, None), self.hrn.embed(student, assistant))
 
     def compile_networks(self) -> None:
-        """`torch.compile` every network in place; names and values of the weights stay. A backbone is compiled stage by
-        stage, because the training step asks for its stages.
+        """Apply `torch.compile` to every network in place; names and values of the weights stay.
+
+        Backbones are compiled stage by stage, because the training step needs the output of each stage.
         """
-        parts = [self.fhn.coarse, self.fhn.generator, self.fhn.integrator, self.discriminator]
+        parts: list[nn.Module] = [self.fhn.coarse, self.fhn.generator, self.fhn.integrator, self.discriminator]
         for backbone in (self.hrn.teacher.backbone, self.hrn.student.backbone, self.hrn.assistant.backbone):
             for child in backbone.children():
                 parts += child if isinstance(child, nn.ModuleList) else [child]

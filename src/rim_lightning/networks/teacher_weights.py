@@ -1,12 +1,14 @@
-"""Teachers from files: the published formats by name, and our own."""
+"""Recognition networks from files: the published formats by name, and our own."""
 
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
 
+from rim_lightning.files import whole_file
 from rim_lightning.networks.backbones.base import Backbone
 from rim_lightning.networks.backbones.build import build_backbone
 from rim_lightning.networks.checkpoints import current_names, load_network
@@ -15,24 +17,80 @@ from rim_lightning.networks.published.iresnet import load_arcface_torch, load_fa
 from rim_lightning.networks.published.mobilefacenet_onnx import load_mobilefacenet_onnx
 from rim_lightning.networks.published.vggface2 import load_vggface2
 
+if TYPE_CHECKING:
+    from rim_lightning.networks.compared.guided import GuidedRecognizer
 
-def save_backbone(path: str | Path, backbone: Backbone, name: str, arguments: dict) -> None:
-    """Write `backbone`, built by `build_backbone(name, **arguments)`, as one file that `load_backbone` reads: whole, or
-    not at all.
 
-    `arguments` holds numbers, strings and tuples of them only, so that the file opens with `weights_only=True`.
+def load_teacher(weight_format: str, path: str | Path) -> Backbone:
+    """Load a recognition network from a file of a given format.
+
+    Args:
+        weight_format: Name from `WEIGHT_FORMATS`.
+        path: File of that format.
+
+    Returns:
+        The network in eval mode, on the CPU.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the format is unknown (the message lists the formats) or the file is of another kind.
     """
-    partial = Path(path).with_suffix(".partial")
-    torch.save({"name": name, "arguments": arguments, "state_dict": backbone.state_dict()}, partial)
-    partial.replace(path)
+    if weight_format not in WEIGHT_FORMATS:
+        raise ValueError(f'There is no weight format "{weight_format}"; choose one of {", ".join(WEIGHT_FORMATS)}.')
+    return WEIGHT_FORMATS[weight_format](path)
+
+
+def fill_backbone(backbone: nn.Module, setting: str, weight_format: str, path: str) -> None:
+    """Copy the weights of a file into a recognition network.
+
+    Args:
+        backbone: Network built from the configuration.
+        setting: Setting that describes the network, for the error message.
+        weight_format: Format of the file, see `load_teacher`.
+        path: File of that format.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be read or holds another network than `setting` describes.
+    """
+    weights = load_teacher(weight_format, path).state_dict()
+    try:
+        backbone.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(
+            f"The weights in {path} belong to another network than the configuration's: set {setting} to its "
+            "architecture."
+        ) from error
+
+
+def save_backbone(path: str | Path, backbone: Backbone, name: str, arguments: dict[str, Any]) -> None:
+    """Write a recognition network as one file, in one piece.
+
+    Args:
+        path: File to write. `load_backbone` reads it.
+        backbone: Network built by `build_backbone(name, **arguments)`.
+        name: Name of its architecture.
+        arguments: Its arguments: numbers, strings and tuples of them only, so that the file opens with
+            `weights_only=True`.
+    """
+    content = {"name": name, "arguments": arguments, "state_dict": backbone.state_dict()}
+    # torch writes the name of a file it opens itself into the file, and the name of a part differs with every process.
+    with whole_file(path) as part, open(part, "wb") as file:
+        torch.save(content, file)
 
 
 def load_backbone(path: str | Path) -> Backbone:
-    """The network `save_backbone` wrote, in eval mode.
+    """Load the network that `save_backbone` wrote.
+
+    Args:
+        path: File written by `save_backbone`.
+
+    Returns:
+        The network in eval mode, on the CPU.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file was not written by `save_backbone`, or by another version of the network.
+        FileNotFoundError: If there is no such file.
+        ValueError: If `save_backbone` of this version did not write the file.
     """
     path = Path(path)
     if not path.is_file():
@@ -47,12 +105,19 @@ def load_backbone(path: str | Path) -> Backbone:
 
 
 def load_trained_recognizer(path: str | Path) -> Backbone:
-    """The learner of a recognizer that rim-train trained, from its checkpoint, in eval mode.
+    """Load the network that reads probes from a recognizer's checkpoint.
+
+    Args:
+        path: Checkpoint of rim-train.
+
+    Returns:
+        The learner of the recognizer in eval mode, on the CPU.
 
     Raises:
-        FileNotFoundError: there is no such file. ValueError: it is no checkpoint of a recognizer.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not the checkpoint of a recognizer.
     """
-    return load_network(path, "recognizer").learner
+    return cast("GuidedRecognizer", load_network(path, "recognizer")).learner
 
 
 WEIGHT_FORMATS: dict[str, Callable[[str | Path], Backbone]] = {
@@ -64,31 +129,3 @@ WEIGHT_FORMATS: dict[str, Callable[[str | Path], Backbone]] = {
     "rim_lightning": load_backbone,
     "rim_train": load_trained_recognizer,
 }
-
-
-def load_teacher(weight_format: str, path: str | Path) -> Backbone:
-    """The network stored at `path` in the format of that name, in eval mode.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: an unknown format (the message lists them) or a file of another kind.
-    """
-    if weight_format not in WEIGHT_FORMATS:
-        raise ValueError(f'There is no weight format "{weight_format}"; choose one of {", ".join(WEIGHT_FORMATS)}.')
-    return WEIGHT_FORMATS[weight_format](path)
-
-
-def fill_backbone(backbone: nn.Module, setting: str, weight_format: str, path: str) -> None:
-    """Give a recognition network the weights of a file (see `load_teacher`).
-
-    Raises:
-        FileNotFoundError, ValueError: no such file, or one of another network than `setting` of the configuration.
-    """
-    weights = load_teacher(weight_format, path).state_dict()
-    try:
-        backbone.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(
-            f"The weights in {path} belong to another network than the configuration's: set {setting} to its "
-            "architecture."
-        ) from error

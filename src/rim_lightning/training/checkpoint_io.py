@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from rim_lightning.networks.checkpoints import DIGESTS, known_digests, upgrade_checkpoint, verify
+from rim_lightning.networks.checkpoints import check_digest, digest_file, recorded_digests, upgrade_checkpoint
 
 
 class VerifiedCheckpointIO(TorchCheckpointIO):
@@ -26,7 +26,7 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
         """
         path = Path(path)
         part = path.with_name(path.name + ".part")
-        digests = path.with_name(path.name + DIGESTS)
+        digests = digest_file(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(part, "wb") as file:
@@ -35,7 +35,7 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             digest = writer.digest.hexdigest()
-            _write(digests, [digest, *known_digests(path)])
+            _write(digests, [digest, *recorded_digests(path)])
             os.replace(part, path)
             _write(digests, [digest])
         except (OSError, RuntimeError) as error:  # torch hides the error of the file in a RuntimeError
@@ -48,13 +48,13 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Load a checkpoint whose digest is right. Raises `DamagedCheckpoint`; FileNotFoundError."""
-        verify(path)
+        check_digest(path)
         return upgrade_checkpoint(super().load_checkpoint(path, *args, **kwargs))
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Remove a checkpoint and its digests."""
         super().remove_checkpoint(path)
-        Path(str(path) + DIGESTS).unlink(missing_ok=True)
+        digest_file(path).unlink(missing_ok=True)
 
 
 def _write(digests: Path, lines: list[str]) -> None:

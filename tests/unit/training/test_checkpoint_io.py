@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from rim_lightning.networks.checkpoints import DamagedCheckpoint, verify
+from rim_lightning.networks.checkpoints import DamagedCheckpoint, check_digest
 from rim_lightning.training.checkpoint_io import VerifiedCheckpointIO
 
 io = VerifiedCheckpointIO()
@@ -55,7 +55,7 @@ def test_dying_at_any_rename_leaves_a_valid_checkpoint_time_and_again(tmp_path, 
     assert io.load_checkpoint(path, weights_only=True)["state_dict"]["weight"][0] == 4
     path.write_bytes(first)  # once a later one is whole, an earlier one is not expected there any more
     with pytest.raises(DamagedCheckpoint, match=r"last.ckpt is damaged"):
-        verify(path)
+        check_digest(path)
 
 
 @pytest.mark.parametrize("damage", ["cut", "one bit"])
@@ -71,7 +71,7 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, damage):
     with pytest.raises(DamagedCheckpoint, match=r"last.ckpt is damaged.*best.ckpt"):
         io.load_checkpoint(path)
     path.with_name("last.ckpt.sha256").unlink()
-    verify(path)  # without digests there is nothing to compare with
+    check_digest(path)  # without digests there is nothing to compare with
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path):
@@ -85,7 +85,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path):
     ):
         io.save_checkpoint(content(2), path)
     assert path.read_bytes() == before
-    verify(path)
+    check_digest(path)
     io.save_checkpoint(content(2), path)
     assert io.load_checkpoint(path, weights_only=True)["state_dict"]["weight"][0] == 2
 

@@ -1,0 +1,1 @@
+"""Networks that RIM is compared with: super-resolution, and recognition without hallucination."""

@@ -1,0 +1,1 @@
+"""The face hallucination network of RIM and its domain discriminator."""

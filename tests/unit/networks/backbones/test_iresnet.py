@@ -44,7 +44,7 @@ def test_resnet50_ir_has_the_published_number_of_parameters():
     assert counted + 512 == 43_590_848  # with the linear map's bias, which we fold: "43.59 M" of the model zoo
 
 
-@pytest.mark.parametrize("inputs, outputs, stride", [(4, 4, 1), (4, 4, 2), (4, 6, 2)])
+@pytest.mark.parametrize(("inputs", "outputs", "stride"), [(4, 4, 1), (4, 4, 2), (4, 6, 2)])
 def test_unit_of_arcface_torch(inputs, outputs, stride):
     unit = scrambled(IRUnit(inputs, outputs, stride, "arcface_torch"))
     x = torch.randn(2, inputs, 8, 8, dtype=torch.float64)
@@ -56,7 +56,7 @@ def test_unit_of_arcface_torch(inputs, outputs, stride):
     torch.testing.assert_close(unit(x), y + shortcut)
 
 
-@pytest.mark.parametrize("inputs, outputs, stride", [(4, 4, 1), (4, 4, 2), (4, 6, 2)])
+@pytest.mark.parametrize(("inputs", "outputs", "stride"), [(4, 4, 1), (4, 4, 2), (4, 6, 2)])
 def test_unit_of_face_evolve(inputs, outputs, stride):
     unit = scrambled(IRUnit(inputs, outputs, stride, "face_evolve"))
     x = torch.randn(2, inputs, 8, 8, dtype=torch.float64)

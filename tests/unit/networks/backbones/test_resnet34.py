@@ -19,7 +19,7 @@ def test_body_has_resnet34s_parameters_and_the_stages_of_resnet50_ir():
     assert (model.stage_channels, model.stage_sizes) == (teacher.stage_channels, teacher.stage_sizes)
 
 
-@pytest.mark.parametrize("outputs, stride", [(4, 1), (6, 2)])
+@pytest.mark.parametrize(("outputs", "stride"), [(4, 1), (6, 2)])
 def test_block_equals_a_functional_recomputation(outputs, stride):
     torch.manual_seed(0)
     block = BasicBlock(4, outputs, stride).double()
