@@ -1,14 +1,12 @@
 """rim-embed: embed a tree of pictures, on every GPU of one or many machines."""
 
-import sys
 import warnings
 from typing import TYPE_CHECKING
 
-import hydra
 from omegaconf import DictConfig
-from omegaconf.errors import MissingMandatoryValue
 
-from rim_lightning.commands.config_path import CONF_DIR
+from rim_lightning.commands.errors import Hints
+from rim_lightning.commands.hydra_command import hydra_command
 
 if TYPE_CHECKING:
     from rim_lightning.gallery.embedded_folder import EmbeddedFolder
@@ -55,46 +53,17 @@ def report(folder: "EmbeddedFolder") -> str:
     return "\n".join(lines)
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="embed")
-def _hydra_main(cfg: DictConfig) -> None:
-    # Not at the top of the file: `--help` should not wait for torch.
-    from hydra.errors import InstantiationException
-    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+HINTS = Hints(
+    dead_loader="the finished files are untouched. Check that the memory suffices, then repeat the command, or add "
+    "workers=0"
+)
 
-    from rim_lightning.runs.signals import Interrupted
 
+@hydra_command("rim-embed", HINTS)
+def main(cfg: DictConfig) -> None:
+    """Embed a tree of pictures."""
     warnings.filterwarnings("ignore", message=".*does not have many workers.*|.*treespec.*|.*has zero length.*")
-    try:
-        run(cfg)
-    except MissingMandatoryValue as error:
-        sys.exit(f"rim-embed: {error.full_key} is not set; add {error.full_key}=<value> to the command.")
-    except Interrupted as stop:
-        print(f"rim-embed: {stop}", file=sys.stderr)
-        sys.exit(128 + stop.signum)
-    except (OSError, ValueError, ImportError, MisconfigurationException) as error:
-        sys.exit(f"rim-embed: {_sentence(error)}")
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        sys.exit(
-            f"rim-embed: A loader process died ({_sentence(error)}); the finished files are untouched: look for a lack "
-            "of memory, then give the same command again, or with workers=0."
-        )
-    except InstantiationException as error:
-        sys.exit(f"rim-embed: {error.__cause__ or error}")
-
-
-def _sentence(error: Exception) -> str:
-    """The message; of an error in a loader process that of its last line, which follows a stack trace."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'a file'}: {error.strerror}"
-    text = str(error).strip()
-    return text.splitlines()[-1].partition(": ")[2] if "Original Traceback" in text else text
-
-
-def main() -> None:
-    """Entry point of the `rim-embed` command."""
-    _hydra_main()
+    run(cfg)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,188 @@
-"""How a command ends when something goes wrong: one sentence, and an exit code that is not 0."""
+"""The end of every command: one sentence for the user when something goes wrong, and an exit code that is never 0."""
 
-from __future__ import annotations
+import errno
+import os
+import re
+import select
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from rim_lightning.runs.signals import Interrupted
+
+FAULT = 70
+"""Exit code of a fault of the program."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, or when the reader of a pipe has closed it."""
+EXTRAS = {
+    "gradio": "page",
+    "lancedb": "gallery",
+    "onnxscript": "export",
+    "optuna": "search",
+    "pyarrow": "packed",
+    "submitit": "slurm",
+}
+"""Optional package -> the extra of rim-lightning that installs it."""
+
+# Exceptions of libraries, by the name of their class: importing Lightning here would slow down every `--help`.
+_ANTICIPATED = {"NonFiniteLoss", "MisconfigurationException", "HydraException", "OutOfSpace"}
 
 
-def _sentence(error: Exception) -> str:
+@dataclass(frozen=True)
+class Hints:
+    """What one command says in addition.
+
+    Attributes:
+        wrong: Exit code for input that the user can mend.
+        value: What stands for the value of a missing setting.
+        dead_loader: What to do after a loader process died.
+        interrupted: What is said after Ctrl-C.
+    """
+
+    wrong: int = 1
+    value: str = "<value>"
+    dead_loader: str = "check that the memory suffices, then repeat the command, or add workers=0"
+    interrupted: str = "interrupted"
+
+
+class Ending(NamedTuple):
+    """How a command ends.
+
+    Attributes:
+        code: Exit code.
+        sentence: What is said on the standard error output; "" if nothing is.
+    """
+
+    code: int
+    sentence: str
+
+
+@contextmanager
+def one_sentence(command: str, hints: Hints | None = None) -> Iterator[None]:
+    """End the program with one sentence if the block raises.
+
+    An exception that nobody anticipated is a fault of the program: its trace is printed before the sentence. Exceptions
+    that only end the program (`SystemExit`) and those with which click reports wrong options pass through.
+
+    Args:
+        command: Name of the command, which begins the sentence.
+        hints: What this command says in addition.
+
+    Raises:
+        SystemExit: If the block raises. Its code is never 0.
+    """
+    hints = hints or Hints()
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, SystemExit | GeneratorExit) or _class_names(error) & {"ClickException", "Exit"}:
+            raise
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":  # the same wish as for Hydra's own errors
+            traceback.print_exception(error)
+        code, sentence = ending_of(error, hints) or _fault(error)
+        if code == 1:
+            raise SystemExit(f"{command}: {sentence}") from error
+        if sentence:
+            print(f"{command}: {sentence}", file=sys.stderr)
+        raise SystemExit(code) from error
+
+
+def ending_of(error: BaseException, hints: Hints) -> Ending | None:
+    """Return exit code and sentence for an exception, or None if it is a fault of the program."""
+    if "InstantiationException" in _class_names(error):  # Hydra could not build an object of the configuration
+        cause = error.__cause__
+        if cause is not None and (ending := ending_of(cause, hints)):
+            return ending
+        return Ending(hints.wrong, sentence_of(cause if isinstance(cause, TypeError) else error))
+    if isinstance(error, Interrupted):
+        return Ending(128 + error.signum, str(error))
+    if isinstance(error, KeyboardInterrupt) or "Abort" in _class_names(error):  # click raises Abort for Ctrl-C
+        return Ending(INTERRUPTED, hints.interrupted)
+    if isinstance(error, BrokenPipeError) and _output_is_closed():
+        return Ending(INTERRUPTED, "")
+    sentence = _mendable(error, hints)
+    return None if sentence is None else Ending(hints.wrong, sentence)
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return the message of an exception as one sentence.
+
+    A file error without words of ours is said as "<file>: <reason>". Of an error in a loader process only the original
+    message is left, without its trace. OmegaConf's messages lose the lines that describe its objects.
+    """
+    text = str(error).strip()
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'the file'}: {error.strerror}"
-    return str(error)
+        room = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "; make room, then repeat the command" if room else ""
+        return f"{error.filename or 'the file'}: {error.strerror}{advice}"
+    in_loader = re.match(r"Caught (\w+) in .*Original Traceback", text, re.DOTALL)
+    if in_loader:
+        text = text.rpartition(f"{in_loader[1]}: ")[2]
+    if "OmegaConfBaseException" in _class_names(error):
+        text = text.partition("\n    full_key:")[0]
+    return re.sub(r"\s*\n\s*", " ", text)
+
+
+def _mendable(error: BaseException, hints: Hints) -> str | None:
+    """Return the sentence for an exception that the user can do something about; None for any other."""
+    names = _class_names(error)
+    if "MissingMandatoryValue" in names:
+        return _missing(getattr(error, "full_key", None) or sentence_of(error).rpartition(" ")[2], hints)
+    if "InterpolationToMissingValueError" in names:
+        return _missing(sentence_of(error).rpartition(" ")[2], hints)
+    if isinstance(error, ImportError):
+        return _what_to_install(error)
+    if isinstance(error, MemoryError) or "OutOfMemoryError" in names:
+        return f"Out of memory ({sentence_of(error) or 'RAM'}): use smaller batches."
+    if isinstance(error, OSError | ValueError) or names & _ANTICIPATED:
+        return sentence_of(error)
+    if isinstance(error, RuntimeError) and re.match(r"DataLoader worker \(pid", str(error)):
+        return f"A loader process died ({sentence_of(error)}): {hints.dead_loader}."
+    return None
+
+
+def _missing(key: str, hints: Hints) -> str:
+    return f"{key} is not set; add {key}={hints.value} to the command."
+
+
+def _what_to_install(error: ImportError) -> str | None:
+    """Say how to install what is missing; None if a module of this package is: that is a fault."""
+    package = (error.name or "").partition(".")[0]
+    if package == "rim_lightning":
+        return None
+    text = sentence_of(error)
+    if "pip install" in text or not package:
+        return text
+    wanted = f"'rim-lightning[{EXTRAS[package]}]'" if package in EXTRAS else package
+    return f"{text}: pip install {wanted}."
+
+
+def _fault(error: BaseException) -> Ending:
+    """Print the trace of an exception that nobody anticipated."""
+    traceback.print_exception(error)
+    what = f"{type(error).__name__}: {sentence_of(error)}".rstrip(": ")
+    return Ending(FAULT, f"this is a fault of the program ({what}): please report it with the lines above.")
+
+
+def _output_is_closed() -> bool:
+    """Return True if nobody reads the standard output any more. Then silence it: Python writes to it at exit."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except OSError:  # it is no file of the system
+        return False
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    closed = any(event & select.POLLERR for _, event in poll.poll(0))
+    if closed:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it stays open until the program ends
+    return closed
+
+
+def _class_names(error: Any) -> set[str]:
+    return {base.__name__ for base in type(error).__mro__}
+
+
+_sentence = sentence_of  # until commands/rim uses the public name

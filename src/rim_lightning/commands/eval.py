@@ -1,22 +1,24 @@
 """rim-eval: measure a trained checkpoint on image sets and pair lists."""
 
-import sys
 from pathlib import Path
 
-import hydra
-import torch
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue
 
-from rim_lightning.commands.config_path import CONF_DIR
+from rim_lightning.commands.hydra_command import hydra_command
 
 
 def run(cfg: DictConfig) -> dict[str, float]:
-    """Measure `checkpoint` as `conf/eval.yaml` says; writes metrics.json and report.md into `paths.output_dir`.
+    """Measure `checkpoint` as `conf/eval.yaml` says and write metrics.json and report.md into `paths.output_dir`.
+
+    Returns:
+        The figures of metrics.json by name.
 
     Raises:
-        FileNotFoundError, ValueError: wrong settings, data or checkpoint, in one sentence.
+        OSError: If data or the checkpoint are missing.
+        ValueError: If a setting is wrong.
     """
+    import torch  # not at the top of the file: `--help` should not wait for it
+
     from rim_lightning.evaluation.run import measure
     from rim_lightning.networks.checkpoints import load_rim
 
@@ -45,19 +47,10 @@ def run(cfg: DictConfig) -> dict[str, float]:
     return figures
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="eval")
-def _hydra_main(cfg: DictConfig) -> None:
-    try:
-        run(cfg)
-    except MissingMandatoryValue as error:
-        sys.exit(f"rim-eval: {error.full_key} is not set; add {error.full_key}=<value> to the command.")
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f"rim-eval: {error}")
-
-
-def main() -> None:
-    """Entry point of the `rim-eval` command."""
-    _hydra_main()
+@hydra_command("rim-eval")
+def main(cfg: DictConfig) -> None:
+    """Measure a checkpoint."""
+    run(cfg)
 
 
 if __name__ == "__main__":

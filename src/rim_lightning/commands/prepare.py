@@ -1,14 +1,13 @@
 """rim-prepare: prepare a data set, or all of them, from the command line."""
 
-import sys
 import time
 from collections import Counter
 
-import hydra
 from hydra.utils import get_method
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from rim_lightning.commands.config_path import CONF_DIR
+from rim_lightning.commands.errors import Hints
+from rim_lightning.commands.hydra_command import hydra_command
 from rim_lightning.data.preparation import prepare
 from rim_lightning.data.stores.prepared import PreparedStore
 
@@ -63,19 +62,10 @@ def report(store: PreparedStore, seconds: float) -> str:
     return "\n".join(lines)
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="prepare")
-def _hydra_main(cfg: DictConfig) -> None:
-    try:
-        run(cfg)
-    except MissingMandatoryValue as error:
-        sys.exit(f"rim-prepare: {error.full_key} is not set; add {error.full_key}=<folder> to the command.")
-    except (FileNotFoundError, ValueError, ImportError) as error:
-        sys.exit(f"rim-prepare: {error}")
-
-
-def main() -> None:
-    """Entry point of the `rim-prepare` command."""
-    _hydra_main()
+@hydra_command("rim-prepare", Hints(value="<folder>"))
+def main(cfg: DictConfig) -> None:
+    """Prepare a data set, or all of them."""
+    run(cfg)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """rim-sweep: look at a sweep of `rim-train -m`, go on with it, and read what it found."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from hydra.utils import call
 
+from rim_lightning import __version__
+from rim_lightning.commands.errors import Hints, one_sentence
 from rim_lightning.runs.sweep import Sweep, read_sweep
 from rim_lightning.runs.sweep_table import FIGURES, aligned, plot_effects, swept_settings, table_rows, write_table
 
@@ -21,7 +22,8 @@ EPILOG = """examples:
 def main() -> None:
     """Entry point of the `rim-sweep` command."""
     arguments = _parser().parse_args()
-    try:
+    hints = Hints(interrupted=f"stopped; `rim-sweep resume {arguments.folder}` resumes it")
+    with one_sentence("rim-sweep", hints):
         sweep = read_sweep(arguments.folder.resolve())
         if arguments.action == "table":
             _table(sweep, arguments.figures)
@@ -29,16 +31,13 @@ def main() -> None:
             print(_status(sweep))
         else:
             _go_on(sweep, OPEN if arguments.action == "resume" else (*OPEN, "failed"))
-    except (OSError, ValueError) as error:
-        sys.exit(f"rim-sweep: {error}")
-    except KeyboardInterrupt:
-        sys.exit(f"rim-sweep: stopped; `rim-sweep resume {arguments.folder}` goes on.")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "rim-sweep", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s, version {__version__}")
     actions = parser.add_subparsers(dest="action", required=True, metavar="action")
     for name, text in (
         ("status", "every job and what became of it"),

@@ -5,23 +5,26 @@ import os
 import sys
 import warnings
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from omegaconf.errors import MissingMandatoryValue
 
-from rim_lightning.commands.config_path import CONF_DIR
+from rim_lightning.commands.errors import Hints
+from rim_lightning.commands.hydra_command import hydra_command
+
+HINTS = Hints(
+    dead_loader="the last checkpoint is untouched. Check that the memory suffices, then continue with resume=true, "
+    "or with workers=0"
+)
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")
-def _hydra_main(cfg: DictConfig) -> float | None:
-    # Not at the top of the file: `--help` should not wait for torch.
-    from hydra.errors import InstantiationException
-    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+@hydra_command("rim-train", HINTS)
+def main(cfg: DictConfig) -> float | None:
+    """Train as `conf/train.yaml` says.
 
-    from rim_lightning.runs.signals import Interrupted
-    from rim_lightning.training.finite_watch import NonFiniteLoss
-    from rim_lightning.training.run import run
+    Returns:
+        The figure named by `optimized_metric`, which a sweeper optimizes.
+    """
+    from rim_lightning.training.run import run  # not at the top of the file: `--help` should not wait for torch
 
     warnings.filterwarnings(
         "ignore", message=".*does not have many workers.*|.*treespec.*|.*in eval mode at the start.*|.*not resumable.*"
@@ -31,22 +34,6 @@ def _hydra_main(cfg: DictConfig) -> float | None:
     try:
         check_directory(HydraConfig.get())
         figures = run(cfg)
-    except MissingMandatoryValue as error:
-        sys.exit(f"rim-train: {error.full_key} is not set; add {error.full_key}=<value> to the command.")
-    except Interrupted as stop:
-        print(f"rim-train: {stop}", file=sys.stderr)
-        sys.exit(128 + stop.signum)
-    except (OSError, ValueError, ImportError, NonFiniteLoss, MisconfigurationException) as error:
-        sys.exit(f"rim-train: {_sentence(error)}")
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        sys.exit(
-            f"rim-train: A loader process died ({_sentence(error)}); the last checkpoint is untouched: look for a lack "
-            "of memory, then go on with resume=true, or with workers=0."
-        )
-    except InstantiationException as error:
-        sys.exit(f"rim-train: {error.__cause__ or error}")
     finally:
         if "wandb" in sys.modules:  # consecutive sweep jobs would otherwise log into one run
             sys.modules["wandb"].finish()
@@ -54,10 +41,15 @@ def _hydra_main(cfg: DictConfig) -> float | None:
 
 
 def check_directory(hydra_config: DictConfig) -> None:
-    """Processes that something else than Lightning started must agree on the directory of the run.
+    """Refuse several processes that would not agree on the directory of the run.
+
+    Each process would name the directory by its own clock. Lightning tells the processes that it starts itself.
+
+    Args:
+        hydra_config: Settings of Hydra, with the overrides of the command line.
 
     Raises:
-        ValueError: it is left to the clock, which each process reads for itself.
+        ValueError: If torchrun or SLURM started several processes and `hydra.run.dir` is not given.
     """
     launched = int(os.environ.get("SLURM_NTASKS", 1)) > 1 or "TORCHELASTIC_RUN_ID" in os.environ
     if launched and not any(override.startswith("hydra.run.dir=") for override in hydra_config.overrides.hydra):
@@ -65,16 +57,6 @@ def check_directory(hydra_config: DictConfig) -> None:
             "Several processes were started by torchrun or SLURM: add hydra.run.dir=<directory> to the command, the "
             "same for all, and resume=true to go on with it later."
         )
-
-
-def _sentence(error: Exception) -> str:
-    """The message; of an error in a loader process its last line, which follows a stack trace."""
-    return str(error).strip().splitlines()[-1] if "Original Traceback" in str(error) else str(error)
-
-
-def main() -> None:
-    """Entry point of the `rim-train` command."""
-    _hydra_main()
 
 
 if __name__ == "__main__":
