@@ -1,4 +1,7 @@
-"""The only user of torch.distributed: sums and gathers over ranks that are the identity on one process."""
+"""Sums and gathers over ranks: the only file that uses torch.distributed.
+
+On one process every function returns its input or the plain result.
+"""
 
 import torch
 import torch.distributed as dist
@@ -7,21 +10,27 @@ from torch import Tensor
 
 
 def is_distributed() -> bool:
-    """True when more than one process takes part in the run."""
+    """Return True if more than one process takes part in the run."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def leave() -> None:
-    """Leave the group of processes: what this one computes from here on is its own."""
+    """Leave the process group. From here on this process computes for itself."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
 def gather_batch(x: Tensor) -> Tensor:
-    """(B, ...) of this rank -> (world * B, ...) of all ranks, in rank order, with gradient.
+    """Concatenate the batches of all ranks, with gradient.
 
-    Every rank must bring the same shape. The backward sums the gradients of all ranks, so that a loss of the gathered
-    batch, averaged over ranks by DDP, has exactly the gradient one process would have on the whole batch.
+    The backward pass sums the gradients of all ranks. A loss of the gathered batch that DDP averages over ranks
+    therefore has exactly the gradient that one process would have on the whole batch.
+
+    Args:
+        x: Batch of this rank, (B, ...). Every rank must pass the same shape.
+
+    Returns:
+        Batch of all ranks in rank order, (world · B, ...).
     """
     if not is_distributed():
         return x
@@ -29,7 +38,14 @@ def gather_batch(x: Tensor) -> Tensor:
 
 
 def mean_over_ranks(values: Tensor) -> Tensor:
-    """The mean of `values` (any shape) over the ranks, the same on all; NaN where it is NaN on any of them."""
+    """Average values over the ranks, without gradient.
+
+    Args:
+        values: Any shape, the same on every rank.
+
+    Returns:
+        Same shape, equal on all ranks. NaN where a rank has NaN.
+    """
     if not is_distributed():
         return values
     total = values.detach().clone()
@@ -38,7 +54,15 @@ def mean_over_ranks(values: Tensor) -> Tensor:
 
 
 def any_rank(flags: list[bool], device: torch.device) -> Tensor:
-    """(N,) uint8 on the device: which of the flags holds on at least one rank, the same on all."""
+    """Find the flags that at least one rank has raised.
+
+    Args:
+        flags: N flags of this rank.
+        device: Device of the result.
+
+    Returns:
+        (N,) uint8, 1 where a rank has raised the flag; equal on all ranks.
+    """
     raised = torch.tensor(flags, dtype=torch.uint8).to(device, non_blocking=True)
     if is_distributed():
         dist.all_reduce(raised, dist.ReduceOp.MAX)
@@ -46,10 +70,17 @@ def any_rank(flags: list[bool], device: torch.device) -> Tensor:
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of `values` (any shape) where `mask` (same shape, bool) holds, over the samples of ALL ranks; 0 if none.
+    """Average the masked values of the samples of all ranks.
 
-    Under DDP, whose backward averages gradients over ranks, the returned scalar is this rank's share scaled by the
-    world size: its average over ranks is the global mean, however unequally the labels fall on the ranks.
+    DDP averages gradients over ranks. The result is therefore this rank's share times the world size: its average over
+    ranks is the global mean, however unequally the labels are distributed over the ranks.
+
+    Args:
+        values: Any shape.
+        mask: Same shape, bool. True where a value counts.
+
+    Returns:
+        Scalar; 0 if no value counts.
     """
     total = torch.where(mask, values, torch.zeros_like(values)).sum()
     count = mask.sum().to(values.dtype)

@@ -1,4 +1,4 @@
-"""Whole files and their digests: the one place that writes a file in one piece."""
+"""Whole files and their digests: the only file that writes other files in one piece."""
 
 import hashlib
 import json
@@ -46,18 +46,35 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file in one piece, see `whole_file`."""
+    """Write a text file in one piece, see `whole_file`.
+
+    Args:
+        path: File to write. Its folder must exist.
+        text: Content of the file.
+    """
     with whole_file(path) as part:
         part.write_text(text)
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write a JSON file in one piece, see `whole_file`."""
+    """Write a JSON file in one piece, see `whole_file`.
+
+    Args:
+        path: File to write. Its folder must exist.
+        content: Anything that `json.dumps` takes.
+    """
     write_text(path, _as_json(content))
 
 
 def write_json_once(path: str | Path, content: Any) -> None:
-    """Write a JSON file in one piece unless it exists. If several processes write at once, the first one wins."""
+    """Write a JSON file in one piece unless it exists.
+
+    If several processes write at once, the content of the first one stays.
+
+    Args:
+        path: File to write. Its folder must exist.
+        content: Anything that `json.dumps` takes.
+    """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -71,7 +88,13 @@ def write_json_once(path: str | Path, content: Any) -> None:
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file as 64 hexadecimal digits. A file that did not change is read once per process.
+    """Compute the SHA-256 of a file. A file that did not change is read once per process.
+
+    Args:
+        path: File to read.
+
+    Returns:
+        64 hexadecimal digits.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -94,7 +117,7 @@ def _as_json(content: Any) -> str:
 
 
 def _synchronize(path: Path) -> None:
-    """Wait until a file, or the entries of a folder, are on the disk. Systems without that for folders are skipped."""
+    """Wait until a file, or the entries of a folder, are on the disk. A system that cannot do so is skipped."""
     try:
         descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     except PermissionError:  # Windows opens no folders

@@ -1,7 +1,7 @@
-"""Landmark and parsing schemes: names, mirror permutations, and the way from one scheme to another.
+"""Landmark and parsing schemes: their names, mirror permutations and conversions.
 
-"Left" and "right" are those of the IMAGE (the viewer's) throughout, also in the names of the Helen classes; only the
-classes of CelebAMask-HQ are named after the subject's left and right.
+"Left" and "right" mean the left and right of the image, as the viewer sees it. The names of the Helen classes follow
+this too. Only the classes of CelebAMask-HQ are named after the left and right of the person shown.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,15 +18,15 @@ class LandmarkScheme:
     """A numbered set of facial points.
 
     Attributes:
-        name: key of the scheme in `FaceBatch.landmarks`.
-        points: number of points P.
-        flip: permutation of range(P): point i of the mirrored face is the mirrored point `flip[i]` of the original.
-        left_eye: indices whose mean is the center of the eye on the left of the image (the subject's right eye).
-        right_eye: the same for the eye on the right of the image.
-        nose: the tip of the nose, or where `nose_lift` starts from.
-        nose_lift: where the scheme has no point at the tip, the share of the way from `nose` to the middle between the
-            eyes at which the tip lies on average; 0 elsewhere.
-        mouth_corners: the mouth corner on the left of the image, then the one on its right.
+        name: Key of the scheme in `FaceBatch.landmarks`.
+        points: Number of points P.
+        flip: Permutation of range(P). Point i of the mirrored face is the mirrored point `flip[i]` of the original.
+        left_eye: Indices whose mean is the center of the eye on the left of the image, the person's right eye.
+        right_eye: Indices whose mean is the center of the eye on the right of the image.
+        nose: Index of the tip of the nose, or of the point below it if `nose_lift` is not 0.
+        mouth_corners: Indices of the mouth corner on the left of the image and of the one on its right.
+        nose_lift: Mean position of the tip on the line from point `nose` to the middle between the eyes, as a share of
+            that line. 0 if the scheme has a point at the tip.
     """
 
     name: str
@@ -40,7 +40,7 @@ class LandmarkScheme:
 
 
 def _mirrored(points: int, *pairs: tuple[Iterable[int], Iterable[int]]) -> tuple[int, ...]:
-    """Permutation of range(points) that exchanges the members of each pair of index lists, one by one."""
+    """Permutation of range(points) that exchanges the members of each pair of index lists one by one."""
     flip = list(range(points))
     for lefts, rights in pairs:
         for left, right in zip(lefts, rights, strict=True):
@@ -57,7 +57,7 @@ FIVE = LandmarkScheme(
     nose=2,
     mouth_corners=(3, 4),
 )
-"""Eye centers, tip of the nose, mouth corners, in the order of MTCNN, ArcFace and LFW's landmark files."""
+"""Eye centers, tip of the nose and mouth corners, in the order of MTCNN, ArcFace and LFW's landmark files."""
 
 IBUG68 = LandmarkScheme(
     name="ibug68",
@@ -96,11 +96,13 @@ HELEN194 = LandmarkScheme(
     mouth_corners=(58, 72),
     nose_lift=0.26,
 )
-"""The 194 points of Helen (Le et al., ECCV 2012), counted from 0: jaw 0-40, nose 41-57, outer lips 58-85 and inner lips
-86-113 (both from the left corner over the top), right eye 114-133, left eye 134-153, right brow 154-173, left brow
-174-193, left and right those of the image. The nose is outlined from one side of the bridge round the nostrils to the
-other; 49 is its base, under the tip. `nose_lift` is the median place of iBUG point 30 between point 33 and the eyes on
-Helen's training images."""
+"""The 194 points of Helen (Le et al., ECCV 2012), counted from 0.
+
+Jaw 0-40, nose 41-57, outer lips 58-85 and inner lips 86-113 (both from the left corner over the top), right eye
+114-133, left eye 134-153, right brow 154-173, left brow 174-193. Left and right are those of the image. The outline of
+the nose runs from one side of the bridge around the nostrils to the other; point 49 is its base, under the tip.
+`nose_lift` is the median position of iBUG point 30 between point 33 and the eyes on Helen's training images.
+"""
 
 LANDMARK_SCHEMES: dict[str, LandmarkScheme] = {scheme.name: scheme for scheme in (FIVE, IBUG68, HELEN194)}
 
@@ -110,10 +112,10 @@ class ParsingScheme:
     """A numbered set of face-parsing classes.
 
     Attributes:
-        name: name of the scheme.
-        classes: class names; the class number is the position.
-        flip: permutation of range(len(classes)): class c of a face becomes class `flip[c]` of its mirror image.
-        colors: RGB of each class in pictures, if it is ever shown.
+        name: Name of the scheme.
+        classes: Class names. The number of a class is its position.
+        flip: Permutation of range(len(classes)). Class c of a face becomes class `flip[c]` of its mirror image.
+        colors: RGB of each class in pictures, 0..255. Empty if the scheme is never shown.
     """
 
     name: str
@@ -152,9 +154,11 @@ HELEN11 = ParsingScheme(
         (90, 60, 130),
     ),
 )
-"""The classes of the Helen parsing maps (Smith et al., CVPR 2013). Left is the VIEWER's left, as the README of their
-relabelling by Lin et al. (CVPR 2019) says. Ears, neck, clothes and hats are background: "face skin" excludes ears and
-neck."""
+"""The classes of the Helen parsing maps (Smith et al., CVPR 2013).
+
+Left is the viewer's left, as the README of the relabeled maps by Lin et al. (CVPR 2019) says. Ears, neck, clothes and
+hats are background: "face skin" excludes ears and neck.
+"""
 
 CELEBAMASK19 = ParsingScheme(
     name="celebamask19",
@@ -181,22 +185,28 @@ CELEBAMASK19 = ParsingScheme(
     ),
     flip=_mirrored(19, ((4, 6, 8), (5, 7, 9))),
 )
-"""The classes of CelebAMask-HQ (Lee et al., CVPR 2020) in the order of its g_mask.py. `l_` is the SUBJECT's left: the
-right side of the image. `mouth` is the inner mouth, `u_lip` and `l_lip` are upper and lower lip, `eye_g` glasses,
-`ear_r` earrings, `neck_l` a necklace."""
+"""The classes of CelebAMask-HQ (Lee et al., CVPR 2020) in the order of its g_mask.py.
+
+`l_` is the left of the person shown, the right side of the image. `mouth` is the inner mouth, `u_lip` and `l_lip` are
+the upper and the lower lip, `eye_g` is glasses, `ear_r` earrings and `neck_l` a necklace.
+"""
 
 PARSING_SCHEMES: dict[str, ParsingScheme] = {scheme.name: scheme for scheme in (HELEN11, CELEBAMASK19)}
 
 
 def parsing_colors() -> NDArray[np.uint8]:
-    """(256, 3): the color of each class of HELEN11, gray for unlabeled pixels."""
+    """Build the table of colors of the Helen-11 classes.
+
+    Returns:
+        (256, 3) uint8 RGB. Row c is the color of class c; numbers that are no class are gray.
+    """
     table = np.full((256, 3), 128, dtype=np.uint8)
     table[: len(HELEN11.colors)] = HELEN11.colors
     return table
 
 
-# The subject's left is the viewer's right. Helen has no class for glasses: they lie on the face and count as skin.
-# What is not listed is background.
+# The person's left is the viewer's right. Helen has no class for glasses: they lie on the face and count as skin.
+# A class that is not listed becomes background.
 _CELEBAMASK_IN_HELEN = {
     "skin": "face_skin",
     "nose": "nose",
@@ -224,18 +234,28 @@ _CELEBAMASK_TO_HELEN11 = _celebamask_table()
 
 
 def to_helen11(celebamask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """CelebAMask-HQ classes (any shape, 0..18) to Helen-11 classes; numbers above 18 become `UNLABELED`."""
+    """Convert CelebAMask-HQ classes to Helen-11 classes.
+
+    Args:
+        celebamask: Classes 0..18, any shape.
+
+    Returns:
+        Classes 0..10, same shape. Numbers above 18 become `UNLABELED`.
+    """
     return _CELEBAMASK_TO_HELEN11[celebamask]
 
 
 def five_points(landmarks: Mapping[str, NDArray]) -> NDArray[np.float64] | None:
-    """Eye centers, nose tip and mouth corners from the first complete scheme of `FIVE`, `IBUG68`, `HELEN194`.
+    """Compute eye centers, nose tip and mouth corners from the first complete scheme of `FIVE`, `IBUG68`, `HELEN194`.
 
     Args:
-        landmarks: scheme name -> (P, 2) points in pixels; NaN where a point is not annotated.
+        landmarks: Points by scheme name, (P, 2) in pixels; NaN where a point is not annotated.
 
     Returns:
-        (5, 2) float64 in the order of `FIVE`, or None where no scheme has all the points this needs.
+        (5, 2) float64 in the order of `FIVE`, or None if no scheme has all the points that are needed.
+
+    Raises:
+        ValueError: If the points of a scheme have another shape.
     """
     for scheme in LANDMARK_SCHEMES.values():
         if scheme.name not in landmarks:

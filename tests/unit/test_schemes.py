@@ -18,11 +18,13 @@ from rim_lightning.schemes import (
 from rim_lightning.types import UNLABELED
 
 # The mirror table of the 68 points as other projects print it, counted from 1.
-PUBLISHED_IBUG_FLIP = (
-    [17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 28, 29, 30, 31]
-    + [36, 35, 34, 33, 32, 46, 45, 44, 43, 48, 47, 40, 39, 38, 37, 42, 41, 55, 54, 53, 52, 51, 50, 49, 60, 59, 58, 57]
-    + [56, 65, 64, 63, 62, 61, 68, 67, 66]
-)
+# fmt: off
+PUBLISHED_IBUG_FLIP = [
+    17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 28, 29, 30, 31,
+    36, 35, 34, 33, 32, 46, 45, 44, 43, 48, 47, 40, 39, 38, 37, 42, 41, 55, 54, 53, 52, 51, 50, 49, 60, 59, 58, 57,
+    56, 65, 64, 63, 62, 61, 68, 67, 66,
+]
+# fmt: on
 
 
 @pytest.mark.parametrize("scheme", LANDMARK_SCHEMES.values(), ids=lambda scheme: scheme.name)
@@ -80,7 +82,7 @@ def test_mirroring_before_or_after_the_change_of_scheme_agrees():
 def test_five_points_of_ibug_are_eye_means_and_single_points():
     points = np.zeros((68, 2))
     points[36:42] = [[0, 1], [1, 0], [2, 0], [3, 1], [2, 2], [1, 2]]
-    points[42:48] = points[36:42] + [10, 0]
+    points[42:48] = points[36:42] + np.array([10, 0])
     points[30], points[48], points[54] = [6, 5], [3, 8], [9, 8]
     expected = [[1.5, 1], [11.5, 1], [6, 5], [3, 8], [9, 8]]
     np.testing.assert_allclose(five_points({"ibug68": points}), expected)

@@ -1,0 +1,1 @@
+"""Maths as pure functions of tensors: no state, no files, no configuration."""

@@ -1,4 +1,4 @@
-"""How sure a figure is: intervals over pairs, over people and over seeds."""
+"""Intervals that show how certain a figure is: over pairs, over people and over training seeds."""
 
 import math
 from collections.abc import Sequence
@@ -10,26 +10,58 @@ from torch import Tensor
 from rim_lightning.functional.verification import tar_at_far
 
 
+def bootstrap_interval(
+    values: Tensor, generator: torch.Generator, samples: int = 2000, level: float = 0.95
+) -> tuple[float, float]:
+    """Compute the percentile bootstrap interval of a mean over pairs.
+
+    For an accuracy, pass the correctness of each pair (`kfold_decisions`). For the difference of two models on the same
+    pairs, pass the difference of their correctness vectors, so that both are resampled together.
+
+    Args:
+        values: (P,) numbers or bools, one per pair.
+        generator: Source of the random numbers, on the CPU.
+        samples: Number of resamples.
+        level: Coverage of the interval, in (0, 1).
+
+    Returns:
+        Lower end and upper end.
+
+    Raises:
+        ValueError: If there are no values.
+    """
+    if values.ndim != 1 or len(values) == 0:
+        raise ValueError(f"A bootstrap resamples a vector of values, got shape {tuple(values.shape)}.")
+    values = values.double().cpu()
+    means = torch.stack(
+        [values[torch.randint(len(values), (len(values),), generator=generator)].mean() for _ in range(samples)]
+    )
+    return percentile_interval(means, level)
+
+
 def paired_difference(
     correct_a: Tensor, correct_b: Tensor, generator: torch.Generator, samples: int = 2000, level: float = 0.95
 ) -> tuple[float, float, float]:
-    """How much better model a is than model b on the same pairs: the mean of a − b and its percentile interval.
+    """Compare two models on the same pairs: the mean of a − b and its percentile interval.
 
-    Pairs are drawn with replacement for both models together, so that what is hard for both cancels, and the training
-    seeds of a model that has several are drawn as well; for models of as many seeds together, seed i with seed i.
+    A resample draws pairs with replacement. Both models get the same pairs, so that pairs that are hard for both
+    cancel. A resample also draws the training seeds with replacement. If both models have the same number of seeds,
+    seed i of one is drawn together with seed i of the other.
 
     Args:
-        correct_a, correct_b: (P,), or (S, P) with S seeds: bools or numbers, pair i the same in both
-            (`kfold_decisions`).
-        generator, samples, level: as for `bootstrap_interval`.
+        correct_a: Correctness of model a, (P,) or (S, P) for S seeds, bools or numbers (see `kfold_decisions`).
+        correct_b: Correctness of model b on the same P pairs, (P,) or (S, P).
+        generator: Source of the random numbers, on the CPU.
+        samples: Number of resamples.
+        level: Coverage of the interval, in (0, 1).
 
     Returns:
-        mean, low, high.
+        Mean, lower end and upper end.
 
     Raises:
-        ValueError: if the numbers of pairs differ or there are no pairs.
+        ValueError: If the numbers of pairs differ or there are no pairs.
     """
-    a, b = (each.double().cpu().reshape(-1, each.shape[-1]) for each in (correct_a, correct_b))
+    a, b = (correct.double().cpu().reshape(-1, correct.shape[-1]) for correct in (correct_a, correct_b))  # (S, P)
     count = a.shape[1]
     if count != b.shape[1] or not count:
         raise ValueError(
@@ -48,21 +80,42 @@ def paired_difference(
 def mean_interval(
     values: Tensor, generator: torch.Generator, samples: int = 2000, level: float = 0.95
 ) -> tuple[float, float]:
-    """Percentile interval of the mean of (P,) or (S, P) values, over pairs and seeds as in `paired_difference`."""
+    """Compute the percentile interval of a mean over pairs and training seeds, see `paired_difference`.
+
+    Args:
+        values: (P,) or (S, P) for S seeds, bools or numbers.
+        generator: Source of the random numbers, on the CPU.
+        samples: Number of resamples.
+        level: Coverage of the interval, in (0, 1).
+
+    Returns:
+        Lower end and upper end.
+
+    Raises:
+        ValueError: If there are no values.
+    """
     return paired_difference(values, torch.zeros_like(values), generator, samples, level)[1:]
 
 
 def person_interval(
     values: Tensor, person: Tensor, generator: torch.Generator, samples: int = 2000, level: float = 0.95
 ) -> tuple[float, float]:
-    """Percentile interval of the mean of values that share people: people are drawn with replacement, each with all of
-    its values.
+    """Compute the percentile interval of a mean of values that share people.
+
+    A resample draws people with replacement; each person brings all of their values.
 
     Args:
-        values: (K,) numbers or bools. person: (K,) integers. generator, samples, level: as for `bootstrap_interval`.
+        values: (K,) numbers or bools.
+        person: Person of each value, (K,) integers.
+        generator: Source of the random numbers, on the CPU.
+        samples: Number of resamples.
+        level: Coverage of the interval, in (0, 1).
+
+    Returns:
+        Lower end and upper end.
 
     Raises:
-        ValueError: if the shapes differ or there are no values.
+        ValueError: If the shapes differ or there are no values.
     """
     if values.shape != person.shape or not len(values):
         raise ValueError(f"Values and their people are (K,) each, got {tuple(values.shape)} and {tuple(person.shape)}.")
@@ -70,8 +123,8 @@ def person_interval(
     totals, counts = (torch.zeros(len(people), dtype=torch.float64) for _ in range(2))
     totals.index_add_(0, place, values.double().cpu())
     counts.index_add_(0, place, torch.ones(len(place), dtype=torch.float64))
-    drawn = torch.randint(len(people), (samples, len(people)), generator=generator)
-    return percentile_interval(totals[drawn].sum(1) / counts[drawn].sum(1), level)
+    rows = torch.randint(len(people), (samples, len(people)), generator=generator)
+    return percentile_interval(totals[rows].sum(1) / counts[rows].sum(1), level)
 
 
 def person_resampled_tar(
@@ -84,28 +137,30 @@ def person_resampled_tar(
     min_impostors: int = 10,
     left_out: Tensor | None = None,
 ) -> tuple[float, Tensor] | None:
-    """TAR at a FAR over ALL gallery × probe pairs, and what it becomes when PEOPLE are resampled.
+    """Compute the TAR at a FAR over ALL gallery × probe pairs, and its values when PEOPLE are resampled.
 
-    Pairs that share a person are not independent, so people are drawn with replacement, as many as there are. With
-    w_i = how often person i was drawn, an impostor pair of persons i ≠ j weighs w_i · w_j and a genuine pair w_i. In
-    every resample the threshold is chosen anew, as `threshold_at_far` does. A resample in which genuine or impostor
-    pairs have no weight is drawn again. Generators alike draw the same people for every system, and the resamples of
-    two systems can be subtracted.
+    Pairs that share a person are not independent. A resample therefore draws people with replacement, as many as there
+    are. If person i is drawn w_i times, an impostor pair of persons i ≠ j has weight w_i · w_j and a genuine pair has
+    weight w_i. Each resample chooses its own threshold, as `threshold_at_far` does. A resample without any weight on
+    genuine or on impostor pairs is drawn again. Generators of one seed draw the same people for every system, so that
+    the resamples of two systems can be subtracted.
 
     Args:
-        scores: (G, P) finite, higher is more alike.
-        identity_gallery: (G,) integers. identity_probe: (P,) integers. Equal numbers are one person.
-        far: false accept rate in [0, 1).
-        generator: on the CPU. samples: number of resamples.
-        min_impostors: as for `tar_at_far`, of the pairs as they are.
-        left_out: (G, P) bool, True = not a comparison, like a face with itself; None leaves out nothing.
+        scores: (G, P) finite; a higher score means more alike.
+        identity_gallery: Person of each gallery face, (G,) integers.
+        identity_probe: Person of each probe, (P,) integers.
+        far: False accept rate in [0, 1).
+        generator: Source of the random numbers, on the CPU.
+        samples: Number of resamples.
+        min_impostors: Smallest number of impostor pairs that `far` must allow above the threshold.
+        left_out: (G, P) bool, True where two faces are not compared, such as a face with itself. None compares all.
 
     Returns:
-        TAR of the pairs as they are, (samples,) resampled; or None if far × (number of impostor pairs) is below
+        TAR of all pairs and TAR of each resample, (samples,) float64; None if far × (number of impostor pairs) <
         `min_impostors`.
 
     Raises:
-        ValueError: if shapes differ, a score is not finite, far is not in [0, 1) or one kind of pair is missing.
+        ValueError: If shapes differ, a score is not finite, far is not in [0, 1) or one kind of pair is missing.
     """
     shape = (len(identity_gallery), len(identity_probe))
     if scores.shape != shape or (left_out is not None and left_out.shape != shape):
@@ -114,38 +169,41 @@ def person_resampled_tar(
     scores = scores.double().cpu()
     people, person = torch.cat([identity_gallery, identity_probe]).cpu().unique(return_inverse=True)
     same = person[: shape[0], None] == person[None, shape[0] :]
-    kept = torch.ones_like(same) if left_out is None else ~left_out.cpu()
-    estimate = tar_at_far(scores[kept], same[kept], far, min_impostors)
+    compared = torch.ones_like(same) if left_out is None else ~left_out.cpu()  # (G, P)
+    estimate = tar_at_far(scores[compared], same[compared], far, min_impostors)
     if estimate is None:
         return None
 
-    genuine, genuine_person, _ = _descending(scores, person, kept & same)
-    impostor, first, second = _descending(scores, person, kept & ~same)
-    rates = []
+    genuine, genuine_person, _ = _descending(scores, person, compared & same)
+    impostor, first, second = _descending(scores, person, compared & ~same)
+    rates: list[float] = []
     while len(rates) < samples:
-        drawn = torch.randint(len(people), (len(people),), generator=generator)
-        weight = drawn.bincount(minlength=len(people)).double()
-        accepted = (weight[first] * weight[second]).cumsum(0)  # down to and with this impostor pair
+        sample = torch.randint(len(people), (len(people),), generator=generator)
+        weight = sample.bincount(minlength=len(people)).double()
+        accepted = (weight[first] * weight[second]).cumsum(0)  # weight of the pairs down to this impostor pair
         genuine_weight = weight[genuine_person]
         if accepted[-1] == 0 or genuine_weight.sum() == 0:
             continue
-        allowed = math.floor(far * accepted[-1].item() + 1e-9)  # as in `threshold_at_far`
+        allowed = math.floor(far * accepted[-1].item() + 1e-9)  # see `threshold_at_far`
         refused = impostor[torch.searchsorted(accepted, allowed, right=True)]
         rates.append((genuine_weight[genuine > refused].sum() / genuine_weight.sum()).item())
     return estimate[0], torch.tensor(rates, dtype=torch.float64)
 
 
 def seed_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float, float]:
-    """Mean of one figure over n training seeds and its t-interval: mean ± t · std / √n with n − 1 degrees of freedom.
+    """Compute the mean of a figure over n training seeds and its t-interval.
+
+    The interval is mean ± t · std / √n, with t of n − 1 degrees of freedom.
 
     Args:
-        values: n ≥ 2 finite numbers, one per seed. level: coverage, in (0, 1).
+        values: n ≥ 2 finite numbers, one per seed.
+        level: Coverage of the interval, in (0, 1).
 
     Returns:
-        mean, std (n − 1 in the denominator), low, high.
+        Mean, standard deviation (n − 1 in the denominator), lower end and upper end.
 
     Raises:
-        ValueError: if there are fewer than two values, one is not finite or level is not in (0, 1).
+        ValueError: If there are fewer than two values, one is not finite or level is not in (0, 1).
 
     Example:
         >>> [round(figure, 2) for figure in seed_interval([1.0, 2.0, 3.0])]  # t with 2 degrees of freedom is 4.30
@@ -161,30 +219,45 @@ def seed_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
 
 
 def seeds_resampled(values: Tensor, generator: torch.Generator) -> Tensor:
-    """(S, B) figures of S training seeds in B resamples -> (B,): means over S seeds, drawn anew for each resample.
+    """Average a figure over training seeds that each resample draws with replacement.
 
-    Generators alike draw alike: seed i of one system with seed i of another that has as many.
+    Generators of one seed draw the same training seeds for two systems that have equally many.
+
+    Args:
+        values: Figures of S training seeds in B resamples, (S, B).
+        generator: Source of the random numbers, on the CPU.
+
+    Returns:
+        Means over S drawn seeds, (B,).
     """
-    drawn = torch.randint(len(values), values.T.shape, generator=generator)
-    return values.T.gather(1, drawn).mean(1)
+    seeds = torch.randint(len(values), values.T.shape, generator=generator)
+    return values.T.gather(1, seeds).mean(1)
 
 
 def percentile_interval(resampled: Tensor, level: float = 0.95) -> tuple[float, float]:
-    """low, high of (B,) resampled figures that leave (1 − level) / 2 outside on either side; level in (0, 1)."""
+    """Compute the percentile interval of resampled figures.
+
+    Args:
+        resampled: Figures of B resamples, (B,).
+        level: Coverage of the interval, in (0, 1). A share (1 − level) / 2 lies outside on either side.
+
+    Returns:
+        Lower end and upper end.
+    """
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = resampled.quantile(tails).tolist()
     return low, high
 
 
-def _descending(scores: Tensor, person: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The chosen pairs from the highest score down: their scores and the persons of the gallery and the probe face."""
-    row, column = chosen.nonzero(as_tuple=True)
+def _descending(scores: Tensor, person: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores of the pairs (G, P) bool, highest first, and the persons of their gallery and probe faces."""
+    row, column = pairs.nonzero(as_tuple=True)
     ordered, order = scores[row, column].sort(descending=True)
     return ordered, person[row[order]], person[len(scores) + column[order]]
 
 
 def _student_quantile(freedom: int, level: float) -> float:
-    """T with P(|T| ≤ t) = level, by bisection of the angle θ = atan(t / √freedom)."""
+    """Find t with P(|T| ≤ t) = level by bisection of the angle θ = atan(t / √freedom)."""
     low, high = 0.0, math.pi / 2
     for _ in range(60):
         middle = (low + high) / 2
@@ -196,7 +269,7 @@ def _student_quantile(freedom: int, level: float) -> float:
 
 
 def _student_coverage(freedom: int, angle: float) -> float:
-    """P(|T| ≤ √freedom · tan(angle)), a finite sum (Abramowitz and Stegun 26.7.3, 26.7.4)."""
+    """Compute P(|T| ≤ √freedom · tan(angle)), a finite sum (Abramowitz and Stegun 26.7.3, 26.7.4)."""
     odd = freedom % 2
     term = math.cos(angle) if odd else 1.0
     total = 0.0
@@ -205,28 +278,3 @@ def _student_coverage(freedom: int, angle: float) -> float:
         term *= (power + 1) / (power + 2) * math.cos(angle) ** 2
     total *= math.sin(angle)
     return 2 / math.pi * (angle + total) if odd else total
-
-
-def bootstrap_interval(
-    values: Tensor, generator: torch.Generator, samples: int = 2000, level: float = 0.95
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of values over pairs.
-
-    Of an accuracy: pass the correctness of each pair (`kfold_decisions`). Of the difference of two models on the same
-    pairs: pass the difference of their correctness vectors, so that both are resampled together.
-
-    Args:
-        values: (P,) numbers or bools, one per pair. generator: on the CPU. samples: number of resamples.
-        level: coverage, in (0, 1).
-
-    Raises:
-        ValueError: if there are no values.
-    """
-    if values.ndim != 1 or len(values) == 0:
-        raise ValueError(f"A bootstrap resamples a vector of values, got shape {tuple(values.shape)}.")
-    values = values.double().cpu()
-    means = torch.stack(
-        [values[torch.randint(len(values), (len(values),), generator=generator)].mean() for _ in range(samples)]
-    )
-    low, high = means.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=means.dtype)).tolist()
-    return low, high

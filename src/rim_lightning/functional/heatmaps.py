@@ -1,4 +1,4 @@
-"""Landmarks to heatmaps (targets of RIM Eq 3) and back."""
+"""Conversion of landmarks to heatmaps, the targets of RIM Eq 3, and back."""
 
 import torch
 from torch import Tensor
@@ -7,23 +7,24 @@ from rim_lightning.functional.precision import full_precision
 
 
 def render_heatmaps(points: Tensor, image_size: int, grid_size: int, sigma: float) -> tuple[Tensor, Tensor]:
-    """One 2-D Gaussian per landmark (Eq 3), of peak 1, centered between the pixels where the point lies there.
+    """Render one 2-D Gaussian of peak 1 per landmark (Eq 3). Its center can lie between pixels.
 
     The grid covers the image with aligned pixel borders: image coordinate c is (c + ½) · grid / image − ½ on the grid.
-    A point outside the image is still labeled: its Gaussian is what of it reaches into the grid.
+    A point outside the image is still labeled; the part of its Gaussian that reaches into the grid is rendered.
 
     Args:
-        points: (B, N, 2), x and y in pixels of the image, the center of its first pixel is 0; NaN if not annotated.
-        image_size: side of the square image, in pixels.
-        grid_size: side of the square heatmap, in pixels.
-        sigma: standard deviation of the Gaussian, in pixels of the grid, > 0.
+        points: (B, N, 2), x and y in pixels of the image, where the center of the first pixel is 0; NaN if not
+            annotated.
+        image_size: Side of the square image in pixels.
+        grid_size: Side of the square heatmap in pixels.
+        sigma: Standard deviation of the Gaussian in pixels of the grid, > 0.
 
     Returns:
-        heatmaps: (B, N, grid_size, grid_size) in [0, 1], float32 (float64 of float64 points); 0 where not annotated.
-        labeled: (B, N) bool, both coordinates annotated.
+        Heatmaps, (B, N, grid_size, grid_size) in [0, 1], float32 (float64 for float64 points), 0 where not annotated;
+        and labels, (B, N) bool, True where both coordinates are annotated.
 
     Raises:
-        ValueError: if points are not (B, N, 2) or sigma is not positive.
+        ValueError: If points are not (B, N, 2) or sigma is not positive.
 
     Example:
         >>> heatmaps, labeled = render_heatmaps(torch.tensor([[[3.0, 3.0]]]), image_size=8, grid_size=8, sigma=1.0)
@@ -44,20 +45,20 @@ def render_heatmaps(points: Tensor, image_size: int, grid_size: int, sigma: floa
 
 
 def decode_heatmaps(heatmaps: Tensor, image_size: int) -> Tensor:
-    """The peak of each heatmap as a sub-pixel point of the image: the inverse of `render_heatmaps`.
+    """Find the peak of each heatmap as a sub-pixel point of the image: the inverse of `render_heatmaps`.
 
-    A parabola through the logarithms of the highest pixel and its neighbors gives the vertex along x and along y,
-    exactly so for a Gaussian. A peak on the border is extrapolated by half a grid pixel at most.
+    The peak is the vertex of a parabola through the logarithms of the highest pixel and its neighbors, along x and
+    along y. For a Gaussian this is exact. A peak on the border is extrapolated by half a grid pixel at most.
 
     Args:
-        heatmaps: (B, N, h, w), h, w >= 3, any range; values at or below 0 count as no evidence.
-        image_size: side of the square image that the grid covers, in pixels.
+        heatmaps: (B, N, h, w), h ≥ 3, w ≥ 3, any range. Values ≤ 0 count as no evidence.
+        image_size: Side of the square image that the grid covers, in pixels.
 
     Returns:
-        (B, N, 2), x and y in pixels of the image, the center of its first pixel is 0.
+        (B, N, 2), x and y in pixels of the image, where the center of the first pixel is 0.
 
     Raises:
-        ValueError: if the grid is smaller than 3 pixels.
+        ValueError: If the grid is smaller than 3 pixels.
 
     Example:
         >>> heatmaps, _ = render_heatmaps(torch.tensor([[[3.5, 11.0]]]), image_size=16, grid_size=8, sigma=1.0)
@@ -70,8 +71,8 @@ def decode_heatmaps(heatmaps: Tensor, image_size: int) -> Tensor:
         raise ValueError(f"A sub-pixel peak needs a grid of 3 x 3 pixels or more, got {height} x {width}.")
     highest = heatmaps.flatten(2).argmax(2)  # (B, N)
     row, column = highest // width, highest % width
-    across = heatmaps.gather(2, row[..., None, None].expand(-1, -1, 1, width)).squeeze(2)
-    down = heatmaps.gather(3, column[..., None, None].expand(-1, -1, height, 1)).squeeze(3)
+    across = heatmaps.gather(2, row[..., None, None].expand(-1, -1, 1, width)).squeeze(2)  # (B, N, w)
+    down = heatmaps.gather(3, column[..., None, None].expand(-1, -1, height, 1)).squeeze(3)  # (B, N, h)
     x = (_vertex(across, column) + 0.5) * (image_size / width) - 0.5
     y = (_vertex(down, row) + 0.5) * (image_size / height) - 0.5
     return torch.stack([x, y], -1)
@@ -85,6 +86,6 @@ def _vertex(profile: Tensor, peak: Tensor) -> Tensor:
     curvature = before - 2 * center + after
     concave = curvature < 0
     offset = (before - after) / (2 * torch.where(concave, curvature, -1))
-    step = (peak - middle).to(profile.dtype)  # -1, 0 or 1: not 0 on the border only
+    step = (peak - middle).to(profile.dtype)  # -1, 0 or 1; not 0 only on the border
     offset = torch.where(concave, torch.minimum(torch.maximum(offset, step - 0.5), step + 0.5), step)
     return middle + offset

@@ -1,4 +1,4 @@
-"""PSNR and SSIM of single images, and the luma of the super-resolution literature."""
+"""PSNR and SSIM of single images, and the luma that super-resolution papers measure."""
 
 import torch
 import torch.nn.functional as F
@@ -8,13 +8,13 @@ from rim_lightning.functional.precision import full_precision
 
 
 def luma(rgb: Tensor) -> Tensor:
-    """Y of BT.601 in studio swing, as super-resolution papers measure on it (MATLAB's `rgb2ycbcr`).
+    """Compute the luma Y of BT.601 in studio swing, as MATLAB's `rgb2ycbcr` does.
 
     Args:
-        rgb: (B, 3, H, W) in [-1, 1].
+        rgb: (B, 3, H, W), RGB in [-1, 1].
 
     Returns:
-        (B, 1, H, W), 16 for black to 235 for white, on the scale of [0, 255].
+        (B, 1, H, W), from 16 for black to 235 for white.
 
     Example:
         >>> luma(torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 1, 1)).flatten()  # black, white
@@ -25,18 +25,19 @@ def luma(rgb: Tensor) -> Tensor:
 
 
 def psnr(a: Tensor, b: Tensor, data_range: float, crop: int = 0) -> Tensor:
-    """Peak signal-to-noise ratio of each image, in dB, over all its channels; infinite for equal images.
+    """Compute the peak signal-to-noise ratio of each image over all its channels.
 
     Args:
-        a, b: (B, C, H, W), values that span `data_range`.
-        data_range: peak value: 255 of 8-bit levels, 2 of [-1, 1].
-        crop: pixels left out along each border.
+        a: Images, (B, C, H, W).
+        b: Images to compare with, same shape.
+        data_range: Difference between the largest and the smallest possible value: 255 for 8-bit levels, 2 for [-1, 1].
+        crop: Number of pixels left out along each border.
 
     Returns:
-        (B,).
+        (B,) in dB; infinite for equal images.
 
     Raises:
-        ValueError: if shapes differ or the crop leaves nothing.
+        ValueError: If shapes differ or the crop leaves nothing.
 
     Example:
         >>> psnr(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2), data_range=10.0)  # 10 log10(10² / 1)
@@ -47,18 +48,21 @@ def psnr(a: Tensor, b: Tensor, data_range: float, crop: int = 0) -> Tensor:
 
 
 def ssim(a: Tensor, b: Tensor, data_range: float, crop: int = 0) -> Tensor:
-    """Structural similarity of each image (Wang et al. 2004), averaged over its channels.
+    """Compute the structural similarity of each image (Wang et al. 2004), averaged over its channels.
 
-    Gaussian window 11×11, σ 1.5, K1 = .01, K2 = .03, only where the whole window lies in the image.
+    Gaussian window 11×11, σ 1.5, K1 = .01, K2 = .03. Only positions where the whole window lies in the image count.
 
     Args:
-        a, b, data_range, crop: as for `psnr`.
+        a: Images, (B, C, H, W).
+        b: Images to compare with, same shape.
+        data_range: Difference between the largest and the smallest possible value, see `psnr`.
+        crop: Number of pixels left out along each border.
 
     Returns:
         (B,) in [-1, 1].
 
     Raises:
-        ValueError: if shapes differ or the crop leaves less than the window.
+        ValueError: If shapes differ or the crop leaves less than the window.
     """
     a, b = _cropped(a, b, crop, smallest=11)
     offsets = torch.arange(-5, 6, device=a.device, dtype=a.dtype)

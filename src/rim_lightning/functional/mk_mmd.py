@@ -1,4 +1,4 @@
-"""Squared multi-kernel maximum mean discrepancy, MK-MMD (RIM Eq 7, 8, 9; Gretton et al. 2012)."""
+"""Squared multi-kernel maximum mean discrepancy, MK-MMD (RIM Eq 7, 8, 9; Gretton et al., JMLR 2012)."""
 
 from typing import Literal, NamedTuple
 
@@ -8,39 +8,41 @@ from torch import Tensor
 from rim_lightning.functional.precision import full_precision
 
 Estimator = Literal["unbiased", "biased", "linear"]
-
-
 Statistic = Literal["median", "mean"]
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """Squared Euclidean distances of all rows, in Gram form |x|² + |y|² − 2xy.
+    """Compute the squared Euclidean distances of all rows in Gram form, |x|² + |y|² − 2xy.
+
+    Subtract a common point from both first: far from the origin the Gram form loses its digits.
 
     Args:
-        x: (n, D). y: (m, D). Center them by a common point first: the subtraction cancels at a large offset.
+        x: (n, D).
+        y: (m, D).
 
     Returns:
-        (n, m), never negative.
+        (n, m), each ≥ 0.
     """
     norms = x.square().sum(1)[:, None] + y.square().sum(1)[None, :]
     return (norms - 2 * x @ y.T).clamp(min=0)
 
 
 def joint_bandwidth(x: Tensor, y: Tensor, statistic: Statistic = "median") -> Tensor:
-    """Bandwidth σ of the kernel exp(−d² / (2σ)), from the squared distances of the joint set.
+    """Compute the bandwidth σ of the kernel exp(−d² / (2σ)) from the squared distances of the joint set.
 
-    σ is a variance, in squared units of the features (Eq 9). It is the statistic of d² over all pairs of distinct rows
-    of the union of x and y. The smallest value returned is the machine epsilon, so that equal rows divide by no zero.
+    σ is a variance, in squared units of the features (Eq 9): the median or mean of d² over all pairs of distinct rows
+    of x and y together. It is at least the machine epsilon, so that a kernel of equal rows does not divide by zero.
 
     Args:
-        x: (n, D). y: (m, D), n + m >= 2.
-        statistic: "median" (of an even count the lower of the two middle values) or "mean".
+        x: Features of one domain, (n, D).
+        y: Features of the other domain, (m, D), with n + m ≥ 2.
+        statistic: "median" or "mean". The median of an even count is the lower of the two middle values.
 
     Returns:
-        Scalar, detached, float32 (float64 of float64 features).
+        Scalar without gradient, float32 (float64 for float64 features).
 
     Raises:
-        ValueError: for an unknown statistic or fewer than two rows.
+        ValueError: If the statistic is unknown or there are fewer than two rows.
 
     Example:
         >>> joint_bandwidth(torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0]]))  # the median of 1, 4 and 9
@@ -62,25 +64,26 @@ def joint_bandwidth(x: Tensor, y: Tensor, statistic: Statistic = "median") -> Te
 
 
 def mk_mmd(x: Tensor, y: Tensor, bandwidths: Tensor, weights: Tensor, estimator: Estimator = "unbiased") -> Tensor:
-    """Squared MK-MMD of two samples under k = Σ_u β_u exp(−d² / (2σ_u)) (Eq 7, 8, 9).
+    """Compute the squared MK-MMD of two samples under k = Σ_u β_u exp(−d² / (2σ_u)) (Eq 7, 8, 9).
 
-    Computed in float32 (float64 of float64 features) outside autocast, after centering by the joint mean, which the
-    MMD does not see but a Gram matrix does. All kernels share one matrix of distances.
+    The joint mean is subtracted first: it does not change the MMD, but it would cost digits in the Gram matrix. All
+    kernels share one matrix of distances. Autocast is off.
 
     Args:
-        x: (n, D) features of one domain. y: (m, D) features of the other.
-        bandwidths: (U,) σ_u > 0, variances in squared units of the features.
-        weights: (U,) β_u, positive, of sum 1.
-        estimator: "unbiased" leaves the pairs of a row with itself out, has mean 0 for equal distributions and may be
-            negative; "biased" (the paper) keeps them and is never negative; "linear" averages over the n/2 disjoint
-            pairs of consecutive rows in O(n) (Gretton et al. 2012, Lemma 14), an odd last row is left out.
+        x: Features of one domain, (n, D).
+        y: Features of the other domain, (m, D).
+        bandwidths: σ_u > 0, (U,), variances in squared units of the features.
+        weights: β_u > 0, (U,), of sum 1.
+        estimator: "unbiased" leaves out the pairs of a row with itself, has mean 0 for equal distributions and can be
+            negative. "biased" (the paper) keeps them and is never negative. "linear" averages over the n/2 disjoint
+            pairs of consecutive rows in O(n) (Gretton et al. 2012, Lemma 14); an odd last row is left out.
 
     Returns:
-        Scalar with gradient to x, y and weights.
+        Scalar with gradient to x, y and weights, float32 (float64 for float64 features).
 
     Raises:
-        ValueError: if shapes do not fit, the estimator is unknown, "unbiased" has fewer than two rows in a domain or
-            "linear" unequal numbers of rows.
+        ValueError: If shapes do not fit, the estimator is unknown, "unbiased" or "linear" has fewer than two rows in a
+            domain, or "linear" has unequal numbers of rows.
 
     Example:
         >>> x, y = torch.zeros(2, 1), torch.full((2, 1), 2.0)
@@ -109,7 +112,12 @@ def mk_mmd(x: Tensor, y: Tensor, bandwidths: Tensor, weights: Tensor, estimator:
 
 
 class PermutationTest(NamedTuple):
-    """Attributes: mmd: squared, unbiased. p_value: in (0, 1]; near 0: x and y do not have one distribution."""
+    """Result of `permutation_test`.
+
+    Attributes:
+        mmd: Squared MK-MMD, unbiased; can be negative.
+        p_value: In (0, 1]. Near 0, x and y do not have the same distribution.
+    """
 
     mmd: float
     p_value: float
@@ -125,53 +133,58 @@ def permutation_test(
     generator: torch.Generator,
     groups: Tensor | None = None,
 ) -> PermutationTest:
-    """Permutation test of "x and y have one distribution" with the unbiased MK-MMD as its statistic.
+    """Test by permutations whether x and y have the same distribution. The statistic is the unbiased MK-MMD.
 
-    The kernel matrix is computed once; a permutation only deals its rows out anew. The p-value is
-    (1 + number of deals whose MMD is not below the observed one) / (1 + permutations).
+    The kernel matrix is computed once; a permutation only assigns its rows to the two domains at random. The p-value is
+    (1 + number of permutations whose MMD is ≥ the observed one) / (1 + permutations).
 
     Args:
-        x: (n, D). y: (m, D). bandwidths, weights: (U,), as for `mk_mmd`.
-        permutations: number of random deals, 1 or more; 1 / (permutations + 1) is the smallest p-value.
-        generator: source of the deals, on the CPU.
-        groups: (n + m,) integers, of the rows of x, then of y. Rows of one group, such as pictures of one person, are
-            more alike than others: they are dealt together, and their pairs do not count. None: every row by itself.
+        x: Features of one domain, (n, D).
+        y: Features of the other domain, (m, D).
+        bandwidths: σ_u > 0, (U,), see `mk_mmd`.
+        weights: β_u > 0, (U,), of sum 1.
+        permutations: Number of permutations, ≥ 1. The smallest p-value is 1 / (permutations + 1).
+        generator: Source of the random numbers, on the CPU.
+        groups: Group of each row of x, then of y, (n + m,) integers. Rows of one group, such as pictures of one person,
+            are more alike than others: they stay in one domain, and their pairs do not count. None makes every row its
+            own group.
+
+    Returns:
+        The squared MK-MMD and the p-value.
 
     Raises:
-        ValueError: if shapes do not fit, a domain has fewer than two groups, a group is in both or permutations is
-            below 1.
+        ValueError: If shapes do not fit, a domain has fewer than two groups, a group is in both domains or permutations
+            is below 1.
     """
     _check(x, y, bandwidths, weights)
     n, m = len(x), len(y)
-    known, group = (
-        torch.arange(n + m).unique(return_inverse=True) if groups is None else groups.unique(return_inverse=True)
-    )
-    of_x = torch.zeros(len(known), dtype=torch.bool)
+    names, group = (torch.arange(n + m) if groups is None else groups).unique(return_inverse=True)
+    of_x = torch.zeros(len(names), dtype=torch.bool)  # (groups,)
     of_x[group[:n]] = True
     count = int(of_x.sum())
     if of_x[group[n:]].any():
         raise ValueError("A group of the permutation test has rows in both domains.")
-    if min(count, len(known) - count) < 2 or permutations < 1:
+    if min(count, len(names) - count) < 2 or permutations < 1:
         raise ValueError(
-            f"The test needs two rows or groups per domain and one permutation, got {count}, {len(known) - count} and "
+            f"The test needs two rows or groups per domain and one permutation, got {count}, {len(names) - count} and "
             f"{permutations}."
         )
     with torch.autocast(x.device.type, enabled=False):
         joint = _centered_union(x, y).double()
         apart = (group[:, None] != group).double()
         kernel = _kernel(squared_distances(joint, joint), bandwidths, weights) * apart
-        dealt = torch.rand(permutations, len(known), generator=generator).argsort(1) < count
-        in_x = torch.cat([of_x[None], dealt])[:, group].double()  # (1 + permutations, n + m), the first row as observed
+        shuffled = torch.rand(permutations, len(names), generator=generator).argsort(1) < count
+        in_x = torch.cat([of_x[None], shuffled])[:, group].double()  # (1 + permutations, n + m), first row as observed
         sums, pairs = _by_domain(kernel, in_x), _by_domain(apart, in_x)
         within_x, within_y, between = (total / number for total, number in zip(sums, pairs, strict=True))
         values = within_x + within_y - 2 * between
-        # Deals that only swap rows within a domain equal the observed one up to round-off.
+        # Permutations that only swap rows within a domain equal the observed one up to round-off.
         not_below = values[1:] >= values[0] - 1e-12
         return PermutationTest(values[0].item(), (1 + int(not_below.sum())) / (1 + permutations))
 
 
 def _by_domain(matrix: Tensor, in_x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums over the pairs of rows within x, within y, and of one of each, for every deal; matrix: symmetric."""
+    """Sums of a symmetric matrix over the pairs within x, within y and between them: three (1 + permutations,)."""
     to_x = in_x @ matrix
     within_x = (to_x * in_x).sum(1)
     between = (to_x * (1 - in_x)).sum(1)
@@ -189,7 +202,7 @@ def _check(x: Tensor, y: Tensor, bandwidths: Tensor, weights: Tensor) -> None:
 
 
 def _centered_union(x: Tensor, y: Tensor) -> Tensor:
-    """(n + m, D) rows of x, then of y, minus their mean, a constant to the gradient: the MMD ignores shifts."""
+    """Rows of x, then of y, minus their joint mean, (n + m, D). The mean has no gradient: the MMD ignores shifts."""
     joint = torch.cat([full_precision(x), full_precision(y)])
     return joint - joint.detach().mean(0)
 

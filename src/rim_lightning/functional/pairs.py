@@ -1,4 +1,4 @@
-"""rim_lightning.functional.pairs."""
+"""Sampling of verification pairs from a labeled set of faces."""
 
 import torch
 from torch import Tensor
@@ -7,24 +7,25 @@ from rim_lightning.types import NO_IDENTITY
 
 
 def sample_pairs(identity: Tensor, pairs: int, folds: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Balanced genuine and impostor pairs of different images, people disjoint between folds.
+    """Sample as many genuine as impostor pairs of different images. No person is in two folds.
 
-    Memory is quadratic in the faces of one fold.
+    Memory is quadratic in the number of faces of one fold.
 
     Args:
-        identity: (N,) int64 on the CPU, `NO_IDENTITY` is not paired.
-        pairs: genuine pairs, and impostor pairs, over all folds; a fold with fewer of either brings fewer of both.
-        folds: number of folds, at most half the number of people is used.
-        seed: of the draw.
+        identity: Person of each face, (N,) int64 on the CPU. Faces with `NO_IDENTITY` are not paired.
+        pairs: Number of genuine pairs over all folds, and of impostor pairs. A fold that allows fewer of one kind
+            contributes fewer of both.
+        folds: Number of folds. At most half as many as there are people are used.
+        seed: Seed of the random numbers.
 
     Returns:
-        first, second, fold: (P,) int64 each, positions in `identity` and the pair's fold.
+        Three (P,) int64 tensors: the position of the first face in `identity`, that of the second, and the fold.
     """
     generator = torch.Generator().manual_seed(seed)
     people = identity[identity != NO_IDENTITY].unique()
     people = people[torch.randperm(len(people), generator=generator)]
     folds = min(folds, len(people) // 2)
-    drawn = [torch.zeros(3, 0, dtype=torch.long)]
+    columns = [torch.zeros(3, 0, dtype=torch.long)]  # first, second, fold
     for fold in range(folds):
         members = torch.isin(identity, people[fold::folds]).nonzero().squeeze(1)
         same = identity[members][:, None] == identity[members][None, :]
@@ -34,6 +35,6 @@ def sample_pairs(identity: Tensor, pairs: int, folds: int, seed: int) -> tuple[T
         count = min(quota, len(genuine), len(impostor))
         for candidates in (genuine, impostor):
             chosen = candidates[torch.randperm(len(candidates), generator=generator)[:count]]
-            drawn.append(torch.stack([*members[chosen].T, torch.full((count,), fold)]))
-    first, second, fold_of = torch.cat(drawn, dim=1)
+            columns.append(torch.stack([*members[chosen].T, torch.full((count,), fold)]))
+    first, second, fold_of = torch.cat(columns, dim=1)
     return first, second, fold_of

@@ -1,4 +1,4 @@
-"""rim_lightning.functional.resize."""
+"""Reduction and enlargement of images: the only file that calls torch's bicubic interpolation."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,13 @@ from rim_lightning.functional.precision import full_precision
 
 
 def round_to_8bit(image: Tensor) -> Tensor:
-    """Any image around [-1, 1] to the nearest of the 256 levels of an 8-bit file, still in [-1, 1]. No gradient.
+    """Round an image to the levels of an 8-bit file, without gradient.
+
+    Args:
+        image: Any shape, values around [-1, 1].
+
+    Returns:
+        Same shape, each value the nearest of 256 levels in [-1, 1].
 
     Example:
         >>> round_to_8bit(torch.tensor([-1.0, 0.0, 1.3]))  # levels 0, 128 and 255: none of them is gray 0
@@ -18,26 +24,44 @@ def round_to_8bit(image: Tensor) -> Tensor:
     return (image + 1).mul_(127.5).round_().clamp_(0, 255).div_(127.5).sub_(1)
 
 
+def bicubic(image: Tensor, height: int, width: int) -> Tensor:
+    """Resize images by antialiased bicubic interpolation (a = −½), with gradient.
+
+    Args:
+        image: (B, C, H, W), any range.
+        height: Height of the result in pixels.
+        width: Width of the result in pixels.
+
+    Returns:
+        (B, C, height, width). Values can lie slightly beyond the range of the input.
+    """
+    # Without antialias torch's bicubic has a = −¾, another kernel than Pillow's.
+    return F.interpolate(image, (height, width), mode="bicubic", antialias=True, align_corners=False)
+
+
 def reduce(hr: Tensor, size: int, quantize: bool = True) -> Tensor:
-    """Antialiased bicubic reduction, as Pillow's `resize((size, size), BICUBIC)`.
+    """Reduce images by antialiased bicubic interpolation, like Pillow's `resize((size, size), BICUBIC)`.
 
     Args:
         hr: (B, 3, H, W), RGB in [-1, 1].
-        size: side of the result, in pixels.
-        quantize: round to the 8-bit grid after each of the two passes (across, then down), as Pillow does: within one
-            level of it, but without gradient. False keeps real values, overshoot beyond [-1, 1] and the gradient.
+        size: Side of the result in pixels.
+        quantize: True rounds to the 8-bit grid after each of the two passes (across, then down). This matches Pillow
+            within one level, but has no gradient. False keeps real values, values beyond [-1, 1] and the gradient.
 
     Returns:
         (B, 3, size, size).
     """
-    return _resize(hr, size, quantize)
+    return _like_pillow(hr, size, quantize)
 
 
 def area_reduce(hr: Tensor, size: int) -> Tensor:
-    """The mean of what each pixel of the probe covers, 8 bit: a sensor behind a perfect lens (OpenCV's INTER_AREA).
+    """Reduce images to the mean over the area of each new pixel, as a sensor behind a perfect lens would.
+
+    Like OpenCV's INTER_AREA, rounded to 8 bit.
 
     Args:
-        hr: (B, 3, S, S), RGB in [-1, 1]. size: side of the result, in pixels.
+        hr: (B, 3, S, S), RGB in [-1, 1].
+        size: Side of the result in pixels.
 
     Returns:
         (B, 3, size, size).
@@ -45,37 +69,41 @@ def area_reduce(hr: Tensor, size: int) -> Tensor:
     side = hr.shape[-1]
     edges = torch.arange(size + 1, dtype=torch.float64) * side / size
     pixel = torch.arange(side, dtype=torch.float64)
-    covered = torch.minimum(edges[1:, None], pixel + 1) - torch.maximum(edges[:-1, None], pixel)
-    share = (covered.clamp(min=0) * size / side).to(hr.device, torch.float32)
+    overlap = torch.minimum(edges[1:, None], pixel + 1) - torch.maximum(edges[:-1, None], pixel)  # (size, S)
+    share = (overlap.clamp(min=0) * size / side).to(hr.device, torch.float32)
     return round_to_8bit(share @ hr.float() @ share.T)
 
 
 def enlarge(lr: Tensor, hr_size: int, quantize: bool = True) -> Tensor:
-    """Bicubic enlargement (a = −½), as Pillow's `resize((hr_size, hr_size), BICUBIC)`.
+    """Enlarge images by bicubic interpolation (a = −½), like Pillow's `resize((hr_size, hr_size), BICUBIC)`.
 
     Args:
         lr: (B, 3, h, w), RGB in [-1, 1].
-        hr_size: side of the result, in pixels.
-        quantize: as for `reduce`.
+        hr_size: Side of the result in pixels.
+        quantize: True rounds to the 8-bit grid after each of the two passes, see `reduce`.
 
     Returns:
         (B, 3, hr_size, hr_size).
     """
-    return _resize(lr, hr_size, quantize)
-
-
-def _resize(image: Tensor, size: int, quantize: bool) -> Tensor:
-    # Without antialias torch's bicubic has a = −¾, another kernel than Pillow's.
-    options = {"mode": "bicubic", "antialias": True, "align_corners": False}
-    image = image.float()
-    if not quantize:
-        return F.interpolate(image, (size, size), **options)
-    across = round_to_8bit(F.interpolate(image, (image.shape[2], size), **options))
-    return round_to_8bit(F.interpolate(across, (size, size), **options))
+    return _like_pillow(lr, hr_size, quantize)
 
 
 def resized(faces: Tensor, size: int) -> Tensor:
-    """(B, 3, S, S) -> (B, 3, size, size); antialiased bicubic, with gradient."""
-    if faces.shape[-1] == size:
-        return faces
-    return F.interpolate(full_precision(faces), (size, size), mode="bicubic", antialias=True, align_corners=False)
+    """Resize faces to the input of a network, by antialiased bicubic interpolation with gradient.
+
+    Args:
+        faces: (B, 3, S, S), RGB in [-1, 1].
+        size: Side of the result in pixels.
+
+    Returns:
+        (B, 3, size, size), at least float32. The faces themselves if S is `size`.
+    """
+    return faces if faces.shape[-1] == size else bicubic(full_precision(faces), size, size)
+
+
+def _like_pillow(image: Tensor, size: int, quantize: bool) -> Tensor:
+    image = image.float()
+    if not quantize:
+        return bicubic(image, size, size)
+    across = round_to_8bit(bicubic(image, image.shape[2], size))
+    return round_to_8bit(bicubic(across, size, size))

@@ -5,17 +5,17 @@ from torch import Tensor
 
 
 def cumulative_score_distribution(scores: Tensor, grid: Tensor) -> Tensor:
-    """Share of test images whose score is at or above each x of a grid; it falls as x grows.
+    """Compute the share of test images whose score is ≥ x, for each x of a grid. It falls as x grows.
 
     Args:
-        scores: (N,) PSNR in dB or SSIM, one per image; infinite for an image without error.
-        grid: (M,) finite values of x, in the unit of the scores and in any order.
+        scores: PSNR in dB or SSIM, (N,), one per image. Infinite for an image without error.
+        grid: Finite values of x, (M,), in the unit of the scores and in any order.
 
     Returns:
         (M,) float64 in [0, 1].
 
     Raises:
-        ValueError: if there are no scores or one is NaN.
+        ValueError: If there are no scores or one is NaN.
 
     Example:
         >>> cumulative_score_distribution(torch.tensor([20.0, 25.0, 30.0]), torch.tensor([0.0, 25.0, 31.0]))

@@ -1,6 +1,6 @@
-"""Face verification from scores of pairs: accuracy over folds, TAR at FAR, EER, ROC.
+"""Figures of face verification from the scores of pairs: accuracy over folds, TAR at FAR, EER, ROC.
 
-In all of it a pair is accepted if its score is at or above the threshold.
+Every function accepts a pair if its score ≥ threshold.
 """
 
 import math
@@ -13,23 +13,32 @@ from rim_lightning.functional.precision import full_precision
 
 
 def cosine_similarity(a: Tensor, b: Tensor) -> Tensor:
-    """(B, E) and (B, E) embeddings of any length -> (B,) cosines in [-1, 1], at least float32."""
+    """Compute the cosine of each pair of embeddings.
+
+    Args:
+        a: Embeddings, (B, E), not necessarily normalized.
+        b: Embeddings to compare with, (B, E).
+
+    Returns:
+        (B,) in [-1, 1], at least float32.
+    """
     return F.cosine_similarity(full_precision(a), full_precision(b), dim=1)
 
 
 def kfold_accuracy(scores: Tensor, same: Tensor, folds: Tensor) -> tuple[float, float, Tensor]:
-    """Accuracy of the LFW View 2 protocol: the threshold of a fold is chosen on the other folds.
+    """Compute the accuracy of the LFW View 2 protocol. The threshold of a fold is chosen on the other folds.
 
     Args:
-        scores: (P,) finite, higher is more alike. same: (P,) bool, a genuine pair. folds: (P,) integers, 2 or more
-            different ones; people of different folds should be disjoint.
+        scores: (P,) finite; a higher score means more alike.
+        same: (P,) bool, True for a genuine pair.
+        folds: Fold of each pair, (P,) integers with at least two different values. No person should be in two folds.
 
     Returns:
-        mean of the folds' accuracies; their standard deviation (F − 1 in the denominator; LFW prints the standard
-        error, this / √F); (F,) float64 thresholds in ascending order of the folds' numbers.
+        Mean accuracy of the F folds; standard deviation of the accuracies, with F − 1 in the denominator (LFW reports
+        the standard error, this / √F); thresholds, (F,) float64, in ascending order of the fold numbers.
 
     Raises:
-        ValueError: if shapes differ, a score is not finite or there are fewer than two folds.
+        ValueError: If shapes differ, a score is not finite or there are fewer than two folds.
     """
     correct, thresholds = kfold_decisions(scores, same, folds)
     accuracies = torch.stack([correct[folds == fold].double().mean() for fold in folds.unique()])
@@ -37,19 +46,21 @@ def kfold_accuracy(scores: Tensor, same: Tensor, folds: Tensor) -> tuple[float, 
 
 
 def kfold_decisions(scores: Tensor, same: Tensor, folds: Tensor) -> tuple[Tensor, Tensor]:
-    """Which pairs the View 2 protocol decides correctly; for intervals and paired comparisons of two models.
+    """Find the pairs that the View 2 protocol decides correctly, for intervals and paired comparisons of two models.
 
-    The candidates are the middles between consecutive different scores of the other folds, and one threshold below
-    and one above them all; of candidates equally accurate there, the lowest is taken.
+    The candidates for a threshold are the midpoints between consecutive different scores of the other folds, one value
+    below all scores and one above. If several candidates are equally accurate there, the lowest is used.
 
     Args:
-        scores, same, folds: (P,), as for `kfold_accuracy`.
+        scores: (P,) finite; a higher score means more alike.
+        same: (P,) bool, True for a genuine pair.
+        folds: Fold of each pair, (P,) integers with at least two different values.
 
     Returns:
-        correct: (P,) bool. thresholds: (F,) float64, in ascending order of the folds' numbers.
+        Correctness of each pair, (P,) bool; thresholds, (F,) float64, in ascending order of the fold numbers.
 
     Raises:
-        ValueError: as for `kfold_accuracy`.
+        ValueError: If shapes differ, a score is not finite or there are fewer than two folds.
     """
     _check(scores, same)
     if folds.shape != scores.shape:
@@ -69,17 +80,18 @@ def kfold_decisions(scores: Tensor, same: Tensor, folds: Tensor) -> tuple[Tensor
 
 
 def roc_curve(scores: Tensor, same: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """FAR and TAR at every threshold that makes a difference, from "accept nothing" to "accept all".
+    """Compute FAR and TAR at every threshold that makes a difference, from "accept nothing" to "accept all".
 
     Args:
-        scores: (P,) finite, higher is more alike. same: (P,) bool; both kinds of pairs are needed.
+        scores: (P,) finite; a higher score means more alike.
+        same: (P,) bool, True for a genuine pair. Both kinds of pairs are needed.
 
     Returns:
-        far, tar, thresholds: (T,) float64, the first at threshold infinity with FAR = TAR = 0, then one entry per
-        different score, descending.
+        FAR, TAR and thresholds, (T,) float64 each. The first entry is at threshold infinity with FAR = TAR = 0; one
+        entry for each different score follows, in descending order of the thresholds.
 
     Raises:
-        ValueError: if shapes differ, a score is not finite or one kind of pair is missing.
+        ValueError: If shapes differ, a score is not finite or one kind of pair is missing.
     """
     _check(scores, same)
     genuine, impostor = _counts_by_score(scores, same)
@@ -93,16 +105,20 @@ def roc_curve(scores: Tensor, same: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def threshold_at_far(scores: Tensor, same: Tensor, far: float) -> float:
-    """The lowest threshold at which no larger a share than `far` of the impostor pairs is accepted.
+    """Find the lowest threshold that accepts at most a share `far` of the impostor pairs.
 
-    It is the next number, in the scores' own precision, above the highest impostor score that must be refused.
+    It is the next larger number, in the precision of the scores, after the highest impostor score that must be refused.
 
     Args:
-        scores: (P,) finite, higher is more alike. same: (P,) bool, a genuine pair; True pairs are not used.
-        far: false accept rate in [0, 1). Below 1 / (number of impostor pairs) none is accepted.
+        scores: (P,) finite; a higher score means more alike.
+        same: (P,) bool, True for a genuine pair. Genuine pairs are not used.
+        far: False accept rate in [0, 1). Below 1 / (number of impostor pairs) no impostor pair is accepted.
+
+    Returns:
+        The threshold.
 
     Raises:
-        ValueError: if shapes differ, a score is not finite, there is no impostor pair or far is not in [0, 1).
+        ValueError: If shapes differ, a score is not finite, there is no impostor pair or far is not in [0, 1).
 
     Example:
         >>> scores = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.8])
@@ -118,17 +134,19 @@ def threshold_at_far(scores: Tensor, same: Tensor, far: float) -> float:
 
 
 def tar_at_far(scores: Tensor, same: Tensor, far: float, min_impostors: int = 10) -> tuple[float, float] | None:
-    """True accept rate at the threshold of a false accept rate, or nothing where too few impostors would decide it.
+    """Compute the true accept rate at a false accept rate, unless too few impostor pairs would decide it.
 
     Args:
-        scores, same, far: as for `threshold_at_far`.
-        min_impostors: how many impostor pairs `far` must leave above the threshold.
+        scores: (P,) finite; a higher score means more alike.
+        same: (P,) bool, True for a genuine pair.
+        far: False accept rate in [0, 1).
+        min_impostors: Smallest number of impostor pairs that `far` must allow above the threshold.
 
     Returns:
-        (TAR in [0, 1], threshold), or None if far × (number of impostor pairs) is below `min_impostors`.
+        TAR in [0, 1] and threshold; None if far × (number of impostor pairs) < `min_impostors`.
 
     Raises:
-        ValueError: as for `threshold_at_far`, or if there is no genuine pair.
+        ValueError: If shapes differ, a score is not finite, one kind of pair is missing or far is not in [0, 1).
     """
     _check(scores, same)
     if not same.any():
@@ -140,7 +158,18 @@ def tar_at_far(scores: Tensor, same: Tensor, far: float, min_impostors: int = 10
 
 
 def equal_error_rate(scores: Tensor, same: Tensor) -> float:
-    """Where the ROC, its points joined by straight lines, has FAR = 1 − TAR; arguments as for `roc_curve`."""
+    """Compute the equal error rate: FAR where FAR = 1 − TAR on the ROC, whose points are joined by straight lines.
+
+    Args:
+        scores: (P,) finite; a higher score means more alike.
+        same: (P,) bool, True for a genuine pair.
+
+    Returns:
+        Rate in [0, 1].
+
+    Raises:
+        ValueError: If shapes differ, a score is not finite or one kind of pair is missing.
+    """
     far, tar, _ = roc_curve(scores, same)
     gap = far - (1 - tar)  # ascends from -1 to 1
     after = int((gap >= 0).nonzero()[0])
@@ -149,9 +178,19 @@ def equal_error_rate(scores: Tensor, same: Tensor) -> float:
 
 
 def roc_auc(scores: Tensor, same: Tensor) -> float:
-    """Area under the ROC: the probability that a genuine pair scores above an impostor pair, a tie counting half.
+    """Compute the area under the ROC: the probability that a genuine pair scores higher than an impostor pair.
 
-    Arguments as for `roc_curve`.
+    A tie counts half.
+
+    Args:
+        scores: (P,) finite; a higher score means more alike.
+        same: (P,) bool, True for a genuine pair.
+
+    Returns:
+        Area in [0, 1].
+
+    Raises:
+        ValueError: If shapes differ, a score is not finite or one kind of pair is missing.
 
     Example:
         >>> scores, same = torch.tensor([0.8, 0.3, 0.5, 0.1]), torch.tensor([True, True, False, False])
@@ -172,7 +211,7 @@ def _check(scores: Tensor, same: Tensor) -> None:
 
 
 def _counts_by_score(scores: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
-    """Numbers of genuine and of impostor pairs at every different score, ascending: (U,) and (U,) float64."""
+    """Numbers of genuine and of impostor pairs at each different score, in ascending order: two (U,) float64."""
     distinct, place = scores.double().unique(return_inverse=True)
     genuine = torch.zeros_like(distinct).index_add_(0, place, same.double())
     impostor = torch.zeros_like(distinct).index_add_(0, place, (~same).double())
@@ -183,11 +222,12 @@ def _most_accurate_threshold(scores: Tensor, same: Tensor) -> Tensor:
     distinct = scores.unique()
     genuine, impostor = _counts_by_score(scores, same)
     zero = genuine.new_zeros(1)
-    refused_genuine = torch.cat([zero, genuine.cumsum(0)])  # by a candidate below all, between each two, above all
+    # One entry for the candidate below all scores, each midpoint and the candidate above all scores.
+    refused_genuine = torch.cat([zero, genuine.cumsum(0)])
     refused_impostor = torch.cat([zero, impostor.cumsum(0)])
     correct = genuine.sum() - refused_genuine + refused_impostor
-    middles = (distinct[:-1] + distinct[1:]) / 2
-    candidates = torch.cat([distinct[:1] - 1, middles, distinct[-1:] + 1])
+    midpoints = (distinct[:-1] + distinct[1:]) / 2
+    candidates = torch.cat([distinct[:1] - 1, midpoints, distinct[-1:] + 1])
     return candidates[int((correct == correct.max()).nonzero()[0])]
 
 
@@ -196,4 +236,4 @@ def _allowed_impostors(impostors: int, far: float) -> int:
         raise ValueError("A false accept rate needs impostor pairs; there is none.")
     if not 0 <= far < 1:
         raise ValueError(f"The false accept rate is {far}; it must lie in [0, 1).")
-    return math.floor(far * impostors + 1e-9)  # 0.3 * 10 is 3, whatever the float says
+    return math.floor(far * impostors + 1e-9)  # 0.3 * 10 must give 3 in spite of round-off

@@ -1,0 +1,1 @@
+"""Losses as modules that return their unweighted terms; the weights come from the configuration."""

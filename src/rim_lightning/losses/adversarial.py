@@ -8,22 +8,35 @@ from rim_lightning.functional.precision import full_precision
 
 
 class RelativisticAdversarialLoss(nn.Module):
-    """Is a real face more real than the average fake, and a fake less real than the average real face?
+    """Compare each real face with the average fake, and each fake with the average real face.
 
-    With D(a, b) = sigmoid(C(a) − mean C(b)), the means over the whole batch of all ranks. Each side is the SUM of its
-    two terms, as in the equations; the authors' code halves it.
+    D(a, b) = sigmoid(C(a) − mean C(b)), with means over the whole batch of all ranks. Both losses are the SUM of two
+    terms, as in the equations; the authors' code halves it.
     """
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """−E log D(real, fake) − E log(1 − D(fake, real)), Eq 1: scalar, equal on all ranks, 2 log 2 at equal logits.
+        """Compute the loss of the discriminator, −E log D(real, fake) − E log(1 − D(fake, real)) (Eq 1).
+
+        To keep the gradient from the generator, compute `fake` from detached faces.
 
         Args:
-            real, fake: this rank's logits C, (B,) each, the same B on every rank. To keep the gradient from the
-                generator, judge detached faces.
+            real: Logits C of this rank's real faces, (B,), the same B on every rank.
+            fake: Logits C of this rank's hallucinated faces, (B,).
+
+        Returns:
+            Scalar ≥ 0, equal on all ranks; 2 log 2 if all logits are equal.
         """
         real, fake = gather_batch(full_precision(real)), gather_batch(full_precision(fake))
         return F.softplus(fake.mean() - real).mean() + F.softplus(fake - real.mean()).mean()
 
     def generator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """−E log(1 − D(real, fake)) − E log D(fake, real), Eq 2; arguments and result as for `discriminator`."""
+        """Compute the loss of the generator, −E log(1 − D(real, fake)) − E log D(fake, real) (Eq 2).
+
+        Args:
+            real: Logits C of this rank's real faces, (B,), the same B on every rank.
+            fake: Logits C of this rank's hallucinated faces, (B,).
+
+        Returns:
+            Scalar ≥ 0, equal on all ranks; 2 log 2 if all logits are equal.
+        """
         return self.discriminator(fake, real)

@@ -1,4 +1,4 @@
-"""Center loss (Wen et al., ECCV 2016), which draws the embeddings of a person together; joins a softmax."""
+"""Center loss (Wen et al., ECCV 2016), which pulls the embeddings of a person together, beside a softmax loss."""
 
 import torch
 from torch import Tensor, nn
@@ -10,15 +10,15 @@ from rim_lightning.types import NO_IDENTITY
 class CenterLoss(nn.Module):
     """Half the squared distance of each embedding to its person's center, ‖x_i − c_yi‖² / 2 (Eq 2, here a mean).
 
-    The centers are a buffer that starts at 0 and that `update` moves, not the optimizer.
+    The centers are a buffer that starts at 0. `update` moves them, not the optimizer.
 
     Args:
-        embedding_size: length E of the embeddings.
-        people: number of training people; identities are 0..people - 1.
-        alpha: rate of the centers, in [0, 1] (Eq 4; the paper: 0.5).
+        embedding_size: Length E of the embeddings.
+        people: Number of training people; identities are 0..people - 1.
+        alpha: Learning rate of the centers, in [0, 1] (Eq 4; the paper: 0.5).
 
     Raises:
-        ValueError: an `alpha` out of its range.
+        ValueError: If `alpha` is out of its range.
     """
 
     centers: Tensor  # (people, E)
@@ -31,14 +31,17 @@ class CenterLoss(nn.Module):
         self.register_buffer("centers", torch.zeros(people, embedding_size))
 
     def forward(self, embedding: Tensor, identity: Tensor) -> Tensor:
-        """Scalar: mean over the labeled samples of all ranks, 0 if there is none.
+        """Compute the mean loss over the labeled samples of all ranks.
 
         Args:
             embedding: (B, E), NOT normalized.
-            identity: (B,) int64, 0..people - 1; `NO_IDENTITY` samples are left out.
+            identity: Person of each sample, (B,) int64, 0..people - 1. Samples with `NO_IDENTITY` are left out.
+
+        Returns:
+            Scalar; 0 if no sample is labeled.
 
         Raises:
-            ValueError: an identity beyond the number of people.
+            ValueError: If an identity is ≥ the number of people.
         """
         people = len(self.centers)
         if len(identity) and int(identity.max()) >= people:
@@ -50,18 +53,19 @@ class CenterLoss(nn.Module):
 
     @torch.no_grad()
     def update(self, embedding: Tensor, identity: Tensor) -> None:
-        """Move the centers by a training batch that `forward` has seen, the same on all ranks.
+        """Move the centers by a training batch that `forward` has accepted.
 
-        c_j <- c_j - alpha Σ_{i of j} (c_j - x_i) / (1 + n_j), n_j the samples of person j in the batch of all ranks
-        (Eq 4); a person without samples stays.
+        c_j <- c_j - alpha Σ_{i of j} (c_j - x_i) / (1 + n_j), where n_j is the number of samples of person j in the
+        batch of all ranks (Eq 4). The center of a person without samples stays. The centers are equal on all ranks.
 
         Args:
-            embedding: (B, E). identity: (B,) int64. As for `forward`; of one shape on all ranks.
+            embedding: (B, E), NOT normalized, the same shape on all ranks.
+            identity: Person of each sample, (B,) int64. Samples with `NO_IDENTITY` are left out.
         """
         embedding = gather_batch(embedding.detach().to(self.centers.dtype))
         identity = gather_batch(identity)
         rows = identity.clamp(min=0)
-        count = (identity[:, None] == identity).sum(dim=1).to(embedding.dtype)  # of the same person as sample i
+        count = (identity[:, None] == identity).sum(dim=1).to(embedding.dtype)  # samples of the person of sample i
         step = (embedding - self.centers[rows]) * (self.alpha / (1 + count))[:, None]
         labeled = (identity != NO_IDENTITY)[:, None]
         self.centers.index_add_(0, rows, torch.where(labeled, step, torch.zeros_like(step)))

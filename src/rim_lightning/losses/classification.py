@@ -9,11 +9,11 @@ from rim_lightning.types import NO_IDENTITY, Terms
 
 
 class SoftmaxClassifier(nn.Module):
-    """Cross-entropy of a linear map with bias; nothing is normalized, other than in `MarginSoftmax`.
+    """Cross-entropy of a linear map with bias. Unlike in `MarginSoftmax`, nothing is normalized.
 
     Args:
-        embedding_size: length E of the embeddings.
-        people: number of training people; identities are 0..people - 1.
+        embedding_size: Length E of the embeddings.
+        people: Number of training people; identities are 0..people - 1.
     """
 
     def __init__(self, embedding_size: int, people: int) -> None:
@@ -21,15 +21,18 @@ class SoftmaxClassifier(nn.Module):
         self.linear = nn.Linear(embedding_size, people)
 
     def forward(self, embedding: Tensor, identity: Tensor) -> Terms:
-        """ "loss": mean over the labeled samples of all ranks, 0 if there is none; "accuracy": share of them whose
-        largest logit is their own person's.
+        """Compute loss and accuracy over the labeled samples of all ranks.
 
         Args:
             embedding: (B, E), NOT normalized.
-            identity: (B,) int64, 0..people - 1; `NO_IDENTITY` samples are left out.
+            identity: Person of each sample, (B,) int64, 0..people - 1. Samples with `NO_IDENTITY` are left out.
+
+        Returns:
+            "loss", the mean cross-entropy, and "accuracy", the share of samples whose largest logit is that of their
+            own person. Both are scalars, 0 if no sample is labeled.
 
         Raises:
-            ValueError: an identity beyond the number of people.
+            ValueError: If an identity is ≥ the number of people.
         """
         people = self.linear.out_features
         if len(identity) and int(identity.max()) >= people:

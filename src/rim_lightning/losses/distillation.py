@@ -12,13 +12,17 @@ from rim_lightning.functional.precision import full_precision
 
 
 def residual_targets(teacher_stages: Sequence[Tensor], student_stages: Sequence[Tensor]) -> list[Tensor]:
-    """f_T^k − f_S^k of each stage k, detached: what the assistant has to regress (Eq 12).
+    """Compute the targets of the assistant, f_T^k − f_S^k for each stage k (Eq 12).
 
     Args:
-        teacher_stages, student_stages: as many feature maps, (B, C_k, H_k, W_k) each.
+        teacher_stages: Feature maps f_T^k of the teacher, (B, C_k, H_k, W_k) each.
+        student_stages: Feature maps f_S^k of the student, of the same shapes.
+
+    Returns:
+        One map per stage, without gradient, at least float32.
 
     Raises:
-        ValueError: if numbers or shapes of the stages differ.
+        ValueError: If numbers or shapes of the stages differ.
     """
     _check(teacher_stages, student_stages)
     return [
@@ -28,21 +32,21 @@ def residual_targets(teacher_stages: Sequence[Tensor], student_stages: Sequence[
 
 
 class StageDistillation(nn.Module):
-    """Mean over stages of the distance between target and predicted features; the target has no gradient.
+    """Mean over stages of the distance between target and predicted features. The target has no gradient.
 
-    The student regresses the teacher's last stage (Eq 11: lists of one), the assistant `residual_targets` of all four
-    (Eq 12). "l2" is the mean squared error of a stage; "cosine" is 1 − cosine of a sample's whole flattened map.
+    The student regresses the last stage of the teacher (Eq 11: lists of one map). The assistant regresses
+    `residual_targets` of all four stages (Eq 12).
 
     Args:
-        kind: "l2" or "cosine".
-        normalize: divide the squared error of a stage by the mean square of its reference over all ranks, so that
-            stages of different scale weigh alike; only with "l2".
+        kind: "l2", the mean squared error of a stage, or "cosine", 1 − cosine of the whole flattened map of a sample.
+        normalize: Divide the squared error of a stage by the mean square of its reference over all ranks, so that
+            stages of different scale have equal weight. Only for "l2".
 
     Raises:
-        ValueError: for another kind, or normalize with "cosine".
+        ValueError: If the kind is unknown, or "cosine" is to be normalized.
     """
 
-    def __init__(self, kind: Literal["l2", "cosine"] = "l2", normalize: bool = False):
+    def __init__(self, kind: Literal["l2", "cosine"] = "l2", normalize: bool = False) -> None:
         super().__init__()
         if kind not in ("l2", "cosine"):
             raise ValueError(f"The distillation loss is {kind!r}; choose 'l2' or 'cosine'.")
@@ -54,33 +58,39 @@ class StageDistillation(nn.Module):
     def forward(
         self, target: Sequence[Tensor], prediction: Sequence[Tensor], reference: Sequence[Tensor] | None = None
     ) -> Tensor:
-        """Scalar loss.
+        """Compute the loss.
 
         Args:
-            target, prediction: as many features, (B, ...) each.
-            reference: features whose scale the stages are measured in, needed if and only if `normalize`; the
-                teacher's stages: a residual target would shrink, and its weight grow, as the student learns.
+            target: Target features of each stage, (B, ...) each.
+            prediction: Predicted features of each stage, of the same shapes.
+            reference: Features whose scale normalizes the error of each stage; required if `normalize` is set and
+                refused otherwise. Pass the stages of the teacher: a residual target shrinks as the student learns, so
+                that its weight would grow.
+
+        Returns:
+            Scalar ≥ 0.
 
         Raises:
-            ValueError: if numbers or shapes differ, or the reference is missing or not wanted.
+            ValueError: If numbers or shapes differ, or the reference is missing or refused.
         """
         _check(target, prediction)
         if self.normalize != (reference is not None) or (reference is not None and len(reference) != len(target)):
             raise ValueError("Give one reference feature per stage if, and only if, the loss normalizes.")
-        terms = []
-        for k, (wanted, given) in enumerate(zip(target, prediction, strict=True)):
-            wanted, given = full_precision(wanted.detach()), full_precision(given)
-            if self.kind == "cosine":
-                terms.append(1 - F.cosine_similarity(wanted.flatten(1), given.flatten(1), dim=1).mean())
-                continue
-            error = (wanted - given).square().mean()
-            terms.append(error / _mean_square(reference[k]) if self.normalize else error)
+        terms = [self._distance(*stages) for stages in zip(target, prediction, strict=True)]
+        if reference is not None:
+            terms = [error / _mean_square(stage) for error, stage in zip(terms, reference, strict=True)]
         return torch.stack(terms).mean()
+
+    def _distance(self, target: Tensor, prediction: Tensor) -> Tensor:
+        target, prediction = full_precision(target.detach()), full_precision(prediction)
+        if self.kind == "cosine":
+            return 1 - F.cosine_similarity(target.flatten(1), prediction.flatten(1), dim=1).mean()
+        return (target - prediction).square().mean()
 
 
 @torch.no_grad()
 def _mean_square(reference: Tensor) -> Tensor:
-    """Over all ranks, whose batches are equally large; never 0."""
+    """Mean square over all ranks, whose batches are equally large. At least the machine epsilon."""
     value = full_precision(reference).square().mean()
     return gather_batch(value[None]).mean().clamp(min=torch.finfo(value.dtype).eps)
 

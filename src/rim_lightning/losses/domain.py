@@ -1,4 +1,4 @@
-"""Domain loss: squared MK-MMD between two sets of embeddings (RIM Eq 6 to 10)."""
+"""Domain loss: the squared MK-MMD between two sets of embeddings (RIM Eq 6 to 10)."""
 
 from collections.abc import Sequence
 
@@ -10,23 +10,29 @@ from rim_lightning.functional.mk_mmd import Estimator, Statistic, joint_bandwidt
 
 
 class DomainLoss(nn.Module):
-    """Squared MK-MMD of the whole batch over all ranks (Eq 7, 8): θ_G descends it, θ_d ascends it (Eq 10).
+    """Squared MK-MMD of the whole batch over all ranks (Eq 7, 8). θ_G descends it, θ_d ascends it (Eq 10).
 
-    Both sets are gathered from all ranks with gradient: the MMD of local shards is another loss. The bandwidth σ is a
-    statistic of the joint batch, without gradient; kernel u has σ_u = multipliers[u] · σ (Eq 9: a variance).
+    Both sets are gathered from all ranks with gradient, because the MMD of one rank's share is a different loss. The
+    bandwidth σ is a statistic of the joint batch, without gradient. Kernel u has σ_u = multipliers[u] · σ, a variance
+    (Eq 9).
 
     Args:
-        estimator: "unbiased", "biased" (the paper) or "linear"; see `mk_mmd`.
+        estimator: "unbiased", "biased" (the paper) or "linear", see `mk_mmd`.
         bandwidth: "median" or "mean" of the squared distances of the joint batch.
-        multipliers: (U,) positive factors, one per kernel.
-        smoothing: in [0, 1), share of the running bandwidth that a training batch keeps; the running value is a buffer
-            that evaluation reads. 0: every batch has its own bandwidth.
-        learned_weights: learn β by a softmax of `weight_logits`, positive and of sum 1; else β is uniform. To raise the
-            power of the test, the parameter belongs to the side that ascends (θ_d).
+        multipliers: Positive factors of the bandwidth, one per kernel.
+        smoothing: Weight of the running bandwidth in a training batch, in [0, 1). Evaluation uses the running
+            bandwidth. 0 gives every batch its own bandwidth.
+        learned_weights: Learn the weights β by a softmax of `weight_logits`, so that they are positive and of sum 1.
+            The parameter belongs to the side that ascends (θ_d), which raises the power of the test. False keeps β
+            uniform.
 
     Raises:
-        ValueError: for multipliers that are not positive or a smoothing outside [0, 1).
+        ValueError: If a multiplier is not positive or the smoothing is outside [0, 1).
     """
+
+    multipliers: Tensor  # (U,)
+    running_bandwidth: Tensor  # scalar
+    weight_logits: Tensor  # (U,)
 
     def __init__(
         self,
@@ -35,7 +41,7 @@ class DomainLoss(nn.Module):
         multipliers: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0),
         smoothing: float = 0.0,
         learned_weights: bool = False,
-    ):
+    ) -> None:
         super().__init__()
         if not multipliers or min(multipliers) <= 0:
             raise ValueError(f"The bandwidth multipliers are {list(multipliers)}; give one or more positive factors.")
@@ -45,7 +51,7 @@ class DomainLoss(nn.Module):
         self.statistic = bandwidth
         self.smoothing = smoothing
         self.register_buffer("multipliers", torch.tensor(list(multipliers)), persistent=False)
-        self.register_buffer("running_bandwidth", torch.zeros(()))  # 0: no batch seen yet
+        self.register_buffer("running_bandwidth", torch.zeros(()))  # 0 until the first batch
         logits = torch.zeros(len(multipliers))
         if learned_weights:
             self.weight_logits = nn.Parameter(logits)
@@ -53,9 +59,14 @@ class DomainLoss(nn.Module):
             self.register_buffer("weight_logits", logits, persistent=False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """This rank's (B, D) embeddings of the two domains -> scalar, equal on all ranks; may be negative (unbiased).
+        """Compute the loss.
 
-        Every rank must bring the same shapes.
+        Args:
+            x: Embeddings of one domain on this rank, (B, D), the same shape on every rank.
+            y: Embeddings of the other domain on this rank, (B, D).
+
+        Returns:
+            Scalar, equal on all ranks. The unbiased estimate can be negative.
         """
         x, y = gather_batch(x), gather_batch(y)
         bandwidths = self.multipliers * self._bandwidth(x, y)
@@ -65,10 +76,10 @@ class DomainLoss(nn.Module):
         batch = joint_bandwidth(x, y, self.statistic)
         if self.smoothing == 0:
             return batch
-        seen = self.running_bandwidth > 0
+        started = self.running_bandwidth > 0
         if not self.training:
-            return torch.where(seen, self.running_bandwidth, batch)
+            return torch.where(started, self.running_bandwidth, batch)
         blend = self.smoothing * self.running_bandwidth + (1 - self.smoothing) * batch
-        value = torch.where(seen, blend, batch)
+        value = torch.where(started, blend, batch)
         self.running_bandwidth.copy_(value)
         return value

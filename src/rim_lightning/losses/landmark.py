@@ -12,27 +12,30 @@ class LandmarkLoss(nn.Module):
     """Mean squared error between predicted heatmaps and Gaussians at the true points (Eq 3).
 
     The squared error is averaged over the pixels of a channel, then over the annotated (sample, channel) pairs of all
-    schemes and all ranks together. Points that are not annotated have no influence; a batch without any gives 0.
+    schemes and all ranks together. Points that are not annotated have no influence.
 
     Args:
-        sigma: standard deviation of the target Gaussians, in pixels of the heatmap.
+        sigma: Standard deviation of the target Gaussians in pixels of the heatmap.
     """
 
-    def __init__(self, sigma: float):
+    def __init__(self, sigma: float) -> None:
         super().__init__()
         self.sigma = sigma
 
     def forward(self, heatmaps: dict[str, Tensor], landmarks: dict[str, Tensor], image_size: int) -> Tensor:
-        """Scalar loss.
+        """Compute the loss.
 
         Args:
-            heatmaps: scheme -> (B, N, h, h), predicted.
-            landmarks: scheme -> (B, N, 2), x and y in pixels of the image, NaN if not annotated; schemes without a
-                heatmap are not used.
-            image_size: side of the image that the landmarks refer to, in pixels.
+            heatmaps: Predicted heatmaps by scheme name, (B, N, h, h).
+            landmarks: True points by scheme name, (B, N, 2), x and y in pixels of the image; NaN if not annotated.
+                Schemes without a heatmap are ignored.
+            image_size: Side of the image that the landmarks refer to, in pixels.
+
+        Returns:
+            Scalar ≥ 0; 0 if no point is annotated.
 
         Raises:
-            ValueError: if there are no heatmaps, a scheme has no landmarks, numbers of points differ or a heatmap is
+            ValueError: If there are no heatmaps, a scheme has no landmarks, numbers of points differ or a heatmap is
                 not square.
         """
         if not heatmaps:

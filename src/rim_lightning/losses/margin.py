@@ -1,4 +1,4 @@
-"""Margin softmax over the training people, with which a teacher is trained from scratch."""
+"""Softmax with a margin over the training people, which trains a teacher from scratch."""
 
 from typing import Literal
 
@@ -12,8 +12,11 @@ from rim_lightning.distributed import masked_mean
 from rim_lightning.types import NO_IDENTITY, Terms
 
 CENTER_START = 0.01
-"""Standard deviation of the centers at the start, as in ArcFace's own code. Only their directions count, and Adam turns
-short vectors faster: at the library's 1 they would hardly move within a short training."""
+"""Standard deviation of the initial centers, as in ArcFace's own code.
+
+Only their directions count, and Adam turns short vectors faster. With the library's value of 1 the centers would hardly
+move within a short training.
+"""
 
 
 class _FiniteArcFace(losses.ArcFaceLoss):
@@ -26,18 +29,18 @@ class _FiniteArcFace(losses.ArcFaceLoss):
 class MarginSoftmax(nn.Module):
     """Cross-entropy of scaled cosines between embeddings and one learned center per person.
 
-    "arcface" (arXiv 1801.07698) adds `margin` radians to the angle of the true person (the paper: 0.5), "cosface"
-    (arXiv 1801.09414) takes `margin` off its cosine (the paper: 0.35), "softmax" has none.
+    "arcface" (arXiv 1801.07698) adds `margin` to the angle of the true person (the paper: 0.5 radians). "cosface"
+    (arXiv 1801.09414) subtracts `margin` from the cosine of the true person (the paper: 0.35). "softmax" has no margin.
 
     Args:
-        embedding_size: length E of the embeddings.
-        people: number of training people; identities are 0..people - 1.
+        embedding_size: Length E of the embeddings.
+        people: Number of training people; identities are 0..people - 1.
         kind: "arcface", "cosface" or "softmax".
-        margin: radians for "arcface", units of cosine for "cosface", 0 for "softmax".
-        scale: factor of the cosines, s.
+        margin: Radians for "arcface", units of cosine for "cosface", 0 for "softmax".
+        scale: Factor s of the cosines.
 
     Raises:
-        ValueError: an unknown `kind`, a negative margin, or a margin for "softmax".
+        ValueError: If the kind is unknown, the margin is negative, or "softmax" has a margin.
     """
 
     def __init__(
@@ -65,15 +68,18 @@ class MarginSoftmax(nn.Module):
             self.criterion = losses.NormalizedSoftmaxLoss(temperature=1 / scale, **common)
 
     def forward(self, embedding: Tensor, identity: Tensor) -> Terms:
-        """ "loss": mean over the labeled samples of all ranks, 0 if there is none; "accuracy": share of them whose
-        nearest center is their own person's, without margin.
+        """Compute loss and accuracy over the labeled samples of all ranks.
 
         Args:
-            embedding: (B, E), of any length.
-            identity: (B,) int64, 0..people - 1; `NO_IDENTITY` samples are left out.
+            embedding: (B, E), not necessarily normalized.
+            identity: Person of each sample, (B,) int64, 0..people - 1. Samples with `NO_IDENTITY` are left out.
+
+        Returns:
+            "loss", the mean cross-entropy, and "accuracy", the share of samples whose nearest center, without margin,
+            is that of their own person. Both are scalars, 0 if no sample is labeled.
 
         Raises:
-            ValueError: an identity beyond the number of people.
+            ValueError: If an identity is ≥ the number of people.
         """
         labeled = identity != NO_IDENTITY
         if len(identity) and int(identity.max()) >= self.people:
@@ -81,7 +87,7 @@ class MarginSoftmax(nn.Module):
                 f"Identity {int(identity.max())} in a batch, but MarginSoftmax was built for {self.people} people."
             )
         people = identity.clamp(min=0)
-        # In half precision a scaled cosine is off by whole logits, and the criterion would cast its weights for good.
+        # In half precision a scaled cosine is off by whole logits, and the criterion would keep its weights in half.
         with torch.autocast(embedding.device.type, enabled=False):
             embedding = embedding.to(self.criterion.W.dtype)
             per_sample = self.criterion(embedding, people)["loss"]["losses"]

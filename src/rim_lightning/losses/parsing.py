@@ -1,4 +1,4 @@
-"""Parsing loss: cross entropy of pixels (RIM Eq 4)."""
+"""Parsing loss: the cross-entropy of pixels (RIM Eq 4)."""
 
 import torch
 import torch.nn.functional as F
@@ -10,25 +10,28 @@ from rim_lightning.types import UNLABELED
 
 
 class ParsingLoss(nn.Module):
-    """Cross entropy of the parsing classes, averaged over the labeled pixels of all ranks (Eq 4); 0 if there are none.
+    """Cross-entropy of the parsing classes, averaged over the labeled pixels of all ranks (Eq 4).
 
-    The label of a logit is that of the pixel nearest to its center.
+    The label of a grid cell is that of the pixel nearest to its center.
     """
 
     def forward(self, logits: Tensor, parsing: Tensor) -> Tensor:
-        """Scalar loss.
+        """Compute the loss.
 
         Args:
-            logits: (B, C, h, w), unnormalised.
-            parsing: (B, H, W) integers, class 0..C−1 or 255 = `UNLABELED`; any size.
+            logits: Unnormalized scores of the classes, (B, C, h, w).
+            parsing: Class of each pixel, (B, H, W) integers in 0..C−1, or `UNLABELED`. H and W can differ from h and w.
+
+        Returns:
+            Scalar ≥ 0; 0 if no pixel is labeled.
         """
-        target = _nearest(parsing, logits.shape[-2:]).long()
+        target = _nearest(parsing, logits.shape[-2:]).long()  # (B, h, w)
         entropy = F.cross_entropy(full_precision(logits), target, ignore_index=UNLABELED, reduction="none")
         return masked_mean(entropy, target != UNLABELED)
 
 
-def _nearest(labels: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, H, W) -> (B, h, w): the label under each grid pixel's center, the later of two equally near."""
+def _nearest(labels: Tensor, size: torch.Size) -> Tensor:
+    """Label (B, h, w) under the center of each cell of a grid (h, w), from labels (B, H, W); of two the later one."""
     rows, columns = (
         ((torch.arange(new, device=labels.device) + 0.5) * (old / new)).long()
         for new, old in zip(size, labels.shape[-2:], strict=True)

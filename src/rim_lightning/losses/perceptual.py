@@ -1,4 +1,6 @@
-"""Perceptual loss: the distance of two faces in the maps of a frozen face network (arXiv 1603.08155)."""
+"""Perceptual loss: the distance of two faces in the feature maps of a frozen face network (arXiv 1603.08155)."""
+
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -6,33 +8,52 @@ from torch import Tensor, nn
 
 from rim_lightning.functional.precision import full_precision
 from rim_lightning.functional.resize import resized
-from rim_lightning.networks.backbones.frozen import FrozenTeacher
+
+
+class StagedNetwork(Protocol):
+    """A face network with feature maps in stages.
+
+    Attributes:
+        input_size: Side of the network's input in pixels.
+    """
+
+    input_size: int
+
+    def stages(self, x: Tensor, /) -> list[Tensor]:
+        """Compute the feature maps f^1..f^4, (B, C_k, S_k, S_k), of faces (B, 3, input_size, input_size)."""
 
 
 class PerceptualLoss(nn.Module):
-    """Mean absolute distance between the last maps f^4 of two faces; the target has no gradient.
+    """Mean absolute distance between the last feature maps f^4 of two faces. The target has no gradient.
 
-    ESRGAN (arXiv 1809.00219) takes that of one deep map of VGG-19; the last stage of a face network is the nearest.
+    ESRGAN (arXiv 1809.00219) uses one deep map of VGG-19. The last stage of a face network corresponds to it best.
 
     Args:
-        network: the face network; no parameter of it is trained.
+        network: Frozen face network, an nn.Module: no parameter of it is trained.
     """
 
-    def __init__(self, network: FrozenTeacher):
+    def __init__(self, network: StagedNetwork) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Two (B, 3, S, S), RGB in [-1, 1], resized to the network's input -> scalar.
+        """Compute the loss of faces, which are resized to the input of the network.
+
+        Args:
+            prediction: Hallucinated faces, (B, 3, S, S), RGB in [-1, 1].
+            target: Sharp faces, same shape and range.
+
+        Returns:
+            Scalar ≥ 0.
 
         Raises:
-            ValueError: the shapes differ.
+            ValueError: If the shapes differ.
         """
         if prediction.shape != target.shape:
             raise ValueError(f"Prediction {tuple(prediction.shape)} and target {tuple(target.shape)} differ in shape.")
         with torch.no_grad():
-            wanted = self._map(target)
-        return F.l1_loss(self._map(prediction), wanted)
+            target_map = self._last_map(target)
+        return F.l1_loss(self._last_map(prediction), target_map)
 
-    def _map(self, faces: Tensor) -> Tensor:
+    def _last_map(self, faces: Tensor) -> Tensor:
         return full_precision(self.network.stages(resized(faces, self.network.input_size))[-1])

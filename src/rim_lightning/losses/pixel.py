@@ -9,23 +9,35 @@ from rim_lightning.functional.precision import full_precision
 
 
 class PixelLoss(nn.Module):
-    """Mean over all pixels, channels and samples of the difference between two images (Eq 2: "l2").
+    """Mean difference between two images over all pixels, channels and samples (Eq 2).
 
     Args:
-        kind: "l2" squared; "l1" absolute; "charbonnier" √(d² + 10⁻⁶), an l1 that is smooth at 0.
+        kind: "l2", the squared difference d² (the paper); "l1", the absolute difference; or "charbonnier",
+            √(d² + 10⁻⁶), an l1 that is smooth at 0.
 
     Raises:
-        ValueError: for another kind.
+        ValueError: If the kind is unknown.
     """
 
-    def __init__(self, kind: Literal["l2", "l1", "charbonnier"] = "l2"):
+    def __init__(self, kind: Literal["l2", "l1", "charbonnier"] = "l2") -> None:
         super().__init__()
         if kind not in ("l2", "l1", "charbonnier"):
             raise ValueError(f"The pixel loss is {kind!r}; choose 'l2', 'l1' or 'charbonnier'.")
         self.kind = kind
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Two (B, C, H, W) of one shape, RGB in [-1, 1] -> scalar; raises ValueError if the shapes differ."""
+        """Compute the loss.
+
+        Args:
+            prediction: Hallucinated faces, (B, C, H, W), RGB in [-1, 1].
+            target: Sharp faces, same shape and range.
+
+        Returns:
+            Scalar ≥ 0.
+
+        Raises:
+            ValueError: If the shapes differ.
+        """
         if prediction.shape != target.shape:
             raise ValueError(f"Prediction {tuple(prediction.shape)} and target {tuple(target.shape)} differ in shape.")
         difference = full_precision(prediction) - full_precision(target)

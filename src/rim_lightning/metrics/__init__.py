@@ -1,0 +1,1 @@
+"""Metrics that count every sample once, on one process and on many."""

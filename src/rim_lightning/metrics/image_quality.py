@@ -13,14 +13,16 @@ from rim_lightning.metrics.unique import keep_unique
 
 
 class ImageQuality(Metric):
-    """Mean over images of their own PSNR and SSIM; both images are measured as 8-bit files would hold them.
+    """Mean over images of the PSNR and SSIM of each image. Both images are rounded to 8 bits first.
 
     Args:
-        protocol: "y": on BT.601 luma (16..235 of 255), as super-resolution papers do; "rgb": on the three channels.
-        crop: pixels left out along each border; papers leave out as many as the enlargement factor, or none.
+        protocol: "y" compares BT.601 luma (16..235 of 255), as super-resolution papers do. "rgb" compares the three
+            channels.
+        crop: Number of pixels left out along each border. Papers leave out as many as the factor of enlargement, or
+            none.
 
     Raises:
-        ValueError: for another protocol or a negative crop.
+        ValueError: If the protocol is unknown or the crop is negative.
     """
 
     full_state_update = False
@@ -28,7 +30,7 @@ class ImageQuality(Metric):
     ssim: list[Tensor]
     index: list[Tensor]
 
-    def __init__(self, protocol: Literal["y", "rgb"], crop: int = 0):
+    def __init__(self, protocol: Literal["y", "rgb"], crop: int = 0) -> None:
         super().__init__()
         if protocol not in ("y", "rgb"):
             raise ValueError(f"The image quality protocol is {protocol!r}; choose 'y' or 'rgb'.")
@@ -40,7 +42,13 @@ class ImageQuality(Metric):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
     def update(self, prediction: Tensor, target: Tensor, index: Tensor) -> None:
-        """prediction, target: (B, 3, H, W), RGB in [-1, 1] (beyond it clipped); index: (B,) int64."""
+        """Add a batch of images.
+
+        Args:
+            prediction: Hallucinated faces, (B, 3, H, W), RGB in [-1, 1]. Values beyond the range are clipped.
+            target: Sharp faces, same shape and range.
+            index: Position of each face in the data set, (B,) int64.
+        """
         prediction, target = round_to_8bit(prediction.detach().float()), round_to_8bit(target.detach().float())
         data_range = 2.0
         if self.protocol == "y":
@@ -50,14 +58,22 @@ class ImageQuality(Metric):
         self.index.append(index)
 
     def compute(self) -> dict[str, Tensor]:
-        """Means over the unique images: "psnr" in dB, "ssim" in [-1, 1]; NaN before any image."""
+        """Compute the means over the unique images.
+
+        Returns:
+            Scalars "psnr" in dB and "ssim" in [-1, 1]; NaN if there is no image.
+        """
         images = self.per_image()
         return {"psnr": images["psnr"].mean(), "ssim": images["ssim"].mean()}
 
     def per_image(self) -> dict[str, Tensor]:
-        """Figures of each unique image, by ascending "index": (U,) each; of all ranks only within `sync_context()`."""
+        """Return the figures of each unique image. Within `sync_context()` these are the images of all ranks.
+
+        Returns:
+            "index" in ascending order, "psnr" in dB and "ssim", (U,) each.
+        """
         if not isinstance(self.index, Tensor) and not self.index:
             empty = torch.zeros(0, device=self.device)
             return {"index": empty.long(), "psnr": empty, "ssim": empty}
-        index, values, others = keep_unique(*map(dim_zero_cat, (self.index, self.psnr, self.ssim)))
-        return {"index": index, "psnr": values, "ssim": others}
+        index, psnr_values, ssim_values = keep_unique(*map(dim_zero_cat, (self.index, self.psnr, self.ssim)))
+        return {"index": index, "psnr": psnr_values, "ssim": ssim_values}

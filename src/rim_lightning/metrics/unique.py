@@ -1,17 +1,20 @@
-"""Samples that a distributed sampler repeated, counted once."""
+"""Removal of the samples that a distributed sampler repeats."""
 
 import torch
 from torch import Tensor
 
 
 def keep_unique(index: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
-    """The first row of every index, in ascending order of the index, whatever order the ranks delivered.
+    """Keep the first row of each index, in ascending order of the index.
+
+    The order in which the ranks delivered the rows does not matter.
 
     Args:
-        index: (B,) int64, position in the data set. values: (B, ...) each, one row per index.
+        index: Position of each sample in the data set, (B,) int64.
+        *values: Tensors with one row per sample, (B, ...) each.
 
     Returns:
-        (U,) unique indices, then each of `values` as (U, ...).
+        Unique indices, (U,), then each of `values` as (U, ...).
     """
     ordered, order = index.sort(stable=True)
     first = torch.ones_like(ordered, dtype=torch.bool)

@@ -19,25 +19,25 @@ FALSE_ACCEPT_RATES = {"tar_at_far_1e-1": 1e-1, "tar_at_far_1e-2": 1e-2, "tar_at_
 
 
 class IdentityVerification(Metric):
-    """Cosine verification of gallery embedding i against probe embedding j ≠ i, on pairs sampled by seed.
+    """Cosine verification of gallery embedding i against probe embedding j ≠ i, on randomly sampled pairs.
 
-    The people are dealt to folds at random and both faces of a pair belong to one fold, as in LFW View 2, so that a
-    threshold is never judged on people it was chosen on. A fold contributes as many impostor as genuine pairs. The draw
-    depends on seed, identities and indices alone, not on the order or the ranks that delivered the faces.
+    People are assigned to folds at random, and both faces of a pair are in one fold, as in LFW View 2. A threshold is
+    therefore never applied to the people it was chosen on. A fold contributes as many impostor as genuine pairs. The
+    pairs depend only on the seed, the identities and the indices, not on the order or the rank of the faces.
 
-    A fold needs two people, hence there are at most half as many folds as people. With fewer than two folds of pairs
-    (a sanity check of two batches) all figures are NaN and "pairs" tells how many were drawn.
+    A fold needs two people, so there are at most half as many folds as people. If fewer than two folds have pairs (as
+    in a sanity check of two batches), all figures are NaN except "pairs".
 
     Args:
-        pairs: how many genuine and how many impostor pairs to draw over all folds; fewer if the faces allow no more.
-        seed: of the draw.
-        folds: number of folds.
+        pairs: Number of genuine pairs over all folds, and of impostor pairs. Fewer if there are not enough faces.
+        seed: Seed of the random numbers.
+        folds: Number of folds.
 
     Attributes:
-        judged: (scores, same) of the pairs of the last `compute`, for curves; None where there were too few.
+        judged: Scores and labels (`same`) of the pairs of the last `compute`, for curves. None if there were too few.
 
     Raises:
-        ValueError: for no pairs or fewer than two folds.
+        ValueError: If there are no pairs or fewer than two folds.
     """
 
     full_state_update = False
@@ -46,7 +46,7 @@ class IdentityVerification(Metric):
     identity: list[Tensor]
     index: list[Tensor]
 
-    def __init__(self, pairs: int, seed: int, folds: int = 10):
+    def __init__(self, pairs: int, seed: int, folds: int = 10) -> None:
         super().__init__()
         if pairs < 1 or folds < 2:
             raise ValueError(f"Verification needs 1 pair and 2 folds or more, got {pairs} and {folds}.")
@@ -58,8 +58,13 @@ class IdentityVerification(Metric):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
     def update(self, gallery: Tensor, probe: Tensor, identity: Tensor, index: Tensor) -> None:
-        """gallery, probe: (B, E) embeddings of the same faces; identity: (B,) int64, `NO_IDENTITY` is not paired;
-        index: (B,) int64, position in the data set.
+        """Add a batch of faces.
+
+        Args:
+            gallery: Embeddings of the sharp faces, (B, E).
+            probe: Embeddings of the same faces as probes, (B, E).
+            identity: Person of each face, (B,) int64. Faces with `NO_IDENTITY` are not paired.
+            index: Position of each face in the data set, (B,) int64.
         """
         self.gallery.append(gallery.detach().float())
         self.probe.append(probe.detach().float())
@@ -67,8 +72,12 @@ class IdentityVerification(Metric):
         self.index.append(index)
 
     def compute(self) -> dict[str, Tensor]:
-        """Scalars: "accuracy" (mean over folds, threshold of the other folds), "accuracy_std" (over folds),
-        "tar_at_far_1e-1", "…1e-2", "…1e-3" (NaN where fewer than 10 impostor pairs decide), "eer", "auc", "pairs".
+        """Compute the figures over the unique faces.
+
+        Returns:
+            Scalars: "accuracy", the mean over folds with thresholds of the other folds; "accuracy_std", its standard
+            deviation over folds; "tar_at_far_1e-1", "tar_at_far_1e-2" and "tar_at_far_1e-3", NaN where fewer than 10
+            impostor pairs would decide; "eer"; "auc"; and "pairs", the number of pairs.
         """
         self.judged = None
         if not isinstance(self.index, Tensor) and not self.index:
@@ -92,7 +101,7 @@ class IdentityVerification(Metric):
             **{name: rate[0] for name, rate in rates.items() if rate is not None},
         )
 
-    def _figures(self, pairs: int, **known: float) -> dict[str, Tensor]:
+    def _figures(self, pairs: int, **measured: float) -> dict[str, Tensor]:
         names = ("accuracy", "accuracy_std", *FALSE_ACCEPT_RATES, "eer", "auc")
-        figures = {name: known.get(name, float("nan")) for name in names} | {"pairs": float(pairs)}
+        figures = {name: measured.get(name, float("nan")) for name in names} | {"pairs": float(pairs)}
         return {name: torch.tensor(value, device=self.device) for name, value in figures.items()}

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -36,9 +37,7 @@ def brute_force_folds(scores, same, folds):
         train = [(s, g) for s, g, f in zip(scores, same, folds, strict=True) if f != fold]
         test = [(s, g) for s, g, f in zip(scores, same, folds, strict=True) if f == fold]
         values = sorted({s for s, _ in train})
-        candidates = (
-            [values[0] - 1] + [(a + b) / 2 for a, b in zip(values, values[1:], strict=False)] + [values[-1] + 1]
-        )
+        candidates = [values[0] - 1, *((a + b) / 2 for a, b in pairwise(values)), values[-1] + 1]
         best, chosen = -1, None
         for candidate in candidates:
             hits = sum((s >= candidate) == g for s, g in train)

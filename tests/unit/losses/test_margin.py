@@ -28,7 +28,7 @@ def reference(embedding, centers, identity, kind, margin, scale):
     return torch.tensor(losses, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("kind, margin", [("arcface", 0.5), ("cosface", 0.35), ("softmax", 0.0)])
+@pytest.mark.parametrize(("kind", "margin"), [("arcface", 0.5), ("cosface", 0.35), ("softmax", 0.0)])
 def test_equals_the_papers_formula_and_skips_the_unlabeled(kind, margin):
     torch.manual_seed(0)
     loss = MarginSoftmax(5, 4, kind, margin, scale=16.0)
@@ -45,7 +45,7 @@ def test_equals_the_papers_formula_and_skips_the_unlabeled(kind, margin):
     assert torch.equal(loss(changed, identity)["loss"], terms["loss"])
 
 
-@pytest.mark.parametrize("kind, margin", [("arcface", 0.5), ("cosface", 0.35)])
+@pytest.mark.parametrize(("kind", "margin"), [("arcface", 0.5), ("cosface", 0.35)])
 def test_gradient_is_finite_on_the_center_itself_and_zero_without_labels(kind, margin):
     loss = MarginSoftmax(2, 2, kind, margin)
     with torch.no_grad():
@@ -74,7 +74,7 @@ def test_autocast_changes_neither_the_loss_nor_the_dtype_of_the_centers():
 def test_errors_name_the_value():
     with pytest.raises(ValueError, match='"softmax", got "triplet"'):
         MarginSoftmax(4, 2, "triplet")
-    with pytest.raises(ValueError, match='margin of "softmax" is 0.5'):
+    with pytest.raises(ValueError, match=r'margin of "softmax" is 0\.5'):
         MarginSoftmax(4, 2, "softmax")
     with pytest.raises(ValueError, match="Identity 2 in a batch, but MarginSoftmax was built for 2 people"):
         MarginSoftmax(4, 2)(torch.randn(1, 4), torch.tensor([2]))
