@@ -74,6 +74,11 @@ class RimLauncher(Launcher):
             self.told.append(value)
         write_json(self.sweep.folder / TOLD, self.told)
 
+    def _config_dir(self) -> str | None:
+        """Return the directory that `--config-dir` added, which every job needs too."""
+        sources = self.config.hydra.runtime.config_sources
+        return next((source.path for source in sources if source.provider == "command-line"), None)
+
     def _run(self, job_overrides: Sequence[Sequence[str]]) -> Sequence[Job]:
         """The jobs of the batch, all run. A search that is begun again in its directory asks for the same jobs in the
         same order, as long as its sampler is seeded: those that ended are not run again.
@@ -87,7 +92,7 @@ class RimLauncher(Launcher):
         if self.sweep is None:
             folder = Path(str(self.config.hydra.sweep.dir)).resolve()
             begun = self.searches and (folder / JOURNAL).is_file()
-            self.sweep = read_sweep(folder) if begun else new_sweep(folder, self.how)
+            self.sweep = read_sweep(folder) if begun else new_sweep(folder, self.how, config_dir=self._config_dir())
         first = self.asked
         known = self.sweep.jobs[first : first + len(job_overrides)]
         for job, overrides in zip(known, job_overrides, strict=False):

@@ -70,17 +70,27 @@ class Sweep(NamedTuple):
         return [*self.command, *job.overrides, f"hydra.run.dir={job.folder}", "resume=true"]
 
 
-def new_sweep(folder: Path, launcher: dict[str, Any], command: Sequence[str] | None = None) -> Sweep:
-    """A sweep without jobs.
+def new_sweep(
+    folder: Path, launcher: dict[str, Any], command: Sequence[str] | None = None, config_dir: str | None = None
+) -> Sweep:
+    """Return a sweep without jobs.
+
+    Args:
+        folder: Directory of the sweep.
+        launcher: Configuration of the function that runs the jobs.
+        command: What every job starts, without its overrides. None: `rim-train`.
+        config_dir: Directory of further configuration files (`--config-dir`), for `rim-train` alone. None: none.
 
     Raises:
-        ValueError: there is a sweep already.
+        ValueError: If the directory holds a sweep already.
     """
     if (folder / JOURNAL).is_file():
         raise ValueError(
             f"{folder} holds a sweep already: go on by `rim-sweep resume {folder}`, or set another hydra.sweep.dir."
         )
-    command = (sys.executable, "-m", "rim_lightning.commands.train") if command is None else command
+    if command is None:
+        configs = () if config_dir is None else ("--config-dir", str(Path(config_dir).resolve()))
+        command = (sys.executable, "-m", "rim_lightning.commands.train", *configs)
     return Sweep(folder, tuple(command), launcher, ())
 
 
