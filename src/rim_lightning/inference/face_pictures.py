@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim_lightning.functional.heatmaps import decode_heatmaps
+from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.schemes import parsing_colors
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def face_pictures(faces: HallucinatedFaces, index: int, side: int) -> dict[str, 
         return Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
 
     shown = {
-        name: picture((image[index].permute(1, 2, 0) * 255).round().byte().numpy())
+        name: picture(to_pixels(image[index], black=0.0))
         for name, image in zip(COLUMNS, (faces.bicubic, faces.coarse, faces.sr), strict=False)
     }
     points = shown["hallucinated"].copy()

@@ -47,6 +47,7 @@ def hallucinate(
     """
     from PIL import Image
 
+    from rim_lightning.functional.pixels import to_pixels
     from rim_lightning.inference.face_pictures import face_strip
 
     recognizer = _recognizer(model, device)
@@ -60,7 +61,7 @@ def hallucinate(
     for path, file in zip(_progress(paths, "hallucinating"), targets, strict=True):
         try:
             faces = recognizer.hallucinate(path, aligned)
-            pixels = (faces.sr[0].permute(1, 2, 0) * 255).round().byte().numpy()
+            pixels = to_pixels(faces.sr[0], black=0.0)
             _save(face_strip(faces, 0) if strip else Image.fromarray(pixels), file)
         except OutOfSpace as error:
             done = f"{len(written)} of {len(paths)} faces were written before it. Make space, then give"

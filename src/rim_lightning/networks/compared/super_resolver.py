@@ -1,9 +1,9 @@
 """What every hallucination network that is compared offers: faces at growing sizes, of which the last is the answer."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rim_lightning.functional.precision import full_precision
+from rim_lightning.functional.resize import bicubic
 
 
 class SuperResolver(nn.Module):
@@ -37,8 +37,7 @@ def on_probe_grid(enlarged: Tensor, factor: int) -> Tensor:
             f"An enlarged probe of {height}x{width} pixels has no grid {factor} times smaller: give sides that are "
             f"multiples of {factor}."
         )
-    size = (height // factor, width // factor)
-    return F.interpolate(full_precision(enlarged), size, mode="bicubic", antialias=True, align_corners=False)
+    return bicubic(full_precision(enlarged), height // factor, width // factor)
 
 
 def doublings(factor: int) -> int:

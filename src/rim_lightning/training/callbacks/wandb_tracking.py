@@ -18,6 +18,7 @@ from torch import Tensor
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.files import write_json
 from rim_lightning.functional.degradation import synthesize_probe
+from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.functional.verification import roc_curve
 
 ID = "wandb_id.json"  # in the directory of the run
@@ -118,8 +119,7 @@ def runs(trainer: pl.Trainer) -> list[Any]:
 def panel_pixels(faces: Tensor) -> np.ndarray:
     """(N, K, 3, S, S) in [-1, 1] -> one picture (N·S, K·S, 3) uint8, a face a row."""
     count, columns, _, side, _ = faces.shape
-    grid = faces.clamp(-1, 1).permute(0, 3, 1, 4, 2).reshape(count * side, columns * side, 3)
-    return ((grid + 1) * 127.5).round().to(torch.uint8).numpy()
+    return to_pixels(faces).transpose(0, 2, 1, 3, 4).reshape(count * side, columns * side, 3)
 
 
 def log_results(trainer: pl.Trainer, folder: Path) -> None:
