@@ -1,0 +1,1 @@
+"""Lightning data modules: batches of prepared faces for training, validation and verification."""

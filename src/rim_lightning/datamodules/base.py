@@ -1,7 +1,8 @@
-"""What all face data modules share: loaders that know their rank, and images that become float on the device."""
+"""Base of all data modules: loaders that know their rank, and images that become float on the device."""
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
@@ -10,33 +11,35 @@ from rim_lightning.data.dataset import collate
 from rim_lightning.types import FaceBatch, to_unit
 
 
-class LazyLoader(DataLoader[FaceBatch]):
-    """Asks its sampler for the order when the first batch is wanted, not when Lightning sets the loader up: only then
-    does the sampler know the epoch, and where in it an interrupted run goes on.
+class TrainingLoader(DataLoader[FaceBatch]):
+    """Loader of training batches that starts late and measures how long its user waits.
+
+    The sampler is asked for the order when the first batch is requested, not when Lightning sets up the loader. Only
+    then does the sampler know the epoch, and the batch at which an interrupted run resumes.
 
     Attributes:
-        waited: seconds that its user has waited for batches so far.
+        seconds_waited: Seconds that the user has waited for batches, since the loader was built.
     """
 
-    waited = 0.0
+    seconds_waited = 0.0
 
-    def __iter__(self) -> Iterator[FaceBatch]:
+    def __iter__(self) -> Iterator[FaceBatch]:  # type: ignore[override]  # users need an iterator, not torch's class
         batches = super().__iter__()
         while True:
             started = time.perf_counter()
             batch = next(batches, None)
-            self.waited += time.perf_counter() - started
+            self.seconds_waited += time.perf_counter() - started
             if batch is None:
                 return
             yield batch
 
 
 class FaceLoading(pl.LightningDataModule):
-    """Base of the data modules. Batches are `FaceBatch`: images travel as uint8, on the device they are in [-1, 1].
+    """Base of the data modules. Images of a `FaceBatch` travel as uint8 and are in [-1, 1] on the device.
 
     Args:
-        eval_batch_size: faces per validation or test batch and process.
-        workers: loader processes; 0 loads in the process that uses the batches.
+        eval_batch_size: Faces per validation or test batch and process.
+        workers: Loader processes; 0 loads in the process that uses the batches.
     """
 
     def __init__(self, eval_batch_size: int, workers: int) -> None:
@@ -45,42 +48,42 @@ class FaceLoading(pl.LightningDataModule):
         self.workers = workers
 
     def on_after_batch_transfer(self, batch: FaceBatch, dataloader_idx: int) -> FaceBatch:
-        """uint8 images, once they are on the device, to float32 in [-1, 1]."""
+        """Convert images that have reached the device from uint8 to float32 in [-1, 1]."""
         return batch._replace(hr=to_unit(batch.hr))
 
     def place(self) -> tuple[int, int]:
-        """Rank of this process and number of processes."""
+        """Return the rank of this process and the number of processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
-    def loader(
-        self,
-        faces: Dataset[FaceBatch],
-        batch_size: int,
-        sampler: Sampler | None,
-        drop_last: bool,
-        kind: type[DataLoader] = DataLoader,
-    ) -> DataLoader[FaceBatch]:
-        """Batches of the faces a sampler asks for; None for all in order."""
-        return kind(
-            faces,
-            batch_size=batch_size,
-            sampler=sampler,
-            num_workers=self.workers,
-            collate_fn=collate,
-            worker_init_fn=_one_thread,
-            drop_last=drop_last,
-            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
-            persistent_workers=self.workers > 0,
-        )
+    def training_loader(
+        self, faces: Dataset[FaceBatch], batch_size: int, sampler: Sampler[tuple[int, int]]
+    ) -> TrainingLoader:
+        """Load the faces that a sampler names, in full batches; a remainder is dropped."""
+        return TrainingLoader(faces, batch_size, sampler=sampler, drop_last=True, **self._options())
 
     def evaluation_loader(self, faces: Dataset[FaceBatch]) -> DataLoader[FaceBatch]:
-        """Every face once and in order, shared out between the ranks; a few repeat there, with the same `index`."""
+        """Load every face once and in order, shared out between the ranks.
+
+        If the ranks cannot share them equally, a few faces are repeated, with the same `index`.
+        """
         rank, world = self.place()
-        sampler = DistributedSampler(faces, world, rank, shuffle=False) if world > 1 else None
-        return self.loader(faces, self.eval_batch_size, sampler, drop_last=False)
+        sampler: Sampler[int] | None = None
+        if world > 1:
+            sampler = DistributedSampler(faces, world, rank, shuffle=False)
+        return DataLoader(faces, self.eval_batch_size, sampler=sampler, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return {
+            "num_workers": self.workers,
+            "collate_fn": collate,
+            "worker_init_fn": _use_one_thread,
+            "pin_memory": on_gpu,
+            "persistent_workers": self.workers > 0,
+        }
 
 
-def _one_thread(worker: int) -> None:
+def _use_one_thread(worker: int) -> None:
     import cv2
 
     cv2.setNumThreads(0)  # each worker would otherwise start a pool as large as the machine

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from torch.utils.data import DataLoader
 
-from rim_lightning.data.augmentation import FaceAugmentation
 from rim_lightning.data.dataset import FaceDataset, UnionDataset
 from rim_lightning.data.sampler import FaceSampler
 from rim_lightning.data.stores.packed import open_store
-from rim_lightning.datamodules.base import FaceLoading, LazyLoader
+from rim_lightning.data.views import View
+from rim_lightning.datamodules.base import FaceLoading, TrainingLoader
 from rim_lightning.types import FaceBatch
 
 
@@ -17,18 +17,20 @@ class FaceDataModule(FaceLoading):
     """Trains on the train splits of all stores together, validates on their val splits, tests on their test splits.
 
     Args:
-        stores: name -> directory of a prepared store. The order is that of the union.
-        batch_size: faces per batch and process.
-        workers: loader processes; 0 loads in the training process.
-        augmentation: hr_size -> random views of the training faces, a partial of `FaceAugmentation`; None for none.
-        shares: name -> share of each store in a training epoch; None takes every face once.
-        samples_per_epoch: training faces of an epoch over all ranks, with `shares` only; None: as many as there are.
-        eval_batch_size: faces per validation or test batch; None: `batch_size`.
-        seed: order of the faces and their augmentation.
-        schemes: landmark schemes every batch carries, NaN where a face lacks it; None: those of the stores.
+        stores: Name -> directory of a prepared store. The order is that of the union.
+        batch_size: Faces per batch and process.
+        workers: Loader processes; 0 loads in the training process.
+        augmentation: Function from the HR size to a random view of the training faces, for example a partial of
+            `FaceAugmentation`; None trains on the center crops.
+        shares: Name -> share of each store in a training epoch; None takes every face once.
+        samples_per_epoch: Training faces of an epoch over all ranks, only with `shares`; None takes as many as there
+            are.
+        eval_batch_size: Faces per validation or test batch and process; None takes `batch_size`.
+        seed: Seed of the order of the faces and of their augmentation.
+        schemes: Landmark schemes of every batch, NaN where a face lacks one; None takes those of the stores.
 
     Raises:
-        ValueError: shares name other stores than there are; in `train_dataloader`: not even one full batch of faces.
+        ValueError: If `shares` names other stores than `stores` does.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class FaceDataModule(FaceLoading):
         stores: dict[str, str | Path],
         batch_size: int,
         workers: int = 0,
-        augmentation: Callable[[int], FaceAugmentation] | None = None,
+        augmentation: Callable[[int], View] | None = None,
         shares: dict[str, float] | None = None,
         samples_per_epoch: int | None = None,
         eval_batch_size: int | None = None,
@@ -53,39 +55,44 @@ class FaceDataModule(FaceLoading):
         self.samples_per_epoch = samples_per_epoch
         self.seed = seed
         self.schemes = schemes
-        self._done = 0  # batches of the current epoch that an interrupted run has behind it
+        self._finished_batches = 0  # of the current epoch, by the run that this one resumes
 
     def state_dict(self) -> dict[str, int]:
-        """For checkpoints: how many batches of the epoch are done; 0 at its end."""
+        """Return the number of finished batches of the epoch for a checkpoint; 0 at the end of an epoch."""
+        assert self.trainer is not None  # only a trainer saves checkpoints
         progress = self.trainer.fit_loop.epoch_loop.batch_progress.current
-        return {"batches": progress.ready % self.trainer.num_training_batches}
+        return {"batches": progress.ready % int(self.trainer.num_training_batches)}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Leave the batches out that are done."""
-        self._done = state_dict["batches"]
+        """Skip the batches that are finished."""
+        self._finished_batches = state_dict["batches"]
 
     def setup(self, stage: str | None = None) -> None:
         """Open the stores: `train`, `val` and `test` are the unions of their splits."""
         opened = [open_store(directory) for directory in self.stores.values()]
-        views = None if self.augmentation is None else self.augmentation(opened[0].hr_size)
+        view = None if self.augmentation is None else self.augmentation(opened[0].hr_size)
         self.train = UnionDataset(
             # Sets of one union get different seeds: face 5 of each would be turned alike otherwise.
-            [FaceDataset(store, "train", views, self.seed + number) for number, store in enumerate(opened)],
+            [FaceDataset(store, "train", view, self.seed + number) for number, store in enumerate(opened)],
             self.schemes,
         )
         self.val = UnionDataset([FaceDataset(store, "val") for store in opened], self.schemes)
         self.test = UnionDataset([FaceDataset(store, "test") for store in opened], self.schemes)
 
     def people(self) -> int:
-        """Number of different people of the stores; identities of training batches are below it."""
+        """Return the number of different people in the stores; identities of training batches are smaller."""
         return sum(len(open_store(directory).identities) for directory in self.stores.values())
 
-    def train_dataloader(self) -> DataLoader[FaceBatch]:
-        """Augmented training batches, all full; rank r's share of each global batch."""
+    def train_dataloader(self) -> TrainingLoader:
+        """Load full, augmented training batches: this rank's share of each global batch.
+
+        Raises:
+            ValueError: If there is not a full batch of faces for every process.
+        """
         rank, world = self.place()
         sampler = FaceSampler(self.train.lengths, self.shares, self.samples_per_epoch, self.seed, rank, world)
-        sampler.start, self._done = self._done * self.batch_size, 0
-        loader = self.loader(self.train, self.batch_size, sampler, drop_last=True, kind=LazyLoader)
+        sampler.start, self._finished_batches = self._finished_batches * self.batch_size, 0
+        loader = self.training_loader(self.train, self.batch_size, sampler)
         if len(loader) == 0:
             raise ValueError(
                 f"{len(self.train)} training faces are fewer than one batch of {self.batch_size} on each of {world} "
@@ -94,9 +101,9 @@ class FaceDataModule(FaceLoading):
         return loader
 
     def val_dataloader(self) -> DataLoader[FaceBatch]:
-        """Every validation face, see `evaluation_loader`."""
+        """Load every validation face, see `evaluation_loader`."""
         return self.evaluation_loader(self.val)
 
     def test_dataloader(self) -> DataLoader[FaceBatch]:
-        """Every test face, see `evaluation_loader`."""
+        """Load every test face, see `evaluation_loader`."""
         return self.evaluation_loader(self.test)

@@ -1,4 +1,4 @@
-"""LFW, or any other prepared faces with a list of verification pairs in LFW's format."""
+"""LFW, or any other prepared faces with a list of verification pairs in the format of LFW."""
 
 from pathlib import Path
 
@@ -10,17 +10,13 @@ from rim_lightning.datamodules.pairs import PairsDataModule
 
 
 class LFWDataModule(PairsDataModule):
-    """The images that occur in the pairs of LFW's View 2, and the pairs.
+    """Images that occur in the pairs of LFW's View 2, and the pairs.
 
     Args:
-        store: directory of the prepared images; their names are those of the pairs.
-        pairs_file: list of the pairs, e.g. `pairs.txt`.
-        batch_size: images per batch.
-        workers: loader processes.
-
-    Raises (in `setup`):
-        FileNotFoundError: there is no store, or no list.
-        ValueError: the list is damaged, or names an image that was not prepared.
+        store: Directory of the prepared images; their names are those of the pairs.
+        pairs_file: List of the pairs, for example `pairs.txt`.
+        batch_size: Images per batch.
+        workers: Loader processes; 0 loads in the process that uses the batches.
     """
 
     def __init__(self, store: str | Path, pairs_file: str | Path, batch_size: int, workers: int = 0) -> None:
@@ -29,7 +25,12 @@ class LFWDataModule(PairsDataModule):
         self.pairs_file = Path(pairs_file)
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the pairs and open the images they name."""
+        """Read the pairs and open the images they name.
+
+        Raises:
+            FileNotFoundError: If the store or the list is missing.
+            ValueError: If the list is damaged, or names an image that was not prepared.
+        """
         store = open_store(self.store)
         names, self.pairs = index_pairs(read_pairs(self.pairs_file, store.names))
         self.faces = FaceDataset(store, [store.index_of(name) for name in names])

@@ -10,13 +10,16 @@ from rim_lightning.types import FaceBatch
 class PairsDataModule(FaceLoading):
     """Base of the data modules whose test images are those of a list of pairs.
 
-    `setup` of a subclass sets `faces`, the data set of the images, and `pairs`. An image that occurs in many pairs is
-    loaded and embedded once.
+    `setup` of a subclass sets both attributes. An image that occurs in many pairs is loaded and embedded once.
+
+    Attributes:
+        faces: Images of the pairs.
+        pairs: Comparisons, as positions in `faces`.
     """
 
     faces: Dataset[FaceBatch]
     pairs: PairIndex
 
     def test_dataloader(self) -> DataLoader[FaceBatch]:
-        """Every image of the pairs once; its `index` is the position the pairs refer to."""
+        """Load every image of the pairs once; its `index` is the position that the pairs refer to."""
         return self.evaluation_loader(self.faces)

@@ -4,21 +4,38 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypedDict, Unpack
 
-from rim_lightning.data.augmentation import FaceAugmentation
 from rim_lightning.data.synthetic.store import SYNTHESIS_VERSION, synthetic_store
+from rim_lightning.data.views import View
 from rim_lightning.datamodules.faces import FaceDataModule
 
 
+class LoadingOptions(TypedDict, total=False):
+    """Arguments of `FaceDataModule` that say how faces are loaded, not which; their defaults stand there."""
+
+    workers: int
+    augmentation: Callable[[int], View] | None
+    samples_per_epoch: int | None
+    eval_batch_size: int | None
+    seed: int
+    schemes: Sequence[str] | None
+
+
 class SyntheticDataModule(FaceDataModule):
-    """A `FaceDataModule` over one store of synthetic faces, which it draws where it is not there yet.
+    """A `FaceDataModule` over one store of synthetic faces, which it creates if it is missing.
 
     Args:
-        directory: where the stores of synthetic faces are kept, one folder for each set of settings.
-        people, views, hr_size, margin, splits: see `synthetic_store`.
-        synthesis_seed: of the synthetic people.
-        samples_per_epoch: training faces of an epoch; None: every one once.
-        batch_size, workers, augmentation, eval_batch_size, seed, schemes: see `FaceDataModule`.
+        directory: Folder of the stores of synthetic faces; each set of settings has a folder of its own in it.
+        people: Number of people.
+        views: Number of pictures of each person.
+        hr_size: Side of the aligned face in pixels.
+        margin: Width of the frame around the face, as a share of `hr_size`.
+        splits: "train", "val", "test" -> share of the people, on any positive scale.
+        batch_size: Faces per batch and process.
+        synthesis_seed: Seed of the people; another seed gives other people.
+        **loading: `workers`, `augmentation`, `samples_per_epoch`, `eval_batch_size`, `seed` and `schemes` of
+            `FaceDataModule`.
     """
 
     def __init__(
@@ -31,14 +48,10 @@ class SyntheticDataModule(FaceDataModule):
         splits: dict[str, float],
         batch_size: int,
         synthesis_seed: int = 0,
-        workers: int = 0,
-        augmentation: Callable[[int], FaceAugmentation] | None = None,
-        samples_per_epoch: int | None = None,
-        eval_batch_size: int | None = None,
-        seed: int = 0,
-        schemes: Sequence[str] | None = None,
+        **loading: Unpack[LoadingOptions],
     ) -> None:
-        self.synthesis = {
+        # The digest depends on the order of the entries: another one would make everybody's faces anew.
+        self.synthesis: dict[str, Any] = {
             "people": people,
             "views": views,
             "hr_size": hr_size,
@@ -48,18 +61,8 @@ class SyntheticDataModule(FaceDataModule):
         }
         digest = hashlib.sha256(json.dumps([SYNTHESIS_VERSION, self.synthesis]).encode()).hexdigest()[:8]
         store = Path(directory) / f"synthetic_{hr_size}_{digest}"
-        super().__init__(
-            {"synthetic": store},
-            batch_size,
-            workers=workers,
-            augmentation=augmentation,
-            shares={"synthetic": 1.0},
-            samples_per_epoch=samples_per_epoch,
-            eval_batch_size=eval_batch_size,
-            seed=seed,
-            schemes=schemes,
-        )
+        super().__init__({"synthetic": store}, batch_size, shares={"synthetic": 1.0}, **loading)
 
     def prepare_data(self) -> None:
-        """Draw the faces on the first process of the machine, unless an earlier run has."""
+        """Synthesize the faces on the first process of each machine, unless an earlier run has done so."""
         synthetic_store(self.stores["synthetic"], workers=self.workers, **self.synthesis)

@@ -109,3 +109,27 @@ def test_fewer_faces_than_a_batch_are_named(stores):
     data.setup()
     with pytest.raises(ValueError, match="4 training faces are fewer than one batch of 5"):
         data.train_dataloader()
+
+
+def test_the_training_loader_counts_how_long_its_user_waits(stores, monkeypatch):
+    """By hand, with a clock that goes on by a second at every look: one second a batch and one for the end."""
+    data = FaceDataModule({"poor": stores["poor"]}, batch_size=2)
+    data.setup()
+    loader = data.train_dataloader()
+    assert loader.seconds_waited == 0
+    monkeypatch.setattr("rim_lightning.datamodules.base.time.perf_counter", iter(range(100)).__next__)
+    assert len(list(loader)) == 2
+    assert loader.seconds_waited == 3
+
+
+def test_the_sampler_is_asked_when_the_first_batch_is_requested(stores):
+    """Epoch 1, which the sampler learns after the iterator was made."""
+    data = FaceDataModule(stores, batch_size=4)
+    data.setup()
+    loader = data.train_dataloader()
+    batches = iter(loader)
+    loader.sampler.set_epoch(1)
+    first = next(batches).index.tolist()
+    assert first == [position for position, _ in loader.sampler][:4]
+    loader.sampler.set_epoch(0)
+    assert first != [position for position, _ in loader.sampler][:4]

@@ -8,12 +8,15 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning import Callback
 
+from rim_lightning.datamodules.base import TrainingLoader
+
 
 class Throughput(Callback):
     """Logs once an epoch, from the end of its first batch to the end of its last one:
 
     - `speed/steps_per_s`; `speed/pairs_per_s`: probe-and-face pairs of all ranks;
-    - `speed/data_wait`: share of the time in which this rank waited for its loader. A GPU may still be at work then;
+    - `speed/data_wait`: share of the time in which this rank waited for its loader. A GPU may still be at work then.
+      Only with loaders that measure it (`TrainingLoader`, which the data modules of this package use);
     - `speed/memory_gb`: peak so far, of the GPU, or of this process where there is none.
 
     Attributes:
@@ -33,7 +36,7 @@ class Throughput(Callback):
         first, last = self._start is None, batch_idx + 1 == trainer.num_training_batches
         if (first or last) and pl_module.device.type == "cuda":
             torch.cuda.synchronize()
-        self._now = time.perf_counter(), trainer.train_dataloader.waited
+        self._now = time.perf_counter(), _seconds_waited(trainer)
         self._steps += 1
         if first:
             self._start, self._steps = self._now, 0
@@ -43,7 +46,11 @@ class Throughput(Callback):
             self.figures = {
                 "speed/steps_per_s": rate,
                 "speed/pairs_per_s": rate * len(batch.hr) * trainer.world_size,
-                "speed/data_wait": waited / seconds,
+                **(
+                    {"speed/data_wait": waited / seconds}
+                    if isinstance(trainer.train_dataloader, TrainingLoader)
+                    else {}
+                ),
                 "speed/memory_gb": _peak_memory(pl_module.device) / 1e9,
             }
 
@@ -54,6 +61,11 @@ class Throughput(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the epoch."""
         self.log_dict(self.figures)
+
+
+def _seconds_waited(trainer: pl.Trainer) -> float:
+    loader = trainer.train_dataloader
+    return loader.seconds_waited if isinstance(loader, TrainingLoader) else 0.0
 
 
 def _peak_memory(device: torch.device) -> int:
