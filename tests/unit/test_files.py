@@ -1,0 +1,190 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from rim_lightning import files
+from rim_lightning.files import file_digest, whole_file, write_json, write_json_once, write_text
+
+ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 of "abc", FIPS 180-2, B.1
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Names of what is synchronized and renamed, in order."""
+    calls = []
+    fsync, replace, link = os.fsync, os.replace, os.link
+
+    def path_of(descriptor):
+        return os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    def spy_fsync(descriptor):
+        calls.append(("fsync", path_of(descriptor)))
+        fsync(descriptor)
+
+    def spy_replace(source, target):
+        calls.append(("replace", os.path.basename(source), os.path.basename(target)))
+        replace(source, target)
+
+    def spy_link(source, target):
+        calls.append(("link", os.path.basename(source), os.path.basename(target)))
+        link(source, target)
+
+    monkeypatch.setattr(os, "fsync", spy_fsync)
+    monkeypatch.setattr(os, "replace", spy_replace)
+    monkeypatch.setattr(os, "link", spy_link)
+    return calls
+
+
+def test_a_file_is_there_as_a_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "figures.txt"
+    with whole_file(path) as part:
+        part.write_text("1.5")
+        assert not path.exists()
+        assert part.parent == tmp_path
+    assert path.read_text() == "1.5"
+    with whole_file(str(path)) as part:
+        part.write_text("2.5")
+        assert path.read_text() == "1.5"
+    assert path.read_text() == "2.5"
+    assert os.listdir(tmp_path) == ["figures.txt"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failing_block_keeps_the_earlier_content_and_leaves_no_part(tmp_path, error):
+    path = tmp_path / "figures.txt"
+    path.write_text("earlier")
+    with pytest.raises(error), whole_file(path) as part:
+        part.write_text("half")
+        raise error
+    assert path.read_text() == "earlier"
+    assert os.listdir(tmp_path) == ["figures.txt"]
+
+
+def test_a_block_that_writes_nothing_is_an_error_and_keeps_the_earlier_content(tmp_path):
+    path = tmp_path / "figures.txt"
+    path.write_text("earlier")
+    with pytest.raises(FileNotFoundError), whole_file(path):
+        pass
+    assert path.read_text() == "earlier"
+    assert os.listdir(tmp_path) == ["figures.txt"]
+
+
+def test_a_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_text(tmp_path / "missing" / "figures.txt", "1.5")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the names of open files are read from /proc")
+def test_the_file_is_on_the_disk_before_it_is_renamed_and_its_folder_afterwards(tmp_path, calls):
+    write_text(tmp_path / "figures.txt", "1.5")
+    part = f".figures.txt.{os.getpid()}.part"
+    assert calls == [("fsync", part), ("replace", part, "figures.txt"), ("fsync", tmp_path.name)]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the names of open files are read from /proc")
+def test_a_file_written_once_is_on_the_disk_before_it_has_its_name_and_its_folder_afterwards(tmp_path, calls):
+    write_json_once(tmp_path / "plan.json", {})
+    part = f".plan.json.{os.getpid()}.part"
+    assert calls == [("fsync", part), ("link", part, "plan.json"), ("fsync", tmp_path.name)]
+
+
+def test_a_folder_that_cannot_be_opened_is_skipped(tmp_path, monkeypatch):
+    opened = os.open
+
+    def refuse_folders(path, *arguments):
+        if os.path.isdir(path):
+            raise PermissionError(path)
+        return opened(path, *arguments)
+
+    monkeypatch.setattr(os, "open", refuse_folders)
+    write_text(tmp_path / "figures.txt", "1.5")
+    assert (tmp_path / "figures.txt").read_text() == "1.5"
+
+
+def test_json_is_readable_by_people_and_ends_its_last_line(tmp_path):
+    write_json(tmp_path / "figures.json", {"tar": 0.5})
+    assert (tmp_path / "figures.json").read_text() == '{\n  "tar": 0.5\n}\n'
+
+
+def test_content_that_is_no_json_keeps_the_earlier_file(tmp_path):
+    write_json(tmp_path / "figures.json", [1])
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "figures.json", {"tar": object()})
+    with pytest.raises(TypeError):
+        write_json_once(tmp_path / "plan.json", object())
+    assert json.loads((tmp_path / "figures.json").read_text()) == [1]
+    assert os.listdir(tmp_path) == ["figures.json"]
+
+
+def test_the_first_of_several_writers_stays(tmp_path):
+    write_json_once(tmp_path / "plan.json", "first")
+    write_json_once(tmp_path / "plan.json", "second")
+    assert json.loads((tmp_path / "plan.json").read_text()) == "first"
+    assert os.listdir(tmp_path) == ["plan.json"]
+
+
+def test_of_processes_that_write_at_once_one_stays_and_all_see_the_same(tmp_path):
+    code = """
+import json, os, sys, time
+from pathlib import Path
+from rim_lightning.files import write_json_once
+
+folder, name = Path(sys.argv[1]), sys.argv[2]
+(folder / f"{name}.ready").touch()
+while not (folder / "start").exists():
+    time.sleep(0.001)
+write_json_once(folder / "plan.json", {"writer": name, "rows": list(range(2000))})
+print(json.loads((folder / "plan.json").read_text())["writer"])
+"""
+    names = ["a", "b", "c"]
+    writers = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name], stdout=subprocess.PIPE, text=True)
+        for name in names
+    ]
+    while not all((tmp_path / f"{name}.ready").exists() for name in names):
+        assert all(writer.poll() is None for writer in writers)
+    (tmp_path / "start").touch()
+    seen = {writer.communicate(timeout=60)[0].strip() for writer in writers}
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    assert len(seen) == 1
+    assert seen == {json.loads((tmp_path / "plan.json").read_text())["writer"]}
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_digest_is_that_of_the_standard(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert file_digest(tmp_path / "abc") == file_digest(str(tmp_path / "abc")) == ABC
+    content = bytes(range(256)) * 5000  # more than one block of reading
+    (tmp_path / "large").write_bytes(content)
+    assert file_digest(tmp_path / "large") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_file_is_read_once_and_again_after_a_change(tmp_path, monkeypatch):
+    reads = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(files.hashlib, "file_digest", lambda *a: reads.append(1) or digest(*a))
+    path = tmp_path / "weights"
+    path.write_bytes(b"abd")
+    assert file_digest(path) == file_digest(path) != ABC
+    assert len(reads) == 1
+    before = path.stat()
+    path.write_bytes(b"abc")  # of the same size
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert file_digest(path) == ABC
+    assert len(reads) == 2
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    path.write_bytes(b"abcd")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # of the same time, of another size
+    assert file_digest(path) == hashlib.sha256(b"abcd").hexdigest()
+
+
+def test_the_digest_of_a_missing_file_names_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no file .*nowhere"):
+        file_digest(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        file_digest(tmp_path)
