@@ -1,6 +1,7 @@
 """Coarse super-resolution Gθc: a first guess of the sharp face, which the three paths then read."""
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -9,20 +10,26 @@ from rim_lightning.networks.hallucination.blocks import RGB_START, Norm, Pyramid
 
 
 class CoarseSR(nn.Module):
-    """Enlarged probe -> coarse face I_c: average, space to depth, stacks on small grids, pixel shuffle, plus the probe.
+    """Coarse net Gθc: average, space to depth, stacks on small grids, pixel shuffle, plus the enlarged probe.
 
     With a `reduction` of hr/lr (8) the stacks start on the probe's own grid, so that hardly any work is spent on pixels
-    that bicubic interpolation made up; a reduction of 1 keeps the stacks at full size as the authors' code did.
+    that bicubic interpolation made up. A `reduction` of 1 keeps the stacks at full size, as in the authors' code.
 
     Args:
-        reduction: side of the face over that of the first stack's grid; the product of `factors`.
-        pool: part of the reduction done by averaging, which an enlarged probe of up to S / pool pixels survives; the
-            rest folds pixels into channels. Folding alone would give channels that are nearly copies of each other.
-        widths, blocks, factors, repeats, norm, upsampling: see `Pyramid`.
-        residual: add the enlarged probe to the output, so that the network starts close to bicubic interpolation.
+        reduction: Side of the face over the side of the first stack's grid. It equals the product of `factors`.
+        pool: Part of the reduction that is an average; the rest folds pixels into channels. The average loses nothing
+            of an enlarged probe of up to S / pool pixels. Folding alone would give channels that are nearly copies of
+            each other.
+        widths: Channels of each level of the `Pyramid`, from coarse to fine.
+        blocks: Residual blocks of each level.
+        factors: Enlargement between neighboring levels, and perhaps one more by the RGB layer.
+        repeats: How often each stack is applied with the same weights.
+        norm: Norm layer of the stacks: "none", "instance" or "group".
+        upsampling: "pixel_shuffle" or "transposed".
+        residual: Add the enlarged probe to the output, so that the network starts close to bicubic interpolation.
 
     Raises:
-        ValueError: `reduction` is not the product of the factors, or not a multiple of `pool`.
+        ValueError: If `reduction` is not the product of the factors, or not a multiple of `pool`.
     """
 
     def __init__(
@@ -36,13 +43,10 @@ class CoarseSR(nn.Module):
         norm: Norm = "none",
         upsampling: Upsampling = "pixel_shuffle",
         residual: bool = True,
-    ):
+    ) -> None:
         super().__init__()
-        product = 1
-        for factor in factors:
-            product *= factor
-        if product != reduction:
-            raise ValueError(f"The coarse net reduces by {reduction} but enlarges by {product}; make them equal.")
+        if prod(factors) != reduction:
+            raise ValueError(f"The coarse net reduces by {reduction} but enlarges by {prod(factors)}; make them equal.")
         if reduction % pool:
             raise ValueError(f"The coarse net reduces by {reduction}, which is not a multiple of its pool {pool}.")
         self.residual = residual
@@ -52,7 +56,15 @@ class CoarseSR(nn.Module):
             scale_weight(self.pyramid.to_rgb, RGB_START)
 
     def forward(self, enlarged: Tensor) -> Tensor:
-        """Probe enlarged to (B, 3, S, S), RGB in [-1, 1] -> coarse face I_c, the same shape, not clipped."""
+        """Make a coarse face of a probe.
+
+        Args:
+            enlarged: Probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+
+        Returns:
+            Coarse faces I_c, (B, 3, S, S), RGB around [-1, 1], not clipped.
+        """
         enlarged = enlarged.contiguous(memory_format=torch.channels_last)  # on a CPU up to a quarter faster
-        coarse = self.pyramid(self.fold(enlarged))
+        folded = self.fold(enlarged)  # (B, 3 * (reduction / pool)^2, S / reduction, S / reduction)
+        coarse = self.pyramid(folded)  # (B, 3, S, S)
         return enlarged + coarse if self.residual else coarse

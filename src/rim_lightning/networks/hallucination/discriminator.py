@@ -10,20 +10,22 @@ from rim_lightning.networks.hallucination.blocks import Norm, conv, normalizatio
 
 
 class DomainDiscriminator(nn.Module):
-    """Strided convolutions, a pooled head and a unit-length embedding.
+    """Strided convolutions, a pooled head and an embedding of length 1.
 
-    There is no batch norm, which erases the mean shift that the MMD should see; the embedding has unit length, and the
-    convolutions may be spectrally normalized, because an unconstrained critic over-fits its batch.
+    There is no batch norm, because it erases the shift of the mean that the MMD should see. The embedding has length 1
+    and the weights may be spectrally normalized, because an unconstrained critic overfits its batch.
 
     Args:
-        channels: channels C of the features.
-        width: channels of the first convolution, doubled by the second.
-        embedding_size: length of the embedding.
-        norm: "none" or "group".
-        spectral: spectrally normalize every weight.
+        channels: Channels C of the features.
+        width: Channels of the first convolution. The second has twice as many.
+        embedding_size: Numbers D of the embedding.
+        norm: Norm layer: "none", "instance" or "group".
+        spectral: Normalize every weight spectrally.
     """
 
-    def __init__(self, channels: int, width: int, embedding_size: int, norm: Norm = "none", spectral: bool = True):
+    def __init__(
+        self, channels: int, width: int, embedding_size: int, norm: Norm = "none", spectral: bool = True
+    ) -> None:
         super().__init__()
         constrain = spectral_norm if spectral else lambda module: module
         self.body = nn.Sequential(
@@ -37,10 +39,15 @@ class DomainDiscriminator(nn.Module):
         self.embed = constrain(nn.Linear(2 * width, embedding_size))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(M, C, g, g) features F -> (M, D) embeddings of unit length, in full precision.
+        """Embed features in full precision, because bf16 cannot resolve the differences between the two domains.
 
-        Embeddings of the two domains may differ by less than bf16 tells apart.
+        Args:
+            features: Concatenated features F of the paths, (M, C, g, g).
+
+        Returns:
+            Embeddings of length 1, (M, D), float32.
         """
-        pooled = full_precision(self.body(features)).mean((2, 3))
+        maps = self.body(features)  # (M, 2 * width, g / 4, g / 4)
+        pooled = full_precision(maps).mean((2, 3))  # (M, 2 * width)
         with torch.autocast(features.device.type, enabled=False):
             return F.normalize(self.embed(pooled), dim=1)

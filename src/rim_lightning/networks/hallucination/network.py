@@ -1,4 +1,4 @@
-"""The face hallucination network (FHN): coarse SR, three paths, feature integrator."""
+"""The face hallucination network (FHN): coarse super-resolution, three paths, feature integrator."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -12,13 +12,13 @@ from rim_lightning.networks.hallucination.paths import Priors, TriPathGenerator
 
 
 class Hallucination(NamedTuple):
-    """Output of the FHN.
+    """Output of the face hallucination network.
 
     Attributes:
-        coarse: (B, 3, S, S), I_c, RGB around [-1, 1], not clipped.
-        sr: (B, 3, S, S), I_sr, likewise.
-        priors: of the coarse face; None where only that was made.
-        hr_priors: of the sharp face; None where none was given.
+        coarse: Coarse faces I_c, (B, 3, S, S), RGB around [-1, 1], not clipped.
+        sr: Hallucinated faces I_sr, (B, 3, S, S), RGB around [-1, 1], not clipped.
+        priors: Priors of the coarse faces. None if only `coarse` was computed.
+        hr_priors: Priors of the sharp faces. None without sharp faces.
     """
 
     coarse: Tensor
@@ -28,7 +28,7 @@ class Hallucination(NamedTuple):
 
 
 class HallucinationNetwork(nn.Module):
-    """FHN.
+    """Face hallucination network (FHN).
 
     ::
 
@@ -37,12 +37,17 @@ class HallucinationNetwork(nn.Module):
         HR (training only) ──────────┘                   └─► F(I_hr)  ─► domain discriminator
 
     Args:
-        schemes: landmark scheme -> number of points.
-        coarse, generator, integrator: arguments of `CoarseSR`, `TriPathGenerator` and (the integrator Dθi) `Pyramid`.
-        coarse_gradient: "full": the losses of the paths and the integrator reach Gθc, as Eq 1 says; "pixel_only": Gθc
+        schemes: Landmark scheme -> number of points.
+        coarse: Arguments of `CoarseSR`, the coarse net Gθc.
+        generator: Arguments of `TriPathGenerator`, the three paths.
+        integrator: Arguments of `Pyramid`, the feature integrator Dθi.
+        coarse_gradient: "full": the losses of the paths and the integrator reach Gθc, as Eq 1 says. "pixel_only": Gθc
             learns from its own pixel loss alone, as in the authors' code.
-        prior_pixel_gradient: factor of the gradient that L_pixel sends into the prior paths (0.1 in the authors' code).
-        residual: add I_c to the integrator's output.
+        prior_pixel_gradient: Factor of the gradient that L_pixel sends into the prior paths (0.1 in the authors' code).
+        residual: Add I_c to the output of the integrator.
+
+    Raises:
+        ValueError: If `coarse_gradient` is unknown.
     """
 
     def __init__(
@@ -54,7 +59,7 @@ class HallucinationNetwork(nn.Module):
         coarse_gradient: Literal["full", "pixel_only"] = "full",
         prior_pixel_gradient: float = 1.0,
         residual: bool = True,
-    ):
+    ) -> None:
         super().__init__()
         if coarse_gradient not in ("full", "pixel_only"):
             raise ValueError(f'coarse_gradient is "full" or "pixel_only", got "{coarse_gradient}".')
@@ -68,22 +73,31 @@ class HallucinationNetwork(nn.Module):
             scale_weight(self.integrator.to_rgb, RGB_START)
 
     def forward(self, enlarged: Tensor, hr: Tensor | None = None) -> Hallucination:
-        """Probe enlarged to (B, 3, S, S) and, in training, its sharp face hr (B, 3, S, S); RGB in [-1, 1].
+        """Hallucinate faces, and in training also compute the priors of the sharp faces.
 
-        Coarse and sharp faces go through the paths as one batch of 2B.
+        Coarse and sharp faces pass the paths as one batch of 2B.
+
+        Args:
+            enlarged: Probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+            hr: Their sharp faces, (B, 3, S, S), RGB in [-1, 1]. None outside training.
+
+        Returns:
+            Faces and priors. `hr_priors` is None if `hr` is.
         """
-        coarse = self.coarse(enlarged)
-        seen = coarse.detach() if self.coarse_gradient == "pixel_only" else coarse
+        coarse = self.coarse(enlarged)  # (B, 3, S, S)
+        paths_input = coarse.detach() if self.coarse_gradient == "pixel_only" else coarse
         if hr is None:
-            priors, hr_priors = self.generator(seen), None
+            priors, hr_priors = self.generator(paths_input), None
         else:
-            priors, hr_priors = self.generator(torch.cat([seen, hr])).split([len(seen), len(hr)])
-        sr = self.integrator(self._integrator_input(priors.features))
-        return Hallucination(coarse, seen + sr if self.residual else sr, priors, hr_priors)
+            both = torch.cat([paths_input, hr])  # (2B, 3, S, S)
+            priors, hr_priors = self.generator(both).split([len(paths_input), len(hr)])
+        sr = self.integrator(self._integrator_input(priors.features))  # (B, C, g, g) -> (B, 3, S, S)
+        return Hallucination(coarse, paths_input + sr if self.residual else sr, priors, hr_priors)
 
     def _integrator_input(self, features: Tensor) -> Tensor:
+        """Return the features (B, C, g, g), with a scaled gradient into the prior paths."""
         if self.prior_pixel_gradient == 1:
             return features
-        split = [self.generator.global_width, features.shape[1] - self.generator.global_width]
-        shared, priors = features.split(split, dim=1)
-        return torch.cat([shared, scale_gradient(priors, self.prior_pixel_gradient)], dim=1)
+        global_width = self.generator.global_width
+        global_features, prior_features = features.split([global_width, features.shape[1] - global_width], dim=1)
+        return torch.cat([global_features, scale_gradient(prior_features, self.prior_pixel_gradient)], dim=1)
