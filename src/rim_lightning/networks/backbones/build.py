@@ -1,6 +1,6 @@
-"""Build a recognition network from its name in the configuration."""
+"""The recognition networks by name."""
 
-from importlib import import_module
+from collections.abc import Callable
 from typing import Any
 
 from rim_lightning.networks.backbones.base import Backbone
@@ -11,7 +11,7 @@ from rim_lightning.networks.backbones.mobilefacenet import MobileFaceNet
 from rim_lightning.networks.backbones.resnet34 import ResNet34
 from rim_lightning.networks.backbones.resnet50 import ResNet50
 
-BACKBONES: dict[str, type[Backbone]] = {
+BACKBONES: dict[str, Callable[..., Backbone]] = {
     "mobilefacenet": MobileFaceNet,
     "iresnet50": IResNet,
     "resnet34": ResNet34,
@@ -25,33 +25,15 @@ def build_backbone(name: str, **arguments: Any) -> Backbone:
     """Build a recognition network with random weights.
 
     Args:
-        name: A key of `BACKBONES`, or `module.Class` of a `Backbone` outside this package. The module must be on
-            PYTHONPATH.
-        **arguments: Arguments of the class.
+        name: Name from `BACKBONES`.
+        **arguments: Arguments of its constructor.
 
     Returns:
-        The network.
+        The network, in train mode.
 
     Raises:
-        ValueError: If there is no network of that name, or the class is not a `Backbone`.
+        ValueError: If there is no network of that name. The message lists the names.
     """
-    backbone = _imported(name) if "." in name else BACKBONES.get(name)
-    if backbone is None:
-        raise ValueError(
-            f'There is no backbone "{name}"; choose one of {", ".join(BACKBONES)}, or give module.Class of your own.'
-        )
-    return backbone(**arguments)
-
-
-def _imported(name: str) -> type[Backbone]:
-    """Import `module.Class`. The name can come from a checkpoint, so nothing but a `Backbone` is returned."""
-    module, _, class_name = name.rpartition(".")
-    try:
-        backbone = getattr(import_module(module), class_name, None)
-    except ImportError as error:
-        raise ValueError(
-            f'The backbone "{name}" cannot be imported ({error}): put the folder of its module on PYTHONPATH.'
-        ) from error
-    if not (isinstance(backbone, type) and issubclass(backbone, Backbone)):
-        raise ValueError(f'The backbone "{name}" is not a subclass of rim_lightning.networks.backbones.base.Backbone.')
-    return backbone
+    if name not in BACKBONES:
+        raise ValueError(f'There is no backbone "{name}"; choose one of {", ".join(BACKBONES)}.')
+    return BACKBONES[name](**arguments)

@@ -1,4 +1,4 @@
-"""The frozen teacher NθT: nothing in training moves it, yet gradient passes through it."""
+"""The frozen teacher NθT: training does not change it, but gradient passes through it."""
 
 from torch import Tensor
 
@@ -6,10 +6,13 @@ from rim_lightning.networks.backbones.base import Backbone
 
 
 class FrozenTeacher(Backbone):
-    """A backbone without trainable parameters that stays in eval mode whatever its parents do.
+    """A backbone without trainable parameters that stays in eval mode when its parents are set to train mode.
 
-    Gradient still flows from its output to its input: Eq 11 and Eq 12 read the student out through its head, and an
-    identity term reaches the hallucinated face through its stages. Wrap with `torch.no_grad()` where it need not.
+    Gradient still flows from its output to its input. Eq 11 and Eq 12 need this for the teacher's head on the student's
+    maps, and the identity term for the hallucinated face. Call it under `torch.no_grad()` where no gradient is needed.
+
+    Args:
+        backbone: Network to freeze. It is changed in place.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -22,13 +25,13 @@ class FrozenTeacher(Backbone):
         self.eval()
 
     def train(self, mode: bool = True) -> "FrozenTeacher":
-        """Stay in eval mode: in train mode the batch norms' statistics would move with every forward pass."""
+        """Stay in eval mode: in train mode every forward pass would move the statistics of the batch norms."""
         return super().train(False)
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """x: (B, 3, input_size, input_size), RGB in [-1, 1] -> the four stage maps f^1..f^4, (B, C_k, S_k, S_k)."""
+        """Compute the four stage maps, see `Backbone.stages`."""
         return self.backbone.stages(x)
 
     def head(self, last_stage: Tensor) -> Tensor:
-        """f^4, (B, C_4, S_4, S_4) -> embedding (B, E), NOT normalized."""
+        """Make the embedding of the last stage map, see `Backbone.head`."""
         return self.backbone.head(last_stage)

@@ -4,10 +4,19 @@ from torch import nn
 
 
 def embedding_head(channels: int, size: int, embedding_size: int, dropout: float) -> nn.Sequential:
-    """Head from the last stage (B, channels, size, size) to the embedding (B, embedding_size), NOT normalized.
+    """Build a head that maps the last stage (B, channels, size, size) to embeddings (B, embedding_size).
 
-    The linear map has no bias: the batch norm after it removes any constant (loaders fold a published bias into the
-    running mean).
+    The linear map has no bias, because the batch norm after it removes any constant. The readers of published weights
+    fold a bias into the running mean.
+
+    Args:
+        channels: Channels of the last stage map.
+        size: Side of the last stage map in pixels.
+        embedding_size: Length of the embedding, which is not normalized.
+        dropout: Probability of dropout while training.
+
+    Returns:
+        The head.
     """
     return nn.Sequential(
         nn.BatchNorm2d(channels),

@@ -1,16 +1,17 @@
-"""Adapter over facenet-pytorch's Inception-ResNet-v1 (FaceNet), whose weights (VGGFace2, CASIA) many people have."""
+"""Inception-ResNet-v1 (FaceNet) of facenet-pytorch, whose weights (VGGFace2, CASIA-WebFace) are widely used."""
 
 from torch import Tensor, nn
 
-from rim_lightning.networks.backbones.base import Backbone
+from rim_lightning.networks.backbones.base import Backbone, apply_stages
 
 
 class InceptionResnetV1(Backbone):
-    """Inception-ResNet-v1 on 160x160 faces; embedding of 512.
+    """Inception-ResNet-v1 on faces of 160x160 pixels, with an embedding of 512 numbers.
 
-    Stages, by facenet-pytorch's names: 1 ends with `conv2d_2b` (64 channels, 77x77), 2 with `repeat_1` (256, 17x17),
-    3 with `repeat_2` (896, 8x8), 4 with `block8` (1792, 3x3). They are those of no other network here: a student under
-    this teacher needs projections. Starts from random weights; `load_facenet_pytorch` reads a file.
+    By the names of facenet-pytorch, stage 1 ends with `conv2d_2b` (64 channels, 77x77), stage 2 with `repeat_1` (256,
+    17x17), stage 3 with `repeat_2` (896, 8x8) and stage 4 with `block8` (1792, 3x3). No other network here has these
+    sizes, so student and assistant must be of this architecture too. The weights are random;
+    `published.facenet.load_facenet_pytorch` reads a file.
     """
 
     def __init__(self) -> None:
@@ -29,11 +30,7 @@ class InceptionResnetV1(Backbone):
         self.embed = nn.Sequential(net.avgpool_1a, nn.Flatten(), net.dropout, net.last_linear, net.last_bn)
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """x: (B, 3, 160, 160), RGB in [-1, 1] -> the four stage maps f^1..f^4, (B, C_k, S_k, S_k)."""
+        """Compute the four stage maps, see `Backbone.stages`."""
         self.check_input(x)
         x = x * (127.5 / 128)  # (pixel - 127.5) / 128, facenet-pytorch's fixed_image_standardization
-        maps = []
-        for stage in (self.stage1, self.stage2, self.stage3, self.stage4):
-            x = stage(x)
-            maps.append(x)
-        return maps
+        return apply_stages((self.stage1, self.stage2, self.stage3, self.stage4), x)

@@ -1,22 +1,30 @@
 """IResNet, "ResNet50-IR" of the paper: the teacher NθT, in the two layouts whose weights are published."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from torch import Tensor, nn
 
-from rim_lightning.networks.backbones.base import Backbone, halved_sizes
+from rim_lightning.networks.backbones.base import Backbone, apply_stages, halved_sizes
 from rim_lightning.networks.backbones.head import embedding_head
 from rim_lightning.networks.prelu import PReLU
 
 Layout = Literal["arcface_torch", "face_evolve"]
+"""Whose IResNet, see `IRUnit`."""
 
 
 class IRUnit(nn.Module):
-    """Improved residual unit: norm -> conv -> [norm] -> PReLU -> strided conv -> norm, plus a shortcut.
+    """Improved residual unit: norm -> conv -> (norm) -> PReLU -> strided conv -> norm, plus a shortcut.
 
-    "arcface_torch" has the norm in the middle and a 1x1 convolution wherever the map shrinks; "face_evolve" has no such
-    norm and sub-samples where the channels stay (the first stage).
+    Args:
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        stride: Stride of the second convolution.
+        layout: "arcface_torch" has the norm in the middle, and a 1x1 convolution as shortcut wherever the map shrinks.
+            "face_evolve" has no norm in the middle, and its shortcut subsamples if the channels stay (first stage).
     """
+
+    shortcut: nn.Module
 
     def __init__(self, inputs: int, outputs: int, stride: int, layout: Layout) -> None:
         super().__init__()
@@ -33,7 +41,7 @@ class IRUnit(nn.Module):
             self.shortcut = nn.MaxPool2d(1, stride) if stride > 1 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
+        """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
         out = self.activation(self.norm2(self.conv1(self.norm1(x))))
         return self.norm3(self.conv2(out)) + self.shortcut(x)
 
@@ -41,24 +49,24 @@ class IRUnit(nn.Module):
 class IResNet(Backbone):
     """IResNet with stages of (w, 2w, 4w, 8w) channels at /2, /4, /8, /16 of the input, w = `width`.
 
-    The stage maps are the sums at the end of each stage, before any norm: both signs occur.
+    The stage maps are the sums at the end of each stage, before any norm. They have both signs.
 
     Args:
-        width: channels of the stem; 64 is the published network.
-        units: residual units per stage; (3, 4, 14, 3) is ResNet50-IR.
-        embedding_size: length of the embedding; None leaves the head out.
-        input_size: side of the input in pixels, a multiple of 16.
-        layout: "arcface_torch" or "face_evolve", see `IRUnit`.
-        dropout: probability in the head while training.
+        width: Channels of the stem; 64 is the published network.
+        units: Residual units of each stage; (3, 4, 14, 3) is ResNet50-IR.
+        embedding_size: Length of the embedding. None leaves the head out.
+        input_size: Side of the input in pixels, a multiple of 16.
+        layout: "arcface_torch" or "face_evolve", whose residual units differ (`IRUnit`).
+        dropout: Probability of dropout in the head while training.
 
     Raises:
-        ValueError: an unknown `layout` or an `input_size` that is no multiple of 16.
+        ValueError: If `layout` is unknown or `input_size` is not a multiple of 16.
     """
 
     def __init__(
         self,
         width: int = 64,
-        units: tuple[int, int, int, int] = (3, 4, 14, 3),
+        units: Sequence[int] = (3, 4, 14, 3),
         embedding_size: int | None = 512,
         input_size: int = 112,
         layout: Layout = "arcface_torch",
@@ -83,11 +91,7 @@ class IResNet(Backbone):
         )
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """x: (B, 3, input_size, input_size), RGB in [-1, 1] -> the four stage maps f^1..f^4, (B, C_k, S_k, S_k)."""
+        """Compute the four stage maps, see `Backbone.stages`."""
         self.check_input(x)
-        x = self.stem(x)
-        maps = []
-        for stage in self.body:
-            x = stage(x)
-            maps.append(x)
-        return maps
+        x = self.stem(x)  # (B, width, input_size, input_size)
+        return apply_stages(self.body, x)

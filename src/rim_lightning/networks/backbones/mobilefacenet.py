@@ -1,19 +1,30 @@
 """MobileFaceNet (Chen et al. 2018, arXiv 1804.07573), the small teacher and student: 1.2 M parameters at width 64."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from rim_lightning.networks.backbones.base import Backbone, halved_sizes
+from rim_lightning.networks.backbones.base import Backbone, apply_stages, halved_sizes
 from rim_lightning.networks.prelu import PReLU
 
 
 class ConvUnit(nn.Module):
-    """Convolution -> batch norm or nothing -> PReLU or nothing.
+    """Convolution, then perhaps a batch norm, then perhaps a PReLU.
 
-    Without a norm the convolution has a bias (the folded form); before a norm it has none, because its true gradient
-    would be zero and RMSprop or Adam would turn the round-off into full steps.
+    Without a norm the convolution has a bias (the folded form). Before a norm it has none: the true gradient of a bias
+    would be zero there, and RMSprop or Adam would turn its round-off into full steps.
+
+    Args:
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        kernel: Side of the kernel.
+        stride: Stride.
+        padding: Rows and columns of zeros on each side.
+        depthwise: Convolve each channel by itself. Then `outputs` equals `inputs`.
+        normalized: Add the batch norm.
+        activated: Add the PReLU.
     """
 
     def __init__(
@@ -38,20 +49,29 @@ class ConvUnit(nn.Module):
             nn.init.zeros_(self.conv.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, outputs, H', W')."""
-        return self.activation(self.norm(self._convolved(x)))
+        """Map (B, inputs, H, W) to (B, outputs, H', W')."""
+        return self.activation(self.norm(self._convolve(x)))
 
-    def _convolved(self, x: Tensor) -> Tensor:
+    def _convolve(self, x: Tensor) -> Tensor:
         slow = x.is_cpu and self.conv.groups > 1 and self.conv.stride != (1, 1)
         if not (slow and torch.is_autocast_enabled("cpu")):
             return self.conv(x)
-        # In bf16 a CPU goes back through these ten times as slowly as in fp32: half of a training step.
+        # On a CPU the backward pass of these layers is ten times as slow in bf16 as in fp32: half of a training step.
         with torch.autocast("cpu", enabled=False):
             return self.conv(x.float()).to(x.dtype)
 
 
 class InvertedResidual(nn.Module):
-    """Expand 1x1 -> depthwise 3x3 -> project 1x1 without activation; `residual` adds the input."""
+    """Expand 1x1 -> depthwise 3x3 -> project 1x1 without activation, perhaps plus the input.
+
+    Args:
+        inputs: Channels of the input.
+        expanded: Channels in between.
+        outputs: Channels of the output.
+        stride: Stride of the depthwise convolution.
+        residual: Add the input. Then `outputs` equals `inputs` and `stride` is 1.
+        normalized: Add a batch norm after each convolution.
+    """
 
     def __init__(
         self, inputs: int, expanded: int, outputs: int, *, stride: int = 1, residual: bool = False, normalized: bool
@@ -65,8 +85,10 @@ class InvertedResidual(nn.Module):
         self.project = ConvUnit(expanded, outputs, 1, normalized=normalized, activated=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
-        out = self.project(self.depthwise(self.expand(x)))
+        """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
+        out = self.expand(x)  # (B, expanded, H, W)
+        out = self.depthwise(out)  # (B, expanded, H / stride, W / stride)
+        out = self.project(out)  # (B, outputs, H / stride, W / stride)
         return x + out if self.residual else out
 
 
@@ -74,25 +96,25 @@ class MobileFaceNet(Backbone):
     """MobileFaceNet with stages of (w, w, 2w, 8w) channels at /2, /4, /8, /16 of the input, w = `width`.
 
     Stage 1 ends after the stem and its depthwise convolution, stages 2 and 3 after the residual bottlenecks at their
-    size, stage 4 after the last 1x1 convolution and its PReLU. The head is the global depthwise convolution over the
-    whole map and a linear 1x1 convolution.
+    size, stage 4 after the last 1x1 convolution and its PReLU. The head is a depthwise convolution over the whole map
+    and a 1x1 convolution without activation.
 
     Args:
-        width: channels of the stem; 64 is the published network, 16 serves demonstrations and tests.
-        blocks: number of residual bottlenecks in stages 2, 3 and 4, after the one that halves the map.
-        embedding_size: length of the embedding.
-        input_size: side of the input in pixels, a multiple of 16.
-        normalization: "batch" to train from scratch; "none" is the folded form (norms inside the convolutions, which
-            have biases), the form of published ONNX files.
+        width: Channels of the stem; 64 is the published network, 16 serves demonstrations and tests.
+        blocks: Number of residual bottlenecks in stages 2, 3 and 4, after the one that halves the map.
+        embedding_size: Length of the embedding.
+        input_size: Side of the input in pixels, a multiple of 16.
+        normalization: "batch" to train from scratch. "none" is the form of published ONNX files: the norms are folded
+            into the convolutions, which have biases.
 
     Raises:
-        ValueError: an unknown `normalization` or an `input_size` that is no multiple of 16.
+        ValueError: If `normalization` is unknown or `input_size` is not a multiple of 16.
     """
 
     def __init__(
         self,
         width: int = 64,
-        blocks: tuple[int, int, int] = (4, 6, 2),
+        blocks: Sequence[int] = (4, 6, 2),
         embedding_size: int = 512,
         input_size: int = 112,
         normalization: Literal["batch", "none"] = "batch",
@@ -133,14 +155,10 @@ class MobileFaceNet(Backbone):
         )
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """x: (B, 3, input_size, input_size), RGB in [-1, 1] -> the four stage maps f^1..f^4, (B, C_k, S_k, S_k)."""
+        """Compute the four stage maps, see `Backbone.stages`."""
         self.check_input(x)
-        # (pixel - 127) / 128, the published input. Not foldable into the stem, whose border is padded with zeros.
+        # (pixel - 127) / 128, the published input. It cannot be folded into the stem, which pads its border with zeros.
         x = x * (127.5 / 128) + 0.5 / 128
-        # 1x1 and depthwise convolutions on CPU: 1.3 to 3 times as fast as in the default layout.
+        # On a CPU, 1x1 and depthwise convolutions are 1.3 to 3 times as fast as in the default layout.
         x = x.contiguous(memory_format=torch.channels_last)
-        maps = []
-        for stage in (self.stage1, self.stage2, self.stage3, self.stage4):
-            x = stage(x)
-            maps.append(x)
-        return maps
+        return apply_stages((self.stage1, self.stage2, self.stage3, self.stage4), x)

@@ -1,14 +1,22 @@
 """ResNet-34 (He et al. 2016) for faces: the paper's student NθS and assistant NθA."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
-from rim_lightning.networks.backbones.base import Backbone, halved_sizes
+from rim_lightning.networks.backbones.base import Backbone, apply_stages, halved_sizes
 from rim_lightning.networks.backbones.head import embedding_head
 from rim_lightning.networks.prelu import PReLU
 
 
 class BasicBlock(nn.Module):
-    """conv 3x3 -> norm -> PReLU -> conv 3x3 -> norm, plus a shortcut (1x1 where the shape changes), PReLU."""
+    """conv 3x3 -> norm -> PReLU -> conv 3x3 -> norm, plus a shortcut (1x1 where the shape changes), PReLU.
+
+    Args:
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        stride: Stride of the first convolution.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -25,7 +33,7 @@ class BasicBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
+        """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
         out = self.activation1(self.norm1(self.conv1(x)))
         return self.activation2(self.norm2(self.conv2(out)) + self.shortcut(x))
 
@@ -33,25 +41,25 @@ class BasicBlock(nn.Module):
 class ResNet34(Backbone):
     """ResNet-34 with stages of (w, 2w, 4w, 8w) channels at /2, /4, /8, /16 of the input, w = `width`.
 
-    Two deviations from the image classifier make its stages those of ResNet50-IR: a 3x3 stem at full size, with the
-    first stage halving the map instead of the stem and its pool; and PReLU instead of ReLU, because the teacher's maps
-    have both signs and a ReLU could never reach the negative half of its target (Eq 11, Eq 12).
+    Two differences from the image classifier give its stages the sizes and signs of those of ResNet50-IR. The stem is a
+    3x3 convolution at full size, and the first stage halves the map in its place. PReLU replaces ReLU: the teacher's
+    maps have both signs, and a ReLU could never reach the negative half of its target (Eq 11, Eq 12).
 
     Args:
-        width: channels of the stem; 64 is ResNet-34.
-        blocks: basic blocks per stage; (3, 4, 6, 3) is ResNet-34.
-        embedding_size: length of the embedding; None leaves the head out (`head: teacher` reads the student out).
-        input_size: side of the input in pixels, a multiple of 16.
-        dropout: probability in the head while training.
+        width: Channels of the stem; 64 is ResNet-34.
+        blocks: Basic blocks of each stage; (3, 4, 6, 3) is ResNet-34.
+        embedding_size: Length of the embedding. None leaves the head out.
+        input_size: Side of the input in pixels, a multiple of 16.
+        dropout: Probability of dropout in the head while training.
 
     Raises:
-        ValueError: an `input_size` that is no multiple of 16.
+        ValueError: If `input_size` is not a multiple of 16.
     """
 
     def __init__(
         self,
         width: int = 64,
-        blocks: tuple[int, int, int, int] = (3, 4, 6, 3),
+        blocks: Sequence[int] = (3, 4, 6, 3),
         embedding_size: int | None = 512,
         input_size: int = 112,
         dropout: float = 0.0,
@@ -73,11 +81,7 @@ class ResNet34(Backbone):
         )
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """x: (B, 3, input_size, input_size), RGB in [-1, 1] -> the four stage maps f^1..f^4, (B, C_k, S_k, S_k)."""
+        """Compute the four stage maps, see `Backbone.stages`."""
         self.check_input(x)
-        x = self.stem(x)
-        maps = []
-        for stage in self.body:
-            x = stage(x)
-            maps.append(x)
-        return maps
+        x = self.stem(x)  # (B, width, input_size, input_size)
+        return apply_stages(self.body, x)

@@ -1,17 +1,24 @@
-"""ResNet-50 (He et al. 2016) as VGGFace2 trained it with a softmax (arXiv 1710.08092), and its published weights."""
+"""ResNet-50 (He et al. 2016) as trained on VGGFace2 with a softmax (arXiv 1710.08092)."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from rim_lightning.networks.backbones.base import Backbone, halved_sizes
+from rim_lightning.networks.backbones.base import Backbone, apply_stages, halved_sizes
 
-MEAN_RGB = (131.0912, 103.8827, 91.4953)  # of VGGFace2's pixels, 0..255; published in BGR order
+MEAN_RGB = (131.0912, 103.8827, 91.4953)  # mean pixel of VGGFace2, 0..255; published in the order BGR
 
 
 class Bottleneck(nn.Module):
     """1x1 -> 3x3 -> 1x1 with four times the channels, plus a shortcut (1x1 where the shape changes), ReLU.
 
-    The stride is that of the first 1x1, as in He et al.'s Caffe models; torchvision moves it to the 3x3.
+    The first 1x1 convolution has the stride, as in the Caffe models of He et al. In torchvision the 3x3 has it.
+
+    Args:
+        inputs: Channels of the input.
+        channels: Channels of the first two convolutions.
+        stride: Stride of the first convolution.
     """
 
     def __init__(self, inputs: int, channels: int, stride: int) -> None:
@@ -30,7 +37,7 @@ class Bottleneck(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, 4 channels, H / stride, W / stride), sizes rounded up."""
+        """Map (B, inputs, H, W) to (B, 4 * channels, H / stride, W / stride), sizes rounded up."""
         out = self.norm1(self.conv1(x)).relu()
         out = self.norm2(self.conv2(out)).relu()
         return (self.norm3(self.conv3(out)) + self.shortcut(x)).relu()
@@ -39,23 +46,25 @@ class Bottleneck(nn.Module):
 class ResNet50(Backbone):
     """ResNet-50 with stages of (4w, 8w, 16w, 32w) channels at /4, /8, /16, /32 of the input, w = `width`.
 
-    The stage maps come after a ReLU: nothing is negative. The last size is rounded up: 4 for an input of 112.
+    The stage maps follow a ReLU, so that no value is negative. The last size is rounded up: 4 for an input of 112.
 
     Args:
-        width: channels of the stem; 64 is ResNet-50.
-        blocks: bottlenecks per stage; (3, 4, 6, 3) is ResNet-50.
-        embedding_size: length of the embedding; 32 `width` is the pooled last stage itself, as published, any other
-            size adds a linear map; None leaves the head out.
-        input_size: side of the input in pixels, a multiple of 16; the published weights take 224.
+        width: Channels of the stem; 64 is ResNet-50.
+        blocks: Bottlenecks of each stage; (3, 4, 6, 3) is ResNet-50.
+        embedding_size: Length of the embedding. With 32 `width` the embedding is the pooled last stage, as published.
+            Any other length adds a linear map, and None leaves the head out.
+        input_size: Side of the input in pixels, a multiple of 16; 224 for the published weights.
 
     Raises:
-        ValueError: an `input_size` that is no multiple of 16.
+        ValueError: If `input_size` is not a multiple of 16.
     """
+
+    mean: Tensor
 
     def __init__(
         self,
         width: int = 64,
-        blocks: tuple[int, int, int, int] = (3, 4, 6, 3),
+        blocks: Sequence[int] = (3, 4, 6, 3),
         embedding_size: int | None = 2048,
         input_size: int = 224,
     ) -> None:
@@ -84,11 +93,7 @@ class ResNet50(Backbone):
             self.embed = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), *linear)
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """x: (B, 3, input_size, input_size), RGB in [-1, 1] -> the four stage maps f^1..f^4, (B, C_k, S_k, S_k)."""
+        """Compute the four stage maps, see `Backbone.stages`."""
         self.check_input(x)
-        x = self.stem(x * 127.5 + 127.5 - self.mean)
-        maps = []
-        for stage in self.body:
-            x = stage(x)
-            maps.append(x)
-        return maps
+        x = self.stem(x * 127.5 + 127.5 - self.mean)  # (B, width, input_size / 4, input_size / 4)
+        return apply_stages(self.body, x)
