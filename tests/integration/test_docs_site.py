@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from PIL import Image
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
-PAGES = sorted([REPOSITORY / "README.md", *DOCS.rglob("*.md")])
+PAGES = sorted([REPOSITORY / "README.md", REPOSITORY / "SECURITY.md", *DOCS.rglob("*.md")])
 BROKEN = {
     "[a page](no_such_page.md)": "no_such_page.md",
     "[a heading](metrics.md#no-such-heading)": "no-such-heading",
@@ -31,6 +33,27 @@ def test_relative_links_lead_to_files(page):
     targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
     missing = [target for target in targets if not (page.parent / target.partition("#")[0]).exists()]
     assert not missing
+
+
+def test_the_pictures_that_the_readme_compares_are_a_probe_and_a_portrait_of_the_demo():
+    paths = re.findall(r"docs/example/\w+\.png", (REPOSITORY / "README.md").read_text())
+    assert [Image.open(REPOSITORY / path).size for path in paths] == [(8, 8), (64, 64)]
+
+
+def test_the_readme_is_short():
+    """Two screens: what does not fit belongs to a page of the documentation."""
+    start, _, _ = (REPOSITORY / "README.md").read_text().partition("\n## Read on")
+    assert len(start.splitlines()) <= 120
+
+
+def test_the_citation_names_the_paper():
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    paper = citation["preferred-citation"]
+    names = " and ".join(f"{author['family-names']}, {author['given-names']}" for author in paper["authors"])
+    bibtex = (REPOSITORY / "README.md").read_text().partition("```\n@article")[2]
+    for value in (names, paper["title"], str(paper["year"]), paper["journal"]):
+        assert f"{{{value}}}" in bibtex
 
 
 @pytest.mark.slow
