@@ -11,6 +11,7 @@ from PIL import Image
 from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.commands.eval import run
 from rim_lightning.data.stores.prepared import PreparedStore
+from rim_lightning.evaluation.plan import EvaluationPlan, FacesPlan, PairListPlan
 from rim_lightning.evaluation.run import check_evaluation
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.resize import reduce
@@ -23,12 +24,13 @@ from tests.helpers.stores import noise_store, small_synthetic_store
 from tests.helpers.tiny import MODEL, perturbed
 
 PEOPLE, VIEWS = 4, 3
+NO_LIST = PairListPlan(None, "images", "pairs.txt", None)
 PAIRS = "2\t2\nP0\t1\t2\nP1\t1\t3\nP0\t3\tP1\t2\nP1\t1\tP0\t1\nP2\t1\t2\nP3\t2\t3\nP2\t3\tP3\t1\nP3\t3\tP2\t2\n"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A checkpoint of an untrained network, and synthetic people in LFW's layout and as a flat folder with .pts files."""
+    """A checkpoint of an untrained network; synthetic people in LFW's layout and as a flat folder with .pts files."""
     root = tmp_path_factory.mktemp("measure")
     torch.manual_seed(0)
     rim = perturbed(RIM(**MODEL))
@@ -152,23 +154,24 @@ def test_other_landmarks_under_the_same_name_are_refused(folder, tmp_path):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"sr": {"sets": ["helen"], "split": "test", "root": None}}, "names the set helen, but the stores are"),
-        ({"sr": {"sets": ["poor"], "split": "val", "root": None}}, "poor has no faces in its val split"),
-        ({"sr": {"sets": [], "split": "test", "root": "no_such_folder"}}, "no_such_folder is not a folder"),
+        ({"sets": ["helen"]}, "names the set helen, but the stores are"),
+        ({"split": "val"}, "poor has no faces in its val split"),
+        ({"sets": [], "root": "no_such_folder"}, "no_such_folder is not a folder"),
         ({"identities": {"poor": "train"}}, "poor has 2 people in its train split"),
         ({"hr_size": 64}, "holds faces of 48 px, the model takes 64"),
-        ({"lfw": {"root": "no_lfw", "images": "x", "pairs": "p", "landmarks": None}}, "no_lfw/x is not a folder"),
+        ({"lfw": PairListPlan("no_lfw", "x", "p", None)}, "no_lfw/x is not a folder"),
     ],
 )
 def test_an_evaluation_that_cannot_be_carried_out_is_refused_at_once(tmp_path, change, sentence):
     store = noise_store(tmp_path / "poor", ["a", "b", "c"], ["A", "B", None], {"five": 5})
-    settings = {
-        "stores": {"poor": str(store.path)},
-        "hr_size": 48,
-        "sr": {"sets": ["poor"], "split": "train", "root": None},
-        "identities": {},
-        "lfw": {"root": None},
-    }
-    check_evaluation(**settings)
+
+    def check(hr_size=48, identities=None, lfw=NO_LIST, **faces):
+        settings = {"sets": ["poor"], "split": "train", "root": None, "first_pixel": 1.0, "alignment": "five"}
+        sr = FacesPlan(**settings | {"protocol": "y", "crop": 0} | faces)
+        check_evaluation(
+            EvaluationPlan([8], False, 4, 2, sr, identities or {}, 10, lfw), {"poor": str(store.path)}, hr_size
+        )
+
+    check()
     with pytest.raises((ValueError, FileNotFoundError), match=sentence):
-        check_evaluation(**(settings | change))
+        check(**change)

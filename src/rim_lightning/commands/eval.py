@@ -1,6 +1,7 @@
 """rim-eval: measure a trained checkpoint on image sets and pair lists."""
 
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -19,31 +20,33 @@ def run(cfg: DictConfig) -> dict[str, float]:
     """
     import torch  # not at the top of the file: `--help` should not wait for it
 
-    from rim_lightning.evaluation.run import measure
+    from rim_lightning.evaluation.plan import evaluation_plan
+    from rim_lightning.evaluation.run import evaluate
     from rim_lightning.networks.checkpoints import load_rim
+    from rim_lightning.runs.folder import RunFolder, folder_of_checkpoint
 
     if str(cfg.device).startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device is {cfg.device}, but torch finds no GPU here: set device=cpu.")
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
-    output = Path(cfg.paths.output_dir)
-    output.mkdir(parents=True, exist_ok=True)
+    output = RunFolder(Path(cfg.paths.output_dir))
+    output.path.mkdir(parents=True, exist_ok=True)
     rim = load_rim(cfg.checkpoint).to(cfg.device)
-    settings = OmegaConf.to_container(cfg.evaluation, resolve=True, throw_on_missing=True)
-    stores = OmegaConf.to_container(cfg.stores, resolve=True)
-    OmegaConf.save(cfg, output / "config.yaml", resolve=True)
-    figures = measure(
+    settings: Any = OmegaConf.to_container(cfg.evaluation, resolve=True, throw_on_missing=True)
+    stores: Any = OmegaConf.to_container(cfg.stores, resolve=True)
+    OmegaConf.save(cfg, output.config, resolve=True)
+    figures = evaluate(
         rim,
-        output,
-        f"RIM: {cfg.checkpoint}",
+        evaluation_plan(settings),
         {name: path.format(hr_size=rim.hr_size) for name, path in stores.items()},
-        Path(cfg.paths.prepared_dir),
+        prepared_dir=Path(cfg.paths.prepared_dir),
+        folder=output.path,
+        title=f"RIM: {cfg.checkpoint}",
         workers=cfg.workers,
-        curves=Path(cfg.checkpoint).resolve().parents[1] / "csv",
-        **settings,
+        curves=folder_of_checkpoint(cfg.checkpoint).curves,
     )
-    print((output / "report.md").read_text())
-    print(f"Report: {output / 'report.md'}")
+    print(output.report.read_text())
+    print(f"Report: {output.report}")
     return figures
 
 

@@ -138,7 +138,9 @@ def collate(faces: list[FaceBatch]) -> FaceBatch:
     return default_collate(faces)
 
 
-def face_batches(faces: FaceDataset, batch_size: int, device: torch.device, title: str) -> Iterable[FaceBatch]:
+def face_batches(
+    faces: FaceDataset | UnionDataset, batch_size: int, device: torch.device, title: str
+) -> Iterable[FaceBatch]:
     """Batches of the faces in order, on the device, images in [-1, 1]; with a progress bar."""
     loader = DataLoader(faces, batch_size, collate_fn=collate)
     for batch in tqdm(loader, desc=title, leave=False):

@@ -1,16 +1,15 @@
-"""The faces and pairs that the tables are measured on."""
+"""What is measured: sets of faces to hallucinate, of pairs to verify, of people to identify."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from rim_lightning.data.augmentation import FaceAugmentation
-from rim_lightning.data.dataset import FaceDataset, with_mirror_images
+from rim_lightning.data.dataset import FaceDataset, UnionDataset, with_mirror_images
 from rim_lightning.data.pairs import Pair, index_pairs, pseudo_genuine_pairs, sample_random_pairs
 from rim_lightning.data.preparation import Alignment, prepare
 from rim_lightning.data.readers.lfw import read_pairs
@@ -19,11 +18,20 @@ from rim_lightning.data.readers.surveillance import read_scface, read_tinyface
 from rim_lightning.data.stores.packed import open_store
 from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.functional.pairs import sample_pairs
-from rim_lightning.types import NO_IDENTITY, FaceBatch
+from rim_lightning.types import NO_IDENTITY
+
+Faces = FaceDataset | UnionDataset
+"""Sharp aligned faces by position."""
 
 
 class FaceSet(NamedTuple):
-    """Faces to hallucinate. Attributes: title: for people. faces: sharp, aligned. digest: of the store and the draw."""
+    """Faces to hallucinate.
+
+    Attributes:
+        title: Name for people.
+        faces: Sharp aligned faces.
+        digest: Digest of the prepared store and of the sampling.
+    """
 
     title: str
     faces: FaceDataset
@@ -34,24 +42,29 @@ class PairSet(NamedTuple):
     """Pairs to verify.
 
     Attributes:
-        title: for people. faces: the images of the pairs.
-        gallery, probe: (P,) positions in `faces`. same: (P,) bool. fold: (P,) int.
-        names: (N,) of the images. identity: (N,) their people, None where they are not known.
-        probes: the images again, as probes are made of them; None: `faces`.
+        title: Name for people.
+        faces: The N images of the pairs, sharp and aligned.
+        gallery: Positions of the gallery images in `faces`, (P,) int64.
+        probe: Positions of the probe images in `faces`, (P,) int64.
+        same: Which pairs are genuine, (P,) bool.
+        fold: Fold of each pair, (P,) int64.
+        names: Names of the images, N of them.
+        identity: Person of each image, (N,) int64; None if the people are unknown.
+        probes: The N images from which probes are made, if these are not `faces`.
     """
 
     title: str
-    faces: Dataset[FaceBatch]
+    faces: Faces
     gallery: Tensor
     probe: Tensor
     same: Tensor
     fold: Tensor
     names: Sequence[str]
     identity: Tensor | None
-    probes: Dataset[FaceBatch] | None = None
+    probes: Faces | None = None
 
     def listed(self) -> list[Pair]:
-        """The pairs by name, for a file."""
+        """Return the pairs by the names of their images, for a file."""
         columns = (column.tolist() for column in (self.gallery, self.probe, self.same, self.fold))
         return [Pair(self.names[g], self.names[p], same, fold) for g, p, same, fold in zip(*columns, strict=True)]
 
@@ -60,9 +73,12 @@ class SearchSet(NamedTuple):
     """People to identify in a gallery.
 
     Attributes:
-        title: for people. faces: gallery and probes, aligned.
-        gallery, probe: (G,) and (P,) positions in `faces`. identity: (N,) of all faces.
-        native: the probes were small from the start and are not reduced.
+        title: Name for people.
+        faces: The N images of gallery and probes, aligned.
+        gallery: Positions of the gallery images in `faces`, (G,) int64.
+        probe: Positions of the probe images in `faces`, (P,) int64.
+        identity: Person of each image, (N,) int64.
+        native: True if the probes are small from the start and are not reduced.
     """
 
     title: str
@@ -73,13 +89,16 @@ class SearchSet(NamedTuple):
     native: bool
 
 
-def misaligned(faces: FaceDataset, **amounts: float) -> FaceDataset:
-    """The same faces, each moved at random, by its position: `shift` and `scale` up to that share of the side either
-    way, `rotation` up to that many degrees. The margin of the prepared pictures comes into view, then their last
-    pixels.
+def misaligned(faces: Faces, **amounts: float) -> FaceDataset:
+    """Move each face at random, by its position. What comes into view is the margin of the prepared picture.
+
+    Args:
+        faces: Faces of one prepared store.
+        **amounts: `shift` and `scale` as the largest share of the side either way, `rotation` as the largest angle in
+            degrees either way.
 
     Raises:
-        ValueError: the faces are several sets, like those of mirrored pairs.
+        ValueError: If the faces are those of mirrored pairs.
     """
     if not isinstance(faces, FaceDataset):
         raise ValueError("Mirrored pairs cannot be moved: set detailed to listed, random or sampled pairs.")
@@ -89,10 +108,18 @@ def misaligned(faces: FaceDataset, **amounts: float) -> FaceDataset:
 
 
 def face_set(store: str, title: str, split: str = "test", sample: int | None = None, seed: int = 0) -> FaceSet:
-    """The faces of a split of a prepared store, or `sample` of them by seed.
+    """Take the faces of a split of a prepared store.
+
+    Args:
+        store: Folder of the prepared store.
+        title: Name for people.
+        split: Split of the store.
+        sample: Number of faces to sample; None takes all.
+        seed: Seed of the sampling.
 
     Raises:
-        FileNotFoundError, ValueError: no such store, no faces, or fewer than are to be drawn.
+        FileNotFoundError: If there is no such store.
+        ValueError: If the split has no faces, or fewer than `sample`.
     """
     opened = open_store(store)
     positions = opened.select(split)
@@ -109,15 +136,18 @@ def face_set(store: str, title: str, split: str = "test", sample: int | None = N
 
 
 def listed_pairs(store: str, pairs: str, title: str, layout: str = "lfw") -> PairSet:
-    """Pairs of a list.
+    """Take the pairs of a list.
 
     Args:
-        layout: of the list: "lfw" (`read_pairs`), "annotated" (CALFW, CPLFW: `read_annotated_pairs`) or "csv"
-            (`read_pair_csv`).
+        store: Folder of the prepared images.
+        pairs: File of the list.
+        title: Name for people.
+        layout: Layout of the list: "lfw" (`read_pairs`), "annotated" (CALFW and CPLFW, `read_annotated_pairs`) or
+            "csv" (`read_pair_csv`).
 
     Raises:
-        FileNotFoundError, ValueError: no such store or list, an unknown layout, a damaged list, or an image of it that
-            was not prepared.
+        FileNotFoundError: If there is no such store or list.
+        ValueError: If the layout is unknown, the list is damaged, or it names an image that is not prepared.
     """
     if layout not in LAYOUTS:
         raise ValueError(f'The list {pairs} has the layout "{layout}"; choose from {", ".join(LAYOUTS)}.')
@@ -126,24 +156,58 @@ def listed_pairs(store: str, pairs: str, title: str, layout: str = "lfw") -> Pai
 
 
 def random_pairs(store: str, title: str, genuine: int, impostor: int, seed: int = 0) -> PairSet:
-    """The paper's draw: pairs of any people by seed, who may be in several folds; raises as `sample_random_pairs`."""
+    """Sample pairs as the paper does: a person may be in several folds.
+
+    Args:
+        store: Folder of the prepared images.
+        title: Name for people.
+        genuine: Number of genuine pairs.
+        impostor: Number of impostor pairs.
+        seed: Seed of the sampling.
+
+    Raises:
+        FileNotFoundError: If there is no such store.
+        ValueError: If the images form fewer pairs of a kind, see `sample_random_pairs`.
+    """
     opened = open_store(store)
     people = [None if number == NO_IDENTITY else opened.identities[number] for number in opened.identity.tolist()]
     return _of_list(opened, sample_random_pairs(people, opened.names, genuine, impostor, seed), title)
 
 
 def mirrored_pairs(store: str, title: str) -> PairSet:
-    """Pseudo-genuine pairs of a set without identities; raises as `pseudo_genuine_pairs`."""
+    """Pair each test image of a set without identities with mirror images: its own, and that of another face.
+
+    Args:
+        store: Folder of the prepared images.
+        title: Name for people.
+
+    Raises:
+        FileNotFoundError: If there is no such store.
+        ValueError: If there are too few images, see `pseudo_genuine_pairs`.
+    """
     faces = with_mirror_images(open_store(store), "test")
     own = faces.sets[0]
     pairs = pseudo_genuine_pairs(len(own), folds=10, seed=0)
     names = [own.store.names[position] for position in own.positions]
     names += [f"{name} mirrored" for name in names]
-    return PairSet(title, faces, *(torch.from_numpy(column) for column in pairs), names, None)
+    gallery, probe, same, fold = (torch.from_numpy(column) for column in pairs)
+    return PairSet(title, faces, gallery, probe, same, fold, names, None)
 
 
 def sampled_pairs(store: str, title: str, split: str, pairs: int, seed: int = 0) -> PairSet:
-    """Genuine and impostor pairs of the people of a split, `pairs` of each, people disjoint between ten folds."""
+    """Sample pairs of the people of a split, who are disjoint between ten folds.
+
+    Args:
+        store: Folder of the prepared images.
+        title: Name for people.
+        split: Split of the store.
+        pairs: Number of genuine pairs, and of impostor pairs.
+        seed: Seed of the sampling.
+
+    Raises:
+        FileNotFoundError: If there is no such store.
+        ValueError: If there are too few people for two folds.
+    """
     opened = open_store(store)
     faces = FaceDataset(opened, split)
     identity = torch.from_numpy(opened.identity[faces.positions])
@@ -155,54 +219,83 @@ def sampled_pairs(store: str, title: str, split: str, pairs: int, seed: int = 0)
 
 
 def one_each(store: str, title: str, split: str = "test") -> SearchSet:
-    """The first image of every person is the gallery, the others are probes.
+    """Make the first image of every person the gallery and the others the probes.
+
+    Args:
+        store: Folder of the prepared images.
+        title: Name for people.
+        split: Split of the store.
 
     Raises:
-        ValueError: nobody has a second image.
+        FileNotFoundError: If there is no such store.
+        ValueError: If no person has a second image.
     """
     opened = open_store(store)
     faces = FaceDataset(opened, split)
     identity = torch.from_numpy(opened.identity[faces.positions])
-    seen: set[int] = set()
-    first = torch.tensor([not (person in seen or seen.add(person)) for person in identity.tolist()])
-    known = identity != NO_IDENTITY
-    probe = (known & ~first).nonzero().squeeze(1)
+    is_first = torch.zeros(len(identity), dtype=torch.bool)
+    people: set[int] = set()
+    for position, person in enumerate(identity.tolist()):
+        is_first[position] = person not in people
+        people.add(person)
+    is_known = identity != NO_IDENTITY
+    probe = (is_known & ~is_first).nonzero().squeeze(1)
     if not len(probe):
         raise ValueError(f"{store} has one image of every person in its {split} split: there is nobody to search for.")
-    return SearchSet(title, faces, (known & first).nonzero().squeeze(1), probe, identity, native=False)
+    return SearchSet(title, faces, (is_known & is_first).nonzero().squeeze(1), probe, identity, native=False)
 
 
 def surveillance(
     root: str, layout: str, title: str, prepared: str, hr_size: int, workers: int, alignment: Alignment = "five"
 ) -> SearchSet:
-    """SCface ("scface") or TinyFace ("tinyface"), prepared where it is not yet.
+    """Take SCface or TinyFace. Prepares the images if they are not prepared yet.
 
     Args:
-        alignment: "five": by the points that a detector finds; an image without a face is left out. "none": the center
-            square, for crops too small for a detector.
+        root: Folder of the set as it is handed out.
+        layout: "scface" or "tinyface".
+        title: Name for people.
+        prepared: Folder of the prepared sets.
+        hr_size: Side of the aligned faces in pixels.
+        workers: Processes that prepare images.
+        alignment: "five" aligns by the points that a detector finds and leaves out images without a face. "none" takes
+            the center square, for crops that are too small for a detector.
 
     Raises:
-        FileNotFoundError, ValueError: another layout of the folder, or an unknown name of one, in one sentence.
+        FileNotFoundError: If a folder of the layout is missing.
+        ValueError: If the layout is unknown.
     """
     readers = {"scface": read_scface, "tinyface": read_tinyface}
     if layout not in readers:
         raise ValueError(f'{title} has the layout "{layout}"; choose from {", ".join(readers)}.')
-    found = readers[layout](root)
+    images = readers[layout](root)
     target = f"{prepared}/{layout}_{hr_size}"
-    store = prepare(found.records, target, name=layout, hr_size=hr_size, alignment=alignment, workers=workers)
+    store = prepare(images.records, target, name=layout, hr_size=hr_size, alignment=alignment, workers=workers)
     faces = FaceDataset(store, "test")
-    place = {store.names[position]: number for number, position in enumerate(faces.positions)}
-    sides = [torch.tensor([place[name] for name in side if name in place]) for side in (found.gallery, found.probe)]
-    return SearchSet(title, faces, *sides, torch.from_numpy(store.identity[faces.positions]), native=True)
+    position_of = {store.names[position]: number for number, position in enumerate(faces.positions)}
+    gallery, probe = (
+        torch.tensor([position_of[name] for name in side if name in position_of])
+        for side in (images.gallery, images.probe)
+    )
+    return SearchSet(title, faces, gallery, probe, torch.from_numpy(store.identity[faces.positions]), native=True)
 
 
 def _of_list(store: PreparedStore, pairs: Sequence[Pair], title: str) -> PairSet:
     names, columns = index_pairs(pairs)
     faces = FaceDataset(store, [store.index_of(name) for name in names])
     identity = torch.from_numpy(store.identity[faces.positions])
-    known = None if (identity == NO_IDENTITY).any() else identity
-    return PairSet(title, faces, *(torch.from_numpy(column) for column in columns), names, known)
+    people = None if (identity == NO_IDENTITY).any() else identity
+    gallery, probe, same, fold = (torch.from_numpy(column) for column in columns)
+    return PairSet(title, faces, gallery, probe, same, fold, names, people)
 
 
-LAYOUTS = {"lfw": read_pairs, "annotated": read_annotated_pairs, "csv": read_pair_csv}
-PAIRS = {"listed": listed_pairs, "random": random_pairs, "mirrored": mirrored_pairs, "sampled": sampled_pairs}
+LAYOUTS: dict[str, Callable[..., list[Pair]]] = {
+    "lfw": read_pairs,
+    "annotated": read_annotated_pairs,
+    "csv": read_pair_csv,
+}
+PAIRS: dict[str, Callable[..., PairSet]] = {
+    "listed": listed_pairs,
+    "random": random_pairs,
+    "mirrored": mirrored_pairs,
+    "sampled": sampled_pairs,
+}

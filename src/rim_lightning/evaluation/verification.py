@@ -1,11 +1,15 @@
-"""Figures of a trained RIM on a set of faces: image quality, priors, verification. Plain torch, one process."""
+"""Verify pairs of a sharp gallery face and a reduced probe face: embeddings, scores, figures."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from rim_lightning.data.dataset import FaceDataset, face_batches
+from rim_lightning.data.dataset import face_batches
+from rim_lightning.evaluation.protocols import PairSet
 from rim_lightning.functional.bootstrap import bootstrap_interval
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.verification import (
@@ -20,90 +24,123 @@ from rim_lightning.metrics.verification import FALSE_ACCEPT_RATES
 from rim_lightning.networks.rim import RIM
 
 SYSTEMS = ("teacher_bicubic", "teacher_sr", "student", "rim")
-"""What reads the probe; the gallery is always the sharp face through the teacher. teacher_bicubic: the teacher on the
-enlarged probe. teacher_sr: the teacher on the hallucinated face. student: f_S. rim: f_S + f_A."""
+"""Systems that read the probe; the gallery is always the sharp face, read by the teacher. "teacher_bicubic" is the
+teacher on the enlarged probe, "teacher_sr" the teacher on the hallucinated face, "student" f_S, "rim" f_S + f_A."""
+
+Embedder = Callable[[Tensor], dict[str, Tensor]]
+"""Faces or enlarged probes (B, 3, S, S), RGB in [-1, 1] -> name -> (B, E) embeddings, not normalized."""
+
+
+def embed_faces(embed: Embedder, faces: Tensor, flip: bool) -> dict[str, Tensor]:
+    """Embed faces, each embedding with unit weight.
+
+    Args:
+        embed: What embeds them.
+        faces: Faces or enlarged probes, (B, 3, S, S), RGB in [-1, 1].
+        flip: Add the embedding of the mirrored face. The cosine of such sums is that of the mean embeddings.
+
+    Returns:
+        Name -> (B, E) float32 embeddings of unit length; with `flip` the sum of two of unit length.
+    """
+    embeddings = _unit(embed(faces))
+    if flip:
+        mirrored = _unit(embed(faces.flip(-1)))
+        embeddings = {name: embedding + mirrored[name] for name, embedding in embeddings.items()}
+    return embeddings
+
+
+def _unit(embeddings: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: F.normalize(embedding.float(), dim=1) for name, embedding in embeddings.items()}
 
 
 @torch.no_grad()
 def evaluate_verification(
-    rim: RIM,
-    faces: FaceDataset,
-    gallery: Tensor,
-    probe: Tensor,
-    same: Tensor,
-    fold: Tensor,
-    probe_sizes: Sequence[int],
-    flip: bool,
-    batch_size: int,
-    title: str,
+    rim: RIM, pairs: PairSet, probe_sizes: Sequence[int], flip: bool, batch_size: int
 ) -> dict[str, float]:
-    """Verification of pairs (sharp gallery face, reduced probe face) by every system of `SYSTEMS`, and sharp-sharp.
+    """Verify pairs by every system of `SYSTEMS`, and sharp against sharp face by the teacher.
 
     Args:
-        rim: in eval mode. faces: the images of the pairs.
-        gallery, probe: (P,) positions in `faces`. same: (P,) bool. fold: (P,) int.
-        probe_sizes: pixels; a probe of s is the aligned face reduced to s × s.
-        flip: average each embedding with that of the mirrored face (of the mirrored probe), the same for every system.
+        rim: The network, in eval mode.
+        pairs: Pairs of faces of the model's HR size. Their probes are made of `pairs.faces`.
+        probe_sizes: Sides of the probes in pixels.
+        flip: Average every embedding with that of the mirrored face (of the mirrored probe).
+        batch_size: Faces per batch.
 
     Returns:
-        "hr/teacher/accuracy", "16/rim/accuracy" …: for each probe size and system accuracy (threshold of the other
-        folds), accuracy_std (over folds), accuracy_low and accuracy_high (95 % bootstrap over pairs), eer, auc and the
-        TAR at those FARs at which 10 impostor pairs or more are accepted; "pairs".
+        Figures "pairs", "hr/teacher/accuracy", "16/rim/accuracy" …: for sharp probes and for each probe size and
+        system those of `verification_figures`.
     """
-    device = next(rim.parameters()).device
-    wanted = torch.zeros(len(faces), dtype=torch.bool)
-    wanted[probe] = True
-    sharp: list[Tensor] = []
-    reduced: dict[tuple[int, str], list[Tensor]] = {(size, name): [] for size in probe_sizes for name in SYSTEMS}
-    for batch in face_batches(faces, batch_size, device, title):
-        sharp.append(_embedded(rim.embed_gallery, batch.hr, flip))
-        rows = wanted[batch.index.cpu()].to(device)
-        for size in probe_sizes if rows.any() else ():
-            enlarged = synthesize_probe(batch.hr[rows], torch.full((int(rows.sum()),), size))
-            for name, embedding in _probe_embeddings(rim, enlarged, flip).items():
-                reduced[size, name].append(embedding)
-    place = wanted.cumsum(0) - 1  # row of a probe face among the probe embeddings
-    reference = torch.cat(sharp).cpu()
-    figures: dict[str, float] = {"pairs": float(len(same))}
-    score = cosine_similarity(reference[gallery], reference[probe])
-    figures |= {f"hr/teacher/{key}": value for key, value in verification_figures(score, same, fold).items()}
-    for (size, name), parts in reduced.items():
-        score = cosine_similarity(reference[gallery], torch.cat(parts).cpu()[place[probe]])
-        figures |= {f"{size}/{name}/{key}": value for key, value in verification_figures(score, same, fold).items()}
+    is_probe = torch.zeros(len(pairs.faces), dtype=torch.bool)
+    is_probe[pairs.probe] = True
+    embeddings = _embed_pairs(rim, pairs, is_probe, probe_sizes, flip, batch_size)
+    row_of_probe = is_probe.cumsum(0) - 1  # (N,): row of a probe face among the probe embeddings
+    gallery = embeddings["hr/teacher"][pairs.gallery]  # (P, E)
+    figures: dict[str, float] = {"pairs": float(len(pairs.same))}
+    for name, embedding in embeddings.items():
+        rows = pairs.probe if name == "hr/teacher" else row_of_probe[pairs.probe]
+        scores = cosine_similarity(gallery, embedding[rows])  # (P,)
+        of_system = verification_figures(scores, pairs.same, pairs.fold)
+        figures |= {f"{name}/{key}": value for key, value in of_system.items()}
     return figures
 
 
-def verification_figures(score: Tensor, same: Tensor, fold: Tensor) -> dict[str, float]:
-    """Figures of one system from (P,) scores; a TAR at a FAR that fewer than 10 impostor pairs decide is left out."""
-    accuracy, spread, _ = kfold_accuracy(score, same, fold)
-    correct, _ = kfold_decisions(score, same, fold)
+def _embed_pairs(
+    rim: RIM, pairs: PairSet, is_probe: Tensor, probe_sizes: Sequence[int], flip: bool, batch_size: int
+) -> dict[str, Tensor]:
+    """Embed every face once: sharp, and reduced to each size if it is a probe.
+
+    Returns:
+        "hr/teacher" -> (N, E) of all faces; "<size>/<system>" -> (M, E) of the probe faces, in their order.
+    """
+    device = next(rim.parameters()).device
+    parts: dict[str, list[Tensor]] = defaultdict(list)
+    for batch in face_batches(pairs.faces, batch_size, device, f"pairs of {pairs.title}"):
+        parts["hr/teacher"].append(embed_faces(partial(_embed_gallery, rim), batch.hr, flip)["teacher"])
+        probes = batch.hr[is_probe[batch.index.cpu()].to(device)]
+        if not len(probes):
+            continue
+        for size in probe_sizes:
+            enlarged = synthesize_probe(probes, torch.full((len(probes),), size))
+            for system, embedding in embed_faces(partial(_embed_probes, rim), enlarged, flip).items():
+                parts[f"{size}/{system}"].append(embedding)
+    return {name: torch.cat(tensors).cpu() for name, tensors in parts.items()}
+
+
+def _embed_gallery(rim: RIM, faces: Tensor) -> dict[str, Tensor]:
+    return {"teacher": rim.embed_gallery(faces)}
+
+
+def _embed_probes(rim: RIM, enlarged: Tensor) -> dict[str, Tensor]:
+    """Return (B, E) embeddings of enlarged probes by every system of `SYSTEMS`."""
+    embeddings = rim.probe_embeddings(enlarged)
+    return {
+        "teacher_bicubic": rim.embed_gallery(enlarged),
+        "teacher_sr": rim.embed_gallery(embeddings.sr),
+        "student": embeddings.student,
+        "rim": embeddings.rim,
+    }
+
+
+def verification_figures(scores: Tensor, same: Tensor, fold: Tensor) -> dict[str, float]:
+    """Return the figures of one system.
+
+    Args:
+        scores: Cosines of the pairs, (P,).
+        same: Which pairs are genuine, (P,) bool.
+        fold: Fold of each pair, (P,) int.
+
+    Returns:
+        "accuracy" (threshold of the other folds), "accuracy_std" (over folds), "accuracy_low" and "accuracy_high"
+        (95 % bootstrap over pairs), "eer", "auc" and "tar_at_far_…" for those FARs at which at least 10 impostor pairs
+        are accepted.
+    """
+    accuracy, spread, _ = kfold_accuracy(scores, same, fold)
+    correct, _ = kfold_decisions(scores, same, fold)
     low, high = bootstrap_interval(correct, torch.Generator().manual_seed(0))
     figures = {"accuracy": accuracy, "accuracy_std": spread, "accuracy_low": low, "accuracy_high": high}
-    figures |= {"eer": equal_error_rate(score, same), "auc": roc_auc(score, same)}
+    figures |= {"eer": equal_error_rate(scores, same), "auc": roc_auc(scores, same)}
     for name, far in FALSE_ACCEPT_RATES.items():
-        rate = tar_at_far(score, same, far)
+        rate = tar_at_far(scores, same, far)
         if rate is not None:
             figures[name] = rate[0]
     return figures
-
-
-def _probe_embeddings(rim: RIM, enlarged: Tensor, flip: bool) -> dict[str, Tensor]:
-    embeddings: dict[str, Tensor] = {}
-    for view in (enlarged, enlarged.flip(-1)) if flip else (enlarged,):
-        sr = rim.hrn.resized(rim.fhn(view).sr)
-        student, assistant = rim.hrn.student.stages(sr)[-1], rim.hrn.assistant.stages(sr)[-1]
-        of_view = {
-            "teacher_bicubic": rim.embed_gallery(view),
-            "teacher_sr": rim.embed_gallery(sr),
-            "student": rim.hrn.embed(student, None),
-            "rim": rim.hrn.embed(student, assistant),
-        }
-        for name, embedding in of_view.items():
-            unit = torch.nn.functional.normalize(embedding.float(), dim=1)
-            embeddings[name] = embeddings[name] + unit if name in embeddings else unit
-    return embeddings
-
-
-def _embedded(embed, faces: Tensor, flip: bool) -> Tensor:
-    unit = torch.nn.functional.normalize(embed(faces).float(), dim=1)
-    return unit + torch.nn.functional.normalize(embed(faces.flip(-1)).float(), dim=1) if flip else unit

@@ -14,8 +14,9 @@ from rim_lightning.data.sources import Source, prepare_missing
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.distributed import leave
+from rim_lightning.evaluation.plan import evaluation_plan
 from rim_lightning.evaluation.report import write_metrics
-from rim_lightning.evaluation.run import check_evaluation, measure
+from rim_lightning.evaluation.run import check_evaluation, evaluate
 from rim_lightning.files import write_json_once
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.runs.signals import Interrupted
@@ -73,8 +74,8 @@ def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
         for path in data.stores.values():
             _wait_for(path / MANIFEST)
     if cfg.evaluate:
-        evaluation = OmegaConf.to_container(cfg.evaluation, resolve=True)
-        check_evaluation(stores, cfg.model.hr_size, evaluation["sr"], evaluation["identities"], evaluation["lfw"])
+        plan = evaluation_plan(OmegaConf.to_container(cfg.evaluation, resolve=True))
+        check_evaluation(plan, stores, cfg.model.hr_size)
     teacher_weights = OmegaConf.to_container(cfg.teacher.weights, resolve=True) if cfg.teacher.weights else None
     if cfg.teacher.epochs:
         path = output / "teacher.pt"
@@ -114,15 +115,15 @@ def _run(cfg: DictConfig, output: Path, last: Path) -> dict[str, float]:
             write_metrics(output / "metrics.json", figures)
         return figures
     rim = load_rim(str(last)).to(trainer.strategy.root_device)
-    figures = measure(
+    figures = evaluate(
         rim,
-        output,
-        f"RIM: {cfg.name}",
+        plan,
         stores,
-        Path(cfg.paths.prepared_dir),
+        prepared_dir=Path(cfg.paths.prepared_dir),
+        folder=output,
+        title=f"RIM: {cfg.name}",
         workers=cfg.workers,
         curves=output / "csv",
-        **evaluation,
     )
     for logger in loggers:
         logger.log_metrics(figures, step=trainer.fit_loop.total_batch_idx)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rim_lightning.evaluation.plots import _logged_rows, plot_curves
-from rim_lightning.evaluation.report import _hallucination_table, _verification_tables, write_metrics
+from rim_lightning.evaluation.report import _hallucination_tables, _verification_tables, write_metrics
 
 
 def log(folder, version, rows):
@@ -35,7 +35,7 @@ def test_a_resumed_sitting_replaces_what_the_killed_one_did_after_its_checkpoint
 def test_tables_say_what_was_measured_and_what_was_not():
     figures = {f"sr/x/{prefix}{key}_y": 24.5 for prefix in ("", "coarse/", "bicubic/") for key in ("psnr", "ssim")}
     figures |= {"sr/x/faces": 7.0, "sr/x/psnr_gain_y": 1.25, "sr/x/psnr_gain_y_low": 1.0, "sr/x/psnr_gain_y_high": 1.5}
-    assert "| x | 7 | **RIM** | 24.50 | 24.500 | +1.25 dB (+1.00 … +1.50) |" in _hallucination_table(figures)
+    assert "| x | 7 | **RIM** | 24.50 | 24.500 | +1.25 dB (+1.00 … +1.50) |" in _hallucination_tables(figures)
     row = {"accuracy": 0.9, "accuracy_std": 0.01, "accuracy_low": 0.85, "accuracy_high": 0.95, "eer": 0.1, "auc": 0.97}
     systems = ("teacher_bicubic", "teacher_sr", "student", "rim")
     figures = {f"verification/x/8/{system}/{key}": value for system in systems for key, value in row.items()}

@@ -1,0 +1,98 @@
+"""What an evaluation measures: the settings of `conf/evaluation`, as value objects."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from rim_lightning.data.preparation import Alignment
+
+
+@dataclass(frozen=True)
+class FacesPlan:
+    """Faces to hallucinate.
+
+    Attributes:
+        sets: Names of prepared sets.
+        split: Split of each of them.
+        root: A folder of images with landmark files (.pts) beside them; None leaves it out.
+        first_pixel: Coordinate of the center of the first pixel in these files, see `read_points`.
+        alignment: How the images of `root` are aligned, see `prepare`.
+        protocol: "y" for BT.601 luma or "rgb".
+        crop: Pixels left out at each border.
+    """
+
+    sets: Sequence[str]
+    split: str
+    root: str | None
+    first_pixel: float
+    alignment: Alignment
+    protocol: Literal["y", "rgb"]
+    crop: int
+
+
+@dataclass(frozen=True)
+class PairListPlan:
+    """A list of pairs in the layout of LFW.
+
+    Attributes:
+        root: Folder of the set; None leaves it out.
+        images: Folder in `root` with one folder of images per person.
+        pairs: File of the list, as LFW's View 2.
+        landmarks: Table of five landmarks per image; None detects them.
+    """
+
+    root: str | None
+    images: str
+    pairs: str
+    landmarks: str | None
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """Everything that one evaluation measures.
+
+    Attributes:
+        probe_sizes: Sides of the probes of verification in pixels.
+        flip: Average every embedding with that of the mirrored face.
+        batch_size: Faces per batch.
+        panel_faces: Number of faces of each set that the report shows.
+        sr: Faces to hallucinate.
+        identities: Name of a prepared set -> split whose people are paired by seed 0.
+        verification_pairs: Genuine pairs, and as many impostor pairs, of each set of `identities`.
+        lfw: A list of pairs.
+    """
+
+    probe_sizes: Sequence[int]
+    flip: bool
+    batch_size: int
+    panel_faces: int
+    sr: FacesPlan
+    identities: Mapping[str, str]
+    verification_pairs: int
+    lfw: PairListPlan
+
+
+def evaluation_plan(settings: Mapping[str, Any]) -> EvaluationPlan:
+    """Build the plan from the settings of `conf/evaluation`.
+
+    Args:
+        settings: Plain containers with the fields of `EvaluationPlan` as keys.
+
+    Raises:
+        ValueError: If a setting is unknown or missing.
+    """
+    _check_keys(EvaluationPlan, settings, "evaluation")
+    _check_keys(FacesPlan, settings["sr"], "evaluation.sr")
+    _check_keys(PairListPlan, settings["lfw"], "evaluation.lfw")
+    parts = {"sr": FacesPlan(**settings["sr"]), "lfw": PairListPlan(**settings["lfw"])}
+    return EvaluationPlan(**{**settings, **parts})
+
+
+def _check_keys(kind: type, settings: Mapping[str, Any], group: str) -> None:
+    names = [field.name for field in fields(kind)]
+    for name in settings:
+        if name not in names:
+            raise ValueError(f"There is no setting {group}.{name}; choose from {', '.join(names)}.")
+    for name in names:
+        if name not in settings:
+            raise ValueError(f"{group}.{name} is not set; add {group}.{name}=<value> to the command.")
