@@ -42,7 +42,7 @@ def load_network(path: str | Path, architecture: str | None = None) -> nn.Module
     """Load a trained network from a checkpoint, without any configuration.
 
     A run with a moving average of its weights (EMA) writes the average, which is what this function loads. Only tensors
-    and plain containers are unpickled (`weights_only=True`), so that a hostile file cannot run code.
+    and plain containers are unpickled (`weights_only=True`): a hostile file cannot bring code of its own.
 
     Args:
         path: Checkpoint of rim-train.

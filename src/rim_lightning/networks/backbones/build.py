@@ -1,6 +1,7 @@
-"""The recognition networks by name."""
+"""Recognition networks from their names in the configuration."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from rim_lightning.networks.backbones.base import Backbone
@@ -25,15 +26,34 @@ def build_backbone(name: str, **arguments: Any) -> Backbone:
     """Build a recognition network with random weights.
 
     Args:
-        name: Name from `BACKBONES`.
-        **arguments: Arguments of its constructor.
+        name: Name from `BACKBONES`, or `module.Class` of a `Backbone` outside this package, whose module must be on
+            PYTHONPATH.
+        **arguments: Arguments of the class.
 
     Returns:
         The network, in train mode.
 
     Raises:
-        ValueError: If there is no network of that name. The message lists the names.
+        ValueError: If there is no network of that name (the message lists the names), or the class cannot be imported
+            or is not a `Backbone`.
     """
-    if name not in BACKBONES:
-        raise ValueError(f'There is no backbone "{name}"; choose one of {", ".join(BACKBONES)}.')
-    return BACKBONES[name](**arguments)
+    backbone = _imported_class(name) if "." in name else BACKBONES.get(name)
+    if backbone is None:
+        raise ValueError(
+            f'There is no backbone "{name}"; choose one of {", ".join(BACKBONES)}, or give module.Class of your own.'
+        )
+    return backbone(**arguments)
+
+
+def _imported_class(name: str) -> type[Backbone]:
+    """Import `module.Class`. The name can come from a checkpoint, so nothing but a `Backbone` is returned."""
+    module, _, class_name = name.rpartition(".")
+    try:
+        backbone = getattr(import_module(module), class_name, None)
+    except ImportError as error:
+        raise ValueError(
+            f'The backbone "{name}" cannot be imported ({error}): put the folder of its module on PYTHONPATH.'
+        ) from error
+    if not (isinstance(backbone, type) and issubclass(backbone, Backbone)):
+        raise ValueError(f'The backbone "{name}" is not a subclass of rim_lightning.networks.backbones.base.Backbone.')
+    return backbone
