@@ -57,9 +57,14 @@ def test_a_file_is_there_as_a_whole_or_not_at_all(tmp_path):
 def test_a_failing_block_keeps_the_earlier_content_and_leaves_no_part(tmp_path, error):
     path = tmp_path / "figures.txt"
     path.write_text("earlier")
-    with pytest.raises(error), whole_file(path) as part:
-        part.write_text("half")
-        raise error
+
+    def write_half():
+        with whole_file(path) as part:
+            part.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
     assert path.read_text() == "earlier"
     assert os.listdir(tmp_path) == ["figures.txt"]
 
@@ -184,7 +189,7 @@ def test_a_file_is_read_once_and_again_after_a_change(tmp_path, monkeypatch):
 
 
 def test_the_digest_of_a_missing_file_names_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match="There is no file .*nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"There is no file .*nowhere"):
         file_digest(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="There is no file"):
         file_digest(tmp_path)

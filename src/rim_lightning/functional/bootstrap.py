@@ -180,13 +180,9 @@ def person_resampled_tar(
     while len(rates) < samples:
         sample = torch.randint(len(people), (len(people),), generator=generator)
         weight = sample.bincount(minlength=len(people)).double()
-        accepted = (weight[first] * weight[second]).cumsum(0)  # weight of the pairs down to this impostor pair
-        genuine_weight = weight[genuine_person]
-        if accepted[-1] == 0 or genuine_weight.sum() == 0:
-            continue
-        allowed = math.floor(far * accepted[-1].item() + 1e-9)  # see `threshold_at_far`
-        refused = impostor[torch.searchsorted(accepted, allowed, right=True)]
-        rates.append((genuine_weight[genuine > refused].sum() / genuine_weight.sum()).item())
+        impostor_weight, genuine_weight = weight[first] * weight[second], weight[genuine_person]
+        if impostor_weight.any() and genuine_weight.any():
+            rates.append(_weighted_tar(genuine, genuine_weight, impostor, impostor_weight, far))
     return estimate[0], torch.tensor(rates, dtype=torch.float64)
 
 
@@ -247,6 +243,16 @@ def percentile_interval(resampled: Tensor, level: float = 0.95) -> tuple[float, 
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = resampled.quantile(tails).tolist()
     return low, high
+
+
+def _weighted_tar(
+    genuine: Tensor, genuine_weight: Tensor, impostor: Tensor, impostor_weight: Tensor, far: float
+) -> float:
+    """TAR at a FAR of weighted genuine and impostor scores, each in descending order."""
+    accepted = impostor_weight.cumsum(0)  # weight of the pairs down to this impostor pair
+    allowed = math.floor(far * accepted[-1].item() + 1e-9)  # see `threshold_at_far`
+    refused = impostor[torch.searchsorted(accepted, allowed, right=True)]
+    return (genuine_weight[genuine > refused].sum() / genuine_weight.sum()).item()
 
 
 def _descending(scores: Tensor, person: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,5 +1,6 @@
-"""The paint of a synthetic face: the curves of `synthetic_shape` filled, lit, given hair and skin; and their parsing map."""
+"""The picture of a synthetic face and its parsing map: filled curves with light, skin and hair."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import cv2
@@ -9,28 +10,40 @@ from rim_lightning.data.synthetic.shape import Person, Projection, View, depth
 from rim_lightning.schemes import HELEN11
 
 _, SKIN, BROW_L, BROW_R, EYE_L, EYE_R, NOSE, UPPER_LIP, MOUTH, LOWER_LIP, HAIR = range(len(HELEN11.classes))
-"""Helen-11 classes; left and right are those of the image."""
+"""Helen-11 classes. Left and right are those of the image."""
 
-_SUBPIXEL = 4  # OpenCV takes coordinates in 1/16 pixels
-_NOISE = 512
+_SUBPIXEL = 4  # OpenCV takes coordinates in units of 2^-4 pixels
+_NOISE = 512  # side of the tile of noise in pixels
 
 
 def _fixed(points: np.ndarray, zoom: int = 1) -> np.ndarray:
-    """Pixels to OpenCV's fixed point, on a canvas `zoom` times finer."""
+    """Convert pixels to OpenCV's fixed point on a canvas that is `zoom` times finer."""
     return np.round(((points + 0.5) * zoom - 0.5) * 2**_SUBPIXEL).astype(np.int32)
 
 
-def _fill(canvas: np.ndarray, points: np.ndarray, value: object, zoom: int = 1, line: int = cv2.LINE_8) -> None:
+def _fill(
+    canvas: np.ndarray, points: np.ndarray, value: float | Sequence[float], zoom: int = 1, line: int = cv2.LINE_8
+) -> None:
     cv2.fillPoly(canvas, [_fixed(points, zoom)], value, line, _SUBPIXEL)
 
 
 def _ring(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
-    """Closed outline from two curves that run the same way."""
+    """Closed outline from two curves that run in the same direction."""
     return np.concatenate([upper, lower[::-1]])
 
 
 class HairShape:
-    """Outlines of the hair in pixels: what is behind the head, what is before it, and where the strands come from."""
+    """Outlines of the hair.
+
+    Args:
+        person: The person.
+        project: Projection of face units to pixels.
+
+    Attributes:
+        behind: Outlines of the hair behind the head, (n, 2) each, in pixels.
+        before: Outlines of the hair before the head, (n, 2) each, in pixels.
+        crown: Point where the strands start, (x, y) in face units.
+    """
 
     def __init__(self, person: Person, project: Projection) -> None:
         p = person
@@ -62,7 +75,7 @@ class HairShape:
 
     @staticmethod
     def _hairline(p: Person, r: np.random.Generator) -> np.ndarray:
-        """Lower edge of the hair on the forehead, image left to right, in face units: (41, 2)."""
+        """Lower edge of the hair on the forehead, image left to right, (41, 2), in face units."""
         t = np.linspace(-1, 1, 41)
         x = p.face_width * 1.0 * np.sin(t * np.pi / 2)
         temple = -0.12 + (0.35 if p.hairstyle in ("long", "wavy", "curly") else 0.0)
@@ -86,7 +99,16 @@ class HairShape:
 
 
 def parse(curves: dict[str, np.ndarray], hair: HairShape, side: int) -> np.ndarray:
-    """(side, side) uint8 Helen-11 map of the curves."""
+    """Fill the parsing map of a face.
+
+    Args:
+        curves: Curves of `flat_curves`, projected to pixels.
+        hair: Outlines of the hair.
+        side: Side of the picture in pixels.
+
+    Returns:
+        Helen-11 classes, (side, side) uint8.
+    """
     classes = np.zeros((side, side), np.uint8)
     for outline in hair.behind:
         _fill(classes, outline, HAIR)
@@ -105,7 +127,7 @@ def parse(curves: dict[str, np.ndarray], hair: HairShape, side: int) -> np.ndarr
 
 @cache
 def _noise_tile() -> np.ndarray:
-    """(512, 512) float32 noise of unit variance with energy at every scale, periodic; drawn once per process."""
+    """Periodic noise of unit variance at several scales, (512, 512) float32. Computed once per process."""
     r = np.random.default_rng(7)
     tile = np.zeros((_NOISE, _NOISE), np.float32)
     for sigma, weight in ((0.7, 1.0), (1.6, 0.9), (4.0, 0.8)):
@@ -117,7 +139,7 @@ def _noise_tile() -> np.ndarray:
 
 @cache
 def _strand_table() -> np.ndarray:
-    """(4096,) float32 periodic noise of unit variance: brightness of the strands across the flow of the hair."""
+    """Brightness of the strands across the flow of the hair: periodic noise of unit variance, (4096,) float32."""
     r = np.random.default_rng(8)
     fine, coarse = r.normal(size=(2, 4096))
     kernel = np.hanning(33)
@@ -128,7 +150,16 @@ def _strand_table() -> np.ndarray:
 
 
 class Painter:
-    """Paints one face: flat colors with soft edges on a finer canvas, then light, skin and hair at the final size."""
+    """Painter of one face: flat colors on a finer canvas, then light, skin and hair at the final size.
+
+    Args:
+        person: The person.
+        view: The view.
+        project: Projection of face units to pixels.
+        curves: Curves of `flat_curves`, projected to pixels.
+        hair: Outlines of the hair.
+        side: Side of the picture in pixels.
+    """
 
     def __init__(
         self,
@@ -139,14 +170,8 @@ class Painter:
         hair: HairShape,
         side: int,
     ) -> None:
-        self.person, self.view, self.project, self.curves, self.hair, self.side = (
-            person,
-            view,
-            project,
-            curves,
-            hair,
-            side,
-        )
+        self.person, self.view, self.project = person, view, project
+        self.curves, self.hair, self.side = curves, hair, side
         self.head = np.concatenate([curves["jaw"], curves["forehead"]])
         self.zoom = int(np.clip(round(320 / side), 2, 4))
         self.unit = project.unit
@@ -155,7 +180,11 @@ class Painter:
         self.canvas = self._backdrop()
 
     def paint(self) -> np.ndarray:
-        """(side, side, 3) uint8 RGB."""
+        """Paint the face. A painter can do so once, because it advances its random numbers.
+
+        Returns:
+            (side, side, 3) uint8 RGB.
+        """
         self._body()
         self._skin()
         self._mouth()
@@ -172,20 +201,19 @@ class Painter:
         _fill(self.canvas, points, tuple(map(float, color)), self.zoom, cv2.LINE_AA)
 
     def _stroke(self, points: np.ndarray, color: np.ndarray, width: float) -> None:
-        """A line of `width` face units; never thinner than one fine pixel."""
+        """Paint a line of `width` face units, at least one pixel of the fine canvas."""
         thickness = max(1, round(width * self.unit * self.zoom))
-        color = tuple(map(float, color))
-        cv2.polylines(self.canvas, [_fixed(points, self.zoom)], False, color, thickness, cv2.LINE_AA, _SUBPIXEL)
+        rgb = tuple(map(float, color))
+        cv2.polylines(self.canvas, [_fixed(points, self.zoom)], False, rgb, thickness, cv2.LINE_AA, _SUBPIXEL)
 
     def _backdrop(self) -> np.ndarray:
         r = self.view_rng
         fine = self.side * self.zoom
         corners = (r.uniform(40, 215) + r.normal(0, 22, 3) + r.normal(0, 18, (2, 2, 3))).astype(np.float32)
         field = cv2.resize(corners, (40, 40), interpolation=cv2.INTER_LINEAR)
-        field = field + cv2.resize(
-            r.normal(0, 9, (5, 5, 3)).astype(np.float32), (40, 40), interpolation=cv2.INTER_CUBIC
-        )
-        canvas = cv2.resize(np.clip(field, 0, 255).astype(np.uint8), (fine, fine), interpolation=cv2.INTER_LINEAR)
+        waves = r.normal(0, 9, (5, 5, 3)).astype(np.float32)
+        smooth = field + cv2.resize(waves, (40, 40), interpolation=cv2.INTER_CUBIC)
+        canvas = cv2.resize(np.clip(smooth, 0, 255).astype(np.uint8), (fine, fine), interpolation=cv2.INTER_LINEAR)
         for _ in range(r.integers(0, 5)):
             x, y = r.uniform(0, fine, 2)
             shade = np.clip(corners.mean((0, 1)) + r.normal(0, 30) + r.normal(0, 12, 3), 0, 255)
@@ -264,7 +292,7 @@ class Painter:
         extent = np.round(outline.max(0)).astype(int) + 3 - corner
         if (corner < 0).any() or (corner + extent > self.side).any():
             return
-        # The ball is painted on a patch and shows through the opening of the lids.
+        # The eyeball is painted on a patch, of which only the part between the lids is copied to the canvas.
         fine = (
             slice(corner[1] * self.zoom, (corner + extent)[1] * self.zoom),
             slice(corner[0] * self.zoom, (corner + extent)[0] * self.zoom),
@@ -290,7 +318,7 @@ class Painter:
         cv2.circle(
             patch, tuple(lit.astype(int).tolist()), int(0.19 * radius * 16), (250, 250, 250), -1, cv2.LINE_AA, _SUBPIXEL
         )
-        # The upper lid casts a shadow on the ball.
+        # The upper lid casts a shadow on the eyeball.
         shadow = _fixed(upper - corner, self.zoom)
         cv2.polylines(
             patch, [shadow], False, (96, 84, 80), max(1, round(0.035 * self.unit * self.zoom)), cv2.LINE_AA, _SUBPIXEL
@@ -360,7 +388,7 @@ class Painter:
         return head, hair
 
     def _soft(self, shapes: list[tuple[np.ndarray, float, float]], blur: float) -> np.ndarray:
-        """Sum of blurred strokes (curve, width in face units, strength), (side, side) float32."""
+        """Sum of blurred strokes (curve in pixels, width in face units, strength), (side, side) float32."""
         canvas = np.zeros((self.side, self.side), np.float32)
         for points, width, strength in shapes:
             layer_width = max(1, round(width * self.unit))
@@ -398,13 +426,13 @@ class Painter:
         return v.ambient + (1.08 - v.ambient) * towards, towards**18
 
     def _strands(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Brightness of the hair at every pixel, zero on average: (side, side) float32."""
+        """Brightness of the hair at each pixel, zero on average: (side, side) float32."""
         p = self.person
         dx, dy = x - self.hair.crown[0], y - self.hair.crown[1]
         radius, angle = cv2.cartToPolar(dx, 1.3 * dy)
         bend = {"wavy": 0.16, "curly": 0.5, "short": 0.08}.get(p.hairstyle, 0.04)
         swing = bend * np.sin(radius * (9 if p.hairstyle in ("wavy", "curly") else 4) + p.parting * 5)
-        # As many strands as there are pixels to show them: about one in three pixels along the outline of the head.
+        # The number of strands follows the resolution: about one in three pixels along the outline of the head.
         place = (angle + swing + 1.7 * p.volume) * (1.1 * self.unit)
         strands = _strand_table()[place.astype(np.int32) & 4095]
         if p.hairstyle in ("curly", "buzz"):
@@ -428,7 +456,7 @@ class Painter:
         if p.beard or p.moustache:
             color = self._bearded(color, bare, x, y)
         blush = np.exp(-(((np.abs(x) - 0.58) / 0.28) ** 2 + ((y - 0.55) / 0.25) ** 2))
-        color *= 1 - (bare * 0.09 * blush)[..., None] * np.float32([0.0, 1.0, 0.9])
+        color *= 1 - (bare * 0.09 * blush)[..., None] * np.array([0.0, 1.0, 0.9], np.float32)
         shade = 1 - bare * np.clip(self._folds(), 0, 0.85)
         shade *= 1 + bare * 0.025 * (1 + p.age) * noise
         shade *= 1 + hair * self._strands(x, y)

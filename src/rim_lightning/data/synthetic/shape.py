@@ -1,7 +1,7 @@
-"""The shape of a synthetic face: who it is, how it is seen, and its curves and landmarks before any paint.
+"""The shape of a synthetic face: the person, the view, the curves of the face and its landmarks.
 
-Face units: the eyes of a frontal face lie at (-.5, 0) and (.5, 0), y grows downwards, z towards the camera. Every curve
-is sampled so finely that the points of each landmark scheme are samples of it: drawing, parsing and landmarks agree.
+Lengths are in face units: the eyes of a frontal face lie at (-0.5, 0) and (0.5, 0), y grows downwards and z towards the
+camera. The points of each landmark scheme are samples of the curves, so that picture, parsing map and landmarks agree.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,10 @@ import numpy as np
 from rim_lightning.data.alignment import template
 
 Curve = np.ndarray
-
 SKINS = np.array(
     [(250, 224, 208), (240, 203, 180), (226, 176, 143), (199, 137, 100), (152, 98, 68), (100, 62, 46)], float
 )
-
+"""Colors of skin from fair to dark, RGB 0..255."""
 
 HAIRS = np.array(
     [
@@ -30,31 +29,74 @@ HAIRS = np.array(
     ],
     float,
 )
-
+"""Colors of hair, RGB 0..255. The first two are dark."""
 
 IRISES = np.array([(62, 40, 28), (104, 68, 38), (98, 110, 60), (66, 118, 98), (86, 128, 172), (120, 140, 156)], float)
+"""Colors of the iris, RGB 0..255. The first two are dark."""
+
 HAIRSTYLES = ("bald", "buzz", "short", "parted", "fringe", "long", "wavy", "curly")
 
 
 @dataclass(frozen=True)
 class Person:
-    """What stays the same in every picture of one person: lengths in face units, colors in RGB 0..255."""
+    """A person: everything that is the same in all pictures of one face.
 
-    face_width: float  # half width at the height of the eyes
-    jaw: float  # exponent of the jaw line: small is square
-    chin: float  # y of the chin
-    eye_size: float  # half width of an eye
-    eye_open: float  # height of the opening over the half width
+    Lengths are in face units, colors are (3,) RGB in 0..255.
+
+    Attributes:
+        face_width: Half the width of the face at the height of the eyes.
+        jaw: Exponent of the jaw line. A small value gives a square jaw.
+        chin: y of the chin.
+        eye_size: Half the width of an eye.
+        eye_open: Height of the eye opening divided by `eye_size`.
+        eye_tilt: Slope of the eyes. Positive values raise the outer corners.
+        brow_height: Height of the brows above the eyes.
+        brow_thickness: Largest thickness of the brows.
+        brow_arch: Height of the arch of the brows.
+        brow_slope: Slope of the brows. Positive values lower the outer ends.
+        brow_gap: |x| of the inner end of a brow.
+        nose_length: y of the tip of the nose.
+        nose_width: Half the width of the nose at the nostrils.
+        nose_bridge: Half the width of the bridge of the nose.
+        nose_height: z of the tip of the nose above the face.
+        mouth_y: y of the mouth.
+        mouth_width: Half the width of the mouth.
+        upper_lip: Thickness of the upper lip.
+        lower_lip: Thickness of the lower lip.
+        bow: Depth of the notch in the upper lip, in 0..1.
+        skin: Color of the skin.
+        hair: Color of the hair.
+        iris: Color of the iris.
+        lips: Color of the lips.
+        hairstyle: One of `HAIRSTYLES`.
+        hairline: y of the middle of the hairline.
+        parting: x of the parting.
+        volume: Thickness of the hair above the head.
+        beard: Density of the beard: 0 none, 0.4 stubble, 1 full.
+        moustache: Density of the moustache, in 0..1.
+        age: Strength of wrinkles and folds, in 0..1.
+        freckles: Number of freckles.
+        moles: Positions of the moles, (n, 2).
+        glasses: "round", "square", "half" or None.
+        glasses_color: Color of the glasses.
+        texture: Seed of all that is irregular about skin and hair.
+    """
+
+    face_width: float
+    jaw: float
+    chin: float
+    eye_size: float
+    eye_open: float
     eye_tilt: float
     brow_height: float
     brow_thickness: float
     brow_arch: float
     brow_slope: float
-    brow_gap: float  # |x| of the inner end
-    nose_length: float  # y of the tip
+    brow_gap: float
+    nose_length: float
     nose_width: float
     nose_bridge: float
-    nose_height: float  # how far the tip stands out
+    nose_height: float
     mouth_y: float
     mouth_width: float
     upper_lip: float
@@ -65,40 +107,64 @@ class Person:
     iris: np.ndarray
     lips: np.ndarray
     hairstyle: str
-    hairline: float  # y of the middle of the hairline
-    parting: float  # x of the parting
-    volume: float  # how far the hair stands off
-    beard: float  # 0 none, .4 stubble, 1 full
+    hairline: float
+    parting: float
+    volume: float
+    beard: float
     moustache: float
-    age: float  # 0..1: wrinkles and folds
+    age: float
     freckles: int
-    moles: np.ndarray  # (n, 2)
+    moles: np.ndarray
     glasses: str | None
     glasses_color: np.ndarray
-    texture: int  # seed of everything irregular about skin and hair
+    texture: int
 
 
 @dataclass(frozen=True)
 class View:
-    """What differs between two pictures of one person: angles in radians, the rest relative to a neutral picture."""
+    """A view: everything that differs between two pictures of one person.
+
+    Attributes:
+        yaw: Turn of the head to the side in radians.
+        pitch: Turn of the head up or down in radians.
+        mouth_open: Gap between the lips in face units.
+        smile: Strength of the smile, in -0.5..1.2. Negative values lower the corners of the mouth.
+        eyelid: Eye opening as a share of the neutral one.
+        brow_raise: Height of the brows above the neutral one in face units.
+        gaze: Offset of the irises, (2,), in iris radii.
+        light: Unit vector towards the light, (3,).
+        ambient: Share of the light that comes from everywhere, in 0..1.
+        gain: Gain of each color channel, (3,).
+        jitter: Error of the alignment, (4,): rotation in radians, logarithm of the scale, shift in x and y in face
+            units.
+        clothes: Color of the clothes, (3,) RGB in 0..255.
+        backdrop: Seed of the background and of the noise.
+    """
 
     yaw: float
     pitch: float
-    mouth_open: float  # gap between the lips in face units
+    mouth_open: float
     smile: float
-    eyelid: float  # share of the neutral eye opening
+    eyelid: float
     brow_raise: float
-    gaze: np.ndarray  # (2,) in iris radii
-    light: np.ndarray  # (3,) unit vector towards the light
+    gaze: np.ndarray
+    light: np.ndarray
     ambient: float
-    gain: np.ndarray  # (3,) per channel
-    jitter: np.ndarray  # (4,): rotation, log scale, shift x and y in face units
+    gain: np.ndarray
+    jitter: np.ndarray
     clothes: np.ndarray
-    backdrop: int  # seed
+    backdrop: int
 
 
 def sample_person(seed: int) -> Person:
-    """The person number `seed`."""
+    """Sample a person.
+
+    Args:
+        seed: Number of the person.
+
+    Returns:
+        The person; a function of the seed alone.
+    """
     r = np.random.default_rng((seed, 1))
     tone = r.uniform(0, len(SKINS) - 1)
     low = int(min(tone, len(SKINS) - 2))
@@ -152,7 +218,15 @@ def sample_person(seed: int) -> Person:
 
 
 def sample_view(seed: int, person_seed: int) -> View:
-    """View number `seed` of a person; different people are seen differently under one number."""
+    """Sample a view of a person. Different people have different views of one number.
+
+    Args:
+        seed: Number of the view.
+        person_seed: Number of the person.
+
+    Returns:
+        The view; a function of both seeds alone.
+    """
     r = np.random.default_rng((person_seed, seed, 2))
     light = np.array([r.normal(0, 0.55), -abs(r.normal(0.35, 0.25)), 1.0])
     talking = r.random() < 0.45
@@ -174,9 +248,18 @@ def sample_view(seed: int, person_seed: int) -> View:
 
 
 def depth(person: Person, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Height of the face above the plane of its outline, in face units; x and y of one shape, any."""
+    """Compute the height of the face above the plane of its outline.
+
+    Args:
+        person: The person.
+        x: Any shape, in face units.
+        y: Same shape, in face units.
+
+    Returns:
+        z, same shape, in face units.
+    """
     inside = 1 - (x / (person.face_width * 1.08)) ** 2 - ((y - 0.15) / 1.95) ** 2
-    # Beyond the outline it falls on steeply, or the cheek turned away would catch the light.
+    # Beyond the outline the height falls steeply. Otherwise the cheek that is turned away would catch the light.
     z = np.sqrt(np.maximum(inside, 0) + 0.01) + 1.5 * np.minimum(inside, 0)
     along = np.clip((y + 0.15) / (person.nose_length + 0.15), 0, 1)
     beyond = np.clip((y - person.nose_length - 0.02) / 0.13, 0, 1)
@@ -189,7 +272,7 @@ def depth(person: Person, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _smooth(knots: np.ndarray, pieces: int) -> Curve:
-    """Catmull-Rom curve through (K, 2) knots: (pieces * (K - 1) + 1, 2), each knot at a multiple of `pieces`."""
+    """Catmull-Rom curve (pieces · (K − 1) + 1, 2) through K knots (K, 2), which lie at the multiples of `pieces`."""
     padded = np.concatenate([2 * knots[:1] - knots[1:2], knots, 2 * knots[-1:] - knots[-2:-1]])
     t = (np.arange(pieces) / pieces)[:, None]
     a, b, c, d = (padded[i : len(padded) - 3 + i][:, None] for i in range(4))
@@ -202,37 +285,61 @@ def _mirror(curve: Curve) -> Curve:
 
 
 def flat_curves(person: Person, view: View) -> dict[str, Curve]:
-    """Name -> (n, 2) curve of the frontal face in face units; `_r` is the right of the image, sides run inwards out.
+    """Compute the curves of the frontal face.
 
-    jaw: 81, image left to right over the chin. eye, eyelids: 31 each. brow edges: 37 each. nose: 97, from the bridge on
-    the left round the base to the bridge on the right. lips: 85 each, left to right.
+    Names that end in `_l` and `_r` are on the left and the right of the image; the curves on the right run from the
+    middle of the face outwards. The jaw has 81 points (image left to right over the chin), eye and eyelid curves 31
+    each, the edges of the brows 37 each, the nose 97 (from the bridge on the left around the base to the bridge on the
+    right) and the lips 85 each (left to right).
+
+    Args:
+        person: The person.
+        view: The view, of which only the expression is used.
+
+    Returns:
+        Curves by name, (n, 2) each, in face units.
     """
-    p, v = person, view
+    curves = _outline(person, view) | _right_eye(person, view) | _right_brow(person, view)
+    curves |= _nose(person) | _mouth(person, view)
+    for name in [name for name in curves if name.endswith("_r")]:
+        curves[name[:-1] + "l"] = _mirror(curves[name])
+    return curves
+
+
+def _outline(p: Person, v: View) -> dict[str, Curve]:
     drop = 0.5 * v.mouth_open
     phi = np.linspace(0, np.pi, 81)
     side = np.sign(np.cos(phi)) * np.abs(np.cos(phi)) ** p.jaw
-    curves = {
+    return {
         "jaw": np.stack([-p.face_width * side, -0.05 + (p.chin + drop + 0.05) * np.sin(phi)], 1),
         "forehead": np.stack([p.face_width * np.cos(phi), -0.05 - 1.45 * np.sin(phi)], 1),
     }
 
+
+def _right_eye(p: Person, v: View) -> dict[str, Curve]:
     t = np.linspace(0, 1, 31)
     x = 0.5 + p.eye_size * (2 * t - 1)
     tilt = -p.eye_tilt * (x - 0.5)
     height = p.eye_open * p.eye_size * v.eyelid
     squint = 1 - 0.25 * max(v.smile, 0)
-    curves["eye_upper_r"] = np.stack([x, tilt - height * np.sin(np.pi * t**0.9) ** 0.8], 1)
-    curves["eye_lower_r"] = np.stack([x, tilt + 0.62 * height * squint * np.sin(np.pi * t**1.15) ** 0.9], 1)
     lid = (p.eye_open * p.eye_size + 0.05) * np.sin(np.pi * t**0.9) ** 0.8
-    curves["crease_r"] = np.stack([x, tilt - lid], 1)
-    curves["bag_r"] = np.stack([x, tilt + (0.1 + 0.62 * height) * np.sin(np.pi * t)], 1)
+    return {
+        "eye_upper_r": np.stack([x, tilt - height * np.sin(np.pi * t**0.9) ** 0.8], 1),
+        "eye_lower_r": np.stack([x, tilt + 0.62 * height * squint * np.sin(np.pi * t**1.15) ** 0.9], 1),
+        "crease_r": np.stack([x, tilt - lid], 1),
+        "bag_r": np.stack([x, tilt + (0.1 + 0.62 * height) * np.sin(np.pi * t)], 1),
+    }
 
+
+def _right_brow(p: Person, v: View) -> dict[str, Curve]:
     t = np.linspace(0, 1, 37)
     x = p.brow_gap + (0.5 + p.eye_size + 0.12 - p.brow_gap) * t
     y = -p.brow_height - v.brow_raise - p.brow_arch * np.sin(np.pi * t**1.4) + p.brow_slope * (t - 0.5)
     half = 0.5 * p.brow_thickness * (1 - 0.75 * t**1.7) * np.minimum(1, 0.5 + 6 * t)
-    curves["brow_upper_r"], curves["brow_lower_r"] = np.stack([x, y - half], 1), np.stack([x, y + half], 1)
+    return {"brow_upper_r": np.stack([x, y - half], 1), "brow_lower_r": np.stack([x, y + half], 1)}
 
+
+def _nose(p: Person) -> dict[str, Curve]:
     n, w = p.nose_length, p.nose_width
     half_nose = np.array(
         [
@@ -245,10 +352,14 @@ def flat_curves(person: Person, view: View) -> dict[str, Curve]:
             (0, n + 0.12),
         ]
     )
-    curves["nose"] = _smooth(np.concatenate([half_nose, _mirror(half_nose[-2::-1])]), 8)
-    bridge = np.linspace(-0.05, n, 4)
-    curves["bridge"] = np.stack([np.zeros(4), bridge], 1)
+    return {
+        "nose": _smooth(np.concatenate([half_nose, _mirror(half_nose[-2::-1])]), 8),
+        "bridge": np.stack([np.zeros(4), np.linspace(-0.05, n, 4)], 1),
+    }
 
+
+def _mouth(p: Person, v: View) -> dict[str, Curve]:
+    """Lips and the folds beside them; the fold on the left is the mirrored one on the right."""
     s = np.linspace(0, 1, 85)
     hump = np.sin(np.pi * s)
     wide = p.mouth_width * (1 + 0.14 * v.smile)
@@ -259,27 +370,26 @@ def flat_curves(person: Person, view: View) -> dict[str, Curve]:
     gap_up, gap_down = 0.25 * v.mouth_open * hump**0.7, (0.75 * v.mouth_open + 0.004) * hump**0.7
     wave = 0.02 * np.sin(3 * np.pi * s) * hump
     inner_x = 0.93 * x
-    curves["lip_top"] = np.stack([x, corner - gap_up - p.upper_lip * thin * hump**0.75 * cupid], 1)
-    curves["lip_inner_top"] = np.stack([inner_x, corner - gap_up + wave], 1)
-    curves["lip_inner_bottom"] = np.stack([inner_x, corner + gap_down + wave], 1)
-    curves["lip_bottom"] = np.stack([x, corner + gap_down + p.lower_lip * thin * hump**0.8], 1)
-
+    n, w = p.nose_length, p.nose_width
     fold = np.array([(-0.95 * w, n), (-wide - 0.07, 0.5 * (n + p.mouth_y)), (-wide - 0.13, p.mouth_y + 0.05)])
-    curves["fold_l"] = _smooth(fold, 8)
-    curves["fold_r"] = _mirror(curves["fold_l"])
-    for name in [name for name in curves if name.endswith("_r")]:
-        curves[name[:-1] + "l"] = _mirror(curves[name])
-    return curves
+    return {
+        "lip_top": np.stack([x, corner - gap_up - p.upper_lip * thin * hump**0.75 * cupid], 1),
+        "lip_inner_top": np.stack([inner_x, corner - gap_up + wave], 1),
+        "lip_inner_bottom": np.stack([inner_x, corner + gap_down + wave], 1),
+        "lip_bottom": np.stack([x, corner + gap_down + p.lower_lip * thin * hump**0.8], 1),
+        "fold_r": _mirror(_smooth(fold, 8)),
+    }
 
 
 class Projection:
-    """From face units to pixels: turn the head, then the similarity that brings its five points to the template.
+    """Projection of face units to pixels: a turn of the head, then a similarity that aligns its five points.
 
     Args:
-        person, view: what is looked at and how.
-        five: (5, 2) frontal eye centers, nose tip, mouth corners.
-        size: side of the aligned face in pixels, to which the template is scaled.
-        offset: pixels between the origin of the picture and that of the aligned face.
+        person: The person.
+        view: The view.
+        five: Eye centers, nose tip and mouth corners of the frontal face, (5, 2), in face units.
+        size: Side of the aligned face in pixels. The template of the alignment is scaled to it.
+        offset: Offset of the aligned face from the origin of the picture, in pixels.
     """
 
     def __init__(self, person: Person, view: View, five: np.ndarray, size: int, offset: int) -> None:
@@ -301,13 +411,28 @@ class Projection:
         return abs(self.scale)
 
     def __call__(self, points: np.ndarray, z: np.ndarray | float | None = None) -> np.ndarray:
-        """(n, 2) face units to (n, 2) pixels; without `z` the points lie on the face."""
+        """Project points to pixels.
+
+        Args:
+            points: (n, 2), in face units.
+            z: Heights of the points, scalar or (n,), in face units. None puts the points on the face.
+
+        Returns:
+            (n, 2), in pixels.
+        """
         flat = self._turned(points, depth(self.person, points[:, 0], points[:, 1]) if z is None else z)
         moved = self.scale * (flat[:, 0] + 1j * flat[:, 1]) + self.shift
         return np.stack([moved.real, moved.imag], 1)
 
     def face_grid(self, side: int) -> tuple[np.ndarray, np.ndarray]:
-        """Frontal face coordinates (x, y), each (side, side) float32, of the point of the head at every pixel."""
+        """Compute the point of the head that each pixel shows.
+
+        Args:
+            side: Side of the picture in pixels.
+
+        Returns:
+            x and y on the frontal face, (side, side) float32 each, in face units.
+        """
         along = np.arange(side, dtype=np.float32)
         back = 1 / self.scale
         start = -self.shift * back
@@ -325,7 +450,14 @@ class Projection:
 
 
 def five_of(curves: dict[str, Curve]) -> np.ndarray:
-    """(5, 2): eye centers, nose tip and mouth corners of the curves, in their unit."""
+    """Compute eye centers, nose tip and mouth corners from the curves.
+
+    Args:
+        curves: Curves of `flat_curves`, in any unit.
+
+    Returns:
+        (5, 2), in the unit of the curves.
+    """
     eyes = [
         np.concatenate([curves[f"eye_upper_{side}"][::10], curves[f"eye_lower_{side}"][[10, 20]]]).mean(0)
         for side in "lr"
@@ -334,7 +466,14 @@ def five_of(curves: dict[str, Curve]) -> np.ndarray:
 
 
 def ibug68_of(curves: dict[str, Curve]) -> np.ndarray:
-    """(68, 2) points of the 300-W scheme on the curves."""
+    """Compute the points of the 300-W scheme from the curves.
+
+    Args:
+        curves: Curves of `flat_curves`, in any unit.
+
+    Returns:
+        (68, 2), in the unit of the curves.
+    """
     brow = {side: (curves[f"brow_upper_{side}"][::9] + curves[f"brow_lower_{side}"][::9]) / 2 for side in "lr"}
     up = {side: curves[f"eye_upper_{side}"] for side in "lr"}
     low = {side: curves[f"eye_lower_{side}"] for side in "lr"}
@@ -358,7 +497,14 @@ def ibug68_of(curves: dict[str, Curve]) -> np.ndarray:
 
 
 def helen194_of(curves: dict[str, Curve]) -> np.ndarray:
-    """(194, 2) points of the Helen scheme on the curves; its first eye and brow are those on the right of the image."""
+    """Compute the points of the Helen scheme from the curves. Its first eye and brow are on the right of the image.
+
+    Args:
+        curves: Curves of `flat_curves`, in any unit.
+
+    Returns:
+        (194, 2), in the unit of the curves.
+    """
 
     def ring(upper: Curve, lower: Curve, every: int) -> list[np.ndarray]:
         return [upper[::every], lower[-1 - every : 0 : -every]]

@@ -1,4 +1,4 @@
-"""Synthetic faces: people who do not exist, with exact landmarks and parsing, for demos and tests without any data set."""
+"""Pictures and stores of synthetic faces: people who do not exist, with exact landmarks and parsing maps."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -22,24 +22,25 @@ from rim_lightning.data.synthetic.shape import (
 )
 from rim_lightning.data.workers import worker_pool
 
-SYNTHESIS_VERSION = 2  # counted up when the same seeds give another picture: stores drawn before are then drawn again
+SYNTHESIS_VERSION = 2
+"""Version of the pictures. It increases when the same seeds give another picture; older stores are then made again."""
 
 
 def paint_face(
     identity_seed: int, view_seed: int, size: int, margin: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Picture `view_seed` of person `identity_seed`, aligned as a prepared face is; a function of its arguments alone.
+    """Paint an aligned face with landmarks and parsing map. The result depends on the arguments alone.
 
     Args:
-        identity_seed: who: shape of the face, colors, hair, beard, glasses, moles.
-        view_seed: how: turn of the head, expression, light, background, and a small error of alignment.
-        size: side of the aligned face in pixels; its five points lie near the 112 template scaled to it.
-        margin: pixels drawn around it.
+        identity_seed: Number of the person: shape of the face, colors, hair, beard, glasses, moles.
+        view_seed: Number of the view: turn of the head, expression, light, background, and a small error of alignment.
+        size: Side of the aligned face in pixels. Its five points lie near the 112-pixel template scaled to it.
+        margin: Width of the frame around the aligned face in pixels.
 
     Returns:
-        With S = size + 2 * margin: image (S, S, 3) uint8 RGB; landmarks ibug68 (68, 2), helen194 (194, 2) and five
-        (5, 2) float32 in pixels of that image; parsing (S, S) uint8, Helen-11 (neck, ears, clothes are background;
-        skin and eyes behind glasses keep their class).
+        Image, (S, S, 3) uint8 RGB with S = size + 2 · margin; landmarks of the schemes ibug68 (68, 2), helen194
+        (194, 2) and five (5, 2), float32, in pixels of the image; Helen-11 parsing map, (S, S) uint8. Neck, ears and
+        clothes are background. Skin and eyes behind glasses keep their class.
     """
     person = sample_person(identity_seed)
     view = sample_view(view_seed, identity_seed)
@@ -66,20 +67,23 @@ def synthetic_store(
     splits: Mapping[str, float],
     workers: int,
 ) -> PreparedStore:
-    """Draw a data set and store it as a prepared one, or open the store an earlier call has drawn with these arguments.
+    """Make a prepared store of synthetic faces, or open it if an earlier call made it with the same arguments.
 
     Args:
-        directory: directory of the store.
-        people: number of people; nobody is in two splits.
-        views: pictures of each.
-        hr_size: side of the aligned face in pixels.
-        margin: width of the frame around it as a share of `hr_size`.
-        seed: another seed, other people.
-        splits: "train", "val", "test" -> share of the people, any positive scale.
-        workers: processes; 0 draws in this one. The pixels do not depend on it.
+        directory: Folder of the store.
+        people: Number of people. No person is in two splits.
+        views: Number of pictures per person.
+        hr_size: Side of the aligned face in pixels.
+        margin: Width of the frame around it as a share of `hr_size`.
+        seed: Seed of the people. Two seeds have no person in common.
+        splits: Share of the people by split ("train", "val", "test"), on any positive scale.
+        workers: Number of processes. 0 paints in this process. The pixels do not depend on it.
+
+    Returns:
+        The store.
 
     Raises:
-        ValueError: a split would be empty, or the directory holds another store.
+        ValueError: If a split would be empty, or the folder holds another store.
     """
     header = {
         "name": "synthetic",
@@ -95,19 +99,19 @@ def synthetic_store(
         "splits": dict(splits),
     }
     if Path(directory).is_dir():
-        return _existing(directory, header)
+        return _open_store(directory, header)
     with one_writer(directory):
-        return _existing(directory, header) if Path(directory).is_dir() else _made(directory, header, workers)
+        return _open_store(directory, header) if Path(directory).is_dir() else _make_store(directory, header, workers)
 
 
-def _existing(directory: str | PathLike[str], header: dict[str, Any]) -> PreparedStore:
+def _open_store(directory: str | PathLike[str], header: dict[str, Any]) -> PreparedStore:
     store = PreparedStore(directory)
     if any(store.manifest.get(key) != value for key, value in header.items()):
         raise ValueError(f"{directory} holds other faces than these; delete it or choose another directory.")
     return store
 
 
-def _made(directory: str | PathLike[str], header: dict[str, Any], workers: int) -> PreparedStore:
+def _make_store(directory: str | PathLike[str], header: dict[str, Any], workers: int) -> PreparedStore:
     people, views, splits, hr_size = (header[name] for name in ("people", "views", "splits", "hr_size"))
     ends = np.round(np.cumsum(list(splits.values())) / sum(splits.values()) * people).astype(int)
     counts = dict(zip(splits, np.diff(ends, prepend=0).tolist(), strict=True))
@@ -128,26 +132,27 @@ def _made(directory: str | PathLike[str], header: dict[str, Any], workers: int) 
         pending = writer.pending()
         frame = (header["stored_size"] - hr_size) // 2
         paint = partial(_sample, seed=header["seed"], size=hr_size, margin=frame)
-        for index, sample in zip(pending, _painted([samples[i] for i in pending], paint, workers), strict=True):
+        painted = _paint_all([samples[i] for i in pending], paint, workers)
+        for index, sample in zip(pending, painted, strict=True):
             writer.write(index, sample)
         return writer.finish()
     finally:
         writer.close()
 
 
-def _sample(who: tuple[int, int], seed: int, size: int, margin: int) -> Sample:
-    person, view = who
-    # A seed has room for a million people.
+def _sample(person_view: tuple[int, int], seed: int, size: int, margin: int) -> Sample:
+    person, view = person_view
+    # A million people per seed.
     image, ibug68, helen194, five, parsing = paint_face(seed * 1_000_000 + person, view, size, margin)
     return Sample(
         image, {"five": five, "ibug68": ibug68, "helen194": helen194}, parsing, f"synthetic-{seed}-{person}-{view}"
     )
 
 
-def _painted(samples: list[tuple[int, int]], paint: partial[Sample], workers: int) -> Iterator[Sample]:
+def _paint_all(samples: list[tuple[int, int]], paint: partial[Sample], workers: int) -> Iterator[Sample]:
     if workers == 0:
         yield from map(paint, samples)
         return
-    # Spawned: a fork of a process that has used the threads of torch or OpenCV can hang.
+    # Spawned processes: a fork of a process that has used the threads of torch or OpenCV can hang.
     with worker_pool(workers) as pool:
         yield from pool.map(paint, samples, chunksize=16)
