@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ def file_digest(path: str | Path) -> str:
     return _digest_of(path, status.st_mtime_ns, status.st_size)
 
 
-@cache
+@lru_cache(maxsize=1024)  # not more: rim-embed reads millions of files
 def _digest_of(path: Path, changed: int, size: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,9 +16,10 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+import rim_lightning
 from rim_lightning.commands.rim.main import main
 from rim_lightning.gallery.index import Gallery
-from rim_lightning.inference.calibration import Calibration, Operating
+from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.model_folder import write_model
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
@@ -32,10 +33,10 @@ def network():
 
 
 def model_folder(path, threshold=0.0):
-    row = (Operating(threshold, 1e-2, 0.25), Operating(2.0, 1e-3, 1.0))
-    write_model(
-        path, network(), Calibration("made up", "0", 4, 4, 24, (1,), (8, 32), (1e-2, 1e-3), (((row, row),),)), {}, False
-    )
+    thresholds = np.broadcast_to([threshold, 2.0], (1, 1, 2, 2))  # the second lies beyond every cosine
+    frrs = np.broadcast_to([0.25, 1.0], (1, 1, 2, 2))
+    calibration = Calibration("made up", "0", 4, 4, 24, (1,), (8, 32), (1e-2, 1e-3), thresholds, frrs)
+    write_model(path, network(), calibration, {}, False)
     return path
 
 
@@ -85,8 +86,8 @@ def test_verify_for_programs_and_folders_of_one_person(model, faces):
     expected = Recognizer.from_checkpoint(model).verify(files, faces / "a.png", aligned=True)
     assert answer["similarity"] == pytest.approx(expected.similarity)
     assert (answer["probes"], answer["gallery"]) == (3, 1)
-    told = rim("verify", "-m", model, faces, faces / "a.png", "--aligned").output
-    assert "for a probe of 12 px (3 probes, 1 gallery picture, pooled): 0.001 of strangers" in told
+    printed = rim("verify", "-m", model, faces, faces / "a.png", "--aligned").output
+    assert "for a probe of 12 px (3 probes, 1 gallery picture, pooled): 0.001 of strangers" in printed
 
 
 def test_hallucinate_a_folder(model, faces, tmp_path):
@@ -113,7 +114,7 @@ def test_a_broken_picture_is_left_out_and_named(model, faces, tmp_path):
     answer = json.loads(done.stdout)
     assert list(answer["left_out"]) == [str(faces / "broken.png")]
     assert len(answer["written"]) == 3
-    assert {each["size"] for each in answer["written"]} == {12.0}
+    assert {face["size"] for face in answer["written"]} == {12.0}
 
 
 def test_what_is_read_is_never_written_over(model, faces):
@@ -143,7 +144,7 @@ def test_a_full_disk_ends_with_one_sentence(model, faces, tmp_path):
     """/dev/full takes no byte: whatever is written there fails as on a full disk."""
     out = tmp_path / "out"
     out.mkdir()
-    (out / ".b.png.part").symlink_to("/dev/full")
+    (out / f".b.png.{os.getpid()}.part").symlink_to("/dev/full")
     done = rim("hallucinate", "-m", model, faces, out, "--aligned")
     assert done.exit_code == 2
     assert "b.png cannot be written: there is no space left. 1 of 3 faces were" in done.stderr
@@ -185,10 +186,10 @@ def test_verify_leaves_out_what_it_cannot_use(model, faces):
     assert done.exit_code in (0, 1)
     assert answer["probe_faces"] == [0]
     assert len(answer["left_out"]) == 1
-    told = rim("verify", "-m", model, faces / "more", faces / "a.png", "--aligned")
-    assert "left out:" in told.stderr
-    assert "torn.jpg is empty" in told.stderr
-    assert "the gallery face has 12 px: the rates below are those of sharp ones, of 16 px or more" in told.stderr
+    printed = rim("verify", "-m", model, faces / "more", faces / "a.png", "--aligned")
+    assert "left out:" in printed.stderr
+    assert "torn.jpg is empty" in printed.stderr
+    assert "the gallery face has 12 px: the rates below are those of sharp ones, of 16 px or more" in printed.stderr
     (faces / "more" / "c.png").unlink()
     done = rim("verify", "-m", model, faces / "more", faces / "a.png", "--aligned")
     assert done.exit_code == 2
@@ -251,18 +252,18 @@ def test_identify_finds_whom_the_python_interface_finds(model, faces, index):
     cosine = recognizer.embed_probes(files, aligned=True) @ recognizer.embed_gallery(files, aligned=True).T
     assert answer["templates"] == 3
     assert len(answer["probes"]) == 3
-    for each, row in zip(answer["probes"], cosine, strict=True):
+    for probe, row in zip(answer["probes"], cosine, strict=True):
         order = row.argsort(descending=True)[:2]
-        assert [hit["person"] for hit in each["hits"]] == [("a", "b", "more")[i] for i in order]
-        assert [hit["similarity"] for hit in each["hits"]] == pytest.approx(row[order].tolist(), abs=1e-5)
-        assert [hit["accepted"] for hit in each["hits"]] == (row[order] >= 0).tolist()
+        assert [hit["person"] for hit in probe["hits"]] == [("a", "b", "more")[i] for i in order]
+        assert [hit["similarity"] for hit in probe["hits"]] == pytest.approx(row[order].tolist(), abs=1e-5)
+        assert [hit["accepted"] for hit in probe["hits"]] == (row[order] >= 0).tolist()
     assert done.exit_code == (0 if (cosine.topk(2).values >= 0).any() else 1)
 
 
 def test_identify_takes_pictures_and_folders(model, faces, index):
     done = rim("identify", "-m", model, "-i", index, faces / "b.jpg", faces / "more", "--aligned", "--json")
     probes = json.loads(done.output)["probes"]
-    assert [each["picture"] for each in probes] == [str(faces / "b.jpg"), str(faces / "more" / "c.png")]
+    assert [probe["picture"] for probe in probes] == [str(faces / "b.jpg"), str(faces / "more" / "c.png")]
     assert rim("identify", "-m", model, "-i", index).exit_code == 2
 
 
@@ -409,3 +410,19 @@ def test_help_names_the_exit_codes():
         shown = rim(*words, "--help").output
         assert "Exit codes:" in shown
         assert "Example" in shown
+
+
+def test_python_m_rim_lightning_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "rim_lightning", "verify"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Usage: rim verify [OPTIONS] PROBE GALLERY")
+    assert rim("--version").stdout == f"rim, version {rim_lightning.__version__}\n"
+
+
+def test_the_help_needs_no_torch():
+    code = (
+        "import sys, rim_lightning.commands.rim.main; "
+        "print([name for name in ('torch', 'numpy', 'PIL', 'hydra', 'omegaconf', 'lancedb') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -24,9 +24,9 @@ from rim_lightning.data.detection import Face
 from rim_lightning.gallery import embedded_folder
 from rim_lightning.gallery.embed import embed_folder
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder
-from rim_lightning.gallery.enrollment import enrol_embedded, enroll
+from rim_lightning.gallery.enrollment import enroll, enroll_embedded
 from rim_lightning.gallery.index import Gallery
-from rim_lightning.inference import recognizer
+from rim_lightning.inference import faces as inference_faces
 from rim_lightning.inference.model_folder import write_model
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
@@ -148,7 +148,7 @@ def test_a_picture_that_cannot_be_used_is_named_and_the_rest_is_done(pictures, t
     reasons = {
         "person 2/cut.png": "person 2/cut.png is damaged or incomplete",
         "person 3/wide.png": "person 3/wide.png is 40 x 20 pixels: an aligned face is square",
-        "person 3/gone.png": "person 3/gone.png: No such file or directory",
+        "person 3/gone.png": "There is no image person 3/gone.png.",
         "torn.jpg": "torn.jpg is no image of a known format",
         "'\\udcff/a.png'": "is no text (UTF-8): rename the file or folder",
     }
@@ -167,7 +167,7 @@ def test_faces_are_found_in_the_workers(pictures, tmp_path, monkeypatch, workers
         marks = [int(image.sum()) % 7 for image in images]
         return [[] if mark == 0 else [face] * (2 if mark == 1 else 1) for mark in marks]
 
-    monkeypatch.setattr(recognizer, "find_faces", find)
+    monkeypatch.setattr(inference_faces, "find_faces", find)
     model = Recognizer(network())
     found, vectors = rows(embedded(pictures, tmp_path / "out", model, aligned=False, workers=workers))
     assert len({row["faces"] for row in found if row["left_out"] is None}) == 2
@@ -191,7 +191,7 @@ def test_a_resumed_run_does_what_is_missing_and_nothing_twice(pictures, tmp_path
             raise KeyError("as if killed")
         replace(part, file)
 
-    monkeypatch.setattr(embedded_folder.os, "replace", die_at_the_third)
+    monkeypatch.setattr(os, "replace", die_at_the_third)
     with pytest.raises(KeyError):
         embedded(pictures, tmp_path / "out", model)
     monkeypatch.undo()
@@ -270,7 +270,7 @@ def test_a_full_disk_leaves_the_finished_files_whole(pictures, tmp_path, monkeyp
         if len(synced) == 3:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(embedded_folder.os, "fsync", full_at_the_third)
+    monkeypatch.setattr(os, "fsync", full_at_the_third)
     with pytest.raises(OSError, match=r"000002.parquet could not be written \(No space left on device\); the finished"):
         embedded(pictures, tmp_path / "out")
     folder = EmbeddedFolder(tmp_path / "out")
@@ -289,7 +289,7 @@ def test_a_disk_of_pictures_that_goes_away_ends_the_run(pictures, tmp_path, monk
         if "000001" in str(file):
             pictures.rename(tmp_path / "unplugged")
 
-    monkeypatch.setattr(embedded_folder.os, "replace", unplug)
+    monkeypatch.setattr(os, "replace", unplug)
     with pytest.raises(FileNotFoundError, match=r"The folder .* has vanished. The finished files are untouched"):
         embedded(pictures, tmp_path / "out")
     assert EmbeddedFolder(tmp_path / "out").missing() == [2, 3, 4, 5]
@@ -308,7 +308,7 @@ def test_a_signal_ends_the_run_at_once(pictures, tmp_path, monkeypatch, signum):
         if "000001" in str(file):
             signal.raise_signal(signum)
 
-    monkeypatch.setattr(embedded_folder.os, "replace", stopped)
+    monkeypatch.setattr(os, "replace", stopped)
     with pytest.raises(Interrupted, match=f"stopped by {signum.name}; the finished files stay") as stop:
         embedded(pictures, tmp_path / "out")
     assert stop.value.signum == signum
@@ -330,7 +330,7 @@ def test_enrolling_the_embeddings_is_enrolling_the_pictures(pictures, tmp_path):
     folder = embedded(pictures, tmp_path / "out", model)
     galleries = [Gallery(tmp_path / name, model.fingerprint, 16, create=True) for name in ("pictures", "embeddings")]
     done = enroll(model, galleries[0], pictures, aligned=True)
-    assert enrol_embedded(galleries[1], folder) == (19, 1, 0, 1, 2)
+    assert enroll_embedded(galleries[1], folder) == (19, 1, 0, 1, 2)
     numbers = (done.added, done.known, len(done.several), len(done.small), len(done.left_out))
     again = Gallery(tmp_path / "embeddings", model.fingerprint, 16)
     probes = model.embed_probes(sorted((pictures / "person 4").iterdir()), aligned=True)
@@ -344,20 +344,20 @@ def test_embeddings_that_are_no_templates_are_refused(pictures, begun, tmp_path)
     pytest.importorskip("lancedb")
     gallery = Gallery(tmp_path / "index", begun.manifest.model, 16, create=True)
     with pytest.raises(ValueError, match="holds embeddings of probes, a gallery those of sharp pictures"):
-        enrol_embedded(gallery, embedded(pictures, tmp_path / "probes", side="probe"))
+        enroll_embedded(gallery, embedded(pictures, tmp_path / "probes", side="probe"))
     other = Gallery(tmp_path / "other", "abc", 16, create=True)
     with pytest.raises(ValueError, match=r"was made by the model .*, not by abc: embeddings of two models do not mix"):
-        enrol_embedded(other, begun)
+        enroll_embedded(other, begun)
     folder = embedded(pictures, tmp_path / "out")
     content = folder.file(3).read_bytes()
     for damage in (content[:-100], content[:200] + bytes(100) + content[300:], b""):
         folder.file(3).write_bytes(damage)
         with pytest.raises(ValueError, match=r"embeddings_000003.parquet is missing or damaged: remove it, and give"):
-            enrol_embedded(Gallery(tmp_path / "fresh", begun.manifest.model, 16, create=True), folder)
+            enroll_embedded(Gallery(tmp_path / "fresh", begun.manifest.model, 16, create=True), folder)
     folder.file(3).unlink()
     with pytest.raises(ValueError, match="is not finished, 1 of 6 files are missing: give the command of rim-embed"):
-        enrol_embedded(gallery, folder)
-    assert enrol_embedded(gallery, embedded(pictures, tmp_path / "out")).added == 18
+        enroll_embedded(gallery, folder)
+    assert enroll_embedded(gallery, embedded(pictures, tmp_path / "out")).added == 18
 
 
 def test_rim_enroll_takes_embeddings(begun, model, tmp_path):
@@ -432,14 +432,13 @@ def test_lightning_starts_the_other_rank_and_waits_for_it(model, synthetic, begu
 
 DIES = """
 import os, signal, sys
-from rim_lightning import embedded_folder
 replace, done = os.replace, []
 def die_at_the_third(part, file):
     done.append(file)
     if len(done) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     replace(part, file)
-embedded_folder.os.replace = die_at_the_third
+os.replace = die_at_the_third
 from rim_lightning.commands.embed import main
 main()
 """
@@ -462,14 +461,13 @@ def test_killed_while_it_writes_it_goes_on_with_the_same_command(model, syntheti
 
 FULL = """
 import os, resource
-from rim_lightning import embedded_folder
 replace, done = os.replace, []
 def full_after_the_second(part, file):
     replace(part, file)
     done.append(file)
     if len(done) == 2:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-embedded_folder.os.replace = full_after_the_second
+os.replace = full_after_the_second
 from rim_lightning.commands.embed import main
 main()
 """

@@ -16,7 +16,7 @@ from PIL import Image
 from rim_lightning.commands.page import Page
 from rim_lightning.gallery.enrollment import enroll
 from rim_lightning.gallery.index import Gallery
-from rim_lightning.inference.calibration import Calibration, Operating
+from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.model_folder import write_model
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
@@ -32,11 +32,12 @@ def folder(tmp_path_factory):
     """A model, pictures of three synthetic people in folders of their names, a probe, a gallery, a file that is none."""
     folder = tmp_path_factory.mktemp("page")
     torch.manual_seed(0)
-    rows = tuple((Operating(threshold, 1e-2, 0.25), None) for threshold in (0.2, -1.0))
+    thresholds = np.array([[0.2, np.nan], [-1.0, np.nan]]).reshape(1, 1, 2, 2)
+    frrs = np.where(np.isnan(thresholds), np.nan, 0.25)
     write_model(
         folder / "model",
         perturbed(RIM(**MODEL)).eval(),
-        Calibration("synthetic", "0", 3, 6, 60, (1,), (7, 40), (1e-2, 1e-3), ((rows,),)),
+        Calibration("synthetic", "0", 3, 6, 60, (1,), (7, 40), (1e-2, 1e-3), thresholds, frrs),
         {},
         onnx=False,
     )
@@ -110,7 +111,9 @@ def test_what_is_missing_or_wrong_gets_a_sentence(page, folder):
     assert page.fars == [1e-2]  # 1e-3 has no thresholds
     page_without = Recognizer.from_checkpoint(folder / "model")
     page_without.calibration = None
-    with pytest.raises(ValueError, match="The model has no thresholds: rim export --people chooses them"):
+    with pytest.raises(
+        ValueError, match="The model has no thresholds: rim export --people <a prepared set> chooses them"
+    ):
         Page(page_without)
 
 
@@ -157,12 +160,12 @@ def view(request, address):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         view = browser.new_page(viewport={"width": request.param, "height": 900})
         view.set_default_timeout(60_000)
-        asked = []
-        view.on("request", lambda request: asked.append(request.url))
+        requests = []
+        view.on("request", lambda request: requests.append(request.url))
         view.goto(address)
         view.get_by_role("button", name="Compare").wait_for()
         yield view
-        assert not [url for url in asked if not url.startswith((address, "data:", "blob:"))]
+        assert not [url for url in requests if not url.startswith((address, "data:", "blob:"))]
         browser.close()
 
 

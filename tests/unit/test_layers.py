@@ -30,6 +30,7 @@ LAYERS = {
     "speed": 5,
     "comparison": 5,
     "commands": 6,
+    "__main__": 6,
 }
 FRAMEWORKS = {"pytorch_lightning", "lightning", "hydra", "omegaconf", "wandb"}
 LIGHTNING_FREE = {"functional", "losses", "metrics", "networks", "data", "evaluation", "inference", "runs"}

@@ -28,7 +28,7 @@ EXTRAS = {
 """Optional package -> the extra of rim-lightning that installs it."""
 
 # Exceptions of libraries, by the name of their class: importing Lightning here would slow down every `--help`.
-_ANTICIPATED = {"NonFiniteLoss", "MisconfigurationException", "HydraException", "OutOfSpace"}
+_ANTICIPATED = {"NonFiniteLoss", "MisconfigurationException", "HydraException"}
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,3 @@ def _output_is_closed() -> bool:
 
 def _class_names(error: Any) -> set[str]:
     return {base.__name__ for base in type(error).__mro__}
-
-
-_sentence = sentence_of  # until commands/rim uses the public name

@@ -1,4 +1,4 @@
-"""A page in the browser, on this machine alone: two pictures, a search in the gallery, and how small a face may get."""
+"""A page in the browser, on this machine alone: compare two pictures, search the gallery, reduce a face."""
 
 from __future__ import annotations
 
@@ -20,44 +20,58 @@ if TYPE_CHECKING:
     import gradio
     from PIL import Image
 
-    Pictures = list[tuple[Image.Image, str]]  # and their captions
+    Pictures = list[tuple[Image.Image, str]]  # with captions
 
 MAX_FILE = "20mb"
 KEPT = 600  # seconds that an upload is kept
-SIDE = 256  # pixels of a picture of a face
+SIDE = 256  # side of a picture of a face, in pixels
 CSS = """
 .faces .grid-wrap { height: auto; max-height: none; min-height: 0; }
 .faces .grid-container { grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)) !important; max-width: 1130px; }
 .faces .caption-label { font-size: 11px; padding: 1px 4px; }
 """
-
-
 TITLE = "Recognize faces of few pixels"
 CAUTION = (
     "A similarity is evidence, not proof: strangers pass and people are refused at the rates shown, on the people that "
     "the thresholds were chosen on. A hallucinated face is a plausible one, not a photograph."
 )
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 1}
+"""Settings of every button: one question at a time, and no interface for programs."""
 
 
 class Page:
-    """What the page answers, without the page.
+    """The answers of the page, without the page.
 
     Args:
-        recognizer: with thresholds. gallery: to search; None: the page has no search.
+        recognizer: Model with thresholds.
+        gallery: Gallery to search. None for a page without a search.
+
+    Attributes:
+        recognizer: The model.
+        gallery: The gallery, or None.
+        fars: False accept rates that the user can choose from.
 
     Raises:
-        ValueError: the model has no thresholds.
+        ValueError: If the model has no thresholds.
     """
 
     def __init__(self, recognizer: Recognizer, gallery: Gallery | None = None) -> None:
-        if recognizer.calibration is None:
-            raise ValueError("The model has no thresholds: rim export --people chooses them.")
+        self._calibration = recognizer.required_calibration()
         self.recognizer = recognizer
         self.gallery = gallery
-        self.fars = recognizer.calibration.usable_fars()
+        self.fars = self._calibration.usable_fars()
 
     def verify(self, probe: str | None, gallery: str | None, far: float) -> tuple[str, Pictures]:
-        """Answer in Markdown, and what the network made of the probe."""
+        """Compare two pictures.
+
+        Args:
+            probe: Path of the probe. None if the user gave none.
+            gallery: Path of the gallery picture. None if the user gave none.
+            far: False accept rate.
+
+        Returns:
+            The answer in Markdown, and pictures of what the network makes of the probe.
+        """
         if probe is None or gallery is None:
             return "Give a probe and a gallery picture.", []
         try:
@@ -65,7 +79,7 @@ class Page:
             (sharp,) = self.recognizer.align(gallery, name="The gallery picture")
             answer = self.recognizer.verify([face], [sharp], far)
         except (OSError, ValueError) as error:
-            return _wrong(error), []
+            return _in_bold(error), []
         verdict = "the same person" if answer.same_person else "not the same person"
         lines = [
             f"### {verdict}",
@@ -74,17 +88,29 @@ class Page:
             f"At this threshold {answer.far:g} of strangers are accepted and {answer.frr:.1%} of true pairs refused.",
             *_remarks([face, sharp]),
         ]
-        return "\n\n".join(lines), self._seen(face)
+        return "\n\n".join(lines), self._pictures_of(face)
 
     def search(self, probe: str | None, far: float, top: int) -> tuple[str, list[list[Any]], Pictures]:
-        """Answer in Markdown, rows of (similarity, person, accepted, picture), what the network made of the probe."""
+        """Search the gallery.
+
+        Args:
+            probe: Path of the probe. None if the user gave none.
+            far: False accept rate.
+            top: Number of people to show.
+
+        Returns:
+            The answer in Markdown, rows of (similarity, person, accepted, picture), and pictures of what the network
+            makes of the probe.
+        """
+        if self.gallery is None:
+            return "There is no gallery.", [], []
         if probe is None:
             return "Give a probe.", [], []
         try:
             (face,) = self.recognizer.align(probe, name="The probe")
-            point = self.recognizer.calibration.at(face.size, far)
+            point = self._calibration.at(face.size, far)
         except (OSError, ValueError) as error:
-            return _wrong(error), [], []
+            return _in_bold(error), [], []
         (hits,) = self.gallery.search(self.recognizer.embed_probes([face]), top)
         rows = [
             [f"{hit.similarity:.3f}", hit.person, "yes" if hit.similarity >= point.threshold else "no", hit.source]
@@ -96,52 +122,65 @@ class Page:
             f"Of {templates} pictures, a stranger passes for {far * templates:.2g} on average.",
             *_remarks([face]),
         ]
-        return "\n\n".join(lines), rows, self._seen(face)
+        return "\n\n".join(lines), rows, self._pictures_of(face)
 
     def reduce(self, picture: str | None, size: int, far: float) -> tuple[str, Pictures, Any]:
-        """A sharp picture reduced to a size: answer, what the network makes of it, the similarity over all sizes."""
+        """Reduce a sharp picture and compare it with itself.
+
+        Args:
+            picture: Path of the picture. None if the user gave none.
+            size: Side of the reduced face in pixels.
+            far: False accept rate.
+
+        Returns:
+            The answer in Markdown, pictures of what the network makes of the reduced face, and a figure of the
+            similarity over all sizes.
+        """
         if picture is None:
             return "Give a picture.", [], None
         try:
             (face,) = self.recognizer.align(picture, name="The picture")
         except (OSError, ValueError) as error:
-            return _wrong(error), [], None
-        sizes = sorted({size, *(each for each in SIZES if each <= face.size)})
+            return _in_bold(error), [], None
         if size > face.size:
             return f"The face has {face.size:.0f} px: choose a size below that.", [], None
+        sizes = sorted({size, *(side for side in SIZES if side <= face.size)})
         probes = self._reduced(face, sizes)
-        own = self.recognizer.embed_gallery([face])[0]
-        similarity = (self.recognizer.embed_probes(probes) @ own).tolist()
-        points = [self.recognizer.calibration.at(each, far) for each in sizes]
+        sharp = self.recognizer.embed_gallery([face])[0]
+        similarities = (self.recognizer.embed_probes(probes) @ sharp).tolist()
+        thresholds = [self._calibration.at(side, far).threshold for side in sizes]
+        accepted = [value >= threshold for value, threshold in zip(similarities, thresholds, strict=True)]
+        refused = [str(side) for side, same in zip(sizes, accepted, strict=True) if not same]
         index = sizes.index(size)
-        same = similarity[index] >= points[index].threshold
-        broken = [each for each, s, p in zip(sizes, similarity, points, strict=True) if s < p.threshold]
         lines = [
-            f"### At {size} px: {'recognized' if same else 'not recognized'}",
-            f"Similarity **{similarity[index]:.3f}**, threshold **{points[index].threshold:.3f}**.",
-            f"Not recognized at {', '.join(map(str, broken))} px." if broken else "Recognized at every size.",
+            f"### At {size} px: {'recognized' if accepted[index] else 'not recognized'}",
+            f"Similarity **{similarities[index]:.3f}**, threshold **{thresholds[index]:.3f}**.",
+            f"Not recognized at {', '.join(refused)} px." if refused else "Recognized at every size.",
             "This compares a picture with itself: another picture of the same person is less alike.",
             *_remarks([face]),
         ]
-        seen = self._seen(probes[index])
-        return "\n\n".join(lines), seen, _curve(sizes, similarity, [point.threshold for point in points], size)
+        return "\n\n".join(lines), self._pictures_of(probes[index]), _curve(sizes, similarities, thresholds, size)
 
-    def _seen(self, face: AlignedFace) -> Pictures:
-        shown = face_pictures(self.recognizer.hallucinate([face]), 0, SIDE)
-        return [
-            (picture, f"{name}, {face.size:.0f} px" if name == "bicubic" else name) for name, picture in shown.items()
-        ]
+    def _pictures_of(self, face: AlignedFace) -> Pictures:
+        return face_pictures(self.recognizer.hallucinate([face]), 0, SIDE)
 
     def _reduced(self, face: AlignedFace, sizes: list[int]) -> list[AlignedFace]:
-        pixels = synthesize_probe(face.pixels.expand(len(sizes), -1, -1, -1), torch.tensor(sizes))
-        return [AlignedFace(each, float(size), 0, face.name) for each, size in zip(pixels, sizes, strict=True)]
+        """Reduce a face to each size, as in training."""
+        probes = synthesize_probe(face.pixels.expand(len(sizes), -1, -1, -1), torch.tensor(sizes))  # (sizes, 3, S, S)
+        return [AlignedFace(pixels, float(size), 0, face.name) for pixels, size in zip(probes, sizes, strict=True)]
 
 
 def build_page(page: Page) -> gradio.Blocks:
-    """The page itself.
+    """Build the page: one tab for each question.
+
+    Args:
+        page: The answers.
+
+    Returns:
+        The page, ready to be launched.
 
     Raises:
-        ImportError: Gradio is not installed.
+        ImportError: If Gradio is not installed.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     try:
@@ -149,64 +188,30 @@ def build_page(page: Page) -> gradio.Blocks:
     except ImportError as error:
         raise ImportError("The page needs Gradio: pip install 'rim-lightning[page]'.") from error
 
-    def upload(label: str) -> gr.Image:
-        image = gr.Image(label=label, type="filepath", sources=["upload", "clipboard"], height=260, buttons=[])
-        # The file as it is: Gradio would open it, and has no sentence for what is no picture.
-        image.preprocess = lambda payload: None if payload is None else payload.path
-        return image
-
-    def faces() -> gr.Gallery:
-        return gr.Gallery(
-            label="What the network makes of the probe",
-            show_label=False,
-            interactive=False,
-            format="png",
-            columns=5,
-            object_fit="contain",
-            buttons=["download", "fullscreen"],
-            elem_classes="faces",
-        )
-
-    def rate() -> gr.Dropdown:
-        choices = [(f"1 in {1 / far:,.0f}", far) for far in page.fars]
-        return gr.Dropdown(choices, value=min(page.fars, key=lambda far: abs(far - 1e-2)), label="Strangers accepted")
-
-    private = {"api_visibility": "private", "concurrency_limit": 1}
     with gr.Blocks(title=TITLE, delete_cache=(60, KEPT), analytics_enabled=False) as blocks:
         gr.Markdown(f"# {TITLE}\n\n{CAUTION}")
         with gr.Tab("Two pictures"):
-            with gr.Row():
-                probe, sharp = upload("Probe: few pixels"), upload("Gallery: sharp")
-            far, button = rate(), gr.Button("Compare", variant="primary")
-            answer, seen = gr.Markdown(), faces()
-            button.click(page.verify, [probe, sharp, far], [answer, seen], **private)
+            _verify_tab(page)
         if page.gallery is not None:
             with gr.Tab("Search"):
-                wanted = upload("Probe: few pixels")
-                rate_of_search, top = rate(), gr.Slider(1, 20, 5, step=1, label="People shown")
-                search = gr.Button("Search", variant="primary")
-                found = gr.Markdown()
-                rows = gr.Dataframe(headers=["similarity", "person", "accepted", "picture"], interactive=False)
-                seen_in_search = faces()
-                outputs = [found, rows, seen_in_search]
-                search.click(page.search, [wanted, rate_of_search, top], outputs, **private)
+                _search_tab(page)
         with gr.Tab("How small?"):
-            own = upload("Your own photograph")
-            largest = page.recognizer.rim.hr_size
-            size = gr.Slider(7, largest, page.recognizer.rim.lr_size, step=1, label="Reduce the face to, px")
-            rate_of_size, shrink = rate(), gr.Button("Reduce", variant="primary")
-            judged, small, curve = gr.Markdown(), faces(), gr.Plot(show_label=False)
-            inputs = [own, size, rate_of_size]
-            shrink.click(page.reduce, inputs, [judged, small, curve], **private)
-            size.release(page.reduce, inputs, [judged, small, curve], **private)
+            _reduce_tab(page)
     return blocks.queue(max_size=20)
 
 
 def serve(recognizer: Recognizer, gallery: Gallery | None, port: int) -> None:
-    """Show the page on this machine until the user stops it; uploads go into a folder that is removed then.
+    """Show the page on this machine until the user stops it. Uploads are removed then.
+
+    Args:
+        recognizer: Model with thresholds.
+        gallery: Gallery to search. None for a page without a search.
+        port: Port on this machine.
 
     Raises:
-        OSError: the port is taken. ImportError: Gradio is not installed. ValueError: the model has no thresholds.
+        OSError: If the port is taken.
+        ImportError: If Gradio is not installed.
+        ValueError: If the model has no thresholds.
     """
     with tempfile.TemporaryDirectory(prefix="rim_page_") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
@@ -234,14 +239,84 @@ def serve(recognizer: Recognizer, gallery: Gallery | None, port: int) -> None:
             blocks.close(verbose=False)
 
 
-def _curve(sizes: list[int], similarity: list[float], thresholds: list[float], chosen: int) -> Any:
+def _verify_tab(page: Page) -> None:
+    import gradio as gr
+
+    with gr.Row():
+        probe, sharp = _upload("Probe: few pixels"), _upload("Gallery: sharp")
+    far, button = _far_choice(page), gr.Button("Compare", variant="primary")
+    answer, faces = gr.Markdown(), _face_row()
+    button.click(page.verify, [probe, sharp, far], [answer, faces], **PRIVATE)
+
+
+def _search_tab(page: Page) -> None:
+    import gradio as gr
+
+    probe = _upload("Probe: few pixels")
+    far, top = _far_choice(page), gr.Slider(1, 20, 5, step=1, label="People shown")
+    button = gr.Button("Search", variant="primary")
+    answer = gr.Markdown()
+    rows = gr.Dataframe(headers=["similarity", "person", "accepted", "picture"], interactive=False)
+    button.click(page.search, [probe, far, top], [answer, rows, _face_row()], **PRIVATE)
+
+
+def _reduce_tab(page: Page) -> None:
+    import gradio as gr
+
+    picture = _upload("Your own photograph")
+    rim = page.recognizer.rim
+    size = gr.Slider(7, rim.hr_size, rim.lr_size, step=1, label="Reduce the face to, px")
+    far, button = _far_choice(page), gr.Button("Reduce", variant="primary")
+    inputs, outputs = [picture, size, far], [gr.Markdown(), _face_row(), gr.Plot(show_label=False)]
+    button.click(page.reduce, inputs, outputs, **PRIVATE)
+    size.release(page.reduce, inputs, outputs, **PRIVATE)
+
+
+def _upload(label: str) -> gradio.Image:
+    """Make a place for a picture."""
+    import gradio as gr
+
+    image = gr.Image(label=label, type="filepath", sources=["upload", "clipboard"], height=260, buttons=[])
+    # Hand on the file as it is: Gradio would open it, and has no sentence for a damaged one. A subclass would make Gradio
+    # write a stub file beside this one.
+    image.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]
+    return image
+
+
+def _far_choice(page: Page) -> gradio.Dropdown:
+    """Make the choice of a false accept rate. It starts at the one nearest to 1 in 100."""
+    import gradio as gr
+
+    choices: list[Any] = [(f"1 in {1 / far:,.0f}", far) for far in page.fars]
+    nearest = min(page.fars, key=lambda far: abs(far - 1e-2))
+    return gr.Dropdown(choices, value=nearest, label="Strangers accepted")
+
+
+def _face_row() -> gradio.Gallery:
+    """Make a row for the five pictures of a face."""
+    import gradio as gr
+
+    return gr.Gallery(
+        label="What the network makes of the probe",
+        show_label=False,
+        interactive=False,
+        format="png",
+        columns=5,
+        object_fit="contain",
+        buttons=["download", "fullscreen"],
+        elem_classes="faces",
+    )
+
+
+def _curve(sizes: list[int], similarities: list[float], thresholds: list[float], size: int) -> Any:
+    """Plot similarity and threshold over the size of the face, with a line at one size."""
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
-    axes.plot(sizes, similarity, "o-", label="similarity to the sharp picture")
+    axes.plot(sizes, similarities, "o-", label="similarity to the sharp picture")
     axes.plot(sizes, thresholds, "--", color="gray", label="threshold")
-    axes.axvline(chosen, color="lightgray", zorder=0)
+    axes.axvline(size, color="lightgray", zorder=0)
     axes.set_xscale("log")
-    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.set_xticks(sizes, [str(side) for side in sizes])
     axes.minorticks_off()
     axes.set_xlabel("size of the face, px")
     axes.legend()
@@ -253,5 +328,5 @@ def _remarks(faces: list[AlignedFace]) -> list[str]:
     return [f"{face.name} shows {face.faces} faces: the largest was taken." for face in faces if face.faces > 1]
 
 
-def _wrong(error: Exception) -> str:
+def _in_bold(error: Exception) -> str:
     return f"**{error}**"

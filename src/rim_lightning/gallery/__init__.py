@@ -1,0 +1,1 @@
+"""Templates of known people: store them, search them, and fill the store from folders of pictures."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -17,9 +15,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from rim_lightning.data.images import image_files
 from rim_lightning.distributed import leave
+from rim_lightning.files import file_digest
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder, Manifest, Row, names_digest
-from rim_lightning.gallery.enrollment import person_of, written
-from rim_lightning.inference.faces import AlignedFace
+from rim_lightning.gallery.enrollment import person_of, utf8_text
+from rim_lightning.inference.faces import FaceAligner
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.runs.signals import _stopped_by_signals
 
@@ -32,8 +31,10 @@ SIDES = ("gallery", "probe")
 class Block(NamedTuple):
     """Pictures that go through the network together.
 
-    Attributes: shard: the file that they go to. rows: what is known of each. faces: (n, 3, S, S), RGB in [-1, 1], of
-    the n that are not left out, in their order.
+    Attributes:
+        shard: Number of the file that they belong to.
+        rows: All pictures, those that are left out too.
+        faces: (n, 3, S, S), RGB in [-1, 1]: faces of the n pictures that are not left out, in their order.
     """
 
     shard: int
@@ -45,22 +46,18 @@ class PictureBlocks(Dataset[Block]):
     """The pictures of some files of an embedded folder. An item is a block, which never crosses the end of a file.
 
     Args:
-        folder: for which the pictures are. shards: numbers of its files, in the order wanted.
-        names: (N,) of all its pictures as the file system has them, in order.
-        align: finds the face in a picture; see `Recognizer.align`. hr_size: S. size: pictures of a block.
+        folder: Folder of the embeddings.
+        shards: Numbers of its files, in the order in which they are written.
+        names: (N,) names of all pictures as the file system has them, in order.
+        aligner: Finds the faces.
+        size: Number of pictures in a block.
     """
 
     def __init__(
-        self,
-        folder: EmbeddedFolder,
-        shards: list[int],
-        names: pa.LargeBinaryArray,
-        align: Callable[..., list[AlignedFace]],
-        hr_size: int,
-        size: int,
+        self, folder: EmbeddedFolder, shards: list[int], names: pa.LargeBinaryArray, aligner: FaceAligner, size: int
     ) -> None:
         self.pictures, self.aligned = Path(folder.manifest.pictures), folder.manifest.aligned
-        self.names, self.align, self.hr_size = names, align, hr_size
+        self.names, self.aligner = names, aligner
         self.blocks = [
             (shard, positions[start : start + size])
             for shard in shards
@@ -76,18 +73,18 @@ class PictureBlocks(Dataset[Block]):
         rows, faces = zip(
             *(self._row(os.fsdecode(self.names[position].as_py())) for position in positions), strict=True
         )
-        found = [face for face in faces if face is not None]
-        empty = torch.empty(0, 3, self.hr_size, self.hr_size)
-        return Block(shard, list(rows), torch.stack(found) if found else empty)
+        usable = [face for face in faces if face is not None]
+        none = torch.empty(0, 3, self.aligner.hr_size, self.aligner.hr_size)
+        return Block(shard, list(rows), torch.stack(usable) if usable else none)
 
     def _row(self, source: str) -> tuple[Row, Tensor | None]:
+        """Read one picture and align its face."""
         path = self.pictures / source
         try:
-            written(source)
+            utf8_text(source)
             person = person_of(path, self.pictures)
-            with open(path, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            (face,) = self.align(path, self.aligned, name=source)
+            (face,) = self.aligner.align(path, self.aligned, name=source)
+            digest = file_digest(path)
         except UnicodeError as error:
             return Row(ascii(source), left_out=str(error)), None
         except (OSError, ValueError) as error:
@@ -102,13 +99,17 @@ class PictureBlocks(Dataset[Block]):
 
 
 class EmbeddingModule(pl.LightningModule):
-    """Every rank embeds the pictures of the files that are its own by their number and are not finished, and writes
-    each when it has all of it. The ranks need nothing of each other: they leave their group as soon as all have begun,
-    so that none waits for another at the end, however unequal their files are.
+    """Embed the missing files of a folder, each rank its own ones, and write each file as soon as it is complete.
+
+    The ranks need nothing of each other. They leave their group as soon as all have begun, so that none waits for
+    another at the end, however unequal their files are.
 
     Args:
-        recognizer: the model; it goes to the device of the rank. folder: to write to. names: see `PictureBlocks`.
-        batch_size: pictures that go through the network at a time. workers: loader processes, which find the faces.
+        recognizer: The model. It moves to the device of the rank.
+        folder: Folder of the embeddings.
+        names: (N,) names of all pictures as the file system has them, in order.
+        batch_size: Number of pictures that go through the network at a time.
+        workers: Number of loader processes, which find the faces. 0 finds them in this process.
     """
 
     def __init__(
@@ -120,21 +121,20 @@ class EmbeddingModule(pl.LightningModule):
         workers: int,
     ) -> None:
         super().__init__()
-        self.allow_zero_length_dataloader_with_multiple_devices = True  # fewer files than ranks
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # there may be fewer files than ranks
         self.rim = recognizer.rim
-        self.align = recognizer.align
+        self.aligner = recognizer.aligner
         self.folder, self.names, self.batch_size, self.workers = folder, names, batch_size, workers
         self._rows: list[Row] = []
         self._embeddings: list[Tensor] = []
 
     def predict_dataloader(self) -> DataLoader[Block]:
-        """The pictures of this rank."""
+        """Return the pictures of this rank."""
         rank, world = self.trainer.global_rank, self.trainer.world_size
-        # By the number alone, whatever is finished: another rank may see one file more as finished.
+        # A file belongs to a rank by its number alone: another rank may see one file more as finished.
         own = [shard for shard in self.folder.missing() if shard % world == rank]
-        blocks = PictureBlocks(self.folder, own, self.names, self.align, self.rim.hr_size, self.batch_size)
         return DataLoader(
-            blocks,
+            PictureBlocks(self.folder, own, self.names, self.aligner, self.batch_size),
             batch_size=None,
             num_workers=self.workers,
             worker_init_fn=_start_worker,
@@ -142,23 +142,30 @@ class EmbeddingModule(pl.LightningModule):
         )
 
     def on_predict_start(self) -> None:
-        """All ranks are here at about the same time, for the last time."""
+        """Leave the group: all ranks are here at about the same time, for the last time."""
         leave()
 
     def transfer_batch_to_device(self, batch: Block, device: torch.device, dataloader_idx: int) -> Block:
-        """Only the faces go there."""
+        """Move the faces alone."""
         return batch._replace(faces=batch.faces.to(device, non_blocking=True))
 
     def predict_step(self, batch: Block) -> Tensor:
-        """Embeddings (n, E), float32 of length 1, on the CPU."""
+        """Embed a block.
+
+        Args:
+            batch: The block, its faces on the device.
+
+        Returns:
+            (n, E) float32 embeddings of length 1, on the CPU.
+        """
         if not len(batch.faces):
             return torch.empty(0, self.folder.manifest.embedding_size)
         gallery = self.folder.manifest.side == "gallery"
         embed = self.rim.embed_gallery if gallery else self.rim.embed_probe
         return F.normalize(embed(batch.faces).float()).cpu()
 
-    def on_predict_batch_end(self, outputs: Tensor, batch: Block, batch_idx: int) -> None:
-        """Write the file when the last of its blocks is there."""
+    def on_predict_batch_end(self, outputs: Any, batch: Block, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Write the file when the last of its blocks has been embedded."""
         self._rows += batch.rows
         self._embeddings.append(outputs)
         if len(self._rows) == len(self.folder.positions(batch.shard)):
@@ -178,21 +185,33 @@ def embed_folder(
     batch_size: int = 64,
     workers: int = 0,
 ) -> EmbeddedFolder:
-    """Embed all pictures of a folder and of the folders in it; what an earlier run has finished is passed over.
+    """Embed all pictures of a folder and of the folders in it. Files that an earlier run has finished are skipped.
 
-    Every rank calls this, and returns when its own files are written, the one that started others when theirs are.
+    Every rank calls this, and returns when its own files are written. The rank that started others returns when theirs
+    are written too.
 
     Args:
-        pictures: the folder. output: folder of the embeddings, on a disk that all ranks see.
-        trainer: with `use_distributed_sampler=False`; its devices, nodes and precision are used.
-        side: "gallery": sharp pictures, by the teacher; "probe": probes, by hallucination, student and assistant.
-        aligned: the pictures are aligned square faces already. shard: pictures of a file.
-        batch_size, workers: see `EmbeddingModule`.
+        recognizer: The model.
+        pictures: Folder of pictures.
+        output: Folder of the embeddings, on a disk that all ranks see.
+        trainer: Trainer with `use_distributed_sampler=False`. Its devices, nodes and precision are used.
+        side: "gallery" embeds sharp pictures with the teacher, "probe" probes with hallucination, student and
+            assistant.
+        aligned: True if the pictures are aligned square faces.
+        shard: Number of pictures in a file.
+        batch_size: Number of pictures that go through the network at a time.
+        workers: Number of loader processes of each rank.
+
+    Returns:
+        The folder. Other ranks may still write to it.
 
     Raises:
-        ImageError, NotADirectoryError: the folder is none, or holds no picture. ValueError: a setting is out of range,
-            or `output` holds something else, or was begun by another model, with other settings or pictures.
-        OSError: a file cannot be written, or the pictures have vanished. Interrupted: a signal asked to stop.
+        ImageError: If the folder holds no picture.
+        NotADirectoryError: If there is no such folder.
+        ValueError: If a setting is out of range, or if `output` holds something else, or was begun by another model,
+            with other settings or other pictures.
+        OSError: If a file cannot be written, or the pictures have vanished.
+        Interrupted: If a signal asked to stop.
     """
     if side not in SIDES:
         raise ValueError(f"side is {side}: choose from {', '.join(SIDES)}.")
@@ -200,21 +219,8 @@ def embed_folder(
         raise ValueError(f"shard={shard} and batch_size={batch_size} are 1 or more, workers={workers} is 0 or more.")
     root = str(Path(pictures).resolve())
     names = [os.fsencode(path)[len(os.fsencode(root)) :].lstrip(b"/") for path in image_files(root)]
-    folder = EmbeddedFolder.begin(
-        output,
-        Manifest(
-            model=recognizer.fingerprint,
-            embedding_size=recognizer.embedding_size,
-            hr_size=recognizer.rim.hr_size,
-            side=side,
-            aligned=aligned,
-            precision=str(trainer.precision),
-            pictures=root,
-            count=len(names),
-            names=names_digest(names),
-            shard=shard,
-        ),
-    )
+    precision = str(trainer.precision)
+    folder = EmbeddedFolder.begin(output, _manifest(recognizer, root, names, side, aligned, precision, shard))
     if folder.missing():
         import pyarrow as pa
 
@@ -226,17 +232,35 @@ def embed_folder(
     return folder
 
 
+def _manifest(
+    recognizer: Recognizer, root: str, names: list[bytes], side: str, aligned: bool, precision: str, shard: int
+) -> Manifest:
+    return Manifest(
+        model=recognizer.fingerprint,
+        embedding_size=recognizer.embedding_size,
+        hr_size=recognizer.rim.hr_size,
+        side=side,
+        aligned=aligned,
+        precision=precision,
+        pictures=root,
+        count=len(names),
+        names=names_digest(names),
+        shard=shard,
+    )
+
+
 def _predict(trainer: pl.Trainer, module: EmbeddingModule) -> None:
+    """Run the predict loop, end it at once after a signal, and wait for the ranks that it started."""
     launcher = trainer.strategy.launcher
     with _stopped_by_signals():
         try:
             trainer.predict(module, return_predictions=False)
-            leave()  # where this rank had no file
-            for child in getattr(launcher, "procs", []):  # ranks that Lightning started; it kills us if one fails
+            leave()  # a rank without files has not left yet
+            for child in getattr(launcher, "procs", []):  # Lightning kills this process if one of them fails
                 child.wait()
         except BaseException:
             if launcher is not None:
-                launcher.kill(signal.SIGKILL)  # what they have not finished is worth nothing
+                launcher.kill(signal.SIGKILL)  # a rank keeps nothing of an unfinished file
             raise
 
 
@@ -244,5 +268,5 @@ def _start_worker(worker: int) -> None:
     import cv2
 
     cv2.setNumThreads(0)  # each worker would otherwise start a pool as large as the machine
-    for signum in (signal.SIGINT, signal.SIGUSR1):  # which a terminal and SLURM send to all; the rank decides
+    for signum in (signal.SIGINT, signal.SIGUSR1):  # a terminal and SLURM send them to all processes; the rank decides
         signal.signal(signum, signal.SIG_IGN)

@@ -1,12 +1,12 @@
-"""Embeddings of a tree of pictures as a folder of Parquet files, each of them whole or not there.
+"""Embeddings of a tree of pictures as a folder of Parquet files, each of which is whole or missing.
 
-_embedding.json            what was embedded, by which model and how (`Manifest`)
-embeddings_<k>.parquet     `shard` pictures each, in the order of their names, one a row:
+_embedding.json            what was embedded, by which model and with which settings (`Manifest`)
+embeddings_<k>.parquet     `shard` pictures each, in the order of their names, one per row:
     source                 path of the picture in the tree
-    person, digest         as in a gallery; null where it was left out
-    size, faces            side of the face in pixels of its picture, and how many the picture shows (0: not searched)
-    embedding              E numbers, length 1; null where it was left out
-    left_out               why it has no embedding; null where it has one
+    person, digest         as in a gallery; null if the picture was left out
+    size, faces            side of the face in pixels of its picture, and number of faces (0: nobody searched)
+    embedding              E numbers, length 1; null if the picture was left out
+    left_out               reason why there is no embedding; null if there is one
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -24,25 +23,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rim_lightning.files import write_json_once
+from rim_lightning.files import whole_file, write_json_once
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = 1
-MANIFEST = "_embedding.json"  # readers of Parquet pass over names with an underscore
-ANOTHER = "give the command that it was begun with, or another output"
+MANIFEST = "_embedding.json"  # readers of Parquet skip names that begin with an underscore
+ADVICE = "give the command that it was begun with, or another output"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What makes the rows: two runs that agree in it write the same.
+    """Everything that decides the rows. Two runs with equal manifests write the same files.
 
     Attributes:
-        model: its fingerprint. embedding_size: E. hr_size: side of its sharp faces. side: "gallery" or "probe".
-        aligned: whether the pictures are aligned faces. precision: of the network, as Lightning calls it.
-        pictures: the tree, an absolute path. count: of its pictures. names: SHA-256 of theirs (`names_digest`).
-        shard: pictures of a file.
+        model: Fingerprint of the model.
+        embedding_size: Length E of an embedding.
+        hr_size: Side of the model's sharp faces in pixels.
+        side: "gallery" or "probe".
+        aligned: True if the pictures are aligned square faces.
+        precision: Precision of the network, as Lightning calls it.
+        pictures: Absolute path of the tree.
+        count: Number of pictures in the tree.
+        names: SHA-256 of their names (`names_digest`).
+        shard: Number of pictures in a file.
     """
 
     model: str
@@ -58,7 +63,16 @@ class Manifest:
 
 
 class Row(NamedTuple):
-    """What is known of a picture besides its embedding; see the columns above."""
+    """One picture without its embedding.
+
+    Attributes:
+        source: Path of the picture in the tree.
+        person: Name of the person.
+        digest: SHA-256 of the file.
+        size: Side of the face in pixels of its picture.
+        faces: Number of faces in the picture. 0 if nobody searched it.
+        left_out: Reason why the picture has no embedding, or None.
+    """
 
     source: str
     person: str | None = None
@@ -69,11 +83,19 @@ class Row(NamedTuple):
 
 
 class EmbeddedFolder:
-    """A folder that `begin` made: a manifest, and the files that are finished.
+    """A folder that `begin` made: a manifest and the files that are finished.
+
+    Args:
+        path: The folder.
+
+    Attributes:
+        path: The folder.
+        manifest: What was embedded, and with which settings.
 
     Raises:
-        FileNotFoundError: there is none. ValueError: its manifest is damaged, or of another version of this package.
-        ImportError: pyarrow is not installed.
+        FileNotFoundError: If there is no such folder.
+        ValueError: If its manifest is damaged, or of another version of this package.
+        ImportError: If pyarrow is not installed.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -95,15 +117,23 @@ class EmbeddedFolder:
 
     @classmethod
     def begin(cls, path: str | Path, manifest: Manifest) -> EmbeddedFolder:
-        """The folder for what the manifest says, new or begun by an earlier run; several processes may call this.
+        """Open the folder for a manifest; make it if there is none. Several processes may call this at once.
+
+        Args:
+            path: The folder.
+            manifest: What is to be embedded, and with which settings.
+
+        Returns:
+            The folder, new or begun by an earlier run.
 
         Raises:
-            ValueError: it was begun with something else, or holds something else. OSError: it cannot be written.
+            ValueError: If the folder was begun with another manifest, or holds something else.
+            OSError: If it cannot be written.
         """
         path = Path(path)
         if not (path / MANIFEST).is_file():
             path.mkdir(parents=True, exist_ok=True)
-            if any(not entry.name.startswith(MANIFEST) for entry in path.iterdir()):
+            if any(not entry.name.startswith((MANIFEST, f".{MANIFEST}")) for entry in path.iterdir()):
                 raise ValueError(f"{path} holds something else than embeddings: give another output.")
             write_json_once(path / MANIFEST, {"format": FORMAT} | asdict(manifest))
         folder = cls(path)
@@ -111,7 +141,7 @@ class EmbeddedFolder:
         for key in ("model", "side", "aligned", "precision", "shard", "pictures"):
             before, now = getattr(begun, key), getattr(manifest, key)
             if before != now:
-                raise ValueError(f"{path} was begun with {key}={before}, this is {key}={now}: {ANOTHER}.")
+                raise ValueError(f"{path} was begun with {key}={before}, this is {key}={now}: {ADVICE}.")
         if begun.names != manifest.names:
             raise ValueError(
                 f"{path} was begun with {begun.count} pictures, and those in {manifest.pictures} are others now "
@@ -121,31 +151,47 @@ class EmbeddedFolder:
 
     @property
     def shards(self) -> range:
-        """Numbers of all files, finished or not."""
+        """Numbers of all files, finished or missing."""
         return range(-(-self.manifest.count // self.manifest.shard))
 
     def positions(self, number: int) -> range:
-        """Of the pictures of a file, in the order of their names."""
+        """Return the positions of the pictures of a file among all pictures, in the order of their names.
+
+        Args:
+            number: Number of the file.
+
+        Returns:
+            The positions.
+        """
         start = number * self.manifest.shard
         return range(start, min(start + self.manifest.shard, self.manifest.count))
 
     def file(self, number: int) -> Path:
-        """Where a file is, or will be."""
+        """Return the path of a file, finished or missing.
+
+        Args:
+            number: Number of the file.
+
+        Returns:
+            The path.
+        """
         return self.path / f"embeddings_{number:06d}.parquet"
 
     def missing(self) -> list[int]:
-        """Numbers of the files that are not finished."""
-        there = {entry.name for entry in os.scandir(self.path)}
-        return [number for number in self.shards if self.file(number).name not in there]
+        """Return the numbers of the files that are not finished."""
+        names = {entry.name for entry in os.scandir(self.path)}
+        return [number for number in self.shards if self.file(number).name not in names]
 
     def write(self, number: int, rows: Sequence[Row], embeddings: NDArray[np.float32]) -> None:
         """Write a file, whole or not at all.
 
         Args:
-            rows: of all its pictures. embeddings: (n, E), of the n that are not left out, in their order.
+            number: Number of the file.
+            rows: All its pictures.
+            embeddings: (n, E) embeddings of the n pictures that are not left out, in their order.
 
         Raises:
-            OSError: it cannot be written, e.g. because the disk is full.
+            OSError: If it cannot be written, for example because the disk is full.
         """
         pa, pq = _parquet()
         file = self.file(number)
@@ -155,8 +201,8 @@ class EmbeddedFolder:
         vectors = np.zeros((len(rows), self.manifest.embedding_size), np.float32)
         vectors[present] = embeddings
         schema = self._schema()
-        known = zip(Row._fields, zip(*rows, strict=True), strict=True)
-        columns = [pa.array(column, schema.field(name).type) for name, column in known]
+        named_columns = zip(Row._fields, zip(*rows, strict=True), strict=True)
+        columns = [pa.array(column, schema.field(name).type) for name, column in named_columns]
         columns.append(
             pa.FixedSizeListArray.from_arrays(
                 pa.array(vectors.reshape(-1)), self.manifest.embedding_size, mask=pa.array(~present)
@@ -164,26 +210,27 @@ class EmbeddedFolder:
         )
         content = BytesIO()
         pq.write_table(pa.Table.from_arrays(columns, schema=schema), content, write_page_checksum=True)
-        part = file.with_name(f".{file.name}.{uuid.uuid4().hex}.part")
         try:
-            with open(part, "wb") as target:
-                target.write(content.getbuffer())
-                target.flush()
-                os.fsync(target.fileno())
-            os.replace(part, file)
+            with whole_file(file) as part:
+                part.write_bytes(content.getbuffer())
         except OSError as error:
             raise OSError(
                 f"{file} could not be written ({error.strerror or error}); the finished files are untouched: free "
                 "space, then give the same command again."
             ) from error
-        finally:
-            part.unlink(missing_ok=True)
 
     def read(self, number: int, columns: list[str] | None = None) -> pa.Table:
-        """A finished file, or some of its columns.
+        """Read a finished file, or some of its columns.
+
+        Args:
+            number: Number of the file.
+            columns: Names of the columns. None for all.
+
+        Returns:
+            The rows.
 
         Raises:
-            ValueError: it is missing or damaged.
+            ValueError: If the file is missing or damaged.
         """
         pa, pq = _parquet()
         file = self.file(number)
@@ -193,25 +240,24 @@ class EmbeddedFolder:
         except (OSError, ValueError, pa.ArrowException) as error:
             raise ValueError(damaged) from error
         schema = self._schema()
-        if table.schema != pa.schema([schema.field(name) for name in columns or schema.names]) or len(table) != len(
-            self.positions(number)
-        ):
+        expected = pa.schema([schema.field(name) for name in columns or schema.names])
+        if table.schema != expected or len(table) != len(self.positions(number)):
             raise ValueError(damaged)
         return table
 
     def left_out(self) -> dict[str, str]:
-        """Picture -> why, of the finished files."""
-        found = {}
+        """Return the pictures of the finished files that have no embedding, each with the reason."""
+        reasons: dict[str, str] = {}
         missing = set(self.missing())
         for number in self.shards:
             if number not in missing:
                 table = self.read(number, ["source", "left_out"])
                 table = table.filter(table["left_out"].is_valid())
-                found |= dict(zip(table["source"].to_pylist(), table["left_out"].to_pylist(), strict=True))
-        return found
+                reasons |= dict(zip(table["source"].to_pylist(), table["left_out"].to_pylist(), strict=True))
+        return reasons
 
     def tidy(self) -> None:
-        """Remove what killed processes left of files that they did not finish."""
+        """Remove the unfinished files that killed processes left."""
         for part in self.path.glob(".*.part"):
             part.unlink(missing_ok=True)
 
@@ -224,12 +270,26 @@ class EmbeddedFolder:
 
 
 def is_embedded(path: str | Path) -> bool:
-    """Whether a folder holds embeddings, finished or not."""
+    """Tell a folder of embeddings, finished or not, from other folders.
+
+    Args:
+        path: The folder.
+
+    Returns:
+        True if it has a manifest.
+    """
     return (Path(path) / MANIFEST).is_file()
 
 
 def names_digest(names: Iterable[bytes]) -> str:
-    """SHA-256 of names as the file system has them, in their order."""
+    """Return the SHA-256 of a list of names.
+
+    Args:
+        names: Names as the file system has them, in order.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     for name in names:
         digest.update(name + b"\0")
@@ -237,6 +297,7 @@ def names_digest(names: Iterable[bytes]) -> str:
 
 
 def _parquet() -> tuple[Any, Any]:
+    """Import pyarrow, which is optional."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq

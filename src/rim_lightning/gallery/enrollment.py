@@ -1,11 +1,11 @@
-"""Enrol a folder of pictures: a person a folder, or a person a file."""
+"""Enroll a folder of pictures in a gallery: one person per folder, or one person per file."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,19 +13,28 @@ import numpy as np
 import torch
 
 from rim_lightning.data.images import image_files
+from rim_lightning.files import file_digest
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder
 from rim_lightning.gallery.index import Gallery, Template
 from rim_lightning.inference.faces import SHARP, AlignedFace
 from rim_lightning.inference.recognizer import Recognizer
 
-BLOCK = 64  # pictures that are added to the gallery at a time
-EMBEDDED_BLOCK = 32_768  # at least; of pictures that are embedded already
+BLOCK = 64
+"""Number of pictures that are added to the gallery at a time."""
+
+EMBEDDED_BLOCK = 32_768
+"""Smallest number of embedded pictures that are added to the gallery at a time."""
 
 
 class Enrollment(NamedTuple):
-    """Attributes: added, known: how many pictures were added, and were there already. several: pictures that show
-    several faces, of which the largest was taken. small: pictures whose face is not sharp (`recognizer.SHARP`), for
-    which the error rates do not hold. left_out: picture -> why.
+    """What became of the pictures of a folder.
+
+    Attributes:
+        added: Number of pictures that were added.
+        known: Number of pictures that the gallery had already.
+        several: Pictures with several faces, of which the largest was taken.
+        small: Pictures whose face is not sharp (`faces.SHARP`). Error rates do not hold for them.
+        left_out: Picture -> reason why it was left out.
     """
 
     added: int
@@ -36,7 +45,15 @@ class Enrollment(NamedTuple):
 
 
 class EmbeddedEnrollment(NamedTuple):
-    """Attributes: as of `Enrollment`, in numbers; the files of the embeddings have the names."""
+    """What became of the pictures of an embedded folder. The files of the folder have their names.
+
+    Attributes:
+        added: Number of pictures that were added.
+        known: Number of pictures that the gallery had already.
+        several: Number of pictures with several faces, of which the largest was taken.
+        small: Number of pictures whose face is not sharp (`faces.SHARP`).
+        left_out: Number of pictures without an embedding.
+    """
 
     added: int
     known: int
@@ -45,11 +62,57 @@ class EmbeddedEnrollment(NamedTuple):
     left_out: int
 
 
-class _Found(NamedTuple):
+class _NewPicture(NamedTuple):
     person: str
     source: str
     digest: str
     face: AlignedFace
+
+
+@dataclass
+class _NewPictures:
+    """Pictures that a gallery does not have yet, in the order of the files, with a record of the others.
+
+    Attributes:
+        recognizer: Finds the faces.
+        folder: Folder whose pictures are enrolled.
+        aligned: True if the pictures are aligned square faces.
+        enrolled: (person, digest) of everything in the gallery. Grows with the pictures that are yielded.
+        known: Number of pictures that the gallery had already.
+        several: Pictures with several faces.
+        small: Pictures whose face is not sharp.
+        left_out: Picture -> reason why it was left out.
+    """
+
+    recognizer: Recognizer
+    folder: Path
+    aligned: bool
+    enrolled: set[tuple[str, str]]
+    known: int = 0
+    several: list[str] = field(default_factory=list)
+    small: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def read(self, files: Iterable[Path]) -> Iterator[_NewPicture]:
+        """Yield the new pictures among the files."""
+        for path in files:
+            try:
+                source = utf8_text(path.resolve())
+                person = person_of(path, self.folder)
+                digest = file_digest(path)
+                if (person, digest) in self.enrolled:
+                    self.known += 1
+                    continue
+                (face,) = self.recognizer.align(path, self.aligned)
+            except (OSError, ValueError) as error:
+                self.left_out[ascii(path.name) if isinstance(error, UnicodeError) else str(path)] = str(error)
+                continue
+            if face.faces > 1:
+                self.several.append(str(path))
+            if face.size < SHARP * self.recognizer.aligner.hr_size:
+                self.small.append(str(path))
+            self.enrolled.add((person, digest))
+            yield _NewPicture(person, source, digest, face)
 
 
 def enroll(
@@ -57,48 +120,33 @@ def enroll(
     gallery: Gallery,
     folder: Path,
     aligned: bool = False,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Callable[[list[Path]], Iterable[Path]] = iter,
 ) -> Enrollment:
-    """Add the pictures of a folder and all folders in it that are not in the gallery yet; one that was stopped goes on.
+    """Add the pictures of a folder, and of all folders in it, to a gallery.
+
+    Pictures that the gallery has already are skipped: repeat the call to resume after an interruption.
 
     Args:
-        folder: the person of a picture is the first folder below this one that it lies in; of a picture right in it,
-            the file's name without its ending.
-        progress: wraps the pictures in a progress bar.
+        recognizer: The model that made the gallery.
+        gallery: Gallery to add to.
+        folder: Folder of pictures. The person of a picture is the first folder below this one that contains it. For a
+            picture directly in this folder, it is the name of the file without its ending.
+        aligned: True if the pictures are aligned square faces.
+        progress: Wraps the list of pictures in a progress bar.
+
+    Returns:
+        What became of the pictures.
 
     Raises:
-        ImageError, NotADirectoryError: the folder is none, or holds no picture.
+        ImageError: If the folder holds no picture.
+        NotADirectoryError: If there is no such folder.
     """
     files = image_files(folder)
-    enrolled = gallery.enrolled()
-    known, several, small, left_out = 0, [], [], {}
-
-    def new() -> Iterator[_Found]:
-        nonlocal known
-        for path in progress(files):
-            try:
-                source = written(path.resolve())
-                person = person_of(path, folder)
-                with open(path, "rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-                if (person, digest) in enrolled:
-                    known += 1
-                    continue
-                (face,) = recognizer.align(path, aligned)
-            except (OSError, ValueError) as error:
-                left_out[ascii(path.name) if isinstance(error, UnicodeError) else str(path)] = str(error)
-                continue
-            if face.faces > 1:
-                several.append(str(path))
-            if face.size < SHARP * recognizer.rim.hr_size:
-                small.append(str(path))
-            enrolled.add((person, digest))
-            yield _Found(person, source, digest, face)
-
+    pictures = _NewPictures(recognizer, folder, aligned, gallery.enrolled())
     added = 0
-    block: list[_Found] = []
-    for each in new():
-        block.append(each)
+    block: list[_NewPicture] = []
+    for picture in pictures.read(progress(files)):
+        block.append(picture)
         if len(block) == BLOCK:
             added += _add(recognizer, gallery, block)
             block = []
@@ -106,20 +154,24 @@ def enroll(
         added += _add(recognizer, gallery, block)
     if added:
         gallery.tidy()
-    return Enrollment(added, known, several, small, left_out)
+    return Enrollment(added, pictures.known, pictures.several, pictures.small, pictures.left_out)
 
 
-def enrol_embedded(
-    gallery: Gallery, folder: EmbeddedFolder, progress: Callable[[Iterable], Iterable] = iter
+def enroll_embedded(
+    gallery: Gallery, folder: EmbeddedFolder, progress: Callable[[range], Iterable[int]] = iter
 ) -> EmbeddedEnrollment:
-    """Add the pictures that rim-embed has embedded and that are not in the gallery yet, as `enroll` would add them.
+    """Add the pictures that rim-embed has embedded to a gallery, as `enroll` would add them.
 
     Args:
-        progress: wraps the numbers of the files in a progress bar.
+        gallery: Gallery to add to.
+        folder: Finished embeddings of sharp pictures, by the model of the gallery.
+        progress: Wraps the numbers of the files in a progress bar.
+
+    Returns:
+        What became of the pictures.
 
     Raises:
-        ValueError: the embeddings are those of probes or of another model than the gallery's, are not finished, or a
-            file is damaged.
+        ValueError: If the embeddings are those of probes, of another model, or unfinished, or if a file is damaged.
     """
     check_embedded(folder, gallery.fingerprint)
     enrolled = gallery.enrolled()
@@ -127,11 +179,11 @@ def enrol_embedded(
     block: list[Template] = []
     for number in progress(folder.shards):
         table = folder.read(number)
-        here = table.filter(table["left_out"].is_null()).combine_chunks()
-        left_out += len(table) - len(here)
-        vectors = here["embedding"].chunk(0).flatten().to_numpy() if len(here) else np.empty(0, np.float32)
-        embeddings = torch.from_numpy(vectors.reshape(-1, folder.manifest.embedding_size).copy())
-        columns = (here[name].to_pylist() for name in ("person", "source", "digest", "faces", "size"))
+        usable = table.filter(table["left_out"].is_null()).combine_chunks()
+        left_out += len(table) - len(usable)
+        vectors = usable["embedding"].chunk(0).flatten().to_numpy() if len(usable) else np.empty(0, np.float32)
+        embeddings = torch.from_numpy(vectors.reshape(-1, folder.manifest.embedding_size).copy())  # (rows, E)
+        columns = (usable[name].to_pylist() for name in ("person", "source", "digest", "faces", "size"))
         for person, source, digest, faces, size, embedding in zip(*columns, embeddings, strict=True):
             if (person, digest) in enrolled:
                 known += 1
@@ -150,7 +202,15 @@ def enrol_embedded(
 
 
 def check_embedded(folder: EmbeddedFolder, fingerprint: str) -> None:
-    """Raises ValueError unless the embeddings are templates of the model of that fingerprint, and all are there."""
+    """Check that embeddings can be enrolled: all of them, of sharp pictures, by one model.
+
+    Args:
+        folder: The embeddings.
+        fingerprint: Fingerprint of the model.
+
+    Raises:
+        ValueError: If the embeddings are those of probes, of another model, or unfinished.
+    """
     manifest = folder.manifest
     if manifest.side != "gallery":
         raise ValueError(
@@ -170,13 +230,34 @@ def check_embedded(folder: EmbeddedFolder, fingerprint: str) -> None:
 
 
 def person_of(path: Path, folder: Path) -> str:
-    """The person of a picture below a folder, in Unicode's composed form; see `enroll`."""
-    inside = path.relative_to(folder).parts
-    return unicodedata.normalize("NFC", written(inside[0] if len(inside) > 1 else path.stem))
+    """Return the person of a picture; see `enroll`.
+
+    Args:
+        path: The picture.
+        folder: Folder that contains it.
+
+    Returns:
+        The name in Unicode's composed form (NFC).
+
+    Raises:
+        UnicodeError: If the name is not text.
+    """
+    parts = path.relative_to(folder).parts
+    return unicodedata.normalize("NFC", utf8_text(parts[0] if len(parts) > 1 else path.stem))
 
 
-def written(name: str | Path) -> str:
-    """The name, which must be text; raises UnicodeError, in one sentence."""
+def utf8_text(name: str | Path) -> str:
+    """Return a name of the file system, which must be text.
+
+    Args:
+        name: Name or path.
+
+    Returns:
+        The same as a string.
+
+    Raises:
+        UnicodeError: If the name is not text.
+    """
     try:
         str(name).encode()
     except UnicodeEncodeError:
@@ -184,7 +265,11 @@ def written(name: str | Path) -> str:
     return str(name)
 
 
-def _add(recognizer: Recognizer, gallery: Gallery, block: list[_Found]) -> int:
-    embeddings = recognizer.embed_gallery([found.face for found in block])
-    gallery.add(Template(*found[:3], embedding) for found, embedding in zip(block, embeddings, strict=True))
+def _add(recognizer: Recognizer, gallery: Gallery, block: list[_NewPicture]) -> int:
+    """Embed new pictures, add them to the gallery and return how many they are."""
+    embeddings = recognizer.embed_gallery([picture.face for picture in block])
+    gallery.add(
+        Template(picture.person, picture.source, picture.digest, embedding)
+        for picture, embedding in zip(block, embeddings, strict=True)
+    )
     return len(block)

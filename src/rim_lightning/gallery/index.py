@@ -16,13 +16,18 @@ from torch import Tensor
 
 TABLE = "templates"
 FINGERPRINT = "fingerprint"
-OTHERS = ("source", "digest")
-BATCH = 4096  # templates that are rewritten at a time
+OTHERS = ("source", "digest")  # columns of text besides the person
+BATCH = 4096  # number of templates that are rewritten at a time
 
 
 class Template(NamedTuple):
-    """Attributes: person: name. source: where the picture is. digest: SHA-256 of its content. embedding: (E,), of
-    length 1.
+    """A picture of a known person.
+
+    Attributes:
+        person: Name of the person.
+        source: Path of the picture.
+        digest: SHA-256 of the picture.
+        embedding: (E,), of length 1.
     """
 
     person: str
@@ -32,7 +37,13 @@ class Template(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """Attributes: person. source: of the picture that is most alike. similarity: cosine, in [-1, 1]."""
+    """A person whom a search found.
+
+    Attributes:
+        person: Name of the person.
+        source: Path of the picture of that person with the highest similarity.
+        similarity: Cosine of the two embeddings, in [-1, 1].
+    """
 
     person: str
     source: str
@@ -40,21 +51,28 @@ class Hit(NamedTuple):
 
 
 class Gallery:
-    """What was enrolled, by one model.
+    """Templates of known people, made by one model.
 
-    Every `add` is whole or not there, also when the process is killed; readers see what was there when they began.
+    `add` is whole or not there, even if the process is killed. Readers see the content of the moment they began.
+    Every method raises OSError if the gallery cannot be read or written, for example because the disk is full; what was
+    added before stays.
 
     Args:
-        address: a folder, or an object store as LanceDB takes it (s3://bucket/path, gs://…, az://…).
-        fingerprint: of the model (`Recognizer.fingerprint`); None: whichever it was, to list and to delete.
-        size: E, of the embeddings, where the gallery is made. create: make it where there is none yet.
+        address: A folder, or an object store as LanceDB takes it (s3://bucket/path, gs://…, az://…).
+        fingerprint: Fingerprint of the model (`Recognizer.fingerprint`). None to list and to delete whichever model it
+            was.
+        size: Length E of an embedding. Needed to make a gallery.
+        create: True to make the gallery if there is none.
 
-    Attributes: fingerprint: of its model.
+    Attributes:
+        address: Where the gallery is.
+        fingerprint: Fingerprint of its model.
 
     Raises:
-        FileNotFoundError: there is no gallery. ValueError: it was made by another model. OSError, from every method
-            too: it cannot be read or written, as on a full disk; what was added before is there. ImportError: LanceDB
-            is not installed.
+        FileNotFoundError: If there is no gallery.
+        ValueError: If the gallery is damaged, or was made by another model.
+        OSError: If it cannot be written.
+        ImportError: If LanceDB is not installed.
     """
 
     def __init__(self, address: str | Path, fingerprint: str | None, size: int = 0, create: bool = False) -> None:
@@ -68,6 +86,7 @@ class Gallery:
         if not create and "://" not in self.address and not Path(self.address).is_dir():
             raise FileNotFoundError(missing)  # LanceDB would make the folder
         database = lancedb.connect(self.address, read_consistency_interval=timedelta(0))  # others write too
+        self._table: Any  # the annotations of LanceDB lack some of its methods
         if TABLE in database.list_tables().tables:
             try:
                 self._table = database.open_table(TABLE)
@@ -84,13 +103,13 @@ class Gallery:
                 self._table = database.create_table(TABLE, schema=schema)
         else:
             raise FileNotFoundError(missing)
-        found = (self._table.schema.metadata or {}).get(FINGERPRINT.encode(), b"").decode()
-        if fingerprint not in (None, found):
+        maker = (self._table.schema.metadata or {}).get(FINGERPRINT.encode(), b"").decode()
+        if fingerprint not in (None, maker):
             raise ValueError(
-                f"The gallery {self.address} was made by the model {found or 'of an unknown name'}, this one is "
-                f"{fingerprint}: embeddings of two models do not mix. Enrol its pictures again, in another place."
+                f"The gallery {self.address} was made by the model {maker or 'of an unknown name'}, this one is "
+                f"{fingerprint}: embeddings of two models do not mix. Enroll its pictures again, in another place."
             )
-        self.fingerprint = found
+        self.fingerprint = maker
         self._schema = self._table.schema
         self._lock = threading.Lock()
 
@@ -98,44 +117,61 @@ class Gallery:
         return self._table.count_rows()
 
     def add(self, templates: Iterable[Template]) -> None:
-        """Append templates, all of them or none."""
+        """Append templates, all of them or none.
+
+        Args:
+            templates: The templates.
+
+        Raises:
+            ValueError: If embeddings are not finite, or of another length than those of the gallery.
+            OSError: If the gallery cannot be written.
+        """
         import pyarrow as pa
 
         templates = list(templates)
         if not templates:
             return
         size = self._schema.field("embedding").type.list_size
-        vectors = np.stack([each.embedding.numpy() for each in templates]).astype(np.float32)
+        vectors = np.stack([template.embedding.numpy() for template in templates]).astype(np.float32)
         if vectors.shape[1] != size or not np.isfinite(vectors).all():
             raise ValueError(f"Embeddings of this gallery have {size} finite numbers, got {vectors.shape[1]}.")
-        people = [_normal(each.person) for each in templates]
-        columns = [pa.array(people), *(pa.array([getattr(each, name) for each in templates]) for name in OTHERS)]
+        people = [_composed(template.person) for template in templates]
+        others = ([getattr(template, name) for template in templates] for name in OTHERS)
+        columns = [pa.array(people), *(pa.array(values) for values in others)]
         columns.append(pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), size))
         with self._lock, _storage(self.address):
             self._table.add(pa.Table.from_arrays(columns, schema=self._schema))
 
     def enrolled(self) -> set[tuple[str, str]]:
-        """(person, digest) of every template."""
+        """Return (person, digest) of every template."""
         rows = self._columns(["person", "digest"])
         return set(zip(rows["person"], rows["digest"], strict=True))
 
     def people(self) -> dict[str, int]:
-        """Person -> how many templates, by name."""
+        """Return the number of templates of each person, sorted by name."""
         names, counts = np.unique(self._columns(["person"])["person"], return_counts=True)
         return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
     def delete(self, person: str) -> int:
-        """Remove all templates of a person for good; returns how many.
+        """Remove all templates of a person for good.
 
-        The files are written anew without them, and all earlier ones are removed, also where an earlier call was killed
-        before it came to that. Nobody else may write to the gallery meanwhile; a search in another process may have to
-        be repeated.
+        The files are written again without them, and all earlier files are removed, including those that an interrupted
+        call left. Nobody else may write to the gallery meanwhile. A search in another process may have to be repeated.
+
+        Args:
+            person: Name of the person.
+
+        Returns:
+            Number of templates that were removed.
+
+        Raises:
+            OSError: If the gallery cannot be written.
         """
         import pyarrow as pa
 
         with self._lock, _storage(self.address), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of just that
-            removed = self._table.delete(f"person = {_quoted(_normal(person))}").num_deleted_rows
+            warnings.simplefilter("ignore")  # LanceDB warns that earlier files are removed, which is the purpose
+            removed = self._table.delete(f"person = {_quoted(_composed(person))}").num_deleted_rows
             if len(self):
                 batches = self._table.search().limit(len(self)).to_batches(BATCH)
                 rest = pa.RecordBatchReader.from_batches(self._schema, (b.cast(self._schema) for b in batches))
@@ -144,35 +180,43 @@ class Gallery:
         return removed
 
     def tidy(self) -> None:
-        """Join the pieces that many small additions left, which makes searches faster."""
+        """Join the pieces that many small additions left. Searches are faster afterwards."""
         with _storage(self.address):
             self._table.optimize()
 
     def search(self, probes: Tensor, top: int = 5, people: Sequence[str] | None = None) -> list[list[Hit]]:
-        """The people most alike to each probe, best first, each once, with the picture that is most alike.
+        """Return the people who are most similar to each probe.
 
-        Every template is compared: no approximation, not even where somebody gave the table an index.
+        Every template is compared: there is no approximation, not even if somebody gave the table an index.
 
         Args:
-            probes: (B, E), length 1. top: how many people. people: only among these; None: among all.
+            probes: (B, E) embeddings of length 1.
+            top: Number of people to return.
+            people: Names of the people to search among. None for all.
+
+        Returns:
+            For each probe up to `top` people, the most similar first, each once.
+
+        Raises:
+            OSError: If the gallery cannot be read.
         """
         if len(probes) == 0 or len(self) == 0:
             return [[] for _ in probes]
         query = self._table.search(probes.numpy().astype(np.float32), vector_column_name="embedding")
         query = query.distance_type("cosine").bypass_vector_index().select(["person", "source", "_distance"])
         if people is not None:
-            names = ", ".join(_quoted(_normal(name)) for name in people)
+            names = ", ".join(_quoted(_composed(name)) for name in people)
             query = query.where(f"person IN ({names})" if people else "false", prefilter=True)
         limit = 4 * top
         while True:
-            found: list[dict[str, Hit]] = [{} for _ in probes]
+            hits_by_person: list[dict[str, Hit]] = [{} for _ in probes]
             rows = query.limit(limit).to_arrow().to_pylist()
             for row in sorted(rows, key=lambda row: row["_distance"]):
                 hit = Hit(row["person"], row["source"], 1.0 - row["_distance"])
-                found[row.get("query_index", 0)].setdefault(hit.person, hit)
-            seen = len(rows) / max(1, len(probes))
-            if min(map(len, found)) >= top or seen < limit:  # enough, or there is nothing more
-                return [list(hits.values())[:top] for hits in found]
+                hits_by_person[row.get("query_index", 0)].setdefault(hit.person, hit)
+            rows_per_probe = len(rows) / max(1, len(probes))
+            if min(map(len, hits_by_person)) >= top or rows_per_probe < limit:  # enough, or there is nothing more
+                return [list(hits.values())[:top] for hits in hits_by_person]
             limit *= 4
 
     def _columns(self, names: list[str]) -> dict[str, Any]:
@@ -182,7 +226,7 @@ class Gallery:
 
 @contextmanager
 def _storage(address: str) -> Iterator[None]:
-    """LanceDB's own errors, which are none of the usual kinds, as OSError."""
+    """Raise LanceDB's own errors of the storage as OSError, in one sentence."""
     try:
         yield
     except RuntimeError as error:
@@ -196,8 +240,8 @@ def _storage(address: str) -> Iterator[None]:
         ) from error
 
 
-def _normal(name: str) -> str:
-    """A name in one Unicode form: file systems and keyboards differ in theirs."""
+def _composed(name: str) -> str:
+    """Return a name in Unicode's composed form (NFC). File systems and keyboards use different forms."""
     return unicodedata.normalize("NFC", name)
 
 

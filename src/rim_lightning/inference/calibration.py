@@ -1,15 +1,20 @@
 """Thresholds for each size of the probe, chosen on people whom the model was not trained on."""
 
+from __future__ import annotations
+
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from rim_lightning.data.dataset import FaceDataset
+from rim_lightning.data.dataset import FaceDataset, face_batches
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.verification import tar_at_far
 from rim_lightning.networks.rim import RIM
@@ -20,9 +25,13 @@ FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 COUNTS = (1, 2, 4)
 
 
-class Operating(NamedTuple):
-    """Attributes: threshold: a similarity that is not below it is accepted. far, frr: false accept rate that the
-    threshold was chosen for, false reject rate that it had on the people it was chosen on.
+class OperatingPoint(NamedTuple):
+    """A threshold and its error rates on the people of the calibration.
+
+    Attributes:
+        threshold: Accept if similarity ≥ threshold.
+        far: False accept rate that the threshold was chosen for.
+        frr: False reject rate at the threshold.
     """
 
     threshold: float
@@ -30,16 +39,25 @@ class Operating(NamedTuple):
     frr: float
 
 
-class Calibration(NamedTuple):
-    """What thresholds were chosen on, and the thresholds.
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Thresholds by number of pictures, size of the probe and false accept rate, and the people they come from.
+
+    C is the number of `counts`, S of `sizes` and F of `fars`. The axes of both arrays are: number of probes, number of
+    gallery pictures, size of the probe, false accept rate. An entry is NaN if fewer than ten impostor pairs would
+    decide it.
 
     Attributes:
-        faces: what the people are called, for the card. digest: of the manifest of their prepared set.
-        people, genuine, impostors: how many people, genuine and impostor pairs of single pictures.
-        counts: of the pictures that are pooled into one template, from 1, ascending.
-        sizes: sides of the probes in pixels, ascending. fars: false accept rates.
-        points: [count of probes][count of gallery pictures][size][far]; None where fewer than ten impostor pairs would
-            decide.
+        faces: Name of the set of people, for the card.
+        digest: SHA-256 of the manifest of that prepared set.
+        people: Number of people.
+        genuine: Number of genuine pairs of single pictures.
+        impostors: Number of impostor pairs of single pictures.
+        counts: Numbers of pictures that are pooled into one template: ascending, from 1.
+        sizes: Sides of the probes in pixels, ascending.
+        fars: False accept rates.
+        thresholds: (C, C, S, F) float64.
+        frrs: (C, C, S, F) float64, false reject rates.
     """
 
     faces: str
@@ -50,61 +68,130 @@ class Calibration(NamedTuple):
     counts: tuple[int, ...]
     sizes: tuple[int, ...]
     fars: tuple[float, ...]
-    points: tuple[tuple[tuple[tuple[Operating | None, ...], ...], ...], ...]
+    thresholds: NDArray[np.float64]
+    frrs: NDArray[np.float64]
 
-    def at(self, size: float, far: float, probes: int = 1, gallery: int = 1) -> Operating:
-        """Threshold and false reject rate for a probe of that size: between two sizes or counts, interpolated over
-        their logarithm; beyond the last ones, theirs.
+    def __post_init__(self) -> None:
+        shape = (len(self.counts), len(self.counts), len(self.sizes), len(self.fars))
+        if not self.thresholds.shape == self.frrs.shape == shape:
+            raise ValueError(
+                f"Thresholds and false reject rates are {shape}, got {self.thresholds.shape} and {self.frrs.shape}."
+            )
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_plain() == other.to_plain() if isinstance(other, Calibration) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # arrays have no hash
+
+    def at(self, size: float, far: float, probes: int = 1, gallery: int = 1) -> OperatingPoint:
+        """Return threshold and false reject rate for a probe.
+
+        Between two sizes or counts, both are interpolated over the logarithm. Beyond the last ones, the last ones hold.
 
         Args:
-            size: pixels. probes, gallery: how many pictures are pooled into the template of either side.
+            size: Side of the probe in pixels.
+            far: False accept rate, one of `usable_fars`.
+            probes: Number of probes that are pooled into one template.
+            gallery: Number of gallery pictures that are pooled into one template.
+
+        Returns:
+            The operating point.
 
         Raises:
-            ValueError: no threshold was chosen for that FAR, or too few impostor pairs could tell it.
+            ValueError: If the calibration has no thresholds for that false accept rate.
 
         Example:
-            >>> sizes = ((Operating(0.2, 1e-3, 0.5),), (Operating(0.4, 1e-3, 0.1),))  # 8 and 32 px
-            >>> chosen = Calibration("made up", "", 2, 9, 9, (1,), sizes=(8, 32), fars=(1e-3,), points=((sizes,),))
-            >>> round(chosen.at(size=16, far=1e-3).threshold, 3)  # log 16 lies half way between log 8 and log 32
+            >>> thresholds = np.array([0.2, 0.4]).reshape(1, 1, 2, 1)  # 8 and 32 px
+            >>> made_up = Calibration("made up", "", 2, 9, 9, (1,), (8, 32), (1e-3,), thresholds, thresholds)
+            >>> round(made_up.at(size=16, far=1e-3).threshold, 3)  # log 16 lies half-way between log 8 and log 32
             0.3
         """
-        known = [index for index, each in enumerate(self.fars) if each in self.usable_fars() and _close(each, far)]
-        if not known:
-            usable = ", ".join(f"{each:g}" for each in self.usable_fars()) or "none, and calibrate it on more people"
-            raise ValueError(f"The model has no thresholds for a FAR of {far:g}: choose from {usable}.")
+        usable_fars = self.usable_fars()
+        columns = [column for column, other in enumerate(self.fars) if other in usable_fars and _close(other, far)]
+        if not columns:
+            choices = ", ".join(f"{usable:g}" for usable in usable_fars) or "none, and calibrate it on more people"
+            raise ValueError(f"The model has no thresholds for a FAR of {far:g}: choose from {choices}.")
         threshold = frr = 0.0
-        corners = (_between(self.counts, probes), _between(self.counts, gallery), _between(self.sizes, size))
-        for (i, a), (j, b), (k, c) in itertools.product(*corners):
-            point = self.points[i][j][k][known[0]]
-            threshold += a * b * c * point.threshold
-            frr += a * b * c * point.frr
-        return Operating(threshold, far, frr)
+        neighbors = (_neighbors(self.counts, probes), _neighbors(self.counts, gallery), _neighbors(self.sizes, size))
+        for (i, a), (j, b), (k, c) in itertools.product(*neighbors):
+            threshold += a * b * c * float(self.thresholds[i, j, k, columns[0]])
+            frr += a * b * c * float(self.frrs[i, j, k, columns[0]])
+        return OperatingPoint(threshold, far, frr)
 
     def usable_fars(self) -> list[float]:
-        """False accept rates that every size and count has a threshold for."""
-        rows = [row for side in self.points for sizes in side for row in sizes]
-        return [far for index, far in enumerate(self.fars) if all(row[index] is not None for row in rows)]
+        """Return the false accept rates that have a threshold for every size and count."""
+        return [far for column, far in enumerate(self.fars) if np.isfinite(self.thresholds[..., column]).all()]
 
     def to_plain(self) -> dict[str, Any]:
-        """Numbers, strings and lists, for a JSON file."""
+        """Return the calibration as numbers, strings and lists, for a JSON file.
+
+        Returns:
+            All attributes; instead of the arrays "points", nested lists (C, C, S, F) of [threshold, false reject rate]
+            or None.
+        """
+        pairs = np.stack([self.thresholds, self.frrs], axis=-1)  # (C, C, S, F, 2)
         points = [
-            [[[point and [point.threshold, point.frr] for point in row] for row in sizes] for sizes in side]
-            for side in self.points
+            [
+                [[None if math.isnan(pair[0]) else pair for pair in row] for row in by_size]
+                for by_size in by_gallery_count
+            ]
+            for by_gallery_count in pairs.tolist()
         ]
-        ranges = {name: list(getattr(self, name)) for name in ("counts", "sizes", "fars")}
-        return self._asdict() | ranges | {"points": points}
+        return {
+            "faces": self.faces,
+            "digest": self.digest,
+            "people": self.people,
+            "genuine": self.genuine,
+            "impostors": self.impostors,
+            "counts": list(self.counts),
+            "sizes": list(self.sizes),
+            "fars": list(self.fars),
+            "points": points,
+        }
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> "Calibration":
-        """What `to_plain` wrote; raises KeyError or TypeError for something else."""
-        fars = plain["fars"]
+    def from_plain(cls, plain: dict[str, Any]) -> Calibration:
+        """Read what `to_plain` returned.
 
-        def read(row: list[list[float] | None]) -> tuple[Operating | None, ...]:
-            return tuple(point and Operating(point[0], far, point[1]) for point, far in zip(row, fars, strict=True))
+        Args:
+            plain: Content of the JSON file.
 
-        points = tuple(tuple(tuple(map(read, sizes)) for sizes in side) for side in plain["points"])
+        Returns:
+            The calibration.
+
+        Raises:
+            KeyError: If an entry is missing.
+            TypeError: If an entry is not of its type, or is unknown.
+            ValueError: If the lists of "points" do not fit counts, sizes and false accept rates.
+        """
+        missing = [math.nan, math.nan]
+        pairs = np.array(
+            [
+                [[[missing if pair is None else pair for pair in row] for row in by_size] for by_size in by_gallery]
+                for by_gallery in plain["points"]
+            ],
+            dtype=np.float64,
+        )  # (C, C, S, F, 2)
         ranges = {name: tuple(plain[name]) for name in ("counts", "sizes", "fars")}
-        return cls(**plain | ranges | {"points": points})
+        shape = (len(ranges["counts"]), len(ranges["counts"]), len(ranges["sizes"]), len(ranges["fars"]), 2)
+        if pairs.shape != shape:
+            raise ValueError(f'"points" is {pairs.shape}: it must be {shape}.')
+        others = {name: value for name, value in plain.items() if name != "points"}
+        return cls(**(others | ranges), thresholds=pairs[..., 0], frrs=pairs[..., 1])
+
+
+class _People(NamedTuple):
+    """Embeddings of the N images that show a person with a name.
+
+    Attributes:
+        identity: (N,) number of the person.
+        sharp: (N, E), length 1, of the sharp image.
+        probes: Size in pixels -> (N, E), length 1, of the image reduced to that size.
+    """
+
+    identity: Tensor
+    sharp: Tensor
+    probes: dict[int, Tensor]
 
 
 @torch.no_grad()
@@ -118,67 +205,88 @@ def calibrate(
     counts: Sequence[int] = COUNTS,
     batch_size: int = 64,
 ) -> Calibration:
-    """Thresholds of all pairs of a sharp image and another image as probe, and of templates of several images.
+    """Choose thresholds on all pairs of a sharp image and another image as probe, and of templates of several images.
 
-    The templates of n images are each image with the n - 1 that follow it among those of its person; templates that
-    have an image in common make no pair.
+    A template of n images is an image and the n - 1 that follow it among those of its person. Templates that share an
+    image make no pair.
 
     Args:
-        faces: of known people, at least two with two images or more, whom nothing was trained on.
-        title, digest: see `Calibration`. sizes: ascending; those above `rim.hr_size` are left out.
-        counts: from 1, ascending; n is left out where fewer than two people, or half of them, have 2n images.
+        rim: Trained network.
+        faces: Faces of named people whom nothing was trained on. At least two people need two images or more.
+        title: Name of the set of people, for the card.
+        digest: SHA-256 of the manifest of the set.
+        sizes: Sides of the probes in pixels, ascending. Those above `rim.hr_size` are skipped.
+        fars: False accept rates.
+        counts: Numbers of images in a template: ascending, from 1. n is skipped if fewer than two people, or fewer
+            than half of them, have 2n images.
+        batch_size: Number of faces that go through the network at a time.
+
+    Returns:
+        The thresholds.
 
     Raises:
-        ValueError: the faces have no pair of one person, or of two people.
+        ValueError: If the faces have no pair of one person, or no pair of two people.
     """
-    from rim_lightning.data.dataset import face_batches  # it brings the metrics, which a trained model does not need
-
-    device = next(rim.parameters()).device
     sizes = [size for size in sizes if size <= rim.hr_size]
-    gallery, identity, probes = [], [], {size: [] for size in sizes}
-    for batch in face_batches(faces, batch_size, device, f"calibration on {title}"):
-        known = batch.identity != NO_IDENTITY
-        sharp = batch.hr[known]
-        if len(sharp) == 0:
-            continue
-        gallery.append(F.normalize(rim.embed_gallery(sharp).float()).cpu())
-        identity.append(batch.identity[known].cpu())
-        for size in sizes:
-            enlarged = synthesize_probe(sharp, torch.full((len(sharp),), size))
-            probes[size].append(F.normalize(rim.embed_probe(enlarged).float()).cpu())
-    if not gallery:
-        raise ValueError(f"Thresholds are chosen on people, but no face of {title} has an identity.")
-    people = torch.cat(identity)
-    sharp = torch.cat(gallery)
-    small = {size: torch.cat(found) for size, found in probes.items()}
-    images = people.unique(return_counts=True)[1]
+    people = _embed_people(rim, faces, title, sizes, batch_size)
+    images = people.identity.unique(return_counts=True)[1]  # (people,)
     enough = max(2, len(images) / 2)
     counts = [count for count in counts if count == 1 or int((images >= 2 * count).sum()) >= enough]
-    members = {count: _members(people, count) for count in counts}
-    points = []
-    for of_probe, of_gallery in itertools.product(counts, counts):
-        a, b = members[of_gallery], members[of_probe]
-        apart = a @ b.T == 0
-        same = (people[a.argmax(1)][:, None] == people[b.argmax(1)])[apart]
+    members = {count: _members(people.identity, count) for count in counts}
+    thresholds = np.full((len(counts), len(counts), len(sizes), len(fars)), np.nan)
+    frrs = thresholds.copy()
+    for (i, probe_count), (j, gallery_count) in itertools.product(enumerate(counts), repeat=2):
+        in_gallery, in_probe = members[gallery_count], members[probe_count]
+        disjoint = in_gallery @ in_probe.T == 0  # (G, P): the templates share no image
+        gallery_person = people.identity[in_gallery.argmax(1)]
+        probe_person = people.identity[in_probe.argmax(1)]
+        same = (gallery_person[:, None] == probe_person)[disjoint]  # (pairs,)
         if not same.any() or same.all():
             raise ValueError(f"{title} has no two images of one person, or only one person: thresholds need both.")
-        if of_probe == of_gallery == 1:
-            pairs = (int(same.sum()), int((~same).sum()))
-        template = F.normalize(a @ sharp)
-        rows = []
+        if probe_count == gallery_count == 1:
+            genuine, impostors = int(same.sum()), int((~same).sum())
+        gallery = F.normalize(in_gallery @ people.sharp)  # (G, E)
+        for k, size in enumerate(sizes):
+            scores = (gallery @ F.normalize(in_probe @ people.probes[size]).T)[disjoint]  # (pairs,)
+            for column, far in enumerate(fars):
+                if (point := tar_at_far(scores, same, far)) is not None:
+                    thresholds[i, j, k, column], frrs[i, j, k, column] = point[1], 1 - point[0]
+    ranges = (tuple(counts), tuple(sizes), tuple(fars))
+    return Calibration(title, digest, len(images), genuine, impostors, *ranges, thresholds, frrs)
+
+
+def _embed_people(rim: RIM, faces: FaceDataset, title: str, sizes: Sequence[int], batch_size: int) -> _People:
+    """Embed the images of named people as they are, and reduced to each size."""
+    device = next(rim.parameters()).device
+    identities: list[Tensor] = []
+    sharp: list[Tensor] = []
+    probes: dict[int, list[Tensor]] = {size: [] for size in sizes}
+    for batch in face_batches(faces, batch_size, device, f"calibration on {title}"):
+        named = batch.identity != NO_IDENTITY
+        images = batch.hr[named]  # (n, 3, S, S)
+        if len(images) == 0:
+            continue
+        sharp.append(F.normalize(rim.embed_gallery(images).float()).cpu())
+        identities.append(batch.identity[named].cpu())
         for size in sizes:
-            scores = (template @ F.normalize(b @ small[size]).T)[apart]
-            found = [tar_at_far(scores, same, far) for far in fars]
-            rows.append(tuple(f and Operating(f[1], far, 1 - f[0]) for f, far in zip(found, fars, strict=True)))
-        points.append(tuple(rows))
-    table = tuple(tuple(points[i : i + len(counts)]) for i in range(0, len(points), len(counts)))
-    return Calibration(
-        title, digest, len(images), *pairs, counts=tuple(counts), sizes=tuple(sizes), fars=tuple(fars), points=table
-    )
+            enlarged = synthesize_probe(images, torch.full((len(images),), size))
+            probes[size].append(F.normalize(rim.embed_probe(enlarged).float()).cpu())
+    if not sharp:
+        raise ValueError(f"Thresholds are chosen on people, but no face of {title} has an identity.")
+    joined = {size: torch.cat(embeddings) for size, embeddings in probes.items()}
+    return _People(torch.cat(identities), torch.cat(sharp), joined)
 
 
 def _members(people: Tensor, count: int) -> Tensor:
-    """People (N,) -> (M, N), 1 where an image belongs to a template of `count` images of one person, else 0."""
+    """List the templates of `count` images of one person.
+
+    Args:
+        people: (N,) person of each image.
+        count: Number of images in a template.
+
+    Returns:
+        (templates, N) float32: 1 where an image belongs to the template, else 0.
+    """
     rows = []
     for person in people.unique():
         images = (people == person).nonzero().flatten()
@@ -191,13 +299,16 @@ def _members(people: Tensor, count: int) -> Tensor:
     return torch.stack(rows)
 
 
-def _between(known: Sequence[float], value: float) -> list[tuple[int, float]]:
-    """(index, weight) of the one or two known values, ascending, that a value lies between over the logarithm."""
-    value = min(max(value, known[0]), known[-1])
-    above = next(index for index, each in enumerate(known) if each >= value)
-    if known[above] == value:
+def _neighbors(values: Sequence[float], value: float) -> list[tuple[int, float]]:
+    """Return (index, weight) of the one or two of the ascending `values` that `value` lies between, over the logarithm.
+
+    A value beyond the ends counts as the end.
+    """
+    value = min(max(value, values[0]), values[-1])
+    above = next(index for index, other in enumerate(values) if other >= value)
+    if values[above] == value:
         return [(above, 1.0)]
-    share = math.log(value / known[above - 1]) / math.log(known[above] / known[above - 1])
+    share = math.log(value / values[above - 1]) / math.log(values[above] / values[above - 1])
     return [(above - 1, 1 - share), (above, share)]
 
 

@@ -1,35 +1,140 @@
-"""rim_lightning.inference.faces."""
+"""Find the face in a picture and bring it to the five-point template."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from rim_lightning.data.images import Picture
+from rim_lightning.data.alignment import align, similarity_from_points, template
+from rim_lightning.data.detection import find_faces
+from rim_lightning.data.images import MIN_SIDE, ImageError, read_image
+from rim_lightning.functional.resize import enlarge, reduce
+from rim_lightning.types import to_unit
 
-SHARP = 0.5  # of `hr_size`: from there on a gallery face is sharp; the teacher reads 56 px like 112 (docs/results.md)
-SEARCHED = (240, 1920)  # pixels: for the search, smaller pictures are enlarged and larger ones reduced to such a side
+SHARP = 0.5
+"""Share of `hr_size` from which on a gallery face is sharp: the teacher reads 56 px like 112 (docs/results.md)."""
+
+SEARCHED = (240, 1920)
+"""Pixels. Before the search, a picture whose longer side is shorter is enlarged, and one whose is longer is reduced."""
 
 
 @dataclass(frozen=True, eq=False)
 class AlignedFace:
-    """A face on the five-point template; it may be given wherever a picture may.
+    """A face on the five-point template. It may be given wherever a picture may.
 
     Attributes:
-        pixels: (3, S, S), RGB in [-1, 1], S the model's `hr_size`; a face of fewer pixels is enlarged to it.
-        size: side, in pixels of the picture, of the square that was cut out: what a probe is judged by.
-        faces: how many faces the picture shows; the largest is taken. 0: it was not searched.
-        name: of the picture, for messages.
+        pixels: (3, S, S), RGB in [-1, 1], where S is the `hr_size` of the model. A smaller face is enlarged to S.
+        size: Side of the square that was cut out, in pixels of the picture. The threshold of a probe depends on it.
+        faces: Number of faces in the picture, of which the largest is taken. 0 if nobody searched the picture.
+        name: Name of the picture, for messages.
     """
 
     pixels: Tensor
     size: float
     faces: int
     name: str
+
+
+if TYPE_CHECKING:
+    from rim_lightning.data.images import Picture
+
+    FaceSource = Picture | AlignedFace
+
+
+@dataclass(frozen=True)
+class FaceAligner:
+    """Read pictures and align the largest face of each. Holds no network of RIM, so that loader processes start fast.
+
+    Args:
+        hr_size: Side S of an aligned face, in pixels.
+    """
+
+    hr_size: int
+
+    def align(
+        self, pictures: FaceSource | Sequence[FaceSource], aligned: bool = False, name: str | None = None
+    ) -> Iterator[AlignedFace]:
+        """Yield the largest face of each picture.
+
+        Args:
+            pictures: One picture, a list of them, or a batch of arrays (B, H, W, C) or tensors (B, C, H, W). An
+                `AlignedFace` is yielded as it is.
+            aligned: True if each picture is an aligned square face already.
+            name: Name of a picture in messages. By default its path or number.
+
+        Yields:
+            One face for each picture, in their order.
+
+        Raises:
+            ImageError: If there is no picture. If a picture cannot be used, shows no face, or is not square though
+                `aligned` is True.
+            FileNotFoundError: If there is no such file.
+        """
+        sources = _as_list(pictures)
+        if not sources:
+            raise ImageError("There is no picture: give at least one.")
+        for number, source in enumerate(sources):
+            if isinstance(source, AlignedFace):
+                if source.pixels.shape[-1] != self.hr_size:
+                    raise ImageError(f"{source.name} was aligned for another model: give the picture itself.")
+                yield source
+                continue
+            label = name or _name_of(source, number, len(sources))
+            image = read_image(source, label)
+            yield self._whole_picture(image, label) if aligned else self._largest_face(image, label)
+
+    def _whole_picture(self, image: NDArray[np.uint8], name: str) -> AlignedFace:
+        """Take a picture that is an aligned face already."""
+        height, width = image.shape[:2]
+        if height != width:
+            raise ImageError(f"{name} is {width} x {height} pixels: an aligned face is square.")
+        pixels = _as_tensor(image)
+        if width < self.hr_size:
+            pixels = enlarge(pixels, self.hr_size)
+        elif width > self.hr_size:
+            pixels = reduce(pixels, self.hr_size)
+        return AlignedFace(pixels[0], float(width), 0, name)
+
+    def _largest_face(self, image: NDArray[np.uint8], name: str) -> AlignedFace:
+        """Search a picture and cut out its largest face."""
+        (faces,) = find_faces([image], *SEARCHED)
+        if not faces:
+            raise ImageError(
+                f"{name} shows no face that could be found: cut out the part with the face, or give the aligned face "
+                "and say so (--aligned, aligned=True)."
+            )
+        matrix = similarity_from_points(faces[0].points, template(self.hr_size))
+        size = self.hr_size / float(np.hypot(matrix[0, 0], matrix[1, 0]))
+        if size < MIN_SIDE:
+            raise ImageError(f"{name} shows a face of {size:.1f} px: {MIN_SIDE} are the fewest.")
+        warped, _, _ = align(image, matrix, self.hr_size, {}, None)
+        pixels = _as_tensor(warped)
+        if size < self.hr_size:  # as in training: the face on a grid of its own size, enlarged
+            pixels = enlarge(reduce(pixels, max(1, round(size))), self.hr_size)
+        return AlignedFace(pixels[0], size, len(faces), name)
+
+
+def _as_list(pictures: FaceSource | Sequence[FaceSource]) -> list[FaceSource]:
+    """Make a list of one picture, a sequence of pictures or a batch."""
+    if isinstance(pictures, str | bytes):
+        return [pictures]
+    if isinstance(pictures, Sequence):
+        return list(pictures)
+    if isinstance(pictures, np.ndarray | Tensor) and pictures.ndim == 4:
+        return [pictures[index] for index in range(len(pictures))]
+    return [pictures]
+
+
+def _as_tensor(image: NDArray[np.uint8]) -> Tensor:
+    """Convert (H, W, 3) uint8 to (1, 3, H, W) in [-1, 1]."""
+    return to_unit(torch.from_numpy(image).permute(2, 0, 1))[None]
 
 
 def _name_of(picture: Picture, number: int, count: int) -> str:

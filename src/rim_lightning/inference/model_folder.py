@@ -1,4 +1,4 @@
-"""A trained model as a folder to hand on: weights, a card that says what it is, ONNX files; nothing is unpickled."""
+"""A trained model as a folder to hand on: weights, a card that describes it, ONNX files. Nothing in it is pickled."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 import rim_lightning
+from rim_lightning.files import file_digest, whole_file, write_json
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.networks.checkpoints import current_names
 from rim_lightning.networks.rim import RIM
 
 FORMAT = 1
-
-
-WEIGHTS, CARD = "model.safetensors", "card.json"
-
-
+WEIGHTS = "model.safetensors"
+CARD = "card.json"
 TRAINING_ONLY = "discriminator."
+"""How the names of those weights begin that only training needs."""
 
 LIMITS = (
     "A similarity is evidence, not proof of identity: read it with the error rates of its probe size.",
@@ -33,13 +32,17 @@ LIMITS = (
     "Faces of few pixels carry little identity: a hallucinated face is plausible, not a photograph of the person.",
     "Not for decisions about people without their consent, a legal basis and a person who answers for the decision.",
 )
-
-
 LICENSE = "The code is MIT; weights may only be used as the data and the teacher they were trained with allow."
 
 
 class Model(NamedTuple):
-    """Attributes: rim: in eval mode. calibration: thresholds, or None. card: all that `card.json` says."""
+    """A trained model with everything that its folder says.
+
+    Attributes:
+        rim: The network, in eval mode.
+        calibration: Thresholds, or None.
+        card: Content of `card.json`.
+    """
 
     rim: RIM
     calibration: Calibration | None
@@ -56,12 +59,16 @@ def write_model(
     """Write a model folder, whole or not at all.
 
     Args:
-        folder: must not exist yet. about: what else the card shall say: metrics, digests of the data, where it comes
-            from. onnx: write ONNX files too, which takes a minute.
+        folder: Folder to write. It must not exist yet.
+        rim: Trained network.
+        calibration: Thresholds, or None.
+        about: More entries of the card: metrics, digests of the data, origin.
+        onnx: True to write ONNX files too, which takes a minute.
 
     Raises:
-        FileExistsError: the folder is there already. OSError: it cannot be written. ImportError: ONNX export is not
-            installed.
+        FileExistsError: If the folder exists.
+        OSError: If it cannot be written.
+        ImportError: If ONNX export is not installed.
     """
     from safetensors.torch import save
 
@@ -71,26 +78,16 @@ def write_model(
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        part.chmod(0o777 & ~_umask())  # mkdtemp's own is for its user alone
-        (part / WEIGHTS).write_bytes(save(inference_weights(rim)))  # safetensors' save_file raises no OSError
-        files = {WEIGHTS: _digest(part / WEIGHTS)}
+        part.chmod(0o777 & ~_umask())  # mkdtemp allows its user alone
+        with whole_file(part / WEIGHTS) as file:
+            file.write_bytes(save(inference_weights(rim)))  # save_file of safetensors raises no OSError
+        names = [WEIGHTS]
         if onnx:
             from rim_lightning.inference.onnx_export import export_onnx
 
-            files |= {name: _digest(part / name) for name in export_onnx(rim, part)}
-        card = {
-            "format": FORMAT,
-            "version": rim_lightning.__version__,
-            "architecture": {"name": "rim", "arguments": rim.arguments},
-            "fingerprint": fingerprint(rim),
-            "files": files,
-            "inputs": f"aligned faces, (batch, 3, {rim.hr_size}, {rim.hr_size}), RGB in [-1, 1]",
-            "calibration": None if calibration is None else calibration.to_plain(),
-            **about,
-            "license": LICENSE,
-            "limits": list(LIMITS),
-        }
-        (part / CARD).write_text(json.dumps(card, indent=2) + "\n")
+            names += export_onnx(rim, part)
+        files = {name: file_digest(part / name) for name in names}
+        write_json(part / CARD, _card(rim, calibration, about, files))
         part.replace(folder)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
@@ -99,36 +96,55 @@ def write_model(
 
 
 def read_model(folder: str | Path) -> Model:
-    """What `write_model` wrote.
+    """Read a folder that `write_model` wrote.
+
+    Args:
+        folder: The model folder.
+
+    Returns:
+        Network, thresholds and card.
 
     Raises:
-        FileNotFoundError: a file is missing. ValueError: a file is damaged, or of another version of this package.
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file is damaged, or of another version of this package.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     folder = Path(folder)
     card = read_card(folder)
-    if not (folder / WEIGHTS).is_file():
+    weights = folder / WEIGHTS
+    if not weights.is_file():
         raise FileNotFoundError(f"{folder} has no {WEIGHTS}: copy the whole folder.")
+    if file_digest(weights) != card["files"].get(WEIGHTS):
+        raise ValueError(f"{weights} is damaged: its content is not what was written. Copy it again.")
     try:
-        if _digest(folder / WEIGHTS) != card["files"][WEIGHTS]:
-            raise ValueError(f"{folder / WEIGHTS} is damaged: its content is not what was written. Copy it again.")
         rim = RIM(**card["architecture"]["arguments"])
         plain = card["calibration"]
         calibration = None if plain is None else Calibration.from_plain(plain)
-        unused = rim.load_state_dict(load_file(folder / WEIGHTS), strict=False)
-    except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        unused = rim.load_state_dict(load_file(weights), strict=False)
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(
             f"{folder} is no model that this version can read: export it again from its checkpoint."
         ) from error
     if unused.unexpected_keys or any(not name.startswith(TRAINING_ONLY) for name in unused.missing_keys):
-        raise ValueError(f"{folder / WEIGHTS} does not fit {CARD}: export the model again from its checkpoint.")
+        raise ValueError(f"{weights} does not fit {CARD}: export the model again from its checkpoint.")
     return Model(rim.eval(), calibration, card)
 
 
 def read_card(folder: str | Path) -> dict[str, Any]:
-    """`card.json` of a model folder; raises FileNotFoundError or ValueError, in one sentence."""
+    """Read `card.json` of a model folder.
+
+    Args:
+        folder: The model folder.
+
+    Returns:
+        Its content, in the names of this version.
+
+    Raises:
+        FileNotFoundError: If there is no card.
+        ValueError: If the card is damaged, or of another format.
+    """
     path = Path(folder) / CARD
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is no model folder: it has no {CARD}. rim export makes one.")
@@ -137,13 +153,21 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path} is damaged: it is no JSON. Copy it again.") from error
     keys = {"architecture", "fingerprint", "files", "calibration", "license", "limits"}
-    if not isinstance(card, dict) or card.get("format") != FORMAT or not keys <= set(card):
+    readable = isinstance(card, dict) and card.get("format") == FORMAT and keys <= set(card)
+    if not readable or not isinstance(card["files"], dict):
         raise ValueError(f"{path} is no card of format {FORMAT}: export the model again from its checkpoint.")
     return card
 
 
 def inference_weights(rim: RIM) -> dict[str, Tensor]:
-    """Name -> weight, on the CPU, of all that a trained model needs."""
+    """Return the weights that a trained model needs.
+
+    Args:
+        rim: The network.
+
+    Returns:
+        Name -> weight, on the CPU, without those that only training needs.
+    """
     return {
         name: value.detach().cpu().contiguous()
         for name, value in rim.state_dict().items()
@@ -152,7 +176,16 @@ def inference_weights(rim: RIM) -> dict[str, Tensor]:
 
 
 def fingerprint(rim: RIM) -> str:
-    """Sixteen hexadecimal digits of the weights: embeddings of models that differ in it do not mix."""
+    """Return 16 hexadecimal digits of a digest of the weights.
+
+    Embeddings of two models with different fingerprints cannot be compared.
+
+    Args:
+        rim: The network.
+
+    Returns:
+        The digits.
+    """
     digest = hashlib.sha256()
     for name, value in sorted(inference_weights(rim).items()):
         digest.update(name.encode())
@@ -160,12 +193,24 @@ def fingerprint(rim: RIM) -> str:
     return digest.hexdigest()[:16]
 
 
+def _card(
+    rim: RIM, calibration: Calibration | None, about: Mapping[str, Any], files: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": rim_lightning.__version__,
+        "architecture": {"name": "rim", "arguments": rim.arguments},
+        "fingerprint": fingerprint(rim),
+        "files": files,
+        "inputs": f"aligned faces, (batch, 3, {rim.hr_size}, {rim.hr_size}), RGB in [-1, 1]",
+        "calibration": None if calibration is None else calibration.to_plain(),
+        **about,
+        "license": LICENSE,
+        "limits": list(LIMITS),
+    }
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,9 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -13,20 +16,36 @@ from rim_lightning.networks.rim import RIM
 
 
 class OnnxHallucination(nn.Module):
-    """Enlarged probes -> coarse, sr, heatmaps of every scheme, class logits of the parsing."""
+    """The hallucination network with its outputs as a plain tuple.
+
+    Args:
+        rim: Trained network.
+    """
 
     def __init__(self, rim: RIM) -> None:
         super().__init__()
         self.fhn = rim.fhn
 
     def forward(self, face: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, S, S), RGB in [-1, 1]."""
-        found = self.fhn(face)
-        return found.coarse, found.sr, *found.priors.heatmaps.values(), found.priors.parsing
+        """Hallucinate sharp faces.
+
+        Args:
+            face: (B, 3, S, S), RGB in [-1, 1]: probes, enlarged.
+
+        Returns:
+            Coarse face, sharp face, heatmaps of each landmark scheme, class logits of the parsing.
+        """
+        output = self.fhn(face)
+        return output.coarse, output.sr, *output.priors.heatmaps.values(), output.priors.parsing
 
 
 class Embedder(nn.Module):
-    """Enlarged probes, or sharp faces, -> embeddings of length 1."""
+    """One side of the recognition: probes or sharp faces to embeddings of length 1.
+
+    Args:
+        rim: Trained network.
+        side: "probe" for the hallucination network, student and assistant; "gallery" for the teacher.
+    """
 
     def __init__(self, rim: RIM, side: Literal["probe", "gallery"]) -> None:
         super().__init__()
@@ -34,55 +53,69 @@ class Embedder(nn.Module):
         self.side = side
 
     def forward(self, face: Tensor) -> Tensor:
-        """(B, 3, S, S), RGB in [-1, 1] -> (B, E)."""
+        """Embed faces.
+
+        Args:
+            face: (B, 3, S, S), RGB in [-1, 1]: enlarged probes or sharp faces.
+
+        Returns:
+            (B, E) embeddings of length 1.
+        """
         embed = self.rim.embed_probe if self.side == "probe" else self.rim.embed_gallery
         return F.normalize(embed(face))
 
 
 def export_onnx(rim: RIM, folder: str | Path) -> list[str]:
-    """Write `super_resolver.onnx`, `probe_embedder.onnx` and `gallery_embedder.onnx`; the number of faces is free.
+    """Write `super_resolver.onnx`, `probe_embedder.onnx` and `gallery_embedder.onnx`, for any number of faces.
 
-    Each takes `face`, (batch, 3, S, S) float32, RGB in [-1, 1]; the embedders give `embedding`, the super_resolver
-    `coarse`, `sr`, `heatmaps_<scheme>` and `parsing`.
+    The input of each is `face`, (batch, 3, S, S) float32, RGB in [-1, 1]. The output of the embedders is `embedding`;
+    the outputs of the super-resolver are `coarse`, `sr`, `heatmaps_<scheme>` and `parsing`.
+
+    Args:
+        rim: Trained network.
+        folder: Folder to write to. It must exist.
 
     Returns:
-        the names of the files.
+        Names of the files.
 
     Raises:
-        ImportError: where onnxscript is not installed.
+        ImportError: If onnxscript is not installed.
     """
-    try:
-        import onnxscript  # noqa: F401  torch.onnx imports it much later and says less when it is missing
-    except ImportError as error:
-        raise ImportError("ONNX files need onnxscript: pip install 'rim-lightning[export]'.") from error
-    parts = {
-        "super_resolver": (
-            OnnxHallucination(rim),
-            ["coarse", "sr", *(f"heatmaps_{scheme}" for scheme in rim.fhn.generator.heatmap_heads), "parsing"],
-        ),
+    if find_spec("onnxscript") is None:
+        raise ImportError("ONNX files need onnxscript: pip install 'rim-lightning[export]'.")
+    heatmaps = [f"heatmaps_{scheme}" for scheme in rim.fhn.generator.heatmap_heads]
+    parts: dict[str, tuple[nn.Module, list[str]]] = {
+        "super_resolver": (OnnxHallucination(rim), ["coarse", "sr", *heatmaps, "parsing"]),
         "probe_embedder": (Embedder(rim, "probe"), ["embedding"]),
         "gallery_embedder": (Embedder(rim, "gallery"), ["embedding"]),
     }
-    device = next(rim.parameters()).device
-    example = torch.zeros(2, 3, rim.hr_size, rim.hr_size, device=device)
-    written = []
-    level = logging.getLogger("torch.onnx").level
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    example = torch.zeros(2, 3, rim.hr_size, rim.hr_size, device=next(rim.parameters()).device)
+    names = []
+    with _quiet_exporter():
+        for part_name, (part, outputs) in parts.items():
+            program = torch.onnx.export(
+                part.eval(),
+                (example,),
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                input_names=["face"],
+                output_names=outputs,
+                verbose=False,
+            )
+            names.append(f"{part_name}.onnx")
+            program.save(Path(folder) / names[-1])  # type: ignore[union-attr]  # None only without dynamo
+    return names
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Silence warnings and messages of the exporter, which concern the internals of torch."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch's own internals
-            for name, (part, outputs) in parts.items():
-                program = torch.onnx.export(
-                    part.eval(),
-                    (example,),
-                    dynamo=True,
-                    dynamic_shapes=({0: torch.export.Dim("batch")},),
-                    input_names=["face"],
-                    output_names=outputs,
-                    verbose=False,
-                )
-                program.save(Path(folder) / f"{name}.onnx")
-                written.append(f"{name}.onnx")
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        logging.getLogger("torch.onnx").setLevel(level)
-    return written
+        logger.setLevel(level)

@@ -1,4 +1,4 @@
-"""A trained RIM in the hands of its users: embed, verify, hallucinate, from pictures of any kind."""
+"""The class that users import: embed, verify and hallucinate faces from pictures of any kind."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rim_lightning.data.alignment import align, similarity_from_points, template
-from rim_lightning.data.detection import find_faces
-from rim_lightning.data.images import MIN_SIDE, ImageError, read_image, several
-from rim_lightning.functional.resize import enlarge, reduce
 from rim_lightning.inference.calibration import Calibration
-from rim_lightning.inference.faces import SEARCHED, AlignedFace, _name_of
+from rim_lightning.inference.faces import AlignedFace, FaceAligner
 from rim_lightning.inference.model_folder import fingerprint, read_model
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
-from rim_lightning.types import to_unit
 
 if TYPE_CHECKING:
-    from rim_lightning.data.images import Picture
+    from rim_lightning.inference.faces import FaceSource
 
 
 class Verification(NamedTuple):
-    """Attributes:
-    similarity: cosine of the two embeddings, in [-1, 1]. threshold: for the size of the probe and the FAR; a similarity
-        that is not below it is the same person.
-    same_person: the answer. far, frr: false accept rate that was asked for and the false reject rate that goes with
-        it, both on the people of the calibration.
-    probe_size, gallery_size: side of the smallest face of that side, in the pixels of its picture.
-    probes, gallery: how many pictures of that side were pooled into its template.
+    """Answer to the question whether a probe and a gallery picture show one person.
+
+    Attributes:
+        similarity: Cosine of the two embeddings, in [-1, 1].
+        threshold: Threshold for the size of the probe and the false accept rate.
+        same_person: True if similarity ≥ threshold.
+        far: False accept rate that was requested: share of strangers who are accepted.
+        frr: False reject rate at the threshold: share of true pairs that are refused. Like the threshold, it comes
+            from the people of the calibration.
+        probe_size: Side of the smallest probe face, in pixels of its picture.
+        gallery_size: Side of the smallest gallery face, in pixels of its picture.
+        probes: Number of probes that were pooled into one template.
+        gallery: Number of gallery pictures that were pooled into one template.
     """
 
     similarity: float
@@ -48,9 +48,15 @@ class Verification(NamedTuple):
 
 
 class HallucinatedFaces(NamedTuple):
-    """Attributes: bicubic, coarse, sr: (B, 3, S, S), RGB in [0, 1]: the enlarged probe, the coarse face, the result.
-    heatmaps: landmark scheme -> (B, N, h, w), from 0 to about 1. parsing: (B, h, w) int64, Helen-11 class.
-    size: (B,) sides of the probes in their own pixels.
+    """What the hallucination network makes of B probes, on the CPU.
+
+    Attributes:
+        bicubic: (B, 3, S, S), RGB in [0, 1]: probes, enlarged bicubically.
+        coarse: (B, 3, S, S), RGB in [0, 1]: coarse faces.
+        sr: (B, 3, S, S), RGB in [0, 1]: hallucinated faces.
+        heatmaps: Landmark scheme -> (B, N, h, w) heatmaps, from 0 to about 1.
+        parsing: (B, h, w) int64, Helen-11 class of each pixel.
+        size: (B,) sides of the probes, in pixels of their pictures.
     """
 
     bicubic: Tensor
@@ -62,15 +68,22 @@ class HallucinatedFaces(NamedTuple):
 
 
 class Recognizer:
-    """Compares probes of few pixels with sharp gallery pictures.
+    """Compare probes of few pixels with sharp gallery pictures.
 
-    Pictures are paths, Pillow images, arrays or tensors, of any size, one or several (`data.images.read_image`). The
-    largest face in each is found and aligned; `aligned=True` says that a picture is an aligned square face already.
+    A picture is a path, a Pillow image, an array or a tensor of any size (see `data.images.read_image`). All methods
+    take one picture, a list of them or a batch. The largest face in each is found and aligned. With `aligned=True` a
+    picture is taken as an aligned square face.
 
     Args:
-        rim: the trained network, which is frozen and moved to the device. calibration: thresholds; without them
-            `verify` refuses.
-        device: "cpu", "cuda", … batch_size: faces that go through the network at a time.
+        rim: Trained network. It is frozen and moved to the device.
+        calibration: Thresholds. Without them `verify` refuses to answer.
+        device: Device of the network: "cpu", "cuda", …
+        batch_size: Number of faces that go through the network at a time.
+
+    Attributes:
+        fingerprint: Name of the weights. Embeddings of two models with different fingerprints cannot be compared.
+        embedding_size: Length E of an embedding.
+        aligner: The part that finds and aligns faces.
     """
 
     def __init__(
@@ -85,19 +98,26 @@ class Recognizer:
         self.device = torch.device(device)
         self.batch_size = batch_size
         self.fingerprint = fingerprint(rim)
-        self.embedding_size = rim.hrn.embedding_size
+        self.embedding_size: int = rim.hrn.embedding_size  # type: ignore[assignment]  # the teacher has a head
+        self.aligner = FaceAligner(rim.hr_size)
 
     @classmethod
     def from_checkpoint(
         cls, path: str | Path, calibration: Calibration | None = None, device: str | torch.device = "cpu"
     ) -> Recognizer:
-        """The model of a folder that `rim export` made, with its thresholds, or of a checkpoint of rim-train.
+        """Load a model folder of `rim export`, with its thresholds, or a checkpoint of rim-train.
 
         Args:
-            calibration: thresholds in place of the folder's.
+            path: Model folder or checkpoint.
+            calibration: Thresholds to use instead of those in the folder.
+            device: Device of the network.
+
+        Returns:
+            The recognizer.
 
         Raises:
-            FileNotFoundError: there is no such file or folder. ValueError: it is damaged, or something else.
+            FileNotFoundError: If there is no such file or folder.
+            ValueError: If it is damaged, or something else.
         """
         if Path(path).is_dir():
             model = read_model(path)
@@ -105,134 +125,163 @@ class Recognizer:
         return cls(load_rim(path), calibration, device)
 
     def align(
-        self, pictures: Picture | Sequence[Picture], aligned: bool = False, name: str | None = None
+        self, pictures: FaceSource | Sequence[FaceSource], aligned: bool = False, name: str | None = None
     ) -> list[AlignedFace]:
-        """The largest face of each picture.
+        """Return the largest face of each picture.
 
         Args:
-            name: what messages call a picture, in place of its path.
+            pictures: One or several pictures.
+            aligned: True if each picture is an aligned square face already.
+            name: Name of a picture in messages. By default its path or number.
+
+        Returns:
+            One face for each picture.
 
         Raises:
-            ImageError: a picture cannot be used, shows no face, or is not square where `aligned` says it is a face.
-            FileNotFoundError: there is no such file.
+            ImageError: If there is no picture. If a picture cannot be used, shows no face, or is not square though
+                `aligned` is True.
+            FileNotFoundError: If there is no such file.
         """
-        return list(self._aligned(several(pictures), aligned, name))
+        return list(self.aligner.align(pictures, aligned, name))
 
     @torch.no_grad()
-    def embed_gallery(self, pictures: Picture | Sequence[Picture], aligned: bool = False) -> Tensor:
-        """Sharp pictures -> embeddings (B, E) of length 1, on the CPU, by the teacher; raises as `align`."""
-        return self._embedded(self.rim.embed_gallery, self._aligned(several(pictures), aligned))
+    def embed_gallery(self, pictures: FaceSource | Sequence[FaceSource], aligned: bool = False) -> Tensor:
+        """Embed sharp pictures with the teacher.
+
+        Args:
+            pictures: One or several sharp pictures.
+            aligned: See `align`, which also says what is raised.
+
+        Returns:
+            (B, E) embeddings of length 1, on the CPU.
+        """
+        return self._embed(self.rim.embed_gallery, self.aligner.align(pictures, aligned))
 
     @torch.no_grad()
-    def embed_probes(self, pictures: Picture | Sequence[Picture], aligned: bool = False) -> Tensor:
-        """Probes -> embeddings (B, E) of length 1, on the CPU, by the hallucination network, student and assistant;
-        raises as `align`.
+    def embed_probes(self, pictures: FaceSource | Sequence[FaceSource], aligned: bool = False) -> Tensor:
+        """Embed probes with the hallucination network, the student and the assistant.
+
+        Args:
+            pictures: One or several probes.
+            aligned: See `align`, which also says what is raised.
+
+        Returns:
+            (B, E) embeddings of length 1, on the CPU.
         """
-        return self._embedded(self.rim.embed_probe, self._aligned(several(pictures), aligned))
+        return self._embed(self.rim.embed_probe, self.aligner.align(pictures, aligned))
 
     @torch.no_grad()
     def verify(
         self,
-        probe: Picture | Sequence[Picture],
-        gallery: Picture | Sequence[Picture],
+        probe: FaceSource | Sequence[FaceSource],
+        gallery: FaceSource | Sequence[FaceSource],
         far: float = 1e-3,
         aligned: bool = False,
     ) -> Verification:
-        """Whether a probe and a gallery picture show one person. Several pictures of a side, all of one person, are
-        pooled into one template: the mean of their embeddings.
+        """Decide whether a probe and a gallery picture show one person.
+
+        Several pictures of a side, all of one person, are pooled into one template: the mean of their embeddings.
 
         Args:
-            far: false accept rate, one of the calibration's.
+            probe: One or several probes of one person.
+            gallery: One or several sharp pictures of one person.
+            far: False accept rate, one of those of the calibration.
+            aligned: See `align`.
+
+        Returns:
+            The answer, with its similarity, threshold and error rates.
 
         Raises:
-            ValueError: the model has no thresholds, or none for that FAR. Else as `align`.
+            ValueError: If the model has no thresholds, or none for that false accept rate.
+            ImageError: See `align`.
+        """
+        calibration = self.required_calibration()
+        probe_faces = self.align(probe, aligned)
+        gallery_faces = self.align(gallery, aligned)
+        probe_size, gallery_size = (min(face.size for face in faces) for faces in (probe_faces, gallery_faces))
+        point = calibration.at(probe_size, far, len(probe_faces), len(gallery_faces))
+        probe_template = pooled(self._embed(self.rim.embed_probe, probe_faces))
+        gallery_template = pooled(self._embed(self.rim.embed_gallery, gallery_faces))
+        similarity = float(probe_template @ gallery_template)
+        return Verification(
+            similarity=similarity,
+            threshold=point.threshold,
+            same_person=similarity >= point.threshold,
+            far=far,
+            frr=point.frr,
+            probe_size=probe_size,
+            gallery_size=gallery_size,
+            probes=len(probe_faces),
+            gallery=len(gallery_faces),
+        )
+
+    @torch.no_grad()
+    def hallucinate(self, pictures: FaceSource | Sequence[FaceSource], aligned: bool = False) -> HallucinatedFaces:
+        """Return the faces as the hallucination network sees them.
+
+        Args:
+            pictures: One or several probes.
+            aligned: See `align`, which also says what is raised.
+
+        Returns:
+            Faces, heatmaps and parsing of all probes, on the CPU.
+        """
+        faces = self.align(pictures, aligned)
+        outputs = [self._hallucinate_batch(batch) for batch in _batches(faces, self.batch_size)]
+        return HallucinatedFaces(
+            bicubic=torch.cat([output.bicubic for output in outputs]),
+            coarse=torch.cat([output.coarse for output in outputs]),
+            sr=torch.cat([output.sr for output in outputs]),
+            heatmaps={
+                scheme: torch.cat([output.heatmaps[scheme] for output in outputs]) for scheme in outputs[0].heatmaps
+            },
+            parsing=torch.cat([output.parsing for output in outputs]),
+            size=torch.tensor([face.size for face in faces]),
+        )
+
+    def required_calibration(self) -> Calibration:
+        """Return the thresholds.
+
+        Returns:
+            The calibration.
+
+        Raises:
+            ValueError: If the model has none.
         """
         if self.calibration is None:
             raise ValueError("The model has no thresholds: rim export --people <a prepared set> chooses them.")
-        probes = self.align(probe, aligned)
-        sharp = self.align(gallery, aligned)
-        sizes = [min(face.size for face in faces) for faces in (probes, sharp)]
-        counts = (len(probes), len(sharp))
-        point = self.calibration.at(sizes[0], far, *counts)
-        a = pooled(self._embedded(self.rim.embed_probe, probes))
-        b = pooled(self._embedded(self.rim.embed_gallery, sharp))
-        similarity = float(a @ b)
-        return Verification(similarity, point.threshold, similarity >= point.threshold, far, point.frr, *sizes, *counts)
+        return self.calibration
 
-    @torch.no_grad()
-    def hallucinate(self, pictures: Picture | Sequence[Picture], aligned: bool = False) -> HallucinatedFaces:
-        """The faces as the network sees them, on the CPU; raises as `align`."""
-        faces = self.align(pictures, aligned)
-        found = []
-        for batch in _batches(faces, self.batch_size):
-            enlarged = torch.stack([face.pixels for face in batch]).to(self.device)
-            output = self.rim.fhn(enlarged)
-            heatmaps = {scheme: maps.float().cpu() for scheme, maps in output.priors.heatmaps.items()}
-            images = [_shown(image) for image in (enlarged, output.coarse, output.sr)]
-            found.append((*images, heatmaps, output.priors.parsing.argmax(1).cpu()))
-        bicubic, coarse, sr, heatmaps, parsing = zip(*found, strict=True)
-        schemes = {scheme: torch.cat([maps[scheme] for maps in heatmaps]) for scheme in heatmaps[0]}
-        sizes = torch.tensor([face.size for face in faces])
+    def _hallucinate_batch(self, faces: list[AlignedFace]) -> HallucinatedFaces:
+        enlarged = self._stacked(faces)
+        output = self.rim.fhn(enlarged)
         return HallucinatedFaces(
-            torch.cat(bicubic), torch.cat(coarse), torch.cat(sr), schemes, torch.cat(parsing), sizes
+            bicubic=_zero_to_one(enlarged),
+            coarse=_zero_to_one(output.coarse),
+            sr=_zero_to_one(output.sr),
+            heatmaps={scheme: maps.float().cpu() for scheme, maps in output.priors.heatmaps.items()},
+            parsing=output.priors.parsing.argmax(1).cpu(),  # (B, classes, h, w) -> (B, h, w)
+            size=torch.tensor([face.size for face in faces]),
         )
 
-    def _aligned(
-        self, pictures: Sequence[Picture | AlignedFace], aligned: bool, name: str | None = None
-    ) -> Iterator[AlignedFace]:
-        if not pictures:
-            raise ImageError("There is no picture: give at least one.")
-        for number, picture in enumerate(pictures):
-            if isinstance(picture, AlignedFace):
-                if picture.pixels.shape[-1] != self.rim.hr_size:
-                    raise ImageError(f"{picture.name} was aligned for another model: give the picture itself.")
-                yield picture
-                continue
-            called = name or _name_of(picture, number, len(pictures))
-            image = read_image(picture, called)
-            yield self._given(image, called) if aligned else self._found(image, called)
+    def _embed(self, embed: Callable[[Tensor], Tensor], faces: Iterable[AlignedFace]) -> Tensor:
+        """Embed faces with one of the two functions of the network, batch by batch, while they are read."""
+        batches = _batches(faces, self.batch_size)
+        return torch.cat([F.normalize(embed(self._stacked(batch)).float()).cpu() for batch in batches])
 
-    def _given(self, image: np.ndarray, name: str) -> AlignedFace:
-        height, width = image.shape[:2]
-        if height != width:
-            raise ImageError(f"{name} is {width} x {height} pixels: an aligned face is square.")
-        pixels = to_unit(torch.from_numpy(image).permute(2, 0, 1))[None]
-        return AlignedFace(self._on_grid(pixels, width)[0], float(width), 0, name)
-
-    def _found(self, image: np.ndarray, name: str) -> AlignedFace:
-        (faces,) = find_faces([image], *SEARCHED)
-        if not faces:
-            raise ImageError(
-                f"{name} shows no face that could be found: cut out the part with the face, or give the aligned face "
-                "and say so (--aligned, aligned=True)."
-            )
-        hr_size = self.rim.hr_size
-        matrix = similarity_from_points(faces[0].points, template(hr_size))
-        size = hr_size / float(np.hypot(matrix[0, 0], matrix[1, 0]))
-        if size < MIN_SIDE:
-            raise ImageError(f"{name} shows a face of {size:.1f} px: {MIN_SIDE} are the fewest.")
-        warped, _, _ = align(image, matrix, hr_size, {}, None)
-        pixels = to_unit(torch.from_numpy(warped).permute(2, 0, 1))[None]
-        if size < hr_size:  # as in training: the face on a grid of its own size, enlarged
-            pixels = enlarge(reduce(pixels, max(1, round(size))), hr_size)
-        return AlignedFace(pixels[0], size, len(faces), name)
-
-    def _on_grid(self, pixels: Tensor, size: int) -> Tensor:
-        hr_size = self.rim.hr_size
-        if size == hr_size:
-            return pixels
-        return enlarge(pixels, hr_size) if size < hr_size else reduce(pixels, hr_size)
-
-    def _embedded(self, embed: Callable[[Tensor], Tensor], faces: Iterable[AlignedFace]) -> Tensor:
-        found = []
-        for batch in _batches(faces, self.batch_size):
-            pixels = torch.stack([face.pixels for face in batch]).to(self.device)
-            found.append(F.normalize(embed(pixels).float()).cpu())
-        return torch.cat(found)
+    def _stacked(self, faces: list[AlignedFace]) -> Tensor:
+        return torch.stack([face.pixels for face in faces]).to(self.device)  # (B, 3, S, S)
 
 
 def pooled(embeddings: Tensor) -> Tensor:
-    """Embeddings (B, E) of one person -> one template (E,) of length 1: their mean."""
+    """Pool the embeddings of one person into one template: their mean, of length 1.
+
+    Args:
+        embeddings: (B, E), each of length 1.
+
+    Returns:
+        (E,), of length 1.
+    """
     return F.normalize(embeddings.mean(0), dim=0)
 
 
@@ -247,5 +296,6 @@ def _batches(faces: Iterable[AlignedFace], size: int) -> Iterator[list[AlignedFa
         yield batch
 
 
-def _shown(image: Tensor) -> Tensor:
+def _zero_to_one(image: Tensor) -> Tensor:
+    """Bring RGB in [-1, 1] to [0, 1], on the CPU."""
     return ((image.float() + 1) / 2).clamp(0, 1).cpu()

@@ -3,26 +3,36 @@
 import itertools
 import json
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from rim_lightning.data.dataset import FaceDataset
 from rim_lightning.functional.degradation import synthesize_probe
-from rim_lightning.inference.calibration import Calibration, Operating, calibrate
+from rim_lightning.inference.calibration import Calibration, OperatingPoint, calibrate
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import to_unit
 from tests.helpers.stores import noise_store
 from tests.helpers.tiny import MODEL, perturbed
 
 FARS = (0.1, 0.01)
-SINGLE = (
-    (Operating(0.5, 0.1, 0.4), None),
-    (Operating(0.3, 0.1, 0.2), Operating(0.6, 0.01, 0.5)),
-    (Operating(0.2, 0.1, 0.1), Operating(0.4, 0.01, 0.3)),
+PEOPLE = ("made up", "0123", 4, 20, 200)
+BY_HAND = Calibration(
+    *PEOPLE,
+    counts=(1,),
+    sizes=(8, 16, 32),
+    fars=FARS,
+    thresholds=np.array([[[[0.5, math.nan], [0.3, 0.6], [0.2, 0.4]]]]),
+    frrs=np.array([[[[0.4, math.nan], [0.2, 0.5], [0.1, 0.3]]]]),
 )
-BY_HAND = Calibration("made up", "0123", 4, 20, 200, (1,), (8, 16, 32), FARS, ((SINGLE,),))
+WRITTEN_BY_0_1 = (
+    '{"faces": "made up", "digest": "0123", "people": 4, "genuine": 20, "impostors": 200, "counts": [1], '
+    '"sizes": [8, 16, 32], "fars": [0.1, 0.01], '
+    '"points": [[[[[0.5, 0.4], null], [[0.3, 0.2], [0.6, 0.5]], [[0.2, 0.1], [0.4, 0.3]]]]]}'
+)
 
 
 @pytest.mark.parametrize(
@@ -45,16 +55,14 @@ def test_a_threshold_between_two_sizes(size, threshold, frr):
 def test_a_threshold_between_two_counts():
     """Four corners of counts, by hand; half-way between 1 and 4 over the logarithm is 2."""
 
-    def corner(threshold, frr):
-        return ((Operating(threshold, 0.1, frr),),)
-
-    points = ((corner(0.1, 0.8), corner(0.2, 0.6)), (corner(0.3, 0.4), corner(0.6, 0.2)))
-    made = Calibration("made up", "0123", 4, 20, 200, (1, 4), (16,), (0.1,), points)
+    thresholds = np.array([[0.1, 0.2], [0.3, 0.6]]).reshape(2, 2, 1, 1)
+    frrs = np.array([[0.8, 0.6], [0.4, 0.2]]).reshape(2, 2, 1, 1)
+    calibration = Calibration(*PEOPLE, (1, 4), (16,), (0.1,), thresholds, frrs)
     expected = {(1, 1): (0.1, 0.8), (4, 1): (0.3, 0.4), (1, 9): (0.2, 0.6), (2, 1): (0.2, 0.6), (2, 2): (0.3, 0.5)}
     for (probes, gallery), values in expected.items():
-        point = made.at(16, 0.1, probes, gallery)
+        point = calibration.at(16, 0.1, probes, gallery)
         assert (point.threshold, point.frr) == pytest.approx(values), (probes, gallery)
-    assert made.at(16, 0.1) == Operating(0.1, 0.1, 0.8)
+    assert calibration.at(16, 0.1) == OperatingPoint(0.1, 0.1, 0.8)
 
 
 @pytest.mark.parametrize("far", [0.01, 1e-5])
@@ -63,8 +71,29 @@ def test_a_far_without_thresholds_gets_a_sentence(far):
         BY_HAND.at(16, far)
 
 
+def test_only_a_far_with_all_thresholds_is_usable():
+    assert BY_HAND.usable_fars() == [0.1]
+
+
 def test_a_calibration_survives_a_json_file():
     assert Calibration.from_plain(json.loads(json.dumps(BY_HAND.to_plain()))) == BY_HAND
+
+
+def test_the_file_is_that_of_version_0_1():
+    assert json.dumps(BY_HAND.to_plain()) == WRITTEN_BY_0_1
+    calibration = Calibration.from_plain(json.loads(WRITTEN_BY_0_1))
+    np.testing.assert_array_equal(calibration.thresholds, BY_HAND.thresholds)
+    np.testing.assert_array_equal(calibration.frrs, BY_HAND.frrs)
+    assert calibration == BY_HAND
+    assert calibration != replace(BY_HAND, frrs=BY_HAND.frrs + 0.1)
+
+
+def test_points_that_do_not_fit_get_a_sentence():
+    plain = json.loads(WRITTEN_BY_0_1) | {"counts": [1, 2]}
+    with pytest.raises(ValueError, match=r"\"points\" is \(1, 1, 3, 2, 2\): it must be \(2, 2, 3, 2, 2\)"):
+        Calibration.from_plain(plain)
+    with pytest.raises(ValueError, match=r"are \(1, 1, 3, 1\), got \(1, 1, 3, 2\)"):
+        replace(BY_HAND, fars=(0.1,))
 
 
 @pytest.fixture
@@ -80,12 +109,13 @@ def faces_of(folder, identities):
 
 def test_thresholds_are_those_of_all_pairs_of_two_images(rim, tmp_path):
     faces = faces_of(tmp_path, [*"aabbccddeeff", None])
-    found = calibrate(rim, faces, "noise", "0123", sizes=(8, 20, 64), fars=FARS, batch_size=5)
-    assert (found.people, found.genuine, found.impostors) == (6, 12, 120)
-    assert found.sizes == (8, 20)  # the model's faces have 32 px
-    assert found.counts == (1,)  # nobody has four images
+    calibration = calibrate(rim, faces, "noise", "0123", sizes=(8, 20, 64), fars=FARS, batch_size=5)
+    assert (calibration.people, calibration.genuine, calibration.impostors) == (6, 12, 120)
+    assert calibration.sizes == (8, 20)  # the model's faces have 32 px
+    assert calibration.counts == (1,)  # nobody has four images
+    assert calibration.thresholds.shape == (1, 1, 2, 2)
     sharp = torch.stack([to_unit(faces[index].hr) for index in range(12)])
-    for size, row in zip(found.sizes, found.points[0][0], strict=True):
+    for k, size in enumerate(calibration.sizes):
         with torch.no_grad():
             gallery = F.normalize(rim.embed_gallery(sharp))
             probe = F.normalize(rim.embed_probe(synthesize_probe(sharp, torch.full((12,), size))))
@@ -93,20 +123,21 @@ def test_thresholds_are_those_of_all_pairs_of_two_images(rim, tmp_path):
         person = torch.arange(12) // 2
         genuine = [scores[i, j] for i in range(12) for j in range(12) if i != j and person[i] == person[j]]
         impostor = [scores[i, j] for i in range(12) for j in range(12) if person[i] != person[j]]
-        point, unmeasured = row
-        assert unmeasured is None  # 120 impostor pairs say nothing about 1 in 100
-        accepted = sum(score >= point.threshold for score in impostor)
+        threshold, undecided = calibration.thresholds[0, 0, k]
+        assert math.isnan(undecided)  # 120 impostor pairs say nothing about 1 in 100
+        assert math.isnan(calibration.frrs[0, 0, k, 1])
+        accepted = sum(score >= threshold for score in impostor)
         assert accepted <= 12
-        assert sum(score >= point.threshold - 1e-4 for score in impostor) > accepted
-        refused = sum(score < point.threshold for score in genuine)
-        assert point.frr == pytest.approx(float(refused) / 12, abs=1e-6)
+        assert sum(score >= threshold - 1e-4 for score in impostor) > accepted
+        refused = sum(score < threshold for score in genuine)
+        assert calibration.frrs[0, 0, k, 0] == pytest.approx(float(refused) / 12, abs=1e-6)
 
 
 def test_thresholds_of_templates_are_those_of_all_pairs_without_a_common_image(rim, tmp_path):
     people = "aaaabbbbbccccd"
     faces = faces_of(tmp_path, [*people])
-    found = calibrate(rim, faces, "noise", "0123", sizes=(8,), fars=(0.1,), counts=(1, 2, 3))
-    assert found.counts == (1, 2)
+    calibration = calibrate(rim, faces, "noise", "0123", sizes=(8,), fars=(0.1,), counts=(1, 2, 3))
+    assert calibration.counts == (1, 2)
     sharp = torch.stack([to_unit(faces[index].hr) for index in range(len(people))])
     with torch.no_grad():
         gallery = F.normalize(rim.embed_gallery(sharp))
@@ -122,11 +153,11 @@ def test_thresholds_of_templates_are_those_of_all_pairs_without_a_common_image(r
             mean, other_mean = probe[list(one)].mean(0), gallery[list(other)].mean(0)
             score = float(F.cosine_similarity(mean, other_mean, dim=0))
             (genuine if people[min(one)] == people[min(other)] else impostor).append(score)
-        (point,) = found.points[i][j][0]
-        assert sum(score >= point.threshold + 1e-6 for score in impostor) <= 0.1 * len(impostor)
-        assert sum(score >= point.threshold - 1e-4 for score in impostor) > 0.1 * len(impostor) - 1
-        refused = sum(score < point.threshold for score in genuine) / len(genuine)
-        assert point.frr == pytest.approx(refused, abs=1e-6), (i, j)
+        threshold, frr = calibration.thresholds[i, j, 0, 0], calibration.frrs[i, j, 0, 0]
+        assert sum(score >= threshold + 1e-6 for score in impostor) <= 0.1 * len(impostor)
+        assert sum(score >= threshold - 1e-4 for score in impostor) > 0.1 * len(impostor) - 1
+        refused = sum(score < threshold for score in genuine) / len(genuine)
+        assert frr == pytest.approx(refused, abs=1e-6), (i, j)
 
 
 @pytest.mark.parametrize("identities", [["a", "b", "c"], ["a", "a", "a"]])

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from rim_lightning.inference.calibration import Calibration, Operating
+from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.model_folder import CARD, WEIGHTS, read_model, write_model
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
 from tests.helpers.tiny import MODEL, perturbed
 
-POINTS = ((Operating(0.25, 1e-2, 0.5), None), (Operating(0.125, 1e-2, 0.25), Operating(0.5, 1e-3, 0.75)))
-CALIBRATION = Calibration(
-    "synthetic people", "abc", 3, 6, 60, (1, 2), (8, 16), (1e-2, 1e-3), ((POINTS, POINTS), (POINTS, POINTS))
-)
+THRESHOLDS = np.broadcast_to([[0.25, np.nan], [0.125, 0.5]], (2, 2, 2, 2))
+FRRS = np.broadcast_to([[0.5, np.nan], [0.25, 0.75]], (2, 2, 2, 2))
+CALIBRATION = Calibration("synthetic people", "abc", 3, 6, 60, (1, 2), (8, 16), (1e-2, 1e-3), THRESHOLDS, FRRS)
+WRONG_POINTS = CALIBRATION.to_plain() | {"points": [[[1]]]}
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +37,15 @@ def faces(count):
 
 @pytest.mark.slow
 def test_a_folder_is_read_as_it_was_written(rim, folder):
-    found = read_model(folder)
-    assert found.calibration == CALIBRATION
-    assert found.card["metrics"] == {"lfw": 0.9}
-    with torch.no_grad():
-        assert torch.equal(found.rim.embed_probe(faces(3)), rim.embed_probe(faces(3)))
-        assert torch.equal(found.rim.embed_gallery(faces(3)), rim.embed_gallery(faces(3)))
-    model = Recognizer.from_checkpoint(folder)
+    model = read_model(folder)
     assert model.calibration == CALIBRATION
-    assert model.fingerprint == found.card["fingerprint"] == Recognizer(rim).fingerprint
+    assert model.card["metrics"] == {"lfw": 0.9}
+    with torch.no_grad():
+        assert torch.equal(model.rim.embed_probe(faces(3)), rim.embed_probe(faces(3)))
+        assert torch.equal(model.rim.embed_gallery(faces(3)), rim.embed_gallery(faces(3)))
+    recognizer = Recognizer.from_checkpoint(folder)
+    assert recognizer.calibration == CALIBRATION
+    assert recognizer.fingerprint == model.card["fingerprint"] == Recognizer(rim).fingerprint
 
 
 @pytest.mark.slow
@@ -56,7 +56,7 @@ def test_onnx_files_give_what_torch_gives(rim, folder, count):
 
     def run(name):
         session = onnxruntime.InferenceSession(folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
-        names = [each.name for each in session.get_outputs()]
+        names = [output.name for output in session.get_outputs()]
         return dict(zip(names, session.run(None, {"face": face.numpy()}), strict=True))
 
     with torch.no_grad():
@@ -72,10 +72,10 @@ def test_onnx_files_give_what_torch_gives(rim, folder, count):
             },
         }
     for name, outputs in expected.items():
-        found = run(name)
-        assert set(found) == set(outputs)
+        results = run(name)
+        assert set(results) == set(outputs)
         for key, value in outputs.items():
-            np.testing.assert_allclose(found[key], value.numpy(), atol=1e-4, err_msg=f"{name} {key}")
+            np.testing.assert_allclose(results[key], value.numpy(), atol=1e-4, err_msg=f"{name} {key}")
 
 
 def without_onnx(rim, tmp_path):
@@ -130,6 +130,7 @@ def damage(folder):
         (lambda folder: (folder / CARD).write_text('{"format": 1}'), ValueError, "card.json is no card of format 1"),
         (lambda folder: change(folder, architecture={"name": "rim"}), ValueError, "is no model that this version can"),
         (lambda folder: change(folder, calibration={"sizes": [8]}), ValueError, "is no model that this version can"),
+        (lambda folder: change(folder, calibration=WRONG_POINTS), ValueError, "is no model that this version can"),
     ],
 )
 def test_a_spoilt_folder_gets_a_sentence(rim, tmp_path, spoil, error, sentence):

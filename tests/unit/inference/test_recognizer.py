@@ -7,15 +7,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
 
-from rim_lightning.data.alignment import template, transform_points
-from rim_lightning.data.detection import Face
-from rim_lightning.data.images import ImageError
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.resize import enlarge, reduce
-from rim_lightning.inference import recognizer
-from rim_lightning.inference.calibration import Calibration, Operating
+from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.recognizer import Recognizer, pooled
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import to_unit
@@ -25,9 +20,8 @@ SIDE = MODEL["hr_size"]
 
 
 def calibration(threshold):
-    return Calibration(
-        "made up", "0", 2, 1, 1, (1,), (8, SIDE), (1e-2,), ((((Operating(threshold, 1e-2, 0.25),),) * 2,),)
-    )
+    thresholds = np.full((1, 1, 2, 1), threshold)
+    return Calibration("made up", "0", 2, 1, 1, (1,), (8, SIDE), (1e-2,), thresholds, np.full((1, 1, 2, 1), 0.25))
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +46,11 @@ def test_aligned_faces_are_embedded_as_the_network_does(rim, sharp):
         probes = F.normalize(rim.embed_probe(synthesize_probe(unit, torch.full((5,), 9))))
     torch.testing.assert_close(model.embed_gallery(sharp, aligned=True), gallery)
     small = ((reduce(unit, 9) + 1) * 127.5).round().byte()
-    found = model.align(small, aligned=True)
-    assert [face.size for face in found] == [9.0] * 5
+    faces = model.align(small, aligned=True)
+    assert [face.size for face in faces] == [9.0] * 5
     torch.testing.assert_close(model.embed_probes(small, aligned=True), probes)
     torch.testing.assert_close(model.embed_probes(list(small), aligned=True), probes)
-    torch.testing.assert_close(model.embed_probes(found), probes)
+    torch.testing.assert_close(model.embed_probes(faces), probes)
 
 
 def test_an_aligned_face_larger_than_the_model_is_reduced(rim, sharp):
@@ -65,64 +59,6 @@ def test_an_aligned_face_larger_than_the_model_is_reduced(rim, sharp):
     (face,) = Recognizer(rim).align(picture, aligned=True)
     assert face.size == 3 * SIDE
     torch.testing.assert_close(face.pixels, reduce(to_unit(picture)[None], SIDE)[0])
-
-
-def placed(sharp, monkeypatch, scale, degrees, shift, also=()):
-    """A picture in which the face lies scaled, turned and moved, and a detector that knows where."""
-    import cv2
-
-    turn = cv2.getRotationMatrix2D((0, 0), degrees, scale)
-    turn[:, 2] += shift
-    face = sharp.permute(1, 2, 0).numpy()
-    picture = cv2.warpAffine(face, turn, (200, 160), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    points = transform_points(template(SIDE), turn)
-    faces = [Face(np.zeros(4), points, 1.0), *also]
-    monkeypatch.setattr(recognizer, "find_faces", lambda images, *sides: [faces for _ in images])
-    return picture
-
-
-def test_a_face_in_a_picture_is_cut_out(rim, sharp, monkeypatch):
-    picture = placed(sharp[0], monkeypatch, 2.0, 10.0, (60.0, 70.0))
-    (face,) = Recognizer(rim).align(picture)
-    assert face.size == pytest.approx(2 * SIDE)
-    assert face.faces == 1
-    inner = (slice(None), slice(4, -4), slice(4, -4))  # beyond the face's edge there is another picture
-    assert (face.pixels - to_unit(sharp[0]))[inner].abs().mean() < 0.02
-
-
-def test_a_small_face_is_seen_as_in_training(rim, sharp, monkeypatch):
-    small = reduce(to_unit(sharp[:1]), SIDE // 2)
-    picture = placed(sharp[0], monkeypatch, 0.5, 0.0, (60.0, 70.0))
-    (face,) = Recognizer(rim).align(picture)
-    assert face.size == pytest.approx(SIDE / 2)
-    inner = (slice(None), slice(4, -4), slice(4, -4))
-    assert (face.pixels - enlarge(small, SIDE)[0])[inner].abs().mean() < 0.02
-
-
-def test_a_face_of_too_few_pixels_is_refused(rim, sharp, monkeypatch):
-    picture = placed(sharp[0], monkeypatch, 0.2, 0.0, (60.0, 70.0))  # 6.4 px
-    with pytest.raises(ImageError, match=r"the picture shows a face of 6.4 px: 7 are the fewest"):
-        Recognizer(rim).align(picture)
-
-
-def test_a_face_that_was_aligned_for_another_model_is_refused(rim):
-    face = recognizer.AlignedFace(torch.zeros(3, 40, 40), 40.0, 0, "a.png")
-    with pytest.raises(ImageError, match=r"a.png was aligned for another model"):
-        Recognizer(rim).embed_probes([face])
-
-
-def test_of_several_faces_the_first_that_the_detector_gives(rim, sharp, monkeypatch):
-    other = Face(np.zeros(4), template(SIDE) + 5, 1.0)
-    picture = placed(sharp[0], monkeypatch, 2.0, 0.0, (60.0, 70.0), also=[other])
-    (face,) = Recognizer(rim).align(picture)
-    assert face.faces == 2
-    assert face.size == pytest.approx(2 * SIDE)
-
-
-def test_a_picture_without_a_face_gets_a_sentence(rim, tmp_path):
-    Image.new("RGB", (64, 48), "gray").save(tmp_path / "wall.png")
-    with pytest.raises(ImageError, match=r"wall.png shows no face that could be found: cut out the part with the face"):
-        Recognizer(rim).embed_probes(tmp_path / "wall.png")
 
 
 def test_the_answer_follows_the_threshold(rim, sharp):
@@ -148,26 +84,24 @@ def test_several_pictures_of_a_person_are_one_template(rim, sharp):
 
 
 def test_the_threshold_of_a_template_is_that_of_its_counts(rim, sharp):
-    def rows(threshold):
-        return ((Operating(threshold, 1e-2, 0.25),),)
-
-    points = ((rows(0.1), rows(0.2)), (rows(0.3), rows(0.4)))
-    model = Recognizer(rim, Calibration("made up", "0", 2, 1, 1, (1, 2), (SIDE,), (1e-2,), points))
+    thresholds = np.array([[0.1, 0.2], [0.3, 0.4]]).reshape(2, 2, 1, 1)
+    frrs = np.full((2, 2, 1, 1), 0.25)
+    model = Recognizer(rim, Calibration("made up", "0", 2, 1, 1, (1, 2), (SIDE,), (1e-2,), thresholds, frrs))
     for probes, gallery, threshold in ((1, 1, 0.1), (1, 4, 0.2), (2, 1, 0.3), (3, 2, 0.4)):
         answer = model.verify(sharp[:probes], sharp[:gallery], far=1e-2, aligned=True)
         assert answer.threshold == pytest.approx(threshold), (probes, gallery)
 
 
 def test_the_hallucinated_face_is_the_network_s(rim, sharp):
-    found = Recognizer(rim, batch_size=2).hallucinate(sharp, aligned=True)
+    faces = Recognizer(rim, batch_size=2).hallucinate(sharp, aligned=True)
     with torch.no_grad():
         output = rim.fhn(to_unit(sharp))
-    torch.testing.assert_close(found.sr, ((output.sr + 1) / 2).clamp(0, 1))
-    torch.testing.assert_close(found.coarse, ((output.coarse + 1) / 2).clamp(0, 1))
-    torch.testing.assert_close(found.bicubic, sharp / 255)
-    torch.testing.assert_close(found.heatmaps["ibug68"], output.priors.heatmaps["ibug68"])
-    assert torch.equal(found.parsing, output.priors.parsing.argmax(1))
-    assert found.size.tolist() == [SIDE] * 5
+    torch.testing.assert_close(faces.sr, ((output.sr + 1) / 2).clamp(0, 1))
+    torch.testing.assert_close(faces.coarse, ((output.coarse + 1) / 2).clamp(0, 1))
+    torch.testing.assert_close(faces.bicubic, sharp / 255)
+    torch.testing.assert_close(faces.heatmaps["ibug68"], output.priors.heatmaps["ibug68"])
+    assert torch.equal(faces.parsing, output.priors.parsing.argmax(1))
+    assert faces.size.tolist() == [SIDE] * 5
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The command `rim`: a trained model from the command line, one file per sub-command."""

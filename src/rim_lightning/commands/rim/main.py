@@ -1,20 +1,18 @@
-"""rim: a trained model from the command line."""
-
-from __future__ import annotations
-
-from pathlib import Path
+"""The command `rim`: a group that collects the sub-commands."""
 
 import click
 
+from rim_lightning import __version__
 from rim_lightning.commands.rim.gallery import enroll, forget, identify
 from rim_lightning.commands.rim.hallucinate import hallucinate
 from rim_lightning.commands.rim.model import export, info
-from rim_lightning.commands.rim.options import EXIT_CODES, Group, _gallery, _model_options, _recognizer
+from rim_lightning.commands.rim.options import EXIT_CODES, Group
+from rim_lightning.commands.rim.page import page
 from rim_lightning.commands.rim.verify import verify
 
 
 @click.group(cls=Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="rim-lightning")
+@click.version_option(__version__, prog_name="rim")
 def main() -> None:
     """Recognize faces of few pixels with a trained RIM.
 
@@ -30,23 +28,6 @@ def main() -> None:
       rim page --model my_model --index known
       rim info my_model
     """
-
-
-@click.command(epilog=EXIT_CODES)
-@_model_options
-@click.option("--index", "-i", help="Gallery to search.")
-@click.option("--port", default=7860, show_default=True, help="Of this machine; nobody else can reach it.")
-def page(model: Path, device: str, index: str | None, port: int) -> None:
-    """Show a page in the browser: compare two pictures, search the gallery, see how small a face may get.
-
-    \b
-    Example:
-      rim page --model my_model --index known
-    """
-    from rim_lightning.commands.page import serve
-
-    recognizer = _recognizer(model, device)
-    serve(recognizer, _gallery(index, recognizer) if index else None, port)
 
 
 for command in (verify, enroll, identify, forget, hallucinate, page, export, info):

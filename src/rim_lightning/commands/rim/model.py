@@ -1,4 +1,4 @@
-"""rim_lightning.commands.rim.model."""
+"""`rim export` and `rim info`: make a model folder of a checkpoint, and show what its card says."""
 
 from __future__ import annotations
 
@@ -31,11 +31,10 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
     Example:
       rim export outputs/real_128/checkpoints/last.ckpt my_model --people prepared/celeba_128
     """
-    import hashlib
-
     from rim_lightning.data.dataset import FaceDataset
     from rim_lightning.data.stores.packed import open_store
     from rim_lightning.data.stores.prepared import MANIFEST
+    from rim_lightning.files import file_digest
     from rim_lightning.inference.calibration import calibrate
     from rim_lightning.inference.model_folder import write_model
     from rim_lightning.networks.checkpoints import load_rim
@@ -48,9 +47,9 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
         store = open_store(people)
         if store.hr_size != rim.hr_size:
             raise ValueError(f"{people} has faces of {store.hr_size} px, the model takes {rim.hr_size} px.")
-        digest = hashlib.sha256((people / MANIFEST).read_bytes()).hexdigest()
-        calibration = calibrate(rim, FaceDataset(store, split), f"{people.name}, {split}", digest)
-    about = {"checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(), "metrics": _metrics(checkpoint)}
+        title = f"{people.name}, {split}"
+        calibration = calibrate(rim, FaceDataset(store, split), title, file_digest(people / MANIFEST))
+    about = {"checkpoint_sha256": file_digest(checkpoint), "metrics": _metrics_of(checkpoint)}
     write_model(folder, rim, calibration, about, onnx)
     click.echo(f"Model: {folder}")
     if calibration is None:
@@ -64,7 +63,7 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
 @click.argument("model", type=Place())
 @json_option
 def info(model: Path, as_json: bool) -> None:
-    """What the card of MODEL, a model folder, says.
+    """Show what the card of MODEL, a model folder, says.
 
     \b
     Example:
@@ -79,47 +78,47 @@ def info(model: Path, as_json: bool) -> None:
     arguments = card["architecture"]["arguments"]
     click.echo(f"RIM, {arguments['lr_size']} -> {arguments['hr_size']} px, fingerprint {card['fingerprint']}")
     click.echo(f"files: {', '.join(card['files'])}")
-    plain = card["calibration"]
-    if plain is None:
+    if card["calibration"] is None:
         click.echo("no thresholds: rim export --people chooses them")
     else:
-        click.echo(
-            f"thresholds chosen on {plain['people']} people of {plain['faces']}, {plain['genuine']:,} genuine and "
-            f"{plain['impostors']:,} impostor pairs; share of true pairs refused:"
-        )
-        click.echo("  probe    " + "".join(f"FAR {far:<9g}" for far in plain["fars"]))
-        for size, row in zip(plain["sizes"], plain["points"][0][0], strict=True):
-            cells = ["–" if point is None else f"{point[1]:.1%}" for point in row]
-            click.echo(f"  {size:>3} px   " + "".join(f"{cell:<13}" for cell in cells))
-        _tell_of_templates(plain, arguments["lr_size"])
+        _print_calibration(card["calibration"], arguments["lr_size"])
     click.echo(card["license"])
     for limit in card["limits"]:
         click.echo(f"- {limit}")
 
 
-def _metrics(checkpoint: Path) -> dict[str, Any]:
-    """Figures of the run, which are those of its last checkpoint."""
-    run = checkpoint.parent.parent
-    file = run / "metrics.json"
-    if checkpoint.name != "last.ckpt" or not (run / "config.yaml").is_file() or not file.is_file():
+def _metrics_of(checkpoint: Path) -> dict[str, Any]:
+    """Return the figures of the run that wrote a checkpoint, if they are figures of this checkpoint: its last one."""
+    from rim_lightning.runs.folder import RunFolder
+
+    run = RunFolder(checkpoint.parent.parent)
+    if checkpoint.name != run.last_checkpoint.name or not run.config.is_file() or not run.metrics.is_file():
         return {}
     try:
-        return dict(json.loads(file.read_text()))
+        return dict(json.loads(run.metrics.read_text()))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{file} does not hold the figures of a run: remove it.") from error
+        raise ValueError(f"{run.metrics} does not hold the figures of a run: remove it.") from error
 
 
-def _tell_of_templates(plain: dict[str, Any], size: int) -> None:
-    """What several pictures of a person are worth, at the FAR next to that of `rim verify`."""
+def _print_calibration(plain: dict[str, Any], lr_size: int) -> None:
+    """Print the false reject rates of single pictures by size and FAR, then those of templates."""
     from rim_lightning.inference.calibration import Calibration
 
     calibration = Calibration.from_plain(plain)
+    click.echo(
+        f"thresholds chosen on {calibration.people} people of {calibration.faces}, {calibration.genuine:,} genuine and "
+        f"{calibration.impostors:,} impostor pairs; share of true pairs refused:"
+    )
+    click.echo("  probe    " + "".join(f"FAR {far:<9g}" for far in calibration.fars))
+    for size, rates in zip(calibration.sizes, calibration.frrs[0, 0], strict=True):
+        cells = ["–" if math.isnan(rate) else f"{rate:.1%}" for rate in rates]
+        click.echo(f"  {size:>3} px   " + "".join(f"{cell:<13}" for cell in cells))
     fars = calibration.usable_fars()
     if len(calibration.counts) == 1 or not fars:
         return
-    far = min(fars, key=lambda each: abs(math.log(each / DEFAULT_FAR)))
-    click.echo(f"  the same at {size} px and FAR {far:g} where pictures are pooled into templates:")
+    far = min(fars, key=lambda usable: abs(math.log(usable / DEFAULT_FAR)))  # nearest to that of `rim verify`
+    click.echo(f"  the same at {lr_size} px and FAR {far:g} where pictures are pooled into templates:")
     click.echo("  probes   " + "".join(f"gallery {count:<5}" for count in calibration.counts))
     for probes in calibration.counts:
-        rates = [calibration.at(size, far, probes, gallery).frr for gallery in calibration.counts]
+        rates = [calibration.at(lr_size, far, probes, gallery).frr for gallery in calibration.counts]
         click.echo(f"  {probes:>3}      " + "".join(f"{f'{rate:.1%}':<13}" for rate in rates))
