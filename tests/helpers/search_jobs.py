@@ -10,7 +10,7 @@ def run_parabola(sweep, jobs, parallel, gpus_per_job):
     for job in jobs:
         clip = float(dict(override.split("=", 1) for override in job.overrides)["optim.clip"])
         with open(sweep.folder / "ran.txt", "a") as ran:
-            print(job.index, clip, file=ran)
+            print(job.number, clip, file=ran)
         try:
             with recorded(job.folder):
                 if clip > 3:

@@ -6,7 +6,6 @@ import sys
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from rim_lightning.commands.train import check_directory
 from tests.helpers.stores import small_synthetic_store
@@ -47,8 +46,8 @@ def test_processes_that_would_not_agree_on_a_directory_are_refused(variables, mo
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    given = OmegaConf.create({"overrides": {"hydra": ["hydra.run.dir=outputs/run"]}})
-    left_to_the_clock = OmegaConf.create({"overrides": {"hydra": []}})
+    given = ["hydra.run.dir=outputs/run"]
+    left_to_the_clock: list[str] = []
     check_directory(given)
     if variables in ({}, {"SLURM_NTASKS": "1"}):
         check_directory(left_to_the_clock)

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from typing import Any
 
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
@@ -28,7 +29,7 @@ def run(cfg: DictConfig) -> list[PreparedStore]:
 
 def _prepare_source(cfg: DictConfig, source: DictConfig) -> PreparedStore:
     start = time.perf_counter()
-    arguments = OmegaConf.to_container(source.reader, resolve=True, throw_on_missing=True)
+    arguments: Any = OmegaConf.to_container(source.reader, resolve=True, throw_on_missing=True)
     read = get_method(arguments.pop("_target_"))
     store = prepare(
         read(**arguments),

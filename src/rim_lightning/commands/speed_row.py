@@ -19,7 +19,7 @@ def main() -> None:
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
             cfg = compose("train", overrides=[f"paths.output_dir={Path(result).parent}", *overrides])
         figures = measure_training(cfg, int(steps), int(epochs))
-        if rank_zero_only.rank == 0:
+        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # Lightning sets it when it is imported
             write_json(Path(result), figures)
 
 

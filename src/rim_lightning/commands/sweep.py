@@ -1,4 +1,4 @@
-"""rim-sweep: look at a sweep of `rim-train -m`, go on with it, and read what it found."""
+"""rim-sweep: look at a sweep of `rim-train -m`, resume it, and read its figures."""
 
 import argparse
 from pathlib import Path
@@ -10,7 +10,7 @@ from rim_lightning.commands.errors import Hints, one_sentence
 from rim_lightning.runs.sweep import Sweep, read_sweep
 from rim_lightning.runs.sweep_table import FIGURES, aligned, plot_effects, swept_settings, table_rows, write_table
 
-OPEN = ("waiting", "killed", "interrupted")
+UNFINISHED = ("waiting", "killed", "interrupted")
 EPILOG = """examples:
   rim-sweep status multirun/demo/2026-01-31_12-00-00
   rim-sweep resume multirun/demo/2026-01-31_12-00-00     the jobs that never ran, were killed or stopped
@@ -30,7 +30,7 @@ def main() -> None:
         elif arguments.action == "status":
             print(_status(sweep))
         else:
-            _go_on(sweep, OPEN if arguments.action == "resume" else (*OPEN, "failed"))
+            _resume(sweep, UNFINISHED if arguments.action == "resume" else (*UNFINISHED, "failed"))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s, version {__version__}")
     actions = parser.add_subparsers(dest="action", required=True, metavar="action")
     for name, text in (
-        ("status", "every job and what became of it"),
+        ("status", "every job and its state"),
         ("resume", "run the jobs that have not ended, each from its last checkpoint"),
         ("retry", "resume, and the failed jobs once more"),
         ("table", "the figures of the jobs: print them, write table.csv and effects.png"),
@@ -56,7 +56,8 @@ def _status(sweep: Sweep) -> str:
     swept = swept_settings(sweep.jobs)
     rows = [["job", "state", "attempts", *swept, "message"]]
     for job, *values in zip(sweep.jobs, *swept.values(), strict=True):
-        rows.append([str(job.index), job.state.name, str(job.state.attempts), *values, job.state.message])
+        state = job.state
+        rows.append([str(job.number), state.name, str(state.attempts), *values, state.message])
     return aligned(rows)
 
 
@@ -69,7 +70,8 @@ def _table(sweep: Sweep, patterns: list[str]) -> None:
         print(f"Effect of each setting: {sweep.folder / 'effects.png'}")
 
 
-def _go_on(sweep: Sweep, states: tuple[str, ...]) -> None:
+def _resume(sweep: Sweep, states: tuple[str, ...]) -> None:
+    sweep.check_runnable()
     jobs = [job for job in sweep.jobs if job.state.name in states]
     if not jobs:
         print("Nothing is left to run.")

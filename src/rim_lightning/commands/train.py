@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -32,7 +33,7 @@ def main(cfg: DictConfig) -> float | None:
     tips = logging.getLogger("pytorch_lightning.utilities.rank_zero")
     tips.addFilter(lambda record: "litlogger" not in record.getMessage())  # an advertisement
     try:
-        check_directory(HydraConfig.get())
+        check_directory(HydraConfig.get().overrides.hydra)
         figures = run(cfg)
     finally:
         if "wandb" in sys.modules:  # consecutive sweep jobs would otherwise log into one run
@@ -40,19 +41,19 @@ def main(cfg: DictConfig) -> float | None:
     return figures.get(cfg.optimized_metric) if cfg.optimized_metric else None
 
 
-def check_directory(hydra_config: DictConfig) -> None:
+def check_directory(overrides: Sequence[str]) -> None:
     """Refuse several processes that would not agree on the directory of the run.
 
     Each process would name the directory by its own clock. Lightning tells the processes that it starts itself.
 
     Args:
-        hydra_config: Settings of Hydra, with the overrides of the command line.
+        overrides: Settings of Hydra on the command line.
 
     Raises:
         ValueError: If torchrun or SLURM started several processes and `hydra.run.dir` is not given.
     """
     launched = int(os.environ.get("SLURM_NTASKS", 1)) > 1 or "TORCHELASTIC_RUN_ID" in os.environ
-    if launched and not any(override.startswith("hydra.run.dir=") for override in hydra_config.overrides.hydra):
+    if launched and not any(override.startswith("hydra.run.dir=") for override in overrides):
         raise ValueError(
             "Several processes were started by torchrun or SLURM: add hydra.run.dir=<directory> to the command, the "
             "same for all, and resume=true to go on with it later."

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -13,14 +13,18 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from rim_lightning.files import write_json
-from rim_lightning.runs.state import STATE, read_attempts
+from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.state import read_attempts
 from rim_lightning.runs.sweep import Job, Sweep
-
-LOG = "log.txt"  # in the directory of a job: what it printed, in all its attempts
 
 
 class Slot(NamedTuple):
-    """Room for one job at a time. Attributes: cores: that it may use. gpus: that it sees; none: no GPU is hidden."""
+    """Room for one job at a time.
+
+    Attributes:
+        cores: Numbers of the cores that the job may use.
+        gpus: Names of the GPUs that the job sees; if empty, no GPU is hidden from it.
+    """
 
     cores: tuple[int, ...]
     gpus: tuple[str, ...]
@@ -30,12 +34,16 @@ def make_slots(parallel: int | None, gpus_per_job: int, cores: Sequence[int], gp
     """Divide cores and GPUs evenly.
 
     Args:
-        parallel: jobs at once; None: one for every `gpus_per_job` GPUs, without GPUs one for every core.
-        gpus_per_job: GPUs of a job, which no other job sees meanwhile; 0: jobs share whatever GPUs there are.
-        cores, gpus: what there is.
+        parallel: Number of jobs at once. None for one job per `gpus_per_job` GPUs or, if that is 0, one per core.
+        gpus_per_job: Number of GPUs that a job has to itself. If 0, the jobs share all GPUs.
+        cores: Numbers of the cores that there are.
+        gpus: Names of the GPUs that there are.
+
+    Returns:
+        One slot per job at once.
 
     Raises:
-        ValueError: there is less than one core, or too few GPUs, for a job.
+        ValueError: If there is less than one core, or too few GPUs, for a job.
     """
     if gpus_per_job and len(gpus) < gpus_per_job * (parallel or 1):
         raise ValueError(
@@ -56,28 +64,31 @@ def make_slots(parallel: int | None, gpus_per_job: int, cores: Sequence[int], gp
 
 
 def run_locally(sweep: Sweep, jobs: Sequence[Job], parallel: int | None = 1, gpus_per_job: int = 0) -> None:
-    """Run jobs until all have ended, whether well or not; what became of each is in its directory.
+    """Run jobs until all have ended, whether they succeed or fail. Each job records its state in its folder.
 
     Ctrl-C and SIGTERM are passed on to the jobs, which save and stop.
 
     Args:
-        sweep: what the jobs belong to. jobs: those to run, in this order.
-        parallel, gpus_per_job: see `make_slots`.
+        sweep: Sweep of the jobs.
+        jobs: Jobs to run, in this order.
+        parallel: See `make_slots`.
+        gpus_per_job: See `make_slots`.
 
     Raises:
-        ValueError: see `make_slots`. KeyboardInterrupt: it was stopped.
+        ValueError: See `make_slots`.
+        KeyboardInterrupt: If Ctrl-C or SIGTERM stopped the jobs.
     """
     slots: SimpleQueue[Slot] = SimpleQueue()
     for slot in make_slots(parallel, gpus_per_job, sorted(os.sched_getaffinity(0)), visible_gpus(gpus_per_job)):
         slots.put(slot)
-    live: dict[int, subprocess.Popen] = {}
+    processes: dict[int, subprocess.Popen] = {}
     stopping = threading.Event()
 
     def run(job: Job) -> Job:
         slot = slots.get()
         try:
             if not stopping.is_set():
-                _run_one(sweep, job, slot, live, stopping)
+                _run_one(sweep, job, slot, processes, stopping)
         finally:
             slots.put(slot)
         return job
@@ -90,17 +101,20 @@ def run_locally(sweep: Sweep, jobs: Sequence[Job], parallel: int | None = 1, gpu
                 job = future.result()
                 bar.update()
                 if not stopping.is_set():
-                    tqdm.write(f"job {job.index} {_told(job)}: {' '.join(job.overrides)}")
+                    tqdm.write(f"job {job.number} {_state_in_words(job)}: {' '.join(job.overrides)}")
         except KeyboardInterrupt:
             stopping.set()
             tqdm.write("stopping: the running jobs save and end")
-            for process in list(live.values()):
+            for process in list(processes.values()):
                 process.terminate()
             raise
 
 
 def visible_gpus(gpus_per_job: int) -> list[str]:
-    """The GPUs that jobs may be given, as `CUDA_VISIBLE_DEVICES` names them; none are looked for without need."""
+    """Return the names of the GPUs that jobs may be given, as `CUDA_VISIBLE_DEVICES` has them.
+
+    If a job has no GPU to itself, the list is empty and torch is not imported.
+    """
     if not gpus_per_job:
         return []
     if "CUDA_VISIBLE_DEVICES" in os.environ:
@@ -110,14 +124,16 @@ def visible_gpus(gpus_per_job: int) -> list[str]:
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
-def _run_one(sweep: Sweep, job: Job, slot: Slot, live: dict[int, subprocess.Popen], stopping: threading.Event) -> None:
+def _run_one(
+    sweep: Sweep, job: Job, slot: Slot, processes: dict[int, subprocess.Popen], stopping: threading.Event
+) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
     environment = os.environ | sweep.environment | {"OMP_NUM_THREADS": str(len(slot.cores))}
     if slot.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
-    before = read_attempts(job.folder)
+    attempts_before = read_attempts(job.folder)
     os.sched_setaffinity(0, slot.cores)  # of this thread alone, and of what it starts
-    with open(job.folder / LOG, "a") as log:
+    with open(job.log, "a") as log:
         process = subprocess.Popen(
             sweep.command_of(job),
             stdin=subprocess.DEVNULL,
@@ -126,35 +142,35 @@ def _run_one(sweep: Sweep, job: Job, slot: Slot, live: dict[int, subprocess.Pope
             env=environment,
             start_new_session=True,  # Ctrl-C reaches this process, which passes it on once
         )
-        live[job.index] = process
+        processes[job.number] = process
         if stopping.is_set():
             process.terminate()
         code = process.wait()
-    del live[job.index]
-    if code and read_attempts(job.folder) == before and job.state.name != "running":
-        _record_stillborn(job, before, code)
+    del processes[job.number]
+    if code and read_attempts(job.folder) == attempts_before and job.state.name != "running":
+        _record_failed_start(job, attempts_before, code)
 
 
-def _record_stillborn(job: Job, attempts: int, code: int) -> None:
-    """A job that died before it could record anything, e.g. of a wrong override, has failed."""
-    lines = (job.folder / LOG).read_text(errors="replace").strip().splitlines()
+def _record_failed_start(job: Job, attempts: int, code: int) -> None:
+    """Record that a job failed which died before it could do so itself, for example because of a wrong override."""
+    lines = job.log.read_text(errors="replace").strip().splitlines()
     message = lines[-1] if lines else f"it ended with {code} without a word"
-    write_json(job.folder / STATE, {"name": "failed", "attempts": attempts + 1, "message": message})
+    write_json(RunFolder(job.folder).state, {"name": "failed", "attempts": attempts + 1, "message": message})
 
 
-def _told(job: Job) -> str:
+def _state_in_words(job: Job) -> str:
     state = job.state
     return f"{state.name} ({state.message})" if state.message else state.name
 
 
 @contextmanager
-def _sigterm_is_ctrl_c():
-    """SIGTERM raises KeyboardInterrupt meanwhile."""
+def _sigterm_is_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt within the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, handler)

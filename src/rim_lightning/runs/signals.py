@@ -1,6 +1,4 @@
-"""rim_lightning.runs.signals."""
-
-from __future__ import annotations
+"""Signals that ask a run to stop."""
 
 import signal
 import threading
@@ -8,11 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # Ctrl-C, a scheduler's end of time, its warning before
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""Ctrl-C; the end of a scheduler's time limit; a scheduler's warning before it."""
 
 
 class Interrupted(Exception):
-    """The run stopped because a signal asked for it. Attributes: signum: the signal."""
+    """The run stopped because a signal asked for it.
+
+    Attributes:
+        signum: Number of the signal.
+    """
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
@@ -20,9 +23,14 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """A signal of `SIGNALS` ends the run at once with `Interrupted`, a second one kills. Lightning would go on with its
-    predictions, or, under SLURM, save a checkpoint.
+def stopped_by_signals() -> Iterator[None]:
+    """End the block at once if a signal of `SIGNALS` arrives. A second signal kills the process.
+
+    Lightning itself would finish its predictions or, under SLURM, save a checkpoint. Threads other than the main one
+    cannot receive signals; there the block runs as if nothing was said.
+
+    Raises:
+        Interrupted: If such a signal arrives.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -31,11 +39,14 @@ def _stopped_by_signals() -> Iterator[None]:
     def stop(signum: int, frame: FrameType | None) -> None:
         signal.signal(signum, signal.SIG_DFL)
         name = signal.Signals(signum).name
-        raise Interrupted(f"stopped by {name}; the finished files stay: the same command goes on.", signum)
+        raise Interrupted(f"stopped by {name}; the finished files stay: repeat the command to resume.", signum)
 
-    before = {signum: signal.signal(signum, stop) for signum in SIGNALS}
+    handlers = {signum: signal.signal(signum, stop) for signum in SIGNALS}
     try:
         yield
     finally:
-        for signum, handler in before.items():
+        for signum, handler in handlers.items():
             signal.signal(signum, handler or signal.SIG_DFL)
+
+
+_stopped_by_signals = stopped_by_signals  # until gallery/embed.py uses the public name

@@ -1,4 +1,4 @@
-"""The jobs of a sweep on a SLURM cluster, by submitit: one array job, requeued when it is pre-empted."""
+"""The jobs of a sweep on a SLURM cluster, by submitit: one array job, requeued when it is preempted."""
 
 import os
 import subprocess
@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rim_lightning.runs.local import LOG
 from rim_lightning.runs.sweep import Job, Sweep
 
-OPEN = ("waiting", "running")
+UNFINISHED = ("waiting", "running")
 
 
 class ClusterJob:
-    """What runs on every task of a job: the command of the job, which finds rank and world in SLURM's variables."""
+    """What runs on every task of a job: the command of the job, which finds rank and world size in SLURM's variables.
+
+    Args:
+        command: Command line of the job.
+        environment: Variables that the job gets in addition.
+        log: File to which the output is appended.
+    """
 
     def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
         self.command = command
@@ -23,6 +28,7 @@ class ClusterJob:
         self.process: subprocess.Popen | None = None
 
     def __call__(self) -> int:
+        """Run the command to its end and return its exit code."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "a") as log:
             environment = os.environ | self.environment
@@ -32,7 +38,7 @@ class ClusterJob:
             return self.process.wait()
 
     def checkpoint(self) -> Any:
-        """Called by submitit when the job is pre-empted or its time is nearly over: save, then queue again."""
+        """Save and queue the job again. submitit calls this when the job is preempted or its time is nearly over."""
         from submitit.helpers import DelayedSubmission
 
         if self.process is not None:
@@ -41,7 +47,7 @@ class ClusterJob:
         return DelayedSubmission(ClusterJob(self.command, self.environment, self.log))
 
 
-def submit(
+def submit(  # noqa: PLR0913, the arguments after `jobs` are the keys of conf/launcher/slurm.yaml, which are public
     sweep: Sweep,
     jobs: Sequence[Job],
     minutes: int,
@@ -55,26 +61,29 @@ def submit(
     cluster: str | None = None,
     more: dict[str, Any] | None = None,
 ) -> None:
-    """Queue the jobs as one array; `rim-sweep status` tells what becomes of them.
+    """Queue the jobs as one array. `rim-sweep status` shows their states.
 
     Args:
-        sweep: what the jobs belong to. jobs: those to run.
-        minutes: time limit of an attempt; a job that needs longer saves, is queued again and goes on.
-        partition: of the cluster; None: its default.
-        nodes: of a job. gpus: of a node, one task each; 0: one task without GPU. cores_per_gpu: of a task.
-        memory: of a node, as SLURM writes it; None: the cluster's default.
-        parallel: jobs of the array at once.
-        wait: return when all have ended, as a search needs it.
-        cluster: None: the one at hand; "local": this machine, to try it out.
-        more: further parameters of `submitit.AutoExecutor.update_parameters`.
+        sweep: Sweep of the jobs.
+        jobs: Jobs to run.
+        minutes: Time limit of an attempt. A job that needs longer saves, is queued again and resumes.
+        partition: Partition of the cluster; None for its default.
+        nodes: Number of machines of a job.
+        gpus: Number of GPUs of a machine, one task each. If 0, a machine has one task without GPU.
+        cores_per_gpu: Number of cores of a task.
+        memory: Memory of a machine as SLURM writes it ("64GB"); None for the cluster's default.
+        parallel: Number of jobs of the array at once.
+        wait: Return only when all jobs have ended, as a search needs it.
+        cluster: None for the cluster at hand; "local" for this machine, to try things out.
+        more: Further parameters of `submitit.AutoExecutor.update_parameters`.
 
     Raises:
-        ValueError: submitit is missing.
+        ImportError: If submitit is not installed.
     """
     try:
         import submitit
     except ImportError as error:
-        raise ValueError("launcher=slurm needs submitit: pip install 'rim-lightning[slurm]'.") from error
+        raise ImportError("launcher=slurm needs submitit: pip install 'rim-lightning[slurm]'.") from error
     executor = submitit.AutoExecutor(sweep.folder / "slurm", cluster=cluster)
     executor.update_parameters(
         name="rim-sweep",
@@ -89,10 +98,8 @@ def submit(
         **(more or {}),
     )
     with executor.batch():
-        queued = [
-            executor.submit(ClusterJob(sweep.command_of(job), sweep.environment, job.folder / LOG)) for job in jobs
-        ]
-    for job, entry in zip(jobs, queued, strict=True):
-        print(f"job {job.index} is queued as {entry.job_id}: {' '.join(job.overrides)}")
-    while wait and any(not entry.done() or job.state.name in OPEN for job, entry in zip(jobs, queued, strict=True)):
+        tasks = [executor.submit(ClusterJob(sweep.command_of(job), sweep.environment, job.log)) for job in jobs]
+    for job, task in zip(jobs, tasks, strict=True):
+        print(f"job {job.number} is queued as {task.job_id}: {' '.join(job.overrides)}")
+    while wait and any(not task.done() or job.state.name in UNFINISHED for job, task in zip(jobs, tasks, strict=True)):
         time.sleep(1 if cluster == "local" else 20)

@@ -1,4 +1,4 @@
-"""What became of a run: a file in its directory, and a lock that only a live process holds."""
+"""The state of a run: a file in its folder, and a lock that only a live process holds."""
 
 import fcntl
 import json
@@ -9,19 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, NamedTuple
 
 from rim_lightning.files import write_json
-
-STATE, LOCK = "state.json", "lock"
-
-
-STATES = ("waiting", "running", "finished", "interrupted", "killed", "failed")
+from rim_lightning.runs.folder import RunFolder
 
 
 class RunState(NamedTuple):
-    """Attributes: name: one of `STATES`. attempts: how often the run was started. message: why it failed or stopped.
-    seconds: of the last attempt, while known.
+    """How far a run is.
+
+    Attributes:
+        name: "waiting", "running", "finished", "interrupted", "killed" or "failed".
+        attempts: Number of times the run was started.
+        message: Why the run failed or stopped; "" otherwise.
+        seconds: Duration of the last attempt; None while it runs, and after it was killed.
     """
 
     name: str
@@ -31,22 +32,26 @@ class RunState(NamedTuple):
 
 
 def read_state(folder: Path) -> RunState:
-    """The state of the run in a directory; "killed" is one that says it runs while no process holds its lock."""
+    """Read the state of the run in a folder.
+
+    A run without a state file is "waiting". A run whose file says "running" but whose lock is free is reported as
+    "killed".
+    """
     try:
-        content = json.loads((folder / STATE).read_text())
+        content = json.loads(RunFolder(folder).state.read_text())
     except FileNotFoundError:
         return RunState("waiting")
     state = RunState(content["name"], content["attempts"], content.get("message", ""), content.get("seconds"))
-    mine = content.get("pid") == os.getpid() and content.get("host") == socket.gethostname()
-    if state.name == "running" and not mine and not is_held(folder):
+    ours = content.get("pid") == os.getpid() and content.get("host") == socket.gethostname()
+    if state.name == "running" and not ours and not is_locked(folder):
         return state._replace(name="killed")
     return state
 
 
-def is_held(folder: Path) -> bool:
-    """Whether another live process runs there."""
+def is_locked(folder: Path) -> bool:
+    """Return True if another live process holds the lock of the run in a folder."""
     try:
-        with open(folder / LOCK, "a") as file:
+        with open(RunFolder(folder).lock, "a") as file:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -57,26 +62,29 @@ def is_held(folder: Path) -> bool:
 
 @contextmanager
 def recorded(folder: Path, interruptions: tuple[type[BaseException], ...] = (KeyboardInterrupt,)) -> Iterator[None]:
-    """Hold the lock of the run and record how it ends. The lock goes with the process, however that dies.
+    """Hold the lock of a run and record how the run ends.
+
+    The system frees the lock when the process dies, whatever it dies of.
 
     Args:
-        folder: directory of the run, made where it is missing.
-        interruptions: exceptions of a run that was asked to stop; any other is a failure.
+        folder: Folder of the run. It is made if it is missing.
+        interruptions: Exceptions of a run that was asked to stop. Any other exception is a failure.
 
     Raises:
-        ValueError: another process runs there.
+        ValueError: If another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK, "a") as lock:
+    files = RunFolder(folder)
+    with open(files.lock, "a") as lock:
         _take(lock, folder)
         attempts = read_attempts(folder) + 1
         started = time.monotonic()
         record = {"attempts": attempts, "started": _now(), "pid": os.getpid(), "host": socket.gethostname()}
-        write_json(folder / STATE, record | {"name": "running"})
+        write_json(files.state, record | {"name": "running"})
 
         def end(name: str, message: str) -> None:
             seconds = round(time.monotonic() - started, 1)
-            write_json(folder / STATE, record | {"name": name, "message": message, "seconds": seconds, "ended": _now()})
+            write_json(files.state, record | {"name": name, "message": message, "seconds": seconds, "ended": _now()})
 
         try:
             yield
@@ -90,13 +98,13 @@ def recorded(folder: Path, interruptions: tuple[type[BaseException], ...] = (Key
 
 
 def read_attempts(folder: Path) -> int:
-    """How often the run in a directory was started."""
-    path = folder / STATE
+    """Return how often the run in a folder was started."""
+    path = RunFolder(folder).state
     return json.loads(path.read_text())["attempts"] if path.is_file() else 0
 
 
-def _take(lock: Any, folder: Path) -> None:
-    for attempt in range(20):  # someone who only looks holds it for an instant
+def _take(lock: IO[str], folder: Path) -> None:
+    for attempt in range(20):  # a process that only reads the state holds the lock for an instant
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return

@@ -1,4 +1,4 @@
-"""A sweep on disk: one file with its jobs, one directory a job, in which the job itself records what became of it."""
+"""A sweep on disk: one file with its jobs, and one folder per job, in which the job itself records its state."""
 
 import json
 import sys
@@ -7,86 +7,120 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rim_lightning.files import write_json
+from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.state import RunState, read_state
 
 JOURNAL = "sweep.json"
+FORMAT = 2
+"""Number in `sweep.json` of the format that this version writes. Version 0.1 wrote none, which is read as 1."""
 
 
 class Job(NamedTuple):
-    """One run of a sweep. Attributes: index: from 0. overrides: of Hydra, all of them. folder: where it runs."""
+    """One run of a sweep.
 
-    index: int
+    Attributes:
+        number: Number of the job, from 0.
+        overrides: All overrides of Hydra.
+        folder: Folder of the run.
+    """
+
+    number: int
     overrides: tuple[str, ...]
     folder: Path
 
     @property
     def state(self) -> RunState:
-        """What became of it."""
+        """State of the run."""
         return read_state(self.folder)
 
     @property
     def figures(self) -> dict[str, float]:
-        """`metrics.json` of the job; empty while there is none."""
-        path = self.folder / "metrics.json"
+        """Content of `metrics.json`; empty while there is none."""
+        path = RunFolder(self.folder).metrics
         return json.loads(path.read_text()) if path.is_file() else {}
+
+    @property
+    def log(self) -> Path:
+        """File with what the job printed, in all its attempts."""
+        return self.folder / "log.txt"
 
 
 class Sweep(NamedTuple):
     """A sweep.
 
     Attributes:
-        folder: its directory. command: what every job starts, without its overrides.
-        launcher: who runs them, a configuration that Hydra calls. jobs: in order.
+        folder: Folder of the sweep.
+        command: What every job starts, without its overrides.
+        launcher: The function that runs the jobs and its arguments, a configuration that Hydra calls.
+        jobs: Jobs in the order of their numbers.
+        format: Number of the format in which the sweep was written, see `FORMAT`.
     """
 
     folder: Path
     command: tuple[str, ...]
     launcher: dict[str, Any]
     jobs: tuple[Job, ...]
+    format: int = FORMAT
 
     def write(self) -> None:
-        """Leave the journal in the directory of the sweep."""
+        """Write `sweep.json` into the folder of the sweep."""
         self.folder.mkdir(parents=True, exist_ok=True)
         content = {
+            "format": self.format,
             "command": self.command,
             "launcher": self.launcher,
-            "jobs": [{"index": job.index, "overrides": job.overrides} for job in self.jobs],
+            "jobs": [{"index": job.number, "overrides": job.overrides} for job in self.jobs],
         }
         write_json(self.folder / JOURNAL, content)
 
     def with_jobs(self, overrides: Sequence[Sequence[str]]) -> "Sweep":
-        """The sweep with more jobs at its end: a search adds them as it goes."""
+        """Return the sweep with more jobs at its end, one per list of overrides. A search adds its jobs in batches."""
         first = len(self.jobs)
-        added = [Job(first + n, tuple(each), self.folder / str(first + n)) for n, each in enumerate(overrides)]
+        added = [
+            Job(number, tuple(settings), self.folder / str(number)) for number, settings in enumerate(overrides, first)
+        ]
         return self._replace(jobs=(*self.jobs, *added))
+
+    def check_runnable(self) -> None:
+        """Refuse to run jobs whose settings this version would not understand.
+
+        Raises:
+            ValueError: If version 0.1 wrote the sweep.
+        """
+        if self.format < FORMAT:
+            raise ValueError(
+                f"The sweep in {self.folder} was made by version 0.1, whose settings had other names: `rim-sweep "
+                "status` and `rim-sweep table` read it, but its jobs can only be run by that version. Start a new "
+                "sweep with rim-train -m and another hydra.sweep.dir."
+            )
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables of every job: W&B makes one group of them."""
+        """Environment variables of every job: W&B shows the jobs as one group."""
         return {"WANDB_RUN_GROUP": f"{self.folder.parent.name}/{self.folder.name}"}
 
     def command_of(self, job: Job) -> list[str]:
-        """The command line of a job; it goes on from the job's last checkpoint where there is one."""
+        """Return the command line of a job. The job resumes from its last checkpoint if there is one."""
         return [*self.command, *job.overrides, f"hydra.run.dir={job.folder}", "resume=true"]
 
 
 def new_sweep(
     folder: Path, launcher: dict[str, Any], command: Sequence[str] | None = None, config_dir: str | None = None
 ) -> Sweep:
-    """Return a sweep without jobs.
+    """Return a sweep without jobs. Nothing is written yet.
 
     Args:
-        folder: Directory of the sweep.
-        launcher: Configuration of the function that runs the jobs.
-        command: What every job starts, without its overrides. None: `rim-train`.
-        config_dir: Directory of further configuration files (`--config-dir`), for `rim-train` alone. None: none.
+        folder: Folder of the sweep.
+        launcher: The function that runs the jobs and its arguments.
+        command: What every job starts, without its overrides; None for rim-train.
+        config_dir: Folder of further configuration files (`--config-dir`) for rim-train; None if there is none.
 
     Raises:
-        ValueError: If the directory holds a sweep already.
+        ValueError: If the folder holds a sweep already.
     """
     if (folder / JOURNAL).is_file():
         raise ValueError(
-            f"{folder} holds a sweep already: go on by `rim-sweep resume {folder}`, or set another hydra.sweep.dir."
+            f"{folder} holds a sweep already: resume it by `rim-sweep resume {folder}`, or set another hydra.sweep.dir."
         )
     if command is None:
         configs = () if config_dir is None else ("--config-dir", str(Path(config_dir).resolve()))
@@ -95,10 +129,11 @@ def new_sweep(
 
 
 def read_sweep(folder: Path) -> Sweep:
-    """The sweep in a directory.
+    """Read the sweep in a folder.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: If there is no sweep.
+        ValueError: If a newer version wrote it.
     """
     try:
         content = json.loads((folder / JOURNAL).read_text())
@@ -106,5 +141,8 @@ def read_sweep(folder: Path) -> Sweep:
         raise FileNotFoundError(
             f"{folder} holds no sweep (no {JOURNAL}): give the directory of a `rim-train -m`."
         ) from None
+    version = content.get("format", 1)
+    if version > FORMAT:
+        raise ValueError(f"{folder / JOURNAL} has format {version}: a newer version wrote it, install that one.")
     jobs = tuple(Job(job["index"], tuple(job["overrides"]), folder / str(job["index"])) for job in content["jobs"])
-    return Sweep(folder, tuple(content["command"]), content["launcher"], jobs)
+    return Sweep(folder, tuple(content["command"]), content["launcher"], jobs, version)

@@ -1,4 +1,4 @@
-"""What a sweep found: a table of its jobs, and a plot of the effect of every value that was swept."""
+"""The figures of a sweep: a table of its jobs, and a plot of the effect of every setting that was varied."""
 
 import csv
 import statistics
@@ -9,26 +9,27 @@ from pathlib import Path
 from rim_lightning.plotting import pyplot
 from rim_lightning.runs.sweep import Job, Sweep
 
-FIGURES = ("*/psnr_gain_y", "*/rim/accuracy", "val/psnr_gain")  # shown where nothing else is asked for
+FIGURES = ("*/psnr_gain_y", "*/rim/accuracy", "val/psnr_gain")
+"""Patterns of the figures that are shown by default."""
 
 
 def swept_settings(jobs: Sequence[Job]) -> dict[str, list[str]]:
-    """Setting -> its value in every job ("" where it was not set), for the settings that differ between the jobs."""
-    settings = [dict(_pair(override) for override in job.overrides) for job in jobs]
+    """Return the settings that differ between the jobs: setting -> its value in every job, "" where it was not set."""
+    settings = [dict(_key_and_value(override) for override in job.overrides) for job in jobs]
     keys = list(dict.fromkeys(key for job in settings for key in job))
     values = {key: [job.get(key, "") for job in settings] for key in keys}
     return {key: column for key, column in values.items() if len(set(column)) > 1}
 
 
 def chosen_figures(jobs: Sequence[Job], patterns: Sequence[str] = FIGURES) -> dict[str, list[float | None]]:
-    """Key of metrics.json -> its value in every job, None where it has none; for the keys that fit a pattern."""
+    """Return the figures whose keys fit a pattern: key of metrics.json -> its value in every job, None if missing."""
     figures = [job.figures for job in jobs]
-    keys = sorted({key for each in figures for key in each if any(fnmatch(key, pattern) for pattern in patterns)})
-    return {key: [each.get(key) for each in figures] for key in keys}
+    keys = sorted({key for job in figures for key in job if any(fnmatch(key, pattern) for pattern in patterns)})
+    return {key: [job.get(key) for job in figures] for key in keys}
 
 
 def table_rows(sweep: Sweep, patterns: Sequence[str] = FIGURES) -> list[list[str]]:
-    """A header, then one row a job: index, state, attempts, swept settings, figures."""
+    """Return a header and one row per job: index, state, attempts, varied settings, figures."""
     settings, figures = swept_settings(sweep.jobs), chosen_figures(sweep.jobs, patterns)
     rows = [["job", "state", "attempts", *settings, *figures]]
     for position, job in enumerate(sweep.jobs):
@@ -36,7 +37,7 @@ def table_rows(sweep: Sweep, patterns: Sequence[str] = FIGURES) -> list[list[str
         values = [column[position] for column in figures.values()]
         rows.append(
             [
-                str(job.index),
+                str(job.number),
                 state.name,
                 str(state.attempts),
                 *(column[position] for column in settings.values()),
@@ -47,7 +48,7 @@ def table_rows(sweep: Sweep, patterns: Sequence[str] = FIGURES) -> list[list[str
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as text with columns under each other."""
+    """Return rows as text whose columns stand under each other."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -55,17 +56,23 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def write_table(path: Path, rows: Sequence[Sequence[str]]) -> None:
-    """Rows as CSV."""
+    """Write rows as CSV."""
     with open(path, "w", newline="") as file:
         csv.writer(file).writerows(rows)
 
 
 def plot_effects(path: Path, sweep: Sweep, patterns: Sequence[str] = FIGURES) -> bool:
-    """A picture with one panel for every swept setting and figure: a dot a job, a line through the means of a setting
-    other than the seed.
+    """Plot every chosen figure over every varied setting.
+
+    A panel has one dot per job, and a line through the means of each value. The seed gets no line: seeds have no order.
+
+    Args:
+        path: Picture to write.
+        sweep: Sweep to plot.
+        patterns: Patterns of keys of metrics.json.
 
     Returns:
-        False, and no picture, where nothing was swept or measured.
+        False, without a picture, if no setting was varied or no job has such a figure.
     """
     settings, figures = swept_settings(sweep.jobs), chosen_figures(sweep.jobs, patterns)
     if not settings or not figures:
@@ -75,11 +82,11 @@ def plot_effects(path: Path, sweep: Sweep, patterns: Sequence[str] = FIGURES) ->
     grid, axes = plt.subplots(len(figures), len(settings), squeeze=False, sharey="row", figsize=size)
     for row, (key, values) in zip(axes, figures.items(), strict=True):
         for axis, (setting, column) in zip(row, settings.items(), strict=True):
-            known = [(given, value) for given, value in zip(column, values, strict=True) if value is not None]
-            order = sorted({given for given, _ in known}, key=_as_number)
-            axis.plot([order.index(given) for given, _ in known], [value for _, value in known], "o", alpha=0.5)
-            if setting != "seed":  # seeds have no order
-                means = [statistics.fmean(value for given, value in known if given == each) for each in order]
+            measured = [(text, value) for text, value in zip(column, values, strict=True) if value is not None]
+            order = sorted({text for text, _ in measured}, key=_as_number)
+            axis.plot([order.index(text) for text, _ in measured], [value for _, value in measured], "o", alpha=0.5)
+            if setting != "seed":
+                means = [statistics.fmean(value for text, value in measured if text == choice) for choice in order]
                 axis.plot(range(len(order)), means, "-", color="black", linewidth=1)
             axis.set_xticks(range(len(order)), order)
             axis.set_xlabel(setting)
@@ -90,12 +97,13 @@ def plot_effects(path: Path, sweep: Sweep, patterns: Sequence[str] = FIGURES) ->
     return True
 
 
-def _pair(override: str) -> tuple[str, str]:
+def _key_and_value(override: str) -> tuple[str, str]:
     key, _, value = override.lstrip("+~").partition("=")
     return key, value
 
 
 def _as_number(text: str) -> tuple[int, float, str]:
+    """Return a key that sorts numbers by value, before any other text."""
     try:
         return 0, float(text), text
     except ValueError:

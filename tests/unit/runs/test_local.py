@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rim_lightning.runs.local import LOG, make_slots, run_locally
+from rim_lightning.runs.local import make_slots, run_locally
 from rim_lightning.runs.sweep import new_sweep, read_sweep
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -64,7 +64,7 @@ def test_one_crash_does_not_stop_the_others_and_retry_mends_it(tmp_path):
     assert states(sweep) == ["finished", "failed", "failed", "finished"]
     assert sweep.jobs[1].state.message == "RuntimeError: this job fails once"
     assert sweep.jobs[2].state.message == "rim-train: a wrong setting."
-    assert "Traceback" in (sweep.jobs[1].folder / LOG).read_text()
+    assert "Traceback" in sweep.jobs[1].log.read_text()
     assert sweep_command("retry", tmp_path).wait() == 0
     assert states(sweep) == ["finished", "finished", "failed", "finished"]
     assert [job.state.attempts for job in sweep.jobs] == [1, 2, 2, 1]  # what was finished did not run again
@@ -125,7 +125,7 @@ def test_jobs_side_by_side_have_their_own_cores(tmp_path):
     sweep = new_sweep(tmp_path, {}, command).with_jobs([["a"], ["b"]])
     run_locally(sweep, sweep.jobs, parallel=2)
     assert sweep.environment == {"WANDB_RUN_GROUP": f"{tmp_path.parent.name}/{tmp_path.name}"}
-    used = [(job.folder / LOG).read_text().split() for job in sweep.jobs]
+    used = [job.log.read_text().split() for job in sweep.jobs]
     half = len(cores) // 2
     assert {tuple(map(int, each[:-1])) for each in used} <= {tuple(cores[:half]), tuple(cores[half : 2 * half])}
     assert {each[-1] for each in used} == {str(half)}

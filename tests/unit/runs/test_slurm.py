@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from rim_lightning.runs.local import LOG
 from rim_lightning.runs.slurm import ClusterJob, submit
 from rim_lightning.runs.sweep import new_sweep
 
@@ -22,7 +21,7 @@ def test_jobs_are_queued_run_and_waited_for(tmp_path, monkeypatch, capsys):
     submit(sweep, sweep.jobs, minutes=5, gpus=0, cores_per_gpu=1, wait=True, cluster="local")
     assert [job.state.name for job in sweep.jobs] == ["finished", "failed"]
     assert sweep.jobs[0].figures["sr/synthetic/psnr_gain_y"] == 1
-    assert "Traceback" in (sweep.jobs[1].folder / LOG).read_text()
+    assert "Traceback" in sweep.jobs[1].log.read_text()
     assert "job 1 is queued as" in capsys.readouterr().out
 
 
@@ -30,7 +29,7 @@ def test_a_preempted_job_saves_and_is_queued_again_as_it_was(tmp_path, monkeypat
     monkeypatch.chdir(ROOT)
     sweep = new_sweep(tmp_path, {}, COMMAND).with_jobs([["value=1", "seconds=30"]])
     (job,) = sweep.jobs
-    running = ClusterJob(sweep.command_of(job), sweep.environment, job.folder / LOG)
+    running = ClusterJob(sweep.command_of(job), sweep.environment, job.log)
     job.folder.mkdir()
     running.process = subprocess.Popen(running.command)
     end = time.monotonic() + 20

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from rim_lightning.files import write_json_once
-from rim_lightning.runs.state import is_held, read_state, recorded
+from rim_lightning.runs.state import is_locked, read_state, recorded
 
 HOLD = """
 import sys, time
@@ -34,7 +34,7 @@ def test_a_run_records_how_it_ended(tmp_path):
     state = read_state(folder)
     assert state[:2] == ("interrupted", 3)
     assert 0 <= state.seconds < 5
-    assert not is_held(folder)
+    assert not is_locked(folder)
 
 
 def test_no_second_process_runs_there_and_a_killed_one_is_known(tmp_path):
@@ -53,10 +53,10 @@ def test_no_second_process_runs_there_and_a_killed_one_is_known(tmp_path):
 
 
 def test_a_look_does_not_stop_a_start(tmp_path):
-    """`is_held` takes the lock for an instant, in another process than the one that starts."""
+    """`is_locked` takes the lock for an instant, in another process than the one that starts."""
     script = (
-        "import sys; from pathlib import Path; from rim_lightning.runs.state import is_held\n"
-        "print('looking', flush=True)\nwhile True: is_held(Path(sys.argv[1]))"
+        "import sys; from pathlib import Path; from rim_lightning.runs.state import is_locked\n"
+        "print('looking', flush=True)\nwhile True: is_locked(Path(sys.argv[1]))"
     )
     with recorded(tmp_path):
         pass

@@ -1,0 +1,73 @@
+"""A sweep on disk, of this version and of others."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from rim_lightning.runs.state import recorded
+from rim_lightning.runs.sweep import FORMAT, new_sweep, read_sweep
+
+VERSION_0_1 = {
+    "command": [sys.executable, "-m", "rim_lightning.train"],
+    "launcher": {
+        "_target_": "rim_lightning.sweeps.local.run_locally", "_convert_": "all", "parallel": 1, "gpus_per_job": 0,
+    },
+    "jobs": [
+        {"index": 0, "overrides": ["experiment=demo", "alternation=sequential", "seed=1"]},
+        {"index": 1, "overrides": ["experiment=demo", "alternation=sequential", "seed=2"]},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def old(tmp_path):
+    """The folder of a sweep as version 0.1 left it: the first job finished, the second never ran."""
+    (tmp_path / "sweep.json").write_text(json.dumps(VERSION_0_1))
+    with recorded(tmp_path / "0"):
+        (tmp_path / "0" / "metrics.json").write_text('{"val/psnr_gain": 1.25}')
+    return tmp_path
+
+
+def rim_sweep(action, folder):
+    command = [sys.executable, "-m", "rim_lightning.commands.sweep", action, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_a_sweep_of_version_0_1_is_read(old):
+    sweep = read_sweep(old)
+    assert sweep.format == 1
+    assert sweep.command[-1] == "rim_lightning.train"
+    assert [job.state.name for job in sweep.jobs] == ["finished", "waiting"]
+    assert sweep.jobs[0].figures == {"val/psnr_gain": 1.25}
+    shown = rim_sweep("status", old)
+    assert shown.returncode == 0, shown.stderr
+    assert "0    finished  1         1" in shown.stdout
+    shown = rim_sweep("table", old)
+    assert shown.returncode == 0, shown.stderr
+    assert "0    finished  1         1     1.25" in shown.stdout
+    assert (old / "table.csv").read_text().splitlines()[1] == "0,finished,1,1,1.25"
+
+
+@pytest.mark.parametrize("action", ["resume", "retry"])
+def test_a_sweep_of_version_0_1_is_not_run(old, action):
+    done = rim_sweep(action, old)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"rim-sweep: The sweep in {old} was made by version 0.1" in done.stderr
+    assert "Start a new sweep with rim-train -m and another hydra.sweep.dir." in done.stderr
+    assert not (old / "1").exists()
+    assert json.loads((old / "sweep.json").read_text()) == VERSION_0_1
+
+
+def test_a_sweep_of_a_newer_version_is_refused(tmp_path):
+    (tmp_path / "sweep.json").write_text(json.dumps(VERSION_0_1 | {"format": FORMAT + 1}))
+    with pytest.raises(ValueError, match=f"has format {FORMAT + 1}: a newer version wrote it"):
+        read_sweep(tmp_path)
+
+
+def test_the_format_is_written(tmp_path):
+    new_sweep(tmp_path / "sweep", {}).write()
+    assert json.loads((tmp_path / "sweep" / "sweep.json").read_text())["format"] == FORMAT
+    read_sweep(tmp_path / "sweep").check_runnable()
