@@ -11,16 +11,22 @@ from rim_lightning.commands.hydra_command import hydra_command
 if TYPE_CHECKING:
     from rim_lightning.gallery.embedded_folder import EmbeddedFolder
 
-SHOWN_LEFT_OUT = 20  # the files name all
+SHOWN_LEFT_OUT = 20
+"""Number of pictures left out that are named on the screen. The files name all of them."""
 
 
 def run(cfg: DictConfig) -> "EmbeddedFolder":
     """Embed `pictures` into `output` as `conf/embed.yaml` says.
 
+    Returns:
+        The folder of embeddings.
+
     Raises:
-        FileNotFoundError, ValueError: wrong settings, pictures or model, in one sentence; else as `embed_folder`.
+        OSError: If the pictures or the model are missing, or a file cannot be written.
+        ValueError: If a setting is wrong, or the folder holds embeddings of other pictures or another model.
+        Interrupted: If a signal asked the command to stop.
     """
-    import torch
+    import torch  # not at the top of the file: `--help` should not wait for it
     from hydra.utils import instantiate
 
     from rim_lightning.gallery.embed import embed_folder
@@ -38,7 +44,7 @@ def run(cfg: DictConfig) -> "EmbeddedFolder":
 
 
 def report(folder: "EmbeddedFolder") -> str:
-    """How far the embeddings are, and what was left out, as text."""
+    """Say in a few lines how many pictures are embedded and what was left out."""
     missing = len(folder.missing())
     if missing:
         return f"{folder.path}: this process is done, others have {missing} of {len(folder.shards)} files to write"

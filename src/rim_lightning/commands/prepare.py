@@ -12,14 +12,19 @@ from rim_lightning.commands.hydra_command import hydra_command
 from rim_lightning.data.preparation import prepare
 from rim_lightning.data.stores.prepared import PreparedStore
 
-SHOWN_SKIPS = 20  # the manifest lists all
+SHOWN_SKIPS = 20
+"""Number of skipped pictures that are named on the screen. The manifest lists all of them."""
 
 
 def run(cfg: DictConfig) -> list[PreparedStore]:
-    """Prepare the source of `conf/prepare.yaml`, or each of them where the source is a group of sources.
+    """Prepare the data set that `source` names, or each one if `source` is a group of data sets.
+
+    Returns:
+        The prepared stores.
 
     Raises:
-        FileNotFoundError, ValueError: where the data are missing or laid out differently, in one sentence.
+        OSError: If the data are missing.
+        ValueError: If the data are laid out differently, or a setting is wrong.
     """
     sources = [cfg.source] if "reader" in cfg.source else list(cfg.source.values())
     if len(sources) > 1 and cfg.output is not None:
@@ -46,7 +51,7 @@ def _prepare_source(cfg: DictConfig, source: DictConfig) -> PreparedStore:
 
 
 def report(store: PreparedStore, seconds: float) -> str:
-    """What is in a store, and what was left out, as text."""
+    """Say in a few lines what a store holds and what was left out."""
     splits = Counter(store.splits)
     counts = ", ".join(f"{splits[split]} {split}" for split in ("train", "val", "test") if splits[split])
     labels = [*store.landmarks, *(["parsing"] if store.parsing is not None else [])]
@@ -65,7 +70,7 @@ def report(store: PreparedStore, seconds: float) -> str:
 
 @hydra_command("rim-prepare", Hints(value="<folder>"))
 def main(cfg: DictConfig) -> None:
-    """Prepare a data set, or all of them."""
+    """Prepare a data set, or all data sets."""
     run(cfg)
 
 

@@ -3,24 +3,22 @@
 import argparse
 from pathlib import Path
 
-from hydra.utils import call
-
-from rim_lightning import __version__
+from rim_lightning.commands.command_parser import command_parser
 from rim_lightning.commands.errors import Hints, one_sentence
 from rim_lightning.runs.sweep import Sweep, read_sweep
 from rim_lightning.runs.sweep_table import FIGURES, aligned, plot_effects, swept_settings, table_rows, write_table
 
 UNFINISHED = ("waiting", "killed", "interrupted")
-EPILOG = """examples:
+EXAMPLES = """Examples:
   rim-sweep status multirun/demo/2026-01-31_12-00-00
   rim-sweep resume multirun/demo/2026-01-31_12-00-00     the jobs that never ran, were killed or stopped
-  rim-sweep retry multirun/demo/2026-01-31_12-00-00      those that failed, too
+  rim-sweep retry multirun/demo/2026-01-31_12-00-00      the failed jobs, too
   rim-sweep table multirun/demo/2026-01-31_12-00-00 --figures '*/rim/accuracy' 'sr/*/psnr_y'
 """
 
 
 def main() -> None:
-    """Entry point of the `rim-sweep` command."""
+    """Do what the command line asks of a sweep."""
     arguments = _parser().parse_args()
     hints = Hints(interrupted=f"stopped; `rim-sweep resume {arguments.folder}` resumes it")
     with one_sentence("rim-sweep", hints):
@@ -34,10 +32,9 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "rim-sweep", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = command_parser(
+        "rim-sweep", "look at a sweep of `rim-train -m`, resume it, and read its figures.", EXAMPLES
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s, version {__version__}")
     actions = parser.add_subparsers(dest="action", required=True, metavar="action")
     for name, text in (
         ("status", "every job and its state"),
@@ -76,6 +73,8 @@ def _resume(sweep: Sweep, states: tuple[str, ...]) -> None:
     if not jobs:
         print("Nothing is left to run.")
         return
+    from hydra.utils import call  # not at the top of the file: `--help` should not wait for it
+
     call(sweep.launcher, sweep, jobs)
     print(_status(sweep))
 

@@ -1,0 +1,33 @@
+"""The parser of the commands whose arguments Hydra does not read."""
+
+import argparse
+
+from rim_lightning import __version__
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose help begins with what the command does and with examples, before usage and arguments.
+
+    Attributes:
+        preface: Text at the top of the help.
+    """
+
+    preface = ""
+
+    def format_help(self) -> str:
+        """Return the text of `--help`."""
+        return self.preface + super().format_help()
+
+
+def command_parser(name: str, purpose: str, examples: str) -> CommandParser:
+    """Return a parser that knows `--version` and has examples at the top of its help.
+
+    Args:
+        name: Name of the command.
+        purpose: What the command does, in one sentence.
+        examples: "Examples:" and one command a line.
+    """
+    parser = CommandParser(name)
+    parser.preface = f"{name}: {purpose}\n\n{examples}\n"
+    parser.add_argument("--version", action="version", version=f"%(prog)s, version {__version__}")
+    return parser
