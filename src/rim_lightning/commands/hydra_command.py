@@ -8,7 +8,6 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from rim_lightning import __version__
 from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.commands.errors import Hints, one_sentence
 
@@ -39,6 +38,8 @@ def hydra_command(name: str, hints: Hints | None = None) -> Callable[[Callable[[
         def command() -> None:
             with one_sentence(name, hints):
                 if "--version" in sys.argv[1:]:
+                    from rim_lightning import __version__
+
                     print(f"{name}, version {__version__}")
                     return
                 start()
