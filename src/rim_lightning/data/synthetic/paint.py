@@ -9,11 +9,13 @@ import numpy as np
 from rim_lightning.data.synthetic.shape import Person, Projection, View, depth
 from rim_lightning.schemes import HELEN11
 
-_, SKIN, BROW_L, BROW_R, EYE_L, EYE_R, NOSE, UPPER_LIP, MOUTH, LOWER_LIP, HAIR = range(len(HELEN11.classes))
+_, SKIN, LEFT_BROW, RIGHT_BROW, LEFT_EYE, RIGHT_EYE, NOSE, UPPER_LIP, MOUTH, LOWER_LIP, HAIR = range(
+    len(HELEN11.classes)
+)
 """Helen-11 classes. Left and right are those of the image."""
 
 _SUBPIXEL = 4  # OpenCV takes coordinates in units of 2^-4 pixels
-_NOISE = 512  # side of the tile of noise in pixels
+_TILE = 512  # side of the tile of noise in pixels
 
 
 def _fixed(points: np.ndarray, zoom: int = 1) -> np.ndarray:
@@ -117,7 +119,7 @@ def parse(curves: dict[str, np.ndarray], hair: HairShape, side: int) -> np.ndarr
     _fill(classes, _ring(curves["lip_top"], curves["lip_bottom"]), MOUTH)
     _fill(classes, _ring(curves["lip_top"], curves["lip_inner_top"]), UPPER_LIP)
     _fill(classes, _ring(curves["lip_inner_bottom"], curves["lip_bottom"]), LOWER_LIP)
-    for suffix, brow, eye in (("_l", BROW_L, EYE_L), ("_r", BROW_R, EYE_R)):
+    for suffix, brow, eye in (("_l", LEFT_BROW, LEFT_EYE), ("_r", RIGHT_BROW, RIGHT_EYE)):
         _fill(classes, _ring(curves["brow_upper" + suffix], curves["brow_lower" + suffix]), brow)
         _fill(classes, _ring(curves["eye_upper" + suffix], curves["eye_lower" + suffix]), eye)
     for outline in hair.before:
@@ -129,10 +131,10 @@ def parse(curves: dict[str, np.ndarray], hair: HairShape, side: int) -> np.ndarr
 def _noise_tile() -> np.ndarray:
     """Periodic noise of unit variance at several scales, (512, 512) float32. Computed once per process."""
     r = np.random.default_rng(7)
-    tile = np.zeros((_NOISE, _NOISE), np.float32)
+    tile = np.zeros((_TILE, _TILE), np.float32)
     for sigma, weight in ((0.7, 1.0), (1.6, 0.9), (4.0, 0.8)):
-        layer = np.pad(r.normal(size=(_NOISE, _NOISE)).astype(np.float32), 16, mode="wrap")
-        layer = cv2.GaussianBlur(layer, (0, 0), sigma)[16:-16, 16:-16]
+        padded = np.pad(r.normal(size=(_TILE, _TILE)).astype(np.float32), 16, mode="wrap")
+        layer = cv2.GaussianBlur(padded, (0, 0), sigma)[16:-16, 16:-16]
         tile += weight * layer / layer.std()
     return tile / tile.std()
 
@@ -441,7 +443,7 @@ class Painter:
         return 0.16 * strands + 0.2 * shine - 0.1
 
     def _patch_of_noise(self, seed: int) -> np.ndarray:
-        top, left = seed % (_NOISE - self.side), (seed // _NOISE) % (_NOISE - self.side)
+        top, left = seed % (_TILE - self.side), (seed // _TILE) % (_TILE - self.side)
         return _noise_tile()[top : top + self.side, left : left + self.side]
 
     def _develop(self) -> np.ndarray:

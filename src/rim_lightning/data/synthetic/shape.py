@@ -10,13 +10,13 @@ import numpy as np
 
 from rim_lightning.data.alignment import template
 
-Curve = np.ndarray
-SKINS = np.array(
+FaceCurve = np.ndarray
+SKIN_COLORS = np.array(
     [(250, 224, 208), (240, 203, 180), (226, 176, 143), (199, 137, 100), (152, 98, 68), (100, 62, 46)], float
 )
 """Colors of skin from fair to dark, RGB 0..255."""
 
-HAIRS = np.array(
+HAIR_COLORS = np.array(
     [
         (26, 22, 21),
         (58, 40, 30),
@@ -31,7 +31,9 @@ HAIRS = np.array(
 )
 """Colors of hair, RGB 0..255. The first two are dark."""
 
-IRISES = np.array([(62, 40, 28), (104, 68, 38), (98, 110, 60), (66, 118, 98), (86, 128, 172), (120, 140, 156)], float)
+IRIS_COLORS = np.array(
+    [(62, 40, 28), (104, 68, 38), (98, 110, 60), (66, 118, 98), (86, 128, 172), (120, 140, 156)], float
+)
 """Colors of the iris, RGB 0..255. The first two are dark."""
 
 HAIRSTYLES = ("bald", "buzz", "short", "parted", "fringe", "long", "wavy", "curly")
@@ -166,12 +168,14 @@ def sample_person(seed: int) -> Person:
         The person; a function of the seed alone.
     """
     r = np.random.default_rng((seed, 1))
-    tone = r.uniform(0, len(SKINS) - 1)
-    low = int(min(tone, len(SKINS) - 2))
-    skin = SKINS[low] + (tone - low) * (SKINS[low + 1] - SKINS[low]) + r.normal(0, 5) + r.normal(0, 3, 3)
+    tone = r.uniform(0, len(SKIN_COLORS) - 1)
+    low = int(min(tone, len(SKIN_COLORS) - 2))
+    skin = (
+        SKIN_COLORS[low] + (tone - low) * (SKIN_COLORS[low + 1] - SKIN_COLORS[low]) + r.normal(0, 5) + r.normal(0, 3, 3)
+    )
     # Fair hair and light eyes go with fair skin more often than not.
-    hair = HAIRS[r.integers(len(HAIRS))] if r.random() > tone / 5 else HAIRS[r.integers(2)]
-    iris = IRISES[r.integers(len(IRISES))] if r.random() > tone / 4 else IRISES[r.integers(2)]
+    hair = HAIR_COLORS[r.integers(len(HAIR_COLORS))] if r.random() > tone / 5 else HAIR_COLORS[r.integers(2)]
+    iris = IRIS_COLORS[r.integers(len(IRIS_COLORS))] if r.random() > tone / 4 else IRIS_COLORS[r.integers(2)]
     bearded = r.random() < 0.4
     lips = skin * (0.86, 0.62, 0.62) + (18, 0, 6) + r.normal(0, 6, 3)
     if not bearded and r.random() < 0.35:
@@ -271,7 +275,7 @@ def depth(person: Person, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return z - 0.13 * sockets + 0.08 * lips + 0.06 * cheeks
 
 
-def _smooth(knots: np.ndarray, pieces: int) -> Curve:
+def _smooth(knots: np.ndarray, pieces: int) -> FaceCurve:
     """Catmull-Rom curve (pieces · (K − 1) + 1, 2) through K knots (K, 2), which lie at the multiples of `pieces`."""
     padded = np.concatenate([2 * knots[:1] - knots[1:2], knots, 2 * knots[-1:] - knots[-2:-1]])
     t = (np.arange(pieces) / pieces)[:, None]
@@ -280,11 +284,11 @@ def _smooth(knots: np.ndarray, pieces: int) -> Curve:
     return np.concatenate([body.reshape(-1, 2), knots[-1:]])
 
 
-def _mirror(curve: Curve) -> Curve:
+def _mirror(curve: FaceCurve) -> FaceCurve:
     return curve * (-1.0, 1.0)
 
 
-def flat_curves(person: Person, view: View) -> dict[str, Curve]:
+def flat_curves(person: Person, view: View) -> dict[str, FaceCurve]:
     """Compute the curves of the frontal face.
 
     Names that end in `_l` and `_r` are on the left and the right of the image; the curves on the right run from the
@@ -306,7 +310,7 @@ def flat_curves(person: Person, view: View) -> dict[str, Curve]:
     return curves
 
 
-def _outline(p: Person, v: View) -> dict[str, Curve]:
+def _outline(p: Person, v: View) -> dict[str, FaceCurve]:
     drop = 0.5 * v.mouth_open
     phi = np.linspace(0, np.pi, 81)
     side = np.sign(np.cos(phi)) * np.abs(np.cos(phi)) ** p.jaw
@@ -316,7 +320,7 @@ def _outline(p: Person, v: View) -> dict[str, Curve]:
     }
 
 
-def _right_eye(p: Person, v: View) -> dict[str, Curve]:
+def _right_eye(p: Person, v: View) -> dict[str, FaceCurve]:
     t = np.linspace(0, 1, 31)
     x = 0.5 + p.eye_size * (2 * t - 1)
     tilt = -p.eye_tilt * (x - 0.5)
@@ -331,7 +335,7 @@ def _right_eye(p: Person, v: View) -> dict[str, Curve]:
     }
 
 
-def _right_brow(p: Person, v: View) -> dict[str, Curve]:
+def _right_brow(p: Person, v: View) -> dict[str, FaceCurve]:
     t = np.linspace(0, 1, 37)
     x = p.brow_gap + (0.5 + p.eye_size + 0.12 - p.brow_gap) * t
     y = -p.brow_height - v.brow_raise - p.brow_arch * np.sin(np.pi * t**1.4) + p.brow_slope * (t - 0.5)
@@ -339,7 +343,7 @@ def _right_brow(p: Person, v: View) -> dict[str, Curve]:
     return {"brow_upper_r": np.stack([x, y - half], 1), "brow_lower_r": np.stack([x, y + half], 1)}
 
 
-def _nose(p: Person) -> dict[str, Curve]:
+def _nose(p: Person) -> dict[str, FaceCurve]:
     n, w = p.nose_length, p.nose_width
     half_nose = np.array(
         [
@@ -358,7 +362,7 @@ def _nose(p: Person) -> dict[str, Curve]:
     }
 
 
-def _mouth(p: Person, v: View) -> dict[str, Curve]:
+def _mouth(p: Person, v: View) -> dict[str, FaceCurve]:
     """Lips and the folds beside them; the fold on the left is the mirrored one on the right."""
     s = np.linspace(0, 1, 85)
     hump = np.sin(np.pi * s)
@@ -449,7 +453,7 @@ class Projection:
         return solid @ self.turn.T
 
 
-def five_of(curves: dict[str, Curve]) -> np.ndarray:
+def five_of(curves: dict[str, FaceCurve]) -> np.ndarray:
     """Compute eye centers, nose tip and mouth corners from the curves.
 
     Args:
@@ -465,7 +469,7 @@ def five_of(curves: dict[str, Curve]) -> np.ndarray:
     return np.stack([*eyes, curves["bridge"][3], curves["lip_top"][0], curves["lip_top"][-1]])
 
 
-def ibug68_of(curves: dict[str, Curve]) -> np.ndarray:
+def ibug68_of(curves: dict[str, FaceCurve]) -> np.ndarray:
     """Compute the points of the 300-W scheme from the curves.
 
     Args:
@@ -496,7 +500,7 @@ def ibug68_of(curves: dict[str, Curve]) -> np.ndarray:
     )
 
 
-def helen194_of(curves: dict[str, Curve]) -> np.ndarray:
+def helen194_of(curves: dict[str, FaceCurve]) -> np.ndarray:
     """Compute the points of the Helen scheme from the curves. Its first eye and brow are on the right of the image.
 
     Args:
@@ -506,7 +510,7 @@ def helen194_of(curves: dict[str, Curve]) -> np.ndarray:
         (194, 2), in the unit of the curves.
     """
 
-    def ring(upper: Curve, lower: Curve, every: int) -> list[np.ndarray]:
+    def ring(upper: FaceCurve, lower: FaceCurve, every: int) -> list[np.ndarray]:
         return [upper[::every], lower[-1 - every : 0 : -every]]
 
     def brow(side: str) -> list[np.ndarray]:
