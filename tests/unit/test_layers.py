@@ -9,7 +9,8 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "rim_lightning"
 
-# Layer of each wing: a file may import lower layers and its own wing.
+# Layer of each wing: a file may import its own wing and those of lower layers. The single files of layer 0 may import
+# each other.
 LAYERS = {
     "types": 0,
     "schemes": 0,
@@ -30,7 +31,7 @@ LAYERS = {
     "speed": 5,
     "comparison": 5,
     "commands": 6,
-    "__main__": 6,
+    "__main__": 7,
 }
 FRAMEWORKS = {"pytorch_lightning", "lightning", "hydra", "omegaconf", "wandb"}
 LIGHTNING_FREE = {"functional", "losses", "metrics", "networks", "data", "evaluation", "inference", "runs"}
@@ -44,9 +45,17 @@ def imports(file: Path) -> set[str]:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "rim_lightning":
+            found |= {f"rim_lightning.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found.add(node.module)
     return found
+
+
+def may_import(wing: str, other: str) -> bool:
+    if other == "__version__":
+        return True
+    return other == wing or LAYERS[other] < LAYERS[wing] or LAYERS[other] == LAYERS[wing] == 0
 
 
 FILES = [file for file in sorted(SOURCE.rglob("*.py")) if file.name != "__init__.py"]
@@ -55,16 +64,33 @@ FILES = [file for file in sorted(SOURCE.rglob("*.py")) if file.name != "__init__
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
 def test_imports_go_down(file):
     part = file.relative_to(SOURCE).parts[0].removesuffix(".py")
-    layer = LAYERS[part]
     for name in imports(file):
         top = name.split(".")[0]
         if top == "rim_lightning" and "." in name:
             other = name.split(".")[1]
-            assert LAYERS[other] <= layer, f"{part} imports {other}, which lies above it"
+            assert may_import(part, other), f"{part} imports {other}, which does not lie below it"
         assert not (part in LIGHTNING_FREE and top in FRAMEWORKS), f"{part} imports {top}"
         configured = part in CONFIGURED or str(file.relative_to(SOURCE)) in CONFIGURED_FILES
         assert configured or top not in CONFIGURATION, f"{part} imports {top}"
         assert top != "lightning", "one namespace: pytorch_lightning"
+
+
+def test_a_wing_imports_itself_and_what_lies_below():
+    assert may_import("losses", "losses")
+    assert may_import("losses", "functional")
+    assert may_import("types", "schemes")
+    assert not may_import("losses", "networks")
+    assert not may_import("functional", "runs")
+    assert not may_import("types", "functional")
+    assert not may_import("inference", "training")
+
+
+def test_imports_of_the_package_itself_are_seen(tmp_path):
+    file = tmp_path / "planted.py"
+    file.write_text(
+        "def f():\n    from rim_lightning import losses, __version__\n    import rim_lightning.data.images\n"
+    )
+    assert imports(file) == {"rim_lightning.losses", "rim_lightning.__version__", "rim_lightning.data.images"}
 
 
 def test_torch_distributed_has_one_user():
