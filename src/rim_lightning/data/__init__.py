@@ -1,0 +1,1 @@
+"""Faces from files to batches: decoding, detection, alignment, prepared stores, and data sets that read them."""

@@ -1,4 +1,4 @@
-"""Random views of one aligned face; the one place that knows albumentations."""
+"""Random views of an aligned face; the one file that imports albumentations."""
 
 import os
 
@@ -7,6 +7,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks t
 import albumentations as A
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from rim_lightning.data.views import LabeledFace, Points, flip_face
 from rim_lightning.types import UNLABELED
@@ -16,10 +17,10 @@ class _FaceAffine(A.Affine):
     """`A.Affine` whose image repeats its border while the parsing outside the stored picture is `UNLABELED`."""
 
     def apply_to_mask(
-        self, mask: np.ndarray, matrix: np.ndarray, output_shape: tuple[int, int], **params: object
-    ) -> np.ndarray:
+        self, mask: NDArray[np.uint8], matrix: NDArray[np.float64], output_shape: tuple[int, int], **params: object
+    ) -> NDArray[np.uint8]:
         size = (int(output_shape[1]), int(output_shape[0]))
-        return cv2.warpAffine(
+        warped = cv2.warpAffine(
             mask,
             matrix[:2],
             size,
@@ -27,24 +28,26 @@ class _FaceAffine(A.Affine):
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=UNLABELED,
         )
+        return np.asarray(warped, dtype=np.uint8)
 
 
 class FaceAugmentation:
-    """One random view of a stored face: flip, one affine warp, center crop, then brightness, contrast, gamma and hue.
+    """Random view of a stored face: flip, one affine warp, center crop, then brightness, contrast, gamma and hue.
 
-    The warp moves the whole stored picture, so that what it pulls into the HR crop is the stored margin rather than
-    invented pixels. Everything is drawn from the seed of the call: the same seed gives the same view.
+    The warp moves the whole stored picture, so that it pulls the stored margin into the HR crop rather than invented
+    pixels. The view is a function of the seed of the call.
 
     Args:
-        hr_size: side of the result in pixels.
-        flip: probability of mirroring.
-        rotation: largest angle in degrees, either way.
-        scale: largest relative change of size: .1 means .9 to 1.1.
-        shift: largest move along x and y as a share of `hr_size`.
-        brightness, contrast: largest relative change.
-        gamma: largest relative change of the exponent.
-        hue: largest turn of the hue in degrees of the color circle.
-        photometric: probability of each of the three photometric steps.
+        hr_size: Side of the result in pixels.
+        flip: Probability of mirroring.
+        rotation: Largest angle in degrees, either way.
+        scale: Largest relative change of size; .1 means .9 to 1.1.
+        shift: Largest move along x and along y, as a share of `hr_size`.
+        brightness: Largest relative change of the brightness.
+        contrast: Largest relative change of the contrast.
+        gamma: Largest relative change of the exponent.
+        hue: Largest turn of the hue in degrees of the color circle.
+        photometric: Probability of each of the three photometric steps.
     """
 
     def __init__(
@@ -85,18 +88,20 @@ class FaceAugmentation:
             keypoint_params=A.KeypointParams(format="xy", remove_invisible=False, check_each_transform=False),
         )
 
-    def __call__(self, image: np.ndarray, parsing: np.ndarray | None, points: Points, seed: int) -> LabeledFace:
-        """View number `seed` of a stored face.
+    def __call__(
+        self, image: NDArray[np.uint8], parsing: NDArray[np.uint8] | None, points: Points, seed: int
+    ) -> LabeledFace:
+        """Return view `seed` of a stored face.
 
         Args:
-            image: (S, S, 3) uint8 RGB with S >= hr_size.
-            parsing: (S, S) uint8 Helen-11, or None.
-            points: scheme name -> (N, 2) float32 in pixels of `image`, NaN where not annotated.
-            seed: any non-negative integer.
+            image: (S, S, 3) uint8 RGB with S ≥ `hr_size`.
+            parsing: (S, S) uint8, Helen-11 classes; or None.
+            points: Scheme name -> (N, 2) float32 in pixels of `image`, NaN where not annotated.
+            seed: Any non-negative integer.
 
         Returns:
-            (hr_size, hr_size, 3) uint8, (hr_size, hr_size) uint8 or None, and the points in pixels of that crop; points
-            outside it are kept, NaN stay NaN.
+            Image (hr_size, hr_size, 3) uint8, parsing (hr_size, hr_size) uint8 or None, and the points in pixels of
+            that image. Points outside it are kept; NaN stays NaN.
         """
         # Compose.set_random_seed gives every step the SAME stream: rotation would then decide brightness.
         seeds = np.random.SeedSequence(seed).generate_state(len(self.steps) + 1)
@@ -105,19 +110,14 @@ class FaceAugmentation:
         for step, step_seed in zip(self.steps, seeds, strict=False):
             step.set_random_seed(int(step_seed))
 
-        names = list(points)
-        stacked = np.concatenate([points[name] for name in names]) if names else np.zeros((0, 2), np.float32)
-        known = ~np.isnan(stacked).any(axis=1)
-        inputs = {"image": np.ascontiguousarray(image), "keypoints": stacked[known]}
+        stacked = np.concatenate([*points.values(), np.zeros((0, 2), np.float32)])  # (all points, 2)
+        annotated = ~np.isnan(stacked).any(axis=1)
+        inputs = {"image": np.ascontiguousarray(image), "keypoints": stacked[annotated]}
         if parsing is not None:
             inputs["mask"] = np.ascontiguousarray(parsing)
         view = self.pipeline(**inputs)
 
         moved = np.full_like(stacked, np.nan)
-        moved[known] = view["keypoints"]
-        ends = np.cumsum([len(points[name]) for name in names])
-        return (
-            view["image"],
-            view.get("mask"),
-            dict(zip(names, np.split(moved, ends[:-1]), strict=True)) if names else {},
-        )
+        moved[annotated] = view["keypoints"]
+        ends = np.cumsum([len(xy) for xy in points.values()])
+        return view["image"], view.get("mask"), dict(zip(points, np.split(moved, ends)[:-1], strict=True))

@@ -6,6 +6,7 @@ from itertools import accumulate
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, default_collate
 from tqdm import tqdm
 
@@ -16,24 +17,25 @@ from rim_lightning.types import NO_IDENTITY, UNLABELED, FaceBatch, to_unit
 
 
 class FaceDataset(Dataset[FaceBatch]):
-    """The faces of one prepared store, or of a part of it, as unbatched `FaceBatch` items.
+    """Faces of one prepared store, or of a part of it, as unbatched `FaceBatch` items.
+
+    An item is requested by position, or by (position, epoch) as `FaceSampler` does; a bare position means epoch 0. The
+    view of a face is a function of (seed, epoch, position) alone, so that a run can be repeated and resumed with any
+    number of workers and ranks.
 
     Args:
-        store: a prepared store.
+        store: A prepared store.
         split: "train", "val" or "test"; or the positions (n,) in the store that this data set consists of.
-        augmentation: (image, parsing, points, seed) -> a random view of HR size, e.g. a `FaceAugmentation`; None for
-            the center crop of the stored pictures.
-        seed: the view of a face is a function of (seed, epoch, position) alone, so that a run can be repeated and
-            resumed, with any number of workers and ranks.
-        schemes: landmark schemes every item carries, NaN where the store lacks one; None for those of the store.
-
-    An item is asked for by position, or by (position, epoch) as `FaceSampler` does; a bare position means epoch 0.
+        augmentation: Random view of HR size, for example a `FaceAugmentation`; None takes the center crop of the stored
+            pictures.
+        seed: Seed of the views.
+        schemes: Landmark schemes of every item, NaN where the store lacks one; None takes those of the store.
     """
 
     def __init__(
         self,
         store: PreparedStore,
-        split: str | Sequence[int] | np.ndarray,
+        split: str | Sequence[int] | NDArray[np.int64],
         augmentation: View | None = None,
         seed: int = 0,
         schemes: Sequence[str] | None = None,
@@ -48,7 +50,18 @@ class FaceDataset(Dataset[FaceBatch]):
         return len(self.positions)
 
     def __getitem__(self, key: int | tuple[int, int]) -> FaceBatch:
-        """Face `key`: hr (3, H, W) uint8, landmarks scheme -> (N, 2) float32, parsing (H, W) uint8, two ints."""
+        """Load one face.
+
+        Args:
+            key: Position in this data set, or (position, epoch).
+
+        Returns:
+            hr (3, H, W) uint8, landmarks scheme name -> (N, 2) float32, parsing (H, W) uint8, and identity and index as
+            scalars.
+
+        Raises:
+            IndexError: If there is no such position.
+        """
         index, epoch = key if isinstance(key, tuple) else (key, 0)
         if not 0 <= index < len(self):
             raise IndexError(f"Face {index} of a data set of {len(self)}.")
@@ -73,7 +86,7 @@ class FaceDataset(Dataset[FaceBatch]):
             for scheme in self.schemes
         }
         return FaceBatch(
-            hr=torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+            hr=torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),  # (H, W, 3) -> (3, H, W)
             landmarks={scheme: torch.from_numpy(np.ascontiguousarray(xy)) for scheme, xy in landmarks.items()},
             parsing=torch.from_numpy(np.ascontiguousarray(parsing)),
             identity=torch.tensor(int(self.store.identity[position])),
@@ -84,15 +97,15 @@ class FaceDataset(Dataset[FaceBatch]):
 class UnionDataset(Dataset[FaceBatch]):
     """Several `FaceDataset`s of one HR size as one, for training on whatever labels each of them has.
 
-    The people of different sets are different people: identities are shifted apart, `NO_IDENTITY` stays. `index` is the
-    position in the union.
+    People of different sets are different people: their identities are shifted apart, and `NO_IDENTITY` stays. The
+    `index` of a face is its position in the union.
 
     Args:
-        sets: one or more. schemes: landmark schemes every item carries, NaN where its set lacks one; None: every scheme
-            that occurs in any of the sets.
+        sets: One or more data sets.
+        schemes: Landmark schemes of every item, NaN where its set lacks one; None takes every scheme of any set.
 
     Raises:
-        ValueError: there is no set, or their HR sizes differ.
+        ValueError: If there is no set, or their HR sizes differ.
     """
 
     def __init__(self, sets: Sequence[FaceDataset], schemes: Sequence[str] | None = None) -> None:
@@ -101,8 +114,8 @@ class UnionDataset(Dataset[FaceBatch]):
         sizes = {str(part.store.path): part.store.hr_size for part in sets}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"The stores of a union must have one hr_size, found {sizes}: prepare them again alike.")
-        found = dict.fromkeys(scheme for part in sets for scheme in part.schemes)
-        self.schemes = tuple(found if schemes is None else schemes)
+        all_schemes = dict.fromkeys(scheme for part in sets for scheme in part.schemes)  # a set in order
+        self.schemes = tuple(all_schemes if schemes is None else schemes)
         self.sets = tuple(
             FaceDataset(part.store, part.positions, part.augmentation, part.seed, self.schemes) for part in sets
         )
@@ -114,34 +127,60 @@ class UnionDataset(Dataset[FaceBatch]):
         return self.starts[-1]
 
     def __getitem__(self, key: int | tuple[int, int]) -> FaceBatch:
-        """Face `key` = position or (position, epoch) of the union, as `FaceDataset` gives it."""
+        """Load one face.
+
+        Args:
+            key: Position in the union, or (position, epoch).
+
+        Returns:
+            The face, see `FaceDataset`.
+
+        Raises:
+            IndexError: If there is no such position.
+        """
         index, epoch = key if isinstance(key, tuple) else (key, 0)
         if not 0 <= index < len(self):
             raise IndexError(f"Face {index} of a union of {len(self)}.")
-        which = int(np.searchsorted(self.starts, index, side="right")) - 1
-        face = self.sets[which][index - self.starts[which], epoch]
-        known = face.identity != NO_IDENTITY
+        number = int(np.searchsorted(self.starts, index, side="right")) - 1  # of the set
+        face = self.sets[number][index - self.starts[number], epoch]
+        has_identity = face.identity != NO_IDENTITY
         return face._replace(
-            identity=torch.where(known, face.identity + self.first_identity[which], face.identity),
+            identity=torch.where(has_identity, face.identity + self.first_identity[number], face.identity),
             index=torch.tensor(index),
         )
 
 
 def with_mirror_images(store: PreparedStore, split: str) -> UnionDataset:
-    """The n faces of a split and their mirror images: face i is photograph i, face n + i its mirror image."""
+    """Join the n faces of a split with their mirror images.
+
+    Args:
+        store: A prepared store.
+        split: "train", "val" or "test".
+
+    Returns:
+        2n faces: face i is photograph i, face n + i its mirror image.
+    """
     mirrored = FaceDataset(store, split, partial(mirrored_crop, size=store.hr_size))
     return UnionDataset([FaceDataset(store, split), mirrored])
 
 
 def collate(faces: list[FaceBatch]) -> FaceBatch:
-    """B unbatched items to one `FaceBatch`; in a worker process the tensors are written to shared memory at once."""
+    """Stack B unbatched items to one `FaceBatch`. In a worker process its tensors are written to shared memory."""
     return default_collate(faces)
 
 
-def face_batches(
-    faces: FaceDataset | UnionDataset, batch_size: int, device: torch.device, title: str
-) -> Iterable[FaceBatch]:
-    """Batches of the faces in order, on the device, images in [-1, 1]; with a progress bar."""
+def face_batches(faces: Dataset[FaceBatch], batch_size: int, device: torch.device, title: str) -> Iterable[FaceBatch]:
+    """Yield batches of the faces in order, on the device, and show a progress bar.
+
+    Args:
+        faces: Faces of one size.
+        batch_size: Faces per batch.
+        device: Device of the batches.
+        title: Title of the progress bar.
+
+    Yields:
+        Batches whose images are float32 in [-1, 1].
+    """
     loader = DataLoader(faces, batch_size, collate_fn=collate)
     for batch in tqdm(loader, desc=title, leave=False):
         moved = FaceBatch(

@@ -142,6 +142,21 @@ def has_plain_pixels(path: Path) -> bool:
         return True
 
 
+def stored_size(path: Path) -> tuple[int, int]:
+    """Return width and height of an image file as `read_image(path, upright=False)` reads it, by its header alone.
+
+    Args:
+        path: An image file.
+
+    Raises:
+        OSError: If it cannot be opened.
+    """
+    from PIL import Image
+
+    with Image.open(path, formats=FORMATS) as picture:
+        return picture.size
+
+
 def _raise(error: OSError) -> None:
     raise error
 

@@ -1,4 +1,4 @@
-"""rim_lightning.data.pairs."""
+"""Verification pairs: their names or positions, and how pairs are sampled and dealt to folds."""
 
 import random
 from bisect import bisect_right
@@ -7,31 +7,33 @@ from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class PairIndex(NamedTuple):
-    """P comparisons by position: of the images of one data set, the `index` of their `FaceBatch`.
+    """P comparisons of images of one data set, by position: the `index` of their `FaceBatch`.
 
     Attributes:
-        gallery, probe: (P,) int64 positions.
-        same: (P,) bool, genuine or impostor.
-        fold: (P,) int64 fold of the cross-validation, from 0.
+        gallery: (P,) int64, positions of the gallery images.
+        probe: (P,) int64, positions of the probe images.
+        same: (P,) bool, True for a genuine pair and False for an impostor pair.
+        fold: (P,) int64, fold of the cross-validation, from 0.
     """
 
-    gallery: np.ndarray
-    probe: np.ndarray
-    same: np.ndarray
-    fold: np.ndarray
+    gallery: NDArray[np.int64]
+    probe: NDArray[np.int64]
+    same: NDArray[np.bool_]
+    fold: NDArray[np.int64]
 
 
 class Pair(NamedTuple):
     """One comparison of the verification protocol.
 
     Attributes:
-        gallery: name of the first image, `<person>/<person>_<number>.jpg`.
-        probe: name of the second image.
-        same: whether both show the same person.
-        fold: fold of the cross-validation, from 0.
+        gallery: Name of the first image, in LFW `<person>/<person>_<number>.jpg`.
+        probe: Name of the second image.
+        same: True if both images show the same person.
+        fold: Fold of the cross-validation, from 0.
     """
 
     gallery: str
@@ -43,52 +45,62 @@ class Pair(NamedTuple):
 def sample_random_pairs(
     identities: Sequence[str | None], names: Sequence[str], genuine: int, impostor: int, seed: int, folds: int = 10
 ) -> list[Pair]:
-    """Random pairs of different images, each drawn once and uniformly over all of its kind: 1,500 + 1,500 in the paper.
+    """Sample pairs of different images, each at most once and uniformly over all pairs of its kind, as the paper does.
 
-    Pairs are dealt to the folds in turn. Unlike `rim_lightning.functional.pairs.sample_pairs`, a PERSON MAY BE IN
-    SEVERAL FOLDS, and people with many images dominate the genuine pairs, as in the paper's draw. Which image of a
-    pair is the probe is drawn, too. The draw depends on the seed and the set of images, not on their order.
+    Pairs are dealt to the folds in turn. Unlike in `rim_lightning.functional.pairs.sample_pairs`, A PERSON MAY BE IN
+    SEVERAL FOLDS, and people with many images dominate the genuine pairs. Which image of a pair is the probe is random
+    too. The result depends on the seed and the set of images, not on their order.
 
     Args:
-        identities: person of every image; None is not paired.
-        names: name of every image, unique.
-        genuine, impostor: how many pairs of either kind.
-        seed: of the draw.
-        folds: number of folds.
+        identities: Person of every image; an image of None is in no pair.
+        names: Name of every image, unique.
+        genuine: Number of genuine pairs; 1,500 in the paper.
+        impostor: Number of impostor pairs; 1,500 in the paper.
+        seed: Seed of the sampling.
+        folds: Number of folds.
 
     Returns:
-        the genuine pairs, then the impostor pairs.
+        The genuine pairs, then the impostor pairs.
 
     Raises:
-        ValueError: if there are fewer pairs of a kind than asked for, or not as many names as identities.
+        ValueError: If there are fewer pairs of a kind than requested, or not as many names as identities.
     """
     images = sorted((person, name) for person, name in zip(identities, names, strict=True) if person is not None)
     people = [person for person, _ in images]
-    after = [bisect_right(people, person) for person in people]  # where the images of the next person begin
-    # An image pairs with later ones only: its own person's as far as `after`, other people's from there on.
-    own_partners = [end - place - 1 for place, end in enumerate(after)]
-    other_partners = [len(images) - end for end in after]
+    next_person = [bisect_right(people, person) for person in people]  # where the images of the next person begin
+    # An image pairs with later ones only: its own person's before `next_person`, other people's from there on.
+    own_partners = [end - place - 1 for place, end in enumerate(next_person)]
+    other_partners = [len(images) - end for end in next_person]
     generator = random.Random(seed)
     pairs = []
-    for same, wanted, partners in ((True, genuine, own_partners), (False, impostor, other_partners)):
-        until = list(accumulate(partners))
-        available = until[-1] if until else 0
-        if wanted > available:
+    for same, count, partners in ((True, genuine, own_partners), (False, impostor, other_partners)):
+        pairs_before = list(accumulate(partners))  # running number of pairs, up to and including each first image
+        available = pairs_before[-1] if pairs_before else 0
+        if count > available:
             kind = "genuine" if same else "impostor"
-            raise ValueError(f"{wanted} {kind} pairs are asked for, but the {len(images)} images form {available}.")
-        for turn, number in enumerate(generator.sample(range(available), wanted)):
-            first = bisect_right(until, number)
-            start = first + 1 if same else after[first]
-            second = start + number - (until[first] - partners[first])
+            raise ValueError(f"{count} {kind} pairs are asked for, but the {len(images)} images form {available}.")
+        for turn, number in enumerate(generator.sample(range(available), count)):
+            first = bisect_right(pairs_before, number)
+            start = first + 1 if same else next_person[first]
+            second = start + number - (pairs_before[first] - partners[first])
             gallery, probe = generator.sample((images[first][1], images[second][1]), 2)
             pairs.append(Pair(gallery, probe, same, turn % folds))
     return pairs
 
 
 def pseudo_genuine_pairs(photographs: int, folds: int, seed: int) -> PairIndex:
-    """Each of n photographs against its own mirror image, position n + i, and against that of another of its fold.
+    """Compare each of n photographs with its own mirror image, and with the mirror image of another of its fold.
 
-    Raises ValueError where a fold would hold less than two photographs.
+    Args:
+        photographs: Number n of photographs. Photograph i has position i, its mirror image position n + i.
+        folds: Number of folds of the cross-validation.
+        seed: Seed that chooses the other photograph.
+
+    Returns:
+        n pseudo-genuine pairs, then n impostor pairs.
+
+    Raises:
+        ValueError: If a fold would hold fewer than two photographs.
     """
     if photographs < 2 * folds:
         raise ValueError(f"{photographs} test photographs are too few for {folds} folds: each needs at least two.")
@@ -108,7 +120,14 @@ def pseudo_genuine_pairs(photographs: int, folds: int, seed: int) -> PairIndex:
 
 
 def index_pairs(pairs: Sequence[tuple[str, str, bool, int]]) -> tuple[list[str], PairIndex]:
-    """Sorted names of the images in (gallery, probe, same, fold) pairs, and the pairs as positions among them."""
+    """Replace names by positions.
+
+    Args:
+        pairs: Pairs of names, as `Pair` or (gallery, probe, same, fold).
+
+    Returns:
+        Sorted names of all images in the pairs, and the pairs as positions among these names.
+    """
     names = sorted({name for gallery, probe, _, _ in pairs for name in (gallery, probe)})
     position = {name: number for number, name in enumerate(names)}
     return names, PairIndex(

@@ -24,7 +24,7 @@ def prepare_missing(sources: Iterable[Source], prepared_dir: str | Path, hr_size
     """Prepare the stores of the sources that do not exist yet. An interrupted preparation is resumed.
 
     Args:
-        sources: The data sets.
+        sources: Data sets.
         prepared_dir: Folder of the prepared stores.
         hr_size: Side of an aligned face in pixels.
         workers: Number of processes; 0 works in this one.

@@ -1,4 +1,4 @@
-"""Worker processes that prepare images: one thread each, and gone when the run that started them is gone."""
+"""Worker processes that prepare images: one thread each, and they end with the run that started them."""
 
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -8,9 +8,12 @@ from threading import Thread
 
 
 def worker_pool(workers: int) -> ProcessPoolExecutor:
-    """Pool of `workers` processes; what they run must be importable and picklable.
+    """Start a pool of processes. The functions that they run must be importable and picklable.
 
-    They are spawned, because a fork of a process that has used the threads of torch or OpenCV can hang.
+    The processes are spawned, because a fork of a process that has used the threads of torch or OpenCV can hang.
+
+    Args:
+        workers: Number of processes.
     """
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start)
 
@@ -24,6 +27,8 @@ def _start() -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
-    wait([parent_process().sentinel])
+    """End this process when its parent ends: a worker whose parent was killed would wait for work forever."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
     os._exit(1)

@@ -1,4 +1,4 @@
-"""CelebAMask-HQ: a compact copy with index masks, or the official folders with one mask per part."""
+"""CelebAMask-HQ: a compact copy with index masks, or the official folders with one mask for each part."""
 
 from functools import partial
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from rim_lightning.data.images import stored_size
 from rim_lightning.data.readers.files import (
     hash_split,
     list_images,
@@ -22,28 +23,45 @@ from rim_lightning.schemes import CELEBAMASK19, to_helen11
 
 # The official partition of CelebA by file number (list_eval_partition.txt): 162,770 to train, then 19,867 to validate.
 LAST_TRAIN, LAST_VAL = 162_770, 182_637
-
-
 IMAGES_PER_FOLDER = 2000  # CelebAMask-HQ-mask-anno/<n // 2000>/<n>_<part>.png
 
-SIDES = ((2, 3), (4, 5))  # left and right brow, left and right eye of Helen-11
+SIDES = ((2, 3), (4, 5))  # classes of Helen-11: left and right brow, left and right eye
 
 
 def load_index_mask(mask: Path, image: Path) -> NDArray[np.uint8]:
-    """(H, W) Helen-11 map, as large as `image`, from a PNG of CelebAMask-HQ class numbers (gray or palette)."""
+    """Load a Helen-11 map from a PNG of CelebAMask-HQ class numbers.
+
+    Args:
+        mask: Gray or palette PNG of any size.
+        image: Image file that the map belongs to.
+
+    Returns:
+        (H, W) classes at the size of the image.
+
+    Raises:
+        ValueError: If the mask is neither gray nor a palette image.
+    """
     with Image.open(mask) as picture:
         if picture.mode not in ("L", "P"):
             raise ValueError(f"{mask} has mode {picture.mode}; expected a gray or palette PNG of class numbers")
-        classes = picture.resize(_size(image), Image.Resampling.NEAREST)
+        classes = picture.resize(stored_size(image), Image.Resampling.NEAREST)
     return with_viewer_sides(to_helen11(np.asarray(classes, dtype=np.uint8)))
 
 
 def load_part_masks(folder: Path, stem: str, image: Path) -> NDArray[np.uint8]:
-    """(H, W) Helen-11 map, as large as `image`, from the files `<stem>_<part>.png` of the official annotation.
+    """Load a Helen-11 map from the files `<stem>_<part>.png` of the official annotation.
 
     Where parts overlap, the later class wins, as in the publishers' g_mask.py.
+
+    Args:
+        folder: Folder of the masks.
+        stem: Beginning of the file names: the number of the image, five digits.
+        image: Image file that the map belongs to.
+
+    Returns:
+        (H, W) classes at the size of the image.
     """
-    size = _size(image)
+    size = stored_size(image)
     classes = np.zeros(size[::-1], dtype=np.uint8)
     for number, part in enumerate(CELEBAMASK19.classes[1:], start=1):
         file = folder / f"{stem}_{part}.png"
@@ -55,10 +73,16 @@ def load_part_masks(folder: Path, stem: str, image: Path) -> NDArray[np.uint8]:
 
 
 def with_viewer_sides(parsing: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Exchange left and right of a Helen-11 map (H, W) whose left eye and brow lie right of the right ones.
+    """Exchange left and right of a Helen-11 map if its left eye and brow lie to the right of the right ones.
 
-    Six per cent of the maps at hand name the sides of a mirrored face. The sides are judged by the mean x of the eyes
-    and of the brows, as far as both of a pair are visible; without such a pair the map is returned as it is.
+    Six percent of the published maps name the sides of a mirrored face. The mean x of the eyes and of the brows
+    decides; a pair of which only one is visible does not count. Without any pair the map stays as it is.
+
+    Args:
+        parsing: (H, W) classes.
+
+    Returns:
+        (H, W) classes whose left side lies on the left of the image.
     """
     offset = 0.0
     for left, right in SIDES:
@@ -69,15 +93,19 @@ def with_viewer_sides(parsing: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def read_celebamask(root: str | Path, splits: str | Path | None = None, split_key: str = "celebamask") -> list[Record]:
-    """Records of a folder with `images/`, `masks/<image>.png` (index PNG, official order) and `landmarks.tsv`.
+    """List the images of a folder with `images/`, `masks/<image>.png` (index PNG, official order), `landmarks.tsv`.
 
     Args:
-        root: the folder.
+        root: The folder.
         splits: JSON file with the splits, keyed by image file name. Without it, about a tenth is for validation.
-        split_key: entry of that file.
+        split_key: Entry of that file.
+
+    Returns:
+        Records sorted by file name. An image without a mask has no parsing.
 
     Raises:
-        FileNotFoundError, ValueError: where the layout is another, in one sentence.
+        FileNotFoundError: If a folder or file of this layout is missing.
+        ValueError: If the table of landmarks or the splits are damaged, or an image is in no split.
     """
     root = Path(root)
     images = list_images(root / "images", "the portraits of CelebAMask-HQ")
@@ -94,14 +122,21 @@ def read_celebamask(root: str | Path, splits: str | Path | None = None, split_ke
 
 
 def read_celebamask_official(root: str | Path) -> list[Record]:
-    """Records of the official CelebAMask-HQ folder.
+    """List the images of the official CelebAMask-HQ folder.
 
     It holds `CelebA-HQ-img/<n>.jpg` and `CelebAMask-HQ-mask-anno/<n // 2000>/<n, five digits>_<part>.png`, and no
     landmarks: faces are found by detection. Splits follow CelebA's own partition through
-    `CelebA-HQ-to-CelebA-mapping.txt` where that is present, else about a tenth is for validation.
+    `CelebA-HQ-to-CelebA-mapping.txt` if that is present; otherwise about a tenth is for validation.
+
+    Args:
+        root: The folder.
+
+    Returns:
+        Records sorted by file name.
 
     Raises:
-        FileNotFoundError, ValueError: where the layout is another, in one sentence.
+        FileNotFoundError: If a folder of this layout is missing.
+        ValueError: If an image is not named by its number, or the mapping is damaged.
     """
     root = Path(root)
     images = list_images(root / "CelebA-HQ-img", "the images 0.jpg ... of CelebAMask-HQ")
@@ -120,7 +155,7 @@ def read_celebamask_official(root: str | Path) -> list[Record]:
 
 
 def _official_splits(file: Path) -> dict[int, str]:
-    """CelebA-HQ number -> split, from lines `<number> <CelebA index> <CelebA file>.jpg` under a header."""
+    """Read number of CelebA-HQ -> split from lines `<number> <CelebA index> <CelebA file>.jpg` under a header."""
     splits = {}
     for line in require_file(file, "the numbers of CelebA").read_text(encoding="utf-8").splitlines()[1:]:
         try:
@@ -130,8 +165,3 @@ def _official_splits(file: Path) -> dict[int, str]:
             raise ValueError(f"{file} holds the line '{line}'; expected '<number> <index> <file>.jpg'.") from None
         splits[int(number)] = "train" if celeba <= LAST_TRAIN else "val" if celeba <= LAST_VAL else "test"
     return splits
-
-
-def _size(image: Path) -> tuple[int, int]:
-    with Image.open(image) as picture:
-        return picture.size

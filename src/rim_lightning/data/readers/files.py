@@ -1,17 +1,18 @@
-"""What every reader needs from the disk: image listings, landmark tables, splits."""
+"""Files that every reader needs: image listings, landmark tables, splits, and the errors for missing ones."""
 
 import csv
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rim_lightning.data.images import SUFFIXES
+from rim_lightning.data.stores.prepared import SPLITS
 from rim_lightning.schemes import FIVE, IBUG68
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VALIDATION_SHARE = 0.1
 
 _FIVE_NAMES = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
@@ -23,40 +24,95 @@ _COLUMNS: tuple[tuple[str, list[tuple[str, str]]], ...] = (
 
 
 def require_folder(folder: Path, what: str) -> Path:
-    """`folder`, if it is one; FileNotFoundError naming it and `what` it should hold otherwise."""
+    """Return the folder if it exists.
+
+    Args:
+        folder: Path of the folder.
+        what: What it should hold, for the message.
+
+    Raises:
+        FileNotFoundError: If it is no folder.
+    """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder; expected {what} there.")
     return folder
 
 
 def require_file(file: Path, what: str) -> Path:
-    """`file`, if it is one; FileNotFoundError naming it and `what` it should hold otherwise."""
+    """Return the file if it exists.
+
+    Args:
+        file: Path of the file.
+        what: What it should hold, for the message.
+
+    Raises:
+        FileNotFoundError: If it is no file.
+    """
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist; expected {what} there.")
     return file
 
 
 def list_images(folder: Path, what: str) -> list[Path]:
-    """Files directly in `folder` that are named like images, sorted; FileNotFoundError where there is none."""
-    images = sorted(file for file in require_folder(folder, what).iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    """List the image files directly in a folder, sorted by name.
+
+    Args:
+        folder: Path of the folder.
+        what: What it should hold, for the message.
+
+    Raises:
+        FileNotFoundError: If it is no folder, or holds no image files.
+    """
+    images = images_in(require_folder(folder, what))
     if not images:
         raise FileNotFoundError(f"{folder} holds no images; expected {what} there.")
     return images
 
 
+def images_in(folder: Path) -> list[Path]:
+    """List the image files directly in a folder, sorted by name. There may be none."""
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+
+
+def require_images(file: Path, mentions: Iterable[tuple[int, str]], names: Collection[str] | None) -> None:
+    """Check that every image that a list names was prepared.
+
+    Args:
+        file: The list, for the message.
+        mentions: (line number, image name) for every place at which the list names an image.
+        names: Names of the prepared images; None skips the check.
+
+    Raises:
+        ValueError: If an image is missing.
+    """
+    if names is None:
+        return
+    prepared = set(names)
+    missing = [(number, name) for number, name in mentions if name not in prepared]
+    if missing:
+        number, name = missing[0]
+        raise ValueError(
+            f"{file} line {number} names {name}, the first of {len({name for _, name in missing})} images that are "
+            "missing from the prepared data; prepare the folder that the list was made for."
+        )
+
+
 def read_landmark_table(file: Path) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Landmarks from a tab-separated table with a header.
+    """Read landmarks from a tab-separated table with a header.
 
     The first column, `image`, names the image. Columns `five_x0, five_y0, ...` or `left_eye_x, left_eye_y, right_eye_x,
     ..., nose_x, ..., mouth_left_x, ..., mouth_right_x, ...` are the scheme "five", columns `x0, y0, ..., x67, y67` the
     scheme "ibug68"; others are ignored. An empty cell is NaN.
 
+    Args:
+        file: The table.
+
     Returns:
-        image -> scheme -> (P, 2) points in pixels.
+        Image name -> scheme name -> (P, 2) points in pixels.
 
     Raises:
-        FileNotFoundError: where there is no such file.
-        ValueError: where the header has none of these columns, or a row is cut off or not numeric.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the header has none of these columns, or a row is cut off or not numeric.
     """
     with require_file(file, "a table of landmarks").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.reader(stream, delimiter="\t"))
@@ -83,18 +139,25 @@ def read_landmark_table(file: Path) -> dict[str, dict[str, NDArray[np.float64]]]
 
 
 def read_splits(file: str | Path | None, key: str) -> dict[str, str]:
-    """Name -> split from a JSON file {key: {"train": [names], "val": [...], "test": [...]}}; empty without a file.
+    """Read the splits of a data set from a JSON file {key: {"train": [names], "val": [...], "test": [...]}}.
+
+    Args:
+        file: The JSON file; None yields no splits.
+        key: Entry of the data set in the file.
+
+    Returns:
+        Name -> split.
 
     Raises:
-        FileNotFoundError: where the file does not exist.
-        ValueError: where it is no such JSON, or a name is in two splits.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is no such JSON, or a name is in two splits.
     """
     if file is None:
         return {}
     file = require_file(Path(file), "the splits as JSON")
     try:
         lists = json.loads(file.read_text(encoding="utf-8"))[key]
-        pairs = [(name, split) for split in ("train", "val", "test") for name in lists.get(split, [])]
+        pairs = [(name, split) for split in SPLITS for name in lists.get(split, [])]
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{file} is not JSON with an entry '{key}' of lists train, val and test.") from None
     splits = dict(pairs)
@@ -104,13 +167,22 @@ def read_splits(file: str | Path | None, key: str) -> dict[str, str]:
 
 
 def hash_split(key: str) -> str:
-    """ "val" for about a tenth of all keys, "train" for the others: a function of the key alone."""
+    """Return "val" for about a tenth of all keys and "train" for the others; it depends on the key alone."""
     fraction = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
     return "val" if fraction < VALIDATION_SHARE else "train"
 
 
 def split_of(name: str, splits: Mapping[str, str], file: str | Path | None) -> str:
-    """Split of `name`; ValueError where there is a split file and it does not mention the name."""
+    """Return the split of a name.
+
+    Args:
+        name: Name of an image or a person.
+        splits: Name -> split, as `read_splits` returns it; without any, `hash_split` decides.
+        file: Split file, for the message.
+
+    Raises:
+        ValueError: If there are splits, but none for the name.
+    """
     if not splits:
         return hash_split(name)
     if name not in splits:

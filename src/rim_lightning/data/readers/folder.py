@@ -8,15 +8,20 @@ from rim_lightning.data.readers.record import Record
 
 
 def read_folder(root: str | Path, split: str = "test", first_pixel: float = 1.0) -> list[Record]:
-    """Records of the images directly in `root`, all in one split, of unknown people.
+    """List the images directly in a folder, all in one split, of unknown people.
 
     Args:
-        root: the folder.
+        root: The folder.
         split: "train", "val" or "test".
-        first_pixel: see `rim_lightning.data.readers.pts.read_points`.
+        first_pixel: Coordinate of the center of the first pixel in .pts files, see
+            `rim_lightning.data.readers.pts.read_points`.
+
+    Returns:
+        Records sorted by file name.
 
     Raises:
-        FileNotFoundError: where the folder does not exist or holds no images.
+        FileNotFoundError: If the folder does not exist or holds no images.
+        ValueError: If a .pts file is damaged.
     """
     return [
         Record(image.name, image, None, split, points_beside(image, first_pixel))

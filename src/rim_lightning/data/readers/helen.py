@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from rim_lightning.data.images import stored_size
 from rim_lightning.data.readers.files import hash_split, require_file, require_folder
 from rim_lightning.data.readers.record import Record
 from rim_lightning.schemes import HELEN11, HELEN194
@@ -15,10 +16,16 @@ SMITH_SPLITS = {"exemplars.txt": "train", "tuning.txt": "val", "testing.txt": "t
 
 
 def read_annotation(file: Path) -> tuple[str, NDArray[np.float64]]:
-    """(image name without suffix, (194, 2) points) of an annotation file: a line with the name, then lines `x , y`.
+    """Read an annotation file: a line with the name of the image, then lines `x , y`.
+
+    Args:
+        file: The annotation file.
+
+    Returns:
+        Image name without suffix, and (194, 2) points in pixels.
 
     Raises:
-        ValueError: where the file is not of this format.
+        ValueError: If the file has another format.
     """
     lines = file.read_text(encoding="utf-8").split("\n")
     try:
@@ -31,26 +38,40 @@ def read_annotation(file: Path) -> tuple[str, NDArray[np.float64]]:
 
 
 def load_soft_maps(folder: Path, name: str, image: Path) -> NDArray[np.uint8]:
-    """(H, W) Helen-11 map, as large as `image`: per pixel the most probable of `<name>_lbl00.png` ... `_lbl10.png`."""
-    with Image.open(image) as picture:
-        size = picture.size
+    """Load a Helen-11 map: for each pixel the most probable class of `<name>_lbl00.png` ... `<name>_lbl10.png`.
+
+    Args:
+        folder: Folder of the probability maps.
+        name: Name of the photograph.
+        image: Image file that the map belongs to.
+
+    Returns:
+        (H, W) classes at the size of the image.
+    """
     maps = []
     for number in range(len(HELEN11.classes)):
         with Image.open(folder / f"{name}_lbl{number:02d}.png") as picture:
             maps.append(np.asarray(picture.convert("L")))
     classes = Image.fromarray(np.stack(maps).argmax(axis=0).astype(np.uint8))
-    return np.asarray(classes.resize(size, Image.Resampling.NEAREST))
+    return np.asarray(classes.resize(stored_size(image), Image.Resampling.NEAREST))
 
 
 def read_helen(root: str | Path) -> list[Record]:
-    """Records of the official Helen download, with or without the parsing maps at the photographs' own size.
+    """List the photographs of the official Helen download, with or without parsing maps at their own size.
 
     It holds `annotation/<k>.txt`, the photographs in `helen_1/` ... `helen_5/`, `trainnames.txt` and `testnames.txt`,
-    and, where the parsing maps of the ORIGINAL size were added, `labels/<name>/<name>_lbl00.png` ... `_lbl10.png`.
-    The names of `testnames.txt` are the test split; of the others, about a tenth of the photographs is for validation.
+    and, if the parsing maps of the ORIGINAL size were added, `labels/<name>/<name>_lbl00.png` ... `_lbl10.png`.
+    The names in `testnames.txt` are the test split. About a tenth of the other photographs is for validation.
+
+    Args:
+        root: Folder of the download.
+
+    Returns:
+        Records sorted by file name.
 
     Raises:
-        FileNotFoundError, ValueError: where the layout is another, in one sentence.
+        FileNotFoundError: If a folder or file of this layout is missing.
+        ValueError: If an annotation is damaged.
     """
     root = Path(root)
     annotations = sorted(require_folder(root / "annotation", "1.txt ... of the Helen annotation").glob("*.txt"))
@@ -64,21 +85,28 @@ def read_helen(root: str | Path) -> list[Record]:
     records = []
     for file in annotations:
         name, points = read_annotation(file)
-        image = photographs.get(name, root / f"{name}.jpg")  # a photograph that is not there is reported, not fatal
+        image = photographs.get(name, root / f"{name}.jpg")  # a missing photograph is reported, not fatal
         split = "test" if name in test else hash_split(name.rpartition("_")[0])
         records.append(Record(image.name, image, None, split, {HELEN194.name: points}, _parsing(root, image)))
     return sorted(records, key=lambda record: record.name)
 
 
 def read_smith(root: str | Path) -> list[Record]:
-    """Records of the parsing data set SmithCVPR2013 (`..._dataset_resized` or `..._dataset_original`).
+    """List the images of the parsing data set SmithCVPR2013 (`..._dataset_resized` or `..._dataset_original`).
 
     It holds `images/<name>.jpg`, `labels/<name>/<name>_lbl00.png` ... `_lbl10.png`, and the lists `exemplars.txt`
     (train), `tuning.txt` (val) and `testing.txt` (test) of lines `<k> , <name>`. It has no landmarks: faces are found
     by detection.
 
+    Args:
+        root: Folder of the data set.
+
+    Returns:
+        Records sorted by file name.
+
     Raises:
-        FileNotFoundError, ValueError: where the layout is another, in one sentence.
+        FileNotFoundError: If a folder or file of this layout is missing.
+        ValueError: If a list is damaged.
     """
     root = Path(root)
     images = require_folder(root / "images", "the images of SmithCVPR2013")

@@ -4,43 +4,51 @@ from collections.abc import Collection
 from pathlib import Path
 
 from rim_lightning.data.pairs import Pair
-from rim_lightning.data.readers.files import require_file
-from rim_lightning.data.readers.folders import read_folders
+from rim_lightning.data.readers.files import require_file, require_images
+from rim_lightning.data.readers.people import read_people
 from rim_lightning.data.readers.record import Record
 
 
 def read_lfw(root: str | Path, images: str = "lfw-deepfunneled", landmarks: str | Path | None = None) -> list[Record]:
-    """Records of LFW, all of the test split: LFW is for testing only.
+    """List the images of LFW, all in the test split: LFW is for testing only.
 
     Args:
-        root: folder that holds `images`.
-        images: folder of the people's folders: `lfw-deepfunneled`, `lfw-funneled` or `lfw`.
-        landmarks: table of landmarks (see `read_landmark_table`), or None.
+        root: Folder that holds `images`.
+        images: Folder of the people's folders: `lfw-deepfunneled`, `lfw-funneled` or `lfw`.
+        landmarks: Table of landmarks (see `read_landmark_table`), or None.
+
+    Returns:
+        Records sorted by person and file name.
 
     Raises:
-        FileNotFoundError, ValueError: where the layout is another, in one sentence.
+        FileNotFoundError: If a folder or file of this layout is missing.
+        ValueError: If the table of landmarks is damaged.
     """
-    return [record._replace(split="test") for record in read_folders(Path(root) / images, landmarks)]
+    return [record._replace(split="test") for record in read_people(Path(root) / images, landmarks)]
 
 
 def read_pairs(file: str | Path, names: Collection[str] | None = None) -> list[Pair]:
-    """Pairs of LFW's View 2 from `pairs.txt`.
+    """Read the pairs of LFW's View 2 from `pairs.txt`.
 
-    The header is `<folds>\\t<n>`; each fold is n lines `<person>\\t<i>\\t<j>` (genuine) and then n lines
-    `<person>\\t<i>\\t<other person>\\t<j>` (impostor), tab-separated.
+    The fields of a line are separated by tabs. The header is `<folds> <n>`. Each fold is n lines `<person> <i> <j>`
+    (genuine) and then n lines `<person> <i> <other person> <j>` (impostor).
 
     Args:
-        file: the pairs file.
-        names: names of the images at hand; every image of a pair must be among them. None leaves that unchecked.
+        file: The pairs file.
+        names: Names of the prepared images; every image of a pair must be among them. None skips that check.
+
+    Returns:
+        The pairs in the order of the file.
 
     Raises:
-        FileNotFoundError: where there is no such file.
-        ValueError: where the header, a line or the number of lines is wrong, or an image is missing.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the header, a line or the number of lines is wrong, or an image is missing.
     """
     file = require_file(Path(file), "the pairs of LFW's View 2")
-    lines = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    text = file.read_text(encoding="utf-8").splitlines()
+    lines = [(number, line.split("\t")) for number, line in enumerate(text, start=1) if line.strip()]
     try:
-        folds, size = (int(value) for value in lines[0])
+        folds, size = (int(value) for value in lines[0][1])
     except (IndexError, ValueError):
         raise ValueError(
             f"{file} does not begin with '<folds><tab><pairs per fold and kind>', like '10<tab>300'."
@@ -49,15 +57,13 @@ def read_pairs(file: str | Path, names: Collection[str] | None = None) -> list[P
         raise ValueError(
             f"{file} lists {len(lines) - 1} pairs where its header announces {folds} x 2 x {size} = {2 * folds * size}."
         )
-    pairs = []
-    for i, fields in enumerate(lines[1:]):
-        fold, within = divmod(i, 2 * size)
-        pairs.append(_parse_pair(fields, fold, same=within < size, where=f"{file} line {i + 2}"))
-    if names is not None:
-        known = set(names)
-        missing = sorted({name for pair in pairs for name in (pair.gallery, pair.probe)} - known)
-        if missing:
-            raise ValueError(f"{len(missing)} images of {file} are missing from the prepared data, first {missing[0]}.")
+    pairs, mentions = [], []
+    for index, (number, fields) in enumerate(lines[1:]):
+        fold, within = divmod(index, 2 * size)
+        pair = _parse_pair(fields, fold, same=within < size, where=f"{file} line {number}")
+        pairs.append(pair)
+        mentions += [(number, pair.gallery), (number, pair.probe)]
+    require_images(file, mentions, names)
     return pairs
 
 

@@ -14,17 +14,20 @@ _LAYOUT = "images with a .pts file beside each"
 
 
 def read_points(file: Path, first_pixel: float = 1.0) -> dict[str, NDArray[np.float64]]:
-    """Landmarks of a .pts file, {scheme: (P, 2)}; the scheme follows from the number of points.
+    """Read the landmarks of a .pts file. The number of points decides the scheme.
 
     The format is `version: 1`, `n_points: 68`, `{`, one `x y` per line, `}`.
 
     Args:
-        file: the .pts file.
-        first_pixel: coordinate that the file gives to the center of the first pixel: 1 in the annotations of iBUG,
+        file: The .pts file.
+        first_pixel: Coordinate that the file gives to the center of the first pixel: 1 in the annotations of iBUG,
             which were made with MATLAB.
 
+    Returns:
+        Scheme name -> (P, 2) points in pixels; the center of the first pixel is 0.
+
     Raises:
-        ValueError: where it is not of this format, or has a number of points no scheme has.
+        ValueError: If the file has another format, or a number of points that no scheme has.
     """
     text = file.read_text(encoding="utf-8", errors="replace")
     body = text.partition("{")[2].partition("}")[0]
@@ -40,20 +43,24 @@ def read_points(file: Path, first_pixel: float = 1.0) -> dict[str, NDArray[np.fl
 def read_pts(
     root: str | Path, splits: str | Path | None = None, split_key: str = "helen", first_pixel: float = 1.0
 ) -> list[Record]:
-    """Records of a folder with `trainset/` and `testset/`, each of images with a .pts file beside them.
+    """List the images of a folder with `trainset/` and `testset/`, each of images with a .pts file beside them.
 
     An image without a .pts file has no landmarks: its face is found by detection.
 
     Args:
-        root: the folder.
+        root: The folder.
         splits: JSON file with the splits, keyed by image file name. Without it, `testset` is the test split and about
             a tenth of the photographs of `trainset` is for validation: faces `<photo>_1` and `<photo>_2` of one
             photograph stay together.
-        split_key: entry of that file.
-        first_pixel: see `read_points`.
+        split_key: Entry of that file.
+        first_pixel: Coordinate of the center of the first pixel in .pts files, see `read_points`.
+
+    Returns:
+        Records sorted by file name, first those of `trainset`.
 
     Raises:
-        FileNotFoundError, ValueError: where the layout is another, in one sentence.
+        FileNotFoundError: If a folder or file of this layout is missing.
+        ValueError: If a .pts file or the splits are damaged, or an image is in no split.
     """
     root = require_folder(Path(root), f"trainset/ and testset/ of {_LAYOUT}")
     split_by_name = read_splits(splits, split_key)
@@ -72,6 +79,6 @@ def read_pts(
 
 
 def points_beside(image: Path, first_pixel: float) -> dict[str, NDArray[np.float64]]:
-    """Landmarks of the .pts file beside an image (see `read_points`); empty where there is none."""
+    """Read the landmarks of the .pts file beside an image, see `read_points`; without a file there are none."""
     file = image.with_suffix(".pts")
     return read_points(file, first_pixel) if file.is_file() else {}

@@ -1,4 +1,4 @@
-"""What a reader says about one image of a data set, before anything is decoded."""
+"""What a reader knows of one image of a data set before anything is decoded."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,12 +12,13 @@ class Record(NamedTuple):
     """One image and its labels.
 
     Attributes:
-        name: name within the data set, unique; for people, `<person>/<file name>`.
-        image: the image file.
-        identity: name of the person, or None where it is unknown.
+        name: Name within the data set, unique; for people, `<person>/<file name>`.
+        image: Path of the image file.
+        identity: Name of the person; None if it is unknown.
         split: "train", "val" or "test".
-        landmarks: scheme name -> (P, 2), x and y in pixels of the image file; NaN = not annotated. May be empty.
-        load_parsing: picklable; returns the (H, W) uint8 Helen-11 map at the size of the image. None without a map.
+        landmarks: Scheme name -> (P, 2), x and y in pixels of the image file, NaN where not annotated. May be empty.
+        load_parsing: Picklable function that returns the (H, W) uint8 Helen-11 map at the size of the image; None if
+            there is no map.
     """
 
     name: str

@@ -12,12 +12,12 @@ SCFACE_DISTANCES = (1, 2, 3)
 
 
 class IdentificationSet(NamedTuple):
-    """Images of an identification protocol and what each is for.
+    """Images of an identification protocol and the role of each.
 
     Attributes:
-        records: gallery, then probes; all of the test split. A distractor of the gallery has no identity.
-        gallery: names of the records that are searched.
-        probe: names of the records that are searched for.
+        records: Gallery, then probes, all of the test split. A distractor of the gallery has no identity.
+        gallery: Names of the records that are searched.
+        probe: Names of the records that are searched for.
     """
 
     records: list[Record]
@@ -26,18 +26,22 @@ class IdentificationSet(NamedTuple):
 
 
 def read_scface(root: str | Path, mugshots: str = "mugshot_frontal_original_all") -> IdentificationSet:
-    """SCface: frontal mugshots as gallery, the pictures of seven surveillance cameras at three distances as probes.
+    """List SCface: frontal mugshots as gallery, pictures of seven surveillance cameras at three distances as probes.
 
-    It holds `<mugshots>/<person>_frontal.jpg` and `surveillance_cameras_distance_<d>/cam_<c>/<person>_cam<c>_<d>.jpg`,
-    d = 1 (4.2 m) to 3 (1 m), cameras 6 and 7 infrared. A record is named `<person>/<file name>`, from which camera
-    and distance can be read.
+    The folder holds `<mugshots>/<person>_frontal.jpg` and
+    `surveillance_cameras_distance_<d>/cam_<c>/<person>_cam<c>_<d>.jpg` for the distances d = 1 (4.2 m) to 3 (1 m).
+    Cameras 6 and 7 are infrared. A record is named `<person>/<file name>`; the file name tells camera and distance.
 
     Args:
-        root: the folder of the database.
-        mugshots: folder of the mugshots, `mugshot_frontal_original_all` or `mugshot_frontal_cropped_all`.
+        root: Folder of the database.
+        mugshots: Folder of the mugshots, `mugshot_frontal_original_all` or `mugshot_frontal_cropped_all`.
+
+    Returns:
+        Gallery and probes, sorted by file name.
 
     Raises:
-        FileNotFoundError, ValueError: where the layout is another, in one sentence.
+        FileNotFoundError: If a folder of this layout is missing or empty.
+        ValueError: If a picture has another name.
     """
     root = require_folder(Path(root), f"{mugshots}/ and surveillance_cameras_distance_1/ ... _3/ of SCface")
     gallery = [
@@ -56,14 +60,21 @@ def read_scface(root: str | Path, mugshots: str = "mugshot_frontal_original_all"
 
 
 def read_tinyface(root: str | Path) -> IdentificationSet:
-    """TinyFace's test set: `Gallery_Match` and the distractors as gallery, `Probe` as probes.
+    """List the test set of TinyFace: `Gallery_Match` and the distractors as gallery, `Probe` as probes.
 
-    It holds `Testing_Set/Gallery_Match`, `Testing_Set/Gallery_Distractor` and `Testing_Set/Probe`, each of images. The
-    person is the number at the beginning of a file name, `<person>_<n>.jpg`; distractors show nobody of the probes
+    The folder holds images in `Testing_Set/Gallery_Match`, `Testing_Set/Gallery_Distractor` and `Testing_Set/Probe`.
+    The person is the number at the beginning of a file name, `<person>_<n>.jpg`. Distractors show nobody of the probes
     and have no identity, whatever their names. A record is named `<folder>/<file name>`.
 
+    Args:
+        root: Folder of the data set.
+
+    Returns:
+        Gallery and probes, sorted by file name.
+
     Raises:
-        FileNotFoundError, ValueError: where the layout is another, in one sentence.
+        FileNotFoundError: If a folder of this layout is missing or empty.
+        ValueError: If a picture has another name.
     """
     folder = require_folder(Path(root) / "Testing_Set", "Gallery_Match/, Gallery_Distractor/ and Probe/ of TinyFace")
     match, probe = (

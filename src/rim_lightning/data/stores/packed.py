@@ -1,17 +1,18 @@
-"""Prepared sets of millions of crops: the pictures encoded, in Arrow files that are memory-mapped.
+"""Stores for millions of faces: the pictures are encoded, in Arrow files that are memory-mapped.
 
 A packed store is made from a prepared one (`pack`) and is read like it. It is about a tenth as large and holds next to
 nothing in memory, at the price of decoding every picture (JPEG images, PNG parsing maps):
 
-    manifest.json            as of a prepared store, without the list of samples; "packed": files and rows
+    manifest.json            that of the prepared store without the list of samples; "packed": quality, rows of a file
     samples.arrow            name, identity (position in `identities`, −1 unknown), split (position in `SPLITS`)
-    pictures_<k>.arrow       `SHARD` samples each: image, and parsing where the set has it, one row a batch
-    landmarks_<scheme>.npy   as of a prepared store
+    pictures_<k>.arrow       `SHARD` samples each: image, and parsing if the set has it, one row a batch
+    landmarks_<scheme>.npy   those of the prepared store
 """
 
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, PreparedStore, read_manifest
+from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, Pictures, PreparedStore, read_manifest
 
-SHARD = 10_000  # samples of a file
+SHARD = 10_000  # samples in a file
 JPEG = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
 
@@ -29,7 +30,10 @@ class PackedPictures:
     """One column of the picture files, read like an (N, ...) array of uint8, one picture at a time.
 
     Args:
-        folder: the store. column: "image" or "parsing". shape: (N, S, S, 3), or (N, S, S). shard: samples of a file.
+        folder: Directory of the store.
+        column: "image" or "parsing".
+        shape: (N, S, S, 3) for images, (N, S, S) for parsing maps.
+        shard: Samples in a file.
     """
 
     def __init__(self, folder: Path, column: str, shape: tuple[int, ...], shard: int) -> None:
@@ -40,10 +44,10 @@ class PackedPictures:
         return self.shape[0]
 
     def __getitem__(self, position: int) -> NDArray[np.uint8]:
-        """Picture `position`, decoded.
+        """Decode the picture at a position.
 
         Raises:
-            ValueError: its file is missing or damaged.
+            ValueError: If its file is missing or damaged.
         """
         number, row = divmod(int(position), self.shard)
         name = self.folder / picture_file(number)
@@ -56,7 +60,8 @@ class PackedPictures:
             raise ValueError(f"{name} is missing or damaged; delete {self.folder} and run rim-pack again.") from error
         if picture is None or picture.shape != self.shape[1:]:
             raise ValueError(f"Picture {row} of {name} is damaged; delete {self.folder} and run rim-pack again.")
-        return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if picture.ndim == 3 else picture
+        picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if picture.ndim == 3 else picture
+        return np.asarray(picture, dtype=np.uint8)
 
 
 class PackedStore(PreparedStore):
@@ -68,48 +73,61 @@ class PackedStore(PreparedStore):
             samples = _open(file).read_all()
         except (OSError, ValueError) as error:
             raise ValueError(f"{file} is missing or damaged; delete {self.path} and run rim-pack again.") from error
-        self._names = samples.column("name")
+        self._name_column = samples.column("name")
         self.identity = samples.column("identity").to_numpy()
-        self._split = samples.column("split").to_numpy()
+        self._split_numbers = samples.column("split").to_numpy()
 
     @property
-    def names(self) -> list[str]:
+    def names(self) -> Sequence[str]:
         """N sample names; a new list each time, which takes a while for millions."""
-        return self._names.to_pylist()
+        return self._name_column.to_pylist()
 
     @property
-    def splits(self) -> list[str]:
+    def splits(self) -> Sequence[str]:
         """N values of "train", "val", "test"."""
-        return [SPLITS[split] for split in self._split]
+        return [SPLITS[number] for number in self._split_numbers]
 
     def select(self, split: str | None = None) -> NDArray[np.int64]:
-        """As of `PreparedStore`."""
+        """Return the positions of the samples of a split, see `PreparedStore.select`."""
         if split is None or split not in SPLITS:
             return super().select(split)
-        return np.flatnonzero(self._split == SPLITS.index(split)).astype(np.int64)
+        return np.flatnonzero(self._split_numbers == SPLITS.index(split)).astype(np.int64)
 
-    def _pictures(self, name: str, shape: tuple[int, ...]) -> PackedPictures:
+    def _pictures(self, name: str, shape: tuple[int, ...]) -> Pictures:
         column = {"images": "image", "parsing": "parsing"}[name]
         return PackedPictures(self.path, column, shape, self.manifest["packed"]["shard"])
 
 
 def open_store(path: str | os.PathLike[str]) -> PreparedStore:
-    """The store in a directory, prepared or packed; raises as `PreparedStore` does."""
+    """Open the store in a directory, prepared or packed.
+
+    Args:
+        path: Directory of the store.
+
+    Raises:
+        FileNotFoundError: If there is no store.
+        ValueError: If the store is unfinished, incomplete, or of another format.
+    """
     return PackedStore(path) if "packed" in read_manifest(Path(path)) else PreparedStore(path)
 
 
 def pack(
     store: PreparedStore, output: str | os.PathLike[str], quality: int = 95, shard: int = SHARD, progress: bool = True
 ) -> PackedStore:
-    """Pack a prepared store. A run that was killed goes on with the file it was at.
+    """Pack a prepared store. A run that was killed resumes with the first unfinished file.
 
     Args:
-        store: what to pack. output: directory of the packed store.
-        quality: of the JPEG images, 1 to 100; chroma is kept in full. shard: samples of a file.
-        progress: whether to show a progress bar.
+        store: Prepared store.
+        output: Directory of the packed store.
+        quality: Quality of the JPEG images, 1 to 100; chroma is kept in full.
+        shard: Samples in a file.
+        progress: Show a progress bar.
+
+    Returns:
+        The packed store.
 
     Raises:
-        ValueError: `output` holds something else, or the quality is out of range.
+        ValueError: If `output` holds something else, or the quality is out of range.
     """
     from tqdm import tqdm
 
@@ -143,7 +161,7 @@ def pack(
 
 
 def picture_file(number: int) -> str:
-    """Name of the file with the samples from `number` times the shard's length on."""
+    """Return the name of the picture file of a number; it holds the samples from `number` * `shard` on."""
     return f"pictures_{number:05d}.arrow"
 
 
@@ -157,15 +175,14 @@ def _write_samples(path: Path, store: PreparedStore) -> None:
 
 
 def _write_pictures(path: Path, store: PreparedStore, positions: range, quality: int) -> None:
-    """A file under another name, renamed when it is whole."""
     import pyarrow as pa
 
     columns = ["image"] if store.parsing is None else ["image", "parsing"]
     schema = pa.schema([(column, pa.binary()) for column in columns])
-    part = path.with_suffix(".part")
+    part = path.with_suffix(".part")  # a fixed name: a resumed run overwrites what a killed one left
     with pa.OSFile(str(part), "wb") as file, pa.ipc.new_file(file, schema) as writer:
         for position in positions:
-            image = cv2.cvtColor(np.asarray(store.images[position]), cv2.COLOR_RGB2BGR)
+            image = np.asarray(cv2.cvtColor(np.asarray(store.images[position]), cv2.COLOR_RGB2BGR), dtype=np.uint8)
             row = [_encoded(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality, *JPEG))]
             if store.parsing is not None:
                 row.append(_encoded(".png", np.asarray(store.parsing[position]), ()))

@@ -5,8 +5,8 @@ A store is a directory:
     images.npy               (N, S, S, 3) uint8, RGB
     landmarks_<scheme>.npy   (N, P, 2) float32, x and y in pixels of the STORED image, NaN = not annotated
     parsing.npy              (N, S, S) uint8, Helen-11 class, 255 = unlabeled; only where the source has parsing maps
-    manifest.json            what the store was made of: settings; name, identity, split and labels of each sample;
-                             sha256 of the source images and of the split; what was skipped, and why
+    manifest.json            settings; name, identity, split and labels of each sample; SHA-256 of the source images
+                             and of the splits; names of the skipped images with the reasons
 
 The central `hr_size` square of a stored image is the aligned face; around it lies a margin of true pixels, so that
 augmentation can shift, turn and scale the face without inventing any.
@@ -18,7 +18,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,38 +32,52 @@ MANIFEST = "manifest.json"
 
 
 def stored_side(hr_size: int, margin: float) -> int:
-    """Side S of the stored image: `hr_size` plus the same whole number of margin pixels on each side."""
+    """Return the side S of a stored image: `hr_size` plus the same whole number of margin pixels on each side."""
     return hr_size + 2 * round(hr_size * margin)
 
 
 def hash_by_name(values: Mapping[str, str]) -> str:
-    """sha256 (hex) of the sorted (sample name, value) pairs: equal exactly when two runs agree about every sample."""
+    """Return the SHA-256 (hexadecimal) of the sorted (sample name, value) pairs.
+
+    Two runs have one digest exactly if they agree about every sample.
+    """
     digest = hashlib.sha256()
     for name in sorted(values):
         digest.update(f"{name}\t{values[name]}\n".encode())
     return digest.hexdigest()
 
 
+class Pictures(Protocol):
+    """Pictures that are read by position, one at a time: a memory map or an encoded column."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, position: int, /) -> NDArray[np.uint8]: ...
+
+
 class PreparedStore:
     """Read access to a prepared data set.
 
+    Args:
+        path: Directory of the store.
+
     Attributes:
-        path: directory of the store.
+        path: Directory of the store.
         images: (N, S, S, 3) uint8 memory map, RGB.
-        landmarks: scheme name -> (N, P, 2) float32 memory map, pixels of the stored image, NaN = not annotated.
+        landmarks: Scheme name -> (N, P, 2) float32 memory map, in pixels of the stored image, NaN where not annotated.
         parsing: (N, S, S) uint8 memory map of Helen-11 classes (255 = unlabeled), or None.
-        hr_size: side of the aligned face in the middle of a stored image.
-        margin: width of the frame around it, in pixels.
-        names: N sample names.
-        splits: N values of "train", "val", "test".
-        identities: sorted names of the people.
-        identity: (N,) int64, position in `identities`; -1 where the person is unknown.
-        manifest: the whole manifest, for reports.
+        hr_size: Side of the aligned face in the middle of a stored image, in pixels.
+        margin: Width of the frame around it in pixels.
+        identities: Sorted names of the people.
+        identity: (N,) int64, position in `identities`; -1 if the person is unknown.
+        manifest: The whole manifest, for reports.
 
     Raises:
-        FileNotFoundError: where there is no store.
-        ValueError: where the store is unfinished, incomplete, or of another format.
+        FileNotFoundError: If there is no store.
+        ValueError: If the store is unfinished, incomplete, or of another format.
     """
+
+    identity: NDArray[np.int64]
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -74,30 +88,49 @@ class PreparedStore:
         self.identities: list[str] = self.manifest["identities"]
         self._read_samples()
         count = len(self.identity)
-        self.images = self._pictures("images", (count, side, side, 3))
+        self.images: Pictures = self._pictures("images", (count, side, side, 3))
         self.landmarks = {
             scheme: self._open(f"landmarks_{scheme}.npy", (count, LANDMARK_SCHEMES[scheme].points, 2), np.float32)
             for scheme in self.manifest["landmark_schemes"]
         }
-        self.parsing = self._pictures("parsing", (count, side, side)) if self.manifest["parsing"] else None
+        self.parsing: Pictures | None = None
+        if self.manifest["parsing"]:
+            self.parsing = self._pictures("parsing", (count, side, side))
 
     def _read_samples(self) -> None:
         if "samples" not in self.manifest:
             raise ValueError(f"{self.path} is a packed set already; give the prepared one it was made from.")
         samples = self.manifest["samples"]
-        self.names: Sequence[str] = [sample["name"] for sample in samples]
-        self.splits: Sequence[str] = [sample["split"] for sample in samples]
+        self._names: list[str] = [sample["name"] for sample in samples]
+        self._splits: list[str] = [sample["split"] for sample in samples]
         position = {name: i for i, name in enumerate(self.identities)}
         self.identity = np.array([position.get(sample["identity"], NO_IDENTITY) for sample in samples], dtype=np.int64)
 
-    def _pictures(self, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    def _pictures(self, name: str, shape: tuple[int, ...]) -> Pictures:
         return self._open(f"{name}.npy", shape, np.uint8)
 
     def __len__(self) -> int:
         return len(self.identity)
 
+    @property
+    def names(self) -> Sequence[str]:
+        """N sample names."""
+        return self._names
+
+    @property
+    def splits(self) -> Sequence[str]:
+        """N values of "train", "val", "test"."""
+        return self._splits
+
     def select(self, split: str | None = None) -> NDArray[np.int64]:
-        """Positions of the samples of a split ("train", "val", "test"), or of all; ValueError for another word."""
+        """Return the positions of the samples of a split.
+
+        Args:
+            split: "train", "val" or "test"; None selects all samples.
+
+        Raises:
+            ValueError: If there is no such split.
+        """
         if split is None:
             return np.arange(len(self), dtype=np.int64)
         if split not in SPLITS:
@@ -105,13 +138,17 @@ class PreparedStore:
         return np.flatnonzero(np.array(self.splits, dtype=object) == split).astype(np.int64)
 
     def index_of(self, name: str) -> int:
-        """Position of the sample called `name`; KeyError where the store has none of that name."""
-        if name not in self._positions:
+        """Return the position of the sample of a name.
+
+        Raises:
+            KeyError: If the store has no such sample.
+        """
+        if name not in self._position_of:
             raise KeyError(f"The prepared data in {self.path} have no sample '{name}'.")
-        return self._positions[name]
+        return self._position_of[name]
 
     @cached_property
-    def _positions(self) -> dict[str, int]:
+    def _position_of(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.names)}
 
     def _open(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray:
@@ -131,16 +168,21 @@ class PreparedStore:
             )
         return array
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __reduce__(self) -> tuple[type["PreparedStore"], tuple[Path]]:
         # A worker process opens the files itself: a pickled memory map would carry the pixels.
-        return {"path": self.path}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["path"])
+        return type(self), (self.path,)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of the store in a directory; raises as `PreparedStore` does."""
+    """Read the manifest of the store in a directory.
+
+    Args:
+        path: Directory of the store.
+
+    Raises:
+        FileNotFoundError: If there is no store.
+        ValueError: If the store is unfinished, or its manifest is damaged or of another format.
+    """
     file = path / MANIFEST
     if not file.is_file():
         if partial_path(path).is_dir():
@@ -150,17 +192,17 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"There are no prepared data in {path}; run rim-prepare with output={path} first.")
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
-        found = manifest["format"]
+        format_number = manifest["format"]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is damaged; delete {path} and run rim-prepare again.") from error
-    if found != FORMAT:
+    if format_number != FORMAT:
         raise ValueError(
-            f"{path} has format {found}, this version reads {FORMAT}; delete it and run rim-prepare again."
+            f"{path} has format {format_number}, this version reads {FORMAT}; delete it and run rim-prepare again."
         )
     return manifest
 
 
 def partial_path(path: str | os.PathLike[str]) -> Path:
-    """Where a store is built before it is renamed to `path`."""
+    """Return the directory in which a store is built before it is renamed to `path`."""
     path = Path(path)
     return path.with_name(path.name + ".partial")

@@ -1,4 +1,4 @@
-"""rim_lightning.data.stores.writer."""
+"""Writing of a prepared store: one sample at a time, resumable after a kill, in place only when complete."""
 
 import fcntl
 import json
@@ -26,14 +26,14 @@ COMPACT_CHUNK = 256  # samples moved at a time when the store is finished
 
 @dataclass(frozen=True)
 class Sample:
-    """What the preparation made of one record.
+    """A prepared image with its labels.
 
     Attributes:
         image: (S, S, 3) uint8 RGB.
-        landmarks: scheme name -> (P, 2), pixels of `image`.
+        landmarks: Scheme name -> (P, 2) in pixels of `image`.
         parsing: (S, S) uint8 Helen-11 classes, or None.
-        file_hash: sha256 (hex) of the source image file.
-        detected: whether the face was found by the detector, not by annotated points.
+        file_hash: SHA-256 (hexadecimal) of the source image file.
+        detected: True if the detector found the face, False if annotated points did.
     """
 
     image: NDArray[np.uint8]
@@ -45,8 +45,13 @@ class Sample:
 
 @contextmanager
 def one_writer(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Hold the lock of a store that may have to be made; waits while another process of this machine holds it, and may
-    have made the store by then. The lock goes with its process, however that dies.
+    """Hold the lock of a store that may have to be made.
+
+    If another process of this machine holds the lock, wait for it; by then it may have made the store. The lock is
+    released when its process ends, in whatever way.
+
+    Args:
+        path: Directory of the store.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,19 +67,22 @@ def one_writer(path: str | os.PathLike[str]) -> Iterator[None]:
 class StoreWriter:
     """Builds a store next to its final place and renames it when it is complete.
 
-    Every finished sample is one flushed line of a journal, written after its pixels: a run that was killed goes on
+    Every finished sample is one flushed line of a journal, written after its pixels. A run that was killed resumes
     where it stopped when it is started again with the same arguments. Position i of the arrays belongs to sample i of
-    `names`, so the bytes do not depend on the order in which samples arrive.
+    `names`, so that the bytes do not depend on the order in which samples arrive.
 
     Args:
-        path: directory of the finished store.
-        header: what identifies the run, written to the manifest (hr_size, stored_size, alignment, ...). A half-made
-            store with another header is thrown away.
-        names: names of all samples, in the order of the store; unique.
-        identities: person of each sample, or None.
-        splits: split of each sample.
-        schemes: landmark schemes the store keeps.
-        parsing: whether the source has parsing maps.
+        path: Directory of the finished store.
+        header: Settings that identify the run, written to the manifest (hr_size, stored_size, alignment, ...). A
+            half-made store with another header is thrown away.
+        names: Names of all samples, in the order of the store; unique.
+        identities: Person of each sample, or None.
+        splits: Split of each sample.
+        schemes: Landmark schemes that the store keeps.
+        parsing: True if the source has parsing maps.
+
+    Raises:
+        ValueError: If two samples have one name.
     """
 
     def __init__(
@@ -100,12 +108,12 @@ class StoreWriter:
             "landmark_schemes": self._schemes,
             "parsing": parsing,
         }
-        self._open_partial()
+        self._arrays = self._open_partial()
         self.done = self._replay()
-        self._journal = open(self.partial / JOURNAL, "a", encoding="utf-8")
+        self._journal = open(self.partial / JOURNAL, "a", encoding="utf-8")  # noqa: SIM115 (`close` closes it)
 
     def pending(self) -> list[int]:
-        """Positions of the samples that no earlier run has finished, in order."""
+        """Return the positions of the unfinished samples, in order."""
         return [i for i in range(len(self._names)) if i not in self.done]
 
     def write(self, index: int, sample: Sample) -> None:
@@ -120,26 +128,31 @@ class StoreWriter:
         self._record({"index": index, "file_hash": sample.file_hash, "labels": labels, "detected": sample.detected})
 
     def skip(self, index: int, reason: str) -> None:
-        """Record that the sample at position `index` cannot be prepared, and why (one sentence)."""
+        """Record that the sample at position `index` cannot be prepared.
+
+        Args:
+            index: Position of the sample.
+            reason: Reason, one sentence without the name of the sample.
+        """
         self._record({"index": index, "reason": reason})
 
     def finish(self) -> PreparedStore:
         """Drop the skipped samples, write the manifest and move the store to its place.
 
         Raises:
-            ValueError: where samples are still pending, or none could be prepared.
-            OSError: where its place is taken.
+            ValueError: If samples are still pending, or none could be prepared.
+            OSError: If its place is taken.
         """
         if self.pending():
             raise ValueError(f"{len(self.pending())} samples of {self.path} are not prepared yet.")
-        kept = [i for i in range(len(self._names)) if "reason" not in self.done[i]]
+        prepared = [i for i in range(len(self._names)) if "reason" not in self.done[i]]
         self.close()
-        if not kept:
+        if not prepared:
             first = self.done[0]["reason"] if self.done else "the source lists no images"
             raise ValueError(f"None of the {len(self._names)} samples of {self.path} could be prepared: {first}.")
         for name in self._array_shapes():
-            _compact(self.partial / f"{name}.npy", kept)
-        manifest = json.dumps(self._manifest(kept), indent=1, sort_keys=True)
+            _compact(self.partial / f"{name}.npy", prepared)
+        manifest = json.dumps(self._manifest(prepared), indent=1, sort_keys=True)
         (self.partial / MANIFEST).write_text(manifest + "\n", encoding="utf-8")
         (self.partial / HEADER).unlink()  # before the journal: without a header, a killed run starts afresh
         (self.partial / JOURNAL).unlink()
@@ -147,13 +160,13 @@ class StoreWriter:
         return PreparedStore(self.path)
 
     def close(self) -> None:
-        """Flush what was written; a later writer with the same arguments goes on from here."""
+        """Flush all samples; a later writer with the same arguments resumes from here."""
         self._journal.close()
         for array in self._arrays.values():
             array.flush()
         self._arrays = {}
 
-    def _manifest(self, kept: Sequence[int]) -> dict[str, Any]:
+    def _manifest(self, prepared: Sequence[int]) -> dict[str, Any]:
         samples = [
             {
                 "name": self._names[i],
@@ -162,7 +175,7 @@ class StoreWriter:
                 "labels": self.done[i]["labels"],
                 "detected": self.done[i]["detected"],
             }
-            for i in kept
+            for i in prepared
         ]
         skipped = [
             {"name": self._names[i], "reason": entry["reason"]}
@@ -171,7 +184,7 @@ class StoreWriter:
         ]
         return {
             **self._header,
-            "source_hash": hash_by_name({self._names[i]: self.done[i]["file_hash"] for i in kept}),
+            "source_hash": hash_by_name({self._names[i]: self.done[i]["file_hash"] for i in prepared}),
             "split_hash": hash_by_name({sample["name"]: sample["split"] for sample in samples}),
             "identities": sorted({sample["identity"] for sample in samples} - {None}),
             "samples": samples,
@@ -187,8 +200,12 @@ class StoreWriter:
             shapes["parsing"] = ((count, side, side), np.uint8)
         return shapes
 
-    def _open_partial(self) -> None:
-        """Open the half-made store of an earlier run with the same header and samples, or begin a new one."""
+    def _open_partial(self) -> dict[str, np.memmap]:
+        """Open the half-made store of an earlier run with the same header and samples, or begin a new one.
+
+        Returns:
+            Array name -> array of all samples, on disk.
+        """
         listing = [*zip(self._names, self._identities, self._splits, strict=True)]
         header = json.dumps({**self._header, "listing": listing}, sort_keys=True)
         file = self.partial / HEADER
@@ -196,15 +213,16 @@ class StoreWriter:
         if not resumed:
             shutil.rmtree(self.partial, ignore_errors=True)
             self.partial.mkdir(parents=True)
-        self._arrays = {}
-        for name, (shape, dtype) in self._array_shapes().items():
-            mode = "r+" if resumed else "w+"
-            self._arrays[name] = open_memmap(self.partial / f"{name}.npy", mode=mode, dtype=dtype, shape=shape)
+        arrays = {
+            name: open_memmap(self.partial / f"{name}.npy", "r+" if resumed else "w+", dtype=dtype, shape=shape)
+            for name, (shape, dtype) in self._array_shapes().items()
+        }
         if not resumed:
             file.write_text(header, encoding="utf-8")  # last: a directory with a header has all its arrays
+        return arrays
 
     def _replay(self) -> dict[int, dict[str, Any]]:
-        """Journal entries of earlier runs; a last line that was cut off by a kill is dropped."""
+        """Read the journal entries of earlier runs; a last line that a kill cut off is dropped."""
         file = self.partial / JOURNAL
         if not file.is_file():
             return {}
@@ -221,16 +239,16 @@ class StoreWriter:
         self.done[entry["index"]] = entry
 
 
-def _compact(file: Path, kept: Sequence[int]) -> None:
-    """Rewrite an array with only the rows `kept` (ascending), a chunk at a time; the rename makes it atomic."""
+def _compact(file: Path, rows: Sequence[int]) -> None:
+    """Rewrite an array with only the given rows (ascending), a chunk at a time, in one piece."""
     source = np.load(file, mmap_mode="r")
-    if len(kept) == len(source):
+    if len(rows) == len(source):
         return
-    scratch = file.with_suffix(".compact")
-    target = open_memmap(scratch, mode="w+", dtype=source.dtype, shape=(len(kept), *source.shape[1:]))
-    for start in range(0, len(kept), COMPACT_CHUNK):
-        rows = list(kept[start : start + COMPACT_CHUNK])
-        target[start : start + len(rows)] = source[rows]
+    scratch = file.with_suffix(".compact")  # a fixed name: a resumed run overwrites what a killed one left
+    target = open_memmap(scratch, mode="w+", dtype=source.dtype, shape=(len(rows), *source.shape[1:]))
+    for start in range(0, len(rows), COMPACT_CHUNK):
+        chunk = list(rows[start : start + COMPACT_CHUNK])
+        target[start : start + len(chunk)] = source[chunk]
     target.flush()
     del target, source
     os.replace(scratch, file)

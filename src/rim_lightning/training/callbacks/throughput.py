@@ -46,13 +46,10 @@ class Throughput(Callback):
             self.figures = {
                 "speed/steps_per_s": rate,
                 "speed/pairs_per_s": rate * len(batch.hr) * trainer.world_size,
-                **(
-                    {"speed/data_wait": waited / seconds}
-                    if isinstance(trainer.train_dataloader, TrainingLoader)
-                    else {}
-                ),
                 "speed/memory_gb": _peak_memory(pl_module.device) / 1e9,
             }
+            if isinstance(trainer.train_dataloader, TrainingLoader):
+                self.figures["speed/data_wait"] = waited / seconds
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """A new epoch, a new measurement: the first batch waits for loader processes to start."""

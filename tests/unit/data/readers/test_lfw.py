@@ -46,8 +46,16 @@ def test_a_broken_pairs_file_is_refused(pairs, text, message):
 
 def test_missing_images_are_counted_and_named(pairs):
     names = {"Abel_Pacheco/Abel_Pacheco_0001.jpg", "Zico/Zico_0002.jpg", "Zico/Zico_0003.jpg"}
-    with pytest.raises(ValueError, match=r"5 images of .*pairs.txt are missing .* first Abdel_Madi_Shabneh/"):
+    with pytest.raises(
+        ValueError, match=r"pairs.txt line 2 names Abel_Pacheco/Abel_Pacheco_0004.jpg, the first of 5 images"
+    ):
         read_pairs(pairs(PAIRS), names)
+
+
+def test_the_line_of_a_missing_image_counts_empty_lines(pairs):
+    names = {"Abel_Pacheco/Abel_Pacheco_0001.jpg", "Abel_Pacheco/Abel_Pacheco_0004.jpg"}
+    with pytest.raises(ValueError, match=r"line 4 names Abdel_Madi_Shabneh/Abdel_Madi_Shabneh_0001.jpg"):
+        read_pairs(pairs(PAIRS.replace("Abdel", "\nAbdel", 1)), names)
 
 
 def test_images_are_all_for_testing(tmp_path, picture):

@@ -136,5 +136,5 @@ def test_too_few_pairs_are_refused():
         sample_random_pairs(IDENTITIES, NAMES, 1, 30, seed=0)
     with pytest.raises(ValueError, match="1 genuine pairs are asked for, but the 0 images"):
         sample_random_pairs([None], ["x"], 1, 0, seed=0)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"zip\(\) argument 2 is shorter"):
         sample_random_pairs(IDENTITIES, NAMES[1:], 1, 1, seed=0)

@@ -150,7 +150,7 @@ def test_other_settings_begin_a_new_store(tmp_path):
 def test_a_place_that_is_taken_is_not_overwritten(tmp_path):
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "thesis.txt").write_text("years of work")
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="not empty"):
         fill(tmp_path / "toy")
     assert (tmp_path / "toy" / "thesis.txt").read_text() == "years of work"
 

@@ -2,26 +2,30 @@
 
 from pathlib import Path
 
-from rim_lightning.data.readers.files import IMAGE_SUFFIXES, read_landmark_table, read_splits, require_folder, split_of
+from rim_lightning.data.readers.files import images_in, read_landmark_table, read_splits, require_folder, split_of
 from rim_lightning.data.readers.record import Record
 
 
-def read_folders(
+def read_people(
     root: str | Path,
     landmarks: str | Path | None = None,
     splits: str | Path | None = None,
     split_key: str = "celeba_identities",
 ) -> list[Record]:
-    """Records of `root/<person>/<image>`; training and validation people are disjoint.
+    """List the images `root/<person>/<image>`. Training and validation people are disjoint.
 
     Args:
-        root: the folder of the people's folders.
-        landmarks: table of landmarks (see `read_landmark_table`) whose images are named `<person>/<image>`.
+        root: Folder of the people's folders.
+        landmarks: Table of landmarks (see `read_landmark_table`) whose images are named `<person>/<image>`.
         splits: JSON file with the splits, keyed by person. Without it, about a tenth of the people is for validation.
-        split_key: entry of that file.
+        split_key: Entry of that file.
+
+    Returns:
+        Records sorted by person and file name.
 
     Raises:
-        FileNotFoundError, ValueError: where the layout is another, in one sentence.
+        FileNotFoundError: If a folder or file of this layout is missing.
+        ValueError: If the table or the splits are damaged, or a person is in no split.
     """
     root = require_folder(Path(root), "one folder of images per person")
     table = read_landmark_table(Path(landmarks)) if landmarks is not None else {}
@@ -29,7 +33,7 @@ def read_folders(
     records = []
     for person in sorted(folder for folder in root.iterdir() if folder.is_dir()):
         split = split_of(person.name, split_by_person, splits)
-        for image in sorted(file for file in person.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES):
+        for image in images_in(person):
             name = f"{person.name}/{image.name}"
             records.append(Record(name, image, person.name, split, table.get(name, {})))
     if not records:
