@@ -1,11 +1,11 @@
-"""rim_lightning.networks.published.facenet."""
+"""Weights of Inception-ResNet-v1 from files of facenet-pytorch."""
 
 from pathlib import Path
 
 from rim_lightning.networks.backbones.inception_resnet import InceptionResnetV1
 from rim_lightning.networks.published.state_dict import fill, read_state_dict
 
-# Our module of each module of facenet-pytorch's that holds tensors.
+# Our module -> module of facenet-pytorch, for every module that holds tensors.
 MODULES = {
     "stage1.0": "conv2d_1a",
     "stage1.1": "conv2d_2a",
@@ -25,19 +25,25 @@ MODULES = {
 
 
 def load_facenet_pytorch(path: str | Path) -> InceptionResnetV1:
-    """Inception-ResNet-v1 in eval mode from a local file of facenet-pytorch's (20180402-114759-vggface2.pt, ...).
+    """Load Inception-ResNet-v1 from a file of facenet-pytorch.
 
-    The classifier that those files also hold (`logits`) is left out. Nothing is downloaded.
+    The classifier that these files also hold (`logits`) is skipped. Nothing is downloaded.
+
+    Args:
+        path: File such as 20180402-114759-vggface2.pt.
+
+    Returns:
+        The network in eval mode, on the CPU.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no state dict, or not this network's; the message names the file and the first tensor.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a state dict of this network. The message names the file and the first wrong tensor.
     """
     state = {name: value for name, value in read_state_dict(path).items() if not name.startswith("logits.")}
     model = InceptionResnetV1()
     names = {}
     for name in model.state_dict():
-        prefix = ".".join(name.split(".")[:2])
-        names[name] = MODULES[prefix] + name.removeprefix(prefix)
+        module = ".".join(name.split(".")[:2])
+        names[name] = MODULES[module] + name.removeprefix(module)
     fill(model, state, names, path)
     return model.eval()

@@ -1,8 +1,8 @@
-"""Published IResNet weights: InsightFace's arcface_torch and face.evoLVe, from files the user has."""
+"""Weights of IResNet from files of InsightFace's arcface_torch and of face.evoLVe."""
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import isqrt
 from pathlib import Path
 
@@ -10,76 +10,110 @@ import torch
 from torch import Tensor
 
 from rim_lightning.networks.backbones.iresnet import IResNet, Layout
-from rim_lightning.networks.published.state_dict import COUNTER, fill, read_state_dict
+from rim_lightning.networks.published.state_dict import COUNTER, blocks_per_stage, fill, read_state_dict
 
 
 def load_arcface_torch(path: str | Path) -> IResNet:
-    """IResNet in eval mode from a backbone.pth of deepinsight/insightface, recognition/arcface_torch.
+    """Load an IResNet from a backbone.pth of deepinsight/insightface, recognition/arcface_torch.
 
-    Depth, width, embedding and input size are read off the file. Its input, (x / 255 - .5) / .5 in RGB
-    (arcface_torch/inference.py), is ours.
+    Depth, width, embedding and input size are read from the file. The published input, (x / 255 - .5) / .5 in RGB
+    (arcface_torch/inference.py), equals ours.
+
+    Args:
+        path: File of PyTorch.
+
+    Returns:
+        The network in eval mode, on the CPU.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no state dict, or not this network's; the message names the file and the first tensor.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a state dict of this network. The message names the file and the first wrong tensor.
     """
     state = read_state_dict(path)
-    units = tuple(
-        sum(bool(re.fullmatch(rf"layer{stage}\.\d+\.conv1\.weight", name)) for name in state) for stage in range(1, 5)
-    )
-    model = _empty(state, "arcface_torch", units, "conv1.weight", "fc.weight", path)
-    return _filled(model, state, arcface_torch_names(units), "fc.bias", path)
+    units = blocks_per_stage(state, "conv1.weight")
+    model = _build(state, "arcface_torch", units, "conv1.weight", "fc.weight", path)
+    return _fill(model, state, arcface_torch_names(units), "fc.bias", path)
 
 
 def load_face_evolve(path: str | Path) -> IResNet:
-    """IResNet in eval mode from an IR_50 (or deeper, 112 input) checkpoint of ZhaoJ9014/face.evoLVe.
+    """Load an IResNet from a checkpoint of ZhaoJ9014/face.evoLVe: IR_50 or deeper, for an input of 112.
 
-    Depth, width, embedding and input size are read off the file. Its input, ToTensor and Normalize(.5, .5) of PIL
-    images (train.py, config.py), is RGB in [-1, 1], which is ours.
+    Depth, width, embedding and input size are read from the file. The published input, ToTensor and Normalize(.5, .5)
+    of PIL images (train.py, config.py), is RGB in [-1, 1], which equals ours.
+
+    Args:
+        path: File of PyTorch.
+
+    Returns:
+        The network in eval mode, on the CPU.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no state dict, or not this network's; the message names the file and the first tensor.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a state dict of this network. The message names the file and the first wrong tensor.
     """
     state = read_state_dict(path)
-    second = [v for name, v in state.items() if re.fullmatch(r"body\.\d+\.res_layer\.3\.weight", name)]
-    channels = Counter(value.shape[0] for value in second)
-    units = tuple(count for _, count in sorted(channels.items()))
-    model = _empty(state, "face_evolve", units, "input_layer.0.weight", "output_layer.3.weight", path)
-    return _filled(model, state, face_evolve_names(units), "output_layer.3.bias", path)
+    second_convs = [value for name, value in state.items() if re.fullmatch(r"body\.\d+\.res_layer\.3\.weight", name)]
+    units_by_channels = Counter(value.shape[0] for value in second_convs)  # each stage has channels of its own
+    units = tuple(count for _, count in sorted(units_by_channels.items()))
+    model = _build(state, "face_evolve", units, "input_layer.0.weight", "output_layer.3.weight", path)
+    return _fill(model, state, face_evolve_names(units), "output_layer.3.bias", path)
 
 
-def arcface_torch_names(units: tuple[int, ...]) -> dict[str, str]:
-    """Our name -> arcface_torch's name for every tensor of an IResNet with these units per stage."""
+def arcface_torch_names(units: Sequence[int]) -> dict[str, str]:
+    """Name the tensors of an IResNet as arcface_torch does.
+
+    Args:
+        units: Residual units of each stage.
+
+    Returns:
+        Our name -> name in arcface_torch, for every tensor except the counters of batch norms.
+    """
     parts = {"norm1": "bn1", "conv1": "conv1", "norm2": "bn2", "activation": "prelu", "conv2": "conv2", "norm3": "bn3"}
+    unit_names = {**parts, "shortcut.0": "downsample.0", "shortcut.1": "downsample.1"}
     ends = {"stem.0": "conv1", "stem.1": "bn1", "stem.2": "prelu"}
     ends |= {"embed.0": "bn2", "embed.3": "fc", "embed.4": "features"}
-    unit_names = {**parts, "shortcut.0": "downsample.0", "shortcut.1": "downsample.1"}
     return _names(ends, unit_names, units, "arcface_torch", lambda stage, unit: f"layer{stage + 1}.{unit}")
 
 
-def face_evolve_names(units: tuple[int, ...]) -> dict[str, str]:
-    """Our name -> face.evoLVe's name for every tensor of an IResNet with these units per stage."""
+def face_evolve_names(units: Sequence[int]) -> dict[str, str]:
+    """Name the tensors of an IResNet as face.evoLVe does.
+
+    Args:
+        units: Residual units of each stage.
+
+    Returns:
+        Our name -> name in face.evoLVe, for every tensor except the counters of batch norms.
+    """
     parts = {"norm1": "0", "conv1": "1", "activation": "2", "conv2": "3", "norm3": "4"}
-    ends = {"stem.0": "input_layer.0", "stem.1": "input_layer.1", "stem.2": "input_layer.2"}
-    ends |= {"embed.0": "output_layer.0", "embed.3": "output_layer.3", "embed.4": "output_layer.4"}
     unit_names = {ours: f"res_layer.{theirs}" for ours, theirs in parts.items()}
     unit_names |= {"shortcut.0": "shortcut_layer.0", "shortcut.1": "shortcut_layer.1"}
+    ends = {"stem.0": "input_layer.0", "stem.1": "input_layer.1", "stem.2": "input_layer.2"}
+    ends |= {"embed.0": "output_layer.0", "embed.3": "output_layer.3", "embed.4": "output_layer.4"}
     return _names(ends, unit_names, units, "face_evolve", lambda stage, unit: f"body.{sum(units[:stage]) + unit}")
 
 
 def _names(
     ends: Mapping[str, str],
     unit_names: Mapping[str, str],
-    units: tuple[int, ...],
+    units: Sequence[int],
     layout: Layout,
-    prefix: Callable[[int, int], str],
+    unit_prefix: Callable[[int, int], str],
 ) -> dict[str, str]:
+    """Return our name -> published name for every tensor of an IResNet.
+
+    Args:
+        ends: Our module -> published module, in stem and head.
+        unit_names: Our module -> published module, within a residual unit.
+        units: Residual units of each stage.
+        layout: Layout of the published network.
+        unit_prefix: Stage and number of a unit in it -> published name of the unit.
+    """
     modules = dict(ends)
     for stage, repeats in enumerate(units):
         for unit in range(repeats):
-            modules |= {f"body.{stage}.{unit}.{a}": f"{prefix(stage, unit)}.{b}" for a, b in unit_names.items()}
-    # A skeleton of the narrowest width tells which of these modules exist and which tensors they hold.
+            prefix = unit_prefix(stage, unit)
+            modules |= {f"body.{stage}.{unit}.{ours}": f"{prefix}.{theirs}" for ours, theirs in unit_names.items()}
+    # Not all of these modules exist in every layout. A skeleton of the smallest width shows which ones hold tensors.
     skeleton = IResNet(width=1, units=units, embedding_size=1, input_size=16, layout=layout)
     names = {}
     for name in skeleton.state_dict():
@@ -89,10 +123,10 @@ def _names(
     return names
 
 
-def _empty(
-    state: Mapping[str, Tensor], layout: Layout, units: tuple[int, ...], stem: str, linear: str, path: str | Path
+def _build(
+    state: Mapping[str, Tensor], layout: Layout, units: Sequence[int], stem: str, linear: str, path: str | Path
 ) -> IResNet:
-    """The IResNet whose stem and linear map have the shapes in `state`."""
+    """Build the IResNet whose stem and linear map have the shapes of those tensors of `state`."""
     shapes = [tuple(state[name].shape) if name in state else () for name in (stem, linear)]
     if len(units) != 4 or 0 in units or [len(s) for s in shapes] != [4, 2] or shapes[1][1] < 8 * shapes[0][0]:
         raise ValueError(f"{path} does not hold an IResNet named as in {layout}.")
@@ -100,13 +134,15 @@ def _empty(
     return IResNet(width, units, embedding_size, 16 * isqrt(features // (8 * width)), layout)
 
 
-def _filled(
-    model: IResNet, state: dict[str, Tensor], names: dict[str, str], bias_name: str, path: str | Path
+def _fill(
+    model: IResNet, state: dict[str, Tensor], names: Mapping[str, str], bias_name: str, path: str | Path
 ) -> IResNet:
+    """Copy `state` into the model and fold the bias of the linear map, which our head does not have."""
     bias = state.pop(bias_name, None)
     if bias is None:
         raise ValueError(f"{path} lacks {bias_name}, which this IResNet needs.")
     fill(model, state, names, path)
     with torch.no_grad():
-        model.embed[4].running_mean.sub_(bias)  # norm(Wx + b) with mean m is norm(Wx) with mean m - b
+        # A norm of mean m on Wx + b equals a norm of mean m - b on Wx.
+        model.get_buffer("embed.4.running_mean").sub_(bias)
     return model.eval()

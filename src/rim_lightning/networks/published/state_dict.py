@@ -1,23 +1,31 @@
-"""Read published state dicts safely and copy them into our networks under other names."""
+"""Published state dicts: read them safely, and copy them into our networks under other names."""
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-COUNTER = "num_batches_tracked"  # of batch norms: without effect in eval mode, absent from old checkpoints
+COUNTER = "num_batches_tracked"  # of batch norms: no effect in eval mode, missing in old checkpoints
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Name -> tensor of a .pt/.pth file that holds a state dict, on the CPU; a DataParallel prefix is removed.
+    """Read a .pt or .pth file that holds a state dict.
 
-    Only tensors are unpickled (`weights_only=True`): a hostile file cannot run code.
+    Only tensors are unpickled (`weights_only=True`), so that a hostile file cannot run code. The prefix that
+    DataParallel puts before every name is removed.
+
+    Args:
+        path: File of PyTorch.
+
+    Returns:
+        Tensors by name, on the CPU.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not a PyTorch file, or holds something else than a state dict.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a file of PyTorch, or holds anything but a state dict.
     """
     path = Path(path)
     if not path.is_file():
@@ -32,16 +40,22 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor], names: Mapping[str, str], path: str | Path) -> None:
-    """Copy `state` into `model`; `names` maps every name of the model (counters aside) to its name in `state`.
+    """Copy a published state dict into one of our networks.
+
+    Args:
+        model: Network to fill, in place.
+        state: Published tensors by their published names.
+        names: Our name -> published name, for every tensor of the model except the counters of batch norms.
+        path: File of `state`, for error messages.
 
     Raises:
-        ValueError: a tensor is missing, left over or of another shape; the message names the first one and `path`.
+        ValueError: If a tensor is missing, left over or of another shape. The message names the first one and `path`.
     """
-    ours = {name: value for name, value in model.state_dict().items() if not name.endswith(COUNTER)}
+    targets = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(COUNTER)}
     surplus = sorted(name for name in set(state) - set(names.values()) if not name.endswith(COUNTER))
     if surplus:
         raise ValueError(f"{path} holds {surplus[0]}, which this {type(model).__name__} does not have.")
-    for name, target in ours.items():
+    for name, target in targets.items():
         value = state.get(names[name])
         if value is None:
             raise ValueError(f"{path} lacks {names[name]}, which this {type(model).__name__} needs.")
@@ -51,3 +65,25 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], names: Mapping[str, str]
             )
         with torch.no_grad():
             target.copy_(value)
+
+
+def blocks_per_stage(state: Mapping[str, Tensor], tensor: str) -> tuple[int, int, int, int]:
+    """Count the blocks of each stage in a state dict with the names of torchvision: layer1.0, layer1.1, ...
+
+    Args:
+        state: Published tensors by name.
+        tensor: Name of a tensor that every block has.
+
+    Returns:
+        Number of blocks of stages 1 to 4; 0 for a missing stage.
+
+    Example:
+        >>> weight = torch.zeros(1)
+        >>> blocks_per_stage({"layer1.0.conv1.weight": weight, "layer1.1.conv1.weight": weight}, "conv1.weight")
+        (2, 0, 0, 0)
+    """
+
+    def count(stage: int) -> int:
+        return sum(bool(re.fullmatch(rf"layer{stage}\.\d+\.{re.escape(tensor)}", name)) for name in state)
+
+    return count(1), count(2), count(3), count(4)
