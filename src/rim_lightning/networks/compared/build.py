@@ -1,6 +1,6 @@
-"""The hallucination networks by name."""
+"""Super-resolution networks by name, and the two that need no file of their own."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -17,27 +17,27 @@ class CoarseSuperResolver(SuperResolver):
     """The coarse net Gθc of RIM alone.
 
     Args:
-        network: arguments of `CoarseSR`.
+        network: Arguments of `CoarseSR`.
     """
 
-    def __init__(self, network: Mapping[str, Any]):
+    def __init__(self, network: Mapping[str, Any]) -> None:
         super().__init__()
         self.network = CoarseSR(**network)
 
     def levels(self, enlarged: Tensor) -> list[Tensor]:
-        """Probe enlarged to (B, 3, S, S), RGB in [-1, 1] -> one face, the same shape, not clipped."""
+        """Make one face of each probe, see `SuperResolver.levels`."""
         return [self.network(enlarged)]
 
 
 class Bicubic(SuperResolver):
-    """The enlarged probe as it is, without parameters."""
+    """The enlarged probe itself, without parameters."""
 
     def levels(self, enlarged: Tensor) -> list[Tensor]:
-        """Probe enlarged to (B, 3, S, S) -> the same."""
+        """Return the enlarged probe."""
         return [enlarged]
 
 
-SUPER_RESOLVERS: dict[str, type[SuperResolver]] = {
+SUPER_RESOLVERS: dict[str, Callable[..., SuperResolver]] = {
     "srcnn": SRCNN,
     "vdsr": VDSR,
     "lapsrn": LapSRN,
@@ -47,12 +47,19 @@ SUPER_RESOLVERS: dict[str, type[SuperResolver]] = {
 }
 
 
-def build_super_resolver(name: str, **arguments) -> SuperResolver:
-    """The network of that name with random weights; `arguments` go to its constructor.
+def build_super_resolver(name: str, **arguments: Any) -> SuperResolver:
+    """Build a super-resolution network with random weights.
+
+    Args:
+        name: Name from `SUPER_RESOLVERS`.
+        **arguments: Arguments of its constructor.
+
+    Returns:
+        The network, in train mode.
 
     Raises:
-        ValueError: there is no network of that name; the message lists the names.
+        ValueError: If there is no network of that name. The message lists the names.
     """
     if name not in SUPER_RESOLVERS:
-        raise ValueError(f'There is no super_resolver "{name}"; choose one of {", ".join(SUPER_RESOLVERS)}.')
+        raise ValueError(f'There is no super-resolution network "{name}"; choose one of {", ".join(SUPER_RESOLVERS)}.')
     return SUPER_RESOLVERS[name](**arguments)

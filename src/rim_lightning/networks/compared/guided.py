@@ -12,37 +12,59 @@ from rim_lightning.networks.backbones.frozen import FrozenTeacher
 
 
 class GuidedRecognizer(nn.Module):
-    """The systems that RIM is compared with at recognition.
+    """Recognizer that RIM is compared with, trained with or without a guide.
 
     Args:
-        learner: reads probes, and the gallery where there is no guide.
-        guide: reads the gallery; None: there is none.
+        learner: Network that reads probes, and without a guide the gallery too.
+        guide: Network that reads the gallery. None without a guide.
     """
 
-    def __init__(self, learner: Backbone, guide: Backbone | None = None):
+    def __init__(self, learner: Backbone, guide: Backbone | None = None) -> None:
         super().__init__()
         self.learner = learner
         self.guide = guide
 
     def embed_gallery(self, faces: Tensor) -> Tensor:
-        """Sharp aligned faces (B, 3, S, S), RGB in [-1, 1] -> embeddings (B, E), not normalized."""
+        """Embed sharp faces by the guide, or by the learner without a guide.
+
+        Args:
+            faces: Aligned faces, (B, 3, S, S), RGB in [-1, 1].
+
+        Returns:
+            Embeddings, (B, E), not normalized.
+        """
         network = self.learner if self.guide is None else self.guide
         return network(resized(faces, network.input_size))
 
     def embed_probe(self, enlarged: Tensor) -> Tensor:
-        """Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1] -> embeddings (B, E), not normalized."""
+        """Embed probes by the learner.
+
+        Args:
+            enlarged: Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+
+        Returns:
+            Embeddings, (B, E), not normalized.
+        """
         return self.learner(resized(enlarged, self.learner.input_size))
 
 
 def build_guided_recognizer(
     learner: Mapping[str, Any], guide: Mapping[str, Any] | None = None, guide_learns: bool = False
 ) -> GuidedRecognizer:
-    """A recognizer with random weights.
+    """Build a recognizer with random weights.
 
     Args:
-        learner, guide: {"name": ..., arguments of that backbone}. guide_learns: False: the guide is a frozen teacher.
+        learner: Name and arguments of its backbone, {"name": ..., ...}.
+        guide: Name and arguments of its backbone. None without a guide.
+        guide_learns: Train the guide too. Otherwise it is a frozen teacher.
+
+    Returns:
+        The recognizer, in train mode.
+
+    Raises:
+        ValueError: If there is no backbone of that name.
     """
     if guide is None:
         return GuidedRecognizer(build_backbone(**learner))
-    network = build_backbone(**guide)
-    return GuidedRecognizer(build_backbone(**learner), network if guide_learns else FrozenTeacher(network))
+    guide_network = build_backbone(**guide)
+    return GuidedRecognizer(build_backbone(**learner), guide_network if guide_learns else FrozenTeacher(guide_network))

@@ -9,16 +9,16 @@ from rim_lightning.networks.hallucination.blocks import conv
 
 
 class SRCNN(SuperResolver):
-    """Three convolutions on the enlarged probe, 9x9, 5x5 and 5x5, ReLU between them; no skip (Section 3, "9-5-5").
+    """Three convolutions on the enlarged probe, 9x9, 5x5 and 5x5, with ReLU between them (Section 3, "9-5-5").
 
-    Two things differ from the paper: zeros around the image keep its size in training too, and the weights start as
-    He et al. (2015) derive, for with a deviation of 10⁻³ the paper's needs 10⁸ steps.
+    Two things differ from the paper. Zeros around the image keep its size in training too. The weights start as He et
+    al. (2015) derive: the paper's start, with a standard deviation of 10⁻³, needs 10⁸ steps.
 
     Args:
-        widths: channels after the first and the second convolution, n_1 and n_2.
+        widths: Channels after the first and the second convolution, n_1 and n_2.
     """
 
-    def __init__(self, widths: Sequence[int] = (64, 32)):
+    def __init__(self, widths: Sequence[int] = (64, 32)) -> None:
         super().__init__()
         first, second = widths
         self.body = nn.Sequential(
@@ -26,5 +26,5 @@ class SRCNN(SuperResolver):
         )
 
     def levels(self, enlarged: Tensor) -> list[Tensor]:
-        """Probe enlarged to (B, 3, S, S), RGB in [-1, 1] -> one face, the same shape, not clipped."""
+        """Make one face of each probe, see `SuperResolver.levels`."""
         return [self.body(enlarged)]

@@ -1,4 +1,6 @@
-"""What every hallucination network that is compared offers: faces at growing sizes, of which the last is the answer."""
+"""Interface of the super-resolution networks that RIM is compared with."""
+
+from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
@@ -6,30 +8,50 @@ from rim_lightning.functional.precision import full_precision
 from rim_lightning.functional.resize import bicubic
 
 
-class SuperResolver(nn.Module):
+class SuperResolver(nn.Module, ABC):
     """Base of the networks that make a sharp face of an enlarged probe and of nothing else.
 
-    A subclass defines `levels`. What its paper takes from the probe's own grid it reduces itself, by `on_probe_grid`.
+    A subclass defines `levels`. A network that works on the probe's own grid reduces the enlarged probe by
+    `on_probe_grid`.
     """
 
+    @abstractmethod
     def levels(self, enlarged: Tensor) -> list[Tensor]:
-        """Probe enlarged to (B, 3, S, S), RGB in [-1, 1] -> faces (B, 3, S_k, S_k) at growing sizes, the last one at
-        S, RGB around [-1, 1], not clipped. Most networks have one level.
+        """Make faces of growing size, of which the last is the result. Most networks have one level.
+
+        Args:
+            enlarged: Probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+
+        Returns:
+            Faces of each level, (B, 3, S_k, S_k), RGB around [-1, 1], not clipped. The last S_k is S.
         """
-        raise NotImplementedError
 
     def forward(self, enlarged: Tensor) -> Tensor:
-        """Probe enlarged to (B, 3, S, S), RGB in [-1, 1] -> face, the same shape, RGB around [-1, 1], not clipped."""
+        """Make sharp faces of probes.
+
+        Args:
+            enlarged: Probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+
+        Returns:
+            Faces, (B, 3, S, S), RGB around [-1, 1], not clipped.
+        """
         return self.levels(enlarged)[-1]
 
 
 def on_probe_grid(enlarged: Tensor, factor: int) -> Tensor:
-    """Enlarged probe (B, 3, H, W), RGB in [-1, 1] -> (B, 3, H / factor, W / factor), RGB around [-1, 1].
+    """Reduce enlarged probes to a grid `factor` times smaller.
 
-    Antialiased bicubic reduction without rounding to 8 bits, with gradient.
+    The reduction is antialiased bicubic, without rounding to 8 bits, with gradient.
+
+    Args:
+        enlarged: Enlarged probes, (B, 3, H, W), RGB in [-1, 1].
+        factor: Reduction.
+
+    Returns:
+        Probes, (B, 3, H / factor, W / factor), float32, RGB around [-1, 1].
 
     Raises:
-        ValueError: H or W is not a multiple of the factor.
+        ValueError: If H or W is not a multiple of the factor.
     """
     height, width = enlarged.shape[-2:]
     if height % factor or width % factor:
@@ -41,10 +63,20 @@ def on_probe_grid(enlarged: Tensor, factor: int) -> Tensor:
 
 
 def doublings(factor: int) -> int:
-    """How many steps of x2 enlarge by `factor`: 3 for 8.
+    """Return the number of steps of x2 that enlarge by `factor`.
+
+    Args:
+        factor: Enlargement, a power of two.
+
+    Returns:
+        Logarithm of the factor to base 2.
 
     Raises:
-        ValueError: `factor` is not a power of two, 2 or more.
+        ValueError: If `factor` is not a power of two ≥ 2.
+
+    Example:
+        >>> doublings(8)
+        3
     """
     if factor < 2 or factor & (factor - 1):
         raise ValueError(f"The network enlarges in steps of x2: its factor must be 2, 4, 8, ..., got {factor}.")

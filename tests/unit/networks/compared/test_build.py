@@ -234,6 +234,6 @@ def test_the_discriminator_refuses_other_sizes():
 
 def test_unknown_names_list_the_choices():
     with pytest.raises(
-        ValueError, match='no super_resolver "srgan"; choose one of srcnn, vdsr, lapsrn, esrgan, coarse'
+        ValueError, match='no super-resolution network "srgan"; choose one of srcnn, vdsr, lapsrn, esrgan, coarse'
     ):
         build_super_resolver("srgan")
