@@ -8,6 +8,8 @@ from rim_lightning.losses.landmark import LandmarkLoss
 from rim_lightning.losses.parsing import ParsingLoss
 from rim_lightning.losses.pixel import PixelLoss
 from rim_lightning.training.objective import Objective
+from rim_lightning.training.probes import ProbeSampling
+from rim_lightning.training.schedule import Schedule
 from rim_lightning.types import FaceBatch
 
 BACKBONE = {
@@ -58,6 +60,17 @@ def objective(**changes) -> Objective:
         "weights": WEIGHTS,
     }
     return Objective(**(parts | changes))
+
+
+def schedule(stages, warmup: float = 0.0, final: float = 1.0) -> Schedule:
+    """Constant learning rates."""
+    return Schedule(stages, warmup, final)
+
+
+def probes(**changes) -> ProbeSampling:
+    """Probes of 4 to 12 px, half of them of 8 px."""
+    settings = {"nominal": 8, "nominal_share": 0.5, "low": 4, "high": 12, "degradation": "bicubic", "seed": 0}
+    return ProbeSampling(**(settings | changes))
 
 
 def batch(size: int = 4, seed: int = 0, dtype: torch.dtype = torch.float32) -> FaceBatch:

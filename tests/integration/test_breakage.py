@@ -13,7 +13,7 @@ from rim_lightning.runs.state import read_state
 from tests.helpers.stores import small_synthetic_store
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = "stages=[{{name: fhn, epochs: {}}}]"
+STAGES = "schedule.stages=[{{name: fhn, epochs: {}}}]"
 SETTINGS = (
     "model=tiny",
     "data=helen",

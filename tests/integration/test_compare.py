@@ -30,7 +30,7 @@ SMALL = [
     "data.splits={train: 0.5, val: 0.25, test: 0.25}",
     "data.batch_size=4",
     "teacher.epochs=1",
-    "verification_pairs=20",
+    "evaluation.verification_pairs=20",
     "trainer.precision=32-true",
 ]
 

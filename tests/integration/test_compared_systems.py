@@ -14,18 +14,10 @@ from rim_lightning.networks.checkpoints import load_network
 from rim_lightning.training.recognition_module import TERMS, RecognitionModule
 from rim_lightning.training.super_resolution_module import AdversarialSuperResolutionModule, SuperResolutionModule
 from tests.helpers.stores import small_synthetic_store
-from tests.helpers.tiny import BACKBONE, batch
+from tests.helpers.tiny import BACKBONE, batch, probes, schedule
 from tests.integration.test_fit import data_of, trainer_of, values
 
-SHARED = {
-    "lr_size": 4,
-    "probe_sizes": {"low": 4, "high": 12, "nominal_share": 0.5},
-    "degradation": "bicubic",
-    "warmup": 0.0,
-    "final": 1.0,
-    "clip": 1.0,
-    "seed": 0,
-}
+SHARED = {"probes": probes(nominal=4), "clip": 1.0}
 GUIDED = {"learner": BACKBONE, "guide": BACKBONE, "guide_learns": True}
 DISTILLED = {"learner": BACKBONE, "guide": BACKBONE, "guide_learns": False}
 SGD = partial(torch.optim.SGD, lr=0.1)
@@ -50,7 +42,7 @@ def recognizer(network, weights, stages=("mixed",), people=6, **changes):
         network,
         dict.fromkeys(TERMS, 0.0) | weights,
         people=people,
-        stages=[{"name": name, "epochs": 1} for name in stages],
+        schedule=schedule([{"name": name, "epochs": 1} for name in stages]),
         **settings | changes,
     )
 
@@ -62,7 +54,7 @@ def super_resolver(kind=SuperResolutionModule, stages=("pixel",), network=None, 
         super_resolver=network or {"name": "lapsrn", "depth": 1, "width": 4},
         pixel=PixelLoss("l2"),
         optimizers=optimizers,
-        stages=[{"name": name, "epochs": 1} for name in stages],
+        schedule=schedule([{"name": name, "epochs": 1} for name in stages]),
         **SHARED | changes,
     )
 
@@ -198,7 +190,7 @@ def test_adversarial_loss_of_the_generator_is_the_weighted_sum(store, tmp_path):
 def test_a_checkpoint_rebuilds_the_network_and_says_what_it_is(store, tmp_path, make):
     last = ModelCheckpoint(tmp_path, "last", save_top_k=1, enable_version_counter=False)
     module = make()
-    trainer_of(tmp_path, len(module.schedule), [last]).fit(module, data_of(store))
+    trainer_of(tmp_path, len(module.schedule.stages), [last]).fit(module, data_of(store))
     path = tmp_path / "last.ckpt"
     network = load_network(path, module.architecture)
     own = getattr(module, module.architecture)

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.networks.checkpoints import load_rim
-from rim_lightning.training.run import build_module, run
+from rim_lightning.training.run import build_module, train
 from tests.helpers.stores import small_synthetic_store
 
 EXPERIMENTS = sorted(path.stem for path in (CONF_DIR / "experiment").glob("*.yaml"))
@@ -32,8 +32,8 @@ QUICK = [
     "data.workers=0",
     "workers=0",
     "teacher.epochs=1",
-    "stages=[{name: fhn, epochs: 1}, {name: hrn, epochs: 1}, {name: joint, epochs: 1}]",
-    "verification_pairs=20",
+    "schedule.stages=[{name: fhn, epochs: 1}, {name: hrn, epochs: 1}, {name: joint, epochs: 1}]",
+    "evaluation.verification_pairs=20",
     "trainer.precision=32-true",
     "trainer.log_every_n_steps=1",
     "+trainer.enable_progress_bar=false",
@@ -102,7 +102,7 @@ def test_experiment_composes_resolves_and_starts_with_its_command(name):
 def test_preset_hallucinates_and_embeds_at_its_size(name):
     """One face through the networks of the preset at its own size; heatmaps and parsing on a grid of a quarter."""
     objective = {"paper_code": "paper_code", "paper": "paper"}.get(name, "base")
-    cfg = composed(f"model={name}", f"objective={objective}", "teacher.weights=null", "start_from_teacher=false")
+    cfg = composed(f"model={name}", f"objective={objective}", "teacher.weights=null", "teacher.start_students=false")
     rim = build_module(cfg, None).rim.eval()
     size = cfg.model.hr_size
     assert size == 8 * cfg.model.lr_size
@@ -119,7 +119,8 @@ def test_preset_hallucinates_and_embeds_at_its_size(name):
 
 def test_authors_layout_has_the_published_widths():
     rim = build_module(
-        composed("model=paper_code", "objective=paper_code", "teacher.weights=null", "start_from_teacher=false"), None
+        composed("model=paper_code", "objective=paper_code", "teacher.weights=null", "teacher.start_students=false"),
+        None,
     ).rim
     assert rim.fhn.generator.channels == 192  # 64 global + 128 of the prior trunk, at 56 x 56
     assert rim.fhn.coarse_gradient == "pixel_only"
@@ -129,7 +130,7 @@ def test_authors_layout_has_the_published_widths():
 @pytest.mark.slow
 def test_a_whole_run_leaves_what_it_promises(tmp_path):
     """Teacher, three stages, evaluation, report; then a checkpoint that needs none of the configuration."""
-    figures = run(composed(*QUICK, f"paths.prepared_dir={tmp_path / 'prepared'}", folder=tmp_path / "run"))
+    figures = train(composed(*QUICK, f"paths.prepared_dir={tmp_path / 'prepared'}", folder=tmp_path / "run"))
     folder = tmp_path / "run"
     saved = json.loads((folder / "metrics.json").read_text())
     assert saved == figures
@@ -149,14 +150,14 @@ def test_a_whole_run_leaves_what_it_promises(tmp_path):
 @pytest.mark.slow
 def test_a_run_is_never_overwritten_and_a_resumed_one_keeps_its_curves(tmp_path):
     settings = [*QUICK, f"paths.prepared_dir={tmp_path / 'prepared'}", "evaluate=false"]
-    short, long = "stages=[{name: fhn, epochs: 1}]", "stages=[{name: fhn, epochs: 2}]"
+    short, long = "schedule.stages=[{name: fhn, epochs: 1}]", "schedule.stages=[{name: fhn, epochs: 2}]"
     folder = tmp_path / "run"
-    run(composed(*settings, short, folder=folder))
+    train(composed(*settings, short, folder=folder))
     before = (folder / "checkpoints" / "last.ckpt").read_bytes()
     with pytest.raises(ValueError, match="holds a run already: add resume=true"):
-        run(composed(*settings, long, folder=folder))
+        train(composed(*settings, long, folder=folder))
     assert (folder / "checkpoints" / "last.ckpt").read_bytes() == before
-    run(composed(*settings, long, "resume=true", folder=folder))
+    train(composed(*settings, long, "resume=true", folder=folder))
     logged = [(folder / "csv" / f"version_{n}" / "metrics.csv").read_text().splitlines() for n in (0, 1)]
     assert all(len(rows) > 1 for rows in logged)
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
@@ -166,21 +167,29 @@ def test_a_run_is_never_overwritten_and_a_resumed_one_keeps_its_curves(tmp_path)
 def test_a_run_killed_after_its_last_batch_still_leaves_its_figures(tmp_path):
     """It has nothing left to fit when it goes on; the validation it was killed in, or never had, is made up for."""
     settings = [*QUICK, f"paths.prepared_dir={tmp_path / 'prepared'}", "evaluate=false", "teacher.epochs=0"]
-    settings += ["stages=[{name: fhn, epochs: 2}]", "trainer.check_val_every_n_epoch=2", "teacher.weights=null"]
+    settings += [
+        "schedule.stages=[{name: fhn, epochs: 2}]",
+        "trainer.check_val_every_n_epoch=2",
+        "teacher.weights=null",
+    ]
     folder = tmp_path / "run"
-    whole = run(composed(*settings, folder=folder))
+    whole = train(composed(*settings, folder=folder))
     (folder / "metrics.json").unlink()
-    again = run(composed(*settings, "resume=true", folder=folder))
+    again = train(composed(*settings, "resume=true", folder=folder))
     assert again["val/psnr_gain"] == pytest.approx(whole["val/psnr_gain"], abs=1e-5)
     assert json.loads((folder / "metrics.json").read_text())["val/psnr_gain"] == again["val/psnr_gain"]
-    seldom = run(composed(*settings, "trainer.check_val_every_n_epoch=5", folder=tmp_path / "seldom"))
+    seldom = train(composed(*settings, "trainer.check_val_every_n_epoch=5", folder=tmp_path / "seldom"))
     assert seldom["val/psnr_gain"] == pytest.approx(whole["val/psnr_gain"], abs=1e-5)
     assert "train/hallucination/loss" in seldom
-    early = run(composed(*settings, "trainer.check_val_every_n_epoch=1", "stages.0.epochs=3", folder=tmp_path / "each"))
-    stale = run(composed(*settings, "stages.0.epochs=3", folder=tmp_path / "stale"))  # validated after the second
+    early = train(
+        composed(*settings, "trainer.check_val_every_n_epoch=1", "schedule.stages.0.epochs=3", folder=tmp_path / "each")
+    )
+    stale = train(
+        composed(*settings, "schedule.stages.0.epochs=3", folder=tmp_path / "stale")
+    )  # validated after the second
     assert stale["val/psnr_gain"] == pytest.approx(early["val/psnr_gain"], abs=1e-5)
     assert stale["val/psnr_gain"] != pytest.approx(whole["val/psnr_gain"], abs=1e-5)
-    without = run(composed(*settings, "+trainer.limit_val_batches=0", folder=tmp_path / "without"))
+    without = train(composed(*settings, "+trainer.limit_val_batches=0", folder=tmp_path / "without"))
     assert "train/hallucination/loss" in without
     assert not any(name.startswith("val/") for name in without)
 
@@ -188,17 +197,17 @@ def test_a_run_killed_after_its_last_batch_still_leaves_its_figures(tmp_path):
 @pytest.mark.slow
 def test_a_budget_is_measured_once(tmp_path):
     settings = [*QUICK, f"paths.prepared_dir={tmp_path / 'prepared'}", "evaluate=false", "teacher.epochs=0"]
-    settings += ["stages=[{name: fhn, epochs: 1}]", "teacher.weights=null", "budget=0.05"]
-    run(composed(*settings, folder=tmp_path / "run"))
+    settings += ["schedule.stages=[{name: fhn, epochs: 1}]", "teacher.weights=null", "budget=0.05"]
+    train(composed(*settings, folder=tmp_path / "run"))
     measured = json.loads((tmp_path / "run" / "budget.json").read_text())
     assert measured["minutes"] == 0.05
     assert measured["samples_per_epoch"] % 16 == 0
     (tmp_path / "shared.json").write_text(json.dumps({"minutes": 0.05, "samples_per_epoch": 32}))
-    run(composed(*settings, f"budget_file={tmp_path / 'shared.json'}", folder=tmp_path / "other"))
+    train(composed(*settings, f"paths.budget_file={tmp_path / 'shared.json'}", folder=tmp_path / "other"))
     assert not (tmp_path / "other" / "budget.json").exists()
     assert torch.load(tmp_path / "other" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] > 0
     with pytest.raises(ValueError, match=r"was measured for budget=0.05: give that, or another"):
-        run(composed(*settings[:-1], "budget=0.1", "resume=true", folder=tmp_path / "run"))
+        train(composed(*settings[:-1], "budget=0.1", "resume=true", folder=tmp_path / "run"))
 
 
 # What makes each experiment small enough for a test; its networks, losses and phases stay its own.
@@ -216,10 +225,13 @@ def test_experiment_runs_one_batch_of_every_stage(name, tmp_path):
     overrides = [*SMALL, *stores, "data.batch_size=2", "data.eval_batch_size=2", "teacher.weights=null"]
     overrides += ["data.samples_per_epoch=null"]
     cfg = composed(f"experiment={name}", *overrides, folder=tmp_path / "run")
-    for stage in cfg.stages:
+    for stage in cfg.schedule.stages:
         stage.epochs = 1
-    figures = run(cfg)
-    assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == len(cfg.stages) - 1
+    figures = train(cfg)
+    assert (
+        torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"]
+        == len(cfg.schedule.stages) - 1
+    )
     assert {"val/psnr_gain", "val/recognizer/accuracy"} & set(figures)
     losses = [value for key, value in figures.items() if key.endswith("/loss")]
     assert losses

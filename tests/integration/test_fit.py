@@ -15,19 +15,14 @@ from rim_lightning.training.finite_watch import NonFiniteLoss
 from rim_lightning.training.phases import PHASES
 from rim_lightning.training.rim_module import RIMModule
 from tests.helpers.stores import small_synthetic_store
-from tests.helpers.tiny import BACKBONE, MODEL, objective
+from tests.helpers.tiny import BACKBONE, MODEL, objective, probes, schedule
 
 FULL = [{"name": "fhn", "epochs": 1}, {"name": "hrn", "epochs": 1}, {"name": "joint", "epochs": 1}]
 RATE = {"domain": 1e-3, "hallucination": 1e-3, "student": 1e-3, "assistant": 1e-3}
 
 
 SETTINGS = {
-    "probe_sizes": {"low": 4, "high": 12, "nominal_share": 0.5},
-    "degradation": "bicubic",
-    "warmup": 0.0,
-    "final": 1.0,
     "clip": 1.0,
-    "seed": 0,
     "teacher_weights": None,
     "start_from_teacher": True,
     "start_from": None,
@@ -56,7 +51,8 @@ def module_of(stages=FULL, alternation="sequential", rates=RATE, kind=torch.opti
         model=changes.pop("model", MODEL),
         objective=objective(),
         optimizers={name: partial(kind, lr=rate) for name, rate in rates.items()},
-        stages=stages,
+        schedule=schedule(stages, **{name: changes.pop(name) for name in ("warmup", "final") if name in changes}),
+        probes=probes(**{name: changes.pop(name) for name in ("degradation", "seed") if name in changes}),
         alternation=alternation,
         verification_pairs=10,
         **(SETTINGS | changes),

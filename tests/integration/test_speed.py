@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from rim_lightning.networks.hallucination.blocks import scale_gradient
 from rim_lightning.speed.authors_step import FiveBackwards
 from rim_lightning.speed.step import forward_work, matmul_peak, measure_training
-from rim_lightning.training.phases import domain_terms, hallucination_terms, prepare_step
+from rim_lightning.training.phases import domain_distance, hallucination_terms, prepare_step
 from tests.helpers.stores import small_synthetic_store
 from tests.integration.test_configs import composed
 from tests.integration.test_fit import _batches, data_of, module_of, trainer_of
@@ -71,11 +72,12 @@ def test_five_backwards_have_the_gradients_of_their_losses(store, tmp_path, rest
     other = module_of([{"name": "fhn", "epochs": 1}])
     other.load_state_dict(weights)
     other.train()
-    step = prepare_step(other.rim, next(_batches(store)), batches[0], "fhn")
-    terms = hallucination_terms(other.rim, other.objective, step, alone=False)
+    step = prepare_step(other.rim, other.objective, next(_batches(store)), batches[0], "fhn", together=True)
+    terms = hallucination_terms(other.rim, other.objective, step)
     losses = [terms[name] for name in ("coarse", "pixel")]
     if not restricted:
-        domain = domain_terms(other.rim, other.objective, step, reversal=1.0)["loss"]
+        features = (step.output.priors.features, step.output.hr_priors.features)
+        domain = -domain_distance(other.rim, other.objective, *(scale_gradient(part, -1.0) for part in features))
         losses += [terms["landmark"], terms["parsing"], domain]
     coarse = {f"fhn.coarse.{name}": weight for name, weight in other.rim.fhn.coarse.named_parameters()}
     expected = torch.autograd.grad(sum(losses), list(coarse.values()))
@@ -94,9 +96,14 @@ def test_a_configuration_is_measured(tmp_path):
         "data.batch_size=4",
         "workers=0",
     ]
-    settings += ["teacher.weights=null", "stages=[{name: fhn, epochs: 1}]", "trainer.precision=32-true", "threads=1"]
+    settings += [
+        "teacher.weights=null",
+        "schedule.stages=[{name: fhn, epochs: 1}]",
+        "trainer.precision=32-true",
+        "threads=1",
+    ]
     figures = {
-        alternation: measure_training(composed(*settings, f"alternation={alternation}"), steps=2, epochs=1)
+        alternation: measure_training(composed(*settings, f"system.alternation={alternation}"), steps=2, epochs=1)
         for alternation in ("five_backwards", "five_restricted", "sequential", "simultaneous")
     }
     work = [found["gflop_per_pair"] for found in figures.values()]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rim_lightning.training.callbacks.wandb_tracking import code_version, panel_pixels, roc_points
-from rim_lightning.training.run import run
+from rim_lightning.training.run import train
 from tests.integration.test_configs import QUICK, composed
 
 
@@ -64,7 +64,7 @@ def test_two_sittings_are_two_files_of_one_run_with_all_that_is_promised(tmp_pat
     settings = [*QUICK, f"paths.prepared_dir={tmp_path / 'prepared'}", "logger=wandb", "logger.wandb.offline=true"]
     settings.append("trainer.check_val_every_n_epoch=1")
     for epochs in (1, 2):
-        run(composed(*settings, f"stages=[{{name: fhn, epochs: {epochs}}}]", "resume=true", folder=folder))
+        train(composed(*settings, f"schedule.stages=[{{name: fhn, epochs: {epochs}}}]", "resume=true", folder=folder))
         wandb.finish()
     sittings = sorted((folder / "wandb").glob("offline-run-*"))
     assert len(sittings) == 2

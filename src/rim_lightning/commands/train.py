@@ -25,7 +25,7 @@ def main(cfg: DictConfig) -> float | None:
     Returns:
         The figure named by `optimized_metric`, which a sweeper optimizes.
     """
-    from rim_lightning.training.run import run  # not at the top of the file: `--help` should not wait for torch
+    from rim_lightning.training.run import train  # not at the top of the file: `--help` should not wait for torch
 
     warnings.filterwarnings(
         "ignore", message=".*does not have many workers.*|.*treespec.*|.*in eval mode at the start.*|.*not resumable.*"
@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> float | None:
     tips.addFilter(lambda record: "litlogger" not in record.getMessage())  # an advertisement
     try:
         check_directory(HydraConfig.get().overrides.hydra)
-        figures = run(cfg)
+        figures = train(cfg)
     finally:
         if "wandb" in sys.modules:  # consecutive sweep jobs would otherwise log into one run
             sys.modules["wandb"].finish()

@@ -16,7 +16,7 @@ from rim_lightning.comparison.plan.systems import Grid, System
 from rim_lightning.data.sources import prepare_missing
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.evaluation.protocols import PAIRS, FaceSet, PairSet, face_set
-from rim_lightning.training.run import configured_sources
+from rim_lightning.training.run import configured_sources, teacher_settings
 from rim_lightning.training.teacher import train_teacher
 
 DEVICES = {"cpu": "cpu", "gpu": "cuda"}
@@ -139,15 +139,15 @@ def _systems(settings: dict[str, dict[str, Any]]) -> dict[str, System]:
 
 def _teacher(cfg: DictConfig, data: Any, results: Path) -> dict[str, str]:
     """A teacher trained on the people of the data, once for all runs."""
-    settings = {
-        key: value for key, value in OmegaConf.to_container(cfg.teacher, resolve=True).items() if key != "weights"
-    }
+    settings = teacher_settings(cfg)
     backbone = OmegaConf.to_container(cfg.model.recognition.teacher, resolve=True)
     text = json.dumps([settings, backbone, {name: str(path) for name, path in data.stores.items()}], sort_keys=True)
     path = results / f"teacher_{hashlib.sha256(text.encode()).hexdigest()[:8]}.pt"
     if not path.is_file():
         results.mkdir(parents=True, exist_ok=True)
-        train_teacher(data, backbone, path, accelerator="cpu", verification_pairs=cfg.verification_pairs, **settings)
+        train_teacher(
+            data, backbone, path, accelerator="cpu", verification_pairs=cfg.evaluation.verification_pairs, **settings
+        )
     return {"weight_format": "rim_lightning", "path": str(path)}
 
 

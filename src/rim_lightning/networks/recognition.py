@@ -151,7 +151,7 @@ class RecognitionNetwork(nn.Module):
             except RuntimeError as error:
                 raise ValueError(
                     f"The {name} has another shape than the teacher and cannot start from its weights: set "
-                    f"start_from_teacher=false or give it the teacher's architecture."
+                    f"teacher.start_students=false or give it the teacher's architecture."
                 ) from error
 
 

@@ -2,7 +2,8 @@
 
 from torch import nn
 
-from rim_lightning.training.phases import domain_terms, hallucination_terms, prepare_step
+from rim_lightning.networks.hallucination.blocks import scale_gradient
+from rim_lightning.training.phases import domain_distance, hallucination_terms, prepare_step
 from rim_lightning.training.rim_module import RIMModule
 from rim_lightning.types import FaceBatch
 
@@ -28,15 +29,16 @@ class FiveBackwards(RIMModule):
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Five retained backwards."""
         fhn = self.rim.fhn
-        step = prepare_step(self.rim, batch, self.training_probes(batch.hr), "fhn")
+        step = prepare_step(self.rim, self.objective, batch, self.training_probes(batch.hr), "fhn", together=True)
         own: dict[str, nn.Module] = {
             "coarse": fhn.coarse,
             "landmark": fhn.generator.landmark_path,
             "parsing": fhn.generator.parsing_path or fhn.generator.landmark_path,
             "domain": self.rim.discriminator,
         }
-        terms = hallucination_terms(self.rim, self.objective, step, alone=False)
-        terms["domain"] = domain_terms(self.rim, self.objective, step, reversal=1.0)["loss"]
+        terms = hallucination_terms(self.rim, self.objective, step)
+        features = (priors.features for priors in (step.output.priors, step.output.hr_priors))
+        terms["domain"] = -domain_distance(self.rim, self.objective, *(scale_gradient(part, -1.0) for part in features))
         optimizers = self.optimizers()[:2]
         for optimizer in optimizers:
             optimizer.zero_grad()

@@ -33,13 +33,13 @@ def measure_training(cfg: DictConfig, steps: int, epochs: int) -> dict[str, Any]
         memory_gb, gflop_per_pair, gflop_per_s, peak_gflop_per_s, peak_share, mmd_share, parameters (trained ones), and
         the forward work of each network in gflop_forward.
     """
-    reference = cfg.alternation if cfg.alternation in REFERENCES else None
-    if reference and cfg.stages[-1].name != "fhn":
-        raise ValueError(f"alternation={reference} is a step of the stage fhn; set stages.0.name=fhn.")
+    reference = cfg.system.alternation if cfg.system.alternation in REFERENCES else None
+    if reference and cfg.schedule.stages[-1].name != "fhn":
+        raise ValueError(f"alternation={reference} is a step of the stage fhn; set schedule.stages.0.name=fhn.")
     with open_dict(cfg):
-        cfg.stages = [{"name": cfg.stages[-1].name, "epochs": epochs + 1}]
+        cfg.schedule.stages = [{"name": cfg.schedule.stages[-1].name, "epochs": epochs + 1}]
         if reference:
-            cfg.alternation = "sequential"
+            cfg.system.alternation = "sequential"
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)

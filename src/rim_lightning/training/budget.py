@@ -1,4 +1,4 @@
-"""How long an epoch may be for a run to keep within a budget of minutes."""
+"""The length of an epoch with which a run keeps a budget of minutes."""
 
 import math
 import time
@@ -9,28 +9,31 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-TIMED = 8  # batches of a stage
+TIMED = 8  # batches that are timed per stage
 
 
 def batches_per_epoch(
     short: DictConfig, cfg: DictConfig, module: pl.LightningModule, data: pl.LightningDataModule
 ) -> int:
-    """Batches an epoch with which the stages of the run take `cfg.budget` minutes, by timing a few batches of each.
+    """Return the number of batches per epoch with which all stages together take `cfg.budget` minutes.
 
-    On a CPU the minutes are those of a thread: the time that this process computes, over its threads. What else runs on
-    the machine counts little. On a GPU they are minutes.
+    A few batches of each stage are timed. On a CPU a minute is one of a thread: the time that this process computes,
+    divided by its number of threads, so that other work on the machine counts little. On a GPU it is a minute.
 
     Args:
-        short: `one_epoch_each(cfg)`. cfg: as of `conf/train.yaml`. module, data: built from `short`, for this alone.
+        short: The configuration with one epoch per stage, `one_epoch_each(cfg)`.
+        cfg: The configuration of the run.
+        module: Training module built from `short`, for this alone.
+        data: Data module built from `short`, for this alone.
 
     Raises:
-        ValueError: the budget has no room for a batch an epoch.
+        ValueError: If the budget has no room for one batch per epoch.
     """
     clock = StageClock()
     averages = [instantiate(cfg.callbacks.ema)] if "ema" in cfg.callbacks else []
     trainer: pl.Trainer = instantiate(
         short.trainer,
-        max_epochs=len(short.stages),
+        max_epochs=len(short.schedule.stages),
         limit_train_batches=TIMED,
         limit_val_batches=0,
         callbacks=[*averages, clock],
@@ -40,7 +43,7 @@ def batches_per_epoch(
         enable_progress_bar=False,
     )
     trainer.fit(module, data)
-    round_of_all = sum(stage.epochs * clock.seconds[stage.name] for stage in cfg.stages)
+    round_of_all = sum(stage.epochs * clock.seconds[stage.name] for stage in cfg.schedule.stages)
     batches = 60 * cfg.budget / round_of_all
     if batches < 1:
         raise ValueError(
@@ -51,27 +54,31 @@ def batches_per_epoch(
 
 
 def one_epoch_each(cfg: DictConfig) -> DictConfig:
-    """The configuration with one epoch of every stage, for `batches_per_epoch`."""
+    """Return the configuration with one short epoch per stage, for `batches_per_epoch`."""
     short = OmegaConf.merge(cfg, {"data": {"samples_per_epoch": TIMED * cfg.data.batch_size}})
-    short.stages = [{**stage, "epochs": 1} for stage in OmegaConf.to_container(cfg.stages)]
+    short.schedule.stages = [{**stage, "epochs": 1} for stage in OmegaConf.to_container(cfg.schedule.stages)]
     return short
 
 
 class StageClock(pl.Callback):
-    """Attributes: seconds: training stage -> time of its fastest batch, which nothing else on the machine slowed."""
+    """Times the batches of a training.
+
+    Attributes:
+        seconds: Training stage -> time of its fastest batch, which nothing else on the machine slowed down.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._last = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A new stage."""
+        """Start the clock of a stage."""
         self._last = self._now(pl_module.device)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Take the time."""
+        """Take the time of a batch."""
         now = self._now(pl_module.device)
         self.seconds[pl_module.stage] = min(now - self._last, self.seconds.get(pl_module.stage, math.inf))
         self._last = now

@@ -1,6 +1,7 @@
-"""rim_lightning.training.run.objective."""
+"""Every loss of the method, with its weight."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,18 +20,22 @@ class Objective(nn.Module):
 
     Args:
         pixel: L_pixel of I_sr (Eq 2, 5) and of I_c.
-        landmark: L_landmark (Eq 3). parsing: L_parsing (Eq 4). domain: L_domain (Eq 7, 8).
-        stages: distance between feature maps (Eq 11, 12).
-        weights: phase -> term -> weight, for the phases hallucination (pixel, coarse, landmark, parsing, domain; of
-            joint learning identity, by the teacher, and student, the student's loss), student (stage, embedding) and
-            assistant (residual, embedding). A term of weight 0 is not computed, except domain, which is always logged.
-        student_stages: stages of the teacher that the student regresses; the paper: the last only, (4,).
+        landmark: L_landmark (Eq 3).
+        parsing: L_parsing (Eq 4).
+        domain: L_domain (Eq 7, 8).
+        stages: Distance between feature maps (Eq 11, 12).
+        weights: Phase -> term -> weight. The phase hallucination has pixel, coarse, landmark, parsing and domain, and
+            in joint learning identity (by the teacher) and student (the student's loss). The phase student has stage
+            and embedding, the phase assistant residual and embedding. A term of weight 0 is not computed, except
+            domain, which is always logged.
+        student_stages: Stages of the teacher that the student regresses; the paper: the last one, (4,).
 
     Raises:
-        ValueError: weights miss a term or name an unknown one, or a stage outside 1..4.
+        ValueError: If the weights miss a term or name an unknown one, if all weights of a phase are 0, or if a stage
+            lies outside 1..4.
     """
 
-    TERMS = {
+    TERMS: ClassVar = {
         "hallucination": ("pixel", "coarse", "landmark", "parsing", "domain", "identity", "student"),
         "student": ("stage", "embedding"),
         "assistant": ("residual", "embedding"),
@@ -44,8 +49,8 @@ class Objective(nn.Module):
         domain: DomainLoss,
         stages: StageDistillation,
         weights: Mapping[str, Mapping[str, float]],
-        student_stages: tuple[int, ...] = (4,),
-    ):
+        student_stages: Sequence[int] = (4,),
+    ) -> None:
         super().__init__()
         for phase, terms in self.TERMS.items():
             if set(weights.get(phase, ())) != set(terms):
@@ -60,14 +65,24 @@ class Objective(nn.Module):
         self.student_stages = tuple(student_stages)
 
     def distance(self, target: list[Tensor], prediction: list[Tensor], reference: list[Tensor]) -> Tensor:
-        """`stages` between feature maps, in units of the teacher's maps `reference` where it normalizes."""
+        """Distance between two lists of feature maps, in units of the teacher's maps where `stages` normalizes.
+
+        Args:
+            target: Maps to approach.
+            prediction: Maps that are trained.
+            reference: The teacher's maps.
+        """
         return self.stages(target, prediction, reference if self.stages.normalize else None)
 
     def total(self, phase: str, terms: Terms) -> Terms:
-        """The terms and their weighted sum "loss".
+        """Return the terms and their weighted sum "loss".
+
+        Args:
+            phase: Name of the phase.
+            terms: Its unweighted terms.
 
         Raises:
-            ValueError: there is none, because those of the training stage have weight 0.
+            ValueError: If there is no term, because all those of the training stage have weight 0.
         """
         weights = self.weights[phase]
         if not terms:

@@ -1,8 +1,9 @@
-"""The phases of a training step: which modules each one moves and by which terms. No optimizer, no logging."""
+"""The phases of a training step: what each one moves and by which terms. Nothing here owns an optimizer or logs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,76 +16,132 @@ from rim_lightning.networks.rim import RIM
 from rim_lightning.training.objective import Objective
 from rim_lightning.types import FaceBatch, Terms
 
-STAGES = ("coarse", "fhn", "hrn", "student", "assistant", "joint")
-"""coarse: the coarse net alone, by its pixel loss, at half the cost. fhn: all of the hallucination network. hrn:
-student and assistant read its faces; student, assistant: one after the other (residual knowledge distillation, arXiv
-2002.09168). joint: everything."""
+STAGE_PHASES: Mapping[str, tuple[str, ...]] = {
+    "coarse": ("hallucination",),
+    "fhn": ("domain", "hallucination"),
+    "hrn": ("student", "assistant"),
+    "student": ("student",),
+    "assistant": ("assistant",),
+    "joint": ("domain", "hallucination", "student", "assistant"),
+}
+"""Training stage -> the phases that run in it.
 
-MOVES_FHN = ("coarse", "fhn", "joint")
+coarse: The coarse network alone, by its pixel loss, at half the cost.
+fhn: The whole hallucination network.
+hrn: Student and assistant read the hallucinated faces.
+student, assistant: One after the other (residual knowledge distillation, arXiv 2002.09168).
+joint: Everything.
+"""
 
 
-@dataclass
-class Step:
-    """What the phases of one training step share, so that nothing is computed twice.
+class TeacherOutput(NamedTuple):
+    """What the frozen teacher makes of the sharp faces.
 
     Attributes:
-        batch: sharp faces and labels. stage: one of `STAGES`.
-        output: the hallucination network's output for the probes of the batch, with graph in the stages `MOVES_FHN`; in
-            the stage coarse the coarse face alone, in both places.
-        teacher: the frozen teacher's four stage maps of the sharp faces; None in the stages coarse and fhn.
-        teacher_embedding: (B, E), likewise.
-        student: the student's four stage maps, detached, once its phase has run.
+        stages: Four feature maps, (B, C_k, h_k, w_k).
+        embedding: (B, E).
     """
 
+    stages: list[Tensor]
+    embedding: Tensor
+
+
+class StudentOutput(NamedTuple):
+    """What the student makes of the hallucinated faces.
+
+    Attributes:
+        stages: Four feature maps, (B, C_k, h_k, w_k). They have a graph in the stages that train the student.
+        embedding: (B, E) of the student alone; None where the student is only read.
+    """
+
+    stages: list[Tensor]
+    embedding: Tensor | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the phases of one training step share. Nothing in it changes, and nothing is computed twice.
+
+    Attributes:
+        hrn: The recognition network.
+        batch: Sharp faces and labels.
+        stage: One of `STAGE_PHASES`.
+        together: Whether one backward pass serves all phases, through gradient reversal (`simultaneous`), or every
+            phase has its own (`sequential`).
+        output: The hallucination network's output for the probes of the batch, with a graph in the stages that train
+            it. In the stage coarse it holds the coarse face alone, in both places.
+        teacher: The frozen teacher's output; None in the stages coarse and fhn.
+        reach: Factor of the gradient that the student's loss sends into the hallucinated face; 0 stops it.
+    """
+
+    hrn: RecognitionNetwork
     batch: FaceBatch
     stage: str
+    together: bool
     output: Hallucination
-    teacher: list[Tensor] | None = None
-    teacher_embedding: Tensor | None = None
-    student: list[Tensor] | None = None
+    teacher: TeacherOutput | None = None
+    reach: float = 0.0
+
+    @cached_property
+    def student(self) -> StudentOutput:
+        """The student's output for the hallucinated faces, computed by the first phase that reads it."""
+        sr = self.output.sr
+        if "student" not in STAGE_PHASES[self.stage]:
+            with torch.no_grad():
+                return StudentOutput(self.hrn.student.stages(self.hrn.resized(sr.detach())), None)
+        return StudentOutput(*_Student(self.hrn)(scale_gradient(sr, self.reach) if self.reach else sr.detach()))
 
 
-def prepare_step(rim: RIM, batch: FaceBatch, enlarged: Tensor, stage: str) -> Step:
-    """One forward pass of the hallucination network (coarse and sharp faces together) and of the frozen teacher.
+def prepare_step(
+    rim: RIM, objective: Objective, batch: FaceBatch, enlarged: Tensor, stage: str, together: bool = False
+) -> Step:
+    """Run the hallucination network once over coarse and sharp faces, then the frozen teacher.
 
     Args:
-        batch: sharp faces, RGB in [-1, 1]. enlarged: (B, 3, S, S), their probes enlarged to S.
-        stage: one of `STAGES`; outside `MOVES_FHN` the hallucination network is only read.
+        rim: The network.
+        objective: Losses and weights.
+        batch: Sharp faces, RGB in [-1, 1].
+        enlarged: Their probes enlarged to the side of the sharp faces, (B, 3, S, S).
+        stage: One of `STAGE_PHASES`.
+        together: Whether one backward pass will serve all phases.
     """
     if stage == "coarse":
         coarse = rim.fhn.coarse(enlarged)
-        return Step(batch, stage, Hallucination(coarse, coarse, None, None))
-    with torch.set_grad_enabled(stage in MOVES_FHN):
-        step = Step(batch, stage, rim.fhn(enlarged, batch.hr if stage in ("fhn", "joint") else None))
-    if stage != "fhn":
-        with torch.no_grad():
-            step.teacher = rim.hrn.teacher.stages(rim.hrn.resized(batch.hr))
-            step.teacher_embedding = rim.hrn.embed_gallery(step.teacher[-1])
-    return step
+        return Step(rim.hrn, batch, stage, together, Hallucination(coarse, coarse, None, None))
+    trained = "hallucination" in STAGE_PHASES[stage]
+    with torch.set_grad_enabled(trained):
+        output = rim.fhn(enlarged, batch.hr if trained else None)
+    if stage == "fhn":
+        return Step(rim.hrn, batch, stage, together, output)
+    with torch.no_grad():
+        maps = rim.hrn.teacher.stages(rim.hrn.resized(batch.hr))
+        teacher = TeacherOutput(maps, rim.hrn.embed_gallery(maps[-1]))
+    reach = objective.weights["hallucination"]["student"] if together and trained else 0.0
+    return Step(rim.hrn, batch, stage, together, output, teacher, reach)
 
 
-def domain_terms(rim: RIM, objective: Objective, step: Step, reversal: float | None = None) -> Terms:
+def domain_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
     """Eq 6: the discriminator ascends L_domain.
 
-    Args:
-        reversal: None: on detached features (the max step of `sequential`). A number: the features are reached through
-            gradient reversal of that strength, so that descending "loss" makes θ_d ascend and θ_G descend L_domain.
+    With a backward pass of its own it sees detached features (the max step of `sequential`). Where one backward pass
+    serves all phases, the features are reached through gradient reversal of the weight of L_domain: descending "loss"
+    makes θ_d ascend and θ_G descend L_domain.
     """
-    coarse, hr = step.output.priors.features, step.output.hr_priors.features
-    if reversal is None:
-        coarse, hr = coarse.detach(), hr.detach()
+    coarse, hr = _features(step)
+    if step.together:
+        strength = objective.weights["hallucination"]["domain"]
+        coarse, hr = scale_gradient(coarse, -strength), scale_gradient(hr, -strength)
     else:
-        coarse, hr = scale_gradient(coarse, -reversal), scale_gradient(hr, -reversal)
-    domain = _domain(rim, objective, coarse, hr)
+        coarse, hr = coarse.detach(), hr.detach()
+    domain = domain_distance(rim, objective, coarse, hr)
     return {"domain": domain, "loss": -domain}
 
 
-def hallucination_terms(rim: RIM, objective: Objective, step: Step, alone: bool = True) -> Terms:
-    """Eq 1 and 5: L_domain + λ0 L_pixel + λ1 L_landmark + λ2 L_parsing, the pixel loss of I_c, and in joint learning
-    how the hallucinated face is recognized.
+def hallucination_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
+    """Eq 1 and 5: L_domain + λ0 L_pixel + λ1 L_landmark + λ2 L_parsing, and the pixel loss of I_c.
 
-    Args:
-        alone: False leaves L_domain to `domain_terms` with reversal and the student's loss to `student_terms`.
+    Joint learning adds how the hallucinated face is recognized. Where one backward pass serves all phases, L_domain is
+    left to `domain_terms` and the student's loss to `student_terms`, whose gradients reach the hallucination network.
     """
     weights = objective.weights["hallucination"]
     batch, output = step.batch, step.output
@@ -93,103 +150,92 @@ def hallucination_terms(rim: RIM, objective: Objective, step: Step, alone: bool 
         terms["coarse"] = objective.pixel(output.coarse, batch.hr)
     if step.stage == "coarse":
         return objective.total("hallucination", terms)
-    size = batch.hr.shape[-1]
-    read = [priors for priors in (output.priors, output.hr_priors) if priors is not None]
     if weights["pixel"]:
         terms["pixel"] = objective.pixel(output.sr, batch.hr)
-    if weights["landmark"]:
-        terms["landmark"] = sum(objective.landmark(each.heatmaps, batch.landmarks, size) for each in read) / len(read)
-    if weights["parsing"]:
-        terms["parsing"] = sum(objective.parsing(each.parsing, batch.parsing) for each in read) / len(read)
-    if alone and output.hr_priors is not None:
-        terms["domain"] = _domain(rim, objective, output.priors.features, output.hr_priors.features)
+    terms |= _prior_terms(objective, step)
+    if not step.together and output.hr_priors is not None:
+        terms["domain"] = domain_distance(rim, objective, *_features(step))
     if step.stage == "joint" and weights["identity"]:
-        terms["identity"] = objective.identity(rim.embed_gallery(output.sr), step.teacher_embedding)
-    if step.stage == "joint" and weights["student"] and alone:
+        embedding = rim.embed_gallery(output.sr)
+        terms["identity"] = objective.identity(embedding, _needed(step.teacher, step).embedding)
+    if step.stage == "joint" and weights["student"] and not step.together:
         # Through the student without moving it: it learns in its own phase.
         student = _Student(rim.hrn)
-        seen = torch.func.functional_call(student, _at_rest(student), output.sr)
-        terms["student"] = _student_terms(objective, step, *seen)["loss"]
+        stages, embedding = torch.func.functional_call(student, _at_rest(student), output.sr)
+        terms["student"] = _student_terms(objective, step, StudentOutput(stages, embedding))["loss"]
     return objective.total("hallucination", terms)
 
 
-def student_terms(rim: RIM, objective: Objective, step: Step, reach: float = 0.0) -> Terms:
-    """Eq 11: ‖f_T^K − f_S^K‖² (or more stages), and the cosine of the embeddings. Leaves `step.student` behind.
-
-    Args:
-        reach: factor of the gradient that goes on into the hallucinated face.
-    """
-    sr = step.output.sr
-    stages, embedding = _Student(rim.hrn)(scale_gradient(sr, reach) if reach else sr.detach())
-    step.student = [stage.detach() for stage in stages]
-    return _student_terms(objective, step, stages, embedding)
+def student_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
+    """Eq 11: ‖f_T^K − f_S^K‖² (or of more stages), and the cosine of the embeddings."""
+    return _student_terms(objective, step, step.student)
 
 
 def assistant_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
     """Eq 12: Σ_k ‖(f_T^k − f_S^k) − f_A^k‖² and the cosine of the summed embedding; the student is not moved."""
     weights = objective.weights["assistant"]
-    faces = rim.hrn.resized(step.output.sr.detach())
-    if step.student is None:  # its phase does not run in this stage
-        with torch.no_grad():
-            step.student = rim.hrn.student.stages(faces)
-    stages = rim.hrn.assistant.stages(faces)
+    teacher = _needed(step.teacher, step)
+    student = [stage.detach() for stage in step.student.stages]
+    stages = rim.hrn.assistant.stages(rim.hrn.resized(step.output.sr.detach()))
     terms: Terms = {}
     if weights["residual"]:
-        terms["residual"] = objective.distance(residual_targets(step.teacher, step.student), stages, step.teacher)
+        terms["residual"] = objective.distance(residual_targets(teacher.stages, student), stages, teacher.stages)
     if weights["embedding"]:
         both = _Sum(rim.hrn)
         fixed = _at_rest(both, "network.student.")
-        embedding = torch.func.functional_call(both, fixed, (step.student[-1], stages[-1]))
-        terms["embedding"] = objective.identity(embedding, step.teacher_embedding)
+        embedding = torch.func.functional_call(both, fixed, (student[-1], stages[-1]))
+        terms["embedding"] = objective.identity(embedding, teacher.embedding)
     return objective.total("assistant", terms)
 
 
 class Phase(NamedTuple):
-    """A part of the step with an optimizer of its own.
+    """A part of the training step with an optimizer of its own.
 
     Attributes:
-        name: as in the configuration and the logs.
-        modules: dotted names, below the training module, of what it moves.
-        stages: training stages in which it runs.
-        terms: its unweighted terms and their weighted sum "loss"; None where the training module computes them.
+        name: Name in the configuration and the logs.
+        modules: Dotted names, below the training module, of what the phase moves.
     """
 
     name: str
     modules: tuple[str, ...]
-    stages: tuple[str, ...]
-    terms: Callable[[RIM, Objective, Step], Terms] | None
 
 
 PHASES = (
-    Phase("domain", ("rim.discriminator", "objective.domain"), ("fhn", "joint"), domain_terms),
-    Phase("hallucination", ("rim.fhn",), MOVES_FHN, hallucination_terms),
-    Phase("student", ("rim.hrn.student",), ("hrn", "student", "joint"), student_terms),
-    Phase("assistant", ("rim.hrn.assistant",), ("hrn", "assistant", "joint"), assistant_terms),
+    Phase("domain", ("rim.discriminator", "objective.domain")),
+    Phase("hallucination", ("rim.fhn",)),
+    Phase("student", ("rim.hrn.student",)),
+    Phase("assistant", ("rim.hrn.assistant",)),
 )
+"""The phases of RIM in the order in which they run: the max step of Eq 10 first."""
+
+PHASE_TERMS: Mapping[str, Callable[[RIM, Objective, Step], Terms]] = {
+    "domain": domain_terms,
+    "hallucination": hallucination_terms,
+    "student": student_terms,
+    "assistant": assistant_terms,
+}
+"""Phase -> its unweighted terms and their weighted sum "loss"."""
 
 
-def simultaneous_terms(rim: RIM, objective: Objective, step: Step) -> dict[str, Terms]:
-    """The terms of every phase of the stage; one backward of the sum of their "loss" has the gradients that the phases
-    have one by one, at the same parameters, because θ_d is reached through gradient reversal.
+def all_terms(rim: RIM, objective: Objective, step: Step) -> dict[str, Terms]:
+    """Return the terms of every phase of the stage.
+
+    For a step with `together`, one backward pass of the sum of every "loss" has the gradients that the phases have one
+    by one at the same parameters, because θ_d is reached through gradient reversal.
     """
-    terms: dict[str, Terms] = {}
-    weights = objective.weights["hallucination"]
-    if step.stage in ("fhn", "joint"):
-        terms["domain"] = domain_terms(rim, objective, step, reversal=weights["domain"])
-    if step.stage in MOVES_FHN:
-        terms["hallucination"] = hallucination_terms(rim, objective, step, alone=False)
-    if step.stage in ("hrn", "student", "joint"):
-        reach = weights["student"] if step.stage in MOVES_FHN else 0.0
-        terms["student"] = student_terms(rim, objective, step, reach)
-    if step.stage in ("hrn", "assistant", "joint"):
-        terms["assistant"] = assistant_terms(rim, objective, step)
-    return terms
+    return {phase: PHASE_TERMS[phase](rim, objective, step) for phase in STAGE_PHASES[step.stage]}
+
+
+def domain_distance(rim: RIM, objective: Objective, coarse: Tensor, hr: Tensor) -> Tensor:
+    """L_domain between the features of coarse and sharp faces (Eq 7, 8), each (B, C, h, w), a scalar."""
+    embeddings = rim.discriminator(torch.cat([coarse, hr]))  # (2B, E)
+    return objective.domain(*embeddings.split([len(coarse), len(hr)]))
 
 
 class _Student(nn.Module):
-    """The student's maps and embedding of hallucinated faces as one forward, which `functional_call` needs."""
+    """The student's maps and embedding of hallucinated faces as one forward pass, which `functional_call` needs."""
 
-    def __init__(self, network: RecognitionNetwork):
+    def __init__(self, network: RecognitionNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -199,9 +245,9 @@ class _Student(nn.Module):
 
 
 class _Sum(nn.Module):
-    """The embedding of both last maps, likewise."""
+    """The embedding of the last maps of student and assistant as one forward pass."""
 
-    def __init__(self, network: RecognitionNetwork):
+    def __init__(self, network: RecognitionNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -210,24 +256,49 @@ class _Sum(nn.Module):
 
 
 def _at_rest(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
-    """Its weights below the prefix without gradient and copies of its statistics: `functional_call` with them reads
-    these and moves neither.
-    """
+    """Weights below a prefix without gradient, and copies of the statistics: `functional_call` moves neither."""
     weights = {name: value.detach() for name, value in module.named_parameters() if name.startswith(prefix)}
     return weights | {name: value.clone() for name, value in module.named_buffers() if name.startswith(prefix)}
 
 
-def _student_terms(objective: Objective, step: Step, stages: list[Tensor], embedding: Tensor) -> Terms:
+def _student_terms(objective: Objective, step: Step, student: StudentOutput) -> Terms:
     weights = objective.weights["student"]
-    wanted = [step.teacher[k - 1] for k in objective.student_stages]
+    teacher = _needed(step.teacher, step)
+    targets = [teacher.stages[k - 1] for k in objective.student_stages]
     terms: Terms = {}
     if weights["stage"]:
-        terms["stage"] = objective.distance(wanted, [stages[k - 1] for k in objective.student_stages], wanted)
+        maps = [student.stages[k - 1] for k in objective.student_stages]
+        terms["stage"] = objective.distance(targets, maps, targets)
     if weights["embedding"]:
-        terms["embedding"] = objective.identity(embedding, step.teacher_embedding)
+        terms["embedding"] = objective.identity(_needed(student.embedding, step), teacher.embedding)
     return objective.total("student", terms)
 
 
-def _domain(rim: RIM, objective: Objective, coarse: Tensor, hr: Tensor) -> Tensor:
-    embeddings = rim.discriminator(torch.cat([coarse, hr]))
-    return objective.domain(*embeddings.split([len(coarse), len(hr)]))
+def _prior_terms(objective: Objective, step: Step) -> Terms:
+    """L_landmark (Eq 3) and L_parsing (Eq 4), means over the two branches (coarse and sharp faces) that were run."""
+    weights = objective.weights["hallucination"]
+    batch = step.batch
+    size = batch.hr.shape[-1]
+    branches = [priors for priors in (step.output.priors, step.output.hr_priors) if priors is not None]
+    terms: Terms = {}
+    if weights["landmark"]:
+        losses = [objective.landmark(priors.heatmaps, batch.landmarks, size) for priors in branches]
+        terms["landmark"] = sum(losses[1:], losses[0]) / len(losses)
+    if weights["parsing"]:
+        losses = [objective.parsing(priors.parsing, batch.parsing) for priors in branches]
+        terms["parsing"] = sum(losses[1:], losses[0]) / len(losses)
+    return terms
+
+
+def _features(step: Step) -> tuple[Tensor, Tensor]:
+    """Features of the coarse and of the sharp faces, each (B, C, h, w)."""
+    return _needed(step.output.priors, step).features, _needed(step.output.hr_priors, step).features
+
+
+Value = TypeVar("Value")
+
+
+def _needed(value: Value | None, step: Step) -> Value:
+    if value is None:
+        raise ValueError(f"The stage {step.stage} does not compute what this phase reads.")
+    return value

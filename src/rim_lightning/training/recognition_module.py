@@ -1,11 +1,10 @@
-"""Recognizers without hallucination: the systems that RIM is compared with, one step for all of them."""
+"""Training of the recognizers without hallucination that RIM is compared with: one step serves all of them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.resize import resized
@@ -16,8 +15,10 @@ from rim_lightning.metrics.verification import IdentityVerification
 from rim_lightning.networks.backbones.frozen import FrozenTeacher
 from rim_lightning.networks.compared.guided import GuidedRecognizer
 from rim_lightning.networks.teacher_weights import fill_backbone
-from rim_lightning.training.phased_module import PhasedModule
+from rim_lightning.training.phased_module import OptimizerOf, PhasedModule
 from rim_lightning.training.phases import Phase
+from rim_lightning.training.probes import ProbeSampling
+from rim_lightning.training.schedule import Schedule
 from rim_lightning.types import NO_IDENTITY, FaceBatch, Terms
 
 TERMS = ("classification", "guide_classification", "center", "stage", "embedding")
@@ -36,49 +37,50 @@ class RecognitionModule(PhasedModule):
     CenterFace                classification and center loss of sharp faces
     ========================  ====================================================================================
 
+    In the stage "sharp" the probes are the sharp faces, in "mixed" they are made by `probes`.
+
     Args:
-        recognizer: arguments of `build_guided_recognizer`.
-        weights: term -> weight; classification: people told from probes; guide_classification: by the guide from sharp
-            faces, with the same centers; center: `CenterLoss`; stage: squared distance of the last feature maps, in
-            units of the guide's; embedding: 1 − cosine to the guide's. A term of weight 0 is not computed.
-        classifier: embedding size and number of people -> their loss; only if a classification has a weight.
-        people: number of training people.
-        teacher_weights: see `RIMModule`; for the guide, and the learner where it starts from the teacher.
-        start_from_teacher: the learner starts from those weights.
-        verification_pairs: genuine and impostor pairs sampled from the validation people.
-        lr_size, optimizers, stages, probe_sizes, degradation, warmup, final, clip, seed: see `PhasedModule`. In the
-            stage "sharp" the probes are the sharp faces, in "mixed" they are those of `probe_sizes`.
+        recognizer: Arguments of `build_guided_recognizer`.
+        weights: Term -> weight. classification: people told apart by their probes. guide_classification: by the guide
+            from sharp faces, with the same centers. center: `CenterLoss`. stage: squared distance of the last feature
+            maps, in units of the guide's. embedding: 1 − cosine to the guide's. A term of weight 0 is not computed.
+        classifier: Function of embedding size and number of people that makes their loss; needed if a classification
+            has a weight.
+        people: Number of training people.
+        optimizers: See `PhasedModule`.
+        schedule: See `PhasedModule`.
+        probes: See `PhasedModule`.
+        clip: See `PhasedModule`.
+        teacher_weights: Weights of the guide, and of a learner that starts from the teacher: {"weight_format",
+            "path"}; None leaves them at random.
+        start_from_teacher: Whether the learner starts from those weights.
+        verification_pairs: Number of genuine pairs, and of impostor pairs, sampled from the validation people.
 
     Raises:
-        ValueError: as `PhasedModule`; unknown or missing weights; a term that needs a guide without one; people are
-            wanted where the data have none; weights of another network.
+        ValueError: If the weights miss a term or name an unknown one, a term needs a guide and there is none, the
+            data have no people, or the weights belong to another network.
     """
 
     architecture = "recognizer"
-    stages = ("sharp", "mixed")
-    phases = (Phase("recognition", ("recognizer", "classifier"), stages, None),)
+    phases = (Phase("recognition", ("recognizer", "classifier")),)
+    stage_phases: ClassVar[Mapping[str, Sequence[str]]] = {"sharp": ("recognition",), "mixed": ("recognition",)}
     recognizer: GuidedRecognizer
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument over: they are the keys of conf/system/recognizer.yaml
         self,
         recognizer: Mapping[str, Any],
         weights: Mapping[str, float],
         classifier: Callable[[int, int], nn.Module] | None,
         people: int,
-        lr_size: int,
-        optimizers: Mapping[str, Callable[[Iterable[nn.Parameter]], Optimizer]],
-        stages: Sequence[Mapping[str, Any]],
-        probe_sizes: Mapping[str, Any],
-        degradation: str,
-        warmup: float,
-        final: float,
+        optimizers: Mapping[str, OptimizerOf],
+        schedule: Schedule,
+        probes: ProbeSampling,
         clip: float | None,
-        seed: int,
         teacher_weights: Mapping[str, str] | None,
         start_from_teacher: bool,
         verification_pairs: int,
-    ):
-        super().__init__(recognizer, lr_size, optimizers, stages, probe_sizes, degradation, warmup, final, clip, seed)
+    ) -> None:
+        super().__init__(recognizer, optimizers, schedule, probes, clip)
         if set(weights) != set(TERMS) or not any(weights.values()):
             raise ValueError(f"The weights of a recognizer are {', '.join(TERMS)}, not all of them 0.")
         by_guide = [term for term in ("guide_classification", "stage", "embedding") if weights[term]]
@@ -103,7 +105,7 @@ class RecognitionModule(PhasedModule):
         self.verification = IdentityVerification(pairs=verification_pairs, seed=0)
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
-        """One batch."""
+        """Train on one batch."""
         ((phase, optimizer, scheduler),) = self.active_phases()
         terms = self.terms(batch, batch.hr if self.stage == "sharp" else self.training_probes(batch.hr))
         optimizer.zero_grad()
@@ -114,49 +116,59 @@ class RecognitionModule(PhasedModule):
         self.log_figures()
 
     def terms(self, batch: FaceBatch, probes: Tensor) -> Terms:
-        """Every term of a weight other than 0, the shares of people told right, and "loss"; moves the centers.
+        """Compute every term whose weight is not 0, the accuracies of the classifications, and "loss".
+
+        The centers of `CenterLoss` move with every call.
 
         Args:
-            batch: sharp faces, RGB in [-1, 1]. probes: (B, 3, S, S), enlarged probes of the same faces.
+            batch: Sharp faces, RGB in [-1, 1].
+            probes: Enlarged probes of the same faces, (B, 3, S, S).
         """
-        learner, guide = self.recognizer.learner, self.recognizer.guide
-        last = learner.stages(resized(probes, learner.input_size))[-1]
-        embedding = learner.head(last)
-        parts: Terms = {}
-        told: Terms = {}
-        if guide is not None:
-            frozen = isinstance(guide, FrozenTeacher)
-            with torch.set_grad_enabled(not frozen and torch.is_grad_enabled()):
-                guide_last = guide.stages(resized(batch.hr, guide.input_size))[-1]
-                guide_embedding = guide.head(guide_last)
-            if self.weights["stage"]:
-                parts["stage"] = self.distance([guide_last], [last], [guide_last])
-            if self.weights["embedding"]:
-                parts["embedding"] = self.identity(embedding, guide_embedding)
-            if self.weights["guide_classification"]:
-                found = self.classifier(guide_embedding, batch.identity)
-                parts["guide_classification"], told["guide_accuracy"] = found["loss"], found["accuracy"]
+        learner = self.recognizer.learner
+        last = learner.stages(resized(probes, learner.input_size))[-1]  # (B, C, h, w)
+        embedding = learner.head(last)  # (B, E)
+        losses, accuracies = self._guided_terms(batch, last, embedding)
         if self.weights["classification"]:
-            found = self.classifier(embedding, batch.identity)
-            parts["classification"], told["accuracy"] = found["loss"], found["accuracy"]
+            classified = self.classifier(embedding, batch.identity)
+            losses["classification"], accuracies["accuracy"] = classified["loss"], classified["accuracy"]
         if self.center is not None:
-            parts["center"] = self.center(embedding, batch.identity)
+            losses["center"] = self.center(embedding, batch.identity)
             self.center.update(embedding, batch.identity)
-        loss = torch.stack([self.weights[name] * value for name, value in parts.items()]).sum()
-        return parts | told | {"loss": loss}
+        loss = torch.stack([self.weights[name] * value for name, value in losses.items()]).sum()
+        return losses | accuracies | {"loss": loss}
+
+    def _guided_terms(self, batch: FaceBatch, last: Tensor, embedding: Tensor) -> tuple[Terms, Terms]:
+        """Losses and accuracies that a guide gives to the learner's last map and embedding; none without a guide."""
+        losses: Terms = {}
+        accuracies: Terms = {}
+        guide = self.recognizer.guide
+        if guide is None:
+            return losses, accuracies
+        frozen = isinstance(guide, FrozenTeacher)
+        with torch.set_grad_enabled(not frozen and torch.is_grad_enabled()):
+            guide_last = guide.stages(resized(batch.hr, guide.input_size))[-1]
+            guide_embedding = guide.head(guide_last)
+        if self.weights["stage"]:
+            losses["stage"] = self.distance([guide_last], [last], [guide_last])
+        if self.weights["embedding"]:
+            losses["embedding"] = self.identity(embedding, guide_embedding)
+        if self.weights["guide_classification"]:
+            classified = self.classifier(guide_embedding, batch.identity)
+            losses["guide_classification"], accuracies["guide_accuracy"] = classified["loss"], classified["accuracy"]
+        return losses, accuracies
 
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> None:
-        """Verification of the validation people at the nominal probe size."""
-        known = batch.identity != NO_IDENTITY
-        if not known.any():
+        """Verify the validation people at the nominal probe size."""
+        has_identity = batch.identity != NO_IDENTITY
+        if not has_identity.any():
             return
-        faces = batch.hr[known]
+        faces = batch.hr[has_identity]
         probes = synthesize_probe(faces, torch.full((len(faces),), self.lr_size))
         self.verification.update(
             self.recognizer.embed_gallery(faces),
             self.recognizer.embed_probe(probes),
-            batch.identity[known],
-            batch.index[known],
+            batch.identity[has_identity],
+            batch.index[has_identity],
         )
 
     def on_validation_epoch_end(self) -> None:

@@ -1,11 +1,10 @@
-"""RIM as a LightningModule: its step, in either alternation, and its validation."""
+"""RIM as a LightningModule: its training step in either alternation, and its validation."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.heatmaps import decode_heatmaps
@@ -18,56 +17,56 @@ from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.teacher_weights import fill_backbone
 from rim_lightning.training.objective import Objective
-from rim_lightning.training.phased_module import PhasedModule
-from rim_lightning.training.phases import PHASES, STAGES, prepare_step, simultaneous_terms
+from rim_lightning.training.phased_module import ActivePhase, OptimizerOf, PhasedModule
+from rim_lightning.training.phases import PHASE_TERMS, PHASES, STAGE_PHASES, Step, all_terms, prepare_step
+from rim_lightning.training.probes import ProbeSampling
+from rim_lightning.training.schedule import Schedule
 from rim_lightning.types import NO_IDENTITY, FaceBatch
 
 
 class RIMModule(PhasedModule):
-    """Trains `RIM` with one optimizer per phase.
+    """Trains `RIM` with one optimizer per phase. Validation and evaluation are always bicubic.
 
     Args:
-        model: arguments of `RIM`, plain containers; a checkpoint carries them.
-        objective: losses and weights.
-        alternation: "sequential": each phase has its own backward and step, the max step first. "simultaneous": one
-            backward for all, through gradient reversal, then every optimizer steps.
-        teacher_weights: {"weight_format", "path"} for `load_teacher`; None leaves the teacher at random, which only
-            a measurement of speed can want.
-        start_from_teacher: student and assistant start from the teacher's weights.
-        start_from: checkpoint whose hallucination network and discriminator the run starts from; None: from random.
-        verification_pairs: genuine and impostor pairs sampled from the validation people.
-        optimizers, stages, probe_sizes, degradation, warmup, final, clip, seed: see `PhasedModule`. Validation and
-            evaluation are always bicubic.
+        model: Arguments of `RIM`, plain containers. A checkpoint carries them.
+        objective: Losses and weights.
+        optimizers: See `PhasedModule`.
+        schedule: See `PhasedModule`.
+        alternation: "sequential": each phase has its own backward pass and step, the max step first. "simultaneous":
+            one backward pass for all, through gradient reversal, then every optimizer steps.
+        probes: See `PhasedModule`.
+        clip: See `PhasedModule`.
+        teacher_weights: {"weight_format", "path"} for `load_teacher`; None leaves the teacher at random, which only a
+            measurement of speed can want.
+        start_from_teacher: Whether student and assistant start from the teacher's weights.
+        start_from: Checkpoint whose hallucination network and discriminator the run starts from; None for random.
+        verification_pairs: Number of genuine pairs, and of impostor pairs, sampled from the validation people.
 
     Raises:
-        ValueError: as `PhasedModule`; an unknown alternation; teacher weights or a `start_from` of another network.
+        ValueError: If there is no such alternation, or the weights of the teacher or of `start_from` belong to another
+            network.
     """
 
     architecture = "rim"
     phases = PHASES
-    stages = STAGES
+    stage_phases = STAGE_PHASES
     rim: RIM
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument over: they are the keys of conf/system/rim.yaml
         self,
         model: Mapping[str, Any],
         objective: Objective,
-        optimizers: Mapping[str, Callable[[Iterable[nn.Parameter]], Optimizer]],
-        stages: Sequence[Mapping[str, Any]],
+        optimizers: Mapping[str, OptimizerOf],
+        schedule: Schedule,
         alternation: str,
-        probe_sizes: Mapping[str, Any],
-        degradation: str,
-        warmup: float,
-        final: float,
+        probes: ProbeSampling,
         clip: float | None,
-        seed: int,
         teacher_weights: Mapping[str, str] | None,
         start_from_teacher: bool,
         verification_pairs: int,
         start_from: str | None,
-    ):
-        lr_size = model["lr_size"]
-        super().__init__(model, lr_size, optimizers, stages, probe_sizes, degradation, warmup, final, clip, seed)
+    ) -> None:
+        super().__init__(model, optimizers, schedule, probes, clip)
         if alternation not in ("sequential", "simultaneous"):
             raise ValueError(f'alternation is "sequential" or "simultaneous", got "{alternation}".')
         self.objective = objective
@@ -87,32 +86,42 @@ class RIMModule(PhasedModule):
     # ---- training ---------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
-        """One batch through every phase of the current stage."""
-        step = prepare_step(self.rim, batch, self.training_probes(batch.hr), self.stage)
+        """Train every phase of the current stage on one batch."""
+        together = self.alternation == "simultaneous"
+        probes = self.training_probes(batch.hr)
+        step = prepare_step(self.rim, self.objective, batch, probes, self.stage, together)
         active = self.active_phases()
-        if self.alternation == "sequential":
-            for phase, optimizer, _ in active:
-                with self.toggled_optimizer(optimizer):
-                    terms = phase.terms(self.rim, self.objective, step)
-                    optimizer.zero_grad()
-                    self.manual_backward(terms["loss"])
-                    optimizer.step()
-                    self.keep_terms(phase.name, terms)
+        if together:
+            self._step_together(step, active)
         else:
-            terms_of = simultaneous_terms(self.rim, self.objective, step)
-            for name, terms in terms_of.items():
-                self.keep_terms(name, terms)
-            for _, optimizer, _ in active:
-                optimizer.zero_grad()
-            self.manual_backward(torch.stack([terms["loss"] for terms in terms_of.values()]).sum())
-            for _, optimizer, _ in active:
-                optimizer.step()
+            self._step_in_turn(step, active)
         for _, _, scheduler in active:
             scheduler.step()
         self.log_figures()
 
+    def _step_in_turn(self, step: Step, active: Sequence[ActivePhase]) -> None:
+        """Give every phase its own backward pass and optimizer step."""
+        for phase, optimizer, _ in active:
+            with self.toggled_optimizer(optimizer):
+                terms = PHASE_TERMS[phase.name](self.rim, self.objective, step)
+                optimizer.zero_grad()
+                self.manual_backward(terms["loss"])
+                optimizer.step()
+                self.keep_terms(phase.name, terms)
+
+    def _step_together(self, step: Step, active: Sequence[ActivePhase]) -> None:
+        """Run one backward pass for all phases, then step every optimizer."""
+        terms_of = all_terms(self.rim, self.objective, step)
+        for name, terms in terms_of.items():
+            self.keep_terms(name, terms)
+        for _, optimizer, _ in active:
+            optimizer.zero_grad()
+        self.manual_backward(torch.stack([terms["loss"] for terms in terms_of.values()]).sum())
+        for _, optimizer, _ in active:
+            optimizer.step()
+
     def faces(self, enlarged: Tensor) -> dict[str, Tensor]:
-        """The coarse and the hallucinated face."""
+        """Return the coarse and the hallucinated faces, see `PhasedModule.faces`."""
         output = self.rim.fhn(enlarged)
         return {"coarse": output.coarse, "SR": output.sr}
 
@@ -130,7 +139,7 @@ class RIMModule(PhasedModule):
     # ---- validation -------------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> None:
-        """Image quality, priors, domain distance and verification at the nominal probe size."""
+        """Measure image quality, priors, domain distance and verification at the nominal probe size."""
         enlarged = synthesize_probe(batch.hr, torch.full((len(batch.hr),), self.rim.lr_size))
         output = self.rim.fhn(enlarged, batch.hr)
         for name, image in (("sr", output.sr), ("coarse", output.coarse), ("bicubic", enlarged)):
@@ -148,7 +157,7 @@ class RIMModule(PhasedModule):
             self.verification.update(gallery, probe, batch.identity[known], batch.index[known])
 
     def on_validation_epoch_end(self) -> None:
-        """Log and reset the metrics; `val/psnr_gain` is dB of Y-PSNR above bicubic."""
+        """Log and reset the metrics. `val/psnr_gain` is the Y-PSNR above that of bicubic enlargement, in dB."""
         figures: dict[str, Tensor] = {}
         for name, metric in self.quality.items():
             figures |= {f"val/{name}/{key}_y": value for key, value in metric.compute().items()}

@@ -1,11 +1,10 @@
-"""Hallucination networks without priors: the systems that RIM is compared with, by pixels or with an adversary."""
+"""Training of the super-resolution networks that RIM is compared with: by pixels, or with an adversary as well."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.resize import reduce
@@ -18,52 +17,47 @@ from rim_lightning.networks.backbones.frozen import FrozenTeacher
 from rim_lightning.networks.compared.esrgan import Discriminator
 from rim_lightning.networks.compared.super_resolver import SuperResolver
 from rim_lightning.networks.teacher_weights import fill_backbone
-from rim_lightning.training.phased_module import PhasedModule
+from rim_lightning.training.phased_module import OptimizerOf, PhasedModule
 from rim_lightning.training.phases import Phase
+from rim_lightning.training.probes import ProbeSampling
+from rim_lightning.training.schedule import Schedule
 from rim_lightning.types import FaceBatch
 
 
 class SuperResolutionModule(PhasedModule):
-    """Trains a `SuperResolver` by its pixels (SRCNN, VDSR, LapSRN, the coarse net alone).
+    """Trains a `SuperResolver` by its pixels (SRCNN, VDSR, LapSRN, the coarse network alone).
 
     The loss is the sum over the network's levels of the pixel loss to the sharp face reduced to that size.
 
     Args:
         super_resolver: {"name": ..., arguments of that network}.
-        pixel: the loss.
-        lr_size, optimizers, stages, probe_sizes, degradation, warmup, final, clip, seed: see `PhasedModule`.
-
-    Raises:
-        ValueError: as `PhasedModule`.
+        pixel: Loss of a face.
+        optimizers: See `PhasedModule`.
+        schedule: See `PhasedModule`.
+        probes: See `PhasedModule`.
+        clip: See `PhasedModule`.
     """
 
     architecture = "super_resolver"
-    stages = ("pixel",)
-    phases = (Phase("hallucination", ("super_resolver",), stages, None),)
+    phases = (Phase("hallucination", ("super_resolver",)),)
+    stage_phases: ClassVar[Mapping[str, Sequence[str]]] = {"pixel": ("hallucination",)}
     super_resolver: SuperResolver
 
     def __init__(
         self,
         super_resolver: Mapping[str, Any],
         pixel: PixelLoss,
-        lr_size: int,
-        optimizers: Mapping[str, Callable[[Iterable[nn.Parameter]], Optimizer]],
-        stages: Sequence[Mapping[str, Any]],
-        probe_sizes: Mapping[str, Any],
-        degradation: str,
-        warmup: float,
-        final: float,
+        optimizers: Mapping[str, OptimizerOf],
+        schedule: Schedule,
+        probes: ProbeSampling,
         clip: float | None,
-        seed: int,
-    ):
-        super().__init__(
-            super_resolver, lr_size, optimizers, stages, probe_sizes, degradation, warmup, final, clip, seed
-        )
+    ) -> None:
+        super().__init__(super_resolver, optimizers, schedule, probes, clip)
         self.pixel = pixel
         self.quality = nn.ModuleDict({name: ImageQuality("y") for name in ("sr", "bicubic")})
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
-        """One batch."""
+        """Train on one batch."""
         ((phase, optimizer, scheduler),) = self.active_phases()
         loss = self.pixel_loss(self.super_resolver.levels(self.training_probes(batch.hr)), batch.hr)
         optimizer.zero_grad()
@@ -74,22 +68,27 @@ class SuperResolutionModule(PhasedModule):
         self.log_figures()
 
     def pixel_loss(self, levels: list[Tensor], hr: Tensor) -> Tensor:
-        """Faces at growing sizes (B, 3, S_k, S_k) and the sharp ones (B, 3, S, S) -> scalar."""
+        """Sum the pixel losses of all levels.
+
+        Args:
+            levels: Faces of growing size, (B, 3, S_k, S_k).
+            hr: Sharp faces, (B, 3, S, S).
+        """
         targets = [reduce(hr, face.shape[-1], quantize=False) for face in levels[:-1]] + [hr]
         return torch.stack([self.pixel(face, target) for face, target in zip(levels, targets, strict=True)]).sum()
 
     def faces(self, enlarged: Tensor) -> dict[str, Tensor]:
-        """The hallucinated face."""
+        """Return the hallucinated faces, see `PhasedModule.faces`."""
         return {"SR": self.super_resolver(enlarged)}
 
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> None:
-        """Image quality at the nominal probe size."""
+        """Measure the image quality at the nominal probe size."""
         enlarged = synthesize_probe(batch.hr, torch.full((len(batch.hr),), self.lr_size))
         for name, image in (("sr", self.super_resolver(enlarged)), ("bicubic", enlarged)):
             self.quality[name].update(image, batch.hr, batch.index)
 
     def on_validation_epoch_end(self) -> None:
-        """Log and reset the metrics; `val/psnr_gain` is dB of Y-PSNR above bicubic."""
+        """Log and reset the metrics. `val/psnr_gain` is the Y-PSNR above that of bicubic enlargement, in dB."""
         figures = {
             f"val/{name}/{key}_y": value
             for name, metric in self.quality.items()
@@ -101,21 +100,30 @@ class SuperResolutionModule(PhasedModule):
 
 
 class AdversarialSuperResolutionModule(SuperResolutionModule):
-    """Trains a `SuperResolver` by its pixels, then against a relativistic discriminator as well (ESRGAN, arXiv
-    1809.00219, Eq 3), with a perceptual term from a frozen face network.
+    """Trains a `SuperResolver` by its pixels, then against a relativistic discriminator as well.
+
+    ESRGAN (arXiv 1809.00219, Eq 3), with a perceptual term from a frozen face network.
 
     Args:
-        discriminator: arguments of `Discriminator`.
-        perceptual: the frozen face network, {"name": ..., arguments of that backbone}.
-        teacher_weights: see `RIMModule`; of that network.
-        weights: of "pixel", "perceptual" and "adversarial" in the stage "adversarial"; the paper: 1e-2, 1, 5e-3.
+        discriminator: Arguments of `Discriminator`.
+        perceptual: The frozen face network, {"name": ..., arguments of that backbone}.
+        teacher_weights: Weights of that network, {"weight_format", "path"}; None leaves them at random.
+        weights: Term -> weight in the stage "adversarial", for pixel, perceptual and adversarial; the paper: 1e-2, 1,
+            5e-3.
+        **others: Arguments of `SuperResolutionModule`.
+
+    Raises:
+        ValueError: If the weights miss a term or name an unknown one.
     """
 
-    stages = ("pixel", "adversarial")
     phases = (
-        Phase("discriminator", ("discriminator",), ("adversarial",), None),
-        Phase("hallucination", ("super_resolver",), stages, None),
+        Phase("discriminator", ("discriminator",)),
+        Phase("hallucination", ("super_resolver",)),
     )
+    stage_phases: ClassVar[Mapping[str, Sequence[str]]] = {
+        "pixel": ("hallucination",),
+        "adversarial": ("discriminator", "hallucination"),
+    }
 
     def __init__(
         self,
@@ -124,10 +132,10 @@ class AdversarialSuperResolutionModule(SuperResolutionModule):
         teacher_weights: Mapping[str, str] | None,
         weights: Mapping[str, float],
         **others: Any,
-    ):
+    ) -> None:
         super().__init__(**others)
         if set(weights) != {"pixel", "perceptual", "adversarial"}:
-            raise ValueError("The weights of an adversarial super_resolver are pixel, perceptual and adversarial.")
+            raise ValueError("The weights of an adversarial super-resolver are pixel, perceptual and adversarial.")
         self.discriminator = Discriminator(**discriminator)
         network = build_backbone(**perceptual)
         if teacher_weights is not None:
@@ -137,7 +145,7 @@ class AdversarialSuperResolutionModule(SuperResolutionModule):
         self.weights = weights
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
-        """One batch: in the stage "adversarial" the discriminator steps first."""
+        """Train on one batch. In the stage "adversarial" the discriminator steps first."""
         if self.stage == "pixel":
             super().training_step(batch, batch_idx)
             return

@@ -1,4 +1,4 @@
-"""Train a recognition network from scratch on any set of people, for a teacher of one's own."""
+"""Training of a teacher of one's own: a recognition network from random weights, on any set of people."""
 
 import math
 from collections.abc import Mapping
@@ -20,18 +20,18 @@ from rim_lightning.types import FaceBatch, to_unit
 
 
 class TeacherModule(pl.LightningModule):
-    """Backbone -> embedding -> margin softmax on sharp faces; AdamW with a one-cycle schedule.
+    """Trains a backbone with a margin softmax on sharp faces, by AdamW with a one-cycle schedule.
 
-    Batches are `FaceBatch`es whose `identity` counts the training people from 0; samples without one are left out.
-    Logged: train/loss, train/accuracy, and of the validation people val/accuracy and the other figures of
-    `IdentityVerification`, sharp face against sharp face. `networks.teacher_weights.save_backbone` stores the result.
+    Batches are `FaceBatch`es whose `identity` counts the training people from 0; faces without one are left out.
+    Logged are train/loss and train/accuracy, and val/accuracy with the other figures of `IdentityVerification` for
+    sharp against sharp faces of the validation people.
 
     Args:
-        backbone: the network to train.
-        margin: its loss, built for the backbone's embedding size and the number of training people.
-        learning_rate: the peak of the cycle.
-        weight_decay: of weights; slopes, biases and norms have none.
-        verification: figures of merit on the validation people.
+        backbone: The network to train.
+        margin: Its loss, built for the backbone's embedding size and the number of training people.
+        verification: Figures of the validation people.
+        learning_rate: Largest rate of the cycle.
+        weight_decay: Weight decay of weights; slopes, biases and norms have none.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class TeacherModule(pl.LightningModule):
         backbone: Backbone,
         margin: MarginSoftmax,
         verification: IdentityVerification,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.05,
+        learning_rate: float,
+        weight_decay: float,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -50,7 +50,14 @@ class TeacherModule(pl.LightningModule):
         self.weight_decay = weight_decay
 
     def forward(self, hr: Tensor) -> Tensor:
-        """hr: (B, 3, H, W), RGB, uint8 or float in [-1, 1], any size -> embedding (B, E), NOT normalized."""
+        """Embed faces.
+
+        Args:
+            hr: Faces of any size, (B, 3, H, W), RGB, uint8 or float in [-1, 1].
+
+        Returns:
+            Embeddings, (B, E), not normalized.
+        """
         image = hr if hr.is_floating_point() else to_unit(hr)
         size = self.backbone.input_size
         if image.shape[-2:] != (size, size):
@@ -58,6 +65,7 @@ class TeacherModule(pl.LightningModule):
         return self.backbone(image)
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
         terms = self.margin(self(batch.hr), batch.identity)
         for name, value in terms.items():
             # The mean over ranks is the global figure; a rank's own is its share of it.
@@ -65,15 +73,18 @@ class TeacherModule(pl.LightningModule):
         return terms["loss"]
 
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> None:
+        """Embed the validation people."""
         embedding = self(batch.hr)
         self.verification.update(embedding, embedding, batch.identity, batch.index)
 
     def on_validation_epoch_end(self) -> None:
+        """Log and reset the figures."""
         figures = self.verification.compute()
         self.log_dict({f"val/{name}": value for name, value in figures.items()})
         self.verification.reset()
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Make the optimizer and its one-cycle schedule."""
         weights = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
         others = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
         groups = [{"params": weights, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -85,7 +96,7 @@ class TeacherModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def train_teacher(
+def train_teacher(  # noqa: PLR0913 - one argument over: they are the keys of conf/teacher
     data: FaceDataModule,
     backbone: Mapping[str, Any],
     path: Path,
@@ -94,21 +105,30 @@ def train_teacher(
     kind: str,
     margin: float,
     scale: float,
+    weight_decay: float,
     accelerator: str,
     verification_pairs: int,
 ) -> dict[str, float]:
-    """Train `build_backbone(**backbone)` on the sharp training faces of `data` and save it at `path`.
+    """Train a recognition network on the sharp training faces and save it.
 
     Args:
-        epochs: passes over the training faces. learning_rate: peak of the one-cycle schedule.
-        kind, margin, scale: see `MarginSoftmax`.
-        accelerator: as Lightning's Trainer takes it. verification_pairs: genuine, and impostor, pairs.
+        data: Faces with identities.
+        backbone: {"name": ..., arguments of that backbone}.
+        path: File to write, see `save_backbone`.
+        epochs: Number of passes over the training faces.
+        learning_rate: Largest rate of the one-cycle schedule.
+        kind: See `MarginSoftmax`.
+        margin: See `MarginSoftmax`.
+        scale: See `MarginSoftmax`.
+        weight_decay: See `TeacherModule`.
+        accelerator: Accelerator of Lightning's Trainer.
+        verification_pairs: Number of genuine pairs, and of impostor pairs, of the validation people.
 
     Returns:
-        the logged figures of the last epoch, "val/accuracy" (sharp against sharp, validation people) among them.
+        The logged figures of the last epoch. "val/accuracy" is that of sharp against sharp faces.
 
     Raises:
-        ValueError: the data have no identities.
+        ValueError: If the data have no identities.
     """
     data.prepare_data()
     data.setup()
@@ -125,6 +145,7 @@ def train_teacher(
         MarginSoftmax(network.embedding_size, people, kind, margin, scale),
         IdentityVerification(pairs=verification_pairs, seed=0),
         learning_rate,
+        weight_decay,
     )
     trainer = pl.Trainer(
         accelerator=accelerator,

@@ -27,7 +27,7 @@ def short_and_whole(tmp_path, monkeypatch):
         "system.discriminator.width=4",
         "teacher.weights=null",
         "trainer.precision=32-true",
-        "stages=[{name: pixel, epochs: 6}, {name: adversarial, epochs: 3}]",
+        "schedule.stages=[{name: pixel, epochs: 6}, {name: adversarial, epochs: 3}]",
         "budget=1.5",
         "paths.output_dir=unused",
     ]
@@ -65,7 +65,9 @@ def test_a_budget_too_small_is_refused_with_what_a_batch_takes(short_and_whole, 
     data = instantiate(short.data)
     module = build_module(short, None, data)
     with_clock(monkeypatch, module)
-    with pytest.raises(ValueError, match=r"budget=0.05 minutes is too little: an epoch of one batch takes 0.15 minutes"):
+    with pytest.raises(
+        ValueError, match=r"budget=0.05 minutes is too little: an epoch of one batch takes 0.15 minutes"
+    ):
         budget.batches_per_epoch(short, cfg, module, data)
 
 

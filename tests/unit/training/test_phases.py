@@ -9,12 +9,15 @@ from rim_lightning.networks.recognition import Head
 from rim_lightning.networks.rim import RIM
 from rim_lightning.training.objective import Objective
 from rim_lightning.training.phases import (
+    PHASE_TERMS,
     PHASES,
-    STAGES,
+    STAGE_PHASES,
+    all_terms,
+    assistant_terms,
     domain_terms,
     hallucination_terms,
     prepare_step,
-    simultaneous_terms,
+    student_terms,
 )
 from tests.helpers.tiny import BACKBONE, MODEL, WEIGHTS, batch, objective, perturbed
 
@@ -32,10 +35,10 @@ def with_recognition(**changes):
     return MODEL | {"recognition": MODEL["recognition"] | changes}
 
 
-def step_of(parts, stage, faces=None):
+def step_of(parts, stage, faces=None, together=False):
     faces = batch(dtype=torch.float64) if faces is None else faces
     enlarged = synthesize_probe(faces.hr, torch.full((len(faces.hr),), 8)).double()
-    return prepare_step(parts.rim, faces, enlarged, stage)
+    return prepare_step(parts.rim, parts.objective, faces, enlarged, stage, together)
 
 
 def owned(parts, phase):
@@ -52,11 +55,11 @@ def gradients(parameters):
 
 
 @pytest.mark.parametrize("head", get_args(Head))
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", STAGE_PHASES)
 def test_one_backward_has_the_gradients_of_the_phases_one_by_one(stage, head):
     """`sequential` at unmoved parameters against `simultaneous`, every parameter of every phase, fp64."""
     parts = Parts(with_recognition(head=head))
-    active = [phase for phase in PHASES if stage in phase.stages]
+    active = [phase for phase in PHASES if phase.name in STAGE_PHASES[stage]]
     one_by_one = {}
     step = step_of(parts, stage)
     for phase in active:
@@ -66,14 +69,14 @@ def test_one_backward_has_the_gradients_of_the_phases_one_by_one(stage, head):
             p.requires_grad_(False)
         for p in parameters.values():
             p.requires_grad_(True)
-        terms = phase.terms(parts.rim, parts.objective, step)
+        terms = PHASE_TERMS[phase.name](parts.rim, parts.objective, step)
         parts.zero_grad()
         terms["loss"].backward(retain_graph=True)
         one_by_one[phase.name] = gradients(parameters)
         for p in everything:
             p.requires_grad_(True)
     parts.zero_grad()
-    terms = simultaneous_terms(parts.rim, parts.objective, step_of(parts, stage))
+    terms = all_terms(parts.rim, parts.objective, step_of(parts, stage, together=True))
     torch.stack([value["loss"] for value in terms.values()]).sum().backward()
     for phase in set(PHASES) - set(active):
         assert not any(value.abs().any() for value in gradients(owned(parts, phase)).values() if value is not None)
@@ -90,14 +93,14 @@ def test_one_backward_has_the_gradients_of_the_phases_one_by_one(stage, head):
 def test_simultaneous_agrees_with_hand_weighted_sum_without_reversal():
     """Oracle apart from the phase functions: autograd of w·L_domain alone for θ_G, of −L_domain for θ_d."""
     parts = Parts()
-    step = step_of(parts, "fhn")
+    step = step_of(parts, "fhn", together=True)
     coarse, hr = step.output.priors.features, step.output.hr_priors.features
     domain = parts.objective.domain(parts.rim.discriminator(coarse), parts.rim.discriminator(hr))
     stem = parts.rim.fhn.generator.global_path.stem[0].weight
     first = next(p for p in parts.rim.discriminator.parameters())
     plain = torch.autograd.grad(domain, [stem, first], retain_graph=True)
-    reversed_ = torch.autograd.grad(domain_terms(parts.rim, parts.objective, step, reversal=0.7)["loss"], [stem, first])
-    torch.testing.assert_close(reversed_[0], 0.7 * plain[0], rtol=1e-9, atol=1e-13)
+    reversed_ = torch.autograd.grad(domain_terms(parts.rim, parts.objective, step)["loss"], [stem, first])
+    torch.testing.assert_close(reversed_[0], WEIGHTS["hallucination"]["domain"] * plain[0], rtol=1e-9, atol=1e-13)
     torch.testing.assert_close(reversed_[1], -plain[1], rtol=1e-9, atol=1e-13)
 
 
@@ -109,13 +112,13 @@ def test_statistics_see_the_students_own_maps_once_a_step(stage, together):
     changes = {"student": backbone, "assistant": backbone, "head": "student"}
     parts = Parts(with_recognition(**changes), weights=WEIGHTS)
     parts.rim.hrn.train()
-    step = step_of(parts, stage, batch(dtype=torch.float64))
+    step = step_of(parts, stage, batch(dtype=torch.float64), together)
     if together:
-        simultaneous_terms(parts.rim, parts.objective, step)
+        all_terms(parts.rim, parts.objective, step)
     else:
         for phase in PHASES[1:]:
-            if stage in phase.stages:
-                phase.terms(parts.rim, parts.objective, step)
+            if phase.name in STAGE_PHASES[stage]:
+                PHASE_TERMS[phase.name](parts.rim, parts.objective, step)
     norms = [module for module in parts.rim.hrn.student.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     assert norms
     assert {int(norm.num_batches_tracked) for norm in norms} == {1}
@@ -133,7 +136,7 @@ def test_statistics_see_the_students_own_maps_once_a_step(stage, together):
 def test_a_stage_without_a_weighted_term_is_refused(stage, phase, terms):
     parts = Parts(weights=WEIGHTS | {phase: WEIGHTS[phase] | dict.fromkeys((*terms, "student"), 0.0)})
     with pytest.raises(ValueError, match=f"the phase {phase} has in this training stage has weight 0"):
-        hallucination_terms(parts.rim, parts.objective, step_of(parts, stage), alone=False)
+        hallucination_terms(parts.rim, parts.objective, step_of(parts, stage, together=True))
 
 
 def test_max_step_raises_the_mmd_on_a_fixed_batch():
@@ -194,11 +197,11 @@ def test_student_regresses_the_teacher_and_the_assistant_the_rest():
     """Eq 11 and 12 recomputed by hand from the stage maps."""
     parts = Parts()
     step = step_of(parts, "hrn")
-    student = PHASES[2].terms(parts.rim, parts.objective, step)
-    assistant = PHASES[3].terms(parts.rim, parts.objective, step)
+    student = student_terms(parts.rim, parts.objective, step)
+    assistant = assistant_terms(parts.rim, parts.objective, step)
     with torch.no_grad():
         faces = step.output.sr
-        f_t, f_s = step.teacher, parts.rim.hrn.student.stages(faces)
+        f_t, f_s = step.teacher.stages, parts.rim.hrn.student.stages(faces)
         f_a = parts.rim.hrn.assistant.stages(faces)
         eq11 = ((f_t[3] - f_s[3]) ** 2).mean() / (f_t[3] ** 2).mean()
         eq12 = sum(((t - s - a) ** 2).mean() / (t**2).mean() for t, s, a in zip(f_t, f_s, f_a, strict=True)) / 4
@@ -214,8 +217,8 @@ def test_weights_must_be_complete():
 
 def test_stage_coarse_moves_the_coarse_net_alone_by_its_pixel_loss():
     parts = Parts()
-    step = step_of(parts, "coarse")
-    (terms,) = simultaneous_terms(parts.rim, parts.objective, step).values()
+    step = step_of(parts, "coarse", together=True)
+    (terms,) = all_terms(parts.rim, parts.objective, step).values()
     wanted = WEIGHTS["hallucination"]["coarse"] * (step.output.coarse - step.batch.hr).square().mean()
     torch.testing.assert_close(terms["loss"], wanted)
     terms["loss"].backward()
@@ -226,8 +229,8 @@ def test_stage_coarse_moves_the_coarse_net_alone_by_its_pixel_loss():
 def test_the_assistant_learns_alone_what_the_student_lacks():
     """In its own stage the residual target is the same as beside the student."""
     parts = Parts()
-    alone = simultaneous_terms(parts.rim, parts.objective, step_of(parts, "assistant"))
-    beside = simultaneous_terms(parts.rim, parts.objective, step_of(parts, "hrn"))
+    alone = all_terms(parts.rim, parts.objective, step_of(parts, "assistant", together=True))
+    beside = all_terms(parts.rim, parts.objective, step_of(parts, "hrn", together=True))
     assert set(alone) == {"assistant"}
     assert set(beside) == {"student", "assistant"}
     for name, value in alone["assistant"].items():
@@ -239,15 +242,19 @@ def test_the_students_loss_reaches_the_hallucination_network_by_its_weight():
     gradient = {}
     for weight in (0.0, 0.3):
         parts = Parts(weights=WEIGHTS | {"hallucination": WEIGHTS["hallucination"] | {"student": weight}})
-        step = step_of(parts, "joint")
-        terms = simultaneous_terms(parts.rim, parts.objective, step)
+        step = step_of(parts, "joint", together=True)
+        terms = all_terms(parts.rim, parts.objective, step)
         layer = parts.rim.fhn.coarse.pyramid.to_rgb.weight
         total = terms["hallucination"]["loss"] + terms["student"]["loss"]
         gradient[weight] = torch.autograd.grad(total, layer, retain_graph=True)[0]
     embedding = parts.rim.hrn.probe(step.output.sr, assistant=False)
     maps = parts.rim.hrn.student.stages(parts.rim.hrn.resized(step.output.sr))
-    loss = WEIGHTS["student"]["stage"] * (maps[3] - step.teacher[3]).square().mean() / step.teacher[3].square().mean()
-    cosine = torch.nn.functional.cosine_similarity(embedding, step.teacher_embedding)
+    loss = (
+        WEIGHTS["student"]["stage"]
+        * (maps[3] - step.teacher.stages[3]).square().mean()
+        / step.teacher.stages[3].square().mean()
+    )
+    cosine = torch.nn.functional.cosine_similarity(embedding, step.teacher.embedding)
     loss = loss + WEIGHTS["student"]["embedding"] * (1 - cosine).mean()
     expected = 0.3 * torch.autograd.grad(loss, layer)[0]
     assert expected.abs().max() > 0
@@ -259,11 +266,13 @@ def test_the_assistant_grows_from_zero_into_the_residual():
     torch.manual_seed(0)
     rim = RIM(**MODEL).eval()
     parts, faces = Parts(), batch()
-    step = prepare_step(rim, faces, synthesize_probe(faces.hr, torch.full((len(faces.hr),), 8)), "assistant")
+    step = prepare_step(
+        rim, parts.objective, faces, synthesize_probe(faces.hr, torch.full((len(faces.hr),), 8)), "assistant"
+    )
     optimizer = torch.optim.AdamW(rim.hrn.assistant.parameters(), lr=3e-4)
     residuals = []
     for _ in range(60):
-        terms = PHASES[3].terms(rim, parts.objective, step)
+        terms = assistant_terms(rim, parts.objective, step)
         residuals.append(terms["residual"].item())
         optimizer.zero_grad()
         terms["loss"].backward()

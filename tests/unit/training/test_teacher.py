@@ -39,6 +39,7 @@ def fit(epochs: int, batches: list[FaceBatch]) -> tuple[TeacherModule, pl.Traine
         MarginSoftmax(16, 4, "arcface", margin=0.3, scale=16.0),
         IdentityVerification(pairs=40, seed=0, folds=2),
         learning_rate=1e-2,
+        weight_decay=0.05,
     )
     trainer = pl.Trainer(
         max_epochs=epochs,
@@ -75,6 +76,8 @@ def test_takes_bytes_of_any_size_as_it_takes_floats_of_its_own():
         MobileFaceNet(width=4, blocks=(1, 1, 1), embedding_size=8, input_size=32),
         MarginSoftmax(8, 2),
         IdentityVerification(pairs=4, seed=0, folds=2),
+        learning_rate=1e-3,
+        weight_decay=0.05,
     ).eval()
     flat = torch.full((1, 3, 64, 64), 200, dtype=torch.uint8)  # a flat image stays flat under any resize
     expected = module.backbone(torch.full((1, 3, 32, 32), 200 / 127.5 - 1))

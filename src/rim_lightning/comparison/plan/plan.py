@@ -48,7 +48,7 @@ class Run(NamedTuple):
     def faces(self) -> int:
         """How many faces its training showed it."""
         cfg = OmegaConf.load(self.folder / "config.yaml")
-        return cfg.data.samples_per_epoch * sum(stage.epochs for stage in cfg.stages)
+        return cfg.data.samples_per_epoch * sum(stage.epochs for stage in cfg.schedule.stages)
 
     def merit(self) -> float | None:
         """The figure of the validation faces that chooses among trials; None where there is no finite one."""
@@ -165,7 +165,7 @@ class Plan:
         values["seed"] = seed
         key = self._key(overrides, values)
         # All rates and seeds have the epochs that the first of them measured.
-        values["budget_file"] = str(self._budgets[name, share])
+        values["paths.budget_file"] = str(self._budgets[name, share])
         overrides += tuple(_override(setting, value) for setting, value in values.items())
         title = f"{system.name}, seed {seed}" + ("" if share == 1 else f", trial of learning rate {rate:g}")
         return Run(key, self.folder / "runs" / key, overrides, title, self.grids[system.kind].merits)

@@ -129,7 +129,7 @@ def test_a_key_knows_what_decides_the_outcome_and_nothing_else(tmp_path):
     same = ("logger.csv.name=other", "name=other", "data.eval_batch_size=7", "paths.prepared_dir=other")
     for setting in same:
         assert key((*COMMON, setting)) == own, setting
-    others = ("data.people=30", "probe_sizes.low=9", "trainer.precision=64-true", "optim.clip=2.0", "model=small")
+    others = ("data.people=30", "probes.low=9", "trainer.precision=64-true", "optim.clip=2.0", "model=small")
     others += ("threads=2", "compile=true", "trainer=gpu")  # a minute is worth more
     keys = [key((*COMMON, setting)) for setting in others]
     keys.append(key(budget=9.0))
@@ -142,7 +142,7 @@ def test_rates_and_seeds_of_a_system_share_the_measured_epochs(tmp_path):
     plan = plan_of(tmp_path)
 
     def file_of(run):
-        return next(override for override in run.overrides if override.startswith("budget_file="))
+        return next(override for override in run.overrides if override.startswith("paths.budget_file="))
 
     trials = plan.trials("fhn")
     assert len({file_of(run) for run in trials.values()}) == 1
