@@ -84,7 +84,7 @@ def test_the_recorder_sees_what_waits():
 @pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])
 def test_no_operation_of_a_batch_waits(store, tmp_path, alternation, monkeypatch):
     """Probe sizes are drawn on the host, and `Deferred` is read there: these two are the host's own."""
-    monkeypatch.setattr("rim_lightning.training.phased_module.synthesize_probe", lambda hr, sizes: hr)
+    monkeypatch.setattr("rim_lightning.training.probes.synthesize_probe", lambda hr, sizes: hr)
     monkeypatch.setattr(Deferred, "read", lambda self: torch.zeros(1))
     monkeypatch.setattr("rim_lightning.training.finite_watch.FiniteWatch.check", lambda self: None)
     mode = Waits()

@@ -4,14 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from rim_lightning.functional.degradation import synthesize_probe
-from rim_lightning.functional.heatmaps import decode_heatmaps
+from rim_lightning.evaluation.hallucination import HallucinationMetrics, hallucinate_batch
 from rim_lightning.metrics.domain_gap import DomainGap
-from rim_lightning.metrics.image_quality import ImageQuality
-from rim_lightning.metrics.miou import ParsingIoU
-from rim_lightning.metrics.nme import NormalizedMeanError
 from rim_lightning.metrics.verification import IdentityVerification
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
@@ -77,9 +73,9 @@ class RIMModule(PhasedModule):
             self.rim.hrn.start_from_teacher()
         if start_from is not None:
             self._start_from(start_from)
-        self.quality = nn.ModuleDict({name: ImageQuality("y") for name in ("sr", "coarse", "bicubic")})
-        self.nme = nn.ModuleDict({scheme: NormalizedMeanError(scheme) for scheme in model["schemes"]})
-        self.iou = ParsingIoU()
+        self.hallucination_metrics = HallucinationMetrics(
+            ("sr", "coarse", "bicubic"), tuple(model["schemes"]), ("probe",)
+        )
         self.domain_gap = DomainGap(objective.domain.multipliers)
         self.verification = IdentityVerification(pairs=verification_pairs, seed=0)
 
@@ -140,32 +136,22 @@ class RIMModule(PhasedModule):
 
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Measure image quality, priors, domain distance and verification at the nominal probe size."""
-        enlarged = synthesize_probe(batch.hr, torch.full((len(batch.hr),), self.rim.lr_size))
-        output = self.rim.fhn(enlarged, batch.hr)
-        for name, image in (("sr", output.sr), ("coarse", output.coarse), ("bicubic", enlarged)):
-            self.quality[name].update(image, batch.hr, batch.index)
-        for scheme, metric in self.nme.items():
-            points = decode_heatmaps(output.priors.heatmaps[scheme].float(), batch.hr.shape[-1])
-            metric.update(points, batch.landmarks[scheme], batch.index)
-        self.iou.update(output.priors.parsing, batch.parsing, batch.index)
-        coarse, hr = self.rim.discriminator(output.priors.features), self.rim.discriminator(output.hr_priors.features)
+        hallucinated = hallucinate_batch(self.rim, batch, self.rim.lr_size, sharp_priors=True)
+        self.hallucination_metrics.update(hallucinated)
+        coarse, hr = (self.rim.discriminator(hallucinated.priors[source].features) for source in ("probe", "sharp"))
         self.domain_gap.update(coarse, hr, batch.identity, batch.index)
-        known = batch.identity != NO_IDENTITY
-        if known.any():
-            gallery = self.rim.embed_gallery(batch.hr[known])
-            probe = self.rim.hrn.probe(output.sr[known])
-            self.verification.update(gallery, probe, batch.identity[known], batch.index[known])
+        has_identity = batch.identity != NO_IDENTITY
+        if has_identity.any():
+            gallery = self.rim.embed_gallery(batch.hr[has_identity])
+            probe = self.rim.hrn.probe(hallucinated.images["sr"][has_identity])
+            self.verification.update(gallery, probe, batch.identity[has_identity], batch.index[has_identity])
 
     def on_validation_epoch_end(self) -> None:
         """Log and reset the metrics. `val/psnr_gain` is the Y-PSNR above that of bicubic enlargement, in dB."""
-        figures: dict[str, Tensor] = {}
-        for name, metric in self.quality.items():
-            figures |= {f"val/{name}/{key}_y": value for key, value in metric.compute().items()}
+        figures = {f"val/{key}": value for key, value in self.hallucination_metrics.compute().items()}
         figures["val/psnr_gain"] = figures["val/sr/psnr_y"] - figures["val/bicubic/psnr_y"]
-        figures |= {f"val/nme/{scheme}": metric.compute() for scheme, metric in self.nme.items()}
-        figures["val/miou"] = self.iou.compute()
         figures |= {f"val/{key}": value for key, value in self.domain_gap.compute().items()}
         figures |= {f"val/rim/{key}": value for key, value in self.verification.compute().items()}
         self.log_dict(figures)
-        for metric in (*self.quality.values(), *self.nme.values(), self.iou, self.domain_gap, self.verification):
+        for metric in (self.hallucination_metrics, self.domain_gap, self.verification):
             metric.reset()

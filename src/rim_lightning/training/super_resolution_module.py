@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from rim_lightning.functional.degradation import synthesize_probe
+from rim_lightning.evaluation.hallucination import HallucinationMetrics, hallucinate_batch
 from rim_lightning.functional.resize import reduce
 from rim_lightning.losses.adversarial import RelativisticAdversarialLoss
 from rim_lightning.losses.perceptual import PerceptualLoss
 from rim_lightning.losses.pixel import PixelLoss
-from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.networks.backbones.build import build_backbone
 from rim_lightning.networks.backbones.frozen import FrozenTeacher
 from rim_lightning.networks.compared.esrgan import Discriminator
@@ -54,7 +53,7 @@ class SuperResolutionModule(PhasedModule):
     ) -> None:
         super().__init__(super_resolver, optimizers, schedule, probes, clip)
         self.pixel = pixel
-        self.quality = nn.ModuleDict({name: ImageQuality("y") for name in ("sr", "bicubic")})
+        self.hallucination_metrics = HallucinationMetrics(("sr", "bicubic"), schemes=(), priors_of=())
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Train on one batch."""
@@ -83,20 +82,15 @@ class SuperResolutionModule(PhasedModule):
 
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Measure the image quality at the nominal probe size."""
-        enlarged = synthesize_probe(batch.hr, torch.full((len(batch.hr),), self.lr_size))
-        for name, image in (("sr", self.super_resolver(enlarged)), ("bicubic", enlarged)):
-            self.quality[name].update(image, batch.hr, batch.index)
+        self.hallucination_metrics.update(
+            hallucinate_batch(self.super_resolver, batch, self.lr_size, sharp_priors=False)
+        )
 
     def on_validation_epoch_end(self) -> None:
         """Log and reset the metrics. `val/psnr_gain` is the Y-PSNR above that of bicubic enlargement, in dB."""
-        figures = {
-            f"val/{name}/{key}_y": value
-            for name, metric in self.quality.items()
-            for key, value in metric.compute().items()
-        }
+        figures = {f"val/{key}": value for key, value in self.hallucination_metrics.compute().items()}
         self.log_dict(figures | {"val/psnr_gain": figures["val/sr/psnr_y"] - figures["val/bicubic/psnr_y"]})
-        for metric in self.quality.values():
-            metric.reset()
+        self.hallucination_metrics.reset()
 
 
 class AdversarialSuperResolutionModule(SuperResolutionModule):
