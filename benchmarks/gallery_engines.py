@@ -1,12 +1,13 @@
-"""Which engine for a gallery of templates? Enrols, searches and counts disk and memory of each, against exact search.
+"""Which engine for a gallery of templates? Speed of enrollment and search, disk, memory, and hits of exact search.
 
     pip install lancedb pymilvus milvus-lite faiss-cpu psutil
     python benchmarks/gallery_engines.py /tmp/galleries 10000 100000
     python benchmarks/gallery_engines.py /tmp/galleries 1000000 Faiss Lance
 
-Templates of length 1 are drawn as a centroid per identity plus noise, matched to the cosines of LFW's pairs of a sharp
-picture and a 16 px probe, with a RIM of 20 CPU minutes (genuine 0.400 ± 0.125, impostor 0.009 ± 0.098); `--match`
-prints what was drawn. Every identity has one gallery template; 1,000 probes. Each engine runs in a process of its own.
+Templates are random vectors of length 1: one centroid per identity plus noise. Their cosines match those of LFW's pairs
+of a sharp picture and a 16 px probe, with a RIM of 20 CPU minutes (genuine 0.400 ± 0.125, impostor 0.009 ± 0.098);
+`--match` prints the cosines. Every identity has one gallery template, and there are 1,000 probes. Each engine runs in a
+process of its own.
 """
 
 import json
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -22,9 +24,9 @@ SIZE = 512
 EFFECTIVE = 104  # dimensions: random directions among them have a cosine of 0 ± 1 / sqrt(104) = 0.098
 GENUINE, SPREAD = 0.400, 0.125
 PROBES = 1000
-SINGLE = 50  # probes that are asked one at a time
-BREADTH = 512  # candidates that an HNSW index keeps; the engines' defaults of a few lose most of the first hits
-BLOCK = 1000  # templates of one enrollment step
+SINGLE = 50  # probes that are searched one at a time
+BREADTH = 512  # candidates of an HNSW search; with the few of the engines' defaults most first hits are lost
+BLOCK = 1000  # templates in one enrollment step
 
 
 def unit(vectors):
@@ -32,7 +34,7 @@ def unit(vectors):
 
 
 def templates(count):
-    """Gallery (count, 512), probes (PROBES, 512) and the identity of each probe."""
+    """Return gallery (count, 512), probes (PROBES, 512) and the identity of each probe."""
     rng = np.random.default_rng(0)
     basis = np.linalg.qr(rng.normal(size=(SIZE, EFFECTIVE)))[0].astype(np.float32)
     gallery = unit(rng.normal(size=(count, EFFECTIVE)).astype(np.float32))
@@ -44,7 +46,20 @@ def templates(count):
     return unit(gallery @ basis.T), unit(probes @ basis.T), owner
 
 
-class Faiss:
+class Engine(Protocol):
+    """An engine in a folder of its own."""
+
+    def add(self, first, vectors):
+        """Add vectors, numbered from `first`."""
+
+    def finish(self):
+        """Make everything searchable."""
+
+    def search(self, probes):
+        """Return the numbers (B, 5) of the five vectors most similar to each probe."""
+
+
+class Faiss(Engine):
     """The yardstick: exact search in memory."""
 
     def __init__(self, folder):
@@ -65,7 +80,7 @@ class Faiss:
         return self.index.search(probes, 5)[1]
 
 
-class Lance:
+class Lance(Engine):
     """LanceDB in a local folder, every template compared."""
 
     index_type = None
@@ -93,10 +108,10 @@ class Lance:
 
     def search(self, probes):
         query = self.table.search(probes).distance_type("cosine").limit(5).select(["id"])
-        found = (query.ef(BREADTH).refine_factor(4) if self.index_type else query).to_arrow()
-        if len(probes) > 1:  # of one probe there is no such column
-            found = found.sort_by([("query_index", "ascending"), ("_distance", "ascending")])
-        return found["id"].to_numpy().reshape(len(probes), 5)
+        hits = (query.ef(BREADTH).refine_factor(4) if self.index_type else query).to_arrow()
+        if len(probes) > 1:  # for one probe there is no such column
+            hits = hits.sort_by([("query_index", "ascending"), ("_distance", "ascending")])
+        return hits["id"].to_numpy().reshape(len(probes), 5)
 
 
 class LanceHnsw(Lance):
@@ -105,7 +120,7 @@ class LanceHnsw(Lance):
     index_type = "IVF_HNSW_SQ"
 
 
-class Milvus:
+class Milvus(Engine):
     """Milvus Lite in a local file, every template compared."""
 
     index_type = "FLAT"
@@ -135,8 +150,8 @@ class Milvus:
 
     def search(self, probes):
         breadth = {"params": {"ef": BREADTH}} if self.index_type == "HNSW" else {}
-        found = self.client.search("templates", list(probes), limit=5, search_params=breadth)
-        return np.array([[hit["id"] for hit in hits] for hits in found])
+        answers = self.client.search("templates", list(probes), limit=5, search_params=breadth)
+        return np.array([[hit["id"] for hit in hits] for hits in answers])
 
 
 class MilvusHnsw(Milvus):
@@ -168,17 +183,17 @@ def measure(name, folder, count):
         engine.search(probes[i : i + 1])
     one = SINGLE / (time.perf_counter() - start)
     start = time.perf_counter()
-    found = engine.search(probes)
+    hits = engine.search(probes)
     many = PROBES / (time.perf_counter() - start)
     return {
         "engine": name,
         "templates": count,
-        "enrolled a second": round(count / enrolled),
+        "enrolled per second": round(count / enrolled),
         "seconds until searchable": round(finished, 1),
-        "queries a second, one at a time": round(one, 1),
-        "queries a second, 1,000 at once": round(many),
-        "recall@1 of exact": float((found[:, 0] == exact).mean()),
-        "rank 1": float((found[:, 0] == owner).mean()),
+        "queries per second, one at a time": round(one, 1),
+        "queries per second, 1,000 at once": round(many),
+        "recall@1 of exact": float((hits[:, 0] == exact).mean()),
+        "rank 1": float((hits[:, 0] == owner).mean()),
         "MB of disk": round(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6),
         "MB of memory": round((process.memory_info().rss - before) / 1e6),
     }

@@ -1,9 +1,9 @@
-"""`rim enroll` and `rim identify` on LFW: a sharp photograph of some people, and another one reduced to CCTV size.
+"""`rim enroll` and `rim identify` on LFW: one sharp photograph of each person, another one reduced to CCTV size.
 
     python benchmarks/lfw_command_line.py my_model ../shared/data/lfw/lfw-deepfunneled /tmp/lfw
 
-Every eighth of the people with two pictures is enrolled with the first; the second, of 250 px, is reduced as much as
-makes 16 px of a face of 110. Faces are found by the commands themselves.
+Every eighth of the people with two pictures takes part. The first picture is enrolled. The second, of 250 px, is
+reduced so that its face of 110 px has 16 px. The commands find the faces themselves.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-EVERY = 8  # a probe of each eighth person
+EVERY = 8  # every eighth person has a probe
 FACE, REDUCED = 110, 16  # pixels
 
 
@@ -33,7 +33,7 @@ def write_pictures(lfw, folder):
 
 
 def rim(*arguments):
-    """What a command prints, and the seconds it takes."""
+    """Run a command and return its output and the seconds it takes."""
     start = time.perf_counter()
     done = subprocess.run(["rim", *map(str, arguments)], capture_output=True, text=True)
     if done.returncode not in (0, 1, 3):
@@ -48,23 +48,22 @@ def main():
     answer, searching = rim(
         "identify", "--model", model, "--index", folder / "index", "--top", 5, "--json", folder / "probes"
     )
-    found = json.loads(answer)
-    probes = found["probes"]
-    names = [Path(each["picture"]).stem for each in probes]
-    ranked = [[hit["person"] for hit in each["hits"]] for each in probes]
+    identified = json.loads(answer)
+    probes = identified["probes"]
+    names = [Path(probe["picture"]).stem for probe in probes]
+    ranked = [[hit["person"] for hit in probe["hits"]] for probe in probes]
     accepted = [
         (hit["person"] == name)
-        for name, each in zip(names, probes, strict=True)
-        for hit in each["hits"]
+        for name, probe in zip(names, probes, strict=True)
+        for hit in probe["hits"]
         if hit["accepted"]
     ]
     print(enrolled.splitlines()[-1])
-    print(f"{len(probes)} probes, faces of {statistics.median(each['size'] for each in probes):.0f} px (median)")
+    print(f"{len(probes)} probes, faces of {statistics.median(probe['size'] for probe in probes):.0f} px (median)")
     print(f"rank 1: {sum(name == hits[0] for name, hits in zip(names, ranked, strict=True))}")
     print(f"rank 5: {sum(name in hits for name, hits in zip(names, ranked, strict=True))}")
-    print(
-        f"accepted at a FAR of {found['far']}: {sum(accepted)} of their own, {len(accepted) - sum(accepted)} of others"
-    )
+    own, others = sum(accepted), len(accepted) - sum(accepted)
+    print(f"accepted at a FAR of {identified['far']}: {own} of their own, {others} of others")
     print(f"enrolled in {enrolling:.0f} s, identified in {searching:.0f} s")
 
 

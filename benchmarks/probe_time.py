@@ -1,10 +1,10 @@
-"""Milliseconds a face, of torch on the CPU, of onnxruntime, and of torch on a GPU where there is one.
+"""Milliseconds per face with torch on the CPU, with onnxruntime, and with torch on a GPU if there is one.
 
     python benchmarks/probe_time.py my_model
 
-Every case runs in turn, `ROUNDS` times over, so that what else the machine does falls on all of them alike; the median
-and the range of the rounds are shown. In each round a case first runs once untimed, while the threads of the one before
-go to rest. Faces are aligned already: the search for a face is `small_faces.py`'s.
+All cases take turns, `ROUNDS` times, so that other work of the machine slows all of them alike. The output has the
+median and the range over the rounds. In each round a case first runs once untimed, while the threads of the case before
+come to rest. The faces are aligned already; `small_faces.py` measures the search for faces.
 """
 
 import statistics
@@ -18,10 +18,10 @@ import onnxruntime
 import torch
 
 from rim_lightning.inference.model_folder import read_model
-from rim_lightning.inference.onnx_export import Embedder, SuperResolver
+from rim_lightning.inference.onnx_export import Embedder, OnnxHallucination
 
 ROUNDS = 7
-FACES = 32  # of a round
+FACES = 32  # in a round
 PARTS = {"probe_embedder": "probe", "gallery_embedder": "gallery", "super_resolver": None}
 
 
@@ -47,7 +47,7 @@ def main():
     for batch in (1, FACES):
         faces = 2 * torch.rand(batch, 3, rim.hr_size, rim.hr_size) - 1
         for name, side in PARTS.items():
-            part = (Embedder(rim, side) if side else SuperResolver(rim)).eval()
+            part = (Embedder(rim, side) if side else OnnxHallucination(rim)).eval()
             for threads in (1, 2):
                 cases[name, f"torch, {threads} threads", batch] = partial(torch_case, part, faces, threads)
                 session = onnx_session(folder / f"{name}.onnx", threads)
@@ -71,8 +71,9 @@ def main():
     for name, where in dict.fromkeys(case[:2] for case in cases):
         cells = []
         for batch in (1, FACES):
-            taken = times[name, where, batch]
-            cells.append(f"{statistics.median(taken):.0f} ms ({min(taken):.0f} … {max(taken):.0f})")
+            milliseconds = times[name, where, batch]
+            median = statistics.median(milliseconds)
+            cells.append(f"{median:.0f} ms ({min(milliseconds):.0f} … {max(milliseconds):.0f})")
         print(f"| {name} | {where} | {' | '.join(cells)} |")
 
 

@@ -1,9 +1,9 @@
-"""How small may a face be to be found? MTCNN on Helen's validation photographs, cut out around the face and reduced.
+"""How small may a face be for MTCNN to find it? On Helen's validation photographs, cut out and reduced.
 
     python benchmarks/small_faces.py ../shared/data
 
-The aligned square of the face has the given side, and the picture is `CONTEXT` times as wide. Pictures are enlarged for
-the search as `Recognizer` does.
+The aligned square of the face has the given side. The picture is `CONTEXT` times as wide, and enlarged for the search
+as in `FaceAligner`.
 """
 
 import sys
@@ -23,7 +23,7 @@ SIZES = (8, 10, 12, 16, 20, 28, 40)
 
 
 def upright(points, size, side):
-    """Scales and moves the face to the middle, without turning it."""
+    """Return the matrix that scales the face and moves it to the middle, without turning it."""
     target = template(size, 0) + (side - size) / 2
     matrix = similarity_from_points(points, target)
     scale = np.hypot(matrix[0, 0], matrix[1, 0])
@@ -45,13 +45,13 @@ def main():
             matrix = upright(points, size, side)
             pictures.append(align(photograph, matrix, side, {}, None)[0])
             truth.append(transform_points(points, matrix))
-        found = find_faces(pictures, *SEARCHED)
+        detections = find_faces(pictures, *SEARCHED)
         errors = [
             np.linalg.norm(faces[0].points - points, axis=1).mean() / np.linalg.norm(points[0] - points[1])
-            for faces, points in zip(found, truth, strict=True)
+            for faces, points in zip(detections, truth, strict=True)
             if faces
         ]
-        print(f"| {size} px | {len(errors) / len(found):.0%} | {np.median(errors):.0%} |", flush=True)
+        print(f"| {size} px | {len(errors) / len(detections):.0%} | {np.median(errors):.0%} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Which engine for sets of millions of crops? Measures random access, two ranks and mid-epoch resume of each.
+"""Which engine for sets of millions of crops? Speed of random access and of two ranks, and resume within an epoch.
 
     pip install litdata webdataset pylance pyarrow lmdb
     python benchmarks/store_engines.py prepared/celeba_128 /tmp/engines 40000
 
-The crops of a prepared store, repeated up to the number, as JPEG (quality 95) in every engine but the memory map.
-Orders are random over the whole set, as training wants them, but for WebDataset, which has no access by position: a
-buffer of 1,000 is shuffled there. "cold": after dropping the page cache (needs root).
+The crops of a prepared store are repeated up to the number, and stored as JPEG (quality 95) by all engines except the
+memory map. Orders are random over the whole set, as training needs them. WebDataset has no access by position; it
+shuffles a buffer of 1,000. "cold": after the page cache was dropped (needs root).
 """
 
 import io
@@ -40,7 +40,18 @@ def decoded(content):
     return cv2.cvtColor(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-class Memmap(Dataset):
+class Engine(Dataset):
+    """Crops in a folder. An item is (position, crop)."""
+
+    @staticmethod
+    def write(folder, crops):
+        """Write an iterator of crops, (H, W, 3) uint8 each."""
+        raise NotImplementedError
+
+
+class Memmap(Engine):
+    """One array on disk, not compressed."""
+
     def __init__(self, folder):
         self.images = np.load(folder / "images.npy", mmap_mode="r")
 
@@ -62,7 +73,9 @@ class Memmap(Dataset):
         return int(key[0]), np.array(self.images[key[0]])
 
 
-class Lance(Dataset):
+class Lance(Engine):
+    """A Lance data set."""
+
     def __init__(self, folder):
         self.folder, self.table = folder, None
 
@@ -76,6 +89,7 @@ class Lance(Dataset):
         lance.write_dataset(pa.RecordBatchReader.from_batches(schema, batches), folder / "set.lance")
 
     def open(self):
+        """Open the data set once per process."""
         import lance
 
         self.table = self.table or lance.dataset(str(self.folder / "set.lance"))
@@ -94,8 +108,8 @@ class Lance(Dataset):
         return [(position, decoded(value.as_py())) for position, value in zip(positions, column, strict=True)]
 
 
-class Arrow(Dataset):
-    """Arrow files as `rim_lightning.data.stores.packed` writes them: one picture a batch, 10,000 a file."""
+class Arrow(Engine):
+    """Arrow files as `rim_lightning.data.stores.packed` writes them: one picture per batch, 10,000 per file."""
 
     def __init__(self, folder):
         self.folder, self.files = folder, {}
@@ -122,7 +136,9 @@ class Arrow(Dataset):
         return int(key[0]), decoded(self.files[number].get_batch(row).column(0)[0].as_buffer())
 
 
-class Lmdb(Dataset):
+class Lmdb(Engine):
+    """An LMDB database."""
+
     def __init__(self, folder):
         self.folder, self.base = folder, None
 
@@ -147,7 +163,9 @@ class Lmdb(Dataset):
             return int(key[0]), decoded(transaction.get(int(key[0]).to_bytes(8, "big")))
 
 
-class LitData(Dataset):
+class LitData(Engine):
+    """A litdata data set, read by position."""
+
     def __init__(self, folder):
         import litdata
 
@@ -216,7 +234,7 @@ def access(dataset, order):
 
 
 def resume_of(dataset):
-    """Seconds to the first batch after half an epoch, and whether it is the one an undisturbed epoch has there."""
+    """Return the seconds to the first batch after half an epoch, and True if it is that of an uninterrupted epoch."""
     half = COUNT // 2 // BATCH
     whole = list(FaceSampler([COUNT], seed=1))
     start = time.perf_counter()
@@ -226,7 +244,7 @@ def resume_of(dataset):
 
 
 def lit_loader(folder):
-    """Litdata's own way: streaming, shuffled."""
+    """Return litdata's own loader: streamed and shuffled."""
     import litdata
 
     dataset = litdata.StreamingDataset(str(folder / "lit"), shuffle=True, seed=1, drop_last=True)
@@ -250,8 +268,8 @@ def lit_resume(folder):
     again = lit_loader(folder)
     again.load_state_dict(state)
     start = time.perf_counter()
-    found = next(iter(again))[0]
-    return time.perf_counter() - start, found.tolist() == expected.tolist()
+    resumed = next(iter(again))[0]
+    return time.perf_counter() - start, resumed.tolist() == expected.tolist()
 
 
 def web_write(folder, images):
@@ -280,7 +298,7 @@ def size_of(folder):
 
 
 def on_rank(rank, name, folder):
-    """What one of two ranks does: half an epoch at most, printed as images/s."""
+    """Read half an epoch at most as one of two ranks, and print the images per second."""
     torch.set_num_threads(1)
     print(rate(loader_of(MAPS[name](Path(folder)), rank, 2), 150))
 

@@ -158,7 +158,8 @@ def test_a_full_disk_leaves_what_was_enrolled(model, faces, index):
         Image.fromarray(np.full((9, 9, 3), number, np.uint8)).save(faces / f"{number}.png")
     call = ("enroll", "-m", model, "-i", index, faces, "--aligned")
     done = rim_with_small_files(*call)
-    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
     assert "cannot be written: there is no space left. What was added before is there" in done.stderr
     assert len(Gallery(index, None)) == 3
     assert rim(*call, "--json").exit_code == 0
@@ -175,7 +176,8 @@ def rim_with_small_files(*words):
 @pytest.mark.slow
 def test_a_full_disk_leaves_no_half_model(tmp_path):
     done = rim_with_small_files("export", checkpoint(tmp_path), tmp_path / "exported", "--no-onnx")
-    assert done.returncode == 2 and re.fullmatch(r"rim: .*/exported: File too large\n", done.stderr), done.stderr
+    assert done.returncode == 2, done.stderr
+    assert re.fullmatch(r"rim: .*/exported: File too large\n", done.stderr), done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
@@ -357,7 +359,8 @@ def test_wrong_input_gets_a_sentence_and_exit_code_2(model, faces, tmp_path, mon
     for name, place in places.items():
         words = tuple(word.replace(name, str(place)) for word in words)
     done = rim(*words)
-    assert done.exit_code == 2 and done.output.count("\n") == 1, done.output
+    assert done.exit_code == 2, done.output
+    assert done.output.count("\n") == 1, done.output
     assert not (tmp_path / "index").exists()
     assert not (tmp_path / "nowhere").exists()
     assert re.search(sentence, done.output), done.output

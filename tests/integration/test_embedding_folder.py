@@ -98,12 +98,12 @@ def embedded(pictures, output, model=None, precision="32-true", **settings):
 
 def rows(folder):
     """All rows, with the embeddings as an array of their own."""
-    found, vectors = [], []
+    table, vectors = [], []
     for number in folder.shards:
         for row in folder.read(number).to_pylist():
             vectors.append(row.pop("embedding") or [0.0] * MODEL["recognition"]["teacher"]["embedding_size"])
-            found.append(row)
-    return found, torch.tensor(vectors)
+            table.append(row)
+    return table, torch.tensor(vectors)
 
 
 def assert_same_rows(first, second, tolerance=1e-6):
@@ -121,17 +121,17 @@ def written(folder):
 def test_the_rows_are_what_the_recognizer_says(pictures, tmp_path, side):
     model = Recognizer(network())
     folder = embedded(pictures, tmp_path / "out", model, side=side)
-    found, vectors = rows(folder)
-    good = [index for index, row in enumerate(found) if row["left_out"] is None]
-    paths = [pictures / found[index]["source"] for index in good]
+    table, vectors = rows(folder)
+    good = [index for index, row in enumerate(table) if row["left_out"] is None]
+    paths = [pictures / table[index]["source"] for index in good]
     embed = model.embed_gallery if side == "gallery" else model.embed_probes
     torch.testing.assert_close(vectors[good], embed(paths, aligned=True), atol=1e-6, rtol=0)
-    assert [row["source"] for row in found] == sorted(
+    assert [row["source"] for row in table] == sorted(
         (str(path.relative_to(pictures)) for path in pictures.rglob("*.*")), key=lambda name: Path(name).parts
     )
-    assert {row["person"] for row in found} == {*(f"person {n}" for n in range(6)), "alone", None}
-    assert all(row["size"] == 40 and row["faces"] == 0 for row in found if row["left_out"] is None)
-    digests = [row["digest"] for row in found if row["source"] in ("person 1/0.png", "person 1/again.png")]
+    assert {row["person"] for row in table} == {*(f"person {n}" for n in range(6)), "alone", None}
+    assert all(row["size"] == 40 and row["faces"] == 0 for row in table if row["left_out"] is None)
+    digests = [row["digest"] for row in table if row["source"] in ("person 1/0.png", "person 1/again.png")]
     assert len(digests[0]) == 64
     assert digests[0] == digests[1]
     assert len(pq.read_table(folder.path)) == 21  # what any reader of Parquet makes of the folder
@@ -169,10 +169,10 @@ def test_faces_are_found_in_the_workers(pictures, tmp_path, monkeypatch, workers
 
     monkeypatch.setattr(inference_faces, "find_faces", find)
     model = Recognizer(network())
-    found, vectors = rows(embedded(pictures, tmp_path / "out", model, aligned=False, workers=workers))
-    assert len({row["faces"] for row in found if row["left_out"] is None}) == 2
-    assert any("shows no face that could be found" in (row["left_out"] or "") for row in found)
-    for row, vector in zip(found, vectors, strict=True):
+    table, vectors = rows(embedded(pictures, tmp_path / "out", model, aligned=False, workers=workers))
+    assert len({row["faces"] for row in table if row["left_out"] is None}) == 2
+    assert any("shows no face that could be found" in (row["left_out"] or "") for row in table)
+    for row, vector in zip(table, vectors, strict=True):
         if row["left_out"] is None:
             (aligned,) = model.align(pictures / row["source"])
             assert (row["faces"], row["size"]) == (aligned.faces, pytest.approx(aligned.size, rel=1e-6))
@@ -181,9 +181,9 @@ def test_faces_are_found_in_the_workers(pictures, tmp_path, monkeypatch, workers
 
 def test_a_resumed_run_does_what_is_missing_and_nothing_twice(pictures, tmp_path, monkeypatch):
     whole = embedded(pictures, tmp_path / "whole")
-    model, seen = Recognizer(network()), []
+    model, batches = Recognizer(network()), []
     embed = model.rim.embed_gallery
-    monkeypatch.setattr(model.rim, "embed_gallery", lambda faces: (seen.append(len(faces)), embed(faces))[1])
+    monkeypatch.setattr(model.rim, "embed_gallery", lambda faces: (batches.append(len(faces)), embed(faces))[1])
     replace = os.replace
 
     def die_at_the_third(part, file):
@@ -195,18 +195,18 @@ def test_a_resumed_run_does_what_is_missing_and_nothing_twice(pictures, tmp_path
     with pytest.raises(KeyError):
         embedded(pictures, tmp_path / "out", model)
     monkeypatch.undo()
-    monkeypatch.setattr(model.rim, "embed_gallery", lambda faces: (seen.append(len(faces)), embed(faces))[1])
+    monkeypatch.setattr(model.rim, "embed_gallery", lambda faces: (batches.append(len(faces)), embed(faces))[1])
     before = written(EmbeddedFolder(tmp_path / "out"))
     assert sorted(before) == ["embeddings_000000.parquet", "embeddings_000001.parquet"]
-    seen.clear()
+    batches.clear()
     folder = embedded(pictures, tmp_path / "out", model)
-    assert sum(seen) == sum(row["left_out"] is None for row in rows(folder)[0][2 * SHARD :])
+    assert sum(batches) == sum(row["left_out"] is None for row in rows(folder)[0][2 * SHARD :])
     assert {name: time for name, time in written(folder).items() if name in before} == before
     assert_same_rows(folder, whole)
-    seen.clear()
+    batches.clear()
     times = written(folder)
     assert embedded(pictures, tmp_path / "out", model).missing() == []
-    assert not seen
+    assert not batches
     assert written(folder) == times
 
 
@@ -316,10 +316,10 @@ def test_a_signal_ends_the_run_at_once(pictures, tmp_path, monkeypatch, signum):
     assert EmbeddedFolder(tmp_path / "out").missing() == [2, 3, 4, 5]
 
 
-def known(gallery, probes):
+def content_of(gallery, probes):
     """Templates and answers of a gallery."""
-    hits = [[(hit.person, hit.source) for hit in each] for each in gallery.search(probes, 4)]
-    scores = [hit.similarity for each in gallery.search(probes, 4) for hit in each]
+    hits = [[(hit.person, hit.source) for hit in of_probe] for of_probe in gallery.search(probes, 4)]
+    scores = [hit.similarity for of_probe in gallery.search(probes, 4) for hit in of_probe]
     return (len(gallery), gallery.people(), gallery.enrolled(), hits), torch.tensor(scores)
 
 
@@ -334,7 +334,7 @@ def test_enrolling_the_embeddings_is_enrolling_the_pictures(pictures, tmp_path):
     numbers = (done.added, done.known, len(done.several), len(done.small), len(done.left_out))
     again = Gallery(tmp_path / "embeddings", model.fingerprint, 16)
     probes = model.embed_probes(sorted((pictures / "person 4").iterdir()), aligned=True)
-    (first, scores), (second, others) = known(galleries[0], probes), known(again, probes)
+    (first, scores), (second, others) = content_of(galleries[0], probes), content_of(again, probes)
     assert first == second
     torch.testing.assert_close(scores, others, atol=1e-5, rtol=0)
     assert numbers == (19, 1, 0, 1, 2)
@@ -476,7 +476,8 @@ main()
 @pytest.mark.slow
 def test_a_file_that_cannot_be_written_gets_a_sentence(model, synthetic, begun, tmp_path):
     done = run("-c", FULL, *command(model, synthetic, tmp_path / "out", "+trainer.enable_progress_bar=false"))
-    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     sentence = r"rim-embed: .*embeddings_000002.parquet could not be written \(File too large\); the finished files are"
     assert re.search(sentence, done.stderr), done.stderr
     folder = EmbeddedFolder(tmp_path / "out")

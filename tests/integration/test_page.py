@@ -29,7 +29,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model, pictures of three synthetic people in folders of their names, a probe, a gallery, a file that is none."""
+    """A model, pictures of three synthetic people in folders of their names, a probe, a gallery, a file of text."""
     folder = tmp_path_factory.mktemp("page")
     torch.manual_seed(0)
     thresholds = np.array([[0.2, np.nan], [-1.0, np.nan]]).reshape(1, 1, 2, 2)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Pictures = list[tuple[Image.Image, str]]  # with captions
 
 MAX_FILE = "20mb"
-KEPT = 600  # seconds that an upload is kept
+UPLOAD_SECONDS = 600  # time after which an upload is removed
 SIDE = 256  # side of a picture of a face, in pixels
 CSS = """
 .faces .grid-wrap { height: auto; max-height: none; min-height: 0; }
@@ -188,7 +188,7 @@ def build_page(page: Page) -> gradio.Blocks:
     except ImportError as error:
         raise ImportError("The page needs Gradio: pip install 'rim-lightning[page]'.") from error
 
-    with gr.Blocks(title=TITLE, delete_cache=(60, KEPT), analytics_enabled=False) as blocks:
+    with gr.Blocks(title=TITLE, delete_cache=(60, UPLOAD_SECONDS), analytics_enabled=False) as blocks:
         gr.Markdown(f"# {TITLE}\n\n{CAUTION}")
         with gr.Tab("Two pictures"):
             _verify_tab(page)
@@ -277,8 +277,8 @@ def _upload(label: str) -> gradio.Image:
     import gradio as gr
 
     image = gr.Image(label=label, type="filepath", sources=["upload", "clipboard"], height=260, buttons=[])
-    # Hand on the file as it is: Gradio would open it, and has no sentence for a damaged one. A subclass would make Gradio
-    # write a stub file beside this one.
+    # Hand on the file as it is: Gradio would open it, and has no sentence for a damaged one. It would write a stub file
+    # beside this one for a subclass.
     image.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]
     return image
 

@@ -1,4 +1,4 @@
-"""The gallery finds what exact search finds, forgets who is deleted, refuses other models and survives being killed."""
+"""A gallery returns what exact search returns, forgets who is deleted, refuses other models and survives a kill."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ SIZE = 16
 
 @pytest.fixture(scope="module", autouse=True)
 def engine():
-    """Imported where it is needed: it takes seconds."""
+    """LanceDB, which takes seconds to import."""
     pytest.importorskip("lancedb")
 
 
@@ -34,15 +34,15 @@ def templates(vectors, per_person=3, first=0):
 
 @pytest.fixture
 def gallery(tmp_path):
-    made = Gallery(tmp_path / "index", "abc", SIZE, create=True)
+    index = Gallery(tmp_path / "index", "abc", SIZE, create=True)
     vectors = embeddings(60)
-    made.add(templates(vectors[:45]))
-    made.add(templates(vectors[45:], first=45))
-    return made
+    index.add(templates(vectors[:45]))
+    index.add(templates(vectors[45:], first=45))
+    return index
 
 
 def by_hand(probe, vectors, top, allowed=range(20)):
-    """Best cosine of each person, people in its order."""
+    """Return the people in the order of their best cosine."""
     cosine = vectors @ probe
     best = {p: max((float(cosine[i]), i) for i in range(3 * p, 3 * p + 3)) for p in allowed}
     order = sorted(best, key=lambda p: -best[p][0])[:top]
@@ -55,8 +55,8 @@ def test_a_search_is_exact_and_names_every_person_once(gallery, top, count):
     probes = embeddings(count, seed=1)
     for probe, hits in zip(probes, gallery.search(probes, top), strict=True):
         expected = by_hand(probe, embeddings(60), top)
-        assert [(hit.person, hit.source) for hit in hits] == [each[:2] for each in expected]
-        assert [hit.similarity for hit in hits] == pytest.approx([each[2] for each in expected], abs=1e-5)
+        assert [(hit.person, hit.source) for hit in hits] == [answer[:2] for answer in expected]
+        assert [hit.similarity for hit in hits] == pytest.approx([answer[2] for answer in expected], abs=1e-5)
 
 
 def test_a_search_stays_exact_where_somebody_made_an_index(tmp_path):
@@ -65,14 +65,14 @@ def test_a_search_stays_exact_where_somebody_made_an_index(tmp_path):
     gallery.add(templates(vectors))
     gallery._table.create_index("cosine", num_partitions=8, num_sub_vectors=1, vector_column_name="embedding")
     exact = (probes @ vectors.T).amax(1)
-    found = torch.tensor([hits[0].similarity for hits in gallery.search(probes, 1)])
-    torch.testing.assert_close(found, exact, atol=1e-5, rtol=0)
+    similarities = torch.tensor([hits[0].similarity for hits in gallery.search(probes, 1)])
+    torch.testing.assert_close(similarities, exact, atol=1e-5, rtol=0)
 
 
 def test_a_search_among_some_people(gallery):
     probe = embeddings(1, seed=2)
     (hits,) = gallery.search(probe, 3, people=["person 3", "person 7"])
-    assert [hit.person for hit in hits] == [each[0] for each in by_hand(probe[0], embeddings(60), 3, (3, 7))]
+    assert [hit.person for hit in hits] == [answer[0] for answer in by_hand(probe[0], embeddings(60), 3, (3, 7))]
     assert gallery.search(probe, 3, people=[]) == [[]]
     assert gallery.search(probe, 3, people=["nobody"]) == [[]]
 
@@ -106,7 +106,7 @@ def test_a_deleted_person_is_gone_from_the_files_too(gallery, tmp_path, together
     assert b"holiday-in-secret" not in content
     again = Gallery(gallery.address, "abc", SIZE)  # written anew, and still the gallery of that model
     assert [hit.person for hit in again.search(embeddings(1, seed=2), 4)[0]] == [
-        each[0] for each in by_hand(embeddings(1, seed=2)[0], embeddings(60), 4)
+        answer[0] for answer in by_hand(embeddings(1, seed=2)[0], embeddings(60), 4)
     ]
     again.add(templates(embeddings(3, seed=9), first=60))
     assert len(again) == 63
@@ -205,11 +205,11 @@ def test_nothing_that_was_enrolled_is_lost_when_killed(tmp_path):
         process.stdout.readline()  # it is at work
         time.sleep(0.05 + 0.13 * attempt)
         os.kill(process.pid, signal.SIGKILL)
-        told = [line for line in process.stdout.read().split("\n") if line]
+        printed = [line for line in process.stdout.read().split("\n") if line]
         process.wait()
         left = Gallery(folder, "abc", 16)
         people = left.people()
         assert set(people.values()) == {100}  # no half block
-        assert len(people) - (1 + len(told)) in (0, 1)  # all that it told of, and maybe one more
+        assert len(people) - (1 + len(printed)) in (0, 1)  # all that it printed, and maybe one more
         left.add([Template("after", "a.png", "d", embeddings(1)[0])])
         assert len(left) == 100 * len(people) + 1
