@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from rim_lightning.functional.bootstrap import (
+    bootstrap_interval,
     mean_interval,
     paired_difference,
     percentile_interval,
@@ -47,6 +48,19 @@ def weighted_tar(scores, first, second, weight, far, left_out):
         if accepted <= far * impostor + 1e-9:
             best = max(best, sum(w for score, same, w in pairs if same and score >= threshold) / genuine)
     return best
+
+
+def test_bootstrap_interval_equals_the_normal_one_of_many_pairs():
+    correct = torch.arange(4000) % 10 != 0  # 90 %
+    low, high = bootstrap_interval(correct, torch.Generator().manual_seed(0))
+    half = 1.96 * math.sqrt(0.9 * 0.1 / 4000)
+    assert low == pytest.approx(0.9 - half, abs=0.002)
+    assert high == pytest.approx(0.9 + half, abs=0.002)
+
+
+def test_values_that_are_no_vector_are_refused():
+    with pytest.raises(ValueError, match="vector of values"):
+        bootstrap_interval(torch.zeros(0), torch.Generator())
 
 
 def test_the_paired_difference_of_equal_models_is_certain():
@@ -158,12 +172,12 @@ def test_the_difference_of_two_systems_on_the_same_people_is_less_in_doubt_than_
 
 def test_seeds_are_drawn_alike_by_generators_alike():
     values = torch.tensor([[0.0, 10.0], [1.0, 11.0], [2.0, 12.0]]).repeat(1, 500)
-    drawn = seeds_resampled(values, generator())
-    assert drawn.shape == (1000,)
-    assert drawn.mean() == pytest.approx(6, abs=0.1)
+    means = seeds_resampled(values, generator())
+    assert means.shape == (1000,)
+    assert means.mean() == pytest.approx(6, abs=0.1)
     # The mean of three draws of 0, 1, 2 has a variance of (2/3) / 3.
-    assert drawn[::2].var() == pytest.approx(2 / 9, rel=0.15)
-    assert torch.allclose(seeds_resampled(values + 5, generator()) - drawn, torch.tensor(5.0))
+    assert means[::2].var() == pytest.approx(2 / 9, rel=0.15)
+    assert torch.allclose(seeds_resampled(values + 5, generator()) - means, torch.tensor(5.0))
     assert torch.equal(seeds_resampled(values[:1], generator()), values[0])
 
 

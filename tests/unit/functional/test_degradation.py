@@ -1,6 +1,5 @@
 import math
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -8,62 +7,14 @@ import torch.nn.functional as F
 from PIL import Image
 
 from rim_lightning.functional.degradation import gaussian_blur, realistic_reduce, sample_probe_sizes, synthesize_probe
-from rim_lightning.functional.resize import area_reduce, enlarge, reduce, round_to_8bit
+from rim_lightning.functional.resize import reduce, round_to_8bit
 from rim_lightning.types import to_unit
-
-
-def levels(image):
-    return ((image + 1) * 127.5).round().long()
-
-
-def noise_image(size, seed=0):
-    """Saturated noise: the hardest case, every resize overshoots."""
-    return np.random.default_rng(seed).choice([0, 255, 40, 200], (size, size, 3)).astype(np.uint8)
-
-
-def to_tensor(array):
-    return to_unit(torch.from_numpy(array.copy()).permute(2, 0, 1)[None])
+from tests.helpers.pictures import levels, noise_image, to_tensor
 
 
 def smooth_faces(batch=4, size=64):
     coarse = torch.rand(batch, 3, 6, 6, generator=torch.Generator().manual_seed(3)) * 2 - 1
     return F.interpolate(coarse, (size, size), mode="bilinear")
-
-
-@pytest.mark.parametrize("size", [5, 16, 28])
-def test_reduction_and_enlargement_equal_pillow_within_one_level(size):
-    image = noise_image(112)
-    small = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
-    large = np.asarray(Image.fromarray(small).resize((112, 112), Image.Resampling.BICUBIC))
-    for ours, pillow in [(reduce(to_tensor(image), size), small), (enlarge(to_tensor(small), 112), large)]:
-        difference = (levels(ours)[0].permute(1, 2, 0).numpy() - pillow.astype(int)).__abs__()
-        assert difference.max() <= 1
-        assert difference.mean() < 0.005
-
-
-@pytest.mark.parametrize("size", [16, 28, 7, 13, 33])
-def test_area_reduction_equals_opencv_within_one_level(size):
-    image = noise_image(112)
-    small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(int)
-    difference = abs(levels(area_reduce(to_tensor(image), size))[0].permute(1, 2, 0).numpy() - small)
-    assert difference.max() <= 1
-    assert difference.mean() < 0.01
-
-
-def test_unquantized_reduction_is_within_rounding_and_has_a_gradient():
-    image = to_tensor(noise_image(64)).requires_grad_()
-    real = reduce(image, 16, quantize=False)
-    small = np.asarray(Image.fromarray(noise_image(64)).resize((16, 16), Image.Resampling.BICUBIC)).astype(float)
-    inside = real.detach().clamp(-1, 1)[0].permute(1, 2, 0).numpy()
-    assert np.abs((inside + 1) * 127.5 - small).mean() < 1
-    real.sum().backward()
-    assert image.grad.sum().item() == pytest.approx(3 * 16 * 16, rel=1e-4)  # the weights of a pixel sum to 1
-
-
-def test_rounding_to_8_bit():
-    image = torch.tensor([-1.3, -1.0, 0.0, 1 / 127.5 - 1 + 0.003, 1.0, 2.0])
-    assert levels(round_to_8bit(image)).tolist() == [0, 0, 128, 1, 255, 255]
-    assert torch.equal(round_to_8bit(round_to_8bit(image)), round_to_8bit(image))
 
 
 def test_each_probe_gets_its_own_size():
@@ -89,7 +40,7 @@ def test_probe_with_another_reducer():
     assert levels(probe)[:, 0, 0, 0].tolist() == levels(sizes / 16).tolist()
 
 
-def test_drawn_sizes_have_the_range_and_the_share_asked_for():
+def test_sampled_sizes_have_the_requested_range_and_share():
     sizes = sample_probe_sizes(20000, 7, 10, 28, 0.5, torch.Generator().manual_seed(0))
     assert sizes.dtype == torch.int64
     counts = {size: (sizes == size).double().mean().item() for size in sizes.unique().tolist()}
@@ -114,7 +65,7 @@ def test_blur_equals_a_spatial_convolution_with_the_rotated_gaussian():
     assert (ours - expected).abs().max() < 1e-3
 
 
-def test_blur_is_drawn_per_image_and_keeps_constants():
+def test_every_image_has_its_own_blur_and_constants_stay():
     image = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     blurred = gaussian_blur(image, torch.tensor([[1e-3, 1e-3], [4.0, 4.0]]), torch.zeros(2))
     assert (blurred[0] - image[0]).abs().max() < 1e-3

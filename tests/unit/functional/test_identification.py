@@ -12,14 +12,14 @@ SCORES = torch.tensor(
         [0.6, 0.6, 0.5, 0.1, 0.0],  # of 5: ties with an image of 3, so second
         [0.9, 0.8, 0.7, 0.4, 0.6],  # of 7: four other images are above
         [0.9, 0.8, 0.7, 0.4, 0.6],  # of 9, who is not in the gallery
-        [0.1, 0.2, 0.3, 0.4, 0.9],  # of nobody known: the distractor is not its mate
+        [0.1, 0.2, 0.3, 0.4, 0.9],  # of an unknown person: the distractor is not its mate
     ]
 )
 PROBES = torch.tensor([3, 5, 7, 9, NO_IDENTITY])
 
 
 def test_three_probes_by_hand():
-    assert first_ranks(SCORES, PROBES, GALLERY).tolist() == [1, 2, 5]  # two probes have nobody to be found
+    assert first_ranks(SCORES, PROBES, GALLERY).tolist() == [1, 2, 5]  # two probes have no person in the gallery
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -32,8 +32,8 @@ def test_equals_sorting_every_row(seed):
     for row, person in zip(scores.tolist(), probes.tolist(), strict=True):
         # Of equal scores, other people come first.
         order = sorted(zip(row, gallery.tolist(), strict=True), key=lambda entry: (-entry[0], entry[1] == person))
-        found = [place for place, (_, other) in enumerate(order, start=1) if other == person != NO_IDENTITY]
-        ranks += found[:1]
+        places = [place for place, (_, other) in enumerate(order, start=1) if other == person != NO_IDENTITY]
+        ranks += places[:1]
     assert first_ranks(scores, probes, gallery).tolist() == ranks
 
 

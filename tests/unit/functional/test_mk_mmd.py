@@ -139,10 +139,10 @@ def test_permutation_test_approaches_the_test_over_all_deals():
         others = [row for row in range(7) if row not in chosen]
         values.append(mk_mmd(joint[list(chosen)], joint[others], *kernels()))
     exact = (torch.stack(values) >= observed - 1e-12).double().mean().item()
-    found = permutation_test(x, y, *kernels(), permutations=4000, generator=torch.Generator().manual_seed(0))
+    test = permutation_test(x, y, *kernels(), permutations=4000, generator=torch.Generator().manual_seed(0))
     assert 0.05 < exact < 0.95
-    assert found.p_value == pytest.approx(exact, abs=0.03)
-    assert found.mmd == pytest.approx(observed.item(), abs=1e-12)
+    assert test.p_value == pytest.approx(exact, abs=0.03)
+    assert test.mmd == pytest.approx(observed.item(), abs=1e-12)
 
 
 def test_groups_are_dealt_together_and_their_own_pairs_do_not_count():
@@ -171,10 +171,10 @@ def test_groups_are_dealt_together_and_their_own_pairs_do_not_count():
     observed = mmd({7, 3, 1})
     deals = [mmd(chosen) for chosen in itertools.combinations(range(8), 3) if 6 not in chosen]
     exact = sum(value >= observed - 1e-12 for value in deals) / len(deals)
-    found = permutation_test(x, y, *kernels(), 4000, torch.Generator().manual_seed(0), torch.tensor(group))
-    assert found.mmd == pytest.approx(observed, abs=1e-9)
+    test = permutation_test(x, y, *kernels(), 4000, torch.Generator().manual_seed(0), torch.tensor(group))
+    assert test.mmd == pytest.approx(observed, abs=1e-9)
     assert 0.02 < exact < 0.98
-    assert found.p_value == pytest.approx(exact, abs=0.03)
+    assert test.p_value == pytest.approx(exact, abs=0.03)
 
 
 def test_people_with_many_pictures_do_not_look_like_a_gap():

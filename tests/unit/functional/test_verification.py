@@ -4,7 +4,6 @@ from itertools import pairwise
 import pytest
 import torch
 
-from rim_lightning.functional.bootstrap import bootstrap_interval
 from rim_lightning.functional.verification import (
     cosine_similarity,
     equal_error_rate,
@@ -145,14 +144,6 @@ def test_no_tar_where_fewer_than_ten_impostors_decide():
     assert (scores[~same] >= threshold).sum() == 10
 
 
-def test_bootstrap_interval_equals_the_normal_one_of_many_pairs():
-    correct = torch.arange(4000) % 10 != 0  # 90 %
-    low, high = bootstrap_interval(correct, torch.Generator().manual_seed(0))
-    half = 1.96 * math.sqrt(0.9 * 0.1 / 4000)
-    assert low == pytest.approx(0.9 - half, abs=0.002)
-    assert high == pytest.approx(0.9 + half, abs=0.002)
-
-
 def test_bad_pairs_are_refused():
     with pytest.raises(ValueError, match="1 of 12"):
         kfold_accuracy(SCORES.index_fill(0, torch.tensor([3]), math.nan), SAME, FOLDS)
@@ -170,5 +161,3 @@ def test_bad_pairs_are_refused():
         tar_at_far(SCORES, torch.zeros_like(SAME), 0.1)
     with pytest.raises(ValueError, match=r"1.0"):
         threshold_at_far(SCORES, SAME, 1.0)
-    with pytest.raises(ValueError, match="vector of values"):
-        bootstrap_interval(torch.zeros(0), torch.Generator())

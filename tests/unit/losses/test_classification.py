@@ -20,7 +20,7 @@ def by_hand():
 def test_equals_the_formula_and_skips_the_unlabeled():
     embedding = torch.tensor([[2.0, 0.0], [100.0, 100.0], [1.0, 1.0]], requires_grad=True)
     terms = by_hand()(embedding, torch.tensor([0, NO_IDENTITY, 2]))
-    # Logits [2, 0.5, -1] of person 0, told right; [1, 2.5, -1] of person 2, told wrong.
+    # Logits [2, 0.5, -1] of person 0, right; [1, 2.5, -1] of person 2, wrong.
     first = math.log(math.exp(2) + math.exp(0.5) + math.exp(-1)) - 2
     second = math.log(math.exp(1) + math.exp(2.5) + math.exp(-1)) + 1
     assert terms["loss"].item() == pytest.approx((first + second) / 2, rel=1e-6)

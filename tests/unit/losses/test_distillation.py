@@ -47,7 +47,7 @@ def test_cosine_by_hand():
     assert StageDistillation("cosine")(target, prediction).item() == pytest.approx(expected)
 
 
-def test_normalised_stages_do_not_feel_their_scale():
+def test_normalized_stages_do_not_feel_their_scale():
     loss = StageDistillation(normalize=True)
     teacher, prediction = stages(0), stages(1)
     scaled = [[s * f for s, f in zip(maps, (10.0, 0.01), strict=True)] for maps in (teacher, prediction)]

@@ -34,14 +34,14 @@ def test_equals_the_papers_formula_and_skips_the_unlabeled(kind, margin):
     loss = MarginSoftmax(5, 4, kind, margin, scale=16.0)
     embedding = torch.randn(6, 5) * 3
     identity = torch.tensor([0, 3, NO_IDENTITY, 1, 1, NO_IDENTITY])
-    kept = identity != NO_IDENTITY
-    expected = reference(embedding[kept], loss.criterion.W.detach(), identity[kept], kind, margin, 16.0)
+    labeled = identity != NO_IDENTITY
+    expected = reference(embedding[labeled], loss.criterion.W.detach(), identity[labeled], kind, margin, 16.0)
     terms = loss(embedding, identity)
     torch.testing.assert_close(terms["loss"].double(), expected.mean(), rtol=1e-4, atol=1e-4)
-    cosines = F.normalize(embedding[kept]) @ F.normalize(loss.criterion.W, dim=0)
-    assert float(terms["accuracy"]) == (cosines.argmax(dim=1) == identity[kept]).float().mean()
+    cosines = F.normalize(embedding[labeled]) @ F.normalize(loss.criterion.W, dim=0)
+    assert float(terms["accuracy"]) == (cosines.argmax(dim=1) == identity[labeled]).float().mean()
     changed = embedding.clone()
-    changed[~kept] = 100.0
+    changed[~labeled] = 100.0
     assert torch.equal(loss(changed, identity)["loss"], terms["loss"])
 
 
@@ -81,7 +81,7 @@ def test_errors_name_the_value():
 
 
 def test_centers_turn_to_their_people_within_a_short_training():
-    """100 batches at 1e-3: centers that start long would stay where they were drawn."""
+    """100 batches at 1e-3: centers that start long would stay where they started."""
     torch.manual_seed(0)
     people = F.normalize(torch.randn(20, 64), dim=1)
     loss = MarginSoftmax(64, 20)

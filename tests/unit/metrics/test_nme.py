@@ -16,7 +16,7 @@ def test_by_hand_with_the_eyes_of_five_points():
     assert metric.compute().item() == pytest.approx(50)
 
 
-def test_ibug68_is_normalised_by_the_outer_eye_corners():
+def test_ibug68_is_normalized_by_the_outer_eye_corners():
     target = torch.rand(1, 68, 2, generator=torch.Generator().manual_seed(0)) * 50
     target[0, 36], target[0, 45] = torch.tensor([10.0, 10.0]), torch.tensor([40.0, 50.0])  # 50 apart
     prediction = target.clone()
@@ -33,7 +33,7 @@ def test_eyes_by_the_centers_of_given_points():
     assert metric.compute().item() == pytest.approx(20)
 
 
-def test_helen194_is_normalised_by_the_eye_centers():
+def test_helen194_is_normalized_by_the_eye_centers():
     """Eyes are points 134-153 and 114-133, as distributed by Le et al. counted from 0."""
     target = torch.rand(1, 194, 2, generator=torch.Generator().manual_seed(0)) * 50
     target[0, 134:154], target[0, 114:134] = torch.tensor([10.0, 10.0]), torch.tensor([40.0, 50.0])  # 50 apart

@@ -22,7 +22,7 @@ def metrics(rows):
     images, others = torch.rand(2, 24, 3, 12, 12, generator=generator)
     points = torch.rand(24, 5, 2, generator=generator)
     logits, parsing = torch.randn(24, 11, 3, 3, generator=generator), identity.to(torch.uint8)
-    made = {
+    metrics_and_data = {
         "verification": (IdentityVerification(20, seed=0, folds=3), (gallery, probe, identity)),
         "image quality": (ImageQuality("y"), (images, others)),
         "nme": (NormalizedMeanError("five"), (points + 0.1 * points.flip(0), points)),
@@ -30,7 +30,7 @@ def metrics(rows):
         "miou": (ParsingIoU(), (logits, parsing[:, None, None].expand(-1, 3, 3).contiguous())),
     }
     results = {}
-    for name, (metric, data) in made.items():
+    for name, (metric, data) in metrics_and_data.items():
         for part in rows.split(5):
             metric.update(*(value[part] for value in data), part)
         figures = metric.compute()
