@@ -168,14 +168,7 @@ def sample_person(seed: int) -> Person:
         The person; a function of the seed alone.
     """
     r = np.random.default_rng((seed, 1))
-    tone = r.uniform(0, len(SKIN_COLORS) - 1)
-    low = int(min(tone, len(SKIN_COLORS) - 2))
-    skin = (
-        SKIN_COLORS[low] + (tone - low) * (SKIN_COLORS[low + 1] - SKIN_COLORS[low]) + r.normal(0, 5) + r.normal(0, 3, 3)
-    )
-    # Fair hair and light eyes go with fair skin more often than not.
-    hair = HAIR_COLORS[r.integers(len(HAIR_COLORS))] if r.random() > tone / 5 else HAIR_COLORS[r.integers(2)]
-    iris = IRIS_COLORS[r.integers(len(IRIS_COLORS))] if r.random() > tone / 4 else IRIS_COLORS[r.integers(2)]
+    tone, skin, hair, iris = _sample_colors(r)
     bearded = r.random() < 0.4
     lips = skin * (0.86, 0.62, 0.62) + (18, 0, 6) + r.normal(0, 6, 3)
     if not bearded and r.random() < 0.35:
@@ -219,6 +212,19 @@ def sample_person(seed: int) -> Person:
         glasses_color=np.array([(25, 25, 28), (90, 55, 30), (150, 130, 60), (120, 25, 35)], float)[r.integers(4)],
         texture=int(r.integers(2**31)),
     )
+
+
+def _sample_colors(r: np.random.Generator) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    """Tone of the skin, from 0 (fair) to 5 (dark), and the colors of skin, hair and iris."""
+    tone = r.uniform(0, len(SKIN_COLORS) - 1)
+    low = int(min(tone, len(SKIN_COLORS) - 2))
+    skin = (
+        SKIN_COLORS[low] + (tone - low) * (SKIN_COLORS[low + 1] - SKIN_COLORS[low]) + r.normal(0, 5) + r.normal(0, 3, 3)
+    )
+    # Fair hair and light eyes go with fair skin more often than not.
+    hair = HAIR_COLORS[r.integers(len(HAIR_COLORS))] if r.random() > tone / 5 else HAIR_COLORS[r.integers(2)]
+    iris = IRIS_COLORS[r.integers(len(IRIS_COLORS))] if r.random() > tone / 4 else IRIS_COLORS[r.integers(2)]
+    return tone, skin, hair, iris
 
 
 def sample_view(seed: int, person_seed: int) -> View:
