@@ -123,12 +123,10 @@ class FaceAligner:
 
 def _as_list(pictures: FaceSource | Sequence[FaceSource]) -> list[FaceSource]:
     """Make a list of one picture, a sequence of pictures or a batch."""
-    if isinstance(pictures, str | bytes):
-        return [pictures]
-    if isinstance(pictures, Sequence):
-        return list(pictures)
     if isinstance(pictures, np.ndarray | Tensor) and pictures.ndim == 4:
         return [pictures[index] for index in range(len(pictures))]
+    if isinstance(pictures, Sequence) and not isinstance(pictures, str | bytes):
+        return list(pictures)
     return [pictures]
 
 

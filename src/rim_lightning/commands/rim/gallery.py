@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 @aligned_option
 @json_option
 def enroll(model: Path | None, device: str, index: str, folder: Path, aligned: bool, as_json: bool) -> None:
-    """Add the pictures of FOLDER to the gallery: one person per folder in it, or one person per picture.
+    """Add the pictures of FOLDER to the gallery.
 
-    Pictures already enrolled are skipped; repeat the command to resume. A person who was forgotten comes back with a
+    Every folder in it is a person, and so is every picture directly in it. Pictures already enrolled are skipped; repeat the command to resume. A person who was forgotten comes back with a
     folder that shows them. FOLDER may also be what rim-embed wrote: then only the numbers of pictures that were left
     out, show several faces or small ones are printed; its files have the names.
 
@@ -75,7 +75,9 @@ def enroll(model: Path | None, device: str, index: str, folder: Path, aligned: b
 def identify(
     model: Path, device: str, index: str, probes: tuple[Path, ...], top: int, far: float, aligned: bool, as_json: bool
 ) -> None:
-    """Who in the gallery is on PROBES, pictures or folders? Exit code 0: somebody was accepted, 1: nobody.
+    """Search the gallery for the people on PROBES.
+
+    Each of PROBES is a picture or a folder. Exit code 0: somebody was accepted, 1: nobody.
 
     At a FAR of 1e-3 a stranger is accepted for about one in a thousand pictures of the gallery.
 
@@ -117,7 +119,9 @@ def identify(
 @index_option
 @click.argument("person")
 def forget(index: str, person: str) -> None:
-    """Remove PERSON and all their templates from the gallery, for good. Exit code 1: the gallery has no such person.
+    """Remove PERSON from the gallery, for good.
+
+    All templates of the person are removed. Exit code 1: the gallery has no such person.
 
     \b
     Example:

@@ -39,7 +39,9 @@ from rim_lightning.files import whole_file
 def hallucinate(
     model: Path, device: str, source: Path, target: Path, strip: bool, overwrite: bool, aligned: bool, as_json: bool
 ) -> None:
-    """Write the sharp faces that the network makes of SOURCE, a picture or a folder, into TARGET, a PNG file or folder.
+    """Write the sharp faces that the network makes of SOURCE.
+
+    SOURCE is a picture, and TARGET the PNG file to write; or both are folders.
 
     \b
     Examples:

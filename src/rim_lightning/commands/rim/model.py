@@ -23,9 +23,9 @@ from rim_lightning.commands.rim.options import DEFAULT_FAR, EXIT_CODES, Place, j
 @click.option("--split", default="val", show_default=True, help="Part of that set.")
 @click.option("--onnx/--no-onnx", default=True, show_default=True, help="Write ONNX files too.")
 def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx: bool) -> None:
-    """Make FOLDER of a CHECKPOINT of rim-train: weights, card, thresholds, ONNX files.
+    """Make a model folder from a checkpoint of rim-train.
 
-    Without --people the model has no thresholds, and `rim verify` refuses it.
+    FOLDER gets weights, card, thresholds and ONNX files. Without --people the model has no thresholds, and `rim verify` refuses it.
 
     \b
     Example:
@@ -63,7 +63,7 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
 @click.argument("model", type=Place())
 @json_option
 def info(model: Path, as_json: bool) -> None:
-    """Show what the card of MODEL, a model folder, says.
+    """Show the card of MODEL, a model folder.
 
     \b
     Example:

@@ -14,7 +14,9 @@ from rim_lightning.commands.rim.options import EXIT_CODES, load_recognizer, mode
 @click.option("--index", "-i", help="Gallery to search.")
 @click.option("--port", default=7860, show_default=True, help="Port on this machine. Other machines cannot reach it.")
 def page(model: Path, device: str, index: str | None, port: int) -> None:
-    """Show a page in the browser: compare two pictures, search the gallery, see how small a face may get.
+    """Show the model in the browser.
+
+    The page compares two pictures, searches the gallery and shows how small a face may get.
 
     \b
     Example:
