@@ -17,7 +17,7 @@ from rim_lightning.data.readers.pair_lists import read_annotated_pairs, read_pai
 from rim_lightning.data.readers.surveillance import read_scface, read_tinyface
 from rim_lightning.data.stores.packed import open_store
 from rim_lightning.data.stores.prepared import PreparedStore
-from rim_lightning.functional.pairs import sample_pairs
+from rim_lightning.functional.pairs import sample_balanced_pairs
 from rim_lightning.types import NO_IDENTITY
 
 Faces = FaceDataset | UnionDataset
@@ -211,7 +211,7 @@ def sampled_pairs(store: str, title: str, split: str, pairs: int, seed: int = 0)
     opened = open_store(store)
     faces = FaceDataset(opened, split)
     identity = torch.from_numpy(opened.identity[faces.positions])
-    gallery, probe, fold = sample_pairs(identity, pairs, 10, seed)
+    gallery, probe, fold = sample_balanced_pairs(identity, pairs, 10, seed)
     if len(fold.unique()) < 2:
         raise ValueError(f"{store} has too few people in its {split} split for pairs in two folds.")
     names = [opened.names[position] for position in faces.positions]

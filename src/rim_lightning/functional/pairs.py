@@ -6,7 +6,7 @@ from torch import Tensor
 from rim_lightning.types import NO_IDENTITY
 
 
-def sample_pairs(identity: Tensor, pairs: int, folds: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def sample_balanced_pairs(identity: Tensor, pairs: int, folds: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Sample as many genuine as impostor pairs of different images. No person is in two folds.
 
     Memory is quadratic in the number of faces of one fold.

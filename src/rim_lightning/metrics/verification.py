@@ -5,7 +5,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from rim_lightning.functional.pairs import sample_pairs
+from rim_lightning.functional.pairs import sample_balanced_pairs
 from rim_lightning.functional.verification import (
     cosine_similarity,
     equal_error_rate,
@@ -84,7 +84,7 @@ class IdentityVerification(Metric):
             return self._figures(0)
         states = (self.index, self.gallery, self.probe, self.identity)
         _, gallery, probe, identity = keep_unique(*(dim_zero_cat(state).cpu() for state in states))
-        first, second, folds = sample_pairs(identity, self.pairs, self.folds, self.seed)
+        first, second, folds = sample_balanced_pairs(identity, self.pairs, self.folds, self.seed)
         if len(folds.unique()) < 2:
             return self._figures(len(first))
         scores = cosine_similarity(gallery[first], probe[second])

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from rim_lightning.functional.pairs import sample_pairs
+from rim_lightning.functional.pairs import sample_balanced_pairs
 from rim_lightning.functional.verification import kfold_accuracy, roc_auc, tar_at_far
 from rim_lightning.metrics.verification import IdentityVerification
 
@@ -21,7 +21,7 @@ def test_figures_are_those_of_the_sampled_pairs():
     metric = IdentityVerification(pairs=60, seed=3, folds=5)
     metric.update(gallery, probe, identity, index)
     figures = metric.compute()
-    first, second, folds = sample_pairs(identity, 60, 5, 3)
+    first, second, folds = sample_balanced_pairs(identity, 60, 5, 3)
     scores = torch.stack(
         [gallery[i] @ probe[j] / (gallery[i].norm() * probe[j].norm()) for i, j in zip(first, second, strict=True)]
     )
