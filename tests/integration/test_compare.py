@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.comparison.plan import train_missing as training
-from rim_lightning.comparison.run import run
+from rim_lightning.comparison.run import compare
+from tests.helpers.configurations import configuration, training_configuration
 
 SETTINGS = [
     "protocol=synthetic",
@@ -37,19 +36,19 @@ SMALL = [
 
 @pytest.fixture
 def bench(tmp_path):
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+    """One call of the comparison, outside a Hydra app."""
 
-        def call(*overrides, systems=()):
-            places = [f"paths.{name}_dir={tmp_path / name}" for name in ("results", "prepared", "output")]
-            cfg = compose("compare", overrides=[*SETTINGS, *places, *overrides])
-            cfg.settings = [*cfg.settings, *SMALL]
-            cfg.systems = {name: cfg.systems[name] for name in systems}
-            for grid in cfg.learning_rates.values():
-                grid["values"] = list(grid["values"])[:1]
-            run(cfg)
-            return tmp_path / "output"
+    def call(*overrides, systems=()):
+        places = [f"paths.{name}_dir={tmp_path / name}" for name in ("results", "prepared", "output")]
+        cfg = configuration("compare", [*SETTINGS, *places, *overrides])
+        cfg.settings = [*cfg.settings, *SMALL]
+        cfg.systems = {name: cfg.systems[name] for name in systems}
+        for grid in cfg.learning_rates.values():
+            grid["values"] = list(grid["values"])[:1]
+        compare(cfg, training_configuration)
+        return tmp_path / "output"
 
-        yield call
+    return call
 
 
 def rows_of(file):

@@ -1,5 +1,7 @@
 """rim-compare: the tables and figures of the paper from the command line."""
 
+from collections.abc import Sequence
+
 from omegaconf import DictConfig
 
 from rim_lightning.commands.hydra_command import hydra_command
@@ -8,9 +10,16 @@ from rim_lightning.commands.hydra_command import hydra_command
 @hydra_command("rim-compare")
 def main(cfg: DictConfig) -> None:
     """Train and measure what a table or figure shows, and write it."""
-    from rim_lightning.comparison.run import run  # not at the top of the file: `--help` should not wait for torch
+    from rim_lightning.comparison.run import compare  # not at the top of the file: `--help` should not wait for torch
 
-    run(cfg)
+    compare(cfg, _compose_training)
+
+
+def _compose_training(overrides: Sequence[str]) -> DictConfig:
+    """Make the configuration of rim-train within this command."""
+    from hydra import compose
+
+    return compose("train", overrides=list(overrides))
 
 
 if __name__ == "__main__":

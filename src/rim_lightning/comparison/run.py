@@ -1,149 +1,143 @@
-"""What rim-compare does: prepare, train what is missing, measure, write tables and figures."""
+"""What rim-compare does: prepare, train what is missing, measure, write a table or a figure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from omegaconf import DictConfig
-from tqdm import tqdm
 
-from rim_lightning.comparison.laboratory.readings import BICUBIC, TEACHER
-from rim_lightning.comparison.paper.ablation import ablation_table
-from rim_lightning.comparison.paper.alignment import alignment_table
-from rim_lightning.comparison.paper.hallucination import hallucination_table, plot_distributions, plot_faces
-from rim_lightning.comparison.paper.identification import identification_table
-from rim_lightning.comparison.paper.overview import overview_table
-from rim_lightning.comparison.paper.roc import plot_roc
-from rim_lightning.comparison.paper.rows import SWEEP, TABLE_1, TABLE_2, TABLE_3, TABLE_4
-from rim_lightning.comparison.paper.sweep import plot_sweep, sweep_table
+from rim_lightning.comparison.paper.ablation import make_table_1, make_table_3
+from rim_lightning.comparison.paper.alignment import make_alignment_table
+from rim_lightning.comparison.paper.cells import NOT_RUN
+from rim_lightning.comparison.paper.distributions import plot_figure_4
+from rim_lightning.comparison.paper.faces import plot_figure_3
+from rim_lightning.comparison.paper.hallucination import make_table_4
+from rim_lightning.comparison.paper.identification import make_identification_table
+from rim_lightning.comparison.paper.overview import make_table_2
+from rim_lightning.comparison.paper.roc import plot_roc_figure
+from rim_lightning.comparison.paper.rows import SWEEP, TABLE_1, TABLE_2, TABLE_3, TABLE_4, systems_of
+from rim_lightning.comparison.paper.sweep import make_sweep_table, plot_sweep_figure
 from rim_lightning.comparison.paper.write import Table, write_table
+from rim_lightning.comparison.plan.plan import Compose
 from rim_lightning.comparison.plan.train_missing import train_missing
-from rim_lightning.comparison.setup import Comparison, _store, prepare_comparison
+from rim_lightning.comparison.setup import Comparison, prepare_comparison
 from rim_lightning.data.readers.pair_lists import write_pair_csv
-from rim_lightning.evaluation.protocols import FaceSet, PairSet, SearchSet, one_each, surveillance
 
-TABLES = ("1", "2", "3", "4", "sweep", "alignment", "identification")
-FIGURES = ("3", "4", "roc", "sweep")
-FIRST_SEED = "Of a system with several seeds, the first one."
-BLOCKS = "RIM ahead by: of rows from scratch, the RIM whose teacher is from scratch too."
-SHARP = "HR-HR: both sides sharp, read by what reads the gallery (of every row with a teacher: the teacher)."
+T = TypeVar("T")
 
 
-def run(cfg: DictConfig) -> None:
-    """One call of rim-compare, as `conf/compare.yaml` describes it.
+class TableRecipe(NamedTuple):
+    """How a table is made.
+
+    Attributes:
+        make: Makes it.
+        systems: Names of the systems that must be trained for it.
+        lists_pairs: The lists of pairs are written beside it.
+    """
+
+    make: Callable[[Comparison], Table]
+    systems: tuple[str, ...]
+    lists_pairs: bool = True
+
+
+class FigureRecipe(NamedTuple):
+    """How a figure is made.
+
+    Attributes:
+        plot: Writes it to a path; returns which systems are left out, and why.
+        systems: Names of the systems that must be trained for it.
+    """
+
+    plot: Callable[[Path, Comparison], dict[str, str]]
+    systems: tuple[str, ...]
+
+
+_swept = [reading for _, reading in SWEEP]
+
+TABLES = {
+    "1": TableRecipe(make_table_1, systems_of(row.reading for row in TABLE_1)),
+    "2": TableRecipe(make_table_2, systems_of(row.reading for row in TABLE_2)),
+    "3": TableRecipe(make_table_3, systems_of(row.reading for row in TABLE_3)),
+    "4": TableRecipe(make_table_4, tuple(TABLE_4), lists_pairs=False),
+    "sweep": TableRecipe(make_sweep_table, systems_of(_swept)),
+    "alignment": TableRecipe(make_alignment_table, systems_of(_swept, "fhn", "coarse")),
+    "identification": TableRecipe(make_identification_table, systems_of(_swept, "fhn")),
+}
+FIGURES = {
+    "3": FigureRecipe(plot_figure_3, tuple(TABLE_4)),
+    "4": FigureRecipe(plot_figure_4, tuple(TABLE_4)),
+    "roc": FigureRecipe(plot_roc_figure, systems_of(row.reading for row in (*TABLE_3, *TABLE_1))),
+    "sweep": FigureRecipe(plot_sweep_figure, systems_of(_swept)),
+}
+
+
+def compare(cfg: DictConfig, compose: Compose) -> None:
+    """Carry out one call of rim-compare.
+
+    Args:
+        cfg: A configuration as `conf/compare.yaml` describes it.
+        compose: Makes the configuration of rim-train from its overrides.
 
     Raises:
-        FileNotFoundError, ValueError: wrong settings or data, in one sentence.
+        FileNotFoundError: If data are missing.
+        ValueError: If a setting is wrong.
     """
-    table, figure = (None if name is None else str(name) for name in (cfg.table, cfg.figure))
-    if (table is None) == (figure is None):
+    if (cfg.table is None) == (cfg.figure is None):
         raise ValueError(f"Give table={'|'.join(TABLES)} or figure={'|'.join(FIGURES)}.")
-    if table is not None and table not in TABLES:
-        raise ValueError(f'There is no table "{table}"; choose from {", ".join(TABLES)}.')
-    if figure is not None and figure not in FIGURES:
-        raise ValueError(f'There is no figure "{figure}"; choose from {", ".join(FIGURES)}.')
-    comparison = prepare_comparison(cfg)
+    if cfg.table is not None:
+        name = str(cfg.table)
+        table = _recipe(TABLES, "table", name)
+        _write_table(name, table, _prepared(cfg, compose, table.systems), Path(cfg.paths.output_dir))
+    else:
+        name = str(cfg.figure)
+        figure = _recipe(FIGURES, "figure", name)
+        _write_figure(name, figure, _prepared(cfg, compose, figure.systems), Path(cfg.paths.output_dir))
+
+
+def _recipe(recipes: Mapping[str, T], kind: str, name: str) -> T:
+    if name not in recipes:
+        raise ValueError(f'There is no {kind} "{name}"; choose from {", ".join(recipes)}.')
+    return recipes[name]
+
+
+def _prepared(cfg: DictConfig, compose: Compose, systems: tuple[str, ...]) -> Comparison:
+    """Prepare the comparison and train those systems that are missing."""
+    comparison = prepare_comparison(cfg, compose)
     if cfg.train:
-        wanted = [name for name in _wanted(table, figure) if name in comparison.plan.systems]
-        for name, why in train_missing(comparison.plan, wanted, cfg.parallel).items():
-            print(f"{name}: {why}")
-    folder = Path(cfg.paths.output_dir)
-    if table is not None:
-        made, notes = _table(table, comparison)
-        name = f"table_{table}" if table.isdigit() else table
+        names = [name for name in systems if name in comparison.plan.systems]
+        for name, reason in train_missing(comparison.plan, names, cfg.parallel).items():
+            print(f"{name}: {reason}")
+    return comparison
+
+
+def _write_table(name: str, recipe: TableRecipe, comparison: Comparison, folder: Path) -> None:
+    table = recipe.make(comparison)
+    notes = [*protocol_notes(comparison), *table.notes]
+    if recipe.lists_pairs:
         folder.mkdir(parents=True, exist_ok=True)
         for title, pairs in comparison.pairs.items():
-            if pairs is not None and table != "4":
+            if pairs is not None:
                 digest = write_pair_csv(folder / f"pairs_{title}.csv", pairs.listed())
                 notes.append(f"pairs_{title}.csv, written beside this, has the SHA-256 {digest[:16]}….")
-        file = write_table(folder, name, made, [*_protocol(comparison), *notes])
-        print(file.read_text())
-        print(f"Table: {file}, with .csv and .tex beside it")
-    else:
-        path = folder / f"figure_{figure}.png"
-        missing = _figure(figure, path, comparison)
-        if missing:
-            print(f"Not yet run, and left out: {', '.join(missing)}")
-        print(f"Figure: {path}")
+    file = write_table(folder, f"table_{name}" if name.isdigit() else name, table, notes)
+    print(file.read_text())
+    print(f"Table: {file}, with .csv and .tex beside it")
 
 
-def _table(name: str, comparison: Comparison) -> tuple[Table, list[str]]:
-    """The table, and what is to be said about it."""
-    laboratory, detailed, hr_size = comparison.laboratory, comparison.detailed(), comparison.hr_size
-    if name == "1":
-        rows, title = TABLE_1, "Table 1: parts of RIM"
-        return ablation_table(title, rows, laboratory, detailed, hr_size, _rows), [SHARP, *_about(detailed)]
-    if name == "2":
-        rows, title = TABLE_2, "Table 2: sets and sides"
-        made = overview_table(title, rows, laboratory, comparison.pairs, _rows)
-        return made, [BLOCKS, *_about(*comparison.pairs.values())]
-    if name == "3":
-        rows, title = TABLE_3, "Table 3: recognition from one start"
-        return ablation_table(title, rows, laboratory, detailed, hr_size, _rows), [SHARP, *_about(detailed)]
-    if name == "4":
-        return hallucination_table(laboratory, comparison.faces, hr_size, _rows), _quality_notes(comparison.faces)
-    if name == "sweep":
-        sweep = comparison.settings["sweep"]
-        made = sweep_table(laboratory, detailed, comparison.calibration, **sweep, progress=_rows)
-        return made, [FIRST_SEED, *_about(detailed, comparison.calibration)]
-    if name == "identification":
-        searched = _searched(comparison)
-        made = identification_table(laboratory, searched, comparison.settings["ranks"], _rows)
-        sizes = [each for each in searched.values() if each is not None]
-        counts = [f"{s.title}: {len(s.probe)} probes, {len(s.gallery)} gallery images." for s in sizes]
-        return made, [FIRST_SEED, *counts]
-    amounts = comparison.settings["misalignment"]
-    made = alignment_table(laboratory, detailed, comparison.first_faces(), amounts, _rows)
-    return made, [FIRST_SEED, *_about(detailed)]
+def _write_figure(name: str, recipe: FigureRecipe, comparison: Comparison, folder: Path) -> None:
+    path = folder / f"figure_{name}.png"
+    missing = recipe.plot(path, comparison)
+    not_run = [label for label, reason in missing.items() if reason == NOT_RUN]
+    if not_run:
+        print(f"Not yet run, and left out: {', '.join(not_run)}")
+    for label, reason in missing.items():
+        if reason != NOT_RUN:
+            print(f"Left out: {label}: {reason}")
+    print(f"Figure: {path}")
 
 
-def _figure(name: str, path: Path, comparison: Comparison) -> list[str]:
-    """Draws it; returns the methods that are missing."""
-    if name == "3":
-        return plot_faces(path, comparison.laboratory, comparison.first_faces(), comparison.settings["shown_faces"])
-    if name == "4":
-        return plot_distributions(path, comparison.laboratory, comparison.first_faces())
-    if name == "sweep":
-        degradations = comparison.settings["sweep"]["degradations"]
-        return plot_sweep(path, comparison.laboratory, comparison.detailed(), degradations)
-    return plot_roc(path, comparison.laboratory, comparison.detailed())
-
-
-def _wanted(table: str | None, figure: str | None) -> list[str]:
-    """Systems that a table or figure shows, in its order."""
-    if table == "4" or figure in ("3", "4"):
-        return list(TABLE_4)
-    rows = {"1": TABLE_1, "2": TABLE_2, "3": TABLE_3}.get(table, ())
-    readings = [row.reading for row in rows]
-    if table in ("sweep", "alignment", "identification") or figure == "sweep":
-        readings = [reading for _, reading in SWEEP]
-    if figure == "roc":
-        readings = [row.reading for row in (*TABLE_3, *TABLE_1)]
-    names = [name for r in readings for name in (r.system, r.gallery_of, r.sr) if name not in (None, TEACHER, BICUBIC)]
-    return list(
-        dict.fromkeys([*names, "rim", *{"alignment": ("fhn", "coarse"), "identification": ("fhn",)}.get(table, ())])
-    )
-
-
-def _searched(comparison: Comparison) -> dict[str, SearchSet | None]:
-    found: dict[str, SearchSet | None] = {}
-    for title, settings in comparison.settings["identification"].items():
-        if settings is None:
-            found[title] = None
-        elif "store" in settings:
-            found[title] = one_each(title=title, **settings | {"store": _store(comparison.stores, settings["store"])})
-        else:
-            prepared = comparison.settings["paths"]["prepared_dir"]
-            found[title] = surveillance(
-                title=title, **settings, prepared=prepared, hr_size=comparison.hr_size, workers=2
-            )
-    return found
-
-
-def _rows(rows: Iterable) -> Iterable:
-    return tqdm(list(rows), desc="rows", unit="row")
-
-
-def _protocol(comparison: Comparison) -> list[str]:
+def protocol_notes(comparison: Comparison) -> list[str]:
+    """Say how systems are trained and measured, for the head of every table."""
     plan, lr_size = comparison.plan, comparison.laboratory.lr_size
     hallucination = plan.budget * plan.hallucination_share
     minutes, pace = "CPU minutes of one thread", ""
@@ -165,16 +159,3 @@ def _protocol(comparison: Comparison) -> list[str]:
         "Quoted: the paper's figures. It does not state its protocol, its tables contradict each other, and its "
         "networks and data were others: they are here for orientation.",
     ]
-
-
-def _about(*sets: PairSet | None) -> list[str]:
-    return [
-        f"{pairs.title}: {len(pairs.same)} pairs in {len(pairs.fold.unique())} folds, threshold of the other folds."
-        for pairs in sets
-        if pairs is not None
-    ]
-
-
-def _quality_notes(faces: dict[str, FaceSet]) -> list[str]:
-    sizes = ", ".join(f"{each.title}: {len(each.faces)} faces" for each in faces.values())
-    return [f"PSNR and SSIM of BT.601 luma, no border left out; {sizes}. identity: cosine of the teacher's embeddings."]

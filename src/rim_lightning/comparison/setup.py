@@ -1,4 +1,4 @@
-"""rim_lightning.comparison.setup."""
+"""Prepare a comparison: check its settings, prepare the data, train the teacher, plan the runs."""
 
 import hashlib
 import json
@@ -6,25 +6,37 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from hydra import compose
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from rim_lightning.comparison.laboratory.laboratory import Laboratory
-from rim_lightning.comparison.plan.plan import Plan, quoted
+from rim_lightning.comparison.plan.plan import Compose, Plan, quoted
+from rim_lightning.comparison.plan.results import check_results, open_results
 from rim_lightning.comparison.plan.systems import Grid, System
 from rim_lightning.data.sources import prepare_missing
 from rim_lightning.data.stores.prepared import MANIFEST
-from rim_lightning.evaluation.protocols import PAIRS, FaceSet, PairSet, face_set
+from rim_lightning.evaluation.protocols import PAIRS, FaceSet, PairSet, SearchSet, face_set, one_each, surveillance
 from rim_lightning.training.run import configured_sources, teacher_settings
 from rim_lightning.training.teacher import train_teacher
 
 DEVICES = {"cpu": "cpu", "gpu": "cuda"}
+"""Setting `measure_on` -> device of torch."""
 
 
 class Comparison(NamedTuple):
-    """What a table is made of. Attributes: settings: the configuration, plain. accelerator: "cpu" or what else trains.
-    hr_size: pixels. The rest speaks for itself; of `pairs` a set without images is None.
+    """Everything that a table or figure is made of.
+
+    Attributes:
+        settings: The configuration of rim-compare, as plain containers.
+        accelerator: What the systems are trained on: "cpu" or another one.
+        plan: The training runs of the systems.
+        laboratory: Measures the systems.
+        faces: Name -> faces to hallucinate; those of the figures come first.
+        pairs: Name -> pairs to verify; None for a set whose images are not available.
+        detailed: The pairs of tables 1 and 3, the sweep and the ROC.
+        calibration: Pairs of other people, on which thresholds are chosen.
+        stores: Name -> prepared store.
+        hr_size: Side of the sharp faces in pixels.
     """
 
     settings: dict[str, Any]
@@ -33,97 +45,128 @@ class Comparison(NamedTuple):
     laboratory: Laboratory
     faces: dict[str, FaceSet]
     pairs: dict[str, PairSet | None]
+    detailed: PairSet
     calibration: PairSet
     stores: dict[str, str]
     hr_size: int
 
     def first_faces(self) -> FaceSet:
-        """The faces of the figures."""
+        """Return the faces of the figures."""
         return next(iter(self.faces.values()))
 
-    def detailed(self) -> PairSet:
-        """The pairs of tables 1 and 3, the sweep and the ROC."""
-        return self.pairs[self.settings["detailed"]]
+    def search_sets(self) -> dict[str, SearchSet | None]:
+        """Open the sets of identification and prepare those that are missing; None for one that is not available."""
+        sets: dict[str, SearchSet | None] = {}
+        for title, settings in self.settings["identification"].items():
+            if settings is None:
+                sets[title] = None
+            elif "store" in settings:
+                sets[title] = one_each(title=title, **settings | {"store": _store(self.stores, settings["store"])})
+            else:
+                prepared = self.settings["paths"]["prepared_dir"]
+                options = {"prepared": prepared, "hr_size": self.hr_size, "workers": 2}
+                sets[title] = surveillance(title=title, **settings, **options)
+        return sets
 
 
-def prepare_comparison(cfg: DictConfig) -> Comparison:
-    """Prepare the sets that are missing, and a teacher where the protocol trains one; OmegaConf stops here.
+def prepare_comparison(cfg: DictConfig, compose: Compose) -> Comparison:
+    """Prepare the sets that are missing, and the teacher if the protocol trains one. OmegaConf stops here.
+
+    Args:
+        cfg: A configuration as `conf/compare.yaml` describes it.
+        compose: Makes the configuration of rim-train from its overrides.
 
     Raises:
-        FileNotFoundError, ValueError: wrong settings or data, in one sentence.
+        FileNotFoundError: If data are missing.
+        ValueError: If a setting is wrong, or the folder of results is of another version.
     """
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    _check(plain)
-    torch.backends.cudnn.allow_tf32 = False  # a GPU measures as a CPU does, and what is kept may come from either
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    _check_settings(settings)
     results = Path(cfg.paths.results_dir).resolve()
-    shared = [*plain["common"], *plain["settings"]]
-    reference = compose("train", overrides=["experiment=rim", *shared, *plain["prepare"], "paths.output_dir=unused"])
+    check_results(results)
+    torch.backends.cudnn.allow_tf32 = False  # a GPU measures as a CPU does, and what is kept may come from either
+    common = [*settings["common"], *settings["settings"]]
+    reference = compose(["experiment=rim", *common, *settings["prepare"], "paths.output_dir=unused"])
     if not (reference.teacher.weights or reference.teacher.epochs):
         raise ValueError("A comparison needs a teacher: set teacher.weights or teacher.epochs under settings.")
-    prepare_missing(configured_sources(reference), cfg.paths.prepared_dir, reference.model.hr_size, reference.workers)
+    hr_size, lr_size = reference.model.hr_size, reference.model.lr_size
+    prepare_missing(configured_sources(reference), cfg.paths.prepared_dir, hr_size, reference.workers)
     data = instantiate(reference.data)
     data.prepare_data()
-    weights = OmegaConf.to_container(reference.teacher.weights, resolve=True) if reference.teacher.weights else None
+    open_results(results)
+    weights: Any = (
+        OmegaConf.to_container(reference.teacher.weights, resolve=True) if reference.teacher.weights else None
+    )
     if reference.teacher.epochs:
         weights = _teacher(reference, data, results)
-        shared += [
-            "teacher.epochs=0",
-            f"teacher.weights={{weight_format: rim_lightning, path: {quoted(weights['path'])}}}",
-        ]
-    prepared = Path(cfg.paths.prepared_dir)
+        file = f"{{weight_format: rim_lightning, path: {quoted(weights['path'])}}}"
+        common += ["teacher.epochs=0", f"teacher.weights={file}"]
     stores = {name: str(path) for name, path in data.stores.items()}
-    stores |= {s.name: str(prepared / f"{s.name}_{reference.model.hr_size}") for s in reference.sources.values()}
-    grids = {
-        kind: Grid(*(tuple(grid[part]) for part in ("settings", "values", "merits")))
-        for kind, grid in plain["learning_rates"].items()
-    }
-    shares = (cfg.hallucination_share, cfg.search_share)
-    plan = Plan(_systems(plain["systems"]), grids, shared, cfg.budget, *shares, results)
+    prepared = Path(cfg.paths.prepared_dir)
+    stores |= {source.name: str(prepared / f"{source.name}_{hr_size}") for source in reference.sources.values()}
+    plan = _plan(settings, common, results, compose)
+    pairs = {title: None if each is None else _pairs(title, each, stores) for title, each in settings["pairs"].items()}
     return Comparison(
-        plain,
-        reference.trainer.accelerator,
-        plan,
-        Laboratory(plan, weights, reference.model.lr_size, results, cfg.flip, DEVICES[cfg.measure_on]),
-        {name: _faces(settings, stores) for name, settings in plain["faces"].items()},
-        {title: None if each is None else _pairs(title, each, stores) for title, each in plain["pairs"].items()},
-        _pairs("calibration", plain["calibration"], stores),
-        stores,
-        reference.model.hr_size,
+        settings=settings,
+        accelerator=reference.trainer.accelerator,
+        plan=plan,
+        laboratory=Laboratory(plan, weights, lr_size, results, cfg.flip, DEVICES[cfg.measure_on]),
+        faces={name: _faces(each, stores) for name, each in settings["faces"].items()},
+        pairs=pairs,
+        detailed={title: each for title, each in pairs.items() if each is not None}[settings["detailed"]],
+        calibration=_pairs("calibration", settings["calibration"], stores),
+        stores=stores,
+        hr_size=hr_size,
     )
 
 
-def _check(settings: dict[str, Any]) -> None:
-    """Raises ValueError, in one sentence, for settings that could only fail later."""
-    pairs, detailed = settings["pairs"], settings["detailed"]
-    if pairs.get(detailed) is None:
-        there = [name for name, each in pairs.items() if each is not None]
-        raise ValueError(f'detailed is "{detailed}", a set that is not there; choose from {", ".join(there)}.')
-    for name, each in pairs.items():
-        kind = each and each.get("kind")
-        if each is not None and kind not in PAIRS:
-            raise ValueError(f'The pairs {name} are of kind "{kind}"; choose from {", ".join(PAIRS)}.')
-        if settings["flip"] and kind == "mirrored":
-            raise ValueError(
-                f"flip=true makes an image and its mirror image the same, and the pairs {name} are just that: set "
-                f"pairs.{name}=null."
-            )
+def _check_settings(settings: dict[str, Any]) -> None:
+    """Raise ValueError, in one sentence, for settings that could only fail later."""
+    _check_pairs(settings)
     if settings["measure_on"] not in DEVICES:
         raise ValueError(f'measure_on is "{settings["measure_on"]}"; choose from {", ".join(DEVICES)}.')
     if settings["measure_on"] == "gpu" and not torch.cuda.is_available():
         raise ValueError("measure_on=gpu, but PyTorch finds no CUDA device here: set measure_on=cpu.")
     if settings["parallel"] < 1:
         raise ValueError(f"parallel is {settings['parallel']}; it is the number of runs at a time, 1 or more.")
-    known = settings["systems"]
-    for name, each in known.items():
-        strange = set(each) - set(System._fields)
-        if strange:
-            raise ValueError(f"The system {name} has the setting {min(strange)}; give {', '.join(System._fields[1:])}.")
-        if each.get("kind") not in settings["learning_rates"]:
+    systems = settings["systems"]
+    for name, system in systems.items():
+        unknown = set(system) - set(System._fields)
+        if unknown:
+            raise ValueError(f"The system {name} has the setting {min(unknown)}; give {', '.join(System._fields[1:])}.")
+        if system.get("kind") not in settings["learning_rates"]:
             kinds = ", ".join(settings["learning_rates"])
-            raise ValueError(f'The system {name} is of kind "{each.get("kind")}"; choose from {kinds}.')
+            raise ValueError(f'The system {name} is of kind "{system.get("kind")}"; choose from {kinds}.')
         for field in ("after", "teacher_of", "rate_of"):
-            if each.get(field) is not None and each[field] not in known:
-                raise ValueError(f"The system {name} names {each[field]} as {field}, which is not under systems.")
+            if system.get(field) is not None and system[field] not in systems:
+                raise ValueError(f"The system {name} names {system[field]} as {field}, which is not under systems.")
+
+
+def _check_pairs(settings: dict[str, Any]) -> None:
+    sets, detailed = settings["pairs"], settings["detailed"]
+    if sets.get(detailed) is None:
+        available = [name for name, pairs in sets.items() if pairs is not None]
+        raise ValueError(f'detailed is "{detailed}", a set that is not there; choose from {", ".join(available)}.')
+    for name, pairs in sets.items():
+        if pairs is None:
+            continue
+        kind = pairs.get("kind")
+        if kind not in PAIRS:
+            raise ValueError(f'The pairs {name} are of kind "{kind}"; choose from {", ".join(PAIRS)}.')
+        if settings["flip"] and kind == "mirrored":
+            raise ValueError(
+                f"flip=true makes an image and its mirror image the same, and the pairs {name} are just that: set "
+                f"pairs.{name}=null."
+            )
+
+
+def _plan(settings: dict[str, Any], common: list[str], results: Path, compose: Compose) -> Plan:
+    grids = {
+        kind: Grid(tuple(grid["settings"]), tuple(grid["values"]), tuple(grid["merits"]))
+        for kind, grid in settings["learning_rates"].items()
+    }
+    shares = {name: settings[name] for name in ("budget", "hallucination_share", "search_share")}
+    return Plan(_systems(settings["systems"]), grids, common, **shares, folder=results, compose=compose)
 
 
 def _systems(settings: dict[str, dict[str, Any]]) -> dict[str, System]:
@@ -138,16 +181,14 @@ def _systems(settings: dict[str, dict[str, Any]]) -> dict[str, System]:
 
 
 def _teacher(cfg: DictConfig, data: Any, results: Path) -> dict[str, str]:
-    """A teacher trained on the people of the data, once for all runs."""
+    """Train a teacher on the people of the data, once for all runs, and return its weights."""
     settings = teacher_settings(cfg)
-    backbone = OmegaConf.to_container(cfg.model.recognition.teacher, resolve=True)
+    backbone: Any = OmegaConf.to_container(cfg.model.recognition.teacher, resolve=True)
     text = json.dumps([settings, backbone, {name: str(path) for name, path in data.stores.items()}], sort_keys=True)
     path = results / f"teacher_{hashlib.sha256(text.encode()).hexdigest()[:8]}.pt"
     if not path.is_file():
-        results.mkdir(parents=True, exist_ok=True)
-        train_teacher(
-            data, backbone, path, accelerator="cpu", verification_pairs=cfg.evaluation.verification_pairs, **settings
-        )
+        verification_pairs = cfg.evaluation.verification_pairs
+        train_teacher(data, backbone, path, accelerator="cpu", verification_pairs=verification_pairs, **settings)
     return {"weight_format": "rim_lightning", "path": str(path)}
 
 
@@ -161,11 +202,11 @@ def _pairs(title: str, settings: dict[str, Any], stores: dict[str, str]) -> Pair
 
 
 def _store(stores: dict[str, str], name: str) -> str:
-    """A set of the training data or the protocol by name, or any prepared folder."""
-    found = stores.get(name, name)
-    if not (Path(found) / MANIFEST).is_file():
+    """Return the folder of a prepared set: one of the training data or the protocol, or any other folder."""
+    folder = stores.get(name, name)
+    if not (Path(folder) / MANIFEST).is_file():
         raise ValueError(
             f"The protocol names the set {name}, which is no prepared folder and none of {', '.join(stores)}: run "
             "rim-prepare first."
         )
-    return found
+    return folder

@@ -1,34 +1,33 @@
 """Wrong settings of rim-compare get one sentence before anything is prepared or trained."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
-from rim_lightning.commands.config_path import CONF_DIR
-from rim_lightning.comparison.run import _protocol, run
+from rim_lightning.comparison.run import compare, protocol_notes
+from tests.helpers.configurations import configuration, training_configuration
 
 
 def test_what_a_minute_is_stands_above_every_table():
     plan = SimpleNamespace(budget=12, hallucination_share=0.25, search_share=0.2)
-    told = {
-        accelerator: _protocol(
+    reported = {
+        accelerator: protocol_notes(
             SimpleNamespace(plan=plan, laboratory=SimpleNamespace(lr_size=16), accelerator=accelerator, hr_size=128)
         )[0]
         for accelerator in ("cpu", "gpu")
     }
-    assert told["cpu"].startswith("Budget: 12 CPU minutes of one thread for each recognition system, 3 for each")
-    assert told["gpu"].startswith("Budget: 12 GPU minutes for each")
-    assert "may share the GPU" in told["gpu"]
+    assert reported["cpu"].startswith("Budget: 12 CPU minutes of one thread for each recognition system, 3 for each")
+    assert reported["gpu"].startswith("Budget: 12 GPU minutes for each")
+    assert "may share the GPU" in reported["gpu"]
 
 
 def test_a_gpu_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        cfg = compose("compare", overrides=["table=3", "measure_on=gpu", "paths.output_dir=unused"])
-        with pytest.raises(ValueError, match="PyTorch finds no CUDA device here: set measure_on=cpu"):
-            run(cfg)
+    cfg = configuration("compare", ["table=3", "measure_on=gpu", "paths.output_dir=unused"])
+    with pytest.raises(ValueError, match="PyTorch finds no CUDA device here: set measure_on=cpu"):
+        compare(cfg, training_configuration)
 
 
 @pytest.mark.parametrize(
@@ -51,9 +50,7 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch):
 )
 def test_settings_are_checked_first(tmp_path, overrides, sentence):
     places = [f"paths.{name}_dir={tmp_path / name}" for name in ("data", "results", "prepared", "output")]
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        cfg = compose("compare", overrides=["table=3", *places, *overrides])
-        with pytest.raises(ValueError) as error:
-            run(cfg)
-    assert sentence in str(error.value)
+    cfg = configuration("compare", ["table=3", *places, *overrides])
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        compare(cfg, training_configuration)
     assert not (tmp_path / "results").exists()

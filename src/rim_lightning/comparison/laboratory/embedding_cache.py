@@ -2,120 +2,146 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from rim_lightning.comparison.laboratory.readings import Parts, Side
-from rim_lightning.types import FaceBatch, to_unit
+from rim_lightning.comparison.laboratory.readings import Side
+from rim_lightning.evaluation.protocols import Faces
+from rim_lightning.evaluation.verification import Embedder, embed_faces
+from rim_lightning.files import whole_file
+from rim_lightning.types import to_unit
 
 BATCH = 64
-KEPT_EVERY = 1024  # images: what an interruption may cost
+SAVED_EVERY = 1024
+"""Number of images after which embeddings are saved: what an interruption may cost."""
 
 
-class EmbeddingStore:
-    """Embeddings on disk, one file for each (system, side); an image is known by the digest of its pixels.
+@dataclass
+class _Table:
+    """Embeddings of N images.
+
+    Attributes:
+        row_of: Digest of the pixels -> row.
+        parts: Part of the system -> (N, E) embeddings.
+    """
+
+    row_of: dict[bytes, int] = field(default_factory=dict)
+    parts: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def add(self, digests: Sequence[bytes], parts: Mapping[str, NDArray[Any]]) -> None:
+        """Append rows."""
+        self.parts = {
+            part: np.concatenate([self.parts[part], rows]) if part in self.parts else rows
+            for part, rows in parts.items()
+        }
+        for digest in digests:
+            self.row_of[digest] = len(self.row_of)
+
+
+class EmbeddingCache:
+    """Embeddings on disk, one file for each system and side. An image is identified by the digest of its pixels.
 
     Args:
-        folder: of the files. flip: average every embedding with that of the mirrored face.
-        device: where the systems are.
+        folder: Folder of the files.
+        flip: Average every embedding with that of the mirrored face.
+        device: Where the systems are.
     """
 
     def __init__(self, folder: Path, flip: bool = False, device: str = "cpu") -> None:
         self.folder = folder
         self.flip = flip
         self.device = torch.device(device)
-        self._seen: dict[int, tuple[Dataset, dict[int, bytes]]] = {}  # the set itself keeps its id from another's use
+        # id of a set of faces -> (the set, position -> digest); the reference keeps the id from being used again
+        self._digests_of: dict[int, tuple[Faces, dict[int, bytes]]] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def of(
+    def embed(
         self,
         system: str,
         side: Side,
-        parts: Callable[[], Parts],
-        faces: Dataset[FaceBatch],
+        load: Callable[[], Embedder],
+        faces: Faces,
         positions: Sequence[int],
         title: str,
     ) -> Mapping[str, Tensor]:
-        """Part -> (N, E) embeddings of unit length of N faces, in the order of their positions.
+        """Return the embeddings of N faces. Only images without an embedding are embedded.
 
         Args:
-            system: digest of everything that the embedding depends on, besides image and side.
-            parts: makes the system; only called where an image is not known yet.
-            faces: sharp aligned faces, items with `hr` (3, S, S) uint8. positions: of the N among them.
-            title: of the progress bar.
+            system: Digest of everything that the embedding depends on, besides image and side.
+            side: How the images are shown.
+            load: Returns what embeds them. It is called only if an image is missing.
+            faces: Sharp aligned faces; `hr` of an item is (3, S, S) uint8.
+            positions: Positions of the N faces.
+            title: Title of the progress bar.
+
+        Returns:
+            Part of the system -> (N, E) embeddings of unit length, in the order of the positions.
         """
         text = json.dumps([system, side, self.flip])
         file = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
-        known: dict[bytes, int] = {}
-        arrays: dict[str, np.ndarray] = {}
-        with suppress(FileNotFoundError, BadZipFile, EOFError, ValueError):  # a damaged file is made again
-            with np.load(file) as content:
-                found = {name: content[name] for name in content.files}
-            known = {digest.tobytes(): row for row, digest in enumerate(found.pop("digests"))}
-            arrays = found
+        table = _read(file)
         digests = self._digests(faces, positions)
-        missing = list({digest: i for i, digest in enumerate(digests) if digest not in known}.values())
+        missing = list({digest: i for i, digest in enumerate(digests) if digest not in table.row_of}.values())
         if missing:
-            compute = parts()
-            chunks = [missing[start : start + KEPT_EVERY] for start in range(0, len(missing), KEPT_EVERY)]
+            embed = load()
             with tqdm(total=len(missing), desc=title, unit="face", leave=False) as bar:
-                for chunk in chunks:
-                    fresh = self._compute(
-                        compute, side, [faces[positions[i]].hr for i in chunk], [digests[i] for i in chunk], bar
-                    )
-                    arrays = {
-                        part: np.concatenate([arrays[part], values]) if part in arrays else values
-                        for part, values in fresh.items()
-                    }
-                    for i in chunk:
-                        known[digests[i]] = len(known)
-                    _write(file, arrays, list(known))
-        rows = [known[digest] for digest in digests]
-        return {part: torch.from_numpy(values[rows]) for part, values in arrays.items()}
+                for start in range(0, len(missing), SAVED_EVERY):
+                    chunk = missing[start : start + SAVED_EVERY]
+                    images = [faces[positions[i]].hr for i in chunk]
+                    chunk_digests = [digests[i] for i in chunk]
+                    table.add(chunk_digests, self._embed(embed, side, images, chunk_digests, bar))
+                    _write(file, table)
+        rows = [table.row_of[digest] for digest in digests]
+        return {part: torch.from_numpy(values[rows]) for part, values in table.parts.items()}
 
-    def _digests(self, faces: Dataset[FaceBatch], positions: Sequence[int]) -> list[bytes]:
-        """Of the pixels; every image of a set is read for it once."""
-        _, seen = self._seen.setdefault(id(faces), (faces, {}))
-        for i in positions:
-            if i not in seen:
-                seen[i] = hashlib.sha256(faces[i].hr.numpy().tobytes()).digest()[:16]
-        return [seen[i] for i in positions]
+    def _digests(self, faces: Faces, positions: Sequence[int]) -> list[bytes]:
+        """Return the digests of the pixels. Each image of a set is read for it once."""
+        _, digest_of = self._digests_of.setdefault(id(faces), (faces, {}))
+        for position in positions:
+            if position not in digest_of:
+                digest_of[position] = hashlib.sha256(faces[position].hr.numpy().tobytes()).digest()[:16]
+        return [digest_of[position] for position in positions]
 
     @torch.no_grad()
-    def _compute(
-        self, compute: Parts, side: Side, images: list[Tensor], digests: list[bytes], bar: tqdm
-    ) -> dict[str, np.ndarray]:
-        found: dict[str, list[Tensor]] = {}
+    def _embed(
+        self, embed: Embedder, side: Side, images: list[Tensor], digests: list[bytes], bar: tqdm
+    ) -> dict[str, NDArray[Any]]:
+        """Embed images, (3, S, S) uint8 each, in batches."""
+        batches: dict[str, list[Tensor]] = {}
         for start in range(0, len(images), BATCH):
-            faces = to_unit(torch.stack(images[start : start + BATCH]).to(self.device))
+            faces = to_unit(torch.stack(images[start : start + BATCH]).to(self.device))  # (B, 3, S, S)
             seeds = [int.from_bytes(digest[:6], "big") for digest in digests[start : start + BATCH]]
-            shown = side.show(faces, seeds)
-            embeddings = _unit(compute(shown))
+            embeddings = embed_faces(embed, side.show(faces, seeds), self.flip)
             if self.flip:
-                mirrored = _unit(compute(shown.flip(-1)))
-                embeddings = {part: F.normalize(value + mirrored[part]) for part, value in embeddings.items()}
-            for part, value in embeddings.items():
-                found.setdefault(part, []).append(value.cpu())
+                embeddings = {part: F.normalize(embedding) for part, embedding in embeddings.items()}
+            for part, embedding in embeddings.items():
+                batches.setdefault(part, []).append(embedding.cpu())
             bar.update(len(faces))
-        return {part: torch.cat(values).numpy() for part, values in found.items()}
+        return {part: torch.cat(values).numpy() for part, values in batches.items()}
 
 
-def _unit(embeddings: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {part: F.normalize(value.float(), dim=1) for part, value in embeddings.items()}
+def _read(file: Path) -> _Table:
+    """Read a file of embeddings. If it is missing or damaged, the table is empty and the file is made again."""
+    with suppress(FileNotFoundError, BadZipFile, EOFError, ValueError), np.load(file) as content:
+        parts = {name: content[name] for name in content.files}
+        row_of = {digest.tobytes(): row for row, digest in enumerate(parts.pop("digests"))}
+        return _Table(row_of, parts)
+    return _Table()
 
 
-def _write(file: Path, arrays: Mapping[str, np.ndarray], digests: list[bytes]) -> None:
-    table = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(len(digests), -1)
-    part = file.with_suffix(f".{os.getpid()}.npz")
-    np.savez(part, digests=table, **arrays)
-    os.replace(part, file)
+def _write(file: Path, table: _Table) -> None:
+    digests = np.frombuffer(b"".join(table.row_of), dtype=np.uint8).reshape(len(table.row_of), -1)
+    arrays: dict[str, Any] = {"digests": digests, **table.parts}
+    with whole_file(file) as part, open(part, "wb") as stream:
+        np.savez(stream, **arrays)

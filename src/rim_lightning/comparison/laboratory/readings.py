@@ -1,37 +1,42 @@
-"""rim_lightning.comparison.laboratory.readings."""
+"""How a system reads the two sides of a pair: with which part, and what that part is shown."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from rim_lightning.comparison.laboratory.realignment import realigned
+from rim_lightning.evaluation.hallucination import hallucinate
 from rim_lightning.functional.degradation import realistic_reduce
 from rim_lightning.functional.resize import area_reduce, enlarge, reduce
+from rim_lightning.networks.compared.guided import GuidedRecognizer
+from rim_lightning.networks.compared.super_resolver import SuperResolver
 from rim_lightning.networks.rim import RIM
 
-Parts = Callable[[Tensor], dict[str, Tensor]]
-"""Faces or enlarged probes (B, 3, S, S), RGB in [-1, 1] -> part of the system -> (B, E) embeddings, not normalized."""
-
 TEACHER, BICUBIC = "teacher", "bicubic"
-"""What needs no training: the pretrained recognizer on the enlarged probe, and the enlarged probe itself."""
+"""Systems that need no training: the pretrained recognizer, and the enlarged probe itself."""
 
 
 class Side(NamedTuple):
     """How an image is shown to a system.
 
-    Attributes: size: side of the probe in pixels; None: the sharp face. degradation: "bicubic", "area" or "realistic".
+    Attributes:
+        size: Side of the probe in pixels; None shows the sharp face.
+        degradation: How the probe is made: "bicubic", "area" or "realistic".
     """
 
     size: int | None
     degradation: str = "bicubic"
 
     def show(self, faces: Tensor, seeds: list[int]) -> Tensor:
-        """(B, 3, S, S), RGB in [-1, 1] -> the same shape: the faces, or their probes enlarged to S.
+        """Return the faces themselves, or their probes enlarged to the size of the faces.
 
         Args:
-            seeds: one an image, for what is drawn at random ("realistic").
+            faces: Sharp faces, (B, 3, S, S), RGB in [-1, 1].
+            seeds: One seed per image, for the noise of "realistic".
+
+        Returns:
+            Images of the same shape, RGB in [-1, 1].
         """
         if self.size is None:
             return faces
@@ -43,42 +48,17 @@ class Side(NamedTuple):
         return enlarge(reducer(faces, self.size), faces.shape[-1])
 
 
-def parts_of(network: nn.Module, part: str, hallucination: nn.Module | None = None) -> Parts:
-    """The way of a part through a trained system; parts that come for nothing come along.
-
-    Args:
-        network: a `RIM` or a `GuidedRecognizer`.
-        part: "gallery": what reads sharp faces; "probe": what reads probes, of RIM f_S + f_A; "student": f_S of RIM;
-            "sr": what reads the gallery reads the face that a hallucination network makes of the probe.
-            "realigned": "probe" after the probe was aligned by RIM's own landmarks.
-        hallucination: RIM whose hallucination network "sr" of a recognizer takes.
-    """
-
-    def learned(enlarged: Tensor) -> dict[str, Tensor]:
-        faces = network.hrn.resized(network.fhn(enlarged).sr)
-        student, assistant = network.hrn.student.stages(faces)[-1], network.hrn.assistant.stages(faces)[-1]
-        return {"student": network.hrn.embed(student, None), "probe": network.hrn.embed(student, assistant)}
-
-    if part == "gallery":
-        return lambda faces: {"gallery": network.embed_gallery(faces)}
-    if part == "sr":
-        source = network if hallucination is None else hallucination
-        return lambda enlarged: {"sr": network.embed_gallery(source.fhn(enlarged).sr)}
-    if part == "realigned":
-        return lambda enlarged: {"realigned": learned(realigned(network, enlarged))["probe"]}
-    if isinstance(network, RIM):
-        return learned
-    return lambda enlarged: {"probe": network.embed_probe(enlarged)}
-
-
 class Reading(NamedTuple):
-    """Which part of which system reads a pair, see `parts_of`.
+    """Which part of which system reads each side of a pair; `embed_part` lists the parts.
 
     Attributes:
-        system: name, whose part `probe` reads the probe. gallery: part that reads the gallery, of the system itself or
-            of `gallery_of`.
-        sharp: the probe is sharp as well. low_gallery: the gallery is as low as the probe.
-        sr: system whose hallucination network comes first, for the part "sr" of a recognizer.
+        system: Name of the system that reads the probe.
+        probe: Its part that reads the probe.
+        gallery: The part that reads the gallery, of `gallery_of` or of the system itself.
+        gallery_of: Name of the system that reads the gallery; None: the same system.
+        sharp: The probe is the sharp face.
+        low_gallery: The gallery image is reduced as the probe is.
+        sr: Name of the system that hallucinates first, for the part "sr" of a recognizer.
     """
 
     system: str
@@ -88,3 +68,63 @@ class Reading(NamedTuple):
     sharp: bool = False
     low_gallery: bool = False
     sr: str | None = None
+
+
+def embed_part(network: nn.Module, part: str, hallucination: nn.Module | None, faces: Tensor) -> dict[str, Tensor]:
+    """Embed faces with one part of a system. Parts that the same forward pass yields are returned too.
+
+    Args:
+        network: A `RIM` or a `GuidedRecognizer`.
+        part: "gallery" reads sharp faces. "probe" reads probes; of RIM it is f_S + f_A. "student" is f_S of RIM. "sr"
+            is what reads the gallery, on the face that a hallucination network makes of the probe. "realigned" is
+            "probe" after the probe was aligned by RIM's own landmarks.
+        hallucination: System that hallucinates for "sr"; None: the network itself.
+        faces: Sharp faces or enlarged probes, (B, 3, S, S), RGB in [-1, 1].
+
+    Returns:
+        Part -> (B, E) embeddings, not normalized.
+
+    Raises:
+        ValueError: If the network has no such part.
+    """
+    recognizer = as_recognizer(network)
+    if part == "gallery":
+        return {"gallery": recognizer.embed_gallery(faces)}
+    if part == "sr":
+        source = as_hallucinator(recognizer if hallucination is None else hallucination)
+        return {"sr": recognizer.embed_gallery(hallucinate(source, faces))}
+    if not isinstance(recognizer, RIM):
+        if part != "probe":
+            raise ValueError(f"A {type(recognizer).__name__} has no part {part}: only RIM has.")
+        return {"probe": recognizer.embed_probe(faces)}
+    if part == "realigned":
+        return {"realigned": recognizer.probe_embeddings(realigned(recognizer, faces)).rim}
+    embeddings = recognizer.probe_embeddings(faces)
+    return {"student": embeddings.student, "probe": embeddings.rim}
+
+
+def as_recognizer(network: nn.Module) -> RIM | GuidedRecognizer:
+    """Return a network that embeds faces.
+
+    Raises:
+        ValueError: If it is another one.
+    """
+    if not isinstance(network, RIM | GuidedRecognizer):
+        raise ValueError(
+            f"A {type(network).__name__} embeds no faces: give the system an experiment that trains a recognizer."
+        )
+    return network
+
+
+def as_hallucinator(network: nn.Module) -> RIM | SuperResolver:
+    """Return a network that hallucinates faces.
+
+    Raises:
+        ValueError: If it is another one.
+    """
+    if not isinstance(network, RIM | SuperResolver):
+        raise ValueError(
+            f"A {type(network).__name__} hallucinates no faces: give the system an experiment that trains a "
+            "hallucination network."
+        )
+    return network

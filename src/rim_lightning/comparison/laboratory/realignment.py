@@ -14,20 +14,30 @@ SCHEME = "ibug68"
 
 
 def realigned(rim: RIM, enlarged: Tensor) -> Tensor:
-    """(B, 3, S, S) enlarged probes, RGB in [-1, 1] -> the same faces moved so that eyes, nose and mouth corners, as the
-    landmark heatmaps show them, lie on the five-point template.
+    """Move faces so that eyes, nose and mouth corners lie on the five-point template.
+
+    Args:
+        rim: Network whose landmark heatmaps show where these points are.
+        enlarged: Enlarged probes, (B, 3, S, S), RGB in [-1, 1].
+
+    Returns:
+        The same faces, moved, (B, 3, S, S).
 
     Raises:
-        ValueError: the network has no heatmaps of 68 points.
+        ValueError: If the network has no heatmaps of 68 points, or these are not finite.
     """
     heads = rim.fhn.generator.heatmap_heads
     if SCHEME not in heads:
         raise ValueError(f"Probes are realigned by {SCHEME}; this network has landmarks of {', '.join(heads)}.")
     side = enlarged.shape[-1]
-    points = decode_heatmaps(rim.fhn(enlarged).priors.heatmaps[SCHEME], side).double().cpu().numpy()
+    heatmaps = rim.fhn(enlarged).priors.heatmaps[SCHEME]  # (B, 68, g, g)
+    landmarks_of = decode_heatmaps(heatmaps, side).double().cpu().numpy()  # (B, 68, 2)
     moved = []
-    for face, landmarks in zip(enlarged.cpu(), points, strict=True):
-        matrix = similarity_from_points(five_points({SCHEME: landmarks}), template(side))
+    for face, landmarks in zip(enlarged.cpu(), landmarks_of, strict=True):
+        points = five_points({SCHEME: landmarks})  # (5, 2)
+        if points is None:
+            raise ValueError("The network's landmarks are not finite numbers: train it again, or leave this row out.")
+        matrix = similarity_from_points(points, template(side))
         image, _, _ = align(to_pixels(face), matrix, side, {}, None)
-        moved.append(torch.from_numpy(image).permute(2, 0, 1))
+        moved.append(torch.from_numpy(image).permute(2, 0, 1))  # (3, S, S)
     return to_unit(torch.stack(moved)).to(enlarged.device)

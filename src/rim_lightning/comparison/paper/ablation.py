@@ -1,82 +1,129 @@
-"""rim_lightning.comparison.paper.ablation."""
+"""Table 1 (parts of RIM) and table 3 (recognition from one start): every row in detail on one set of pairs."""
 
 from collections.abc import Sequence
 
 import torch
 
-from rim_lightning.comparison.laboratory.laboratory import CrossTar, Laboratory
+from rim_lightning.comparison.laboratory.all_pairs import AllPairsTar
+from rim_lightning.comparison.laboratory.laboratory import Laboratory, Verified
 from rim_lightning.comparison.laboratory.readings import Reading
-from rim_lightning.comparison.paper.cells import COST, Progress, _accuracy, _ahead, _attempt, _cost_cells, _doubt
-from rim_lightning.comparison.paper.rows import RIM, Row
+from rim_lightning.comparison.paper.cells import (
+    COST_COLUMNS,
+    accuracy_cell,
+    ahead_cell,
+    attempt,
+    cost_cells,
+    doubt,
+    pair_notes,
+    rows_with_progress,
+)
+from rim_lightning.comparison.paper.rows import RIM, TABLE_1, TABLE_3, Row
 from rim_lightning.comparison.paper.write import Table
+from rim_lightning.comparison.setup import Comparison
 from rim_lightning.evaluation.protocols import PairSet
 from rim_lightning.functional.bootstrap import percentile_interval, seeds_resampled
 
+ALL_PAIRS_FAR = 1e-3
+SHARP = "HR-HR: both sides sharp, read by what reads the gallery (of every row with a teacher: the teacher)."
+COLUMNS = (
+    "system",
+    "HR-HR",
+    "HR-LR (95 %)",
+    "std over folds",
+    "RIM ahead by",
+    "TAR@FAR 1e-2",
+    "all pairs: TAR@FAR 1e-3 (95 %)",
+    "all pairs: RIM ahead by",
+    "EER",
+    "AUC",
+    *COST_COLUMNS,
+    "quoted HR-HR",
+    "quoted HR-LR",
+)
 
-def ablation_table(
-    title: str, rows: Sequence[Row], laboratory: Laboratory, pairs: PairSet, hr_size: int, progress: Progress
-) -> Table:
-    """Tables 1 and 3: every row in detail on one set of pairs.
 
-    "RIM ahead by" is RIM's accuracy minus the row's with its 95 % paired bootstrap over pairs; over all pairs it is the
-    difference of the TAR, bootstrapped over people.
+def make_table_1(comparison: Comparison) -> Table:
+    """Make table 1: what each part of RIM contributes."""
+    return _make("Table 1: parts of RIM", TABLE_1, comparison)
+
+
+def make_table_3(comparison: Comparison) -> Table:
+    """Make table 3: RIM beside other ways of recognizing, all from the teacher's weights."""
+    return _make("Table 3: recognition from one start", TABLE_3, comparison)
+
+
+def _make(title: str, rows: Sequence[Row], comparison: Comparison) -> Table:
+    pairs = comparison.detailed
+    cells = ablation_rows(rows, comparison.laboratory, pairs, comparison.hr_size)
+    return Table(title, list(COLUMNS), cells, [SHARP, *pair_notes(pairs)])
+
+
+def ablation_rows(rows: Sequence[Row], laboratory: Laboratory, pairs: PairSet, hr_size: int) -> list[list[str]]:
+    """Return the cells of `COLUMNS` for every row.
+
+    "RIM ahead by" is RIM's accuracy minus that of the row, with its 95 % paired bootstrap over pairs. Over all pairs it
+    is the difference of the TAR, bootstrapped over people.
+
+    Args:
+        rows: Who reads the pairs.
+        laboratory: Measures them.
+        pairs: The pairs.
+        hr_size: Side of the sharp faces in pixels.
     """
-    columns = [
-        "system",
-        "HR-HR",
-        "HR-LR (95 %)",
-        "std over folds",
-        "RIM ahead by",
-        "TAR@FAR 1e-2",
-        "all pairs: TAR@FAR 1e-3 (95 %)",
-        "all pairs: RIM ahead by",
-        "EER",
-        "AUC",
-    ]
-    columns += [*COST, "quoted HR-HR", "quoted HR-LR"]
-    reference = _attempt(laboratory.verify, RIM, pairs, laboratory.lr_size)
-    reference_cross = _attempt(laboratory.cross_tar, RIM, pairs, 1e-3)
+    rim = attempt(laboratory.verify, RIM, pairs, laboratory.lr_size)
+    rim_all_pairs = attempt(laboratory.all_pairs_tar, RIM, pairs, ALL_PAIRS_FAR)
     lines = []
-    for row in progress(rows):
+    for row in rows_with_progress(rows):
         quoted = [row.quoted.get(side, "") for side in ("HR-HR", "HR-LR")]
-        sharp = _attempt(laboratory.verify, _sharp(row.reading), pairs, laboratory.lr_size)
-        found = sharp if row.reading.sharp else _attempt(laboratory.verify, row.reading, pairs, laboratory.lr_size)
-        if isinstance(found, str):
-            lines.append([row.label, "", found, *[""] * (7 + len(COST)), *quoted])
+        sharp = attempt(laboratory.verify, sharp_reading(row.reading), pairs, laboratory.lr_size)
+        low = sharp if row.reading.sharp else attempt(laboratory.verify, row.reading, pairs, laboratory.lr_size)
+        if isinstance(low, str) or isinstance(sharp, str):
+            reason = low if isinstance(low, str) else sharp
+            lines.append([row.label, "", str(reason), *[""] * (7 + len(COST_COLUMNS)), *quoted])
             continue
-        f = found.figures
-        rate = f.get("tar_at_far_1e-2")
-        cells = ["" if row.reading.sharp else _accuracy(f), f"{f['accuracy_std']:.4f}"]
-        cells.append("" if row.reading == RIM or row.reading.sharp else _ahead(reference, found))
-        cells.append("not measurable" if rate is None else f"{rate:.3f}")
-        cross = _attempt(laboratory.cross_tar, row.reading, pairs, 1e-3)
-        cells += _cross_cells(cross, None if row.reading == RIM or row.reading.sharp else reference_cross)
-        cells += [f"{f['eer']:.4f}", f"{f['auc']:.4f}"]
-        cost = [""] * len(COST) if row.reading.sharp else _cost_cells(laboratory, *_path(row.reading), hr_size)
+        all_pairs = attempt(laboratory.all_pairs_tar, row.reading, pairs, ALL_PAIRS_FAR)
+        is_reference = row.reading == RIM or row.reading.sharp
+        cells = _figure_cells(row.reading, low, "" if is_reference else rim)
+        cells += all_pairs_cells(all_pairs, None if is_reference else rim_all_pairs)
+        cells += [f"{low.figures['eer']:.4f}", f"{low.figures['auc']:.4f}"]
+        cost = [""] * len(COST_COLUMNS)
+        if not row.reading.sharp:
+            cost = cost_cells(laboratory, row.reading.system, row.reading.probe, hr_size)
         lines.append([row.label, f"{sharp.figures['accuracy']:.4f}", *cells, *cost, *quoted])
-    return Table(title, columns, lines)
+    return lines
 
 
-def _sharp(reading: Reading) -> Reading:
-    """Sharp against sharp, both read by what reads the gallery."""
-    owner = reading.gallery_of or reading.system
-    return Reading(owner, probe="gallery", sharp=True)
+def sharp_reading(reading: Reading) -> Reading:
+    """Return the reading of sharp against sharp: both sides by what reads the gallery."""
+    return Reading(reading.gallery_of or reading.system, probe="gallery", sharp=True)
 
 
-def _path(reading: Reading) -> tuple[str, str]:
-    """System and part whose inference a probe costs."""
-    return reading.system, reading.probe
+def _figure_cells(reading: Reading, verified: Verified, rim: Verified | str) -> list[str]:
+    figures = verified.figures
+    rate = figures.get("tar_at_far_1e-2")
+    return [
+        "" if reading.sharp else accuracy_cell(figures),
+        f"{figures['accuracy_std']:.4f}",
+        ahead_cell(rim, verified),
+        "not measurable" if rate is None else f"{rate:.3f}",
+    ]
 
 
-def _cross_cells(found: CrossTar | str | None, reference: CrossTar | str | None) -> list[str]:
-    if not isinstance(found, CrossTar):
-        return [found or "not measurable", ""]
-    own = seeds_resampled(found.resampled, torch.Generator().manual_seed(0))
-    low, high = percentile_interval(own)
-    cells = [f"{found.rates.mean():.3f} ({low:.3f} … {high:.3f})", ""]
-    if isinstance(reference, CrossTar):
-        other = seeds_resampled(reference.resampled, torch.Generator().manual_seed(0))
-        low, high = percentile_interval(other - own)
-        mean = reference.rates.mean() - found.rates.mean()
-        cells[1] = f"{mean:+.3f} ({low:+.3f} … {high:+.3f})" + _doubt(low, high)
+def all_pairs_cells(tar: AllPairsTar | str | None, rim: AllPairsTar | str | None) -> list[str]:
+    """Write the TAR over all pairs and by how much RIM is ahead.
+
+    Args:
+        tar: Of the row; the reason if there is none, None if too few impostor pairs decide.
+        rim: Of RIM; anything else leaves the second cell empty.
+    """
+    if not isinstance(tar, AllPairsTar):
+        return [tar or "not measurable", ""]
+    resampled = seeds_resampled(tar.resampled, torch.Generator().manual_seed(0))
+    low, high = percentile_interval(resampled)
+    cells = [f"{tar.rates.mean():.3f} ({low:.3f} … {high:.3f})", ""]
+    if isinstance(rim, AllPairsTar):
+        rim_resampled = seeds_resampled(rim.resampled, torch.Generator().manual_seed(0))
+        low, high = percentile_interval(rim_resampled - resampled)
+        mean = rim.rates.mean() - tar.rates.mean()
+        cells[1] = f"{mean:+.3f} ({low:+.3f} … {high:+.3f})" + doubt(low, high)
     return cells

@@ -1,42 +1,52 @@
-"""rim_lightning.comparison.paper.alignment."""
+"""What a misaligned probe costs."""
 
 from collections.abc import Mapping
 
 from rim_lightning.comparison.laboratory.laboratory import Laboratory
 from rim_lightning.comparison.laboratory.readings import BICUBIC
-from rim_lightning.comparison.paper.cells import Progress, _accuracy, _attempt
+from rim_lightning.comparison.paper.cells import FIRST_SEED, accuracy_cell, attempt, pair_notes, rows_with_progress
 from rim_lightning.comparison.paper.rows import RIM, SWEEP, TABLE_4
 from rim_lightning.comparison.paper.write import Table
+from rim_lightning.comparison.setup import Comparison
 from rim_lightning.evaluation.protocols import FaceSet, PairSet, misaligned
+
+REALIGNED = ("RIM, probe aligned by its landmarks", RIM._replace(probe="realigned"))
+
+
+def make_alignment_table(comparison: Comparison) -> Table:
+    """Make the table of misaligned probes on the detailed set and on the faces of the figures."""
+    pairs, faces = comparison.detailed, comparison.first_faces()
+    table = alignment_table(comparison.laboratory, pairs, faces, comparison.settings["misalignment"])
+    return table._replace(notes=[FIRST_SEED, *pair_notes(pairs)])
 
 
 def alignment_table(
-    laboratory: Laboratory,
-    pairs: PairSet,
-    faces: FaceSet,
-    amounts: Mapping[str, Mapping[str, float]],
-    progress: Progress,
+    laboratory: Laboratory, pairs: PairSet, faces: FaceSet, amounts: Mapping[str, Mapping[str, float]]
 ) -> Table:
-    """What a misaligned probe costs: verification against an aligned gallery by the first seed, and the PSNR to the
-    misaligned face.
+    """Measure verification against an aligned gallery by the first seed, and the PSNR to the misaligned face.
 
     Args:
-        pairs, faces: that are moved. amounts: column -> as `misaligned` takes them.
+        laboratory: Measures the systems.
+        pairs: Pairs whose probes are moved.
+        faces: Faces that are moved.
+        amounts: Column -> how far the faces are moved, see `misaligned`.
     """
-    moved = {name: pairs._replace(probes=misaligned(pairs.faces, **each)) for name, each in amounts.items()}
-    shown = {
-        name: faces._replace(faces=misaligned(faces.faces, **each), digest=f"{faces.digest} {dict(each)}")
-        for name, each in amounts.items()
-    }
-    columns = ["system", "figure", "aligned", *amounts]
+    pair_sets = [pairs, *(pairs._replace(probes=misaligned(pairs.faces, **moves)) for moves in amounts.values())]
+    face_sets = [faces]
+    for moves in amounts.values():
+        moved = misaligned(faces.faces, **moves)
+        face_sets.append(faces._replace(faces=moved, digest=f"{faces.digest} {dict(moves)}"))
     lines = []
-    for label, reading in progress((*SWEEP, ("RIM, probe aligned by its landmarks", RIM._replace(probe="realigned")))):
-        sets = (pairs, *moved.values())
-        found = [_attempt(laboratory.verify, reading, each, laboratory.lr_size, "bicubic", 1) for each in sets]
-        cells = [each if isinstance(each, str) else _accuracy(each.figures) for each in found]
+    for label, reading in rows_with_progress((*SWEEP, REALIGNED)):
+        cells = []
+        for moved_pairs in pair_sets:
+            verified = attempt(laboratory.verify, reading, moved_pairs, laboratory.lr_size, "bicubic", 1)
+            cells.append(verified if isinstance(verified, str) else accuracy_cell(verified.figures))
         lines.append([label, f"accuracy, {pairs.title}", *cells])
     for system in (BICUBIC, "coarse", "fhn"):
-        found = [_attempt(laboratory.quality, system, each) for each in (faces, *shown.values())]
-        cells = [each if isinstance(each, str) else f"{each.psnr.mean():.2f}" for each in found]
+        cells = []
+        for moved_faces in face_sets:
+            quality = attempt(laboratory.quality, system, moved_faces)
+            cells.append(quality if isinstance(quality, str) else f"{quality.psnr.mean():.2f}")
         lines.append([TABLE_4[system][0], f"PSNR, {faces.title}", *cells])
-    return Table("Misaligned probes", columns, lines)
+    return Table("Misaligned probes", ["system", "figure", "aligned", *amounts], lines)

@@ -1,53 +1,84 @@
-"""The tables of the paper, with our figures beside the quoted ones."""
+"""Cells that several tables share."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 import torch
+from tqdm import tqdm
 
 from rim_lightning.comparison.laboratory.laboratory import Laboratory, Verified
 from rim_lightning.comparison.plan.plan import NotTrained
+from rim_lightning.evaluation.protocols import PairSet
 from rim_lightning.functional.bootstrap import paired_difference
 
 NOT_RUN, NO_DATA = "not yet run", "no data"
 
+COST_COLUMNS = ("thousand training faces", "M parameters", "GFLOP", "faces/s a thread")
 
-COST = ("thousand training faces", "M parameters", "GFLOP", "faces/s a thread")
+FIRST_SEED = "Of a system with several seeds, the first one."
+"""Note below tables that measure one seed."""
 
-Progress = Callable[[Iterable], Iterable]
-"""Puts a progress bar around rows."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def _attempt(measure: Callable, *arguments: Any):
-    """The figure, or why there is none."""
+def attempt(measure: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | str:
+    """Measure something that may be missing.
+
+    Args:
+        measure: What measures it.
+        *args: Its arguments.
+        **kwargs: Its keyword arguments.
+
+    Returns:
+        What it returns; `NOT_RUN` if a system is not trained; "failed: <sentence>" if a file is missing or damaged.
+    """
     try:
-        return measure(*arguments)
+        return measure(*args, **kwargs)
     except NotTrained:
         return NOT_RUN
     except (ValueError, OSError) as error:
         return f"failed: {error}"
 
 
-def _accuracy(figures: Mapping[str, float]) -> str:
+def rows_with_progress(rows: Iterable[T]) -> Iterable[T]:
+    """Iterate over the rows of a table with a progress bar."""
+    return tqdm(list(rows), desc="rows", unit="row")
+
+
+def accuracy_cell(figures: Mapping[str, float]) -> str:
+    """Write an accuracy with its interval and, of several seeds, their spread."""
     seeds = f" ± {figures['accuracy_seeds']:.4f} (seeds)" if "accuracy_seeds" in figures else ""
     return f"{figures['accuracy']:.4f} ({figures['accuracy_low']:.3f} … {figures['accuracy_high']:.3f}){seeds}"
 
 
-def _ahead(reference: Verified | str | None, found: Verified) -> str:
+def ahead_cell(reference: Verified | str, verified: Verified) -> str:
+    """Write by how much the reference is ahead, with the 95 % paired bootstrap over pairs."""
     if not isinstance(reference, Verified):
         return ""
-    mean, low, high = paired_difference(reference.correct, found.correct, torch.Generator().manual_seed(0))
-    return f"{mean:+.4f} ({low:+.4f} … {high:+.4f})" + _doubt(low, high)
+    mean, low, high = paired_difference(reference.correct, verified.correct, torch.Generator().manual_seed(0))
+    return f"{mean:+.4f} ({low:+.4f} … {high:+.4f})" + doubt(low, high)
 
 
-def _doubt(low: float, high: float) -> str:
+def doubt(low: float, high: float) -> str:
+    """Say so if the interval of a difference contains 0."""
     return "" if low > 0 or high < 0 else ", not different"
 
 
-def _cost_cells(laboratory: Laboratory, system: str, part: str, hr_size: int) -> list[str]:
-    seen = _attempt(laboratory.faces_seen, system)
-    shown = seen if isinstance(seen, str) else f"{seen / 1e3:.1f}" if seen else ""
-    cost = _attempt(laboratory.cost, system, part, hr_size)
+def cost_cells(laboratory: Laboratory, system: str, part: str, hr_size: int) -> list[str]:
+    """Write the cells of `COST_COLUMNS`: training faces of a system and the cost of inference by one of its parts."""
+    faces = attempt(laboratory.networks.faces_seen, system)
+    trained_on = faces if isinstance(faces, str) else f"{faces / 1e3:.1f}" if faces else ""
+    cost = attempt(laboratory.cost, system, part, hr_size)
     if isinstance(cost, str):
-        return [shown, cost, "", ""]
-    return [shown, f"{cost['parameters'] / 1e6:.2f}", f"{cost['gflop']:.2f}", f"{cost['faces_per_s']:.0f}"]
+        return [trained_on, cost, "", ""]
+    return [trained_on, f"{cost['parameters'] / 1e6:.2f}", f"{cost['gflop']:.2f}", f"{cost['faces_per_s']:.0f}"]
+
+
+def pair_notes(*sets: PairSet | None) -> list[str]:
+    """Say how many pairs each set has."""
+    return [
+        f"{pairs.title}: {len(pairs.same)} pairs in {len(pairs.fold.unique())} folds, threshold of the other folds."
+        for pairs in sets
+        if pairs is not None
+    ]

@@ -1,37 +1,53 @@
-"""rim_lightning.comparison.paper.roc."""
+"""ROC and DET curves of recognition."""
 
 from pathlib import Path
 
 from rim_lightning.comparison.laboratory.laboratory import Laboratory
 from rim_lightning.comparison.laboratory.readings import Reading
-from rim_lightning.comparison.paper.plots import _curves, _legend, _save
+from rim_lightning.comparison.paper.cells import attempt
+from rim_lightning.comparison.paper.plots import common_legend, curve_panels, save_figure
 from rim_lightning.comparison.paper.rows import TABLE_1, TABLE_3
-from rim_lightning.comparison.plan.plan import NotTrained
+from rim_lightning.comparison.setup import Comparison
 from rim_lightning.evaluation.protocols import PairSet
 from rim_lightning.functional.verification import roc_curve
 
-WORST_FAR = 10  # impostor pairs that a point of an ROC needs
+FEWEST_IMPOSTORS = 10
+"""Number of accepted impostor pairs below which a point of the ROC is not shown."""
 
 
-def plot_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> list[str]:
-    """ROC curves, FAR on a logarithmic axis that ends where 10 impostor pairs decide, and DET curves up to a FAR of one
-    half, without the points at which nobody is refused; returns as above.
+def plot_roc_figure(path: Path, comparison: Comparison) -> dict[str, str]:
+    """Plot the ROC on the detailed set; returns as `plot_roc`."""
+    return plot_roc(path, comparison.laboratory, comparison.detailed)
+
+
+def plot_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> dict[str, str]:
+    """Plot ROC curves and DET curves of the first seeds.
+
+    The FAR is on a logarithmic axis that ends where 10 impostor pairs decide. DET curves go up to a FAR of one half and
+    leave out the points at which nobody is refused.
+
+    Args:
+        path: File of the picture.
+        laboratory: Measures the systems.
+        pairs: The pairs.
+
+    Returns:
+        System that is left out -> why.
     """
-    readings: dict[Reading, str] = {}
+    labels: dict[Reading, str] = {}
     for row in (*TABLE_3, *TABLE_1):
         if not row.reading.sharp:
-            readings.setdefault(row.reading, row.label)
-    figure, (left, right) = _curves(2)
-    least = WORST_FAR / int((~pairs.same).sum())
-    missing = []
-    for reading, label in readings.items():
-        try:
-            (score,) = laboratory.scores(reading, pairs, laboratory.lr_size, seeds=1)
-        except (NotTrained, ValueError, OSError):
-            missing.append(label)
+            labels.setdefault(row.reading, row.label)
+    figure, (left, right) = curve_panels(2)
+    smallest_far = FEWEST_IMPOSTORS / int((~pairs.same).sum())
+    missing: dict[str, str] = {}
+    for reading, label in labels.items():
+        scores = attempt(laboratory.scores, reading, pairs, laboratory.lr_size, seeds=1)
+        if isinstance(scores, str):
+            missing[label] = scores
             continue
-        far, tar, _ = roc_curve(score, pairs.same)
-        shown = far >= least
+        far, tar, _ = roc_curve(scores[0], pairs.same)
+        shown = far >= smallest_far
         left.plot(far[shown], tar[shown], label=label, linewidth=1.2)
         shown &= (far <= 0.5) & (tar < 1)
         right.plot(far[shown], 1 - tar[shown], linewidth=1.2)
@@ -41,9 +57,9 @@ def plot_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> list[str]:
         axis.set_ylabel(name)
         axis.grid(alpha=0.3, which="both")
     right.set_yscale("log")
-    _legend(figure)
+    common_legend(figure)
     figure.suptitle(
         f"{pairs.title}, {len(pairs.same)} pairs, probes of {laboratory.lr_size} px, first seeds", fontsize=9
     )
-    _save(figure, path)
+    save_figure(figure, path)
     return missing

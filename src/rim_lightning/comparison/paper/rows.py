@@ -1,6 +1,6 @@
-"""The rows of the paper's tables: what is read by whom, and the figures that the paper gives."""
+"""The rows of the paper's tables: who reads the pairs, and the figures that the paper gives."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from rim_lightning.comparison.laboratory.readings import BICUBIC, TEACHER, Reading
@@ -10,8 +10,13 @@ RIM_FROM_SCRATCH = Reading("rim_from_scratch", gallery_of="arcface")
 
 
 class Row(NamedTuple):
-    """A row of a verification table. Attributes: label. reading. quoted: column -> the paper's. rim: what "RIM ahead
-    by" compares it with.
+    """A row of a verification table.
+
+    Attributes:
+        label: Name for people.
+        reading: Who reads the pairs.
+        quoted: Column -> figure of the paper.
+        rim: The RIM with which "RIM ahead by" compares the row.
     """
 
     label: str
@@ -114,3 +119,14 @@ TABLE_4 = {
     "fhn": ("FHN of RIM", "28.572 / .882"),
     "rim_with_joint": ("FHN of RIM after the joint stage, with more training", ""),
 }
+
+
+def systems_of(readings: Iterable[Reading], *more: str) -> tuple[str, ...]:
+    """Return the names of the systems that must be trained for some readings, each once and in order.
+
+    Args:
+        readings: Who reads the pairs.
+        *more: Names of systems that are needed besides.
+    """
+    names = [name for reading in readings for name in (reading.system, reading.gallery_of, reading.sr)]
+    return tuple(dict.fromkeys([*(name for name in names if name not in (None, TEACHER, BICUBIC)), "rim", *more]))

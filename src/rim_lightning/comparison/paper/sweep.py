@@ -1,63 +1,28 @@
-"""rim_lightning.comparison.paper.sweep."""
+"""Resolution sweep, as a table and as a figure: accuracy over the size of the probe."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rim_lightning.comparison.laboratory.laboratory import Laboratory
 from rim_lightning.comparison.laboratory.readings import Reading
-from rim_lightning.comparison.paper.cells import Progress, _attempt
-from rim_lightning.comparison.paper.plots import _curves, _legend, _save
+from rim_lightning.comparison.paper.cells import FIRST_SEED, attempt, pair_notes, rows_with_progress
+from rim_lightning.comparison.paper.plots import common_legend, curve_panels, save_figure
 from rim_lightning.comparison.paper.rows import SWEEP
 from rim_lightning.comparison.paper.write import Table
-from rim_lightning.comparison.plan.plan import NotTrained
+from rim_lightning.comparison.setup import Comparison
 from rim_lightning.evaluation.protocols import PairSet
 from rim_lightning.functional.verification import kfold_accuracy, threshold_at_far
 
 
-def plot_sweep(
-    path: Path,
-    laboratory: Laboratory,
-    pairs: PairSet,
-    degradations: Mapping[str, Sequence[int]],
-) -> list[str]:
-    """Accuracy of the first seed over the size of the probe, a panel for each way of making it, at the sizes given for
-    it; returns as above.
-    """
-    figure, axes = _curves(len(degradations), sharey=True)
-    missing = []
-    for axis, (degradation, measured) in zip(axes, degradations.items(), strict=True):
-        for number, (label, reading) in enumerate(SWEEP):
-            try:
-                found = [laboratory.verify(reading, pairs, size, degradation, seeds=1).figures for size in measured]
-            except (NotTrained, ValueError, OSError):
-                missing.append(label)
-                continue
-            accuracy = [each["accuracy"] for each in found]
-            errors = [
-                [each["accuracy"] - each["accuracy_low"] for each in found],
-                [each["accuracy_high"] - each["accuracy"] for each in found],
-            ]
-            axis.errorbar(
-                measured,
-                accuracy,
-                errors,
-                fmt="o-",
-                color=f"C{number}",
-                label=label,
-                linewidth=1.2,
-                markersize=3,
-                capsize=2,
-            )
-        axis.set_xscale("log")
-        axis.set_xticks(measured, labels=[str(size) for size in measured])
-        axis.set_xticks([], minor=True)
-        axis.set_title(f"probe made by {degradation}", fontsize=9)
-        axis.set_xlabel("side of the probe, pixels")
-        axis.grid(alpha=0.3)
-    axes[0].set_ylabel(f"accuracy, {pairs.title}")
-    _legend(figure)
-    _save(figure, path)
-    return list(dict.fromkeys(missing))
+def make_sweep_table(comparison: Comparison) -> Table:
+    """Make the table of the sweep on the detailed set, with thresholds of the calibration set."""
+    pairs, people = comparison.detailed, comparison.calibration
+    settings = comparison.settings["sweep"]
+    table = sweep_table(
+        comparison.laboratory, pairs, people, settings["sizes"], settings["degradations"], settings["far"]
+    )
+    return table._replace(notes=[FIRST_SEED, *pair_notes(pairs, people)])
 
 
 def sweep_table(
@@ -67,41 +32,101 @@ def sweep_table(
     sizes: Sequence[int],
     degradations: Mapping[str, Sequence[int]],
     far: float,
-    progress: Progress,
 ) -> Table:
-    """Accuracy of the first seed over the size of the probe, for several ways of making it small; and what a threshold
-    that was chosen for each size at a FAR on other people does here.
+    """Measure the first seed at several sizes of the probe, made small in several ways.
+
+    Besides the accuracy, the table says what FAR and TAR a threshold has here that was chosen on other people, for each
+    size at one FAR.
 
     Args:
-        pairs: that are reported. people: that the thresholds are chosen on. sizes: of the columns, pixels.
-        degradations: name -> the sizes it is measured at. far: that the thresholds are chosen for.
+        laboratory: Measures the systems.
+        pairs: Pairs that are reported.
+        people: Pairs on which the thresholds are chosen.
+        sizes: Sides of the probe in pixels, one column each.
+        degradations: How the probe is made -> the sizes that are measured so.
+        far: False accept rate for which the thresholds are chosen.
     """
     columns = ["system", "probe made by", "figure", *(f"{size} px" for size in sizes)]
+    figures = ("accuracy", f"FAR at the threshold for {far:g}", "TAR at that threshold")
     lines = []
-    for label, reading in progress(SWEEP):
+    for label, reading in rows_with_progress(SWEEP):
         for degradation, measured in degradations.items():
-            cells: dict[str, list[str]] = {"accuracy": [], "FAR": [], "TAR": []}
+            cells = []  # one list of three figures per size
             for size in sizes:
-                found = (
-                    [""] * 3
-                    if size not in measured
-                    else _attempt(_calibrated, laboratory, reading, pairs, people, size, degradation, far)
-                )
-                for name, cell in zip(cells, [found] * 3 if isinstance(found, str) else found, strict=True):
-                    cells[name].append(cell)
-            lines.append([label, degradation, "accuracy", *cells["accuracy"]])
-            lines.append([label, degradation, f"FAR at the threshold for {far:g}", *cells["FAR"]])
-            lines.append([label, degradation, "TAR at that threshold", *cells["TAR"]])
+                result: list[str] | str = ""
+                if size in measured:
+                    result = attempt(_calibrated, laboratory, reading, pairs, people, size, degradation, far)
+                cells.append([result] * len(figures) if isinstance(result, str) else result)
+            for figure, row in zip(figures, zip(*cells, strict=True), strict=True):
+                lines.append([label, degradation, figure, *row])
     return Table("Resolution sweep", columns, lines)
 
 
 def _calibrated(
     laboratory: Laboratory, reading: Reading, pairs: PairSet, people: PairSet, size: int, degradation: str, far: float
 ) -> list[str]:
-    """Accuracy, and FAR and TAR at the threshold of the other people."""
-    (own,) = laboratory.scores(reading, people, size, degradation, seeds=1)
-    (score,) = laboratory.scores(reading, pairs, size, degradation, seeds=1)
-    threshold = threshold_at_far(own, people.same, far)
-    accepted = (score >= threshold).double()
-    accuracy, _, _ = kfold_accuracy(score, pairs.same, pairs.fold)
+    """Return accuracy, and FAR and TAR at the threshold of the other people."""
+    (people_scores,) = laboratory.scores(reading, people, size, degradation, seeds=1)
+    (scores,) = laboratory.scores(reading, pairs, size, degradation, seeds=1)
+    threshold = threshold_at_far(people_scores, people.same, far)
+    accepted = (scores >= threshold).double()
+    accuracy, _, _ = kfold_accuracy(scores, pairs.same, pairs.fold)
     return [f"{accuracy:.4f}", f"{accepted[~pairs.same].mean():.4f}", f"{accepted[pairs.same].mean():.3f}"]
+
+
+def plot_sweep_figure(path: Path, comparison: Comparison) -> dict[str, str]:
+    """Plot the sweep on the detailed set; returns as `plot_sweep`."""
+    degradations = comparison.settings["sweep"]["degradations"]
+    return plot_sweep(path, comparison.laboratory, comparison.detailed, degradations)
+
+
+def plot_sweep(
+    path: Path, laboratory: Laboratory, pairs: PairSet, degradations: Mapping[str, Sequence[int]]
+) -> dict[str, str]:
+    """Plot the accuracy of the first seed over the size of the probe, one panel for each way of making it.
+
+    Args:
+        path: File of the picture.
+        laboratory: Measures the systems.
+        pairs: The pairs.
+        degradations: How the probe is made -> the sizes that are measured so, in pixels.
+
+    Returns:
+        System that is left out -> why.
+    """
+    figure, axes = curve_panels(len(degradations), sharey=True)
+    missing: dict[str, str] = {}
+    for axis, (degradation, sizes) in zip(axes, degradations.items(), strict=True):
+        for number, (label, reading) in enumerate(SWEEP):
+            figures = attempt(_figures_of_sizes, laboratory, reading, pairs, sizes, degradation)
+            if isinstance(figures, str):
+                missing[label] = figures
+            else:
+                _plot_accuracy(axis, sizes, figures, label, f"C{number}")
+        axis.set_xscale("log")
+        axis.set_xticks(sizes, labels=[str(size) for size in sizes])
+        axis.set_xticks([], minor=True)
+        axis.set_title(f"probe made by {degradation}", fontsize=9)
+        axis.set_xlabel("side of the probe, pixels")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel(f"accuracy, {pairs.title}")
+    common_legend(figure)
+    save_figure(figure, path)
+    return missing
+
+
+def _figures_of_sizes(
+    laboratory: Laboratory, reading: Reading, pairs: PairSet, sizes: Sequence[int], degradation: str
+) -> list[dict[str, float]]:
+    return [laboratory.verify(reading, pairs, size, degradation, seeds=1).figures for size in sizes]
+
+
+def _plot_accuracy(
+    axis: Any, sizes: Sequence[int], figures: Sequence[Mapping[str, float]], label: str, color: str
+) -> None:
+    """Plot one curve with its intervals."""
+    accuracy = [of_size["accuracy"] for of_size in figures]
+    below = [of_size["accuracy"] - of_size["accuracy_low"] for of_size in figures]
+    above = [of_size["accuracy_high"] - of_size["accuracy"] for of_size in figures]
+    style = {"fmt": "o-", "linewidth": 1.2, "markersize": 3, "capsize": 2}
+    axis.errorbar(sizes, accuracy, [below, above], color=color, label=label, **style)

@@ -1,4 +1,4 @@
-"""What is compared: every system, how it is trained, and where its result is kept."""
+"""What is compared: how every system is trained, and which learning rates it tries."""
 
 from typing import Literal, NamedTuple
 
@@ -7,12 +7,15 @@ class System(NamedTuple):
     """One trained system.
 
     Attributes:
-        name: key. kind: whose learning rates it tries, and which figure of the validation faces chooses among them.
-        experiment: of rim-train. overrides: more of its settings.
-        after: system whose hallucination network it starts from; the time of that one is part of its own.
-        teacher_of: recognizer that is its teacher, in place of the pretrained one; its time comes on top.
-        rate_of: system whose chosen learning rate it takes; None: it tries the grid itself.
-        seeds: one run each.
+        name: Key of the system.
+        kind: Kind whose learning rates it tries.
+        experiment: Experiment of rim-train.
+        overrides: More settings of rim-train.
+        after: Name of the system whose hallucination network it starts from. The training time of that one counts.
+        teacher_of: Name of the recognizer that is its teacher instead of the pretrained one. The training time of that
+            one does not count.
+        rate_of: Name of the system whose chosen learning rate it takes; None: it tries the grid itself.
+        seeds: One run each.
     """
 
     name: str
@@ -29,8 +32,10 @@ class Grid(NamedTuple):
     """Learning rates that every system of a kind tries.
 
     Attributes:
-        settings: of rim-train, that take the rate. values: the rates.
-        merits: figures of the validation faces in `metrics.json`: the first that is there chooses, more is better.
+        settings: Settings of rim-train that take the rate.
+        values: The rates.
+        merits: Names of figures of the validation faces in `metrics.json`. The first one that a run has chooses the
+            rate; higher is better.
     """
 
     settings: tuple[str, ...]

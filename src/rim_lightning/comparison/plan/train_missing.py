@@ -1,11 +1,12 @@
-"""Train what is missing, several runs at a time, each in a process of its own."""
+"""Train the missing runs, several at a time, each in a process of its own."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from types import FrameType
 
 from tqdm import tqdm
@@ -14,116 +15,140 @@ from rim_lightning.comparison.plan.plan import NotTrained, Plan, Run, quoted
 from rim_lightning.files import write_json
 from rim_lightning.runs.state import read_state
 
-POLL = 2.0  # seconds
+POLL = 2.0
+"""Seconds between two looks at the processes."""
+
+Running = dict[str, tuple[Run, subprocess.Popen]]
+"""Key of a run -> the run and its process."""
 
 
-def train_missing(plan: Plan, names: Iterable[str], parallel: int) -> dict[str, str]:
-    """Train every run that the systems need and that is not finished; an interrupted one goes on.
+def train_missing(plan: Plan, names: Sequence[str], parallel: int) -> dict[str, str]:
+    """Train every run that the systems need and that is not finished. Interrupted runs resume.
 
-    A run that fails is not tried again within this call, and takes only the systems that need it with it.
+    A run that fails is not repeated within this call. Only the systems that need it cannot be trained then.
 
     Args:
-        names: systems, those they start from come by themselves. parallel: runs at a time.
+        plan: The training runs of all systems.
+        names: Names of the systems. Those that they start from are trained too.
+        parallel: Number of runs at a time.
 
     Returns:
-        system -> why it could not be trained.
+        System -> sentence that says why it could not be trained.
     """
     signal.signal(signal.SIGTERM, _stop)
-    names = list(names)
-    failed: dict[str, str] = {}
-    running: dict[str, tuple[Run, subprocess.Popen]] = {}
-    tried: set[str] = set()
+    running: Running = {}
+    started: set[str] = set()
     bar = tqdm(desc="training", unit="run", leave=False)
     try:
         while True:
-            for key, (run, process) in list(running.items()):
-                if process.poll() is not None:
-                    del running[key]
-                    bar.update()
-                    if not run.finished():
-                        tqdm.write(f"{run.title}: {failure(run)}")
-            todo, failed = _todo(plan, names, tried)
-            todo = [run for run in todo if run.key not in running]
-            for run in todo[: parallel - len(running)]:
-                tried.add(run.key)
+            _collect(running, bar)
+            needs = _needs(plan, names, started)
+            startable = [run for run in needs.startable.values() if run.key not in running]
+            for run in startable[: parallel - len(running)]:
+                started.add(run.key)
                 process = None
                 try:
                     process = _start(run)
-                finally:  # also where a signal comes in between
+                finally:  # also if a signal comes in between
                     if process is not None:
                         running[run.key] = run, process
-            bar.total = bar.n + len(running) + len(todo)
+            bar.total = bar.n + len(running) + len(startable)
             bar.set_postfix_str(", ".join(run.title for run, _ in running.values()))
             if not running:
-                return failed
+                return needs.failed
             time.sleep(POLL)
     finally:
         bar.close()
         for _, process in running.values():
-            process.terminate()  # it saves, and goes on when the table is asked for again
+            process.terminate()  # it saves, and resumes at the next call
         for _, process in running.values():
             process.wait()
 
 
-def _stop(signum: int, frame: FrameType | None) -> None:
-    sys.exit(128 + signum)  # through `finally`, which stops the runs
-
-
 def failure(run: Run) -> str:
-    """The sentence with which a run ended."""
-    log = run.folder / "train.log"
+    """Return the sentence with which a run ended."""
+    log = run.folder.log
     lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
     own = [line for line in lines if line.startswith("rim-train: ")]
-    return read_state(run.folder).message or (own[-1] if own else f"it was killed; {log} has what it said")
+    return read_state(run.folder.path).message or (own[-1] if own else f"it was killed; {log} has what it said")
 
 
-def _todo(plan: Plan, names: list[str], tried: set[str]) -> tuple[list[Run], dict[str, str]]:
-    """Runs that could start now, and the systems that cannot be trained any more."""
-    todo: dict[str, Run] = {}
-    failed: dict[str, str] = {}
+@dataclass
+class _Needs:
+    """What some systems need.
 
-    def want(name: str) -> None:
-        system = plan.systems[name]
-        for other in (system.after, system.teacher_of, system.rate_of):
-            if other is not None:
-                want(other)
-                if other in failed:
-                    failed[name] = f"{other} could not be trained"
-                    return
-        try:
-            trials = [] if system.rate_of else list(plan.trials(name).values())
-            chosen = any(run.finished() for run in trials)
-            for run in trials:
-                lost = chosen and read_state(run.folder).name == "failed"  # a rate that diverges does so again
-                if not run.finished() and not lost and run.key not in tried:
-                    todo[run.key] = run
-            for run in plan.runs(name):
-                if not run.finished():
-                    if run.key in tried and read_state(run.folder).name != "running":
-                        failed[name] = failure(run)
-                    elif run.key not in tried:
-                        todo[run.key] = run
-        except NotTrained as missing:
-            if missing.run.key in tried and read_state(missing.run.folder).name not in ("running", "waiting"):
-                failed[name] = f"{missing.run.title}: {failure(missing.run)}"
-        except ValueError as error:
-            failed[name] = str(error)
+    Attributes:
+        startable: Key -> run that could start now.
+        failed: System -> why it cannot be trained.
+    """
 
+    startable: dict[str, Run] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def _needs(plan: Plan, names: Sequence[str], started: set[str]) -> _Needs:
+    """Return what the systems need; `started` are keys of runs that this call has started."""
+    needs = _Needs()
     for name in names:
-        want(name)
-    return list(todo.values()), failed
+        _add_needs(needs, plan, name, started)
+    return needs
+
+
+def _add_needs(needs: _Needs, plan: Plan, name: str, started: set[str]) -> None:
+    system = plan.systems[name]
+    for other in (system.after, system.teacher_of, system.rate_of):
+        if other is not None:
+            _add_needs(needs, plan, other, started)
+            if other in needs.failed:
+                needs.failed[name] = f"{other} could not be trained"
+                return
+    try:
+        trials = [] if system.rate_of else list(plan.trials(name).values())
+        any_finished = any(run.finished() for run in trials)
+        for run in trials:
+            diverges = any_finished and read_state(run.folder.path).name == "failed"  # and would do so again
+            if not run.finished() and not diverges and run.key not in started:
+                needs.startable[run.key] = run
+        for run in plan.runs(name):
+            if run.finished():
+                continue
+            if run.key not in started:
+                needs.startable[run.key] = run
+            elif read_state(run.folder.path).name != "running":
+                needs.failed[name] = failure(run)
+    except NotTrained as missing:
+        run = missing.run
+        if run.key in started and read_state(run.folder.path).name not in ("running", "waiting"):
+            needs.failed[name] = f"{run.title}: {failure(run)}"
+    except ValueError as error:
+        needs.failed[name] = str(error)
+
+
+def _collect(running: Running, bar: tqdm) -> None:
+    """Remove the processes that have ended, and print how those failed that did."""
+    for key, (run, process) in list(running.items()):
+        if process.poll() is not None:
+            del running[key]
+            bar.update()
+            if not run.finished():
+                tqdm.write(f"{run.title}: {failure(run)}")
 
 
 def _start(run: Run) -> subprocess.Popen:
-    run.folder.mkdir(parents=True, exist_ok=True)
-    write_json(run.folder / "run.json", {"title": run.title, "overrides": run.overrides})
+    folder = run.folder
+    folder.path.mkdir(parents=True, exist_ok=True)
+    write_json(folder.request, {"title": run.title, "overrides": run.overrides})
     command = [
         sys.executable,
         "-m",
         "rim_lightning.commands.train",
         *run.overrides,
-        f"hydra.run.dir={quoted(run.folder)}",
+        f"hydra.run.dir={quoted(folder.path)}",
         "resume=true",
     ]
-    with open(run.folder / "train.log", "a") as log:
+    with open(folder.log, "a") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"})
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    sys.exit(128 + signum)  # through `finally`, which stops the runs

@@ -1,13 +1,15 @@
-"""What is embedded is kept: nothing twice, nothing stale, and equal to the direct way."""
+"""Embeddings are kept: nothing is computed twice, nothing is stale, and all equal the direct computation."""
+
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from rim_lightning.comparison.laboratory import embedding_cache as embeddings
-from rim_lightning.comparison.laboratory.embedding_cache import EmbeddingStore
-from rim_lightning.comparison.laboratory.readings import Side, parts_of
+from rim_lightning.comparison.laboratory import embedding_cache as module
+from rim_lightning.comparison.laboratory.embedding_cache import EmbeddingCache
+from rim_lightning.comparison.laboratory.readings import Side, embed_part
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.networks.compared.guided import build_guided_recognizer
 from rim_lightning.networks.rim import RIM
@@ -26,48 +28,48 @@ class Faces:
 
 
 def counting(calls):
-    def parts():
-        def compute(shown):
+    def load():
+        def embed(shown):
             calls.append(len(shown))
             return {"probe": shown.flatten(1)[:, :8] + 2}
 
-        return compute
+        return embed
 
-    return parts
+    return load
 
 
 def test_an_image_is_embedded_once_for_each_side(tmp_path):
-    store, faces, calls = EmbeddingStore(tmp_path), Faces(5), []
-    first = store.of("system", Side(8), counting(calls), faces, [0, 1, 2], "faces")["probe"]
-    again = store.of("system", Side(8), counting(calls), faces, [2, 1], "faces")["probe"]
+    cache, faces, calls = EmbeddingCache(tmp_path), Faces(5), []
+    first = cache.embed("system", Side(8), counting(calls), faces, [0, 1, 2], "faces")["probe"]
+    again = cache.embed("system", Side(8), counting(calls), faces, [2, 1], "faces")["probe"]
     assert calls == [3]
     assert torch.equal(again, first[[2, 1]])
     assert faces.read == 6  # each for its digest, and to be embedded
-    more = store.of("system", Side(8), counting(calls), faces, [3, 0, 4], "faces")["probe"]
+    more = cache.embed("system", Side(8), counting(calls), faces, [3, 0, 4], "faces")["probe"]
     assert calls == [3, 2]
     assert torch.equal(more[1], first[0])
-    store.of("system", Side(8, "area"), counting(calls), faces, [0], "faces")
-    store.of("another", Side(8), counting(calls), faces, [0], "faces")
+    cache.embed("system", Side(8, "area"), counting(calls), faces, [0], "faces")
+    cache.embed("another", Side(8), counting(calls), faces, [0], "faces")
     assert calls == [3, 2, 1, 1]
 
 
 def test_equal_pixels_are_one_image_and_others_are_not(tmp_path):
-    store, faces, calls = EmbeddingStore(tmp_path), Faces(3), []
+    cache, faces, calls = EmbeddingCache(tmp_path), Faces(3), []
     faces.images[1] = faces.images[0]
-    found = store.of("system", Side(None), counting(calls), faces, [0, 1, 2], "faces")["probe"]
+    embeddings = cache.embed("system", Side(None), counting(calls), faces, [0, 1, 2], "faces")["probe"]
     assert calls == [2]
-    assert torch.equal(found[0], found[1])
-    assert not torch.equal(found[0], found[2])
+    assert torch.equal(embeddings[0], embeddings[1])
+    assert not torch.equal(embeddings[0], embeddings[2])
     changed = Faces(3)
     changed.images[1:] = faces.images[1:]
     changed.images[0, 0, 0, 0] += 1  # a changed file: nothing stale is returned
-    store.of("system", Side(None), counting(calls), changed, [0, 1, 2], "faces")
+    cache.embed("system", Side(None), counting(calls), changed, [0, 1, 2], "faces")
     assert calls == [2, 1]
 
 
 def test_an_interruption_keeps_what_was_embedded(tmp_path, monkeypatch):
-    monkeypatch.setattr(embeddings, "KEPT_EVERY", 2)
-    store, faces, calls = EmbeddingStore(tmp_path), Faces(5), []
+    monkeypatch.setattr(module, "SAVED_EVERY", 2)
+    cache, faces, calls = EmbeddingCache(tmp_path), Faces(5), []
 
     def stopping():
         compute = counting(calls)()
@@ -80,8 +82,8 @@ def test_an_interruption_keeps_what_was_embedded(tmp_path, monkeypatch):
         return run
 
     with pytest.raises(KeyboardInterrupt):
-        store.of("system", Side(8), stopping, faces, range(5), "faces")
-    store.of("system", Side(8), counting(calls), faces, range(5), "faces")
+        cache.embed("system", Side(8), stopping, faces, range(5), "faces")
+    cache.embed("system", Side(8), counting(calls), faces, range(5), "faces")
     assert calls == [2, 2, 1]
 
 
@@ -96,17 +98,19 @@ def test_parts_of_rim_equal_the_direct_way(tmp_path, flip):
     def unit(embed, shown):
         return F.normalize(sum(F.normalize(embed(view), dim=1) for view in shown), dim=1)
 
-    def found(part):
-        return EmbeddingStore(tmp_path, flip).of(part, Side(8), lambda: parts_of(rim, part), faces, range(3), "")
+    def embedded(part):
+        return EmbeddingCache(tmp_path, flip).embed(
+            part, Side(8), lambda: partial(embed_part, rim, part, None), faces, range(3), ""
+        )
 
     with torch.no_grad():
-        torch.testing.assert_close(found("probe")["probe"], unit(rim.embed_probe, views))
+        torch.testing.assert_close(embedded("probe")["probe"], unit(rim.embed_probe, views))
         student = unit(lambda view: rim.hrn.probe(rim.fhn(view).sr, assistant=False), views)
-        torch.testing.assert_close(found("probe")["student"], student)
-        torch.testing.assert_close(found("sr")["sr"], unit(lambda view: rim.embed_gallery(rim.fhn(view).sr), views))
+        torch.testing.assert_close(embedded("probe")["student"], student)
+        torch.testing.assert_close(embedded("sr")["sr"], unit(lambda view: rim.embed_gallery(rim.fhn(view).sr), views))
         recognizer = build_guided_recognizer(BACKBONE).eval()
-        after = EmbeddingStore(tmp_path, flip).of(
-            "after", Side(8), lambda: parts_of(recognizer, "sr", rim), faces, range(3), ""
+        after = EmbeddingCache(tmp_path, flip).embed(
+            "after", Side(8), lambda: partial(embed_part, recognizer, "sr", rim), faces, range(3), ""
         )
         torch.testing.assert_close(after["sr"], unit(lambda view: recognizer.learner(rim.fhn(view).sr), views))
 

@@ -1,10 +1,13 @@
-"""What the laboratory keeps, against the direct way."""
+"""Figures of the laboratory against the direct computation."""
+
+from typing import ClassVar
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from rim_lightning.comparison.laboratory.laboratory import CROSS_SAMPLES, Laboratory
+from rim_lightning.comparison.laboratory.all_pairs import RESAMPLES
+from rim_lightning.comparison.laboratory.laboratory import Laboratory
 from rim_lightning.comparison.laboratory.readings import BICUBIC, TEACHER, Reading, Side
 from rim_lightning.comparison.plan.plan import NotTrained
 from rim_lightning.evaluation.protocols import face_set, one_each, sampled_pairs
@@ -22,7 +25,7 @@ BACKBONE = {"width": 8, "blocks": (1, 1, 1), "embedding_size": 16, "input_size":
 
 
 class NoPlan:
-    systems = {}
+    systems: ClassVar[dict] = {}
 
 
 @pytest.fixture(scope="module")
@@ -70,29 +73,29 @@ def test_all_cross_pairs_leave_an_image_with_itself_out_and_are_kept(laboratory,
     assert itself.any()
     owners = (pairs.identity[first], pairs.identity[second])
     wanted, resampled = person_resampled_tar(
-        scores, *owners, 1e-1, torch.Generator().manual_seed(0), CROSS_SAMPLES, left_out=itself
+        scores, *owners, 1e-1, torch.Generator().manual_seed(0), RESAMPLES, left_out=itself
     )
-    found = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
+    found = laboratory.all_pairs_tar(Reading(TEACHER), pairs, 1e-1)
     assert found.rates.tolist() == pytest.approx([wanted])
     torch.testing.assert_close(found.resampled, resampled[None])
-    monkeypatch.setattr("rim_lightning.comparison.laboratory.laboratory.person_resampled_tar", None)
-    again = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
+    monkeypatch.setattr("rim_lightning.comparison.laboratory.all_pairs.person_resampled_tar", None)
+    again = laboratory.all_pairs_tar(Reading(TEACHER), pairs, 1e-1)
     assert torch.equal(again.resampled, found.resampled)
     assert torch.equal(again.rates, found.rates)
-    assert laboratory.cross_tar(Reading(TEACHER), pairs._replace(identity=None), 1e-1) is None
+    assert laboratory.all_pairs_tar(Reading(TEACHER), pairs._replace(identity=None), 1e-1) is None
 
 
 def test_all_cross_pairs_are_resampled_alike_for_every_seed(laboratory, store, monkeypatch):
     pairs = sampled_pairs(str(store.path), "people", "train", pairs=30)
-    one = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
-    (teacher,) = laboratory.seeds(TEACHER)
+    one = laboratory.all_pairs_tar(Reading(TEACHER), pairs, 1e-1)
+    (teacher,) = laboratory.networks.seeds(TEACHER)
     torch.manual_seed(1)
     other = GuidedRecognizer(build_backbone("mobilefacenet", **BACKBONE)).eval()
-    two = [teacher, teacher._replace(title="other", digest="other", make=lambda: other)]
-    monkeypatch.setattr(laboratory, "seeds", lambda name: two)
-    found = laboratory.cross_tar(Reading(TEACHER), pairs, 1e-1)
+    two = [teacher, teacher._replace(title="other", digest="other", load=lambda: other)]
+    monkeypatch.setattr(laboratory.networks, "seeds", lambda name: two)
+    found = laboratory.all_pairs_tar(Reading(TEACHER), pairs, 1e-1)
     assert found.rates.shape == (2,)
-    assert found.resampled.shape == (2, CROSS_SAMPLES)
+    assert found.resampled.shape == (2, RESAMPLES)
     assert torch.equal(found.resampled[0], one.resampled[0])
     assert found.rates[0] == one.rates[0]
     assert not torch.equal(found.resampled[1], found.resampled[0])
@@ -131,11 +134,11 @@ def test_another_teacher_is_another_judge(laboratory, store, tmp_path):
     before = laboratory.quality(BICUBIC, faces).identity
     torch.manual_seed(1)
     save_backbone(tmp_path / "teacher.pt", build_backbone("mobilefacenet", **BACKBONE), "mobilefacenet", BACKBONE)
-    again = Laboratory(NoPlan(), laboratory.teacher_weights, 8, tmp_path / "results")
+    again = Laboratory(NoPlan(), laboratory.networks.teacher_weights, 8, tmp_path / "results")
     assert not torch.equal(again.quality(BICUBIC, faces).identity, before)
 
 
 def test_a_system_that_nobody_knows_is_not_trained(laboratory):
     with pytest.raises(NotTrained, match="vdsr"):
-        laboratory.seeds("vdsr")
+        laboratory.networks.seeds("vdsr")
     assert Side(8) != Side(8, "area")

@@ -3,12 +3,11 @@
 import json
 
 import pytest
-from hydra import compose, initialize_config_dir
 
-from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.comparison.plan.plan import NotTrained, Plan
 from rim_lightning.comparison.plan.systems import Grid, System
 from rim_lightning.files import write_json
+from tests.helpers.configurations import training_configuration
 
 COMMON = ("data=synthetic", "model=tiny", "sources={}", "teacher.weights=null", "evaluate=false")
 SYSTEMS = {
@@ -27,26 +26,20 @@ GRIDS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def hydra():
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        yield
-
-
 def plan_of(folder, common=COMMON, budget=8.0, systems=SYSTEMS):
-    return Plan(systems, GRIDS, common, budget, 0.5, 0.25, folder)
+    return Plan(systems, GRIDS, common, budget, 0.5, 0.25, folder, training_configuration)
 
 
 def finish(run, weights="", **figures):
     run.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     run.checkpoint.write_text(weights or run.title)
-    write_json(run.folder / "state.json", {"name": "finished", "attempts": 1})
-    (run.folder / "metrics.json").write_text(json.dumps(figures))
+    write_json(run.folder.state, {"name": "finished", "attempts": 1})
+    run.folder.metrics.write_text(json.dumps(figures))
 
 
 def fail(run):
-    run.folder.mkdir(parents=True)
-    write_json(run.folder / "state.json", {"name": "failed", "attempts": 1, "message": "NonFiniteLoss: at batch 3"})
+    run.folder.path.mkdir(parents=True)
+    write_json(run.folder.state, {"name": "failed", "attempts": 1, "message": "NonFiniteLoss: at batch 3"})
 
 
 def test_minutes_of_rim_contain_those_of_its_hallucination_network(tmp_path):
@@ -176,7 +169,7 @@ def test_a_folder_may_have_any_name(tmp_path, folder):
     (teacher,) = plan.runs("arcface")
     finish(teacher)
     (taught,) = plan.runs("taught")
-    cfg = compose("train", overrides=[*taught.overrides, "paths.output_dir=unused"])
+    cfg = training_configuration([*taught.overrides, "paths.output_dir=unused"])
     assert cfg.teacher.weights.path == str(teacher.checkpoint)
 
 

@@ -9,6 +9,7 @@ from rim_lightning.comparison.plan import train_missing as training
 from rim_lightning.comparison.plan.plan import NotTrained, Run
 from rim_lightning.comparison.plan.systems import System
 from rim_lightning.comparison.plan.train_missing import train_missing
+from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.state import read_state
 
 JOB = """
@@ -26,23 +27,23 @@ class Plan:
     def __init__(self, folder, systems):
         self.systems, self.folder = systems, folder
 
-    def _made(self, title):
-        return Run(title, self.folder / title, (), title, ())
+    def _run(self, title):
+        return Run(title, RunFolder(self.folder / title), (), title, ())
 
     def trials(self, name):
         system = self.systems[name]
-        if system.after and not self._made(f"{system.after} 0").finished():
-            raise NotTrained(self._made(f"{system.after} 0"))
-        return {rate: self._made(f"{name} trial {rate}") for rate in (1, 2)}
+        if system.after and not self._run(f"{system.after} 0").finished():
+            raise NotTrained(self._run(f"{system.after} 0"))
+        return {rate: self._run(f"{name} trial {rate}") for rate in (1, 2)}
 
     def runs(self, name):
         system = self.systems[name]
         for run in self.trials(system.rate_of or name).values():
-            if read_state(run.folder).name not in ("finished", "failed"):
+            if read_state(run.folder.path).name not in ("finished", "failed"):
                 raise NotTrained(run)
-        if system.after and not self._made(f"{system.after} 0").finished():
-            raise NotTrained(self._made(f"{system.after} 0"))
-        return [self._made(f"{name} {seed}") for seed in system.seeds]
+        if system.after and not self._run(f"{system.after} 0").finished():
+            raise NotTrained(self._run(f"{system.after} 0"))
+        return [self._run(f"{name} {seed}") for seed in system.seeds]
 
 
 SYSTEMS = {
@@ -60,11 +61,11 @@ def started(monkeypatch):
     started, at_once = [], []
 
     def start(run):
-        run.folder.mkdir(parents=True, exist_ok=True)
+        run.folder.path.mkdir(parents=True, exist_ok=True)
         started.append(run.title)
         outcome = "failed" if run.title in started_failing else "finished"
-        with open(run.folder / "train.log", "w") as log:
-            process = subprocess.Popen([sys.executable, "-c", JOB, str(run.folder), outcome], stdout=log)
+        with open(run.folder.log, "w") as log:
+            process = subprocess.Popen([sys.executable, "-c", JOB, str(run.folder.path), outcome], stdout=log)
         alive.append(process)
         at_once.append(sum(each.poll() is None for each in alive))
         return process

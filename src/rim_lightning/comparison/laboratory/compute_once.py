@@ -1,0 +1,29 @@
+"""Slow figures are computed once and kept as JSON files."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rim_lightning.files import write_json
+
+
+def compute_once(folder: Path, key: list[Any], compute: Callable[[], Any]) -> Any:
+    """Return what `compute` returned at its first call with a key.
+
+    Args:
+        folder: Folder of the files, made if it is missing.
+        key: Plain values that decide the result.
+        compute: Computes plain containers.
+    """
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    return compute_file(folder / f"{digest}.json", compute)
+
+
+def compute_file(file: Path, compute: Callable[[], Any]) -> Any:
+    """Return the content of a JSON file, computed and written if there is none."""
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, compute())
+    return json.loads(file.read_text())

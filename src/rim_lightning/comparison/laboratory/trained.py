@@ -1,0 +1,96 @@
+"""The trained networks of the systems, by name."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from rim_lightning.comparison.laboratory.readings import BICUBIC, TEACHER
+from rim_lightning.comparison.plan.plan import NotTrained, Plan, Run
+from rim_lightning.files import file_digest
+from rim_lightning.networks.checkpoints import load_network
+from rim_lightning.networks.compared.build import build_super_resolver
+from rim_lightning.networks.compared.guided import GuidedRecognizer
+from rim_lightning.networks.teacher_weights import load_teacher
+from rim_lightning.runs.folder import RunFolder
+
+LOADED = 4
+"""Number of networks that stay in memory."""
+
+
+class Trained(NamedTuple):
+    """One network that can be measured.
+
+    Attributes:
+        title: Name for people.
+        digest: Digest of its weights and of how they were trained.
+        load: Returns the network in eval mode.
+    """
+
+    title: str
+    digest: str
+    load: Callable[[], nn.Module]
+
+
+class TrainedNetworks:
+    """Finds and loads networks by the name of their system.
+
+    Args:
+        plan: The training runs of the systems.
+        teacher_weights: {"weight_format", "path"} of the pretrained recognizer.
+        device: Device of the networks.
+    """
+
+    def __init__(self, plan: Plan, teacher_weights: Mapping[str, str], device: torch.device) -> None:
+        self.plan = plan
+        self.teacher_weights = teacher_weights
+        self.device = device
+        self._teacher: GuidedRecognizer | None = None
+        self._loaded: dict[Path, nn.Module] = {}
+
+    def seeds(self, name: str) -> list[Trained]:
+        """Return the trained networks of a system, one per seed.
+
+        Raises:
+            NotTrained: If there is no such system, or one of its runs is not finished.
+        """
+        if name == TEACHER:
+            return [Trained(name, file_digest(self.teacher_weights["path"]), self.teacher)]
+        if name == BICUBIC:
+            return [Trained(name, BICUBIC, partial(build_super_resolver, BICUBIC))]
+        if name not in self.plan.systems:
+            raise NotTrained(Run("", RunFolder(Path()), (), name, ()))
+        runs = self.plan.runs(name)
+        for run in runs:
+            if not run.finished():
+                raise NotTrained(run)
+        return [Trained(run.title, run.digest(), partial(self._load, run.checkpoint)) for run in runs]
+
+    def faces_seen(self, name: str) -> int:
+        """Return how many faces training showed to a system and to the hallucination network that it starts from.
+
+        The trials of learning rates and the training of a teacher do not count.
+
+        Raises:
+            NotTrained: As for `seeds`.
+        """
+        if name in (TEACHER, BICUBIC):
+            return 0
+        self.seeds(name)
+        before = self.plan.systems[name].after
+        return self.plan.runs(name)[0].faces() + (self.faces_seen(before) if before is not None else 0)
+
+    def teacher(self) -> GuidedRecognizer:
+        """Return the pretrained recognizer."""
+        if self._teacher is None:
+            self._teacher = GuidedRecognizer(load_teacher(**self.teacher_weights)).eval().to(self.device)
+        return self._teacher
+
+    def _load(self, checkpoint: Path) -> nn.Module:
+        if checkpoint not in self._loaded:
+            self._loaded = dict(list(self._loaded.items())[1 - LOADED :])
+            self._loaded[checkpoint] = load_network(checkpoint).to(self.device)
+        return self._loaded[checkpoint]
