@@ -10,7 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from rim_lightning.data.images import ImageError
+from rim_lightning.data.alignment import align, center_square_matrix
+from rim_lightning.data.images import ImageError, read_image
+from rim_lightning.data.preparation import prepare
+from rim_lightning.data.readers.record import Record
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
 from tests.helpers.tiny import MODEL
@@ -88,3 +91,33 @@ def test_damaged_files_give_an_embedding_or_a_sentence(tmp_path):
     assert embedded > FILES // 10
     assert refused > FILES // 10
     assert resident() - early < 64 * 2**20
+
+
+@pytest.mark.slow
+def test_training_skips_the_damaged_files_that_use_refuses_and_sees_the_same_pixels(tmp_path):
+    rng = random.Random(1)
+    contents = {kind: whole(kind) for kind in KINDS}
+    records = []
+    for number in range(FILES // 4):
+        path = tmp_path / f"{number:04d}"
+        path.write_bytes(damaged(contents[KINDS[number % len(KINDS)]], rng))
+        records.append(Record(path.name, path, None, "train", {}))
+    settings = {"name": "damaged", "hr_size": 24, "margin": 0.0, "alignment": "none", "workers": 0, "progress": False}
+    store = prepare(records, tmp_path / "store", **settings)
+    reasons = {entry["name"]: entry["reason"] for entry in store.manifest["skipped"]}
+    assert len(store) > len(records) // 10
+    assert len(reasons) > len(records) // 10
+    for record in records:
+        pixels, sentence = pixels_or_sentence(record)
+        if pixels is None:
+            assert f"{record.name} {reasons[record.name]}." == sentence
+        else:
+            square, _, _ = align(pixels, center_square_matrix(*pixels.shape[:2], 24), 24, {}, None)
+            np.testing.assert_array_equal(store.images[store.index_of(record.name)], square)
+
+
+def pixels_or_sentence(record):
+    try:
+        return read_image(record.image, name=record.name), None
+    except ImageError as error:
+        return None, str(error)

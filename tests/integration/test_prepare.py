@@ -173,7 +173,8 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path):
 
     while time.monotonic() < deadline and any(map(is_running, workers)):
         time.sleep(0.05)
-    assert len(workers) >= 2 and not any(map(is_running, workers)), "workers outlived the run"
+    assert len(workers) >= 2
+    assert not any(map(is_running, workers)), "workers outlived the run"
 
     resumed = rim_prepare(*arguments, "output=killed", "workers=2", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr

@@ -75,10 +75,11 @@ def test_long_parts_are_shown_as_they_are_written(configuration):
 
 def test_docstrings_explain_what_has_no_comment(configuration):
     arguments = configuration.arguments
-    of_landmarks = {"sigma": "standard deviation of the target Gaussians, in pixels of the heatmap."}
+    of_landmarks = {"sigma": "Standard deviation of the target Gaussians in pixels of the heatmap."}
     assert arguments("rim_lightning.losses.landmark.LandmarkLoss") == of_landmarks
     augmentation = arguments("rim_lightning.data.augmentation.FaceAugmentation")
-    assert augmentation["brightness"] == augmentation["contrast"] == "largest relative change."
+    assert augmentation["brightness"] == "Largest relative change of the brightness."
+    assert augmentation["contrast"] == "Largest relative change of the contrast."
     of_rim, of_all = (
         arguments(f"rim_lightning.training.{name}") for name in ("rim_module.RIMModule", "phased_module.PhasedModule")
     )
