@@ -35,8 +35,8 @@ TINY = [
     "threads=1",
     "teacher.weights=null",
     "teacher.epochs=1",
-    "stages=[{name: hrn, epochs: 1}]",
-    "verification_pairs=20",
+    "schedule.stages=[{name: hrn, epochs: 1}]",
+    "evaluation.verification_pairs=20",
     "trainer.precision=32-true",
     "+trainer.limit_train_batches=2",
     "+trainer.enable_progress_bar=false",
@@ -101,7 +101,14 @@ def test_a_loss_of_ones_own_is_built_with_the_settings_of_the_page(folder, monke
 
 @pytest.mark.slow
 def test_a_loss_of_ones_own_trains(folder):
-    run(command("objective=edges"), folder, *TINY, *SYNTHETIC, "stages=[{name: fhn, epochs: 1}]", "hydra.run.dir=run")
+    run(
+        command("objective=edges"),
+        folder,
+        *TINY,
+        *SYNTHETIC,
+        "schedule.stages=[{name: fhn, epochs: 1}]",
+        "hydra.run.dir=run",
+    )
     saved = (folder / "run" / "config.yaml").read_text()
     assert "_target_: losses_of_mine.PixelsAndEdges" in saved
     assert load_rim(folder / "run" / "checkpoints" / "last.ckpt").hr_size == 64
