@@ -251,7 +251,7 @@ def test_experiment_runs_one_batch_of_every_stage(name, tmp_path):
             ["-m", "experiment=demo", "seed=1,2", "hydra.launcher.parallel=99"],
             "parallel is 99",
         ),
-        ("rim_lightning.speed.rows", ["rows=[]"], "rows is empty"),
+        ("rim_lightning.commands.speed", ["rows=[]"], "rows is empty"),
         ("rim_lightning.commands.train", ["experiment=srcnn", "evaluate=true"], "this system is a super_resolver"),
     ],
 )
@@ -280,7 +280,7 @@ def test_wrong_input_gets_a_sentence_not_a_stack_trace(tmp_path, command, overri
 @pytest.mark.parametrize("command", ["train", "eval", "embed", "prepare", "speed", "compare"])
 def test_help_shows_examples(command):
     done = subprocess.run(
-        [sys.executable, "-m", f"rim_lightning.{command}", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", f"rim_lightning.commands.{command}", "--help"], capture_output=True, text=True, check=True
     )
     assert "Examples:" in done.stdout
     assert f"rim-{command} " in done.stdout

@@ -5,12 +5,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from rim_lightning.commands.hydra_command import hydra_command
+from rim_lightning.files import write_text
 
 
 @hydra_command("rim-speed")
 def main(cfg: DictConfig) -> None:
     """Measure every row of `conf/speed.yaml`, then write a table and, if a number was varied, a plot."""
-    from rim_lightning.speed.report import plot, table
+    from rim_lightning.speed.report import plot_scaling, speed_table
     from rim_lightning.speed.rows import expand, measure_all
 
     folder = Path(cfg.paths.output_dir)
@@ -18,11 +19,11 @@ def main(cfg: DictConfig) -> None:
     if not rows:
         raise ValueError("rows is empty; give one list of settings or more.")
     entries = measure_all(rows, folder, cfg.steps, cfg.epochs)
-    text = table(entries)
-    (folder / "speed.md").write_text(text)
+    text = speed_table(entries)
+    write_text(folder / "speed.md", text)
     print(text)
     print(f"Table: {folder / 'speed.md'} and speed.json")
-    if plot(folder / "scaling.png", entries):
+    if plot_scaling(folder / "scaling.png", entries):
         print(f"Scaling: {folder / 'scaling.png'}")
 
 

@@ -1,0 +1,1 @@
+"""How fast training is: the step of one configuration, and tables of many."""

@@ -1,4 +1,4 @@
-"""rim-speed: how fast the training step is, row by row, against the first row."""
+"""The rows of rim-speed: from lists of settings to measurements, each compared with the first row."""
 
 import json
 import subprocess
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 from tqdm import tqdm
 
@@ -19,8 +20,10 @@ class SpeedRow(NamedTuple):
     """One measurement.
 
     Attributes:
-        label: its settings. overrides: all of them, as rim-train takes them.
-        series: the entry of `rows` it comes from, without its numeric setting; x: (that setting, its value) or None.
+        label: Settings of the row, as one text.
+        overrides: All settings, as rim-train takes them.
+        series: The label without its numeric setting. Rows of one series are points of one line.
+        x: The numeric setting and its value; None if no number was varied.
     """
 
     label: str
@@ -30,21 +33,22 @@ class SpeedRow(NamedTuple):
 
 
 def expand(rows: Sequence[str], common: Sequence[str]) -> list[SpeedRow]:
-    """Every combination of the comma-separated values of each entry.
+    """Make one row of every combination of the comma-separated values of an entry.
+
+    Args:
+        rows: Entries such as "model=base,small data.batch_size=2,4".
+        common: Settings of all rows. The settings of a row come after them and may change them.
 
     Raises:
-        ValueError: an entry is not a list of overrides.
+        ValueError: If an entry is not a list of settings.
     """
-    made = []
+    expanded = []
     for entry in rows:
         try:
             overrides = OverridesParser.create().parse_overrides(entry.split())
         except OverrideParseException as error:
             raise ValueError(f'rows has "{entry}", which is not a list of settings <name>=<value>.') from error
-        choices = [
-            list(each.sweep_string_iterator()) if each.is_sweep_override() else [each.get_value_element_as_str()]
-            for each in overrides
-        ]
+        choices = [_values(override) for override in overrides]
         keys = [token.partition("=")[0] for token in entry.split()]
         swept = [key for key, values in zip(keys, choices, strict=True) if len(values) > 1 and _numeric(values)]
         for values in product(*choices):
@@ -52,48 +56,59 @@ def expand(rows: Sequence[str], common: Sequence[str]) -> list[SpeedRow]:
             x = (swept[0], float(settings[swept[0]])) if swept else None
             label = " ".join(f"{key}={value}" for key, value in settings.items())
             series = " ".join(f"{key}={value}" for key, value in settings.items() if key not in swept[:1])
-            made.append(SpeedRow(label, (*common, *label.split()), series, x))
-    return made
+            expanded.append(SpeedRow(label, (*common, *label.split()), series, x))
+    return expanded
 
 
 def measure_row(row: SpeedRow, folder: Path, steps: int, epochs: int) -> dict[str, Any]:
-    """Figures of one row, from a process of its own; {"failed": why} where it died."""
+    """Measure one row in a process of its own.
+
+    Args:
+        row: The row.
+        folder: Folder for the process's result.
+        steps: Number of batches of an epoch.
+        epochs: Number of measured epochs.
+
+    Returns:
+        The figures of `measure_training`, or {"failed": reason} if the process died.
+    """
     result = folder / "row.json"
     result.unlink(missing_ok=True)
-    command = [
-        sys.executable,
-        "-m",
-        "rim_lightning.commands.speed_row",
-        str(result),
-        str(steps),
-        str(epochs),
-        *row.overrides,
-    ]
-    process = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    command = [sys.executable, "-m", "rim_lightning.commands.speed_row", str(result), str(steps), str(epochs)]
+    process = subprocess.run(
+        [*command, *row.overrides], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     if process.returncode == 0 and result.is_file():
         return json.loads(result.read_text())
     if process.returncode < 0:
         return {"failed": f"killed by signal {-process.returncode}; memory is the usual reason"}
     lines = process.stdout.decode(errors="replace").strip().splitlines()
-    return {"failed": lines[-1] if lines else f"it ended with {process.returncode} without a word"}
+    reason = lines[-1].removeprefix("rim-speed: ") if lines else ""
+    return {"failed": reason or f"it ended with {process.returncode} without a word"}
 
 
 def measure_all(rows: Sequence[SpeedRow], folder: Path, steps: int, epochs: int) -> list[dict[str, Any]]:
-    """Measure every row, the first one once more at the end; whatever is measured is written at once to `speed.json`,
-    from which an interrupted measurement goes on; rows that failed are tried again.
+    """Measure every row, and the first one once more at the end.
+
+    `speed.json` is written after every row. An interrupted measurement resumes from it; rows that failed are measured
+    again.
+
+    Args:
+        rows: The rows. All are compared with the first one.
+        folder: Folder of `speed.json`.
+        steps: Number of batches of an epoch.
+        epochs: Number of measured epochs.
+
+    Returns:
+        One entry per row: its settings, its figures and "speedup" over the first row.
     """
     journal = folder / "speed.json"
-    known = json.loads(journal.read_text()) if journal.is_file() else []
     settings = {"steps": steps, "epochs": epochs}
-    done = {
-        entry["label"]: entry
-        for entry in known
-        if "failed" not in entry and {key: entry.get(key) for key in settings} == settings
-    }
+    measured = _measured_rows(journal, settings)
     entries: list[dict[str, Any]] = []
     again = rows[0]._replace(label=f"{rows[0].label} (again)", series="", x=None)
     for row in tqdm([*rows, again], desc="rows", unit="row"):
-        entry = done.get(row.label)
+        entry = measured.get(row.label)
         if entry is None or entry["overrides"] != list(row.overrides):
             entry = {
                 "label": row.label,
@@ -109,10 +124,26 @@ def measure_all(rows: Sequence[SpeedRow], folder: Path, steps: int, epochs: int)
         first = entries[0].get("pairs_per_s")
         if first and "pairs_per_s" in entry:
             entry["speedup"] = entry["pairs_per_s"] / first
-        reached = {each["label"] for each in entries}
-        write_json(journal, [*entries, *(each for each in done.values() if each["label"] not in reached)])
+        labels = {entry["label"] for entry in entries}
+        write_json(journal, [*entries, *(entry for label, entry in measured.items() if label not in labels)])
     (folder / "row.json").unlink(missing_ok=True)
     return entries
+
+
+def _measured_rows(journal: Path, settings: dict[str, int]) -> dict[str, dict[str, Any]]:
+    """Return label -> entry for the rows that an earlier call measured with the same steps and epochs."""
+    entries = json.loads(journal.read_text()) if journal.is_file() else []
+    return {
+        entry["label"]: entry
+        for entry in entries
+        if "failed" not in entry and {key: entry.get(key) for key in settings} == settings
+    }
+
+
+def _values(override: Override) -> list[str]:
+    if override.is_sweep_override():
+        return list(override.sweep_string_iterator())
+    return [override.get_value_element_as_str()]
 
 
 def _numeric(values: Sequence[str]) -> bool:

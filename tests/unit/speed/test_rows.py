@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from rim_lightning.speed import rows as perf
-from rim_lightning.speed.report import plot, table
+from rim_lightning.speed import rows as speed_rows
+from rim_lightning.speed.report import plot_scaling, speed_table
 from rim_lightning.speed.rows import expand, measure_all, measure_row
 
 FIGURES = {
@@ -54,7 +54,7 @@ def test_every_row_is_measured_once_and_compared_with_the_first(tmp_path, monkey
             raise KeyboardInterrupt
         return FIGURES | {"pairs_per_s": 8.0 * len(measured)}
 
-    monkeypatch.setattr(perf, "measure_row", measure)
+    monkeypatch.setattr(speed_rows, "measure_row", measure)
     rows = expand(["model=base,small"], [])
     with pytest.raises(KeyboardInterrupt):
         measure_all(rows, tmp_path, 1, 1)
@@ -66,9 +66,11 @@ def test_every_row_is_measured_once_and_compared_with_the_first(tmp_path, monkey
 
 def test_a_row_that_dies_says_why_and_the_others_go_on(tmp_path, monkeypatch):
     code = "import os, sys; os.kill(os.getpid(), 9) if 'die' in sys.argv else sys.exit('model=huge is not there')"
-    run = perf.subprocess.run
+    run = speed_rows.subprocess.run
     monkeypatch.setattr(
-        perf.subprocess, "run", lambda command, **options: run([sys.executable, "-c", code, command[-1]], **options)
+        speed_rows.subprocess,
+        "run",
+        lambda command, **options: run([sys.executable, "-c", code, command[-1]], **options),
     )
     (row, dying) = expand(["model=huge", "die=1"], [])
     assert measure_row(row, tmp_path, 1, 1) == {"failed": "model=huge is not there"}
@@ -80,12 +82,12 @@ def test_table_and_plot_show_what_was_measured(tmp_path):
     rows = expand(["data.batch_size=2,4", "model=small"], [])
     entries = [{"label": r.label, "series": r.series, "x": r.x, **FIGURES, "speedup": 1.0} for r in rows]
     entries[1] = {"label": rows[1].label, "series": "", "x": rows[1].x, "failed": "out of memory"}
-    text = table(entries)
+    text = speed_table(entries)
     assert text.startswith("a machine.")
     assert "| data.batch_size=2 | 8 (7 … 9) | 1.00 | 2 | 100 | 800 | 50% | 1.50 | 1.0% | 0.2% |" in text
     assert "| data.batch_size=4 | failed: out of memory |" in text
     assert "| data.batch_size=2 | 10 | 20 | 2.50 |" in text
-    assert plot(tmp_path / "scaling.png", entries)
+    assert plot_scaling(tmp_path / "scaling.png", entries)
     assert (tmp_path / "scaling.png").stat().st_size > 5_000
-    assert not plot(tmp_path / "none.png", entries[2:])
+    assert not plot_scaling(tmp_path / "none.png", entries[2:])
     assert not (tmp_path / "none.png").exists()
