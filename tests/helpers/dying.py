@@ -1,4 +1,4 @@
-"""Views of faces during which the loader process dies."""
+"""A loader process that dies while it cuts faces."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Dying:
-    """Takes the center of the picture; dies of SIGKILL, as for lack of memory, once the file `orders` exists."""
+    """Take the center of the picture. Once the file `orders` exists, die of SIGKILL, as for lack of memory."""
 
     def __init__(self, hr_size: int, orders: str) -> None:
         self.hr_size, self.orders = hr_size, Path(orders)

@@ -1,4 +1,6 @@
-"""A short training that a test can kill: python -m tests.helpers.killable <store> <folder> goes on from where it was.
+"""A short training that a test can kill: `python -m tests.helpers.killable <store> <folder> <workers>`.
+
+The same command resumes it.
 
 Prints a line when training begins and leaves `end.pt`, the trained weights, in the folder.
 """
@@ -20,7 +22,7 @@ EPOCHS = 3  # one of each stage, of eight batches
 
 
 class Announce(pl.Callback):
-    """Tells the watching process where the training is."""
+    """Print where the training is, for the process that watches it."""
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         print(f"batch {trainer.current_epoch} {batch_idx}", flush=True)
@@ -36,7 +38,11 @@ def data_module(store: str, workers: int = 0) -> FaceDataModule:
 
 
 def train(store: str, folder: str, workers: int = 0, **changes) -> None:
-    """Raises: Interrupted."""
+    """Train, or resume the training in a folder.
+
+    Raises:
+        Interrupted: If a signal asked it to stop.
+    """
     torch.set_num_threads(1)
     last = LastCheckpoint(folder, minutes=0)
     module = module_of(FULL, "simultaneous", warmup=0.1, final=0.01)

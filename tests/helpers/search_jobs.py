@@ -1,4 +1,4 @@
-"""Stands in for the jobs of a search: the figure is a parabola over `optim.clip`, the job beyond 3 fails."""
+"""A stand-in for the jobs of a search: the figure is a parabola over `optim.clip`, jobs beyond 3 fail."""
 
 import json
 
@@ -6,7 +6,7 @@ from rim_lightning.runs.state import recorded
 
 
 def run_parabola(sweep, jobs, parallel, gpus_per_job):
-    """As `run_locally`, in this process; every job is written down."""
+    """Run the jobs in this process, with the arguments of `run_locally`. Write down every job that ran."""
     for job in jobs:
         clip = float(dict(override.split("=", 1) for override in job.overrides)["optim.clip"])
         with open(sweep.folder / "ran.txt", "a") as ran:

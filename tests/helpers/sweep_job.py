@@ -1,6 +1,7 @@
-"""Stands in for rim-train in tests of sweeps.
+"""A stand-in for rim-train in tests of sweeps.
 
-python -m tests.helpers.sweep_job value=… [seconds=…] [fail=…] hydra.run.dir=…"""
+`python -m tests.helpers.sweep_job value=… [seconds=…] [fail=…] hydra.run.dir=… resume=…`
+"""
 
 import json
 import signal

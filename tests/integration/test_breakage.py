@@ -1,4 +1,4 @@
-"""What breaks around a run ends it with one sentence, and leaves the last good checkpoint as it was."""
+"""A fault around a run ends the run with one sentence and leaves the last good checkpoint as it was."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def train(folder, store, *settings):
 
 @pytest.fixture
 def begun(store, tmp_path):
-    """Directory of a run of one epoch, which a longer one goes on with."""
+    """Directory of a run of one epoch, from which a longer run resumes."""
     done = train(tmp_path / "run", store, STAGES.format(1))
     assert done.returncode == 0, done.stderr
     return tmp_path / "run"
@@ -77,7 +77,7 @@ def test_a_vanished_data_file_is_named(store, begun, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_dead_loader_process_is_told_and_the_run_goes_on_without_it(store, tmp_path):
+def test_a_dead_loader_process_is_reported_and_the_run_resumes_without_it(store, tmp_path):
     folder, orders = tmp_path / "run", tmp_path / "orders"
     dying = f"data.augmentation={{_target_: tests.helpers.dying.Dying, _partial_: true, orders: {orders}}}"
     process = subprocess.Popen(

@@ -47,15 +47,15 @@ def wait_for(process, pattern):
 
 
 def assert_ended_like(expected, folder):
-    found = torch.load(folder / "end.pt", weights_only=True)
-    assert expected.keys() == found.keys()
-    different = [name for name in expected if not torch.equal(expected[name], found[name])]
+    weights = torch.load(folder / "end.pt", weights_only=True)
+    assert expected.keys() == weights.keys()
+    different = [name for name in expected if not torch.equal(expected[name], weights[name])]
     assert not different, different[:5]
 
 
 @pytest.mark.slow
 def test_killed_at_random_moments_it_ends_bit_for_bit_like_an_undisturbed_run(store, undisturbed, tmp_path):
-    """SIGKILL, mid-epoch too; each kill comes up to two seconds after the first batch of its sitting."""
+    """SIGKILL, mid-epoch too; each kill comes up to two seconds after the first batch of its attempt."""
     rng = random.Random(20)
     for _ in range(KILLS):
         process = start(store, tmp_path)
@@ -71,7 +71,7 @@ def test_killed_at_random_moments_it_ends_bit_for_bit_like_an_undisturbed_run(st
 
 @pytest.mark.slow
 def test_a_signal_saves_the_batch_and_ends_the_run_within_seconds(store, undisturbed, tmp_path):
-    """With loader processes; it goes on with the very next batch."""
+    """With loader processes. The run resumes with the very next batch."""
     process = start(store, tmp_path, workers=1)
     printed = wait_for(process, r"batch 1 3")
     process.send_signal(signal.SIGUSR1)
@@ -99,10 +99,10 @@ def test_a_signal_saves_the_batch_and_ends_the_run_within_seconds(store, undistu
         ("batch 2 0", signal.SIGUSR1),
     ],
 )
-def test_it_goes_on_exactly_wherever_in_an_epoch_it_was_stopped(
+def test_it_resumes_exactly_wherever_in_an_epoch_it_was_stopped(
     store, undisturbed, tmp_path, moment, signum, monkeypatch
 ):
-    """In one process; in the last batch of an epoch and in its validation the batch before is the one that is saved."""
+    """In one process. In the last batch of an epoch and in its validation, the batch before is saved."""
     trained = []
 
     class Stop(killable.Announce):

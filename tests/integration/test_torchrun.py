@@ -21,7 +21,7 @@ def start(*settings):
 
 
 @pytest.mark.slow
-def test_two_processes_share_one_run_and_go_on_with_it(tmp_path):
+def test_two_processes_share_one_run_and_resume_it(tmp_path):
     store = small_synthetic_store(tmp_path / "synthetic", people=6, views=3, hr_size=64).path
     where = [f"hydra.run.dir={tmp_path / 'run'}", f"data.stores.helen={store}", "data.batch_size=2"]
     where += ["evaluation.lfw.root=null", "evaluation.sr.sets=[helen]"]

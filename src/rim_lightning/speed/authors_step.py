@@ -1,4 +1,6 @@
-"""rim_lightning.speed.authors_step."""
+"""The training step of the authors' code, whose speed is compared with ours."""
+
+from typing import Any
 
 from torch import nn
 
@@ -7,45 +9,54 @@ from rim_lightning.training.phases import domain_distance, hallucination_terms, 
 from rim_lightning.training.rim_module import RIMModule
 from rim_lightning.types import FaceBatch
 
-REFERENCES = ("five_backwards", "five_restricted")
-
 
 class FiveBackwards(RIMModule):
-    """The step of the authors' code, to compare with: one forward, then a backward for each of the five losses of the
-    hallucination network, and all optimizers afterwards. Only for the stage `fhn`.
+    """RIM with the authors' step for the hallucination network.
 
-    `restricted`: each loss sends gradient only to the network it trains, the pixel loss to all of them.
+    One forward pass, then a backward pass for each of the five losses, and all optimizers afterwards.
+
+    Args:
+        restricted: Whether each loss sends gradient only to the network it trains; the pixel loss trains all of them.
+            If False, every loss sends gradient through everything.
+        arguments: Arguments of `RIMModule`.
+
+    Raises:
+        ValueError: If a stage is not "fhn", the only one with this step.
     """
 
-    restricted: bool
-
-    @classmethod
-    def of(cls, module: RIMModule, restricted: bool) -> "FiveBackwards":
-        """The same module with that step."""
-        module.__class__ = cls  # another step over the same weights, optimizers and logs; a copy would need all of them
-        module.restricted = restricted
-        return module
+    def __init__(self, restricted: bool, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.restricted = restricted
+        for stage in self.schedule.stages:
+            if stage.name != "fhn":
+                raise ValueError(
+                    f"system=authors_step is a step of the stage fhn, not of {stage.name}: set "
+                    "schedule.stages.0.name=fhn."
+                )
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
-        """Five retained backwards."""
+        """Train on one batch with five backward passes, each of which keeps the graph."""
         fhn = self.rim.fhn
         step = prepare_step(self.rim, self.objective, batch, self.training_probes(batch.hr), "fhn", together=True)
-        own: dict[str, nn.Module] = {
+        trained_by: dict[str, nn.Module] = {
             "coarse": fhn.coarse,
             "landmark": fhn.generator.landmark_path,
             "parsing": fhn.generator.parsing_path or fhn.generator.landmark_path,
             "domain": self.rim.discriminator,
+            "pixel": fhn,
         }
         terms = hallucination_terms(self.rim, self.objective, step)
-        features = (priors.features for priors in (step.output.priors, step.output.hr_priors))
-        terms["domain"] = -domain_distance(self.rim, self.objective, *(scale_gradient(part, -1.0) for part in features))
-        optimizers = self.optimizers()[:2]
-        for optimizer in optimizers:
+        features = [priors.features for priors in (step.output.priors, step.output.hr_priors) if priors is not None]
+        coarse, hr = (scale_gradient(maps, -1.0) for maps in features)  # reversal: θ_d ascends, θ_G descends
+        terms["domain"] = -domain_distance(self.rim, self.objective, coarse, hr)
+        active = self.active_phases()
+        for _, optimizer, _ in active:
             optimizer.zero_grad()
-        for name, network in {**own, "pixel": fhn}.items():
+        for name, network in trained_by.items():
             inputs = list(network.parameters()) if self.restricted else None
             self.manual_backward(terms[name], retain_graph=True, inputs=inputs)
-        for optimizer in optimizers:
+        for _, optimizer, scheduler in active:
             optimizer.step()
+            scheduler.step()
         self.keep_terms("hallucination", terms)
         self.log_figures()

@@ -91,7 +91,7 @@ def test_a_sweep_killed_with_its_jobs_is_resumed(tmp_path):
 
 
 @pytest.mark.slow
-def test_stopping_a_sweep_stops_its_jobs_which_go_on_later(tmp_path):
+def test_stopping_a_sweep_stops_its_jobs_which_resume_later(tmp_path):
     sweep = sweep_of(tmp_path, ["value=1", "seconds=1"], ["value=2"])
     runner = sweep_command("resume", tmp_path)
     wait_until(lambda: states(sweep)[0] == "running")

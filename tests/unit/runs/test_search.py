@@ -1,4 +1,4 @@
-"""A search by Optuna: it learns from its jobs, bears failed ones, and goes on where it was stopped."""
+"""A search by Optuna: it learns from its jobs, bears failed ones, and resumes where it was stopped."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def search(folder, *settings):
 
 
 @pytest.mark.slow
-def test_a_search_learns_bears_failures_and_goes_on(tmp_path):
+def test_a_search_learns_bears_failures_and_resumes(tmp_path):
     metric = "optimized_metric=val/psnr_gain"
     whole = search(tmp_path / "whole", metric, "hydra.sweeper.n_trials=12")
     assert whole.returncode == 0, whole.stderr
@@ -29,8 +29,8 @@ def test_a_search_learns_bears_failures_and_goes_on(tmp_path):
     assert len(ran) == 12
     clips = [float(line.split()[1]) for line in ran]
     assert any(clip > 3 for clip in clips)  # some jobs failed
-    kept = {clip: -((clip - 2) ** 2) for clip in clips if clip <= 3}
-    assert (best.best_params["optim.clip"], best.best_value) == max(kept.items(), key=lambda item: item[1])
+    succeeded = {clip: -((clip - 2) ** 2) for clip in clips if clip <= 3}
+    assert (best.best_params["optim.clip"], best.best_value) == max(succeeded.items(), key=lambda item: item[1])
 
     assert search(tmp_path / "part", metric, "hydra.sweeper.n_trials=6").returncode == 0
     (tmp_path / "part" / "2" / "metrics.json").write_text('{"val/psnr_gain": 100.0}')  # as if it had been retried

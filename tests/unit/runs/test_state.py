@@ -1,4 +1,4 @@
-"""What a run records of itself, and the lock that goes with its process."""
+"""What a run records of itself, and the lock that its process holds."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def test_a_run_records_how_it_ended(tmp_path):
     assert not is_locked(folder)
 
 
-def test_no_second_process_runs_there_and_a_killed_one_is_known(tmp_path):
+def test_no_second_process_runs_there_and_a_killed_one_is_reported(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
     assert read_state(tmp_path)[:2] == ("running", 1)

@@ -1,4 +1,4 @@
-"""rim-speed: rows from lists of settings, what is done is not measured again, table and plot."""
+"""rim-speed: rows from lists of settings, no row measured twice, table and plot."""
 
 import json
 import sys
@@ -64,7 +64,7 @@ def test_every_row_is_measured_once_and_compared_with_the_first(tmp_path, monkey
     assert json.loads((tmp_path / "speed.json").read_text()) == entries
 
 
-def test_a_row_that_dies_says_why_and_the_others_go_on(tmp_path, monkeypatch):
+def test_a_row_that_dies_says_why_and_the_others_are_measured(tmp_path, monkeypatch):
     code = "import os, sys; os.kill(os.getpid(), 9) if 'die' in sys.argv else sys.exit('model=huge is not there')"
     run = speed_rows.subprocess.run
     monkeypatch.setattr(
