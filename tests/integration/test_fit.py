@@ -47,7 +47,8 @@ def data_of(store):
 
 def module_of(stages=FULL, alternation="sequential", rates=RATE, kind=torch.optim.AdamW, **changes):
     torch.manual_seed(0)
-    return RIMModule(
+    system = changes.pop("system", RIMModule)
+    return system(
         model=changes.pop("model", MODEL),
         objective=objective(),
         optimizers={name: partial(kind, lr=rate) for name, rate in rates.items()},

@@ -1,13 +1,18 @@
-"""The benchmark counts what is done: work by a formula, gradients by another way to them."""
+"""rim-speed counts the work that is done: work by a formula, gradients by another way to them."""
 
 import pytest
 import torch
+from hydra.utils import get_class
+from omegaconf import OmegaConf
 from torch import nn
 
+from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.networks.hallucination.blocks import scale_gradient
 from rim_lightning.speed.authors_step import FiveBackwards
+from rim_lightning.speed.rows import expand
 from rim_lightning.speed.step import forward_work, matmul_peak, measure_training
 from rim_lightning.training.phases import domain_distance, hallucination_terms, prepare_step
+from rim_lightning.training.rim_module import RIMModule
 from tests.helpers.stores import small_synthetic_store
 from tests.integration.test_configs import composed
 from tests.integration.test_fit import _batches, data_of, module_of, trainer_of
@@ -60,7 +65,7 @@ def test_counted_forward_work_is_that_of_the_formula():
 def test_five_backwards_have_the_gradients_of_their_losses(store, tmp_path, restricted):
     """Through everything: the gradient of the sum of the losses. Restricted: the coarse net's is that of its own loss
     and the pixel loss alone."""
-    module = FiveBackwards.of(module_of([{"name": "fhn", "epochs": 1}], clip=None), restricted)
+    module = module_of([{"name": "fhn", "epochs": 1}], clip=None, system=FiveBackwards, restricted=restricted)
     gradients, batches = {}, []
     module.on_before_optimizer_step = lambda optimizer: gradients.update(
         {name: weight.grad.clone() for name, weight in module.rim.named_parameters() if weight.grad is not None}
@@ -85,6 +90,33 @@ def test_five_backwards_have_the_gradients_of_their_losses(store, tmp_path, rest
         torch.testing.assert_close(gradients[name], value, rtol=1e-4, atol=1e-7)
 
 
+def test_the_schedules_of_five_backwards_move(store, tmp_path):
+    """The rate rises within the warm-up, as in RIM's own step."""
+    module = module_of([{"name": "fhn", "epochs": 1}], system=FiveBackwards, restricted=False, warmup=1.0)
+    trainer_of(tmp_path, 1, limit_train_batches=2).fit(module, data_of(store))
+    batches = [scheduler.last_epoch for scheduler in module.lr_schedulers()]
+    assert batches == [2, 2, 0, 0]  # domain, hallucination; student and assistant rest
+
+
+def test_five_backwards_are_of_one_stage_only():
+    with pytest.raises(ValueError, match=r"of the stage fhn, not of hrn: set schedule.stages.0.name=fhn"):
+        module_of([{"name": "hrn", "epochs": 1}], system=FiveBackwards, restricted=False)
+
+
+def rows_of_grids():
+    for file in sorted((CONF_DIR / "grid").glob("*.yaml")):
+        for row in expand(OmegaConf.load(file).rows, []):
+            yield pytest.param(row, id=f"{file.stem}: {row.label}")
+
+
+@pytest.mark.parametrize("row", rows_of_grids())
+def test_every_row_of_a_grid_composes(row):
+    common = OmegaConf.to_container(composed(config="speed").common, resolve=True)
+    cfg = composed(*common, *row.overrides)
+    system = get_class(cfg.system._target_)
+    assert system is (FiveBackwards if "system=authors_step" in row.label else RIMModule)
+
+
 @pytest.mark.slow
 def test_a_configuration_is_measured(tmp_path):
     """The work of five retained backwards, of two and of one, in this order; all figures are what they say."""
@@ -102,26 +134,33 @@ def test_a_configuration_is_measured(tmp_path):
         "trainer.precision=32-true",
         "threads=1",
     ]
-    figures = {
-        alternation: measure_training(composed(*settings, f"system.alternation={alternation}"), steps=2, epochs=1)
-        for alternation in ("five_backwards", "five_restricted", "sequential", "simultaneous")
+    systems = {
+        "five backwards": ["system=authors_step"],
+        "five restricted": ["system=authors_step", "system.restricted=true"],
+        "sequential": ["system.alternation=sequential"],
+        "simultaneous": ["system.alternation=simultaneous"],
     }
-    work = [found["gflop_per_pair"] for found in figures.values()]
+    figures = {
+        name: measure_training(composed(*settings, *system), steps=2, epochs=1) for name, system in systems.items()
+    }
+    work = [measured["gflop_per_pair"] for measured in figures.values()]
     assert work == sorted(work, reverse=True)
     assert work[0] > 2 * work[-1]
-    for found in figures.values():
-        assert found["pairs_per_s_low"] <= found["pairs_per_s"] <= found["pairs_per_s_high"]
-        assert found["steps_per_s"] == pytest.approx(found["pairs_per_s"] / 4)
-        assert found["peak_share"] == pytest.approx(
-            found["gflop_per_pair"] * found["pairs_per_s"] / found["peak_gflop_per_s"]
+    for measured in figures.values():
+        assert measured["pairs_per_s_low"] <= measured["pairs_per_s"] <= measured["pairs_per_s_high"]
+        assert measured["steps_per_s"] == pytest.approx(measured["pairs_per_s"] / 4)
+        assert measured["peak_share"] == pytest.approx(
+            measured["gflop_per_pair"] * measured["pairs_per_s"] / measured["peak_gflop_per_s"]
         )
-        assert 0 < found["data_wait"] < 1
-        assert 0.1 < found["memory_gb"] < 8
-        assert 0 < found["mmd_share"] < 1
+        assert 0 < measured["data_wait"] < 1
+        assert 0.1 < measured["memory_gb"] < 8
+        assert 0 < measured["mmd_share"] < 1
     # One forward of everything and a backward, about three forwards.
     forward = figures["simultaneous"]["gflop_forward"]
     once = forward["coarse"] + 2 * forward["paths"] + forward["integrator"] + 2 * forward["discriminator"]
     assert work[-1] == pytest.approx(3 * once, rel=0.1)
+    with pytest.raises(ValueError, match=r"rim-speed measures RIM; this system is a super_resolver"):
+        measure_training(composed("experiment=srcnn", "data=synthetic"), steps=1, epochs=1)
 
 
 def test_a_matrix_product_has_a_peak():
