@@ -1,3 +1,5 @@
+"""PReLU against torch's own."""
+
 import pytest
 import torch
 from torch import nn
@@ -31,8 +33,8 @@ def test_agrees_with_torchs_own(name):
         out = module(faces)
         (out * torch.arange(out.numel()).view(shape)).sum().backward()
         results.append((out.detach(), faces.grad, module.weight.grad))
-    for expected, found in zip(*results, strict=True):
-        torch.testing.assert_close(found, expected)
+    for expected, actual in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected)
 
 
 def test_gradients_of_float64():

@@ -1,3 +1,5 @@
+"""The recognition network: heads, projections, start from the teacher."""
+
 import copy
 
 import pytest

@@ -1,4 +1,4 @@
-"""RIM as a whole."""
+"""Both embeddings of a probe in one forward pass."""
 
 import pytest
 import torch

@@ -1,38 +1,26 @@
-"""The adapter against facenet-pytorch's own forward pass, and its weight file."""
+"""The network against facenet-pytorch's own forward pass."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from rim_lightning.networks.published.facenet import load_facenet_pytorch
-
-
-@pytest.fixture(scope="module")
-def original():
-    from facenet_pytorch import InceptionResnetV1
-
-    torch.manual_seed(0)
-    net = InceptionResnetV1(pretrained=None, classify=True, num_classes=3)  # published files hold a classifier too
-    for name, value in net.state_dict().items():
-        if name.endswith("running_var"):
-            value.uniform_(0.5, 1.5)
-        elif name.endswith("running_mean"):
-            value.normal_(0, 0.1)
-    net.classify = False
-    return net.eval()
+from rim_lightning.networks.backbones.inception_resnet import InceptionResnetV1
 
 
 @torch.inference_mode()
-def test_equals_facenet_pytorch(original, tmp_path):
-    torch.save(original.state_dict(), tmp_path / "vggface2.pt")
-    model = load_facenet_pytorch(tmp_path / "vggface2.pt")
-    pixels = torch.randint(0, 256, (1, 3, 160, 160), generator=torch.Generator().manual_seed(0)).float()
-    expected = original((pixels - 127.5) / 128)  # its fixed_image_standardization; L2-normalized by its forward
-    x = pixels / 127.5 - 1
-    torch.testing.assert_close(F.normalize(model(x)), expected, atol=1e-5, rtol=0)
-    shapes = [(1, c, s, s) for c, s in zip(model.stage_channels, model.stage_sizes, strict=True)]
-    assert [tuple(m.shape) for m in model.stages(x)] == shapes
+def test_equals_facenet_pytorch_of_the_same_seed():
+    from facenet_pytorch import InceptionResnetV1 as Original
 
-    torch.save({k: v for k, v in original.state_dict().items() if k != "last_bn.bias"}, tmp_path / "cut.pt")
-    with pytest.raises(ValueError, match=r"cut.pt lacks last_bn.bias"):
-        load_facenet_pytorch(tmp_path / "cut.pt")
+    networks = []
+    for build in (InceptionResnetV1, lambda: Original(pretrained=None)):
+        torch.manual_seed(0)
+        networks.append(build().eval())
+    ours, original = networks
+    pixels = torch.randint(0, 256, (1, 3, 160, 160), generator=torch.Generator().manual_seed(0)).float()
+    expected = original((pixels - 127.5) / 128)  # its fixed_image_standardization; its output has length 1
+    x = pixels / 127.5 - 1
+    torch.testing.assert_close(F.normalize(ours(x)), expected, atol=1e-5, rtol=0)
+    shapes = [(1, c, s, s) for c, s in zip(ours.stage_channels, ours.stage_sizes, strict=True)]
+    assert [tuple(m.shape) for m in ours.stages(x)] == shapes
+    with pytest.raises(ValueError, match=r"\(B, 3, 160, 160\), got \(1, 3, 112, 112\)"):
+        ours(x[..., :112, :112])

@@ -8,14 +8,14 @@ from rim_lightning.networks.backbones.iresnet import IResNet, IRUnit
 
 
 def scrambled(module: torch.nn.Module) -> torch.nn.Module:
-    """fp64, eval mode, every parameter and statistic random: no two norms alike, none the identity."""
+    """fp64, eval mode, every parameter and statistic random, so that no norm is the identity or equals another."""
     generator = torch.Generator().manual_seed(0)
     module.double().eval()
     with torch.no_grad():
         for name, value in module.state_dict().items():
             if value.is_floating_point():
-                drawn = torch.rand(value.shape, dtype=value.dtype, generator=generator)
-                value.copy_(drawn + 0.5 if "var" in name else drawn - 0.5)
+                values = torch.rand(value.shape, dtype=value.dtype, generator=generator)
+                value.copy_(values + 0.5 if "var" in name else values - 0.5)
     return module
 
 

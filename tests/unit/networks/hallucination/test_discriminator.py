@@ -1,3 +1,5 @@
+"""The domain discriminator: unit length, visible shifts, bounded weights."""
+
 import torch
 
 from rim_lightning.losses.domain import DomainLoss
@@ -25,7 +27,7 @@ def test_a_mean_shift_of_the_features_stays_visible():
 
 
 def test_bf16_keeps_small_differences_of_the_embeddings():
-    """Faces that differ by 1e-4 of their features: bf16 knows steps of 4e-3."""
+    """Faces that differ by 1e-4 of their features: the steps of bf16 are 4e-3."""
     torch.manual_seed(0)
     network = DomainDiscriminator(8, 8, 16).eval()
     network.body = torch.nn.Identity()
@@ -33,10 +35,10 @@ def test_bf16_keeps_small_differences_of_the_embeddings():
     features = 1 + 1e-4 * torch.randn(32, 8, 4, 4)
     expected = network.double()(features.double())
     with torch.autocast("cpu", torch.bfloat16):
-        found = network.float()(features)
-    assert found.dtype == torch.float32
+        actual = network.float()(features)
+    assert actual.dtype == torch.float32
     spread = expected.std(0).mean()
-    assert (found - expected).abs().max() < 0.1 * spread
+    assert (actual - expected).abs().max() < 0.1 * spread
 
 
 def test_spectral_norm_bounds_the_weights():

@@ -1,8 +1,8 @@
+"""The hallucination network: its start, its two inputs, and where its gradients go."""
+
 import pytest
 import torch
 
-from rim_lightning.networks.hallucination.blocks import Pyramid, scale_gradient
-from rim_lightning.networks.hallucination.coarse import CoarseSR
 from rim_lightning.networks.hallucination.network import HallucinationNetwork
 from tests.helpers.tiny import MODEL, perturbed
 
@@ -33,24 +33,33 @@ def test_coarse_and_sharp_faces_share_the_paths_and_do_not_mix():
     torch.testing.assert_close(together.sr, network(enlarged).sr)
 
 
-def test_reversed_gradient():
-    x = torch.tensor([2.0, -1.0], requires_grad=True)
-    (scale_gradient(x, -0.5) ** 2).sum().backward()
-    torch.testing.assert_close(x.grad, -0.5 * 2 * x.detach())
+def gradients(**changes):
+    """Gradients of a loss on the hallucinated face, by parameter."""
+    torch.manual_seed(0)
+    network = perturbed(HallucinationNetwork(MODEL["schemes"], **(MODEL["hallucination"] | changes))).double()
+    enlarged = torch.rand(2, 3, 32, 32, dtype=torch.float64)
+    network(enlarged).sr.square().sum().backward()
+    return {name: parameter.grad for name, parameter in network.named_parameters()}
 
 
-def test_transposed_enlargement_of_the_authors_code_has_their_size():
-    pyramid = Pyramid(192, [64, 64], [0, 1], [4], norm="instance", upsampling="transposed")
-    assert pyramid(torch.zeros(1, 192, 14, 14)).shape == (1, 3, 56, 56)
+def test_pixel_only_keeps_the_gradient_of_the_hallucinated_face_from_the_coarse_net():
+    full, pixel_only = gradients(), gradients(coarse_gradient="pixel_only")
+    for name, gradient in full.items():
+        if name.startswith("coarse."):
+            assert gradient.abs().max() > 0
+            assert pixel_only[name] is None
+        elif gradient is not None:
+            torch.testing.assert_close(pixel_only[name], gradient)
+    with pytest.raises(ValueError, match='"full" or "pixel_only", got "none"'):
+        gradients(coarse_gradient="none")
 
 
-def test_the_rgb_layer_may_make_the_last_enlargement():
-    pyramid = Pyramid(12, [8, 6], [1, 0], [2, 4])
-    assert pyramid(torch.zeros(1, 12, 8, 8)).shape == (1, 3, 64, 64)
-    with pytest.raises(ValueError, match="perhaps one after the last"):
-        Pyramid(12, [8, 6], [1, 0], [2, 4, 2])
-
-
-def test_coarse_net_refuses_a_reduction_it_cannot_undo():
-    with pytest.raises(ValueError, match="reduces by 8 but enlarges by 4"):
-        CoarseSR(8, 4, [8, 8, 8], [1, 1, 1], [2, 2])
+def test_the_gradient_into_the_prior_paths_is_scaled_and_no_other():
+    full = gradients(coarse_gradient="pixel_only")
+    scaled = gradients(coarse_gradient="pixel_only", prior_pixel_gradient=0.1)
+    for name in full:
+        if full[name] is None:  # the heads are not part of the hallucinated face, the coarse net is detached
+            assert scaled[name] is None
+            continue
+        prior = name.startswith(("generator.landmark_path", "generator.parsing_path"))
+        torch.testing.assert_close(scaled[name], (0.1 if prior else 1) * full[name])

@@ -82,7 +82,7 @@ FAMILIES = {
 }
 
 
-def made_up(shapes):
+def random_state(shapes):
     generator = torch.Generator().manual_seed(0)
     state = {
         name: torch.rand(shape, generator=generator) + 0.5
@@ -154,7 +154,7 @@ def recompute(state, family, units, x):
 def test_loaded_network_computes_what_the_public_code_would(family, prefix, tmp_path):
     written, _, load, _, _ = FAMILIES[family]
     units = (2, 1, 3, 1)
-    state = made_up(written(4, units, 6, 32))
+    state = random_state(written(4, units, 6, 32))
     torch.save({prefix + name: value for name, value in state.items()}, tmp_path / "net.pth")
     model = load(tmp_path / "net.pth")
     x = torch.rand(3, 3, 32, 32) * 2 - 1
@@ -168,7 +168,7 @@ def test_loaded_network_computes_what_the_public_code_would(family, prefix, tmp_
 @pytest.mark.parametrize("family", FAMILIES)
 def test_wrong_checkpoints_are_refused_by_name(family, tmp_path):
     written, _, load, bias, victim = FAMILIES[family]
-    state = made_up(written(4, (2, 1, 1, 1), 6, 16))
+    state = random_state(written(4, (2, 1, 1, 1), 6, 16))
     path = tmp_path / "net.pth"
 
     def refused(content, match):
