@@ -1,7 +1,6 @@
-"""Writes docs/configuration.md, the reference of all settings, out of the files in conf/, their comments, and the
-docstrings of the classes that the settings are arguments of:
+"""Write docs/configuration.md, the reference of all settings: `python docs/configuration.py`.
 
-python docs/configuration.py
+It is made of the files in conf/, their comments, and the docstrings of the classes that the settings are arguments of.
 """
 
 import inspect
@@ -16,7 +15,6 @@ import yaml
 
 DOCS = Path(__file__).resolve().parent
 CONF = DOCS.parent / "conf"
-SOURCE = DOCS.parent / "src" / "rim_lightning"
 PAGE = DOCS / "configuration.md"
 
 INTRODUCTION = """\
@@ -24,40 +22,51 @@ INTRODUCTION = """\
 
 <!-- Written by `python docs/configuration.py` out of conf/ and docstrings: change those, not this page. -->
 
-Every command but `rim`, `rim-sweep` and `rim-pack` is configured by [Hydra](https://hydra.cc): a root file and one
-option of each group. `name=value` changes a setting, `group=option` chooses another file of a group, `+name=value` adds
-what is not there, `~name` removes a setting. `rim-train … --cfg job` shows what a command is left with; `config.yaml`
-in the directory of a run is what it was.
+Which settings are there, and what do they mean? All commands except `rim`, `rim-sweep` and `rim-pack` are configured by
+[Hydra](https://hydra.cc): a root file, and one option of each group.
+
+| on the command line | effect |
+|---|---|
+| `name=value` | change a setting |
+| `group=option` | choose another file of a group |
+| `+name=value` | add a setting that is not there |
+| `~name` | remove a setting |
+| `--cfg job` | print the settings that the command ends up with |
 
 ```
 rim-train model=small optim.optimizers.student.lr=3e-4 data.batch_size=16
 rim-train experiment=real_128 ~callbacks.ema
 ```
 
-`${a.b}` stands for the value of the setting `a.b`; `???` has to be given. "Arguments of" names the class or function
-that a part builds: its docstring says what its arguments are.
+`${a.b}` stands for the value of the setting `a.b`. `???` marks a value that you must give. "Arguments of" names the class or
+function that a part builds; its docstring explains the arguments. A run saves its settings as `config.yaml` in its directory.
+For files of your own see [extending](extending.md).
 """
 COMMANDS = ("train", "eval", "embed", "prepare", "compare", "speed")  # in the order of the page
 GROUPS = {  # in the order of the page
     "experiment": "Whole runs of `rim-train`: each is a set of changes to `conf/train.yaml`.",
-    "system": "What is trained: RIM, or a system that it is compared with ([comparison](comparison.md)).",
+    "system": "The system that is trained: RIM, or one that it is compared with ([comparison](comparison.md)).",
     "model": "The networks: arguments of `rim_lightning.networks.rim.RIM`. Those of its parts are explained in the "
     "docstrings of `CoarseSR`, `TriPathGenerator`, `Pyramid` (the integrator), `DomainDiscriminator`, "
     "`RecognitionNetwork` and the backbones, all in `rim_lightning/networks/`.",
     "objective": "Losses and the weights of their terms ([method](method.md)).",
-    "optim": "One optimizer for each phase, and the course of the learning rates.",
-    "data": "What is trained on ([data](data.md)).",
+    "optim": "One optimizer for each phase of the training step.",
+    "schedule": "The stages of a training in order, and the course of the learning rates.",
+    "probes": "How training probes are made of sharp faces.",
+    "teacher": "Where the teacher's weights come from, and how one is trained.",
+    "data": "The training data ([data](data.md)).",
     "trainer": "Arguments of Lightning's `Trainer`, others of which can be added: `+trainer.limit_train_batches=200`.",
-    "callbacks": "What runs beside the training.",
+    "callbacks": "Callbacks of Lightning's `Trainer`; `~callbacks.<name>` removes one.",
     "logger": "Where figures are logged ([metrics](metrics.md)).",
-    "evaluation": "What is measured at the end of `rim-train`, and by `rim-eval`.",
-    "classifier": "Losses over people, of the systems that learn them.",
-    "launcher": "Who runs the jobs of `rim-train -m` ([many GPUs](many_gpus.md)).",
-    "hydra/launcher": "Set by `launcher`; not to be changed.",
-    "hydra/sweeper": "Who chooses the jobs of `rim-train -m`; without one, all combinations of the values.",
+    "evaluation": "What `rim-train` measures at its end, and what `rim-eval` measures.",
+    "classifier": "Losses of systems that learn to tell the training people apart.",
+    "launcher": "How the jobs of `rim-train -m` are run ([many GPUs](many_gpus.md)).",
+    "hydra/launcher": "Set by `launcher`; do not change it.",
+    "hydra/sweeper": "How the jobs of `rim-train -m` are chosen; without one, all combinations of the values run.",
     "source": "How a data set is read: `source=<option>` of `rim-prepare`, `+source@sources.<name>=<option>` of "
     "`rim-train`, which prepares it when it is missing.",
-    "protocol": "What `rim-compare` measures on.",
+    "protocol": "The sets of faces and pairs on which `rim-compare` measures.",
+    "paths": "Where files lie.",
     "grid": "Tables of `rim-speed`: every entry of `rows` is a list of settings of `rim-train`.",
 }
 MOUNTED = {"classifier": "system.classifier"}  # where a group stands if not at its own name
@@ -77,8 +86,13 @@ Entries = list[tuple[yaml.Node, yaml.Node]]
 
 
 class Setting(NamedTuple):
-    """Attributes: name: in full. value: in Markdown, as it is written; "" of a part. kind: of value. meaning: the
-    comment, in Markdown.
+    """A row of a table.
+
+    Attributes:
+        name: Dotted name in full.
+        value: Value as it is written, in Markdown; "" for a part with settings of its own.
+        kind: Type of the value.
+        meaning: The comment, in Markdown.
     """
 
     name: str
@@ -91,7 +105,8 @@ class File:
     """A file of conf/: its values with their places, and its comments.
 
     Args:
-        text: of the file. group: that it is an option of; "" of a root file.
+        text: Content of the file.
+        group: Group that it is an option of; "" for a root file.
     """
 
     def __init__(self, text: str, group: str) -> None:
@@ -111,15 +126,15 @@ class File:
         self.prefix = f"{place}." if place not in ("", "_global_") else ""  # what the names of its settings begin with
 
     def settings(self) -> Iterator[Setting]:
-        """All of the file."""
+        """Yield all settings of the file."""
         for entries, prefix in self._parts():
             yield from self._settings(entries, prefix, self._target(self.entries, prefix))
 
     def tables(self, meanings: Mapping[str, str]) -> str:
-        """The settings in Markdown: a table, and what is too long for one as it stands in the file.
+        """Return the settings in Markdown: a table, and parts that are too long for it as they stand in the file.
 
         Args:
-            meanings: setting -> meaning, for those that this file does not explain.
+            meanings: Setting -> meaning, for settings that this file does not explain.
         """
         meanings = meanings | _meanings(self)
         rows, long = [], []
@@ -137,12 +152,12 @@ class File:
         return "\n".join(table + (["```yaml", *long, "```", ""] if long else []))
 
     def changes(self) -> str:
-        """All but the comments at the top and the defaults, as it is written."""
+        """Return the file without its defaults and the comments at its top."""
         kept = [line for key, value in self.entries if key.value != "defaults" for line in self._source(key, value)]
         return "\n".join(["```yaml", *kept, "```", ""])
 
     def defaults(self) -> tuple[list[str], list[str]]:
-        """Options of the group that it starts from, and those that it chooses of other groups."""
+        """Return the options of its group that it starts from, and the options that it chooses in other groups."""
         bases, chosen = [], []
         for entry in self.plain.get("defaults", ()):
             if isinstance(entry, str):
@@ -156,7 +171,7 @@ class File:
         return bases, chosen
 
     def _parts(self) -> Iterator[tuple[Entries, str]]:
-        """Entries at the top, one by one, with what their names begin with; of Hydra's own only the directories."""
+        """Yield the entries at the top, one by one, with the prefix of their names; of Hydra's own only the directories."""
         for key, value in self.entries:
             if key.value != "hydra":
                 yield [(key, value)], self.prefix
@@ -166,7 +181,7 @@ class File:
                     yield part.value, f"hydra.{name.value}."
 
     def _target(self, entries: Entries, prefix: str) -> str | None:
-        """What the entries are arguments of."""
+        """Return the class or function whose arguments the entries are."""
         built = {key.value: value.value for key, value in entries}
         return built.get("_target_") or BUILT.get(prefix.removesuffix("."))
 
@@ -191,11 +206,11 @@ class File:
                 yield Setting(name, code(raw), TYPES.get(value.tag.rpartition(":")[2], "") if known else "", meaning)
 
     def _raw(self, node: yaml.Node) -> str:
-        """A value as it is written, on one line."""
+        """Return a value as it is written, on one line."""
         return " ".join(self.text[node.start_mark.index : node.end_mark.index].split())
 
     def _source(self, key: yaml.Node, value: yaml.Node) -> list[str]:
-        """The lines of an entry."""
+        """Return the lines of an entry."""
         end = value.end_mark.line + (value.end_mark.column > 0)  # an indented part ends where the next entry begins
         lines = self.lines[key.start_mark.line : end]
         while not lines[-1] or lines[-1].startswith("#"):  # of the next entry
@@ -203,7 +218,7 @@ class File:
         return lines
 
     def _comment(self, key: yaml.Node, value: yaml.Node) -> str:
-        """What stands above an entry, and behind it at the end of the line."""
+        """Return the comment above an entry and behind it at the end of the line."""
         above = []
         line = key.start_mark.line - 1
         while line >= self.head and re.match(rf"\s{{{key.start_mark.column}}}#", self.lines[line]):
@@ -216,39 +231,41 @@ class File:
 
 @cache
 def arguments(target: str) -> dict[str, str]:
-    """Argument -> what the docstring of one of our classes or functions says of it."""
+    """Read the Args section of a class or function of this package.
+
+    Args:
+        target: Dotted name. One of another package has no arguments here.
+
+    Returns:
+        Argument -> what its paragraph says. "See `name`." is replaced by the paragraph of that name.
+    """
     built = pydoc.locate(target) if target.startswith("rim_lightning.") else None
     section = re.search(r"^Args:\n((?: {4}.*\n?)+)", inspect.getdoc(built) or "", re.MULTILINE) if built else None
     found = {}
-    for entry in re.split(r"\n(?= {4}\S)", section[1]) if section else ():
-        names, _, text = " ".join(entry.split()).partition(": ")
-        there = re.match(r"see `(\w+)`", text)
-        elsewhere = arguments(_place_of(there[1])) if there else {}
-        found |= {name: elsewhere.get(name, text) for name in names.split(", ")}
+    for paragraph in re.split(r"\n(?= {4}\S)", section[1]) if section else ():
+        name, _, text = " ".join(paragraph.split()).partition(": ")
+        elsewhere = re.match(r"See `(\w+)`", text)
+        if elsewhere:
+            other = getattr(inspect.getmodule(built), elsewhere[1])
+            text = arguments(f"{other.__module__}.{other.__qualname__}").get(name, text)
+        found[name] = text
     return found
 
 
-def _place_of(name: str) -> str:
-    """A class or function of ours, with its module."""
-    definition = re.compile(rf"^(class|def) {name}\b", re.MULTILINE)
-    file = next(file for file in sorted(SOURCE.rglob("*.py")) if definition.search(file.read_text()))
-    return ".".join((SOURCE.name, *file.relative_to(SOURCE).with_suffix("").parts, name))
-
-
 def markdown(comment: str) -> str:
-    """A comment in which only code in back quotes is markup."""
+    """Escape a comment, so that only code in back quotes is markup."""
     parts = re.split(r"(`[^`]*`)", comment)
     return "".join(part if part.startswith("`") else MARKUP.sub(r"\\\1", part) for part in parts)
 
 
 def code(value: str) -> str:
-    """A value as code in a table."""
+    """Return a value as code in a table."""
     escaped = value.replace("|", "\\|")
     return f"`{escaped}`"
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     commands = [path.stem for path in CONF.glob("*.yaml")]
     groups = {path.parent.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml")} - {"."}
     training = _meanings(File((CONF / "train.yaml").read_text(), ""))
@@ -267,12 +284,12 @@ def page() -> str:
 
 
 def _ordered(names: Iterable[str], order: Iterable[str]) -> list[str]:
-    """The names of an order that are there, then the others."""
+    """Return the names that an order lists, in its order, then the others."""
     return [name for name in order if name in names] + sorted(set(names) - set(order))
 
 
 def _meanings(file: File) -> dict[str, str]:
-    """Setting -> meaning, of those that a file explains."""
+    """Return setting -> meaning for the settings that a file explains."""
     return {each.name: each.meaning for each in file.settings() if each.meaning}
 
 
@@ -309,7 +326,7 @@ def _option(group: str, path: Path, meanings: Mapping[str, str]) -> list[str]:
 
 
 def _inline(node: yaml.Node) -> Iterator[yaml.Node]:
-    """Every scalar, and every list and mapping in brackets: nodes that end where their text ends."""
+    """Yield every scalar, and every list and mapping in brackets: nodes that end where their text ends."""
     if not _is_block(node):
         yield node
     if isinstance(node, yaml.CollectionNode):
@@ -323,7 +340,7 @@ def _is_mapping(node: yaml.Node) -> bool:
 
 
 def _is_block(node: yaml.Node) -> bool:
-    """Whether it is a mapping or a list of indented lines."""
+    """Return whether it is a mapping or a list of indented lines."""
     return isinstance(node, yaml.CollectionNode) and not node.flow_style
 
 

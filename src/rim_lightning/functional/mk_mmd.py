@@ -12,7 +12,7 @@ Statistic = Literal["median", "mean"]
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """Compute the squared Euclidean distances of all rows in Gram form, |x|² + |y|² − 2xy.
+    """Compute the squared Euclidean distances of all rows in Gram form, ‖x‖² + ‖y‖² − 2xy.
 
     Subtract a common point from both first: far from the origin the Gram form loses its digits.
 
