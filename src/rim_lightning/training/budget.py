@@ -1,13 +1,17 @@
 """The length of an epoch with which a run keeps a budget of minutes."""
 
+import copy
 import math
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+
+from rim_lightning.training.phased_module import PhasedModule
+from rim_lightning.training.settings import plain
 
 TIMED = 8  # batches that are timed per stage
 
@@ -55,8 +59,9 @@ def batches_per_epoch(
 
 def one_epoch_each(cfg: DictConfig) -> DictConfig:
     """Return the configuration with one short epoch per stage, for `batches_per_epoch`."""
-    short = OmegaConf.merge(cfg, {"data": {"samples_per_epoch": TIMED * cfg.data.batch_size}})
-    short.schedule.stages = [{**stage, "epochs": 1} for stage in OmegaConf.to_container(cfg.schedule.stages)]
+    short = copy.deepcopy(cfg)
+    short.data.samples_per_epoch = TIMED * cfg.data.batch_size
+    short.schedule.stages = [{**stage, "epochs": 1} for stage in plain(cfg.schedule)["stages"]]
     return short
 
 
@@ -79,8 +84,9 @@ class StageClock(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Take the time of a batch."""
-        now = self._now(pl_module.device)
-        self.seconds[pl_module.stage] = min(now - self._last, self.seconds.get(pl_module.stage, math.inf))
+        module = cast(PhasedModule, pl_module)
+        now = self._now(module.device)
+        self.seconds[module.stage] = min(now - self._last, self.seconds.get(module.stage, math.inf))
         self._last = now
 
     @staticmethod

@@ -8,7 +8,7 @@ class Deferred:
     """A copy of a tensor on its way to the host.
 
     Args:
-        values: any shape, on any device; may be changed afterwards.
+        values: Tensor of any shape on any device. It may be changed afterwards.
     """
 
     def __init__(self, values: Tensor) -> None:
@@ -23,7 +23,7 @@ class Deferred:
             self._host = values.cpu().clone()
 
     def read(self) -> Tensor:
-        """The copy, on the CPU; waits for the work that was queued before it, and for nothing after it."""
+        """Return the copy on the CPU. This waits for the work queued before it, and for nothing after it."""
         if self._arrived is not None:
             self._arrived.synchronize()
         return self._host

@@ -1,4 +1,4 @@
-"""Stops a run whose losses or gradients are not finite, before anything of it is saved."""
+"""Stops a run whose losses or gradients are not finite, before any of it is saved."""
 
 import math
 from collections.abc import Sequence
@@ -10,33 +10,34 @@ from rim_lightning.training.deferred import Deferred
 
 
 class NonFiniteLoss(RuntimeError):
-    """A term or a gradient is not finite; the message names it. The last checkpoint is the last good one."""
+    """A term or a gradient is not finite. The message names it; the last checkpoint is the last good state."""
 
 
 class FiniteWatch:
-    """Looks at the figures of a batch when those of the next one are there: the host waits for no step to end.
+    """Checks batch n when batch n + 1 arrives, so that the host never waits for the device.
 
-    Whoever saves the weights calls `check` first.
+    Call `check` before the weights are saved.
     """
 
     def __init__(self) -> None:
         self._last: tuple[int, Sequence[str], Deferred] | None = None
 
     def push(self, batch: int, names: Sequence[str], figures: Tensor) -> None:
-        """Check the batch before, then take these.
+        """Check the figures of the batch before, then keep these.
 
         Args:
-            batch: its number, for the message. names: of the figures.
+            batch: Number of the batch, for the message.
+            names: Names of the figures.
             figures: (N,), the same on every rank, so that all stop together.
 
         Raises:
-            NonFiniteLoss: a figure of the batch before is not finite.
+            NonFiniteLoss: If a figure of the batch before is not finite.
         """
         self.check()
         self._last = batch, names, Deferred(figures)
 
     def check(self) -> None:
-        """Raises NonFiniteLoss where a figure of the last batch is not finite."""
+        """Raise NonFiniteLoss if a figure of the last batch is not finite."""
         if self._last is None:
             return
         batch, names, deferred = self._last

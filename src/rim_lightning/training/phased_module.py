@@ -189,6 +189,10 @@ class PhasedModule(pl.LightningModule):
         """
         return {}
 
+    def judged_pairs(self) -> tuple[Tensor, Tensor] | None:
+        """Return scores (P,) and truth (P,) of the last validation; None for a system without recognition."""
+        return None
+
     def keep_terms(self, phase: str, terms: Terms) -> None:
         """Keep the terms of a phase for `log_figures`."""
         self._figures |= {f"train/{phase}/{name}": value.detach() for name, value in terms.items()}

@@ -90,9 +90,17 @@ class RecognitionModule(PhasedModule):
         by_people = any(weights[term] for term in ("classification", "guide_classification", "center"))
         if by_people and not people:
             raise ValueError("The data have no identities, from which this recognizer learns: add a set that has.")
-        size = self.recognizer.learner.embedding_size
-        self.classifier = classifier(size, people) if by_people else nn.Identity()
-        self.center = CenterLoss(size, people) if weights["center"] else None
+        self.classifier: nn.Module = nn.Identity()
+        self.center: CenterLoss | None = None
+        if by_people:
+            size = self.recognizer.learner.embedding_size
+            if classifier is None or size is None:
+                raise ValueError(
+                    "To tell people apart this recognizer needs a classifier and a learner with an embedding: add "
+                    "+classifier@system.classifier=arcface, or choose another system.recognizer.learner."
+                )
+            self.classifier = classifier(size, people)
+            self.center = CenterLoss(size, people) if weights["center"] else None
         self.distance = StageDistillation("l2", normalize=True)
         self.identity = IdentityLoss()
         if teacher_weights is not None:
@@ -170,6 +178,10 @@ class RecognitionModule(PhasedModule):
             batch.identity[has_identity],
             batch.index[has_identity],
         )
+
+    def judged_pairs(self) -> tuple[Tensor, Tensor] | None:
+        """Return scores and truth of the validation people, see `PhasedModule.judged_pairs`."""
+        return self.verification.judged
 
     def on_validation_epoch_end(self) -> None:
         """Log and reset the figures."""

@@ -146,6 +146,10 @@ class RIMModule(PhasedModule):
             probe = self.rim.hrn.probe(hallucinated.images["sr"][has_identity])
             self.verification.update(gallery, probe, batch.identity[has_identity], batch.index[has_identity])
 
+    def judged_pairs(self) -> tuple[Tensor, Tensor] | None:
+        """Return scores and truth of the validation people, see `PhasedModule.judged_pairs`."""
+        return self.verification.judged
+
     def on_validation_epoch_end(self) -> None:
         """Log and reset the metrics. `val/psnr_gain` is the Y-PSNR above that of bicubic enlargement, in dB."""
         figures = {f"val/{key}": value for key, value in self.hallucination_metrics.compute().items()}

@@ -11,7 +11,6 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.utilities import rank_zero_only
 
 from rim_lightning.data.sources import Source, prepare_missing
 from rim_lightning.data.stores.prepared import MANIFEST
@@ -28,6 +27,9 @@ from rim_lightning.runs.state import recorded
 from rim_lightning.training.budget import batches_per_epoch, one_epoch_each
 from rim_lightning.training.callbacks.wandb_tracking import log_results
 from rim_lightning.training.phased_module import PhasedModule
+from rim_lightning.training.rank import is_first_process
+from rim_lightning.training.rim_module import RIMModule
+from rim_lightning.training.settings import plain
 from rim_lightning.training.teacher import train_teacher
 
 
@@ -46,7 +48,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         NonFiniteLoss: If the training diverged.
     """
     folder = RunFolder(Path(cfg.paths.output_dir))
-    first = rank_zero_only.rank == 0
+    first = is_first_process()
     if first and folder.last_checkpoint.is_file() and not cfg.resume:
         raise ValueError(f"{folder.path} holds a run already: add resume=true to resume it, or set hydra.run.dir.")
     interruptions = (KeyboardInterrupt, SystemExit, Interrupted)
@@ -99,13 +101,13 @@ def build_module(
     arguments = {name: value for name, value in needs.items() if name in cfg.system}
     module: PhasedModule = instantiate(cfg.system, _convert_="all", **arguments)
     if cfg.channels_last:
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # Lightning declares less than torch
+        module.to(memory_format=torch.channels_last)
     if module.architecture != "rim" and (cfg.compile or cfg.evaluate):
         raise ValueError(
             f"compile and evaluate are for RIM; this system is a {module.architecture}: set both to false, rim-compare "
             "measures it."
         )
-    if cfg.compile:
+    if cfg.compile and isinstance(module, RIMModule):
         module.rim.compile_networks()
     return module
 
@@ -116,10 +118,10 @@ def configured_sources(cfg: DictConfig) -> list[Source]:
     Raises:
         MissingMandatoryValue: If a required setting of a source is missing.
     """
-    sources = OmegaConf.to_container(cfg.sources, resolve=True, throw_on_missing=True)
+    sources = plain(cfg.sources, throw_on_missing=True)
     return [
         Source(source["name"], instantiate(source["reader"], _partial_=True, _convert_="all"))
-        for source in dict(sources).values()
+        for source in sources.values()
     ]
 
 
@@ -138,7 +140,7 @@ def _save_configuration(cfg: DictConfig, folder: RunFolder) -> None:
 def _prepare(cfg: DictConfig) -> FaceDataModule:
     """Prepare the missing data sets, on the first process alone, and check that the evaluation can be carried out."""
     data: FaceDataModule = instantiate(cfg.data)
-    if rank_zero_only.rank == 0:
+    if is_first_process():
         prepare_missing(configured_sources(cfg), cfg.paths.prepared_dir, cfg.model.hr_size, cfg.workers)
         data.prepare_data()
     else:
@@ -152,13 +154,13 @@ def _prepare(cfg: DictConfig) -> FaceDataModule:
 def _teacher(cfg: DictConfig, data: FaceDataModule, folder: RunFolder) -> dict[str, Any] | None:
     """Return the file of the teacher's weights, or None for random ones. Train the teacher where that is asked for."""
     if not cfg.teacher.epochs:
-        return OmegaConf.to_container(cfg.teacher.weights, resolve=True) if cfg.teacher.weights else None
-    if rank_zero_only.rank != 0:
+        return plain(cfg.teacher.weights) if cfg.teacher.weights else None
+    if not is_first_process():
         _wait_for(folder.teacher)
     elif not (cfg.resume and folder.teacher.is_file()):
         figures = train_teacher(
             data,
-            OmegaConf.to_container(cfg.model.recognition.teacher, resolve=True),
+            plain(cfg.model.recognition.teacher),
             folder.teacher,
             accelerator=cfg.trainer.accelerator,
             verification_pairs=cfg.evaluation.verification_pairs,
@@ -170,7 +172,7 @@ def _teacher(cfg: DictConfig, data: FaceDataModule, folder: RunFolder) -> dict[s
 
 def teacher_settings(cfg: DictConfig) -> dict[str, Any]:
     """Return the settings of a teacher that is trained from scratch, as `train_teacher` takes them."""
-    settings = dict(OmegaConf.to_container(cfg.teacher, resolve=True))
+    settings = plain(cfg.teacher)
     return {name: value for name, value in settings.items() if name not in ("weights", "start_students")}
 
 
@@ -205,13 +207,15 @@ def _fit(
 ) -> dict[str, Any]:
     """Train, and validate once more where the last epoch has no validation. Return the last logged figures."""
     for logger in trainer.loggers:
-        logger.log_hyperparams(dict(OmegaConf.to_container(cfg, resolve=True)))
+        logger.log_hyperparams(plain(cfg))
     last = folder.last_checkpoint
     resumed = str(last) if cfg.resume and last.is_file() else None
     trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
     logged: dict[str, Any] = dict(trainer.callback_metrics)
     validated = not (trainer.max_epochs or 0) % (trainer.check_val_every_n_epoch or 1)
-    if not (cfg.evaluate or trainer.fast_dev_run or (validated and any(name.startswith("val/") for name in logged))):
+    if not (
+        cfg.evaluate or cfg.trainer.fast_dev_run or (validated and any(name.startswith("val/") for name in logged))
+    ):
         # The last epoch has no validation, or was killed in it and then had nothing left to fit.
         weights = str(last) if last.is_file() else None  # without a checkpoint, the weights as they are
         for figures in trainer.validate(module, data, ckpt_path=weights, weights_only=True, verbose=False):
@@ -224,7 +228,7 @@ def _finish(
 ) -> dict[str, float]:
     """Evaluate the trained network and write metrics and report; without an evaluation write the logged figures."""
     leave()  # the first process measures alone: metrics would wait for the others
-    if not cfg.evaluate or not trainer.is_global_zero or trainer.fast_dev_run:
+    if not cfg.evaluate or not trainer.is_global_zero or cfg.trainer.fast_dev_run:
         figures = {name: float(value) for name, value in logged.items()}
         if trainer.is_global_zero:
             write_metrics(folder.metrics, figures)
@@ -243,14 +247,14 @@ def _finish(
     for logger in trainer.loggers:
         logger.log_metrics(figures, step=trainer.fit_loop.total_batch_idx)
         logger.save()
-    log_results(trainer, folder.path)
+    log_results(trainer, folder)
     print(folder.report.read_text())
     print(f"Report: {folder.report}")
     return figures
 
 
 def _evaluation(cfg: DictConfig) -> EvaluationPlan:
-    return evaluation_plan(OmegaConf.to_container(cfg.evaluation, resolve=True))
+    return evaluation_plan(plain(cfg.evaluation))
 
 
 def _stores(data: FaceDataModule) -> dict[str, str]:

@@ -38,7 +38,7 @@ class SuperResolutionModule(PhasedModule):
     """
 
     architecture = "super_resolver"
-    phases = (Phase("hallucination", ("super_resolver",)),)
+    phases: ClassVar[Sequence[Phase]] = (Phase("hallucination", ("super_resolver",)),)
     stage_phases: ClassVar[Mapping[str, Sequence[str]]] = {"pixel": ("hallucination",)}
     super_resolver: SuperResolver
 
@@ -110,7 +110,7 @@ class AdversarialSuperResolutionModule(SuperResolutionModule):
         ValueError: If the weights miss a term or name an unknown one.
     """
 
-    phases = (
+    phases: ClassVar[Sequence[Phase]] = (
         Phase("discriminator", ("discriminator",)),
         Phase("hallucination", ("super_resolver",)),
     )

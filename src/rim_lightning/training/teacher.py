@@ -3,10 +3,11 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from rim_lightning.datamodules.faces import FaceDataModule
@@ -83,7 +84,7 @@ class TeacherModule(pl.LightningModule):
         self.log_dict({f"val/{name}": value for name, value in figures.items()})
         self.verification.reset()
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make the optimizer and its one-cycle schedule."""
         weights = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
         others = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
@@ -102,7 +103,7 @@ def train_teacher(  # noqa: PLR0913 - one argument over: they are the keys of co
     path: Path,
     epochs: int,
     learning_rate: float,
-    kind: str,
+    kind: Literal["arcface", "cosface", "softmax"],
     margin: float,
     scale: float,
     weight_decay: float,
@@ -140,6 +141,8 @@ def train_teacher(  # noqa: PLR0913 - one argument over: they are the keys of co
     arguments = dict(backbone)
     name = arguments.pop("name")
     network = build_backbone(name, **arguments)
+    if network.embedding_size is None:
+        raise ValueError(f"A teacher needs an embedding, which {name} as configured has not: set its embedding_size.")
     module = TeacherModule(
         network,
         MarginSoftmax(network.embedding_size, people, kind, margin, scale),

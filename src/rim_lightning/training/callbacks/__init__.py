@@ -1,0 +1,1 @@
+"""Callbacks of a training run: moving average, last checkpoint, speed, W&B."""

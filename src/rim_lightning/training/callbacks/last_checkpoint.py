@@ -1,4 +1,4 @@
-"""Keeps `last.ckpt` current, so that a killed run loses minutes and a run that is asked to stop loses nothing."""
+"""The checkpoint `last.ckpt`: a killed run loses minutes, and a run that is asked to stop loses nothing."""
 
 import signal
 import threading
@@ -18,14 +18,14 @@ from rim_lightning.training.deferred import Deferred
 class LastCheckpoint(Checkpoint):
     """Saves at the end of every epoch, every few minutes between, and one batch before the end of an epoch.
 
-    The last of these is for a kill during validation, which is not resumed but repeated. A signal of `SIGNALS` saves
-    after the batch that is being trained and ends the run with `Interrupted`; during validation it ends it at once.
-    A second signal of the same kind does what it does without us: it kills.
+    The save one batch before the end is for a kill during validation, which is repeated, not resumed. A signal of
+    `SIGNALS` saves after the batch that is being trained and ends the run with `Interrupted`; during validation it ends
+    the run at once. A second signal of the same kind kills the process.
 
     Args:
-        dirpath: folder of the checkpoint.
-        filename: its name, with suffix.
-        minutes: longest time between two saves; 0 saves after every batch.
+        dirpath: Folder of the checkpoint.
+        filename: Its name, with suffix.
+        minutes: Longest time between two saves; 0 saves after every batch.
     """
 
     def __init__(self, dirpath: str, filename: str = "last.ckpt", minutes: float = 10.0) -> None:
@@ -34,21 +34,21 @@ class LastCheckpoint(Checkpoint):
         self._signum: int | None = None
         self._saved = 0.0
         self._handlers: dict[int, Any] = {}
-        self._asked: Deferred | None = None  # what the ranks wanted after the batch before
+        self._requests: Deferred | None = None  # what the ranks requested after the batch before
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen to the signals in place of Lightning, which saves inside the handler, in the middle of a step."""
-        self._saved, self._asked = time.monotonic(), None
+        self._saved, self._requests = time.monotonic(), None
         if threading.current_thread() is threading.main_thread():
-            self._handlers = {signum: signal.signal(signum, self._ask_to_stop) for signum in SIGNALS}
+            self._handlers = {signum: signal.signal(signum, self._request_stop) for signum in SIGNALS}
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save where it is time to; stop where a signal asked for it. All ranks decide alike."""
-        left = trainer.num_training_batches - batch_idx - 1
-        due, stop = self._wishes(trainer, time.monotonic() - self._saved >= 60 * self.minutes)
-        if left and (due or stop or left == 1):
+        """Save when it is time to, and stop when a signal asked for it. All ranks decide alike."""
+        remaining = trainer.num_training_batches - batch_idx - 1
+        due, stop = self._agreed_requests(trainer, time.monotonic() - self._saved >= 60 * self.minutes)
+        if remaining and (due or stop or remaining == 1):
             self._save(trainer)
         if stop:
             self._stop(trainer)
@@ -58,33 +58,37 @@ class LastCheckpoint(Checkpoint):
         self._save(trainer)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
-        """Stop during a validation that may take minutes; it is repeated when the run goes on."""
-        if trainer.state.fn == "fit" and self._wishes(trainer)[1]:
+        """Stop during a validation that may take minutes. It is repeated when the run is resumed."""
+        if trainer.state.fn == "fit" and self._agreed_requests(trainer)[1]:
             self._stop(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Give the signals back."""
-        self._restore()
+        self._restore_handlers()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Give the signals back."""
-        self._restore()
+        self._restore_handlers()
 
-    def _wishes(self, trainer: pl.Trainer, due: bool = False) -> tuple[bool, bool]:
-        """Whether to save and whether to stop, on all ranks alike. Several ranks learn of it one batch later, so that
-        none waits for its device to tell what the others want.
+    def _agreed_requests(self, trainer: pl.Trainer, due: bool = False) -> tuple[bool, bool]:
+        """Return whether to save and whether to stop, the same on all ranks.
+
+        Several ranks learn of a request one batch later, so that none waits for its device to tell what others want.
         """
-        wishes = [due, self._signum is not None]
+        requests = [due, self._signum is not None]
         if trainer.world_size == 1:
-            return due, wishes[1]
-        before, self._asked = self._asked, Deferred(any_rank(wishes, trainer.strategy.root_device))
-        return (False, False) if before is None else tuple(before.read().bool().tolist())
+            return due, requests[1]
+        before, self._requests = self._requests, Deferred(any_rank(requests, trainer.strategy.root_device))
+        if before is None:
+            return False, False
+        save, stop = before.read().bool().tolist()
+        return save, stop
 
-    def _ask_to_stop(self, signum: int, frame: FrameType | None) -> None:
+    def _request_stop(self, signum: int, frame: FrameType | None) -> None:
         self._signum = signum
         signal.signal(signum, self._handlers.get(signum) or signal.SIG_DFL)
 
-    def _restore(self) -> None:
+    def _restore_handlers(self) -> None:
         for signum, handler in self._handlers.items():
             signal.signal(signum, handler or signal.SIG_DFL)
         self._handlers = {}
@@ -92,7 +96,7 @@ class LastCheckpoint(Checkpoint):
     def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self.path, weights_only=False)
         self._saved = time.monotonic()
-        self._asked = None  # a wish from before this save is granted; a signal is asked about again
+        self._requests = None  # a request from before this save is granted; a signal asks again
 
     def _stop(self, trainer: pl.Trainer) -> None:
         signum = self._signum or signal.SIGTERM

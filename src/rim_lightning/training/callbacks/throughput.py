@@ -1,4 +1,4 @@
-"""How fast a run trains, what it waits for, and how much memory it takes."""
+"""Speed of a training: steps per second, waiting for data, and memory."""
 
 import resource
 import time
@@ -12,15 +12,16 @@ from rim_lightning.datamodules.base import TrainingLoader
 
 
 class Throughput(Callback):
-    """Logs once an epoch, from the end of its first batch to the end of its last one:
+    """Logs the speed of an epoch, from the end of its first batch to the end of its last one.
 
-    - `speed/steps_per_s`; `speed/pairs_per_s`: probe-and-face pairs of all ranks;
-    - `speed/data_wait`: share of the time in which this rank waited for its loader. A GPU may still be at work then.
-      Only with loaders that measure it (`TrainingLoader`, which the data modules of this package use);
-    - `speed/memory_gb`: peak so far, of the GPU, or of this process where there is none.
+    - `speed/steps_per_s`: Steps per second.
+    - `speed/pairs_per_s`: Pairs of probe and sharp face per second, of all ranks.
+    - `speed/data_wait`: Share of the time in which this rank waited for its loader. A GPU may still be at work then.
+      It is logged for loaders that measure it (`TrainingLoader`, which the data modules of this package use).
+    - `speed/memory_gb`: Peak so far, of the GPU, or of this process where there is none.
 
     Attributes:
-        figures: those of the last epoch; empty where it had one batch only.
+        figures: Figures of the last epoch; empty if it had one batch only.
     """
 
     def __init__(self) -> None:
@@ -33,15 +34,16 @@ class Throughput(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Take the time. Only the first and the last batch of an epoch wait for the device."""
-        first, last = self._start is None, batch_idx + 1 == trainer.num_training_batches
+        start = self._start
+        first, last = start is None, batch_idx + 1 == trainer.num_training_batches
         if (first or last) and pl_module.device.type == "cuda":
             torch.cuda.synchronize()
         self._now = time.perf_counter(), _seconds_waited(trainer)
         self._steps += 1
-        if first:
+        if start is None:
             self._start, self._steps = self._now, 0
-        if last and self._steps:
-            seconds, waited = (now - start for now, start in zip(self._now, self._start, strict=True))
+        elif last:
+            seconds, waited = self._now[0] - start[0], self._now[1] - start[1]
             rate = self._steps / seconds
             self.figures = {
                 "speed/steps_per_s": rate,
@@ -52,12 +54,12 @@ class Throughput(Callback):
                 self.figures["speed/data_wait"] = waited / seconds
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A new epoch, a new measurement: the first batch waits for loader processes to start."""
+        """Start a new measurement: the first batch waits for loader processes to start."""
         self._start, self.figures = None, {}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the epoch."""
-        self.log_dict(self.figures)
+        """Log the figures of the epoch."""
+        pl_module.log_dict(self.figures)
 
 
 def _seconds_waited(trainer: pl.Trainer) -> float:
@@ -66,7 +68,7 @@ def _seconds_waited(trainer: pl.Trainer) -> float:
 
 
 def _peak_memory(device: torch.device) -> int:
-    """Bytes."""
+    """Peak memory in bytes."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

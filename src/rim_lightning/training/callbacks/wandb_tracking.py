@@ -1,41 +1,42 @@
-"""What W&B is told beyond the logged numbers: faces, ROC, versions of code and data, the best checkpoint."""
+"""What goes to W&B beyond the logged numbers: faces, ROC, versions of code and data, checkpoints and report."""
 
-import hashlib
 import json
 import subprocess
 import uuid
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from rim_lightning.data.stores.prepared import MANIFEST
-from rim_lightning.files import write_json
+from rim_lightning.files import file_digest, write_json
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.functional.verification import roc_curve
+from rim_lightning.runs.folder import RunFolder
+from rim_lightning.training.phased_module import PhasedModule
+from rim_lightning.training.rank import is_first_process
 
 ID = "wandb_id.json"  # in the directory of the run
 
 
 def wandb_logger(save_dir: str, offline: bool = False, **settings: Any) -> WandbLogger:
-    """A W&B logger whose run keeps its id when the training goes on: it is kept in the directory of the run.
+    """Make a W&B logger whose run keeps its id when the training is resumed. The id lies in the folder of the run.
 
-    Offline, every sitting leaves a file of its own under the same id; `wandb sync` joins them.
+    Offline, every attempt leaves files of its own under the same id; `wandb sync` joins them.
 
     Args:
-        save_dir: directory of the run.
-        offline: write files for `wandb sync` instead of connecting; needs no account.
-        settings: of `WandbLogger` and `wandb.init`.
+        save_dir: Folder of the run.
+        offline: Whether to write files for `wandb sync` instead of connecting; this needs no account.
+        **settings: Settings of `WandbLogger` and `wandb.init`.
     """
     path = Path(save_dir) / ID
-    if rank_zero_only.rank != 0:  # has no run of its own
+    if not is_first_process():  # has no run of its own
         return WandbLogger(save_dir=save_dir, offline=offline, **settings)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,10 +45,10 @@ def wandb_logger(save_dir: str, offline: bool = False, **settings: Any) -> Wandb
 
 
 class WandbTracking(pl.Callback):
-    """Tells W&B about faces and versions. Does nothing without a `WandbLogger`.
+    """Sends faces and versions to W&B. Does nothing without a `WandbLogger`.
 
     Args:
-        faces: validation faces of a panel, the first ones.
+        faces: Number of validation faces in a panel. The first ones are taken.
     """
 
     def __init__(self, faces: int = 4) -> None:
@@ -56,30 +57,32 @@ class WandbTracking(pl.Callback):
         self._caption = ""
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Versions of the code and of the data."""
+        """Send the versions of the code and of the data."""
         for run in runs(trainer):
-            stores = getattr(trainer.datamodule, "stores", {})
+            stores = getattr(getattr(trainer, "datamodule", None), "stores", {})
             digests = {name: _digest(Path(path) / MANIFEST) for name, path in stores.items()}
             versions = {"code": code_version(), "torch": torch.__version__, "data": digests}
             run.config.update(versions, allow_val_change=True)
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any, **__: Any
     ) -> None:
-        """Remember the first faces."""
+        """Keep the first faces for the panel."""
+        module = cast(PhasedModule, pl_module)
         missing = self.faces - sum(len(rows) for rows in self._panel)
         if trainer.sanity_checking or missing <= 0 or not runs(trainer):
             return
         hr = batch.hr[:missing]
-        enlarged = synthesize_probe(hr, torch.full((len(hr),), pl_module.lr_size))
+        enlarged = synthesize_probe(hr, torch.full((len(hr),), module.lr_size))
         with torch.no_grad():
-            made = pl_module.faces(enlarged)
-        if made:
-            self._caption = " | ".join(["probe", *made, "HR"])
-            self._panel.append(torch.stack([enlarged, *made.values(), hr], dim=1).float().cpu())
+            faces = module.faces(enlarged)
+        if faces:
+            self._caption = " | ".join(["probe", *faces, "HR"])
+            rows = torch.stack([enlarged, *faces.values(), hr], dim=1)  # (B, K, 3, S, S)
+            self._panel.append(rows.float().cpu())
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A panel of the probe, the faces made of it and the sharp face."""
+        """Send a panel of the probe, the faces made of it and the sharp face."""
         if self._panel:
             import wandb
 
@@ -89,9 +92,8 @@ class WandbTracking(pl.Callback):
         self._panel = []
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The ROC of student + assistant, which `IdentityVerification` has computed on all ranks by now."""
-        verification = getattr(pl_module, "verification", None)  # a super_resolver without recognition has none
-        judged = None if verification is None else verification.judged
+        """Send the ROC of the validation people, whose scores all ranks have by now."""
+        judged = cast(PhasedModule, pl_module).judged_pairs()
         if judged is None or trainer.sanity_checking:
             return
         for run in runs(trainer):
@@ -103,43 +105,56 @@ class WandbTracking(pl.Callback):
 
 
 def roc_points(scores: Tensor, same: Tensor, points: int = 200) -> list[tuple[float, float]]:
-    """(FAR, TAR) at evenly spread places of the ROC; both ends are among them."""
+    """Return evenly spread points of the ROC, as (FAR, TAR), with both ends among them.
+
+    Args:
+        scores: Similarities, (P,).
+        same: Whether the pair shows one person, (P,).
+        points: Largest number of points.
+    """
     far, tar, _ = roc_curve(scores, same)
     places = torch.linspace(0, len(far) - 1, min(points, len(far))).round().long()
     return list(zip(far[places].tolist(), tar[places].tolist(), strict=True))
 
 
 def runs(trainer: pl.Trainer) -> list[Any]:
-    """The W&B runs of a trainer, on its first rank."""
+    """List the W&B runs of a trainer; empty on every process but the first."""
     if not trainer.is_global_zero:
         return []
     return [logger.experiment for logger in trainer.loggers if isinstance(logger, WandbLogger)]
 
 
 def panel_pixels(faces: Tensor) -> np.ndarray:
-    """(N, K, 3, S, S) in [-1, 1] -> one picture (N·S, K·S, 3) uint8, a face a row."""
+    """Join faces into one picture with a face per row.
+
+    Args:
+        faces: (N, K, 3, S, S), RGB in [-1, 1].
+
+    Returns:
+        (N·S, K·S, 3), uint8.
+    """
     count, columns, _, side, _ = faces.shape
     return to_pixels(faces).transpose(0, 2, 1, 3, 4).reshape(count * side, columns * side, 3)
 
 
-def log_results(trainer: pl.Trainer, folder: Path) -> None:
-    """The best and the last checkpoint and the report with its pictures as artifacts of the run."""
+def log_results(trainer: pl.Trainer, folder: RunFolder) -> None:
+    """Send the best and the last checkpoint and the report with its pictures as artifacts of the run."""
     for run in runs(trainer):
         import wandb  # here: a run without W&B does not wait for it
 
         model = wandb.Artifact(f"model-{run.id}", "model")
-        for name in ("best.ckpt", "last.ckpt"):
-            if (folder / "checkpoints" / name).is_file():
-                model.add_file(str(folder / "checkpoints" / name))
+        for checkpoint in (folder.best_checkpoint, folder.last_checkpoint):
+            if checkpoint.is_file():
+                model.add_file(str(checkpoint))
         report = wandb.Artifact(f"report-{run.id}", "report")
-        for path in sorted([*folder.glob("*.md"), *folder.glob("*.png"), folder / "metrics.json"]):
+        for path in sorted([*folder.path.glob("*.md"), *folder.path.glob("*.png"), folder.metrics]):
             report.add_file(str(path))
         run.log_artifact(model)
         run.log_artifact(report)
 
 
 def code_version() -> str:
-    """Commit of the source tree, with "+" where it is changed; the package version outside a repository."""
+    """Return the commit of the source tree, with "+" if it is changed; outside a repository the package version."""
     folder = Path(__file__).parent
     try:
         commit = _git("rev-parse", "--short=12", "HEAD", folder=folder)
@@ -153,4 +168,4 @@ def _git(*arguments: str, folder: Path) -> str:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return file_digest(path) if path.is_file() else ""
