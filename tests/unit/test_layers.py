@@ -36,8 +36,8 @@ LAYERS = {
 FRAMEWORKS = {"pytorch_lightning", "lightning", "hydra", "omegaconf", "wandb"}
 LIGHTNING_FREE = {"functional", "losses", "metrics", "networks", "data", "evaluation", "inference", "runs"}
 CONFIGURATION = {"hydra", "omegaconf"}
-CONFIGURED = {"commands", "comparison", "speed"}  # and the two files of training that read the configuration of a run
-CONFIGURED_FILES = {"training/run.py", "training/budget.py"}
+CONFIGURED = {"commands", "comparison", "speed"}  # and the files of training that read the configuration of a run
+CONFIGURED_FILES = {"training/run.py", "training/budget.py", "training/settings.py"}
 
 
 def imports(file: Path) -> set[str]:

@@ -2,11 +2,14 @@
 
 import hashlib
 import os
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
 
 from rim_lightning.networks.checkpoints import DamagedCheckpoint, check_digest
+from rim_lightning.training import checkpoint_io
 from rim_lightning.training.checkpoint_io import VerifiedCheckpointIO
 
 io = VerifiedCheckpointIO()
@@ -74,18 +77,19 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, damage):
     check_digest(path)  # without digests there is nothing to compare with
 
 
-def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path):
+def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
     """/dev/full takes no byte: whatever is written there fails as on a full disk."""
     path = tmp_path / "last.ckpt"
     io.save_checkpoint(content(1), path)
     before = path.read_bytes()
-    (tmp_path / "last.ckpt.part").symlink_to("/dev/full")
+    monkeypatch.setattr(checkpoint_io, "whole_file", lambda path: nullcontext(Path("/dev/full")))
     with pytest.raises(
         OSError, match=r"last.ckpt could not be written \(.*No space left.*earlier one there is untouched"
     ):
         io.save_checkpoint(content(2), path)
     assert path.read_bytes() == before
     check_digest(path)
+    monkeypatch.undo()
     io.save_checkpoint(content(2), path)
     assert io.load_checkpoint(path, weights_only=True)["state_dict"]["weight"][0] == 2
 
@@ -94,3 +98,10 @@ def test_a_removed_checkpoint_leaves_nothing(tmp_path):
     io.save_checkpoint(content(1), tmp_path / "best.ckpt")
     io.remove_checkpoint(tmp_path / "best.ckpt")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_part_of_a_killed_process_goes_with_the_next_save(tmp_path):
+    """Checkpoints are large: a run that is killed often must not fill the disk."""
+    (tmp_path / ".last.ckpt.1.part").write_bytes(b"half a checkpoint")
+    io.save_checkpoint(content(1), tmp_path / "last.ckpt")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["last.ckpt", "last.ckpt.sha256"]
