@@ -45,9 +45,11 @@ if TYPE_CHECKING:
 def enroll(model: Path | None, device: str, index: str, folder: Path, aligned: bool, as_json: bool) -> None:
     """Add the pictures of FOLDER to the gallery.
 
-    Every folder in it is a person, and so is every picture directly in it. Pictures already enrolled are skipped; repeat the command to resume. A person who was forgotten comes back with a
-    folder that shows them. FOLDER may also be what rim-embed wrote: then only the numbers of pictures that were left
-    out, show several faces or small ones are printed; its files have the names.
+    Every folder in it is a person, and so is every picture directly in it. Pictures already enrolled are skipped; repeat
+    the command to resume. Enrolling a folder brings people back who were forgotten.
+
+    FOLDER may also be what rim-embed wrote. Then only the numbers of pictures that were left out, or show several or
+    small faces, are printed; the files of that folder have their names.
 
     \b
     Examples:

@@ -25,7 +25,8 @@ from rim_lightning.commands.rim.options import DEFAULT_FAR, EXIT_CODES, Place, j
 def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx: bool) -> None:
     """Make a model folder from a checkpoint of rim-train.
 
-    FOLDER gets weights, card, thresholds and ONNX files. Without --people the model has no thresholds, and `rim verify` refuses it.
+    FOLDER gets weights, card, thresholds and ONNX files. Without --people the model has no thresholds, and `rim verify`
+    refuses it.
 
     \b
     Example:
