@@ -445,7 +445,7 @@ main()
 
 
 @pytest.mark.slow
-def test_killed_while_it_writes_it_goes_on_with_the_same_command(model, synthetic, begun, tmp_path):
+def test_killed_while_it_writes_it_resumes_with_the_same_command(model, synthetic, begun, tmp_path):
     call = command(model, synthetic, tmp_path / "out")
     assert run("-c", DIES, *call).returncode == -signal.SIGKILL
     folder = EmbeddedFolder(tmp_path / "out")

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 def enroll(model: Path | None, device: str, index: str, folder: Path, aligned: bool, as_json: bool) -> None:
     """Add the pictures of FOLDER to the gallery.
 
-    Every folder in it is a person, and so is every picture directly in it. Pictures already enrolled are skipped; repeat
-    the command to resume. Enrolling a folder brings people back who were forgotten.
+    Every folder in it is a person, and so is every picture directly in it. Pictures already enrolled are skipped;
+    repeat the command to resume. Enrolling a folder brings people back who were forgotten.
 
     FOLDER may also be what rim-embed wrote. Then only the numbers of pictures that were left out, or show several or
     small faces, are printed; the files of that folder have their names.
