@@ -47,9 +47,9 @@ def sample_random_pairs(
 ) -> list[Pair]:
     """Sample pairs of different images, each at most once and uniformly over all pairs of its kind, as the paper does.
 
-    Pairs are dealt to the folds in turn. Unlike in `rim_lightning.functional.pairs.sample_balanced_pairs`, A PERSON MAY BE IN
-    SEVERAL FOLDS, and people with many images dominate the genuine pairs. Which image of a pair is the probe is random
-    too. The result depends on the seed and the set of images, not on their order.
+    Pairs are dealt to the folds in turn. Unlike in `rim_lightning.functional.pairs.sample_balanced_pairs`, A PERSON MAY
+    BE IN SEVERAL FOLDS, and people with many images dominate the genuine pairs. Which image of a pair is the probe is
+    random too. The result depends on the seed and the set of images, not on their order.
 
     Args:
         identities: Person of every image; an image of None is in no pair.
