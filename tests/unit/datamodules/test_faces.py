@@ -78,17 +78,6 @@ def test_two_ranks_share_the_batches_of_one_process(stores, monkeypatch):
     assert sum(index >= 12 for batch in whole for index in batch) == 6
 
 
-def test_validation_shares_out_every_face(stores, monkeypatch):
-    data = FaceDataModule(stores, 2)
-    data.setup()
-    seen = []
-    for rank in range(2):
-        monkeypatch.setattr(data, "place", lambda rank=rank: (rank, 2))
-        seen.append([i for batch in data.val_dataloader() for i in batch.index.tolist()])
-    assert len(seen[0]) == len(seen[1]) == 2
-    assert set(seen[0] + seen[1]) == {0, 1, 2}
-
-
 def test_shares_must_name_the_stores(stores):
     with pytest.raises(ValueError, match="shares are given for"):
         FaceDataModule(stores, 4, shares={"synthetic": 1.0})
@@ -109,27 +98,3 @@ def test_fewer_faces_than_a_batch_are_named(stores):
     data.setup()
     with pytest.raises(ValueError, match="4 training faces are fewer than one batch of 5"):
         data.train_dataloader()
-
-
-def test_the_training_loader_counts_how_long_its_user_waits(stores, monkeypatch):
-    """By hand, with a clock that goes on by a second at every look: one second a batch and one for the end."""
-    data = FaceDataModule({"poor": stores["poor"]}, batch_size=2)
-    data.setup()
-    loader = data.train_dataloader()
-    assert loader.seconds_waited == 0
-    monkeypatch.setattr("rim_lightning.datamodules.base.time.perf_counter", iter(range(100)).__next__)
-    assert len(list(loader)) == 2
-    assert loader.seconds_waited == 3
-
-
-def test_the_sampler_is_asked_when_the_first_batch_is_requested(stores):
-    """Epoch 1, which the sampler learns after the iterator was made."""
-    data = FaceDataModule(stores, batch_size=4)
-    data.setup()
-    loader = data.train_dataloader()
-    batches = iter(loader)
-    loader.sampler.set_epoch(1)
-    first = next(batches).index.tolist()
-    assert first == [position for position, _ in loader.sampler][:4]
-    loader.sampler.set_epoch(0)
-    assert first != [position for position, _ in loader.sampler][:4]

@@ -1,12 +1,11 @@
-"""Pair lists: CALFW and CPLFW as published, plain tables, and random draws."""
+"""Pair lists: CALFW and CPLFW as published, and plain tables."""
 
 import hashlib
-from collections import Counter
 from itertools import combinations
 
 import pytest
 
-from rim_lightning.data.pairs import Pair, sample_random_pairs
+from rim_lightning.data.pairs import Pair
 from rim_lightning.data.readers.pair_lists import read_annotated_pairs, read_pair_csv, write_pair_csv
 
 PAIRS = [Pair("a/1.jpg", "a/2.jpg", True, 0), Pair("a/1.jpg", 'b, "c".jpg', False, 1)]
@@ -96,45 +95,3 @@ def test_a_table_without_folds_is_one_fold(listing):
 def test_a_broken_table_is_refused(listing, text, message):
     with pytest.raises(ValueError, match=message):
         read_pair_csv(listing(text))
-
-
-IDENTITIES = ["d", "a", "b", None, "a", "c", "a", "b", "d", "d"]
-NAMES = [f"{person}{number}" for number, person in enumerate(IDENTITIES)]
-KNOWN = [(p, n) for p, n in zip(IDENTITIES, NAMES, strict=True) if p is not None]
-GENUINE = {frozenset((n, m)) for (p, n), (q, m) in combinations(KNOWN, 2) if p == q}  # 3 + 1 + 3
-IMPOSTOR = {frozenset((n, m)) for (p, n), (q, m) in combinations(KNOWN, 2) if p != q}  # 36 - 7
-
-
-def test_drawing_all_pairs_gives_each_once():
-    pairs = sample_random_pairs(IDENTITIES, NAMES, 7, 29, seed=0, folds=3)
-    assert [pair.same for pair in pairs] == [True] * 7 + [False] * 29
-    assert Counter(frozenset(pair[:2]) for pair in pairs[:7]) == Counter(GENUINE)
-    assert Counter(frozenset(pair[:2]) for pair in pairs[7:]) == Counter(IMPOSTOR)
-    assert Counter(pair.fold for pair in pairs[:7]) == {0: 3, 1: 2, 2: 2}
-
-
-def test_a_draw_is_uniform_with_either_image_as_probe():
-    drawn = Counter(pair[:2] for seed in range(3000) for pair in sample_random_pairs(IDENTITIES, NAMES, 1, 1, seed))
-    assert len(drawn) == 2 * (7 + 29)
-    for kind in (GENUINE, IMPOSTOR):
-        expected = 3000 / (2 * len(kind))
-        assert all(
-            abs(count - expected) < 5 * expected**0.5 for pair, count in drawn.items() if frozenset(pair) in kind
-        )
-
-
-def test_a_draw_depends_on_seed_and_images_alone():
-    pairs = sample_random_pairs(IDENTITIES, NAMES, 4, 9, seed=1)
-    assert sample_random_pairs(IDENTITIES[::-1], NAMES[::-1], 4, 9, seed=1) == pairs
-    assert sample_random_pairs(IDENTITIES, NAMES, 4, 9, seed=2) != pairs
-
-
-def test_too_few_pairs_are_refused():
-    with pytest.raises(ValueError, match="8 genuine pairs are asked for, but the 9 images form 7"):
-        sample_random_pairs(IDENTITIES, NAMES, 8, 1, seed=0)
-    with pytest.raises(ValueError, match="30 impostor pairs are asked for, but the 9 images form 29"):
-        sample_random_pairs(IDENTITIES, NAMES, 1, 30, seed=0)
-    with pytest.raises(ValueError, match="1 genuine pairs are asked for, but the 0 images"):
-        sample_random_pairs([None], ["x"], 1, 0, seed=0)
-    with pytest.raises(ValueError, match=r"zip\(\) argument 2 is shorter"):
-        sample_random_pairs(IDENTITIES, NAMES[1:], 1, 1, seed=0)

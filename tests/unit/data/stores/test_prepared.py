@@ -1,63 +1,17 @@
-"""Store: what is written is read back, also after kills; damaged stores are refused with a sentence."""
+"""Reading of a store: samples by name and split; damaged and missing stores are refused with a sentence."""
 
-import hashlib
 import json
 import pickle
 
 import numpy as np
 import pytest
 
-from rim_lightning.data.stores import writer as writer_module
-from rim_lightning.data.stores.prepared import PreparedStore, hash_by_name, partial_path, stored_side
-from rim_lightning.data.stores.writer import Sample, StoreWriter
-
-NAMES = ["a", "b", "c", "d", "e"]
-PEOPLE = ["zoe", None, "amy", "zoe", None]
-SPLITS = ["train", "val", "train", "test", "train"]
-HEADER = {"name": "toy", "hr_size": 16, "margin": 0.125, "stored_size": 20, "alignment": "five", "landmarks": "auto"}
-
-
-def sample(index: int, *, five: bool = True, parsing: bool = True) -> Sample:
-    rng = np.random.default_rng(index)
-    return Sample(
-        image=rng.integers(0, 256, (20, 20, 3), dtype=np.uint8),
-        landmarks={"five": rng.uniform(0, 20, (5, 2)).astype(np.float32)} if five else {},
-        parsing=rng.integers(0, 11, (20, 20), dtype=np.uint8) if parsing else None,
-        file_hash=f"hash{index}",
-        detected=index == 3,
-    )
-
-
-def writer(path, header=HEADER, names=NAMES) -> StoreWriter:
-    return StoreWriter(path, header, names, PEOPLE, SPLITS, {"five"}, parsing=True)
-
-
-def fill(path, order=(0, 1, 3, 4), skip=2):
-    target = writer(path)
-    for index in order:
-        target.write(index, sample(index, five=index != 1, parsing=index != 4))
-    target.skip(skip, "no face found")
-    return target.finish()
-
-
-def contents(path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in sorted(path.iterdir())}
+from rim_lightning.data.stores.prepared import PreparedStore, hash_by_name, stored_side
+from tests.helpers.toy_store import contents, fill, writer
 
 
 def test_stored_side_adds_whole_pixels_on_both_sides():
     assert [stored_side(128, 0.125), stored_side(112, 0.0), stored_side(112, 0.13)] == [160, 112, 112 + 2 * 15]
-
-
-def test_what_was_written_is_read_back(tmp_path):
-    store = fill(tmp_path / "toy")
-    assert store.names == ["a", "b", "d", "e"]
-    assert (len(store), store.hr_size, store.margin) == (4, 16, 2)
-    for position, index in enumerate((0, 1, 3, 4)):
-        np.testing.assert_array_equal(store.images[position], sample(index).image)
-    np.testing.assert_array_equal(store.landmarks["five"][2], sample(3).landmarks["five"])
-    assert np.isnan(store.landmarks["five"][1]).all()
-    np.testing.assert_array_equal(store.parsing[0], sample(0).parsing)
-    assert (store.parsing[3] == 255).all()
 
 
 def test_identities_splits_and_names_are_indexed(tmp_path):
@@ -74,91 +28,9 @@ def test_identities_splits_and_names_are_indexed(tmp_path):
         store.select("dev")
 
 
-def test_manifest_names_hashes_and_what_was_skipped(tmp_path):
-    manifest = fill(tmp_path / "toy").manifest
-    assert manifest["skipped"] == [{"name": "c", "reason": "no face found"}]
-    text = "".join(f"{name}\thash{index}\n" for name, index in (("a", 0), ("b", 1), ("d", 3), ("e", 4)))
-    assert manifest["source_hash"] == hashlib.sha256(text.encode()).hexdigest()
-    assert manifest["split_hash"] == hash_by_name({"e": "train", "a": "train", "d": "test", "b": "val"})
-    assert {key: manifest[key] for key in HEADER} == HEADER
-    assert [sample["labels"] for sample in manifest["samples"]] == [
-        ["five", "parsing"],
-        ["parsing"],
-        ["five", "parsing"],
-        ["five"],
-    ]
-    assert [sample["detected"] for sample in manifest["samples"]] == [False, False, True, False]
-
-
 def test_the_hash_tells_splits_apart_but_not_their_order():
     assert hash_by_name({"a": "train", "b": "val"}) == hash_by_name({"b": "val", "a": "train"})
     assert hash_by_name({"a": "train", "b": "val"}) != hash_by_name({"a": "train", "b": "train"})
-
-
-def test_bytes_do_not_depend_on_the_order_of_arrival(tmp_path):
-    fill(tmp_path / "forward")
-    fill(tmp_path / "backward", order=(4, 3, 1, 0))
-    assert contents(tmp_path / "forward") == contents(tmp_path / "backward")
-
-
-@pytest.mark.parametrize("torn", ["", '{"index": 3, "file_ha'], ids=["clean", "half a line"])
-def test_a_killed_run_resumes_and_ends_with_the_same_bytes(tmp_path, torn):
-    fill(tmp_path / "whole")
-    first = writer(tmp_path / "killed")
-    first.write(0, sample(0))
-    first.skip(2, "no face found")
-    with (partial_path(tmp_path / "killed") / "journal.jsonl").open("a") as journal:
-        journal.write(torn)
-    del first  # as a kill does: neither finished nor closed
-
-    second = writer(tmp_path / "killed")
-    assert second.pending() == [1, 3, 4]
-    for index in second.pending():
-        second.write(index, sample(index, five=index != 1, parsing=index != 4))
-    second.finish()
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
-    assert not partial_path(tmp_path / "killed").exists()
-
-
-def test_a_run_killed_while_it_finished_resumes(tmp_path, monkeypatch):
-    fill(tmp_path / "whole")
-    calls = []
-
-    def dies_after_the_first(file, kept, compact=writer_module._compact):
-        if calls:
-            raise KeyboardInterrupt
-        calls.append(file)
-        compact(file, kept)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(writer_module, "_compact", dies_after_the_first)
-        with pytest.raises(KeyboardInterrupt):
-            fill(tmp_path / "killed")
-    resumed = writer(tmp_path / "killed")
-    assert resumed.pending() == []
-    resumed.finish()
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
-
-
-def test_other_settings_begin_a_new_store(tmp_path):
-    first = writer(tmp_path / "toy")
-    first.write(0, sample(0))
-    first.close()
-    assert writer(tmp_path / "toy", header={**HEADER, "alignment": "none"}).pending() == [0, 1, 2, 3, 4]
-
-
-def test_a_place_that_is_taken_is_not_overwritten(tmp_path):
-    (tmp_path / "toy").mkdir()
-    (tmp_path / "toy" / "thesis.txt").write_text("years of work")
-    with pytest.raises(OSError, match="not empty"):
-        fill(tmp_path / "toy")
-    assert (tmp_path / "toy" / "thesis.txt").read_text() == "years of work"
-
-
-def test_compaction_moves_all_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr(writer_module, "COMPACT_CHUNK", 2)
-    store = fill(tmp_path / "toy", order=(1, 2, 3, 4), skip=0)
-    np.testing.assert_array_equal(store.images[:], np.stack([sample(index).image for index in (1, 2, 3, 4)]))
 
 
 def test_a_store_is_pickled_by_its_path(tmp_path):
@@ -166,21 +38,6 @@ def test_a_store_is_pickled_by_its_path(tmp_path):
     data = pickle.dumps(store)
     assert len(data) < 1000
     np.testing.assert_array_equal(pickle.loads(data).images, store.images)
-
-
-def test_names_must_be_unique(tmp_path):
-    with pytest.raises(ValueError, match="Two samples are called 'a'"):
-        writer(tmp_path / "toy", names=["a", "b", "a", "d", "e"])
-
-
-def test_finishing_early_or_with_nothing_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"5 samples of .* are not prepared yet"):
-        writer(tmp_path / "early").finish()
-    empty = writer(tmp_path / "empty")
-    for index in range(5):
-        empty.skip(index, "is empty")
-    with pytest.raises(ValueError, match=r"None of the 5 samples .* could be prepared: is empty"):
-        empty.finish()
 
 
 def test_missing_and_unfinished_stores_say_what_to_run(tmp_path):
