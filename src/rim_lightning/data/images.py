@@ -3,9 +3,8 @@
 import io
 import os
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,16 +78,6 @@ def read_image(source: "Picture", name: str | None = None, upright: bool = True)
             f"{name or 'An image'} is a {type(source).__name__}: give a path, a Pillow image, an array or a tensor."
         )
     return _checked(pixels, name)
-
-
-def several(sources: "Picture | Sequence[Picture]") -> "list[Picture]":
-    """List one picture, a sequence of pictures, or a batch of arrays (B, H, W, C) or tensors (B, C, H, W)."""
-    if isinstance(sources, list | tuple):
-        return list(sources)
-    if getattr(sources, "ndim", 0) == 4:
-        batch = cast("NDArray | Tensor", sources)
-        return [batch[i] for i in range(len(batch))]
-    return [cast("Picture", sources)]
 
 
 def image_files(folder: str | os.PathLike) -> list[Path]:

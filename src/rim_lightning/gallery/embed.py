@@ -20,7 +20,7 @@ from rim_lightning.gallery.embedded_folder import EmbeddedFolder, Manifest, Row,
 from rim_lightning.gallery.enrollment import person_of, utf8_text
 from rim_lightning.inference.faces import FaceAligner
 from rim_lightning.inference.recognizer import Recognizer
-from rim_lightning.runs.signals import _stopped_by_signals
+from rim_lightning.runs.signals import stopped_by_signals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -252,7 +252,7 @@ def _manifest(
 def _predict(trainer: pl.Trainer, module: EmbeddingModule) -> None:
     """Run the predict loop, end it at once after a signal, and wait for the ranks that it started."""
     launcher = trainer.strategy.launcher
-    with _stopped_by_signals():
+    with stopped_by_signals():
         try:
             trainer.predict(module, return_predictions=False)
             leave()  # a rank without files has not left yet

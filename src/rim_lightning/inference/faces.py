@@ -77,7 +77,7 @@ class FaceAligner:
                 `aligned` is True.
             FileNotFoundError: If there is no such file.
         """
-        sources = _as_list(pictures)
+        sources = as_list(pictures)
         if not sources:
             raise ImageError("There is no picture: give at least one.")
         for number, source in enumerate(sources):
@@ -121,8 +121,15 @@ class FaceAligner:
         return AlignedFace(pixels[0], size, len(faces), name)
 
 
-def _as_list(pictures: FaceSource | Sequence[FaceSource]) -> list[FaceSource]:
-    """Make a list of one picture, a sequence of pictures or a batch."""
+def as_list(pictures: FaceSource | Sequence[FaceSource]) -> list[FaceSource]:
+    """List one picture, a sequence of pictures, or a batch.
+
+    Args:
+        pictures: A picture, a sequence of them, or a batch of arrays (B, H, W, C) or tensors (B, C, H, W).
+
+    Returns:
+        The pictures one by one.
+    """
     if isinstance(pictures, np.ndarray | Tensor) and pictures.ndim == 4:
         return [pictures[index] for index in range(len(pictures))]
     if isinstance(pictures, Sequence) and not isinstance(pictures, str | bytes):

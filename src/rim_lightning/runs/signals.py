@@ -47,6 +47,3 @@ def stopped_by_signals() -> Iterator[None]:
     finally:
         for signum, handler in handlers.items():
             signal.signal(signum, handler or signal.SIG_DFL)
-
-
-_stopped_by_signals = stopped_by_signals  # until gallery/embed.py uses the public name

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rim_lightning.data.images import ImageError, has_plain_pixels, image_files, read_image, several, stored_size
+from rim_lightning.data.images import ImageError, has_plain_pixels, image_files, read_image, stored_size
 
 RGB = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
 
@@ -263,12 +263,3 @@ def test_round_off_is_no_error():
     assert (read_image(np.full((8, 8), 1.0000001, np.float32)) == 255).all()
     with pytest.raises(ImageError, match=r"values from 1.001 to 1.001"):
         read_image(np.full((8, 8), 1.001))
-
-
-def test_one_or_many():
-    assert len(several("a.jpg")) == 1
-    assert several(["a.jpg", "b.jpg"]) == ["a.jpg", "b.jpg"]
-    assert len(several(RGB)) == 1
-    assert len(several(np.stack([RGB, RGB]))) == 2
-    assert len(several(torch.zeros(3, 8, 8))) == 1
-    assert len(several(torch.zeros(5, 3, 8, 8))) == 5

@@ -13,7 +13,7 @@ from rim_lightning.data.detection import Face
 from rim_lightning.data.images import ImageError
 from rim_lightning.functional.resize import enlarge, reduce
 from rim_lightning.inference import faces
-from rim_lightning.inference.faces import AlignedFace, FaceAligner
+from rim_lightning.inference.faces import AlignedFace, FaceAligner, as_list
 from rim_lightning.types import to_unit
 
 SIDE = 32
@@ -31,6 +31,17 @@ def test_an_aligner_travels_to_loader_processes_as_a_few_bytes():
     content = pickle.dumps(FaceAligner(SIDE))
     assert len(content) < 200
     assert pickle.loads(content) == FaceAligner(SIDE)
+
+
+def test_one_or_many():
+    picture = np.zeros((9, 11, 3), np.uint8)
+    assert as_list("a.jpg") == ["a.jpg"]
+    assert as_list(["a.jpg", "b.jpg"]) == as_list(("a.jpg", "b.jpg")) == ["a.jpg", "b.jpg"]
+    assert as_list(b"content") == [b"content"]
+    assert len(as_list(picture)) == 1
+    assert len(as_list(np.stack([picture, picture]))) == 2
+    assert len(as_list(torch.zeros(3, 8, 8))) == 1
+    assert len(as_list(torch.zeros(5, 3, 8, 8))) == 5
 
 
 def test_one_picture_a_list_and_a_batch_are_all_taken(sharp, tmp_path):
