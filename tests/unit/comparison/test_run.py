@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hydra.core.global_hydra import GlobalHydra
 
-from rim_lightning.comparison.run import compare, protocol_notes
+from rim_lightning.comparison.run import FIGURES, TABLES, compare, protocol_notes
 from tests.helpers.configurations import configuration, training_configuration
 
 
@@ -54,3 +55,45 @@ def test_settings_are_checked_first(tmp_path, overrides, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         compare(cfg, training_configuration)
     assert not (tmp_path / "results").exists()
+
+
+def test_no_hydra_app_is_needed(tmp_path):
+    """Configurations of rim-train come from the function that is handed in, and from nowhere else."""
+    requests = []
+
+    def compose(overrides):
+        requests.append(list(overrides))
+        raise ValueError("composed")
+
+    places = [f"paths.{name}_dir={tmp_path / name}" for name in ("data", "results", "prepared", "output")]
+    cfg = configuration("compare", ["table=3", "protocol=synthetic", *places])
+    assert not GlobalHydra.instance().is_initialized()
+    with pytest.raises(ValueError, match="composed"):
+        compare(cfg, compose)
+    (overrides,) = requests
+    assert overrides[0] == "experiment=rim"
+    assert {"data=synthetic", "evaluate=false", "trainer=cpu", "paths.output_dir=unused"} <= set(overrides)
+
+
+def test_every_table_and_figure_knows_its_systems():
+    assert TABLES["2"].systems[:2] == ("fhn", "rim")
+    assert TABLES["4"].systems == FIGURES["3"].systems == FIGURES["4"].systems
+    assert TABLES["sweep"].systems == FIGURES["sweep"].systems == ("distillation", "rim")
+    assert TABLES["alignment"].systems == ("distillation", "rim", "fhn", "coarse")
+    assert TABLES["identification"].systems == ("distillation", "rim", "fhn")
+    assert set(FIGURES["roc"].systems) == set(TABLES["1"].systems) | set(TABLES["3"].systems)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ([], "Give table=1|2|3|4|sweep|alignment|identification or figure=3|4|roc|sweep."),
+        (["table=1", "figure=3"], "Give table=1|2|3|4|sweep|alignment|identification or figure=3|4|roc|sweep."),
+        (["table=5"], 'There is no table "5"; choose from 1, 2, 3, 4, sweep, alignment, identification.'),
+        (["figure=7"], 'There is no figure "7"; choose from 3, 4, roc, sweep.'),
+    ],
+)
+def test_a_table_or_a_figure_must_be_named(overrides, sentence):
+    cfg = configuration("compare", [*overrides, "paths.output_dir=unused"])
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        compare(cfg, training_configuration)

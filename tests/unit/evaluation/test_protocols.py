@@ -1,9 +1,11 @@
-"""The sets of the tables: drawn by seed, disjoint where they must be."""
+"""The sets that are measured: sampled by seed, disjoint between folds."""
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from rim_lightning.data.dataset import FaceDataset, UnionDataset
 from rim_lightning.data.preparation import prepare
 from rim_lightning.data.readers.folder import read_folder
 from rim_lightning.data.readers.pair_lists import read_pair_csv, write_pair_csv
@@ -11,6 +13,7 @@ from rim_lightning.evaluation.protocols import (
     face_set,
     listed_pairs,
     mirrored_pairs,
+    misaligned,
     one_each,
     random_pairs,
     sampled_pairs,
@@ -38,7 +41,7 @@ def test_a_face_set_is_a_split_or_a_draw_of_it(store):
         face_set(str(store.path), "too many", "train", sample=1000)
 
 
-def test_drawn_pairs_keep_people_within_a_fold(store):
+def test_sampled_pairs_keep_people_within_a_fold(store):
     pairs = sampled_pairs(str(store.path), "people", "train", pairs=40)
     identity = store.identity[pairs.faces.positions]
     assert (identity[pairs.gallery] == identity[pairs.probe]).tolist() == pairs.same.tolist()
@@ -137,3 +140,22 @@ def test_calfws_layout_from_the_folder_to_the_pairs(tmp_path):
     fewer = prepare(read_folder(folder), tmp_path / "fewer", name="calfw", hr_size=32, alignment="none", workers=0)
     with pytest.raises(ValueError, match=names[3]):
         listed_pairs(str(fewer.path), str(tmp_path / "pairs_CALFW.txt"), "CALFW", layout="annotated")
+
+
+def test_misaligned_faces_move_within_the_amount_and_stay_the_same_each_time(tmp_path):
+    store = small_synthetic_store(tmp_path / "synthetic", people=12, views=2, hr_size=64)
+    faces = FaceDataset(store, "train")
+    moved = misaligned(faces, shift=0.1)
+    assert len(moved) == len(faces)
+    steps = []
+    for number in range(len(faces)):
+        step = moved[number].landmarks["ibug68"] - faces[number].landmarks["ibug68"]
+        assert step.std(0).max() < 1e-3  # a shift moves every point alike
+        steps.append(step.mean(0))
+        assert torch.equal(moved[number].hr, moved[number].hr)
+    steps = torch.stack(steps)
+    assert steps.abs().max() <= 6.5
+    assert steps.abs().max() > 2
+    assert len(steps.unique(dim=0)) > 3
+    with pytest.raises(ValueError, match="Mirrored pairs cannot be moved"):
+        misaligned(UnionDataset([faces]), shift=0.1)

@@ -95,7 +95,7 @@ def embed_part(network: nn.Module, part: str, hallucination: nn.Module | None, f
         return {"sr": recognizer.embed_gallery(hallucinate(source, faces))}
     if not isinstance(recognizer, RIM):
         if part != "probe":
-            raise ValueError(f"A {type(recognizer).__name__} has no part {part}: only RIM has.")
+            raise ValueError(f"{type(recognizer).__name__} has no part {part}: only RIM has.")
         return {"probe": recognizer.embed_probe(faces)}
     if part == "realigned":
         return {"realigned": recognizer.probe_embeddings(realigned(recognizer, faces)).rim}
@@ -111,7 +111,7 @@ def as_recognizer(network: nn.Module) -> RIM | GuidedRecognizer:
     """
     if not isinstance(network, RIM | GuidedRecognizer):
         raise ValueError(
-            f"A {type(network).__name__} embeds no faces: give the system an experiment that trains a recognizer."
+            f"{type(network).__name__} embeds no faces: give the system an experiment that trains a recognizer."
         )
     return network
 
@@ -124,7 +124,7 @@ def as_hallucinator(network: nn.Module) -> RIM | SuperResolver:
     """
     if not isinstance(network, RIM | SuperResolver):
         raise ValueError(
-            f"A {type(network).__name__} hallucinates no faces: give the system an experiment that trains a "
+            f"{type(network).__name__} hallucinates no faces: give the system an experiment that trains a "
             "hallucination network."
         )
     return network
