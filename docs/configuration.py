@@ -61,6 +61,7 @@ GROUPS = {  # in the order of the page
     "evaluation": "What `rim-train` measures at its end, and what `rim-eval` measures.",
     "classifier": "Losses of systems that learn to tell the training people apart.",
     "launcher": "How the jobs of `rim-train -m` are run ([many GPUs](many_gpus.md)).",
+    "hydra/help": "The form of `--help`; do not change it.",
     "hydra/launcher": "Set by `launcher`; do not change it.",
     "hydra/sweeper": "How the jobs of `rim-train -m` are chosen; without one, all combinations of the values run.",
     "source": "How a data set is read: `source=<option>` of `rim-prepare`, `+source@sources.<name>=<option>` of "
@@ -166,7 +167,7 @@ class File:
             ((group, option),) = entry.items()
             added = "+" if self.group and not group.startswith("override ") else ""
             group = group.removeprefix("override ").removeprefix("/")
-            if option is not None and not group.endswith("_logging"):
+            if option is not None and not group.endswith(("_logging", "/help")):
                 chosen.append(f"{added}{group}={option}")
         return bases, chosen
 
@@ -296,13 +297,13 @@ def _meanings(file: File) -> dict[str, str]:
 def _command(name: str, meanings: Mapping[str, str]) -> list[str]:
     file = File((CONF / name).read_text(), "")
     shown = file.plain["hydra"]["help"]
-    examples = [line.strip() for line in shown["footer"].partition("Examples:")[2].splitlines() if line.strip()]
+    examples = shown["header"].partition("Examples:\n")[2].partition("\n\n")[0]
     about = " ".join(file.header).removeprefix(f"{shown['app_name']}: ")
     groups = ", ".join(map(code, file.defaults()[1]))
     return [
         f"### {shown['app_name']}\n",
         f"`conf/{name}`: {markdown(about)}\n",
-        "\n".join(["```", *examples, "```", ""]),
+        "\n".join(["```", *map(str.strip, examples.splitlines()), "```", ""]),
         f"Groups: {groups}.\n",
         file.tables(meanings),
     ]

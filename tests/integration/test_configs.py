@@ -14,7 +14,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from rim_lightning.commands.config_path import CONF_DIR
+from rim_lightning.commands.config_path import CONF_DIR, experiments
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.training.run import build_module, train
 from tests.helpers.stores import small_synthetic_store
@@ -55,8 +55,9 @@ def test_there_are_the_promised_experiments_and_presets():
 def examples():
     """(configuration, overrides) of every command under "Examples:" in the help of a command; sweeps are none."""
     for file in sorted(CONF_DIR.glob("*.yaml")):
-        shown = OmegaConf.load(file).hydra.help.footer.partition("Examples:")[2]
-        for command in filter(None, map(str.strip, shown.splitlines())):
+        shown = OmegaConf.load(file).hydra.help.header.partition("Examples:\n")[2].partition("\n\n")[0]
+        assert shown, f"{file.name} shows no examples"
+        for command in map(str.strip, shown.splitlines()):
             words = shlex.split(re.split(r"\s{3,}", command)[0])
             assert words[0] == f"rim-{file.stem}", command
             if "-m" not in words:
@@ -67,6 +68,13 @@ def examples():
 def test_the_examples_of_the_help_compose(config, overrides):
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         compose(config, overrides=overrides)  # raises for a name that is not there
+
+
+def test_an_experiment_is_listed_with_the_first_sentence_of_its_comment():
+    lines = dict(line.split(None, 1) for line in experiments().splitlines())
+    assert sorted(lines) == EXPERIMENTS
+    assert lines["real_128"] == "Two hours on two CPU cores, in as many attempts as it takes: an epoch is 3,200 faces."
+    assert lines["centerface"].startswith("CenterFace (Wen et al. 2016) at half its width: ")
 
 
 @pytest.mark.slow
@@ -280,7 +288,16 @@ def test_wrong_input_gets_a_sentence_not_a_stack_trace(tmp_path, command, overri
 @pytest.mark.parametrize("command", ["train", "eval", "embed", "prepare", "speed", "compare"])
 def test_help_shows_examples(command):
     done = subprocess.run(
-        [sys.executable, "-m", f"rim_lightning.commands.{command}", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", f"rim_lightning.commands.{command}", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert "Examples:" in done.stdout
-    assert f"rim-{command} " in done.stdout
+    title, examples, rest = done.stdout.split("\n\n", 2)
+    assert title.startswith(f"rim-{command}: ")
+    assert examples.startswith("Examples:\n")
+    assert f"rim-{command} " in examples
+    assert "Groups and settings:" in rest
+    listed, _, _ = rest.partition("Groups and settings:")
+    for name in EXPERIMENTS if command == "train" else ():
+        assert re.search(rf"^  {name} +[A-Z].{{10,}}", listed, re.MULTILINE), f"{name} has no line of its own"

@@ -1,6 +1,8 @@
 """The folder of the configuration files, and what they ask of the machine."""
 
 import platform
+import re
+from itertools import takewhile
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -26,4 +28,23 @@ def cpu_precision() -> str:
     return "bf16-mixed" if has_bf16 else "32-true"
 
 
+def experiments() -> str:
+    """List the experiments for `rim-train --help`: one line per file of `conf/experiment/`, with its name and purpose.
+
+    The purpose is the first sentence of the comment below the command of the experiment.
+    """
+    return "\n".join(
+        f"  {file.stem:<19} {_purpose(file.read_text())}" for file in sorted((CONF_DIR / "experiment").glob("*.yaml"))
+    )
+
+
+def _purpose(experiment: str) -> str:
+    comment = [
+        line.removeprefix("#").strip() for line in takewhile(lambda line: line[:1] == "#", experiment.splitlines())
+    ]
+    text = " ".join(comment[2:])  # the first line names the package, the second one is the command
+    return re.split(r"(?<=\.) (?=[A-Z])", text)[0]
+
+
+OmegaConf.register_new_resolver("experiments", experiments, replace=True)
 OmegaConf.register_new_resolver("cpu_precision", cpu_precision, replace=True)
