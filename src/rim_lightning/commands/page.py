@@ -10,7 +10,7 @@ import torch
 
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.gallery.index import Gallery
-from rim_lightning.inference.calibration import SIZES
+from rim_lightning.inference.calibration import PROBE_SIZES
 from rim_lightning.inference.face_pictures import face_pictures
 from rim_lightning.inference.faces import AlignedFace
 from rim_lightning.inference.recognizer import Recognizer
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_FILE = "20mb"
 UPLOAD_SECONDS = 600  # time after which an upload is removed
-SIDE = 256  # side of a picture of a face, in pixels
+PICTURE_SIDE = 256  # side of a picture of a face, in pixels
 CSS = """
 .faces .grid-wrap { height: auto; max-height: none; min-height: 0; }
 .faces .grid-container { grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)) !important; max-width: 1130px; }
@@ -144,7 +144,7 @@ class Page:
             return _in_bold(error), [], None
         if size > face.size:
             return f"The face has {face.size:.0f} px: choose a size below that.", [], None
-        sizes = sorted({size, *(side for side in SIZES if side <= face.size)})
+        sizes = sorted({size, *(side for side in PROBE_SIZES if side <= face.size)})
         probes = self._reduced(face, sizes)
         sharp = self.recognizer.embed_gallery([face])[0]
         similarities = (self.recognizer.embed_probes(probes) @ sharp).tolist()
@@ -162,7 +162,7 @@ class Page:
         return "\n\n".join(lines), self._pictures_of(probes[index]), _curve(sizes, similarities, thresholds, size)
 
     def _pictures_of(self, face: AlignedFace) -> Pictures:
-        return face_pictures(self.recognizer.hallucinate([face]), 0, SIDE)
+        return face_pictures(self.recognizer.hallucinate([face]), 0, PICTURE_SIDE)
 
     def _reduced(self, face: AlignedFace, sizes: list[int]) -> list[AlignedFace]:
         """Reduce a face to each size, as in training."""

@@ -20,7 +20,7 @@ from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.functional.pairs import sample_balanced_pairs
 from rim_lightning.types import NO_IDENTITY
 
-Faces = FaceDataset | UnionDataset
+FaceSource = FaceDataset | UnionDataset
 """Sharp aligned faces by position."""
 
 
@@ -54,14 +54,14 @@ class PairSet(NamedTuple):
     """
 
     title: str
-    faces: Faces
+    faces: FaceSource
     gallery: Tensor
     probe: Tensor
     same: Tensor
     fold: Tensor
     names: Sequence[str]
     identity: Tensor | None
-    probes: Faces | None = None
+    probes: FaceSource | None = None
 
     def listed(self) -> list[Pair]:
         """Return the pairs by the names of their images, for a file."""
@@ -89,7 +89,7 @@ class SearchSet(NamedTuple):
     native: bool
 
 
-def misaligned(faces: Faces, **amounts: float) -> FaceDataset:
+def misaligned(faces: FaceSource, **amounts: float) -> FaceDataset:
     """Move each face at random, by its position. What comes into view is the margin of the prepared picture.
 
     Args:

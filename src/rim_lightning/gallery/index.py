@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-TABLE = "templates"
+TABLE_NAME = "templates"
 FINGERPRINT = "fingerprint"
 OTHERS = ("source", "digest")  # columns of text besides the person
 BATCH = 4096  # number of templates that are rewritten at a time
@@ -87,9 +87,9 @@ class Gallery:
             raise FileNotFoundError(missing)  # LanceDB would make the folder
         database = lancedb.connect(self.address, read_consistency_interval=timedelta(0))  # others write too
         self._table: Any  # the annotations of LanceDB lack some of its methods
-        if TABLE in database.list_tables().tables:
+        if TABLE_NAME in database.list_tables().tables:
             try:
-                self._table = database.open_table(TABLE)
+                self._table = database.open_table(TABLE_NAME)
             except (ValueError, RuntimeError) as error:
                 raise ValueError(
                     f"The gallery {self.address} is damaged: restore it from a copy, or enroll its pictures again in "
@@ -100,7 +100,7 @@ class Gallery:
             fields.append(pa.field("embedding", pa.list_(pa.float32(), size), nullable=False))
             with _storage(self.address):
                 schema = pa.schema(fields, metadata={FINGERPRINT: fingerprint})
-                self._table = database.create_table(TABLE, schema=schema)
+                self._table = database.create_table(TABLE_NAME, schema=schema)
         else:
             raise FileNotFoundError(missing)
         maker = (self._table.schema.metadata or {}).get(FINGERPRINT.encode(), b"").decode()

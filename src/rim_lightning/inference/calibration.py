@@ -20,7 +20,7 @@ from rim_lightning.functional.verification import tar_at_far
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import NO_IDENTITY
 
-SIZES = (7, 8, 10, 12, 14, 16, 20, 24, 28, 40, 56, 112)
+PROBE_SIZES = (7, 8, 10, 12, 14, 16, 20, 24, 28, 40, 56, 112)
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 COUNTS = (1, 2, 4)
 
@@ -200,7 +200,7 @@ def calibrate(
     faces: FaceDataset,
     title: str,
     digest: str,
-    sizes: Sequence[int] = SIZES,
+    sizes: Sequence[int] = PROBE_SIZES,
     fars: Sequence[float] = FARS,
     counts: Sequence[int] = COUNTS,
     batch_size: int = 64,

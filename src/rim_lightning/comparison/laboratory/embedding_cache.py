@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rim_lightning.comparison.laboratory.readings import Side
-from rim_lightning.evaluation.protocols import Faces
+from rim_lightning.evaluation.protocols import FaceSource
 from rim_lightning.evaluation.verification import Embedder, embed_faces
 from rim_lightning.files import whole_file
 from rim_lightning.types import to_unit
@@ -63,7 +63,7 @@ class EmbeddingCache:
         self.flip = flip
         self.device = torch.device(device)
         # id of a set of faces -> (the set, position -> digest); the reference keeps the id from being used again
-        self._digests_of: dict[int, tuple[Faces, dict[int, bytes]]] = {}
+        self._digests_of: dict[int, tuple[FaceSource, dict[int, bytes]]] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def embed(
@@ -71,7 +71,7 @@ class EmbeddingCache:
         system: str,
         side: Side,
         load: Callable[[], Embedder],
-        faces: Faces,
+        faces: FaceSource,
         positions: Sequence[int],
         title: str,
     ) -> Mapping[str, Tensor]:
@@ -105,7 +105,7 @@ class EmbeddingCache:
         rows = [table.row_of[digest] for digest in digests]
         return {part: torch.from_numpy(values[rows]) for part, values in table.parts.items()}
 
-    def _digests(self, faces: Faces, positions: Sequence[int]) -> list[bytes]:
+    def _digests(self, faces: FaceSource, positions: Sequence[int]) -> list[bytes]:
         """Return the digests of the pixels. Each image of a set is read for it once."""
         _, digest_of = self._digests_of.setdefault(id(faces), (faces, {}))
         for position in positions:

@@ -18,7 +18,7 @@ from rim_lightning.comparison.laboratory.readings import TEACHER, Reading, Side,
 from rim_lightning.comparison.laboratory.trained import Trained, TrainedNetworks
 from rim_lightning.comparison.plan.plan import Plan
 from rim_lightning.evaluation.hallucination import hallucinate
-from rim_lightning.evaluation.protocols import Faces, FaceSet, PairSet, SearchSet
+from rim_lightning.evaluation.protocols import FaceSet, FaceSource, PairSet, SearchSet
 from rim_lightning.evaluation.verification import Embedder, verification_figures
 from rim_lightning.files import file_digest
 from rim_lightning.functional.bootstrap import mean_interval, seed_interval
@@ -161,7 +161,7 @@ class Laboratory:
         return gallery, probe
 
     def _embed(
-        self, trained: Trained, part: str, side: Side, faces: Faces, positions: Tensor, title: str, sr: str | None
+        self, trained: Trained, part: str, side: Side, faces: FaceSource, positions: Tensor, title: str, sr: str | None
     ) -> Tensor:
         """Return the embeddings of faces by a part of a network, one row per position."""
         hallucination = None if sr is None else self.networks.seeds(sr)[0]

@@ -16,12 +16,12 @@ from rim_lightning.comparison.paper.write import Table
 from rim_lightning.comparison.setup import Comparison
 from rim_lightning.evaluation.protocols import PairSet
 
-BLOCKS = "RIM ahead by: of rows from scratch, the RIM whose teacher is from scratch too."
+COMPARED_WITH = "RIM ahead by: of rows from scratch, the RIM whose teacher is from scratch too."
 
 
 def make_table_2(comparison: Comparison) -> Table:
     """Make table 2: the accuracy of every row on every set of pairs."""
-    notes = [BLOCKS, *pair_notes(*comparison.pairs.values())]
+    notes = [COMPARED_WITH, *pair_notes(*comparison.pairs.values())]
     return overview_table(TABLE_2, comparison.laboratory, comparison.pairs)._replace(notes=notes)
 
 

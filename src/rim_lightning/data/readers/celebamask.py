@@ -25,7 +25,7 @@ from rim_lightning.schemes import CELEBAMASK19, to_helen11
 LAST_TRAIN, LAST_VAL = 162_770, 182_637
 IMAGES_PER_FOLDER = 2000  # CelebAMask-HQ-mask-anno/<n // 2000>/<n>_<part>.png
 
-SIDES = ((2, 3), (4, 5))  # classes of Helen-11: left and right brow, left and right eye
+LEFT_AND_RIGHT = ((2, 3), (4, 5))  # classes of Helen-11: left and right brow, left and right eye
 
 
 def load_index_mask(mask: Path, image: Path) -> NDArray[np.uint8]:
@@ -85,7 +85,7 @@ def with_viewer_sides(parsing: NDArray[np.uint8]) -> NDArray[np.uint8]:
         (H, W) classes whose left side lies on the left of the image.
     """
     offset = 0.0
-    for left, right in SIDES:
+    for left, right in LEFT_AND_RIGHT:
         columns = [np.flatnonzero(parsing == number) % parsing.shape[1] for number in (left, right)]
         if all(len(x) for x in columns):
             offset += columns[1].mean() - columns[0].mean()

@@ -5,7 +5,7 @@ nothing in memory, at the price of decoding every picture (JPEG images, PNG pars
 
     manifest.json            that of the prepared store without the list of samples; "packed": quality, rows of a file
     samples.arrow            name, identity (position in `identities`, −1 unknown), split (position in `SPLITS`)
-    pictures_<k>.arrow       `SHARD` samples each: image, and parsing if the set has it, one row a batch
+    pictures_<k>.arrow       `SHARD_SAMPLES` samples each: image, and parsing if the set has it, one row a batch
     landmarks_<scheme>.npy   those of the prepared store
 """
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, Pictures, PreparedStore, read_manifest
 
-SHARD = 10_000  # samples in a file
+SHARD_SAMPLES = 10_000  # samples in a file
 JPEG = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
 
@@ -112,7 +112,11 @@ def open_store(path: str | os.PathLike[str]) -> PreparedStore:
 
 
 def pack(
-    store: PreparedStore, output: str | os.PathLike[str], quality: int = 95, shard: int = SHARD, progress: bool = True
+    store: PreparedStore,
+    output: str | os.PathLike[str],
+    quality: int = 95,
+    shard: int = SHARD_SAMPLES,
+    progress: bool = True,
 ) -> PackedStore:
     """Pack a prepared store. A run that was killed resumes with the first unfinished file.
 

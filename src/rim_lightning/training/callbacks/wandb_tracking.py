@@ -58,7 +58,7 @@ class WandbTracking(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Send the versions of the code and of the data."""
-        for run in runs(trainer):
+        for run in wandb_runs(trainer):
             stores = getattr(getattr(trainer, "datamodule", None), "stores", {})
             digests = {name: _digest(Path(path) / MANIFEST) for name, path in stores.items()}
             versions = {"code": code_version(), "torch": torch.__version__, "data": digests}
@@ -70,7 +70,7 @@ class WandbTracking(pl.Callback):
         """Keep the first faces for the panel."""
         module = cast(PhasedModule, pl_module)
         missing = self.faces - sum(len(rows) for rows in self._panel)
-        if trainer.sanity_checking or missing <= 0 or not runs(trainer):
+        if trainer.sanity_checking or missing <= 0 or not wandb_runs(trainer):
             return
         hr = batch.hr[:missing]
         enlarged = synthesize_probe(hr, torch.full((len(hr),), module.lr_size))
@@ -87,7 +87,7 @@ class WandbTracking(pl.Callback):
             import wandb
 
             picture = wandb.Image(panel_pixels(torch.cat(self._panel)), caption=self._caption)
-            for run in runs(trainer):
+            for run in wandb_runs(trainer):
                 run.log({"val/faces": picture, "trainer/global_step": trainer.global_step})
         self._panel = []
 
@@ -96,7 +96,7 @@ class WandbTracking(pl.Callback):
         judged = cast(PhasedModule, pl_module).judged_pairs()
         if judged is None or trainer.sanity_checking:
             return
-        for run in runs(trainer):
+        for run in wandb_runs(trainer):
             import wandb
 
             table = wandb.Table(columns=["FAR", "TAR"], data=roc_points(*judged))
@@ -117,7 +117,7 @@ def roc_points(scores: Tensor, same: Tensor, points: int = 200) -> list[tuple[fl
     return list(zip(far[places].tolist(), tar[places].tolist(), strict=True))
 
 
-def runs(trainer: pl.Trainer) -> list[Any]:
+def wandb_runs(trainer: pl.Trainer) -> list[Any]:
     """List the W&B runs of a trainer; empty on every process but the first."""
     if not trainer.is_global_zero:
         return []
@@ -139,7 +139,7 @@ def panel_pixels(faces: Tensor) -> np.ndarray:
 
 def log_results(trainer: pl.Trainer, folder: RunFolder) -> None:
     """Send the best and the last checkpoint and the report with its pictures as artifacts of the run."""
-    for run in runs(trainer):
+    for run in wandb_runs(trainer):
         import wandb  # here: a run without W&B does not wait for it
 
         model = wandb.Artifact(f"model-{run.id}", "model")
