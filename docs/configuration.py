@@ -38,9 +38,9 @@ rim-train model=small optim.optimizers.student.lr=3e-4 data.batch_size=16
 rim-train experiment=real_128 ~callbacks.ema
 ```
 
-`${a.b}` stands for the value of the setting `a.b`. `???` marks a value that you must give. "Arguments of" names the class or
-function that a part builds; its docstring explains the arguments. A run saves its settings as `config.yaml` in its directory.
-For files of your own see [extending](extending.md).
+`${a.b}` stands for the value of the setting `a.b`. `???` marks a value that you must give. "Arguments of" names the
+class or function that a part builds; its docstring explains the arguments. A run saves its settings as `config.yaml` in
+its directory. For files of your own see [extending](extending.md).
 """
 COMMANDS = ("train", "eval", "embed", "prepare", "compare", "speed")  # in the order of the page
 GROUPS = {  # in the order of the page
@@ -172,7 +172,7 @@ class File:
         return bases, chosen
 
     def _parts(self) -> Iterator[tuple[Entries, str]]:
-        """Yield the entries at the top, one by one, with the prefix of their names; of Hydra's own only the directories."""
+        """Yield the entries at the top, one by one, with the prefix of their names; of `hydra`, only the directories."""
         for key, value in self.entries:
             if key.value != "hydra":
                 yield [(key, value)], self.prefix

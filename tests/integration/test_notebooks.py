@@ -11,8 +11,13 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 
 class Short(NamedTuple):
-    """Attributes: parameters: stand in for those of the notebook, for less work. pictures: it shows. check: runs at its
-    end, on what it has found."""
+    """A short execution of a notebook.
+
+    Attributes:
+        parameters: Code that replaces the parameters of the notebook, for less work.
+        pictures: Number of pictures that the notebook shows.
+        check: Code that runs at the end of the notebook and checks its results.
+    """
 
     parameters: str
     pictures: int
