@@ -17,7 +17,7 @@ from rim_lightning.data.images import image_files
 from rim_lightning.distributed import leave
 from rim_lightning.files import file_digest
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder, Manifest, Row, names_digest
-from rim_lightning.gallery.enrollment import person_of, utf8_text
+from rim_lightning.gallery.enrollment import person_of, reason_of, utf8_text
 from rim_lightning.inference.faces import FaceAligner
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.runs.signals import stopped_by_signals
@@ -93,8 +93,7 @@ class PictureBlocks(Dataset[Block]):
                     f"The folder {path.parent} has vanished. The finished files are untouched: bring it back, then "
                     "give the same command again."
                 ) from error
-            why = f"{source}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
-            return Row(source, left_out=why), None
+            return Row(source, left_out=reason_of(error, source)), None
         return Row(source, person, digest, face.size, face.faces), face.pixels
 
 

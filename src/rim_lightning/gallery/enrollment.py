@@ -105,7 +105,8 @@ class _NewPictures:
                     continue
                 (face,) = self.recognizer.align(path, self.aligned)
             except (OSError, ValueError) as error:
-                self.left_out[ascii(path.name) if isinstance(error, UnicodeError) else str(path)] = str(error)
+                name = ascii(path.name) if isinstance(error, UnicodeError) else str(path)
+                self.left_out[name] = reason_of(error, name)
                 continue
             if face.faces > 1:
                 self.several.append(str(path))
@@ -263,6 +264,21 @@ def utf8_text(name: str | Path) -> str:
     except UnicodeEncodeError:
         raise UnicodeError(f"the name {str(name)!a} is no text (UTF-8): rename the file or folder.") from None
     return str(name)
+
+
+def reason_of(error: OSError | ValueError, name: str) -> str:
+    """Say in one sentence why a picture was left out.
+
+    Args:
+        error: What was raised.
+        name: Name of the picture.
+
+    Returns:
+        The message of the error. An error of the file system has none of ours: then "<name>: <reason>".
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return f"{name}: {error.strerror}"
+    return str(error)
 
 
 def _add(recognizer: Recognizer, gallery: Gallery, block: list[_NewPicture]) -> int:

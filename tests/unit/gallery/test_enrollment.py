@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rim_lightning.gallery.enrollment import BLOCK, enroll, person_of, utf8_text
+from rim_lightning.gallery.enrollment import BLOCK, enroll, person_of, reason_of, utf8_text
 from rim_lightning.gallery.index import Gallery
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
@@ -31,6 +31,11 @@ def test_a_name_that_is_no_text_is_refused():
     assert utf8_text("caf\u00e9.png") == "caf\u00e9.png"
     with pytest.raises(UnicodeError, match=r"the name 'caf\\udce9.png' is no text \(UTF-8\): rename the file"):
         utf8_text(os.fsdecode(b"caf\xe9.png"))
+
+
+def test_the_reason_names_the_picture_once():
+    assert reason_of(PermissionError(13, "Permission denied", "/known/a.png"), "a.png") == "a.png: Permission denied"
+    assert reason_of(ValueError("a.png is empty."), "a.png") == "a.png is empty."
 
 
 def test_a_folder_of_more_than_one_block(tmp_path):
