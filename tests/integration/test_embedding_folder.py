@@ -417,7 +417,7 @@ def test_two_ranks_write_the_rows_of_one_process(model, synthetic, begun, tmp_pa
 
 @pytest.mark.slow
 def test_lightning_starts_the_other_rank_and_waits_for_it(model, synthetic, begun, tmp_path):
-    """And goes on with what an earlier run left: one file for the first process, two for the other."""
+    """It resumes what an earlier run left: one file for the first process, two for the other."""
     call = ("-m", "rim_lightning.commands.embed", *command(model, synthetic, tmp_path / "out", *TWO))
     shutil.copytree(begun.path, tmp_path / "out")
     folder = EmbeddedFolder(tmp_path / "out")
