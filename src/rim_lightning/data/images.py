@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Picture = str | os.PathLike | bytes | Image.Image | NDArray | Tensor
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
 """File formats that are opened. Pillow knows more, some of which start other programs."""
 
 SUFFIXES = (
@@ -39,7 +39,7 @@ def read_image(source: "Picture", name: str | None = None, upright: bool = True)
 
     Args:
         source: One of
-            - the path of an image file in one of `FORMATS`, or its content as bytes;
+            - the path of an image file in one of `IMAGE_FORMATS`, or its content as bytes;
             - a Pillow image;
             - an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): gray, RGB or RGBA as uint8, uint16 (0 to 65535) or
               floating-point numbers (0 to 1);
@@ -125,13 +125,13 @@ def has_plain_pixels(path: Path) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as picture:
+            with Image.open(path, formats=IMAGE_FORMATS) as picture:
                 return _is_plain(picture)
     except Exception:  # a damaged header makes Pillow's decoders raise errors of any kind
         return True
 
 
-def stored_size(path: Path) -> tuple[int, int]:
+def picture_size(path: Path) -> tuple[int, int]:
     """Return width and height of an image file as `read_image(path, upright=False)` reads it, by its header alone.
 
     Args:
@@ -142,7 +142,7 @@ def stored_size(path: Path) -> tuple[int, int]:
     """
     from PIL import Image
 
-    with Image.open(path, formats=FORMATS) as picture:
+    with Image.open(path, formats=IMAGE_FORMATS) as picture:
         return picture.size
 
 
@@ -168,10 +168,10 @@ def _decode_file(file: Path | io.BytesIO, name: str, upright: bool) -> NDArray[n
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about damaged tags, and about Pillow's limit where we have our own
-            with Image.open(file, formats=FORMATS) as picture:
+            with Image.open(file, formats=IMAGE_FORMATS) as picture:
                 return _from_pillow(picture, name, upright)
     except UnidentifiedImageError:
-        raise ImageError(f"{name} is no image of a known format ({', '.join(FORMATS)}).") from None
+        raise ImageError(f"{name} is no image of a known format ({', '.join(IMAGE_FORMATS)}).") from None
     except Image.DecompressionBombError:
         raise _too_large(name) from None
     except (ImageError, PermissionError):

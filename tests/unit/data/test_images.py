@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rim_lightning.data.images import ImageError, has_plain_pixels, image_files, read_image, stored_size
+from rim_lightning.data.images import ImageError, has_plain_pixels, image_files, read_image, picture_size
 
 RGB = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
 
@@ -144,7 +144,7 @@ def test_the_size_of_a_file_is_that_of_its_pixels_as_stored(tmp_path, kind):
     exif[0x0112] = 6  # shown after a quarter turn clockwise
     path = saved(tmp_path, Image.new("RGB", (32, 16)), f"turned.{kind}", exif=exif)
     height, width = read_image(path, upright=False).shape[:2]
-    assert stored_size(path) == (width, height)
+    assert picture_size(path) == (width, height)
 
 
 def test_a_file_that_cannot_be_opened_has_plain_pixels(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rim_lightning.data.images import stored_size
+from rim_lightning.data.images import picture_size
 from rim_lightning.data.readers.files import (
     hash_split,
     list_images,
@@ -44,7 +44,7 @@ def load_index_mask(mask: Path, image: Path) -> NDArray[np.uint8]:
     with Image.open(mask) as picture:
         if picture.mode not in ("L", "P"):
             raise ValueError(f"{mask} has mode {picture.mode}; expected a gray or palette PNG of class numbers")
-        classes = picture.resize(stored_size(image), Image.Resampling.NEAREST)
+        classes = picture.resize(picture_size(image), Image.Resampling.NEAREST)
     return with_viewer_sides(to_helen11(np.asarray(classes, dtype=np.uint8)))
 
 
@@ -61,7 +61,7 @@ def load_part_masks(folder: Path, stem: str, image: Path) -> NDArray[np.uint8]:
     Returns:
         (H, W) classes at the size of the image.
     """
-    size = stored_size(image)
+    size = picture_size(image)
     classes = np.zeros(size[::-1], dtype=np.uint8)
     for number, part in enumerate(CELEBAMASK19.classes[1:], start=1):
         file = folder / f"{stem}_{part}.png"

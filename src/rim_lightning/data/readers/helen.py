@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rim_lightning.data.images import stored_size
+from rim_lightning.data.images import picture_size
 from rim_lightning.data.readers.files import hash_split, require_file, require_folder
 from rim_lightning.data.readers.record import Record
 from rim_lightning.schemes import HELEN11, HELEN194
@@ -53,7 +53,7 @@ def load_soft_maps(folder: Path, name: str, image: Path) -> NDArray[np.uint8]:
         with Image.open(folder / f"{name}_lbl{number:02d}.png") as picture:
             maps.append(np.asarray(picture.convert("L")))
     classes = Image.fromarray(np.stack(maps).argmax(axis=0).astype(np.uint8))
-    return np.asarray(classes.resize(stored_size(image), Image.Resampling.NEAREST))
+    return np.asarray(classes.resize(picture_size(image), Image.Resampling.NEAREST))
 
 
 def read_helen(root: str | Path) -> list[Record]:
