@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rim_lightning.data.images import ImageError, has_plain_pixels, image_files, read_image, picture_size
+from rim_lightning.data.images import ImageError, has_plain_pixels, image_files, picture_size, read_image
 
 RGB = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
 
