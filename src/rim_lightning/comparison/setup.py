@@ -105,15 +105,17 @@ def prepare_comparison(cfg: DictConfig, compose: Compose) -> Comparison:
     prepared = Path(cfg.paths.prepared_dir)
     stores |= {source.name: str(prepared / f"{source.name}_{hr_size}") for source in reference.sources.values()}
     plan = _plan(settings, common, results, compose)
-    pairs = {title: None if each is None else _pairs(title, each, stores) for title, each in settings["pairs"].items()}
+    available = {
+        title: _pairs(title, options, stores) for title, options in settings["pairs"].items() if options is not None
+    }
     return Comparison(
         settings=settings,
         accelerator=reference.trainer.accelerator,
         plan=plan,
         laboratory=Laboratory(plan, weights, lr_size, results, cfg.flip, DEVICES[cfg.measure_on]),
-        faces={name: _faces(each, stores) for name, each in settings["faces"].items()},
-        pairs=pairs,
-        detailed={title: each for title, each in pairs.items() if each is not None}[settings["detailed"]],
+        faces={name: _faces(options, stores) for name, options in settings["faces"].items()},
+        pairs={title: available.get(title) for title in settings["pairs"]},
+        detailed=available[settings["detailed"]],
         calibration=_pairs("calibration", settings["calibration"], stores),
         stores=stores,
         hr_size=hr_size,
@@ -171,8 +173,8 @@ def _plan(settings: dict[str, Any], common: list[str], results: Path, compose: C
 
 def _systems(settings: dict[str, dict[str, Any]]) -> dict[str, System]:
     systems = {}
-    for name, given in settings.items():
-        arguments = {"experiment": name, **given}
+    for name, fields in settings.items():
+        arguments = {"experiment": name, **fields}
         for listed in ("overrides", "seeds"):
             if listed in arguments:
                 arguments[listed] = tuple(arguments[listed])

@@ -227,12 +227,12 @@ def evaluate_hallucination(
     schemes = [scheme for scheme in rim.fhn.generator.heatmap_heads if scheme in faces.faces.schemes]
     metrics = HallucinationMetrics(("sr", "coarse", "bicubic"), schemes, ("probe", "sharp"), protocol, crop).to(device)
     count = len(faces.faces)
-    shown = sorted(set(np.linspace(0, count - 1, min(panel_faces, count)).round().astype(int).tolist()))
+    panel_positions = sorted(set(np.linspace(0, count - 1, min(panel_faces, count)).round().astype(int).tolist()))
     panel_rows: list[dict[str, Tensor]] = []
     title = f"faces of {faces.title}"
     for batch in hallucinated_batches(rim, faces, rim.lr_size, batch_size, device, title, sharp_priors=True):
         metrics.update(batch)
-        rows = [row for row, index in enumerate(batch.faces.index.tolist()) if index in shown]
+        rows = [row for row, index in enumerate(batch.faces.index.tolist()) if index in panel_positions]
         if rows:
             panel_rows.append(_panel_rows(batch, rows))
     figures = {"faces": float(count)}
@@ -245,7 +245,9 @@ def evaluate_hallucination(
     low, high = bootstrap_interval(gains, torch.Generator().manual_seed(0))
     gain = f"psnr_gain_{protocol}"
     figures |= {gain: gains.mean().item(), f"{gain}_low": low, f"{gain}_high": high}
-    return figures, _panel(panel_rows, {name: values.cpu()[shown] for name, values in psnr.items()}, rim.lr_size)
+    return figures, _panel(
+        panel_rows, {name: values.cpu()[panel_positions] for name, values in psnr.items()}, rim.lr_size
+    )
 
 
 def _panel_rows(batch: HallucinatedBatch, rows: list[int]) -> dict[str, Tensor]:

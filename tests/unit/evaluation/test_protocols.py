@@ -51,7 +51,7 @@ def test_sampled_pairs_keep_people_within_a_fold(store):
     for one, other, fold in zip(pairs.gallery.tolist(), pairs.probe.tolist(), pairs.fold.tolist(), strict=True):
         for position in (one, other):
             folds.setdefault(identity[position], set()).add(fold)
-    assert all(len(each) == 1 for each in folds.values())
+    assert all(len(folds_of_person) == 1 for folds_of_person in folds.values())
 
 
 def test_a_set_without_people_is_mirrored(tmp_path):

@@ -53,9 +53,9 @@ def test_every_system_equals_the_computation_face_by_face(store, rim, flip):
                 probes[f"{size}/{system}"] = torch.cat([mean_embedding(embed, face, flip) for face in low])
     for name, probe in probes.items():
         scores = F.cosine_similarity(gallery[pairs.gallery], probe[pairs.probe], dim=1)
-        wanted = verification_figures(scores, pairs.same, pairs.fold)
-        assert figures[f"{name}/auc"] == pytest.approx(wanted["auc"], abs=1e-3), name
-        assert figures[f"{name}/accuracy"] == pytest.approx(wanted["accuracy"]), name
+        expected = verification_figures(scores, pairs.same, pairs.fold)
+        assert figures[f"{name}/auc"] == pytest.approx(expected["auc"], abs=1e-3), name
+        assert figures[f"{name}/accuracy"] == pytest.approx(expected["accuracy"]), name
 
 
 def test_both_views_weigh_the_same():

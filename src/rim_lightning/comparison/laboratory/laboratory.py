@@ -170,8 +170,8 @@ class Laboratory:
         digest = f"{trained.digest} {'probe' if part == 'student' else part}"
         if hallucination is not None:
             digest += f" after {hallucination.digest}"
-        shown = "sharp" if side.size is None else f"{side.size} px {side.degradation}"
-        title = f"{trained.title}: {title}, {shown}"
+        probe = "sharp" if side.size is None else f"{side.size} px {side.degradation}"
+        title = f"{trained.title}: {title}, {probe}"
         load = partial(_load_embedder, trained, part, hallucination)
         return self.embeddings.embed(digest, side, load, faces, unique.tolist(), title)[part][row]
 

@@ -47,10 +47,10 @@ def plot_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> dict[str, st
             missing[label] = scores
             continue
         far, tar, _ = roc_curve(scores[0], pairs.same)
-        shown = far >= smallest_far
-        left.plot(far[shown], tar[shown], label=label, linewidth=1.2)
-        shown &= (far <= 0.5) & (tar < 1)
-        right.plot(far[shown], 1 - tar[shown], linewidth=1.2)
+        measurable = far >= smallest_far
+        left.plot(far[measurable], tar[measurable], label=label, linewidth=1.2)
+        plotted = measurable & (far <= 0.5) & (tar < 1)
+        right.plot(far[plotted], 1 - tar[plotted], linewidth=1.2)
     for axis, name in ((left, "TAR"), (right, "FRR")):
         axis.set_xscale("log")
         axis.set_xlabel("FAR")

@@ -253,5 +253,5 @@ def _six_digits(number: float) -> float | int:
 def _override(setting: str, value: float | str | Mapping[str, str]) -> str:
     """Write a setting as Hydra's command line takes it."""
     if isinstance(value, Mapping):
-        return f"{setting}={{{', '.join(f'{name}: {quoted(each)}' for name, each in value.items())}}}"
+        return f"{setting}={{{', '.join(f'{name}: {quoted(text)}' for name, text in value.items())}}}"
     return f"{setting}={quoted(value) if isinstance(value, str) else value}"

@@ -21,10 +21,10 @@ def check_results(folder: Path) -> None:
     if not (folder / "runs").is_dir():
         return
     file = _format_file(folder)
-    found = json.loads(file.read_text())["format"] if file.is_file() else 1
-    if found != FORMAT:
+    stored = json.loads(file.read_text())["format"] if file.is_file() else 1
+    if stored != FORMAT:
         raise ValueError(
-            f"{folder} holds results of another version of rim-lightning (format {found}, this one writes {FORMAT}): "
+            f"{folder} holds results of another version of rim-lightning (format {stored}, this one writes {FORMAT}): "
             "choose another paths.results_dir, or remove that folder."
         )
 

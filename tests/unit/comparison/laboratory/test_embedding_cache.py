@@ -29,9 +29,9 @@ class Faces:
 
 def counting(calls):
     def load():
-        def embed(shown):
-            calls.append(len(shown))
-            return {"probe": shown.flatten(1)[:, :8] + 2}
+        def embed(images):
+            calls.append(len(images))
+            return {"probe": images.flatten(1)[:, :8] + 2}
 
         return embed
 
@@ -74,10 +74,10 @@ def test_an_interruption_keeps_what_was_embedded(tmp_path, monkeypatch):
     def stopping():
         compute = counting(calls)()
 
-        def run(shown):
+        def run(images):
             if len(calls) == 2:
                 raise KeyboardInterrupt
-            return compute(shown)
+            return compute(images)
 
         return run
 
@@ -95,8 +95,8 @@ def test_parts_of_rim_equal_the_direct_way(tmp_path, flip):
     probes = synthesize_probe(hr, torch.tensor([8, 8, 8]))
     views = (probes, probes.flip(-1)) if flip else (probes,)
 
-    def unit(embed, shown):
-        return F.normalize(sum(F.normalize(embed(view), dim=1) for view in shown), dim=1)
+    def unit(embed, images):
+        return F.normalize(sum(F.normalize(embed(view), dim=1) for view in images), dim=1)
 
     def embedded(part):
         return EmbeddingCache(tmp_path, flip).embed(

@@ -39,16 +39,16 @@ def laboratory(tmp_path):
     backbone = build_backbone("mobilefacenet", **BACKBONE)
     save_backbone(tmp_path / "teacher.pt", backbone, "mobilefacenet", BACKBONE)
     weights = {"weight_format": "rim_lightning", "path": str(tmp_path / "teacher.pt")}
-    made = Laboratory(NoPlan(), weights, 8, tmp_path / "results")
-    made.backbone = backbone.eval()
-    return made
+    laboratory = Laboratory(NoPlan(), weights, 8, tmp_path / "results")
+    laboratory.backbone = backbone.eval()
+    return laboratory
 
 
 def embedded(laboratory, faces, size):
     hr = to_unit(torch.stack([faces[i].hr for i in range(len(faces))]))
-    shown = hr if size is None else synthesize_probe(hr, torch.full((len(hr),), size))
+    images = hr if size is None else synthesize_probe(hr, torch.full((len(hr),), size))
     with torch.no_grad():
-        return F.normalize(laboratory.backbone(shown), dim=1)
+        return F.normalize(laboratory.backbone(images), dim=1)
 
 
 def test_scores_of_every_side(laboratory, store):
@@ -60,9 +60,9 @@ def test_scores_of_every_side(laboratory, store):
         Reading(TEACHER, gallery="probe", low_gallery=True): (low, low),
     }
     for reading, (gallery, probe) in cases.items():
-        wanted = (gallery[pairs.gallery] * probe[pairs.probe]).sum(1)
-        (found,) = laboratory.scores(reading, pairs, 8)
-        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+        expected = (gallery[pairs.gallery] * probe[pairs.probe]).sum(1)
+        (result,) = laboratory.scores(reading, pairs, 8)
+        torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_all_cross_pairs_leave_an_image_with_itself_out_and_are_kept(laboratory, store, monkeypatch):
@@ -72,16 +72,16 @@ def test_all_cross_pairs_leave_an_image_with_itself_out_and_are_kept(laboratory,
     itself = first[:, None] == second[None, :]
     assert itself.any()
     owners = (pairs.identity[first], pairs.identity[second])
-    wanted, resampled = person_resampled_tar(
+    rate, resampled = person_resampled_tar(
         scores, *owners, 1e-1, torch.Generator().manual_seed(0), RESAMPLES, left_out=itself
     )
-    found = laboratory.all_pairs_tar(Reading(TEACHER), pairs, 1e-1)
-    assert found.rates.tolist() == pytest.approx([wanted])
-    torch.testing.assert_close(found.resampled, resampled[None])
+    result = laboratory.all_pairs_tar(Reading(TEACHER), pairs, 1e-1)
+    assert result.rates.tolist() == pytest.approx([rate])
+    torch.testing.assert_close(result.resampled, resampled[None])
     monkeypatch.setattr("rim_lightning.comparison.laboratory.all_pairs.person_resampled_tar", None)
     again = laboratory.all_pairs_tar(Reading(TEACHER), pairs, 1e-1)
-    assert torch.equal(again.resampled, found.resampled)
-    assert torch.equal(again.rates, found.rates)
+    assert torch.equal(again.resampled, result.resampled)
+    assert torch.equal(again.rates, result.rates)
     assert laboratory.all_pairs_tar(Reading(TEACHER), pairs._replace(identity=None), 1e-1) is None
 
 
@@ -93,20 +93,20 @@ def test_all_cross_pairs_are_resampled_alike_for_every_seed(laboratory, store, m
     other = GuidedRecognizer(build_backbone("mobilefacenet", **BACKBONE)).eval()
     two = [teacher, teacher._replace(title="other", digest="other", load=lambda: other)]
     monkeypatch.setattr(laboratory.networks, "seeds", lambda name: two)
-    found = laboratory.all_pairs_tar(Reading(TEACHER), pairs, 1e-1)
-    assert found.rates.shape == (2,)
-    assert found.resampled.shape == (2, RESAMPLES)
-    assert torch.equal(found.resampled[0], one.resampled[0])
-    assert found.rates[0] == one.rates[0]
-    assert not torch.equal(found.resampled[1], found.resampled[0])
+    result = laboratory.all_pairs_tar(Reading(TEACHER), pairs, 1e-1)
+    assert result.rates.shape == (2,)
+    assert result.resampled.shape == (2, RESAMPLES)
+    assert torch.equal(result.resampled[0], one.resampled[0])
+    assert result.rates[0] == one.rates[0]
+    assert not torch.equal(result.resampled[1], result.resampled[0])
 
 
 def test_searching_a_gallery(laboratory, store):
     people = one_each(str(store.path), "people", "train")
     gallery, probe = embedded(laboratory, people.faces, None), embedded(laboratory, people.faces, 8)
     scores = probe[people.probe] @ gallery[people.gallery].T
-    wanted = first_ranks(scores, people.identity[people.probe], people.identity[people.gallery])
-    assert torch.equal(laboratory.search(Reading(TEACHER), people, 8), wanted)
+    expected = first_ranks(scores, people.identity[people.probe], people.identity[people.gallery])
+    assert torch.equal(laboratory.search(Reading(TEACHER), people, 8), expected)
     native = first_ranks(
         gallery[people.probe] @ gallery[people.gallery].T,
         people.identity[people.probe],
@@ -117,16 +117,16 @@ def test_searching_a_gallery(laboratory, store):
 
 def test_quality_of_bicubic(laboratory, store):
     faces = face_set(str(store.path), "faces", "train")
-    found = laboratory.quality(BICUBIC, faces)
+    result = laboratory.quality(BICUBIC, faces)
     hr = to_unit(torch.stack([faces.faces[i].hr for i in range(len(faces.faces))]))
     probes = synthesize_probe(hr, torch.full((len(hr),), 8))
     metric = ImageQuality("y")
     metric.update(probes, hr, torch.arange(len(hr)))
-    assert found.psnr.mean().item() == pytest.approx(metric.compute()["psnr"].item(), rel=1e-5)
+    assert result.psnr.mean().item() == pytest.approx(metric.compute()["psnr"].item(), rel=1e-5)
     cosine = (embedded(laboratory, faces.faces, None) * embedded(laboratory, faces.faces, 8)).sum(1)
-    torch.testing.assert_close(found.identity.float(), cosine, rtol=1e-4, atol=1e-5)
-    assert found.nme != found.nme
-    assert found.psnr.shape == (1, len(faces.faces))
+    torch.testing.assert_close(result.identity.float(), cosine, rtol=1e-4, atol=1e-5)
+    assert result.nme != result.nme
+    assert result.psnr.shape == (1, len(faces.faces))
 
 
 def test_another_teacher_is_another_judge(laboratory, store, tmp_path):

@@ -46,12 +46,12 @@ def test_a_moved_face_comes_back(tmp_path, degrees, scale, shift):
     matrix[:, 2] += shift
     moved = cv2.warpAffine(smooth, matrix, (64, 64), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     probe = to_unit(torch.from_numpy(moved).permute(2, 0, 1)[None])
-    found = realigned(network_that_knows(transform_points(landmarks, matrix)), probe)
-    wanted = to_unit(torch.from_numpy(smooth).permute(2, 0, 1)[None])
+    result = realigned(network_that_knows(transform_points(landmarks, matrix)), probe)
+    expected = to_unit(torch.from_numpy(smooth).permute(2, 0, 1)[None])
     inner = (..., slice(16, 48), slice(16, 48))
-    assert (found - wanted)[inner].abs().mean() < 0.02
+    assert (result - expected)[inner].abs().mean() < 0.02
     if degrees:
-        assert (probe - wanted)[inner].abs().mean() > 0.03
+        assert (probe - expected)[inner].abs().mean() > 0.03
 
 
 def test_a_network_of_other_landmarks_is_refused():

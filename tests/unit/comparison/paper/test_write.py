@@ -6,12 +6,12 @@ from rim_lightning.comparison.paper.write import Table, write_table
 
 
 def test_a_table_is_written_three_times_alike(tmp_path):
-    made = Table("A table", ["system", "figure"], [["RIM & co", "50 % ± 1"], ["other", ""]])
-    path = write_table(tmp_path, "table", made, ["A note."])
+    table = Table("A table", ["system", "figure"], [["RIM & co", "50 % ± 1"], ["other", ""]])
+    path = write_table(tmp_path, "table", table, ["A note."])
     text = path.read_text().splitlines()
     assert text[0] == "## A table"
     assert "- A note." in text
     assert "| RIM & co | 50 % ± 1 |" in text
     with open(tmp_path / "table.csv") as file:
-        assert list(csv.reader(file)) == [made.columns, *made.rows]
+        assert list(csv.reader(file)) == [table.columns, *table.rows]
     assert r"RIM \& co & 50 \% $\pm$ 1 \\" in (tmp_path / "table.tex").read_text()

@@ -67,7 +67,7 @@ def started(monkeypatch):
         with open(run.folder.log, "w") as log:
             process = subprocess.Popen([sys.executable, "-c", JOB, str(run.folder.path), outcome], stdout=log)
         alive.append(process)
-        at_once.append(sum(each.poll() is None for each in alive))
+        at_once.append(sum(other.poll() is None for other in alive))
         return process
 
     alive, started_failing = [], set()
