@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from rim_lightning.data.images import image_files
 from rim_lightning.distributed import leave
 from rim_lightning.files import file_digest
-from rim_lightning.gallery.embedded_folder import EmbeddedFolder, Manifest, Row, names_digest
+from rim_lightning.gallery.embedded_folder import EmbeddedFolder, EmbeddedRow, Manifest, names_digest
 from rim_lightning.gallery.enrollment import person_of, reason_of, utf8_text
 from rim_lightning.inference.faces import FaceAligner
 from rim_lightning.inference.recognizer import Recognizer
@@ -38,7 +38,7 @@ class Block(NamedTuple):
     """
 
     shard: int
-    rows: list[Row]
+    rows: list[EmbeddedRow]
     faces: Tensor
 
 
@@ -77,7 +77,7 @@ class PictureBlocks(Dataset[Block]):
         none = torch.empty(0, 3, self.aligner.hr_size, self.aligner.hr_size)
         return Block(shard, list(rows), torch.stack(usable) if usable else none)
 
-    def _row(self, source: str) -> tuple[Row, Tensor | None]:
+    def _row(self, source: str) -> tuple[EmbeddedRow, Tensor | None]:
         """Read one picture and align its face."""
         path = self.pictures / source
         try:
@@ -86,15 +86,15 @@ class PictureBlocks(Dataset[Block]):
             (face,) = self.aligner.align(path, self.aligned, name=source)
             digest = file_digest(path)
         except UnicodeError as error:
-            return Row(ascii(source), left_out=str(error)), None
+            return EmbeddedRow(ascii(source), left_out=str(error)), None
         except (OSError, ValueError) as error:
             if not path.parent.is_dir():  # the disk is gone, not the picture
                 raise FileNotFoundError(
                     f"The folder {path.parent} has vanished. The finished files are untouched: bring it back, then "
                     "give the same command again."
                 ) from error
-            return Row(source, left_out=reason_of(error, source)), None
-        return Row(source, person, digest, face.size, face.faces), face.pixels
+            return EmbeddedRow(source, left_out=reason_of(error, source)), None
+        return EmbeddedRow(source, person, digest, face.size, face.faces), face.pixels
 
 
 class EmbeddingModule(pl.LightningModule):
@@ -124,7 +124,7 @@ class EmbeddingModule(pl.LightningModule):
         self.rim = recognizer.rim
         self.aligner = recognizer.aligner
         self.folder, self.names, self.batch_size, self.workers = folder, names, batch_size, workers
-        self._rows: list[Row] = []
+        self._rows: list[EmbeddedRow] = []
         self._embeddings: list[Tensor] = []
 
     def predict_dataloader(self) -> DataLoader[Block]:

@@ -62,7 +62,7 @@ class Manifest:
     shard: int
 
 
-class Row(NamedTuple):
+class EmbeddedRow(NamedTuple):
     """One picture without its embedding.
 
     Attributes:
@@ -182,7 +182,7 @@ class EmbeddedFolder:
         names = {entry.name for entry in os.scandir(self.path)}
         return [number for number in self.shards if self.file(number).name not in names]
 
-    def write(self, number: int, rows: Sequence[Row], embeddings: NDArray[np.float32]) -> None:
+    def write(self, number: int, rows: Sequence[EmbeddedRow], embeddings: NDArray[np.float32]) -> None:
         """Write a file, whole or not at all.
 
         Args:
@@ -201,7 +201,7 @@ class EmbeddedFolder:
         vectors = np.zeros((len(rows), self.manifest.embedding_size), np.float32)
         vectors[present] = embeddings
         schema = self._schema()
-        named_columns = zip(Row._fields, zip(*rows, strict=True), strict=True)
+        named_columns = zip(EmbeddedRow._fields, zip(*rows, strict=True), strict=True)
         columns = [pa.array(column, schema.field(name).type) for name, column in named_columns]
         columns.append(
             pa.FixedSizeListArray.from_arrays(

@@ -131,13 +131,7 @@ def train_teacher(  # noqa: PLR0913 - one argument over: they are the keys of co
     Raises:
         ValueError: If the data have no identities.
     """
-    data.prepare_data()
-    data.setup()
-    people = data.people()
-    if not people:
-        raise ValueError(
-            "A teacher is trained on people, but the data have no identities: give teacher.weights instead."
-        )
+    people = _count_people(data)
     arguments = dict(backbone)
     name = arguments.pop("name")
     network = build_backbone(name, **arguments)
@@ -163,3 +157,14 @@ def train_teacher(  # noqa: PLR0913 - one argument over: they are the keys of co
     trainer.fit(module, data)
     save_backbone(path, network, name, arguments)
     return {key: float(value) for key, value in trainer.callback_metrics.items()}
+
+
+def _count_people(data: FaceDataModule) -> int:
+    data.prepare_data()
+    data.setup()
+    people = data.people()
+    if not people:
+        raise ValueError(
+            "A teacher is trained on people, but the data have no identities: give teacher.weights instead."
+        )
+    return people

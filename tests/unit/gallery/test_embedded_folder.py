@@ -5,7 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rim_lightning.gallery.embedded_folder import MANIFEST, EmbeddedFolder, Manifest, Row, is_embedded, names_digest
+from rim_lightning.gallery.embedded_folder import (
+    MANIFEST,
+    EmbeddedFolder,
+    EmbeddedRow,
+    Manifest,
+    is_embedded,
+    names_digest,
+)
 
 NAMES = [b"a/1.png", b"a/2.png", b"b.png"]
 SETTINGS = Manifest(
@@ -20,7 +27,7 @@ SETTINGS = Manifest(
     names=names_digest(NAMES),
     shard=2,
 )
-ROWS = [Row("a/1.png", "a", "d1", 32.0, 1), Row("a/2.png", left_out="a/2.png is empty.")]
+ROWS = [EmbeddedRow("a/1.png", "a", "d1", 32.0, 1), EmbeddedRow("a/2.png", left_out="a/2.png is empty.")]
 
 
 @pytest.fixture
@@ -41,7 +48,7 @@ def test_a_file_is_read_as_it_was_written(folder):
     first, second = folder.read(0).to_pylist()
     assert first.pop("embedding") == pytest.approx([0.6, 0.8])
     assert second.pop("embedding") is None
-    assert (Row(**first), Row(**second)) == tuple(ROWS)
+    assert (EmbeddedRow(**first), EmbeddedRow(**second)) == tuple(ROWS)
     assert folder.left_out() == {"a/2.png": "a/2.png is empty."}
     with pytest.raises(ValueError, match=r"embeddings_000001.parquet is missing or damaged: remove it"):
         folder.read(1)
