@@ -43,7 +43,7 @@ def test_tar_appears_with_enough_impostors():
     assert figures["tar_at_far_1e-2"].isnan()
 
 
-def test_embeddings_of_one_person_alike_are_told_apart_and_random_ones_are_not():
+def test_people_with_distinct_embeddings_are_separated_and_random_ones_are_not():
     clear, blind = IdentityVerification(200, seed=0), IdentityVerification(200, seed=0)
     clear.update(*faces(people=40, noise=0.01))
     blind.update(*faces(people=40, noise=1000.0))

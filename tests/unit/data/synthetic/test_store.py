@@ -66,7 +66,7 @@ def test_nose_and_lips_of_landmarks_and_parsing_are_the_same(faces):
             assert classes_at(parsing, inner.mean(0, keepdims=True)) == CLASS["inner_mouth"]
 
 
-def test_every_class_is_drawn(faces):
+def test_every_class_is_painted(faces):
     seen = np.unique(np.stack([face[4] for face in faces]))
     np.testing.assert_array_equal(seen, np.arange(len(HELEN11.classes)))
 
@@ -98,7 +98,7 @@ def test_landmarks_keep_their_roles_in_a_mirror():
         assert np.abs(unpermuted - xy).mean() > 0.1 * SIZE, scheme
 
 
-def test_people_can_be_told_apart_at_16_pixels_but_not_perfectly():
+def test_people_can_be_recognized_at_16_pixels_but_not_perfectly():
     import cv2
 
     people, views = 20, 3
@@ -116,7 +116,7 @@ def test_people_can_be_told_apart_at_16_pixels_but_not_perfectly():
     assert 0.7 < area < 0.995
 
 
-def test_a_drawn_store_keeps_people_apart_and_is_drawn_once(tmp_path):
+def test_a_store_keeps_people_apart_and_is_painted_once(tmp_path):
     store = small_synthetic_store(tmp_path / "synthetic")
     people = {split: set(store.identity[store.select(split)].tolist()) for split in ("train", "val", "test")}
     assert [len(people[split]) for split in ("train", "val", "test")] == [4, 1, 1]
@@ -158,7 +158,7 @@ def test_pixels_do_not_depend_on_the_workers(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_that_start_together_draw_once(tmp_path):
+def test_two_processes_that_start_together_paint_once(tmp_path):
     """The second waits for the first, and both have the store."""
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
