@@ -4,7 +4,7 @@
 checkpoint. Both are imported on first use, so that `import rim_lightning` is quick.
 """
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def __dir__() -> list[str]:
 
 
 def _installed_version() -> str:
+    from importlib import metadata  # not at the top of the file: it takes longer than the rest of this package
+
     try:
         return metadata.version("rim-lightning")
     except metadata.PackageNotFoundError:  # the sources are on the path, but the package is not installed
