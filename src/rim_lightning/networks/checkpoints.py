@@ -34,7 +34,19 @@ class DamagedCheckpoint(ValueError):
 
 
 def load_rim(path: str | Path) -> RIM:
-    """Load a trained RIM from a checkpoint, see `load_network`."""
+    """Load a trained RIM from a checkpoint, without any configuration.
+
+    Args:
+        path: Checkpoint of rim-train.
+
+    Returns:
+        The network in eval mode, on the CPU.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        DamagedCheckpoint: If the content is not what was written.
+        ValueError: If the file is not a checkpoint of rim-train, cannot be read, or holds another architecture.
+    """
     return cast(RIM, load_network(path, "rim"))
 
 

@@ -1,4 +1,4 @@
-"""Both embeddings of a probe in one forward pass."""
+"""RIM: its arguments, both embeddings of a probe in one forward pass, compilation."""
 
 import pytest
 import torch
@@ -29,3 +29,28 @@ def test_one_forward_pass_gives_the_embeddings_of_the_separate_calls(head, input
     assert not torch.equal(embeddings.student, embeddings.rim)
     # The teacher on the hallucinated face sees the same whether that was resized before or not.
     assert torch.equal(rim.embed_gallery(embeddings.sr), rim.embed_gallery(rim.hrn.resized(sr)))
+
+
+def test_the_arguments_rebuild_the_network():
+    torch.manual_seed(0)
+    rim = RIM(**MODEL)
+    torch.manual_seed(0)
+    again = RIM(**rim.arguments)
+    assert again.arguments == rim.arguments == MODEL
+    assert again.state_dict().keys() == rim.state_dict().keys()
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in rim.state_dict().items())
+
+
+def test_every_network_is_compiled_and_no_name_changes(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module))
+    rim = RIM(**MODEL)
+    names = list(rim.state_dict())
+    rim.compile_networks()
+    assert list(rim.state_dict()) == names
+    covered = {id(parameter) for module in compiled for parameter in module.parameters()}
+    projections = {id(p) for learner in (rim.hrn.student, rim.hrn.assistant) for p in learner.projections.parameters()}
+    assert covered | projections == {id(parameter) for parameter in rim.parameters()}
+    assert len({id(module) for module in compiled}) == len(compiled)
+    # The training step asks for single stages, so a backbone as a whole must not be compiled.
+    assert rim.hrn.student.backbone not in compiled
