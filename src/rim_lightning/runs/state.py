@@ -80,13 +80,13 @@ def recorded(folder: Path, interruptions: tuple[type[BaseException], ...] = (Key
         attempts = read_attempts(folder) + 1
         started = time.monotonic()
         record = {"attempts": attempts, "started": _now(), "pid": os.getpid(), "host": socket.gethostname()}
-        write_json(files.state, record | {"name": "running"})
 
         def end(name: str, message: str) -> None:
             seconds = round(time.monotonic() - started, 1)
             write_json(files.state, record | {"name": name, "message": message, "seconds": seconds, "ended": _now()})
 
         try:
+            write_json(files.state, record | {"name": "running"})  # a signal may come before it returns
             yield
         except interruptions as stop:
             end("interrupted", str(stop))

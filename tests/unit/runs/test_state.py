@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from rim_lightning.files import write_json_once
+from rim_lightning.files import write_json, write_json_once
+from rim_lightning.runs import state
 from rim_lightning.runs.state import is_locked, read_state, recorded
 
 HOLD = """
@@ -31,10 +32,27 @@ def test_a_run_records_how_it_ended(tmp_path):
     assert read_state(folder)[:3] == ("failed", 2, "RuntimeError: too hot")
     with pytest.raises(KeyboardInterrupt), recorded(folder):
         raise KeyboardInterrupt
-    state = read_state(folder)
-    assert state[:2] == ("interrupted", 3)
-    assert 0 <= state.seconds < 5
+    last = read_state(folder)
+    assert last[:2] == ("interrupted", 3)
+    assert 0 <= last.seconds < 5
     assert not is_locked(folder)
+
+
+def test_a_signal_while_the_start_is_recorded_is_an_interruption(tmp_path, monkeypatch):
+    """On a slow disk a signal may come after the file is there, but before its writer returns."""
+    written = []
+
+    def write(path, content):
+        write_json(path, content)
+        written.append(content["name"])
+        if len(written) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(state, "write_json", write)
+    with pytest.raises(KeyboardInterrupt), recorded(tmp_path):
+        pytest.fail("the run starts although it was stopped")
+    assert written == ["running", "interrupted"]
+    assert read_state(tmp_path)[:2] == ("interrupted", 1)
 
 
 def test_no_second_process_runs_there_and_a_killed_one_is_reported(tmp_path):
