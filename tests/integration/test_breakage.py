@@ -56,7 +56,8 @@ def begun(store, tmp_path):
 def assert_stopped(done, folder, content, *sentence):
     assert done.returncode == 1
     message = done.stderr.strip().splitlines()[-1]
-    assert message.startswith("rim-train: ") and all(part in message for part in sentence), done.stderr
+    assert message.startswith("rim-train: "), done.stderr
+    assert all(part in message for part in sentence), done.stderr
     assert "Traceback" not in done.stderr
     assert (folder / "checkpoints" / "last.ckpt").read_bytes() == content
     assert read_state(folder).name == "failed"
