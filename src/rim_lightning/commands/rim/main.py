@@ -2,7 +2,6 @@
 
 import click
 
-from rim_lightning import __version__
 from rim_lightning.commands.rim.gallery import enroll, forget, identify
 from rim_lightning.commands.rim.hallucinate import hallucinate
 from rim_lightning.commands.rim.model import export, info
@@ -12,7 +11,7 @@ from rim_lightning.commands.rim.verify import verify
 
 
 @click.group(cls=Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="rim")
+@click.version_option(package_name="rim-lightning", prog_name="rim")
 def main() -> None:
     """Recognize faces of few pixels with a trained RIM.
 
