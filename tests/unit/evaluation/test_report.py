@@ -1,17 +1,10 @@
-"""What a run leaves to read: figures as strict JSON, tables, and curves over several sittings."""
+"""What an evaluation leaves to read: figures as strict JSON, and tables."""
 
 import json
 
 import pytest
 
-from rim_lightning.evaluation.plots import _logged_rows, plot_curves
 from rim_lightning.evaluation.report import _hallucination_tables, _verification_tables, write_metrics
-
-
-def log(folder, version, rows):
-    file = folder / f"version_{version}" / "metrics.csv"
-    file.parent.mkdir(parents=True)
-    file.write_text("\n".join(["step,train/student/stage,val/sr/psnr_y", *rows]) + "\n")
 
 
 def test_figures_that_are_not_finite_are_left_out(tmp_path):
@@ -19,17 +12,6 @@ def test_figures_that_are_not_finite_are_left_out(tmp_path):
     text = (tmp_path / "metrics.json").read_text()
     assert json.loads(text, parse_constant=pytest.fail) == {"a": 1.0, "b": 2.0}
     assert text.index('"a"') < text.index('"b"')
-
-
-def test_a_resumed_sitting_replaces_what_the_killed_one_did_after_its_checkpoint(tmp_path):
-    log(tmp_path, 0, ["9,0.5,", "19,0.4,", "29,0.3,"])
-    log(tmp_path, 2, ["20,0.6,", "29,0.2,25.0"])
-    log(tmp_path, 10, [])  # stopped before it logged anything
-    rows = [(row["step"], row["train/student/stage"]) for row in _logged_rows(tmp_path)]
-    assert rows == [("9", "0.5"), ("19", "0.4"), ("20", "0.6"), ("29", "0.2")]
-    assert plot_curves(tmp_path / "curves.png", tmp_path)
-    assert (tmp_path / "curves.png").stat().st_size > 5_000
-    assert not plot_curves(tmp_path / "none.png", tmp_path / "nowhere")
 
 
 def test_tables_say_what_was_measured_and_what_was_not():
