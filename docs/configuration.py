@@ -172,7 +172,7 @@ class File:
         return bases, chosen
 
     def _parts(self) -> Iterator[tuple[Entries, str]]:
-        """Yield the entries at the top, one by one, with the prefix of their names; of `hydra`, only the directories."""
+        """Yield the entries at the top one by one with the prefix of their names; of `hydra` only the directories."""
         for key, value in self.entries:
             if key.value != "hydra":
                 yield [(key, value)], self.prefix
