@@ -2,6 +2,7 @@
 
 import torch
 
+from rim_lightning.data.augmentation import FaceAugmentation
 from rim_lightning.losses.distillation import StageDistillation
 from rim_lightning.losses.domain import DomainLoss
 from rim_lightning.losses.landmark import LandmarkLoss
@@ -49,15 +50,28 @@ WEIGHTS = {
 }
 
 
+def domain_loss(**changes) -> DomainLoss:
+    """The domain loss with the settings of conf/objective/base.yaml."""
+    settings = {"estimator": "unbiased", "bandwidth": "median", "multipliers": (0.25, 0.5, 1.0, 2.0, 4.0)}
+    return DomainLoss(**(settings | {"smoothing": 0.0, "learned_weights": False} | changes))
+
+
+def augmentation(hr_size: int, **changes) -> FaceAugmentation:
+    """The augmentation with the settings of conf/data/faces.yaml."""
+    settings = {"flip": 0.5, "rotation": 10.0, "scale": 0.1, "shift": 0.05, "brightness": 0.15, "contrast": 0.15}
+    return FaceAugmentation(hr_size, **(settings | {"gamma": 0.15, "hue": 8.0, "photometric": 0.5} | changes))
+
+
 def objective(**changes) -> Objective:
     """All losses with non-zero weights."""
     parts = {
         "pixel": PixelLoss("l2"),
         "landmark": LandmarkLoss(1.0),
         "parsing": ParsingLoss(),
-        "domain": DomainLoss(),
+        "domain": domain_loss(),
         "stages": StageDistillation("l2", normalize=True),
         "weights": WEIGHTS,
+        "student_stages": (4,),
     }
     return Objective(**(parts | changes))
 

@@ -13,12 +13,12 @@ from torch import nn
 
 from rim_lightning.distributed import any_rank, gather_batch, is_distributed, masked_mean, mean_over_ranks
 from rim_lightning.losses.distillation import StageDistillation
-from rim_lightning.losses.domain import DomainLoss
 from rim_lightning.losses.identity import IdentityLoss
 from rim_lightning.losses.landmark import LandmarkLoss
 from rim_lightning.losses.parsing import ParsingLoss
 from rim_lightning.types import UNLABELED
 from tests.helpers.ddp import run_ranks
+from tests.helpers.tiny import domain_loss
 
 ROWS = 8  # of the whole batch
 LOSSES = ["domain unbiased", "domain biased", "domain linear", "domain smoothed", "masked mean"]
@@ -49,8 +49,8 @@ def evaluate(name, net, rows):
         x, y = net(data["x"]), net(data["y"])
         kind = name.split()[1]
         if kind != "smoothed":
-            return DomainLoss(kind).double()(x, y)
-        loss = DomainLoss(smoothing=0.5, learned_weights=True).double()
+            return domain_loss(estimator=kind).double()(x, y)
+        loss = domain_loss(smoothing=0.5, learned_weights=True).double()
         loss(3 * x.detach(), y.detach())
         return loss(x, y)
     out = net(data["x"])
@@ -63,7 +63,7 @@ def evaluate(name, net, rows):
     if name == "identity":
         return IdentityLoss()(out[:, :16], data["target"], data["mask"])
     teacher = [data["target"], 10 * data["target"][:, :8]]
-    return StageDistillation(normalize=True)(teacher, [out[:, :16], out[:, 16:24]], teacher)
+    return StageDistillation("l2", normalize=True)(teacher, [out[:, :16], out[:, 16:24]], teacher)
 
 
 def linear():

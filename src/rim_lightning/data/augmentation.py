@@ -53,15 +53,15 @@ class FaceAugmentation:
     def __init__(
         self,
         hr_size: int,
-        flip: float = 0.5,
-        rotation: float = 10.0,
-        scale: float = 0.1,
-        shift: float = 0.05,
-        brightness: float = 0.15,
-        contrast: float = 0.15,
-        gamma: float = 0.15,
-        hue: float = 8.0,
-        photometric: float = 0.5,
+        flip: float,
+        rotation: float,
+        scale: float,
+        shift: float,
+        brightness: float,
+        contrast: float,
+        gamma: float,
+        hue: float,
+        photometric: float,
     ) -> None:
         self.hr_size = hr_size
         self.flip = flip

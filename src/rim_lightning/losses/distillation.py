@@ -46,7 +46,7 @@ class StageDistillation(nn.Module):
         ValueError: If the kind is unknown, or "cosine" is to be normalized.
     """
 
-    def __init__(self, kind: Literal["l2", "cosine"] = "l2", normalize: bool = False) -> None:
+    def __init__(self, kind: Literal["l2", "cosine"], normalize: bool) -> None:
         super().__init__()
         if kind not in ("l2", "cosine"):
             raise ValueError(f"The distillation loss is {kind!r}; choose 'l2' or 'cosine'.")

@@ -36,11 +36,11 @@ class DomainLoss(nn.Module):
 
     def __init__(
         self,
-        estimator: Estimator = "unbiased",
-        bandwidth: Statistic = "median",
-        multipliers: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0),
-        smoothing: float = 0.0,
-        learned_weights: bool = False,
+        estimator: Estimator,
+        bandwidth: Statistic,
+        multipliers: Sequence[float],
+        smoothing: float,
+        learned_weights: bool,
     ) -> None:
         super().__init__()
         if not multipliers or min(multipliers) <= 0:

@@ -47,9 +47,9 @@ class MarginSoftmax(nn.Module):
         self,
         embedding_size: int,
         people: int,
-        kind: Literal["arcface", "cosface", "softmax"] = "arcface",
-        margin: float = 0.5,
-        scale: float = 64.0,
+        kind: Literal["arcface", "cosface", "softmax"],
+        margin: float,
+        scale: float,
     ) -> None:
         super().__init__()
         if kind not in ("arcface", "cosface", "softmax"):

@@ -19,7 +19,7 @@ class PixelLoss(nn.Module):
         ValueError: If the kind is unknown.
     """
 
-    def __init__(self, kind: Literal["l2", "l1", "charbonnier"] = "l2") -> None:
+    def __init__(self, kind: Literal["l2", "l1", "charbonnier"]) -> None:
         super().__init__()
         if kind not in ("l2", "l1", "charbonnier"):
             raise ValueError(f"The pixel loss is {kind!r}; choose 'l2', 'l1' or 'charbonnier'.")

@@ -63,7 +63,7 @@ def make_slots(parallel: int | None, gpus_per_job: int, cores: Sequence[int], gp
     ]
 
 
-def run_locally(sweep: Sweep, jobs: Sequence[Job], parallel: int | None = 1, gpus_per_job: int = 0) -> None:
+def run_locally(sweep: Sweep, jobs: Sequence[Job], parallel: int | None, gpus_per_job: int) -> None:
     """Run jobs until all have ended, whether they succeed or fail. Each job records its state in its folder.
 
     Ctrl-C and SIGTERM are passed on to the jobs, which save and stop.

@@ -49,7 +49,7 @@ class Objective(nn.Module):
         domain: DomainLoss,
         stages: StageDistillation,
         weights: Mapping[str, Mapping[str, float]],
-        student_stages: Sequence[int] = (4,),
+        student_stages: Sequence[int],
     ) -> None:
         super().__init__()
         for phase, terms in self.TERMS.items():

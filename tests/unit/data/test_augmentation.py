@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from rim_lightning.data.augmentation import FaceAugmentation
 from rim_lightning.data.synthetic.store import paint_face
 from rim_lightning.data.views import center_crop
 from rim_lightning.types import UNLABELED
+from tests.helpers.tiny import augmentation as augmented_view
 
 SIZE, MARGIN = 64, 8
 
@@ -27,15 +27,15 @@ def assert_same_face(one, two):
 
 
 def test_without_any_change_the_view_is_the_center_crop(face):
-    still = FaceAugmentation(SIZE, flip=0, rotation=0, scale=0, shift=0, photometric=0)
+    still = augmented_view(SIZE, flip=0, rotation=0, scale=0, shift=0, photometric=0)
     assert_same_face(still(*face, seed=3), center_crop(*face, SIZE))
     np.testing.assert_allclose(center_crop(*face, SIZE)[2]["five"], face[2]["five"] - MARGIN)
 
 
 def test_a_view_is_a_function_of_its_seed(face):
-    augmentation = FaceAugmentation(SIZE)
+    augmentation = augmented_view(SIZE)
     first, other = augmentation(*face, seed=1), augmentation(*face, seed=2)
-    assert_same_face(FaceAugmentation(SIZE)(*face, seed=1), first)
+    assert_same_face(augmented_view(SIZE)(*face, seed=1), first)
     assert np.abs(first[0].astype(int) - other[0]).mean() > 1
 
 
@@ -43,7 +43,7 @@ def test_image_parsing_and_points_move_together():
     """A soft dot is followed by its center of mass, in the picture and in the parsing map."""
     side = SIZE + 2 * MARGIN
     yy, xx = np.mgrid[:side, :side]
-    augmentation = FaceAugmentation(SIZE, rotation=20, scale=0.2, shift=0.05, photometric=0)
+    augmentation = augmented_view(SIZE, rotation=20, scale=0.2, shift=0.05, photometric=0)
     for seed in range(20):
         x, y = np.random.default_rng(seed).uniform(0.4 * side, 0.6 * side, 2)
         blob = np.exp(-((xx - x) ** 2 + (yy - y) ** 2) / 18)
@@ -60,7 +60,7 @@ def test_image_parsing_and_points_move_together():
 def test_outside_the_picture_is_unlabeled_and_inside_never():
     image = np.full((SIZE, SIZE, 3), 90, np.uint8)
     parsing = np.ones((SIZE, SIZE), np.uint8)
-    turned = FaceAugmentation(SIZE, flip=0, rotation=30, scale=0, shift=0, photometric=0)
+    turned = augmented_view(SIZE, flip=0, rotation=30, scale=0, shift=0, photometric=0)
     view, classes, _ = turned(image, parsing, {}, seed=2)
     assert set(np.unique(classes)) == {1, UNLABELED}
     assert (view == 90).all()  # the border is repeated, not blackened
@@ -72,7 +72,7 @@ def test_outside_the_picture_is_unlabeled_and_inside_never():
 def test_unknown_points_and_missing_parsing_stay_so(face):
     points = face[2]["five"].copy()
     points[1] = np.nan
-    _, parsing, moved = FaceAugmentation(SIZE, flip=0)(face[0], None, {"five": points}, seed=0)
+    _, parsing, moved = augmented_view(SIZE, flip=0)(face[0], None, {"five": points}, seed=0)
     assert parsing is None
     assert np.isnan(moved["five"][1]).all()
     assert not np.isnan(moved["five"][[0, 2, 3, 4]]).any()
@@ -80,7 +80,7 @@ def test_unknown_points_and_missing_parsing_stay_so(face):
 
 def test_rotation_does_not_decide_brightness():
     """Compose.set_random_seed would give both the same stream."""
-    augmentation = FaceAugmentation(SIZE, flip=0, scale=0, shift=0, contrast=0, gamma=0, hue=0, photometric=1)
+    augmentation = augmented_view(SIZE, flip=0, scale=0, shift=0, contrast=0, gamma=0, hue=0, photometric=1)
     gray = np.full((SIZE, SIZE, 3), 120, np.uint8)
     points = np.float32([(20, 30), (40, 30), (30, 40), (20, 50), (40, 50)])
     drawn = []

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from rim_lightning.data.augmentation import FaceAugmentation
 from rim_lightning.data.dataset import FaceDataset, UnionDataset, collate
 from rim_lightning.types import NO_IDENTITY, UNLABELED
 from tests.helpers.stores import noise_store, small_synthetic_store
+from tests.helpers.tiny import augmentation as augmented_view
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +36,13 @@ def test_an_item_is_the_central_crop_of_the_store(synthetic):
 
 
 def test_a_view_depends_on_seed_epoch_and_position_alone(synthetic):
-    faces = FaceDataset(synthetic, "train", FaceAugmentation(48), seed=1)
+    faces = FaceDataset(synthetic, "train", augmented_view(48), seed=1)
     view = faces[2, 5]
     faces[0, 5], faces[2, 6]  # whatever was loaded in between
     torch.testing.assert_close(faces[2, 5], view)
     assert not torch.equal(faces[2, 6].hr, view.hr)
-    assert not torch.equal(FaceDataset(synthetic, "train", FaceAugmentation(48), seed=2)[2, 5].hr, view.hr)
-    part = FaceDataset(synthetic, synthetic.select("train")[2:], FaceAugmentation(48), seed=1)
+    assert not torch.equal(FaceDataset(synthetic, "train", augmented_view(48), seed=2)[2, 5].hr, view.hr)
+    part = FaceDataset(synthetic, synthetic.select("train")[2:], augmented_view(48), seed=1)
     assert torch.equal(part[0, 5].hr, view.hr)
     assert torch.equal(pickle.loads(pickle.dumps(faces))[2, 5].hr, view.hr)
 

@@ -6,6 +6,11 @@ import torch
 from rim_lightning.losses.distillation import StageDistillation, residual_targets
 
 
+def distance(kind="l2", normalize=False):
+    """Plain squared distance unless something else is given."""
+    return StageDistillation(kind, normalize)
+
+
 def stages(seed, scales=(1.0, 30.0), dtype=torch.float64):
     generator = torch.Generator().manual_seed(seed)
     return [
@@ -27,7 +32,7 @@ def test_teacher_equals_student_plus_assistant_at_zero_loss():
     # Eq 12 is zero exactly where f_S + f_A = f_T.
     teacher, student = stages(0), stages(1)
     assistant = [t - s for t, s in zip(teacher, student, strict=True)]
-    assert StageDistillation()(residual_targets(teacher, student), assistant).item() == 0
+    assert distance()(residual_targets(teacher, student), assistant).item() == 0
 
 
 def test_l2_by_hand():
@@ -35,20 +40,20 @@ def test_l2_by_hand():
         [torch.zeros(1, 2), torch.zeros(1, 1, 2, 2)],
         [torch.tensor([[3.0, 1.0]]), torch.ones(1, 1, 2, 2)],
     )
-    assert StageDistillation()(target, prediction).item() == pytest.approx((5 + 1) / 2)
+    assert distance()(target, prediction).item() == pytest.approx((5 + 1) / 2)
     reference = [torch.full((1, 2), 2.0), torch.full((1, 1, 2, 2), 0.5)]  # mean squares 4 and ¼
-    assert StageDistillation(normalize=True)(target, prediction, reference).item() == pytest.approx((5 / 4 + 4) / 2)
+    assert distance(normalize=True)(target, prediction, reference).item() == pytest.approx((5 / 4 + 4) / 2)
 
 
 def test_cosine_by_hand():
     target = [torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[[[1.0]], [[1.0]]]] * 2)]
     prediction = [torch.tensor([[5.0, 0.0], [1.0, 0.0]]), torch.tensor([[[[0.0]], [[3.0]]]] * 2)]
     expected = ((0 + 1) / 2 + 1 - math.sqrt(0.5)) / 2
-    assert StageDistillation("cosine")(target, prediction).item() == pytest.approx(expected)
+    assert distance("cosine")(target, prediction).item() == pytest.approx(expected)
 
 
 def test_normalized_stages_do_not_feel_their_scale():
-    loss = StageDistillation(normalize=True)
+    loss = distance(normalize=True)
     teacher, prediction = stages(0), stages(1)
     scaled = [[s * f for s, f in zip(maps, (10.0, 0.01), strict=True)] for maps in (teacher, prediction)]
     assert loss(teacher, prediction, teacher).item() == pytest.approx(loss(*scaled, scaled[0]).item())
@@ -56,7 +61,7 @@ def test_normalized_stages_do_not_feel_their_scale():
 
 @pytest.mark.parametrize("options", [{}, {"normalize": True}, {"kind": "cosine"}])
 def test_gradient_goes_to_the_prediction_only_and_equals_finite_differences(options):
-    loss = StageDistillation(**options)
+    loss = distance(**options)
     target, prediction = stages(0), [stage.requires_grad_() for stage in stages(1)]
     for stage in target:
         stage.requires_grad_()
@@ -68,22 +73,22 @@ def test_gradient_goes_to_the_prediction_only_and_equals_finite_differences(opti
 
 def test_bfloat16_is_computed_in_fp32():
     target, prediction = stages(0, dtype=torch.bfloat16), stages(1, dtype=torch.bfloat16)
-    value = StageDistillation()(target, prediction)
+    value = distance()(target, prediction)
     doubles = [[stage.double() for stage in maps] for maps in (target, prediction)]
     assert value.dtype == torch.float32
-    assert value.item() == pytest.approx(StageDistillation()(*doubles).item(), rel=1e-5)
+    assert value.item() == pytest.approx(distance()(*doubles).item(), rel=1e-5)
 
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="'kl'"):
-        StageDistillation("kl")
+        distance("kl")
     with pytest.raises(ValueError, match="no scale"):
-        StageDistillation("cosine", normalize=True)
+        distance("cosine", normalize=True)
     with pytest.raises(ValueError, match="project"):
-        StageDistillation()(stages(0), stages(1)[::-1])
+        distance()(stages(0), stages(1)[::-1])
     with pytest.raises(ValueError, match="project"):
         residual_targets(stages(0), stages(1)[:1])
     with pytest.raises(ValueError, match="reference"):
-        StageDistillation(normalize=True)(stages(0), stages(1))
+        distance(normalize=True)(stages(0), stages(1))
     with pytest.raises(ValueError, match="reference"):
-        StageDistillation()(stages(0), stages(1), stages(0))
+        distance()(stages(0), stages(1), stages(0))

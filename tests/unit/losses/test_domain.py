@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rim_lightning.functional.mk_mmd import joint_bandwidth, mk_mmd
-from rim_lightning.losses.domain import DomainLoss
+from tests.helpers.tiny import domain_loss
 
 
 def embeddings(rows=8, seed=0, scale=1.0, shift=0.5, dtype=torch.float64):
@@ -17,12 +17,12 @@ def test_is_the_mmd_with_kernels_around_the_joint_bandwidth(estimator, statistic
     x, y = embeddings()
     sigma = joint_bandwidth(x, y, statistic)
     terms = [mk_mmd(x, y, (sigma * m)[None], torch.ones(1), estimator) for m in (0.5, 1, 8)]
-    loss = DomainLoss(estimator, statistic, multipliers=(0.5, 1, 8)).double()
+    loss = domain_loss(estimator=estimator, bandwidth=statistic, multipliers=(0.5, 1, 8)).double()
     assert loss(x, y).item() == pytest.approx(torch.stack(terms).mean().item())  # β uniform
 
 
 def test_the_scale_of_the_embedding_does_not_matter():
-    near, far = (DomainLoss().double()(*embeddings(scale=s, shift=s / 2)).item() for s in (1.0, 50.0))
+    near, far = (domain_loss().double()(*embeddings(scale=s, shift=s / 2)).item() for s in (1.0, 50.0))
     assert near == pytest.approx(far)
 
 
@@ -30,7 +30,7 @@ def test_the_bandwidth_is_a_constant_to_the_gradient():
     x, y = embeddings()
     sigma = joint_bandwidth(x, y)
     x.requires_grad_()
-    loss = DomainLoss(multipliers=(1.0,)).double()
+    loss = domain_loss(multipliers=(1.0,)).double()
     (ours,) = torch.autograd.grad(loss(x, y), x)
     (fixed,) = torch.autograd.grad(mk_mmd(x, y, sigma[None], torch.ones(1)), x)
     assert torch.allclose(ours, fixed, rtol=1e-12, atol=0)
@@ -38,8 +38,8 @@ def test_the_bandwidth_is_a_constant_to_the_gradient():
 
 def test_learned_weights_stay_on_the_simplex_and_can_raise_the_loss():
     x, y = embeddings(rows=32)
-    loss = DomainLoss(learned_weights=True).double()
-    assert loss(x, y).item() == pytest.approx(DomainLoss().double()(x, y).item())  # they start uniform
+    loss = domain_loss(learned_weights=True).double()
+    assert loss(x, y).item() == pytest.approx(domain_loss().double()(x, y).item())  # they start uniform
     optimizer = torch.optim.SGD(loss.parameters(), lr=200.0)
     values = []
     for _ in range(30):
@@ -55,11 +55,11 @@ def test_learned_weights_stay_on_the_simplex_and_can_raise_the_loss():
 
 
 def test_uniform_weights_are_no_parameter():
-    assert list(DomainLoss().parameters()) == []
+    assert list(domain_loss().parameters()) == []
 
 
 def test_smoothing_blends_bandwidths_in_training_and_only_reads_in_evaluation():
-    loss = DomainLoss(multipliers=(1.0,), smoothing=0.75).double()
+    loss = domain_loss(multipliers=(1.0,), smoothing=0.75).double()
     first, second = embeddings(seed=0), embeddings(seed=1, scale=3.0)
     one, two = joint_bandwidth(*first), joint_bandwidth(*second)
     loss(*first)
@@ -75,18 +75,18 @@ def test_smoothing_blends_bandwidths_in_training_and_only_reads_in_evaluation():
 
 def test_evaluation_before_training_has_the_bandwidth_of_its_batch():
     x, y = embeddings()
-    assert DomainLoss(smoothing=0.9).double().eval()(x, y).item() == pytest.approx(DomainLoss().double()(x, y).item())
+    assert domain_loss(smoothing=0.9).double().eval()(x, y).item() == pytest.approx(domain_loss().double()(x, y).item())
 
 
 def test_autocast_changes_nothing():
     x, y = embeddings(dtype=torch.float32)
-    expected = DomainLoss()(x, y)
+    expected = domain_loss()(x, y)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(DomainLoss()(x, y), expected)
+        assert torch.equal(domain_loss()(x, y), expected)
 
 
 def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match="positive factors"):
-        DomainLoss(multipliers=(1.0, 0.0))
+        domain_loss(multipliers=(1.0, 0.0))
     with pytest.raises(ValueError, match=r"1.0"):
-        DomainLoss(smoothing=1.0)
+        domain_loss(smoothing=1.0)

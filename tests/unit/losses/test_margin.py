@@ -47,7 +47,7 @@ def test_equals_the_papers_formula_and_skips_the_unlabeled(kind, margin):
 
 @pytest.mark.parametrize(("kind", "margin"), [("arcface", 0.5), ("cosface", 0.35)])
 def test_gradient_is_finite_on_the_center_itself_and_zero_without_labels(kind, margin):
-    loss = MarginSoftmax(2, 2, kind, margin)
+    loss = MarginSoftmax(2, 2, kind, margin, scale=64.0)
     with torch.no_grad():
         loss.criterion.W.copy_(torch.tensor([[1.0, -1.0], [0.0, 0.0]]))
     embedding = torch.tensor([[2.0, 0.0], [2.0, 0.0]], requires_grad=True)
@@ -62,7 +62,7 @@ def test_gradient_is_finite_on_the_center_itself_and_zero_without_labels(kind, m
 
 def test_autocast_changes_neither_the_loss_nor_the_dtype_of_the_centers():
     torch.manual_seed(0)
-    loss = MarginSoftmax(8, 3)
+    loss = MarginSoftmax(8, 3, "arcface", margin=0.5, scale=64.0)
     embedding, identity = torch.randn(4, 8).bfloat16(), torch.tensor([0, 1, 2, 0])
     expected = loss(embedding.float(), identity)["loss"]
     with torch.autocast("cpu", torch.bfloat16):
@@ -73,18 +73,18 @@ def test_autocast_changes_neither_the_loss_nor_the_dtype_of_the_centers():
 
 def test_errors_name_the_value():
     with pytest.raises(ValueError, match='"softmax", got "triplet"'):
-        MarginSoftmax(4, 2, "triplet")
+        MarginSoftmax(4, 2, "triplet", margin=0.5, scale=64.0)
     with pytest.raises(ValueError, match=r'margin of "softmax" is 0\.5'):
-        MarginSoftmax(4, 2, "softmax")
+        MarginSoftmax(4, 2, "softmax", margin=0.5, scale=64.0)
     with pytest.raises(ValueError, match="Identity 2 in a batch, but MarginSoftmax was built for 2 people"):
-        MarginSoftmax(4, 2)(torch.randn(1, 4), torch.tensor([2]))
+        MarginSoftmax(4, 2, "arcface", margin=0.5, scale=64.0)(torch.randn(1, 4), torch.tensor([2]))
 
 
 def test_centers_turn_to_their_people_within_a_short_training():
     """100 batches at 1e-3: centers that start long would stay where they started."""
     torch.manual_seed(0)
     people = F.normalize(torch.randn(20, 64), dim=1)
-    loss = MarginSoftmax(64, 20)
+    loss = MarginSoftmax(64, 20, "arcface", margin=0.5, scale=64.0)
     optimizer = torch.optim.AdamW(loss.parameters(), lr=1e-3)
     for _ in range(100):
         optimizer.zero_grad()

@@ -32,7 +32,7 @@ def test_gradient_equals_finite_differences(kind):
 def test_bfloat16_is_computed_in_fp32():
     prediction = torch.randn(2, 3, 8, 8).bfloat16()
     target = torch.randn(2, 3, 8, 8)
-    value = PixelLoss()(prediction, target)
+    value = PixelLoss("l2")(prediction, target)
     assert value.dtype == torch.float32
     assert value.item() == pytest.approx(((prediction.double() - target.double()) ** 2).mean().item(), rel=1e-5)
 
@@ -41,4 +41,4 @@ def test_other_kinds_and_shapes_that_would_broadcast_are_refused():
     with pytest.raises(ValueError, match="'huber'"):
         PixelLoss("huber")
     with pytest.raises(ValueError, match="differ in shape"):
-        PixelLoss()(torch.zeros(2, 3, 4, 4), torch.zeros(1, 3, 4, 4))
+        PixelLoss("l2")(torch.zeros(2, 3, 4, 4), torch.zeros(1, 3, 4, 4))

@@ -60,7 +60,7 @@ def test_a_journal_is_read_as_it_was_written(tmp_path):
 
 def test_one_crash_does_not_stop_the_others_and_retry_mends_it(tmp_path):
     sweep = sweep_of(tmp_path, ["value=1"], ["value=2", "fail=once"], ["value=3", "fail=early"], ["value=4"])
-    run_locally(sweep, sweep.jobs, parallel=2)
+    run_locally(sweep, sweep.jobs, parallel=2, gpus_per_job=0)
     assert states(sweep) == ["finished", "failed", "failed", "finished"]
     assert sweep.jobs[1].state.message == "RuntimeError: this job fails once"
     assert sweep.jobs[2].state.message == "rim-train: a wrong setting."
@@ -123,7 +123,7 @@ def test_jobs_side_by_side_have_their_own_cores(tmp_path):
         pytest.skip("one core")
     command = [sys.executable, "-c", "import os; print(*os.sched_getaffinity(0), os.environ['OMP_NUM_THREADS'])"]
     sweep = new_sweep(tmp_path, {}, command).with_jobs([["a"], ["b"]])
-    run_locally(sweep, sweep.jobs, parallel=2)
+    run_locally(sweep, sweep.jobs, parallel=2, gpus_per_job=0)
     assert sweep.environment == {"WANDB_RUN_GROUP": f"{tmp_path.parent.name}/{tmp_path.name}"}
     used = [job.log.read_text().split() for job in sweep.jobs]
     half = len(cores) // 2

@@ -18,7 +18,8 @@ COMMAND = [sys.executable, "-m", "tests.helpers.sweep_job"]
 def test_jobs_are_queued_run_and_waited_for(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     sweep = new_sweep(tmp_path, {}, COMMAND).with_jobs([["value=1"], ["value=2", "fail=once"]])
-    submit(sweep, sweep.jobs, minutes=5, gpus=0, cores_per_gpu=1, wait=True, cluster="local")
+    one_core = {"partition": None, "nodes": 1, "gpus": 0, "cores_per_gpu": 1, "memory": None, "parallel": 2}
+    submit(sweep, sweep.jobs, minutes=5, wait=True, cluster="local", **one_core)
     assert [job.state.name for job in sweep.jobs] == ["finished", "failed"]
     assert sweep.jobs[0].figures["sr/synthetic/psnr_gain_y"] == 1
     assert "Traceback" in sweep.jobs[1].log.read_text()

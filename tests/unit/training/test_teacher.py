@@ -74,7 +74,7 @@ def test_takes_bytes_of_any_size_as_it_takes_floats_of_its_own():
     torch.manual_seed(0)
     module = TeacherModule(
         MobileFaceNet(width=4, blocks=(1, 1, 1), embedding_size=8, input_size=32),
-        MarginSoftmax(8, 2),
+        MarginSoftmax(8, 2, "arcface", margin=0.5, scale=64.0),
         IdentityVerification(pairs=4, seed=0, folds=2),
         learning_rate=1e-3,
         weight_decay=0.05,

@@ -24,11 +24,11 @@ class LastCheckpoint(Checkpoint):
 
     Args:
         dirpath: Folder of the checkpoint.
-        filename: Its name, with suffix.
         minutes: Longest time between two saves; 0 saves after every batch.
+        filename: Its name, with suffix.
     """
 
-    def __init__(self, dirpath: str, filename: str = "last.ckpt", minutes: float = 10.0) -> None:
+    def __init__(self, dirpath: str, minutes: float, filename: str = "last.ckpt") -> None:
         self.path = Path(dirpath) / filename
         self.minutes = minutes
         self._signum: int | None = None

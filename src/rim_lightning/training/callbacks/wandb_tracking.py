@@ -25,7 +25,7 @@ from rim_lightning.training.rank import is_first_process
 ID = "wandb_id.json"  # in the directory of the run
 
 
-def wandb_logger(save_dir: str, offline: bool = False, **settings: Any) -> WandbLogger:
+def wandb_logger(save_dir: str, offline: bool, **settings: Any) -> WandbLogger:
     """Make a W&B logger whose run keeps its id when the training is resumed. The id lies in the folder of the run.
 
     Offline, every attempt leaves files of its own under the same id; `wandb sync` joins them.
@@ -51,7 +51,7 @@ class WandbTracking(pl.Callback):
         faces: Number of validation faces in a panel. The first ones are taken.
     """
 
-    def __init__(self, faces: int = 4) -> None:
+    def __init__(self, faces: int) -> None:
         self.faces = faces
         self._panel: list[Tensor] = []
         self._caption = ""

@@ -2,8 +2,8 @@
 
 import torch
 
-from rim_lightning.losses.domain import DomainLoss
 from rim_lightning.networks.hallucination.discriminator import DomainDiscriminator
+from tests.helpers.tiny import domain_loss
 
 
 def test_embeddings_have_unit_length_and_do_not_depend_on_the_batch():
@@ -20,7 +20,7 @@ def test_a_mean_shift_of_the_features_stays_visible():
     torch.manual_seed(0)
     network = DomainDiscriminator(8, 8, 16).eval()
     features = torch.randn(128, 8, 16, 16)
-    loss = DomainLoss()
+    loss = domain_loss()
     same = loss(network(features[:64]), network(features[64:]))
     shifted = loss(network(features[:64]), network(features[64:] + 0.5))
     assert shifted > 10 * same.abs()
