@@ -226,7 +226,7 @@ SMALL += [f"+trainer.limit_{kind}_batches=1" for kind in ("train", "val")]
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({*EXPERIMENTS} - {"demo"}))
 def test_experiment_runs_one_batch_of_every_stage(name, tmp_path):
-    """Synthetic faces stand in for the real sets, a random teacher of the experiment's own shape for the published one."""
+    """Synthetic faces stand in for the real sets, a random teacher of the same shape for the published one."""
     size = composed(f"experiment={name}").model.hr_size
     store = small_synthetic_store(tmp_path / "synthetic", people=6, views=1, hr_size=size)
     stores = [f"data.stores.{key}={store.path}" for key in composed(f"experiment={name}").data.stores]

@@ -218,7 +218,7 @@ def test_load_rim_refuses_another_file(tmp_path):
 
 @pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])
 def test_a_non_finite_loss_stops_the_run_by_name_and_keeps_the_last_checkpoint(store, tmp_path, alternation):
-    module = module_of(FULL[:1] + [{"name": "joint", "epochs": 2}], alternation)
+    module = module_of([*FULL[:1], {"name": "joint", "epochs": 2}], alternation)
     last = ModelCheckpoint(tmp_path, "last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True)
 
     class Poison(pl.Callback):
