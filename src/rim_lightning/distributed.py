@@ -14,8 +14,8 @@ def is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def leave() -> None:
-    """Leave the process group. From here on this process computes for itself."""
+def leave_process_group() -> None:
+    """Leave the process group. From then on this process computes alone."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
@@ -70,17 +70,17 @@ def any_rank(flags: list[bool], device: torch.device) -> Tensor:
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Average the masked values of the samples of all ranks.
+    """Average the values whose mask is True over all ranks, scaled for DDP.
 
-    DDP averages gradients over ranks. The result is therefore this rank's share times the world size: its average over
-    ranks is the global mean, however unequally the labels are distributed over the ranks.
+    DDP averages gradients over ranks, and the average of the results over the ranks is the global mean. This holds
+    however unequally the labels are distributed over the ranks.
 
     Args:
         values: Any shape.
         mask: Same shape, bool. True where a value counts.
 
     Returns:
-        Scalar; 0 if no value counts.
+        Scalar: this rank's share of the global mean times the number of ranks; 0 if no value counts.
     """
     total = torch.where(mask, values, torch.zeros_like(values)).sum()
     count = mask.sum().to(values.dtype)

@@ -2,7 +2,7 @@
 
 import json
 
-from rim_lightning.runs.state import recorded
+from rim_lightning.runs.state import record_run
 
 
 def run_parabola(sweep, jobs, parallel, gpus_per_job):
@@ -12,7 +12,7 @@ def run_parabola(sweep, jobs, parallel, gpus_per_job):
         with open(sweep.folder / "ran.txt", "a") as ran:
             print(job.number, clip, file=ran)
         try:
-            with recorded(job.folder):
+            with record_run(job.folder):
                 if clip > 3:
                     raise RuntimeError("too large")
                 (job.folder / "metrics.json").write_text(json.dumps({"val/psnr_gain": -((clip - 2) ** 2)}))

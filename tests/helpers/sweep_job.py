@@ -9,14 +9,14 @@ import sys
 import time
 from pathlib import Path
 
-from rim_lightning.runs.state import recorded
+from rim_lightning.runs.state import record_run
 
 settings = dict(argument.split("=", 1) for argument in sys.argv[1:])
 folder = Path(settings["hydra.run.dir"])
 if settings.get("fail") == "early":
     sys.exit("rim-train: a wrong setting.")
 signal.signal(signal.SIGTERM, signal.default_int_handler)
-with recorded(folder):
+with record_run(folder):
     with open(folder / "runs.txt", "a") as runs:
         print(settings["resume"], file=runs)
     if settings.get("fail") == "once" and not (folder / "failed").exists():

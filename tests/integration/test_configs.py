@@ -119,7 +119,7 @@ def test_preset_hallucinates_and_embeds_at_its_size(name):
         output = rim.fhn(face)
         embedding = rim.hrn.probe(output.sr)
     assert output.sr.shape == output.coarse.shape == face.shape
-    assert output.priors.parsing.shape == (1, 11, size // 4, size // 4)
+    assert output.priors.parsing_logits.shape == (1, 11, size // 4, size // 4)
     assert {scheme: maps.shape[1] for scheme, maps in output.priors.heatmaps.items()} == dict(cfg.model.schemes)
     assert embedding.shape == rim.embed_gallery(face).shape
     assert torch.isfinite(embedding).all()

@@ -6,7 +6,7 @@ from pathlib import Path
 from rim_lightning.commands.command_parser import command_parser
 from rim_lightning.commands.errors import Hints, one_sentence
 from rim_lightning.runs.sweep import Sweep, read_sweep
-from rim_lightning.runs.sweep_table import FIGURES, aligned, plot_effects, swept_settings, table_rows, write_table
+from rim_lightning.runs.sweep_table import FIGURES, in_columns, plot_effects, swept_settings, table_rows, write_table
 
 UNFINISHED = ("waiting", "killed", "interrupted")
 EXAMPLES = """Examples:
@@ -55,12 +55,12 @@ def _status(sweep: Sweep) -> str:
     for job, *values in zip(sweep.jobs, *swept.values(), strict=True):
         state = job.state
         rows.append([str(job.number), state.name, str(state.attempts), *values, state.message])
-    return aligned(rows)
+    return in_columns(rows)
 
 
 def _table(sweep: Sweep, patterns: list[str]) -> None:
     rows = table_rows(sweep, patterns)
-    print(aligned(rows))
+    print(in_columns(rows))
     write_table(sweep.folder / "table.csv", rows)
     print(f"Table: {sweep.folder / 'table.csv'}")
     if plot_effects(sweep.folder / "effects.png", sweep, patterns):

@@ -149,7 +149,7 @@ class HallucinationMetrics(nn.Module):
                 points = decode_heatmaps(heatmaps, faces.hr.shape[-1])  # (B, N, 2)
                 error.update(points, faces.landmarks[scheme], faces.index)
         for source, iou in self.iou.items():
-            iou.update(batch.priors[source].parsing, faces.parsing, faces.index)
+            iou.update(batch.priors[source].parsing_logits, faces.parsing, faces.index)
 
     def compute(self) -> dict[str, Tensor]:
         """Return the figures of all faces.
@@ -255,7 +255,7 @@ def _panel_rows(batch: HallucinatedBatch, rows: list[int]) -> dict[str, Tensor]:
     size, priors = batch.faces.hr.shape[-2:], batch.priors["probe"]
     strongest = torch.stack([maps.amax(1) for maps in priors.heatmaps.values()]).amax(0)[rows]  # (n, g, g)
     heatmaps = F.interpolate(strongest.unsqueeze(1).float(), size=size, mode="bilinear", align_corners=False)
-    logits = F.interpolate(priors.parsing[rows].float(), size=size, mode="bilinear", align_corners=False)
+    logits = F.interpolate(priors.parsing_logits[rows].float(), size=size, mode="bilinear", align_corners=False)
     images = {name: image[rows].float().cpu() for name, image in batch.images.items()}
     return images | {
         "hr": batch.faces.hr[rows].float().cpu(),

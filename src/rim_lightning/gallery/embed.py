@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from rim_lightning.data.images import image_files
-from rim_lightning.distributed import leave
+from rim_lightning.distributed import leave_process_group
 from rim_lightning.files import file_digest
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder, EmbeddedRow, Manifest, names_digest
 from rim_lightning.gallery.enrollment import person_of, reason_of, utf8_text
@@ -142,7 +142,7 @@ class EmbeddingModule(pl.LightningModule):
 
     def on_predict_start(self) -> None:
         """Leave the group: all ranks are here at about the same time, for the last time."""
-        leave()
+        leave_process_group()
 
     def transfer_batch_to_device(self, batch: Block, device: torch.device, dataloader_idx: int) -> Block:
         """Move the faces alone."""
@@ -254,7 +254,7 @@ def _predict(trainer: pl.Trainer, module: EmbeddingModule) -> None:
     with stopped_by_signals():
         try:
             trainer.predict(module, return_predictions=False)
-            leave()  # a rank without files has not left yet
+            leave_process_group()  # a rank without files has not left yet
             for child in getattr(launcher, "procs", []):  # Lightning kills this process if one of them fails
                 child.wait()
         except BaseException:

@@ -36,7 +36,7 @@ class OnnxHallucination(nn.Module):
             Coarse face, sharp face, heatmaps of each landmark scheme, class logits of the parsing.
         """
         output = self.fhn(face)
-        return output.coarse, output.sr, *output.priors.heatmaps.values(), output.priors.parsing
+        return output.coarse, output.sr, *output.priors.heatmaps.values(), output.priors.parsing_logits
 
 
 class Embedder(nn.Module):

@@ -260,7 +260,7 @@ class Recognizer:
             coarse=_zero_to_one(output.coarse),
             sr=_zero_to_one(output.sr),
             heatmaps={scheme: maps.float().cpu() for scheme, maps in output.priors.heatmaps.items()},
-            parsing=output.priors.parsing.argmax(1).cpu(),  # (B, classes, h, w) -> (B, h, w)
+            parsing=output.priors.parsing_logits.argmax(1).cpu(),  # (B, classes, h, w) -> (B, h, w)
             size=torch.tensor([face.size for face in faces]),
         )
 

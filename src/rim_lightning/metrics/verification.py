@@ -34,7 +34,8 @@ class IdentityVerification(Metric):
         folds: Number of folds.
 
     Attributes:
-        judged: Scores and labels (`same`) of the pairs of the last `compute`, for curves. None if there were too few.
+        scores_and_labels: Scores and labels (`same`) of the pairs of the last `compute`, for curves. None if there
+            were too few.
 
     Raises:
         ValueError: If there are no pairs or fewer than two folds.
@@ -53,7 +54,7 @@ class IdentityVerification(Metric):
         self.pairs = pairs
         self.seed = seed
         self.folds = folds
-        self.judged: tuple[Tensor, Tensor] | None = None
+        self.scores_and_labels: tuple[Tensor, Tensor] | None = None
         for name in ("gallery", "probe", "identity", "index"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
@@ -79,7 +80,7 @@ class IdentityVerification(Metric):
             deviation over folds; "tar_at_far_1e-1", "tar_at_far_1e-2" and "tar_at_far_1e-3", NaN where fewer than 10
             impostor pairs would decide; "eer"; "auc"; and "pairs", the number of pairs.
         """
-        self.judged = None
+        self.scores_and_labels = None
         if not isinstance(self.index, Tensor) and not self.index:
             return self._figures(0)
         states = (self.index, self.gallery, self.probe, self.identity)
@@ -89,7 +90,7 @@ class IdentityVerification(Metric):
             return self._figures(len(first))
         scores = cosine_similarity(gallery[first], probe[second])
         same = identity[first] == identity[second]
-        self.judged = scores, same
+        self.scores_and_labels = scores, same
         accuracy, spread, _ = kfold_accuracy(scores, same, folds)
         rates = {name: tar_at_far(scores, same, far) for name, far in FALSE_ACCEPT_RATES.items()}
         return self._figures(

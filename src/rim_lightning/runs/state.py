@@ -1,4 +1,4 @@
-"""The state of a run: a file in its folder, and a lock that only a live process holds."""
+"""The state of a run: a file in its folder, and a lock that only a running process holds."""
 
 import fcntl
 import json
@@ -61,10 +61,10 @@ def is_locked(folder: Path) -> bool:
 
 
 @contextmanager
-def recorded(folder: Path, interruptions: tuple[type[BaseException], ...] = (KeyboardInterrupt,)) -> Iterator[None]:
-    """Hold the lock of a run and record how the run ends.
+def record_run(folder: Path, interruptions: tuple[type[BaseException], ...] = (KeyboardInterrupt,)) -> Iterator[None]:
+    """Lock a run's folder, and write `state.json` when the run starts and ends.
 
-    The system frees the lock when the process dies, whatever it dies of.
+    The operating system frees the lock when the process dies, whatever the cause.
 
     Args:
         folder: Folder of the run. It is made if it is missing.

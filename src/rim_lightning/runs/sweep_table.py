@@ -47,8 +47,8 @@ def table_rows(sweep: Sweep, patterns: Sequence[str] = FIGURES) -> list[list[str
     return rows
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as text whose columns stand under each other."""
+def in_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Format rows as text in aligned columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -285,7 +285,7 @@ def _prior_terms(objective: Objective, step: Step) -> Terms:
         losses = [objective.landmark(priors.heatmaps, batch.landmarks, size) for priors in branches]
         terms["landmark"] = sum(losses[1:], losses[0]) / len(losses)
     if weights["parsing"]:
-        losses = [objective.parsing(priors.parsing, batch.parsing) for priors in branches]
+        losses = [objective.parsing(priors.parsing_logits, batch.parsing) for priors in branches]
         terms["parsing"] = sum(losses[1:], losses[0]) / len(losses)
     return terms
 

@@ -148,7 +148,7 @@ class RIMModule(PhasedModule):
 
     def judged_pairs(self) -> tuple[Tensor, Tensor] | None:
         """Return scores and truth of the validation people, see `PhasedModule.judged_pairs`."""
-        return self.verification.judged
+        return self.verification.scores_and_labels
 
     def on_validation_epoch_end(self) -> None:
         """Log and reset the metrics. `val/psnr_gain` is the Y-PSNR above that of bicubic enlargement, in dB."""

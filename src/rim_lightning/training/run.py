@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rim_lightning.data.sources import Source, prepare_missing
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.datamodules.faces import FaceDataModule
-from rim_lightning.distributed import leave
+from rim_lightning.distributed import leave_process_group
 from rim_lightning.evaluation.plan import EvaluationPlan, evaluation_plan
 from rim_lightning.evaluation.report import write_metrics
 from rim_lightning.evaluation.run import check_evaluation, evaluate
@@ -23,7 +23,7 @@ from rim_lightning.files import write_json, write_json_once
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.signals import Interrupted
-from rim_lightning.runs.state import recorded
+from rim_lightning.runs.state import record_run
 from rim_lightning.training.budget import batches_per_epoch, one_epoch_each
 from rim_lightning.training.callbacks.wandb_tracking import log_results
 from rim_lightning.training.phased_module import PhasedModule
@@ -52,7 +52,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     if first and folder.last_checkpoint.is_file() and not cfg.resume:
         raise ValueError(f"{folder.path} holds a run already: add resume=true to resume it, or set hydra.run.dir.")
     interruptions = (KeyboardInterrupt, SystemExit, Interrupted)
-    with recorded(folder.path, interruptions) if first else nullcontext():
+    with record_run(folder.path, interruptions) if first else nullcontext():
         _check_precision(cfg)
         _save_configuration(cfg, folder)
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -227,7 +227,8 @@ def _finish(
     cfg: DictConfig, trainer: pl.Trainer, data: FaceDataModule, folder: RunFolder, logged: Mapping[str, Any]
 ) -> dict[str, float]:
     """Evaluate the trained network and write metrics and report; without an evaluation write the logged figures."""
-    leave()  # the first process measures alone: metrics would wait for the others
+    # Evaluation runs on the first process alone; inside the group, metrics would wait for the others.
+    leave_process_group()
     if not cfg.evaluate or not trainer.is_global_zero or cfg.trainer.fast_dev_run:
         figures = {name: float(value) for name, value in logged.items()}
         if trainer.is_global_zero:

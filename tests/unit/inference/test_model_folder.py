@@ -68,7 +68,7 @@ def test_onnx_files_give_what_torch_gives(rim, folder, count):
                 "coarse": output.coarse,
                 "sr": output.sr,
                 "heatmaps_ibug68": output.priors.heatmaps["ibug68"],
-                "parsing": output.priors.parsing,
+                "parsing": output.priors.parsing_logits,
             },
         }
     for name, outputs in expected.items():

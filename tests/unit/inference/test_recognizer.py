@@ -100,7 +100,7 @@ def test_the_hallucinated_face_is_the_network_s(rim, sharp):
     torch.testing.assert_close(faces.coarse, ((output.coarse + 1) / 2).clamp(0, 1))
     torch.testing.assert_close(faces.bicubic, sharp / 255)
     torch.testing.assert_close(faces.heatmaps["ibug68"], output.priors.heatmaps["ibug68"])
-    assert torch.equal(faces.parsing, output.priors.parsing.argmax(1))
+    assert torch.equal(faces.parsing, output.priors.parsing_logits.argmax(1))
     assert faces.size.tolist() == [SIDE] * 5
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from rim_lightning.files import write_json, write_json_once
 from rim_lightning.runs import state
-from rim_lightning.runs.state import is_locked, read_state, recorded
+from rim_lightning.runs.state import is_locked, read_state, record_run
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from rim_lightning.runs.state import recorded
-with recorded(Path(sys.argv[1])):
+from rim_lightning.runs.state import record_run
+with record_run(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -24,13 +24,13 @@ with recorded(Path(sys.argv[1])):
 def test_a_run_records_how_it_ended(tmp_path):
     folder = tmp_path / "run"
     assert read_state(folder).name == "waiting"
-    with recorded(folder):
+    with record_run(folder):
         assert read_state(folder)[:2] == ("running", 1)
     assert read_state(folder)[:3] == ("finished", 1, "")
-    with pytest.raises(RuntimeError), recorded(folder):
+    with pytest.raises(RuntimeError), record_run(folder):
         raise RuntimeError("too hot")
     assert read_state(folder)[:3] == ("failed", 2, "RuntimeError: too hot")
-    with pytest.raises(KeyboardInterrupt), recorded(folder):
+    with pytest.raises(KeyboardInterrupt), record_run(folder):
         raise KeyboardInterrupt
     last = read_state(folder)
     assert last[:2] == ("interrupted", 3)
@@ -49,7 +49,7 @@ def test_a_signal_while_the_start_is_recorded_is_an_interruption(tmp_path, monke
             raise KeyboardInterrupt
 
     monkeypatch.setattr(state, "write_json", write)
-    with pytest.raises(KeyboardInterrupt), recorded(tmp_path):
+    with pytest.raises(KeyboardInterrupt), record_run(tmp_path):
         pytest.fail("the run starts although it was stopped")
     assert written == ["running", "interrupted"]
     assert read_state(tmp_path)[:2] == ("interrupted", 1)
@@ -59,13 +59,13 @@ def test_no_second_process_runs_there_and_a_killed_one_is_reported(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
     assert read_state(tmp_path)[:2] == ("running", 1)
-    with pytest.raises(ValueError, match="Another process runs in"), recorded(tmp_path):
+    with pytest.raises(ValueError, match="Another process runs in"), record_run(tmp_path):
         pytest.fail("two processes in one directory")
     assert read_state(tmp_path)[:2] == ("running", 1)  # the refused one left no trace
     process.kill()
     process.wait()
     assert read_state(tmp_path)[:2] == ("killed", 1)
-    with recorded(tmp_path):
+    with record_run(tmp_path):
         pass
     assert read_state(tmp_path)[:2] == ("finished", 2)
 
@@ -76,13 +76,13 @@ def test_a_look_does_not_stop_a_start(tmp_path):
         "import sys; from pathlib import Path; from rim_lightning.runs.state import is_locked\n"
         "print('looking', flush=True)\nwhile True: is_locked(Path(sys.argv[1]))"
     )
-    with recorded(tmp_path):
+    with record_run(tmp_path):
         pass
     watcher = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert watcher.stdout.readline() == "looking\n"
         time.sleep(0.05)
-        with recorded(tmp_path):
+        with record_run(tmp_path):
             pass
     finally:
         watcher.kill()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from rim_lightning.runs.state import recorded
+from rim_lightning.runs.state import record_run
 from rim_lightning.runs.sweep import FORMAT, new_sweep, read_sweep
 
 VERSION_0_1 = {
@@ -25,7 +25,7 @@ VERSION_0_1 = {
 def old(tmp_path):
     """The folder of a sweep as version 0.1 left it: the first job finished, the second never ran."""
     (tmp_path / "sweep.json").write_text(json.dumps(VERSION_0_1))
-    with recorded(tmp_path / "0"):
+    with record_run(tmp_path / "0"):
         (tmp_path / "0" / "metrics.json").write_text('{"val/psnr_gain": 1.25}')
     return tmp_path
 

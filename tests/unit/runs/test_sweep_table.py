@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from rim_lightning.runs.state import recorded
+from rim_lightning.runs.state import record_run
 from rim_lightning.runs.sweep import new_sweep
 from rim_lightning.runs.sweep_table import chosen_figures, plot_effects, swept_settings, table_rows
 
@@ -18,7 +18,7 @@ def sweep(tmp_path):
     sweep = new_sweep(tmp_path, {}).with_jobs(overrides)
     sweep.write()
     for job, gain in zip(sweep.jobs[:3], (1.0, 2.0, 3.0), strict=True):
-        with recorded(job.folder):
+        with record_run(job.folder):
             figures = {
                 "sr/synthetic/psnr_gain_y": gain,
                 "sr/synthetic/psnr_y": 20 + gain,

@@ -25,12 +25,12 @@ class Priors(NamedTuple):
     Attributes:
         features: Concatenated features F, (M, C, g, g); the channels of the global path come first.
         heatmaps: Landmark scheme -> heatmaps, (M, N, g, g), one channel for each point.
-        parsing: Class logits, (M, 11, g, g).
+        parsing_logits: Logits of the parsing classes, (M, 11, g, g).
     """
 
     features: Tensor
     heatmaps: dict[str, Tensor]
-    parsing: Tensor
+    parsing_logits: Tensor
 
     def split(self, sizes: list[int]) -> list["Priors"]:
         """Cut the M faces into consecutive groups.
@@ -41,10 +41,10 @@ class Priors(NamedTuple):
         Returns:
             Priors of each group.
         """
-        features, parsing = self.features.split(sizes), self.parsing.split(sizes)
+        features, logits = self.features.split(sizes), self.parsing_logits.split(sizes)
         heatmaps = {scheme: maps.split(sizes) for scheme, maps in self.heatmaps.items()}
         return [
-            Priors(features[group], {scheme: maps[group] for scheme, maps in heatmaps.items()}, parsing[group])
+            Priors(features[group], {scheme: maps[group] for scheme, maps in heatmaps.items()}, logits[group])
             for group in range(len(sizes))
         ]
 

@@ -24,8 +24,8 @@ def test_each_head_reads_its_path_and_the_features_are_all_paths():
     for scheme, points in (("five", 5), ("two", 2)):
         assert priors.heatmaps[scheme].shape == (3, points, 4, 4)
         torch.testing.assert_close(priors.heatmaps[scheme], network.heatmap_heads[scheme](landmarks))
-    assert priors.parsing.shape == (3, 11, 4, 4)
-    torch.testing.assert_close(priors.parsing, network.parsing_head(parsing))
+    assert priors.parsing_logits.shape == (3, 11, 4, 4)
+    torch.testing.assert_close(priors.parsing_logits, network.parsing_head(parsing))
 
 
 def test_a_shared_trunk_feeds_both_heads():
@@ -37,13 +37,13 @@ def test_a_shared_trunk_feeds_both_heads():
     assert network.channels == 6 + 4
     torch.testing.assert_close(priors.features, torch.cat([network.global_path(faces()), trunk], dim=1))
     torch.testing.assert_close(priors.heatmaps["five"], network.heatmap_heads["five"](trunk))
-    torch.testing.assert_close(priors.parsing, network.parsing_head(trunk))
+    torch.testing.assert_close(priors.parsing_logits, network.parsing_head(trunk))
 
 
 def test_priors_start_near_zero():
     torch.manual_seed(0)
     priors = TriPathGenerator({"five": 5}, **SIZES)(faces())
-    for maps in (priors.heatmaps["five"], priors.parsing):
+    for maps in (priors.heatmaps["five"], priors.parsing_logits):
         assert 0 < maps.abs().max() < 0.1 * priors.features.abs().max()
 
 
@@ -53,4 +53,4 @@ def test_split_cuts_every_output_at_the_same_faces():
     for part, rows in ((first, slice(0, 2)), (second, slice(2, 5))):
         assert torch.equal(part.features, features[rows])
         assert torch.equal(part.heatmaps["three"], heatmaps[rows])
-        assert torch.equal(part.parsing, parsing[rows])
+        assert torch.equal(part.parsing_logits, parsing[rows])
