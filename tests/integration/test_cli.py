@@ -401,7 +401,7 @@ def examples():
                 yield shlex.split(line)[1:]
 
 
-@pytest.mark.parametrize("words", examples(), ids=" ".join)
+@pytest.mark.parametrize("words", list(examples()), ids=" ".join)
 def test_the_examples_of_the_help_are_commands(words):
     command = main.commands[words[0]]
     context = click.Context(command)

@@ -64,7 +64,7 @@ def examples():
                 yield file.stem, [word for word in words[1:] if "hydra.run.dir" not in word]
 
 
-@pytest.mark.parametrize(("config", "overrides"), examples(), ids=str)
+@pytest.mark.parametrize(("config", "overrides"), list(examples()), ids=str)
 def test_the_examples_of_the_help_compose(config, overrides):
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         compose(config, overrides=overrides)  # raises for a name that is not there

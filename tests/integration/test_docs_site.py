@@ -37,7 +37,11 @@ def test_relative_links_lead_to_files(page):
 
 def test_the_pictures_that_the_readme_compares_are_a_probe_and_a_portrait_of_the_demo():
     paths = re.findall(r"docs/example/\w+\.png", (REPOSITORY / "README.md").read_text())
-    assert [Image.open(REPOSITORY / path).size for path in paths] == [(8, 8), (64, 64)]
+    sizes = []
+    for path in paths:
+        with Image.open(REPOSITORY / path) as picture:
+            sizes.append(picture.size)
+    assert sizes == [(8, 8), (64, 64)]
 
 
 def test_the_readme_is_short():

@@ -109,7 +109,7 @@ def rows_of_grids():
             yield pytest.param(row, id=f"{file.stem}: {row.label}")
 
 
-@pytest.mark.parametrize("row", rows_of_grids())
+@pytest.mark.parametrize("row", list(rows_of_grids()))
 def test_every_row_of_a_grid_composes(row):
     common = OmegaConf.to_container(composed(config="speed").common, resolve=True)
     cfg = composed(*common, *row.overrides)

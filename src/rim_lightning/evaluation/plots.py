@@ -30,7 +30,7 @@ def plot_panel(path: Path, panel: Panel) -> None:
         for column, image in enumerate(images):
             axes[row, column].imshow(to_pixels(image[row]), interpolation="nearest")
         axes[row, 5].imshow(to_pixels(panel.sr[row]))
-        axes[row, 5].imshow(panel.heatmaps[row].clamp(0, 1), cmap="inferno", alpha=0.6, vmin=0, vmax=1)
+        axes[row, 5].imshow(panel.heatmaps[row].clamp(0, 1).numpy(), cmap="inferno", alpha=0.6, vmin=0, vmax=1)
         axes[row, 6].imshow(parsing_colors()[panel.parsing[row].numpy()], interpolation="nearest")
         if labeled:
             axes[row, 7].imshow(parsing_colors()[panel.parsing_true[row].numpy()], interpolation="nearest")

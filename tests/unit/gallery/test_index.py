@@ -59,6 +59,7 @@ def test_a_search_is_exact_and_names_every_person_once(gallery, top, count):
         assert [hit.similarity for hit in hits] == pytest.approx([answer[2] for answer in expected], abs=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:The create_index.. API with metric:DeprecationWarning")
 def test_a_search_stays_exact_where_somebody_made_an_index(tmp_path):
     gallery = Gallery(tmp_path / "index", "abc", SIZE, create=True)
     vectors, probes = embeddings(600), embeddings(20, seed=1)

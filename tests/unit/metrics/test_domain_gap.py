@@ -57,6 +57,7 @@ def test_repeats_do_not_count_and_the_first_faces_are_taken():
     assert metric.compute()["mmd"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_without_two_people_of_each_kind_nothing_is_known():
     assert DomainGap(MULTIPLIERS).compute()["mmd"].isnan()
     metric = DomainGap(MULTIPLIERS)
