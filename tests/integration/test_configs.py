@@ -73,7 +73,7 @@ def test_the_examples_of_the_help_compose(config, overrides):
 def test_an_experiment_is_listed_with_the_first_sentence_of_its_comment():
     lines = dict(line.split(None, 1) for line in experiments().splitlines())
     assert sorted(lines) == EXPERIMENTS
-    assert lines["real_128"] == "Two hours on two CPU cores, in as many attempts as it takes: an epoch is 3,200 faces."
+    assert lines["real_128"] == "Two hours on two CPU cores; the run can be stopped and resumed."
     assert lines["centerface"].startswith("CenterFace (Wen et al. 2016) at half its width: ")
 
 
