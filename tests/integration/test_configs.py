@@ -173,7 +173,7 @@ def test_a_run_is_never_overwritten_and_a_resumed_one_keeps_its_curves(tmp_path)
 
 @pytest.mark.slow
 def test_a_run_killed_after_its_last_batch_still_leaves_its_figures(tmp_path):
-    """It has nothing left to fit when it goes on; the validation it was killed in, or never had, is made up for."""
+    """The resumed run has no batch left to train, but repeats the validation that the kill interrupted or prevented."""
     settings = [*QUICK, f"paths.prepared_dir={tmp_path / 'prepared'}", "evaluate=false", "teacher.epochs=0"]
     settings += [
         "schedule.stages=[{name: fhn, epochs: 2}]",
@@ -214,7 +214,9 @@ def test_a_budget_is_measured_once(tmp_path):
     train(composed(*settings, f"paths.budget_file={tmp_path / 'shared.json'}", folder=tmp_path / "other"))
     assert not (tmp_path / "other" / "budget.json").exists()
     assert torch.load(tmp_path / "other" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] > 0
-    with pytest.raises(ValueError, match=r"was measured for budget=0.05: give that, or another"):
+    with pytest.raises(
+        ValueError, match=r"was measured for budget=0.05, not .*: set budget=0.05, or another paths.budget_file"
+    ):
         train(composed(*settings[:-1], "budget=0.1", "resume=true", folder=tmp_path / "run"))
 
 

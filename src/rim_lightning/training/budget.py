@@ -1,4 +1,4 @@
-"""The length of an epoch with which a run keeps a budget of minutes."""
+"""Epoch length with which a run takes its budget of minutes."""
 
 import copy
 import math
@@ -17,18 +17,18 @@ TIMED = 8  # batches that are timed per stage
 
 
 def batches_per_epoch(
-    short: DictConfig, cfg: DictConfig, module: pl.LightningModule, data: pl.LightningDataModule
+    timing_cfg: DictConfig, cfg: DictConfig, module: pl.LightningModule, data: pl.LightningDataModule
 ) -> int:
     """Return the number of batches per epoch with which all stages together take `cfg.budget` minutes.
 
-    A few batches of each stage are timed. On a CPU a minute is one of a thread: the time that this process computes,
-    divided by its number of threads, so that other work on the machine counts little. On a GPU it is a minute.
+    A few batches of each stage are timed. On a GPU, minutes are wall-clock time. On a CPU, they are the processor time
+    of this process divided by its number of threads. Other work on the machine therefore hardly counts.
 
     Args:
-        short: The configuration with one epoch per stage, `one_epoch_each(cfg)`.
+        timing_cfg: The configuration with one epoch per stage, `one_epoch_each(cfg)`.
         cfg: The configuration of the run.
-        module: Training module built from `short`, for this alone.
-        data: Data module built from `short`, for this alone.
+        module: Training module built from `timing_cfg`, used only for timing.
+        data: Data module built from `timing_cfg`, used only for timing.
 
     Raises:
         ValueError: If the budget has no room for one batch per epoch.
@@ -36,8 +36,8 @@ def batches_per_epoch(
     clock = StageClock()
     averages = [instantiate(cfg.callbacks.ema)] if "ema" in cfg.callbacks else []
     trainer: pl.Trainer = instantiate(
-        short.trainer,
-        max_epochs=len(short.schedule.stages),
+        timing_cfg.trainer,
+        max_epochs=len(timing_cfg.schedule.stages),
         limit_train_batches=TIMED,
         limit_val_batches=0,
         callbacks=[*averages, clock],
@@ -47,29 +47,30 @@ def batches_per_epoch(
         enable_progress_bar=False,
     )
     trainer.fit(module, data)
-    round_of_all = sum(stage.epochs * clock.seconds[stage.name] for stage in cfg.schedule.stages)
-    batches = 60 * cfg.budget / round_of_all
+    # Seconds of a run with one batch per epoch.
+    shortest = sum(stage.epochs * clock.seconds[stage.name] for stage in cfg.schedule.stages)
+    batches = 60 * cfg.budget / shortest
     if batches < 1:
         raise ValueError(
-            f"budget={cfg.budget} minutes is too little: an epoch of one batch takes {round_of_all / 60:.2f} minutes: "
-            "raise it, or shorten stages."
+            f"budget={cfg.budget} minutes is too short: with one batch per epoch the run takes {shortest / 60:.2f} "
+            "minutes. Raise budget, or lower the epochs of the stages."
         )
     return round(batches)
 
 
 def one_epoch_each(cfg: DictConfig) -> DictConfig:
     """Return the configuration with one short epoch per stage, for `batches_per_epoch`."""
-    short = copy.deepcopy(cfg)
-    short.data.samples_per_epoch = TIMED * cfg.data.batch_size
-    short.schedule.stages = [{**stage, "epochs": 1} for stage in plain(cfg.schedule)["stages"]]
-    return short
+    timing_cfg = copy.deepcopy(cfg)
+    timing_cfg.data.samples_per_epoch = TIMED * cfg.data.batch_size
+    timing_cfg.schedule.stages = [{**stage, "epochs": 1} for stage in plain(cfg.schedule)["stages"]]
+    return timing_cfg
 
 
 class StageClock(pl.Callback):
     """Times the batches of a training.
 
     Attributes:
-        seconds: Training stage -> time of its fastest batch, which nothing else on the machine slowed down.
+        seconds: Training stage -> seconds of its fastest batch, the one that other work on the machine slowed least.
     """
 
     def __init__(self) -> None:

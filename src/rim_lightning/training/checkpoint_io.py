@@ -40,7 +40,7 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
             cause = error if isinstance(error, OSError) else error.__context__ or error
             raise OSError(
                 f"The checkpoint {path} could not be written ({cause}); an earlier one there is untouched: free space, "
-                "then go on with resume=true."
+                "then repeat the command with resume=true."
             ) from error
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The parameters of every phase: each trainable parameter belongs to exactly one."""
+"""Parameters of every phase: each trainable parameter belongs to exactly one phase."""
 
 from collections.abc import Sequence
 
@@ -38,5 +38,5 @@ def split_parameters(module: nn.Module, phases: Sequence[Phase]) -> dict[str, li
         name for name, parameter in module.named_parameters() if parameter.requires_grad and parameter not in owner
     ]
     if orphans:
-        raise ValueError(f"No phase moves {', '.join(orphans[:5])}: freeze it or give it to a phase.")
+        raise ValueError(f"No phase trains {', '.join(orphans[:5])}: freeze it or add it to a phase.")
     return split

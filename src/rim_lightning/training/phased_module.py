@@ -26,7 +26,7 @@ class ActivePhase(NamedTuple):
     """A phase that runs in the current stage.
 
     Attributes:
-        phase: What it moves and by which terms.
+        phase: Its name and the modules that it trains.
         optimizer: Its optimizer.
         scheduler: The schedule of its learning rate.
     """
@@ -102,7 +102,7 @@ class PhasedModule(pl.LightningModule):
 
     @property
     def stage_epoch(self) -> int:
-        """Number of epochs of the current training stage before the current one."""
+        """Position of the current epoch in its training stage, from 0."""
         return self.schedule.locate(self.trainer.current_epoch)[1]
 
     def stages_of(self, phase: Phase) -> list[str]:
@@ -135,16 +135,22 @@ class PhasedModule(pl.LightningModule):
         self._figures[f"gradient/{self._phase_of[optimizer]}"] = norm
 
     def on_train_start(self) -> None:
-        """Put resting networks into eval mode; a run that is resumed within an epoch does not start that epoch."""
+        """Put networks that this stage does not train into eval mode.
+
+        A run that resumes within an epoch never calls `on_train_epoch_start` for it.
+        """
         self._rest()
 
     def on_train_epoch_start(self) -> None:
-        """Put resting networks into eval mode. Log the stage as a number, so that curves show where one ends."""
+        """Put networks that this stage does not train into eval mode, and log the stage as a number.
+
+        The logged number shows in the curves where a stage ends.
+        """
         self._rest()
         self.log("stage", float(list(self.stage_phases).index(self.stage)))
 
     def _rest(self) -> None:
-        """Put what the stage does not move into eval mode, so that the statistics of its norm layers stay."""
+        """Put networks that this stage does not train into eval mode: their norm layers keep their statistics."""
         for phase in self.phases:
             for name in phase.modules:
                 self.get_submodule(name).train(phase.name in self.stage_phases[self.stage])
@@ -206,6 +212,6 @@ class PhasedModule(pl.LightningModule):
         self.log_dict(dict(zip(names, means.unbind(), strict=True)))
 
 
-def _listed(found: Any) -> list[Any]:
-    """Wrap what Lightning hands out without a list if there is exactly one."""
-    return found if isinstance(found, list) else [found]
+def _listed(value: Any) -> list[Any]:
+    """Wrap a single object in a list. Lightning returns a list only if there are several."""
+    return value if isinstance(value, list) else [value]

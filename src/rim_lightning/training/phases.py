@@ -1,4 +1,7 @@
-"""The phases of a training step: what each one moves and by which terms. Nothing here owns an optimizer or logs."""
+"""Phases of a training step: the networks that each one trains, and its loss terms.
+
+Optimizers and logging are elsewhere.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,11 +41,11 @@ class TeacherOutput(NamedTuple):
     """What the frozen teacher makes of the sharp faces.
 
     Attributes:
-        stages: Four feature maps, (B, C_k, h_k, w_k).
+        maps: Four feature maps f^1..f^4, (B, C_k, h_k, w_k).
         embedding: (B, E).
     """
 
-    stages: list[Tensor]
+    maps: list[Tensor]
     embedding: Tensor
 
 
@@ -50,11 +53,12 @@ class StudentOutput(NamedTuple):
     """What the student makes of the hallucinated faces.
 
     Attributes:
-        stages: Four feature maps, (B, C_k, h_k, w_k). They have a graph in the stages that train the student.
-        embedding: (B, E) of the student alone; None where the student is only read.
+        maps: Four feature maps f^1..f^4, (B, C_k, h_k, w_k). They carry gradient in the training stages that train the
+            student.
+        embedding: (B, E) of the student alone; None in the training stages that do not train the student.
     """
 
-    stages: list[Tensor]
+    maps: list[Tensor]
     embedding: Tensor | None
 
 
@@ -66,12 +70,14 @@ class Step:
         hrn: The recognition network.
         batch: Sharp faces and labels.
         stage: One of `STAGE_PHASES`.
-        together: Whether one backward pass serves all phases, through gradient reversal (`simultaneous`), or every
-            phase has its own (`sequential`).
-        output: The hallucination network's output for the probes of the batch, with a graph in the stages that train
-            it. In the stage coarse it holds the coarse face alone, in both places.
-        teacher: The frozen teacher's output; None in the stages coarse and fhn.
-        reach: Factor of the gradient that the student's loss sends into the hallucinated face; 0 stops it.
+        together: True if one backward pass serves all phases (`simultaneous`). False if each phase has its own
+            (`sequential`).
+        output: The hallucination network's output for the probes of the batch. It carries gradient in the training
+            stages that train the network. In the stage "coarse" both `coarse` and `sr` are the coarse face, and there
+            are no priors.
+        teacher: The frozen teacher's output; None in the stages "coarse" and "fhn".
+        student_gradient: Factor, ≥ 0, of the gradient that the student's loss sends into the hallucinated face; 0
+            stops it.
     """
 
     hrn: RecognitionNetwork
@@ -80,7 +86,7 @@ class Step:
     together: bool
     output: Hallucination
     teacher: TeacherOutput | None = None
-    reach: float = 0.0
+    student_gradient: float = 0.0
 
     @cached_property
     def student(self) -> StudentOutput:
@@ -89,7 +95,8 @@ class Step:
         if "student" not in STAGE_PHASES[self.stage]:
             with torch.no_grad():
                 return StudentOutput(self.hrn.student.stages(self.hrn.resized(sr.detach())), None)
-        return StudentOutput(*_Student(self.hrn)(scale_gradient(sr, self.reach) if self.reach else sr.detach()))
+        faces = scale_gradient(sr, self.student_gradient) if self.student_gradient else sr.detach()
+        return StudentOutput(*_Student(self.hrn)(faces))
 
 
 def prepare_step(
@@ -101,31 +108,35 @@ def prepare_step(
         rim: The network.
         objective: Losses and weights.
         batch: Sharp faces, RGB in [-1, 1].
-        enlarged: Their probes enlarged to the side of the sharp faces, (B, 3, S, S).
+        enlarged: Their probes enlarged to the side of the sharp faces, (B, 3, S, S), RGB in [-1, 1].
         stage: One of `STAGE_PHASES`.
-        together: Whether one backward pass will serve all phases.
+        together: True if one backward pass serves all phases (`simultaneous`). False if each phase has its own
+            (`sequential`).
     """
     if stage == "coarse":
         coarse = rim.fhn.coarse(enlarged)
         return Step(rim.hrn, batch, stage, together, Hallucination(coarse, coarse, None, None))
-    trained = "hallucination" in STAGE_PHASES[stage]
-    with torch.set_grad_enabled(trained):
-        output = rim.fhn(enlarged, batch.hr if trained else None)
+    trains_hallucination = "hallucination" in STAGE_PHASES[stage]
+    with torch.set_grad_enabled(trains_hallucination):
+        output = rim.fhn(enlarged, batch.hr if trains_hallucination else None)
     if stage == "fhn":
         return Step(rim.hrn, batch, stage, together, output)
     with torch.no_grad():
         maps = rim.hrn.teacher.stages(rim.hrn.resized(batch.hr))
         teacher = TeacherOutput(maps, rim.hrn.embed_gallery(maps[-1]))
-    reach = objective.weights["hallucination"]["student"] if together and trained else 0.0
-    return Step(rim.hrn, batch, stage, together, output, teacher, reach)
+    student_gradient = objective.weights["hallucination"]["student"] if together and trains_hallucination else 0.0
+    return Step(rim.hrn, batch, stage, together, output, teacher, student_gradient)
 
 
 def domain_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
-    """Eq 6: the discriminator ascends L_domain.
+    """Compute the discriminator's loss −L_domain (Eq 6).
 
-    With a backward pass of its own it sees detached features (the max step of `sequential`). Where one backward pass
-    serves all phases, the features are reached through gradient reversal of the weight of L_domain: descending "loss"
-    makes θ_d ascend and θ_G descend L_domain.
+    If each phase has its own backward pass, the features are detached and only the discriminator θ_d learns. If one
+    backward pass serves all phases, the gradient at the features is reversed and scaled by the weight of L_domain.
+    Minimizing "loss" then raises L_domain by θ_d and lowers it by the hallucination network θ_G.
+
+    Returns:
+        "domain", a scalar, and "loss", its negative.
     """
     coarse, hr = _features(step)
     if step.together:
@@ -138,10 +149,10 @@ def domain_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
 
 
 def hallucination_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
-    """Eq 1 and 5: L_domain + λ0 L_pixel + λ1 L_landmark + λ2 L_parsing, and the pixel loss of I_c.
+    """Compute L_domain + λ0 L_pixel + λ1 L_landmark + λ2 L_parsing (Eq 1, 5), and the pixel loss of I_c.
 
-    Joint learning adds how the hallucinated face is recognized. Where one backward pass serves all phases, L_domain is
-    left to `domain_terms` and the student's loss to `student_terms`, whose gradients reach the hallucination network.
+    The stage "joint" adds the identity loss and the student's loss. If one backward pass serves all phases,
+    `domain_terms` and `student_terms` contribute L_domain and the student's loss instead.
     """
     weights = objective.weights["hallucination"]
     batch, output = step.batch, step.output
@@ -159,31 +170,37 @@ def hallucination_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
         embedding = rim.embed_gallery(output.sr)
         terms["identity"] = objective.identity(embedding, _needed(step.teacher, step).embedding)
     if step.stage == "joint" and weights["student"] and not step.together:
-        # Through the student without moving it: it learns in its own phase.
+        # The gradient passes through the student without training it: it learns in its own phase.
         student = _Student(rim.hrn)
-        stages, embedding = torch.func.functional_call(student, _at_rest(student), output.sr)
-        terms["student"] = _student_terms(objective, step, StudentOutput(stages, embedding))["loss"]
+        maps, embedding = torch.func.functional_call(student, _at_rest(student), output.sr)
+        terms["student"] = _student_terms(objective, step, StudentOutput(maps, embedding))["loss"]
     return objective.total("hallucination", terms)
 
 
 def student_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
-    """Eq 11: ‖f_T^K − f_S^K‖² (or of more stages), and the cosine of the embeddings."""
+    """Compute the student's terms (Eq 11): the distance of the maps of `student_stages`, and 1 − cosine of embeddings.
+
+    The maps and the embedding are those of the student and of the teacher.
+    """
     return _student_terms(objective, step, step.student)
 
 
 def assistant_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
-    """Eq 12: Σ_k ‖(f_T^k − f_S^k) − f_A^k‖² and the cosine of the summed embedding; the student is not moved."""
+    """Compute the assistant's terms (Eq 12): Σ_k ‖(f_T^k − f_S^k) − f_A^k‖², and 1 − cosine of the summed embedding.
+
+    The student is not trained.
+    """
     weights = objective.weights["assistant"]
     teacher = _needed(step.teacher, step)
-    student = [stage.detach() for stage in step.student.stages]
-    stages = rim.hrn.assistant.stages(rim.hrn.resized(step.output.sr.detach()))
+    student = [stage_map.detach() for stage_map in step.student.maps]
+    maps = rim.hrn.assistant.stages(rim.hrn.resized(step.output.sr.detach()))
     terms: Terms = {}
     if weights["residual"]:
-        terms["residual"] = objective.distance(residual_targets(teacher.stages, student), stages, teacher.stages)
+        terms["residual"] = objective.distance(residual_targets(teacher.maps, student), maps, teacher.maps)
     if weights["embedding"]:
-        both = _Sum(rim.hrn)
-        fixed = _at_rest(both, "network.student.")
-        embedding = torch.func.functional_call(both, fixed, (student[-1], stages[-1]))
+        embedder = _Sum(rim.hrn)
+        fixed = _at_rest(embedder, "network.student.")
+        embedding = torch.func.functional_call(embedder, fixed, (student[-1], maps[-1]))
         terms["embedding"] = objective.identity(embedding, teacher.embedding)
     return objective.total("assistant", terms)
 
@@ -193,7 +210,7 @@ class Phase(NamedTuple):
 
     Attributes:
         name: Name in the configuration and the logs.
-        modules: Dotted names, below the training module, of what the phase moves.
+        modules: Dotted names, below the training module, of the modules that the phase trains.
     """
 
     name: str
@@ -220,8 +237,8 @@ PHASE_TERMS: Mapping[str, Callable[[RIM, Objective, Step], Terms]] = {
 def all_terms(rim: RIM, objective: Objective, step: Step) -> dict[str, Terms]:
     """Return the terms of every phase of the stage.
 
-    For a step with `together`, one backward pass of the sum of every "loss" has the gradients that the phases have one
-    by one at the same parameters, because θ_d is reached through gradient reversal.
+    If the step is `together`, one backward pass of the sum of every "loss" yields the gradients that the phases would
+    yield one by one at the same parameters: θ_d is trained through gradient reversal.
     """
     return {phase: PHASE_TERMS[phase](rim, objective, step) for phase in STAGE_PHASES[step.stage]}
 
@@ -240,8 +257,8 @@ class _Student(nn.Module):
         self.network = network
 
     def forward(self, faces: Tensor) -> tuple[list[Tensor], Tensor]:
-        stages = self.network.student.stages(self.network.resized(faces))
-        return stages, self.network.embed(stages[-1], None)
+        maps = self.network.student.stages(self.network.resized(faces))
+        return maps, self.network.embed(maps[-1], None)
 
 
 class _Sum(nn.Module):
@@ -256,7 +273,10 @@ class _Sum(nn.Module):
 
 
 def _at_rest(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
-    """Weights below a prefix without gradient, and copies of the statistics: `functional_call` moves neither."""
+    """Return detached weights and cloned buffers whose names begin with `prefix`.
+
+    `functional_call` with them trains no weight and leaves the module's statistics unchanged.
+    """
     weights = {name: value.detach() for name, value in module.named_parameters() if name.startswith(prefix)}
     return weights | {name: value.clone() for name, value in module.named_buffers() if name.startswith(prefix)}
 
@@ -264,10 +284,10 @@ def _at_rest(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
 def _student_terms(objective: Objective, step: Step, student: StudentOutput) -> Terms:
     weights = objective.weights["student"]
     teacher = _needed(step.teacher, step)
-    targets = [teacher.stages[k - 1] for k in objective.student_stages]
+    targets = [teacher.maps[k - 1] for k in objective.student_stages]
     terms: Terms = {}
     if weights["stage"]:
-        maps = [student.stages[k - 1] for k in objective.student_stages]
+        maps = [student.maps[k - 1] for k in objective.student_stages]
         terms["stage"] = objective.distance(targets, maps, targets)
     if weights["embedding"]:
         terms["embedding"] = objective.identity(_needed(student.embedding, step), teacher.embedding)

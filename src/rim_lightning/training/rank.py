@@ -1,8 +1,8 @@
-"""The number of this process, known before Lightning starts the others."""
+"""Rank of this process, available before Lightning starts the other processes."""
 
 from pytorch_lightning.utilities import rank_zero_only
 
 
 def is_first_process() -> bool:
-    """Whether this process has rank 0: it alone writes files that all processes share."""
+    """Return True if this process has rank 0. It alone writes files that all processes share."""
     return getattr(rank_zero_only, "rank", 0) == 0

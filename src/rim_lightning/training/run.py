@@ -1,4 +1,4 @@
-"""One training run: prepare what is missing, train through the stages, evaluate, leave a report."""
+"""One training run: prepare missing data, train through the stages, evaluate, write a report."""
 
 import json
 import time
@@ -34,17 +34,17 @@ from rim_lightning.training.teacher import train_teacher
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
-    """Carry out one training run. `state.json` in its folder says how it ended.
+    """Carry out one training run. `state.json` in its folder records how it ended.
 
     Args:
         cfg: A configuration as `conf/train.yaml` describes it.
 
     Returns:
-        The figures of `metrics.json`: those of the evaluation, or of the last validation where the run has none.
+        The figures of `metrics.json`: those of the evaluation or, without one, of the last validation.
 
     Raises:
         FileNotFoundError: If data or weights are missing.
-        ValueError: If a setting is wrong, in one sentence.
+        ValueError: If a setting is wrong.
         NonFiniteLoss: If the training diverged.
     """
     folder = RunFolder(Path(cfg.paths.output_dir))
@@ -60,7 +60,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
             torch.set_num_threads(cfg.threads)
         trainer = build_trainer(cfg)
         data = _prepare(cfg)
-        teacher_weights = _teacher(cfg, data, folder)
+        teacher_weights = _teacher_weights(cfg, data, folder)
         if cfg.budget:
             cfg.data.samples_per_epoch = _faces_within_budget(cfg, teacher_weights)
             _save_configuration(cfg, folder)
@@ -71,7 +71,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
 
 def build_trainer(cfg: DictConfig) -> pl.Trainer:
-    """Make the trainer of a configuration with its loggers and callbacks."""
+    """Build the trainer of a configuration with its loggers and callbacks."""
     loggers = [instantiate(logger) for logger in cfg.logger.values()]
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
@@ -87,7 +87,7 @@ def build_trainer(cfg: DictConfig) -> pl.Trainer:
 def build_module(
     cfg: DictConfig, teacher_weights: Mapping[str, Any] | None, data: FaceDataModule | None = None
 ) -> PhasedModule:
-    """Make the training module of a configuration. Below it there is no OmegaConf.
+    """Build the training module of a configuration. The module receives plain containers, no OmegaConf objects.
 
     Args:
         cfg: The configuration.
@@ -97,8 +97,8 @@ def build_module(
     Raises:
         ValueError: If the system cannot be compiled or evaluated.
     """
-    needs = {"teacher_weights": teacher_weights, "people": 0 if data is None else data.people()}
-    arguments = {name: value for name, value in needs.items() if name in cfg.system}
+    available = {"teacher_weights": teacher_weights, "people": 0 if data is None else data.people()}
+    arguments = {name: value for name, value in available.items() if name in cfg.system}
     module: PhasedModule = instantiate(cfg.system, _convert_="all", **arguments)
     if cfg.channels_last:
         module.to(memory_format=torch.channels_last)
@@ -151,8 +151,8 @@ def _prepare(cfg: DictConfig) -> FaceDataModule:
     return data
 
 
-def _teacher(cfg: DictConfig, data: FaceDataModule, folder: RunFolder) -> dict[str, Any] | None:
-    """Return the file of the teacher's weights, or None for random ones. Train the teacher where that is asked for."""
+def _teacher_weights(cfg: DictConfig, data: FaceDataModule, folder: RunFolder) -> dict[str, Any] | None:
+    """Return the file of the teacher's weights, or None for random ones. Train the teacher if `teacher.epochs` > 0."""
     if not cfg.teacher.epochs:
         return plain(cfg.teacher.weights) if cfg.teacher.weights else None
     if not is_first_process():
@@ -185,38 +185,43 @@ def _faces_within_budget(cfg: DictConfig, teacher_weights: Mapping[str, Any] | N
         ValueError: If there are several processes, or the file was measured for another budget.
     """
     if cfg.trainer.devices != 1 or cfg.trainer.get("num_nodes", 1) != 1:
-        raise ValueError("budget is measured in one process: set trainer.devices=1, or data.samples_per_epoch instead.")
+        raise ValueError(
+            "budget needs a single process: set trainer.devices=1 and trainer.num_nodes=1, or budget=null and "
+            "data.samples_per_epoch=<number>."
+        )
     file = Path(cfg.paths.budget_file)
     if not file.is_file():
-        short = one_epoch_each(cfg)
-        data = instantiate(short.data)
-        batches = batches_per_epoch(short, cfg, build_module(short, teacher_weights, data), data)
+        timing_cfg = one_epoch_each(cfg)
+        data = instantiate(timing_cfg.data)
+        batches = batches_per_epoch(timing_cfg, cfg, build_module(timing_cfg, teacher_weights, data), data)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json_once(file, {"minutes": cfg.budget, "samples_per_epoch": batches * cfg.data.batch_size})
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    measured = json.loads(file.read_text())
-    if measured["minutes"] != cfg.budget:
+    record = json.loads(file.read_text())
+    if record["minutes"] != cfg.budget:
         raise ValueError(
-            f"{file} was measured for budget={measured['minutes']}: give that, or another paths.output_dir."
+            f"{file} was measured for budget={record['minutes']}, not {cfg.budget}: set budget={record['minutes']}, or "
+            "another paths.budget_file."
         )
-    return int(measured["samples_per_epoch"])
+    return int(record["samples_per_epoch"])
 
 
 def _fit(
     cfg: DictConfig, trainer: pl.Trainer, module: PhasedModule, data: FaceDataModule, folder: RunFolder
 ) -> dict[str, Any]:
-    """Train, and validate once more where the last epoch has no validation. Return the last logged figures."""
+    """Train, and validate at the end if the last epoch had no validation. Return the last logged figures."""
     for logger in trainer.loggers:
         logger.log_hyperparams(plain(cfg))
     last = folder.last_checkpoint
-    resumed = str(last) if cfg.resume and last.is_file() else None
-    trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
+    checkpoint = str(last) if cfg.resume and last.is_file() else None
+    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     logged: dict[str, Any] = dict(trainer.callback_metrics)
     validated = not (trainer.max_epochs or 0) % (trainer.check_val_every_n_epoch or 1)
     if not (
         cfg.evaluate or cfg.trainer.fast_dev_run or (validated and any(name.startswith("val/") for name in logged))
     ):
-        # The last epoch has no validation, or was killed in it and then had nothing left to fit.
+        # Nothing was validated after the last epoch: it was not due, or a kill interrupted it and the resumed run had
+        # no batch left.
         weights = str(last) if last.is_file() else None  # without a checkpoint, the weights as they are
         for figures in trainer.validate(module, data, ckpt_path=weights, weights_only=True, verbose=False):
             logged |= figures

@@ -66,7 +66,8 @@ def test_a_budget_too_small_is_refused_with_what_a_batch_takes(short_and_whole, 
     module = build_module(short, None, data)
     with_clock(monkeypatch, module)
     with pytest.raises(
-        ValueError, match=r"budget=0.05 minutes is too little: an epoch of one batch takes 0.15 minutes"
+        ValueError,
+        match=r"budget=0.05 minutes is too short: with one batch per epoch the run takes 0.15 minutes\. Raise budget",
     ):
         budget.batches_per_epoch(short, cfg, module, data)
 

@@ -33,7 +33,7 @@ def test_every_trainable_parameter_belongs_to_exactly_one_phase():
 def test_an_orphan_and_a_shared_parameter_are_refused():
     parts = Parts()
     parts.extra = nn.Linear(2, 2)
-    with pytest.raises(ValueError, match=r"No phase moves extra.weight"):
+    with pytest.raises(ValueError, match=r"No phase trains extra.weight"):
         split_parameters(parts, PHASES)
     twice = [*PHASES, Phase("again", ("rim.fhn.coarse",))]
     with pytest.raises(ValueError, match=r"rim.fhn.coarse belongs to the phases hallucination and again"):

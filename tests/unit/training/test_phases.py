@@ -201,7 +201,7 @@ def test_student_regresses_the_teacher_and_the_assistant_the_rest():
     assistant = assistant_terms(parts.rim, parts.objective, step)
     with torch.no_grad():
         faces = step.output.sr
-        f_t, f_s = step.teacher.stages, parts.rim.hrn.student.stages(faces)
+        f_t, f_s = step.teacher.maps, parts.rim.hrn.student.stages(faces)
         f_a = parts.rim.hrn.assistant.stages(faces)
         eq11 = ((f_t[3] - f_s[3]) ** 2).mean() / (f_t[3] ** 2).mean()
         eq12 = sum(((t - s - a) ** 2).mean() / (t**2).mean() for t, s, a in zip(f_t, f_s, f_a, strict=True)) / 4
@@ -251,8 +251,8 @@ def test_the_students_loss_reaches_the_hallucination_network_by_its_weight():
     maps = parts.rim.hrn.student.stages(parts.rim.hrn.resized(step.output.sr))
     loss = (
         WEIGHTS["student"]["stage"]
-        * (maps[3] - step.teacher.stages[3]).square().mean()
-        / step.teacher.stages[3].square().mean()
+        * (maps[3] - step.teacher.maps[3]).square().mean()
+        / step.teacher.maps[3].square().mean()
     )
     cosine = torch.nn.functional.cosine_similarity(embedding, step.teacher.embedding)
     loss = loss + WEIGHTS["student"]["embedding"] * (1 - cosine).mean()

@@ -13,11 +13,11 @@ from rim_lightning.training.phased_module import PhasedModule
 class WarmedEMA(WeightAveraging):
     """Average of every trained weight and every statistic, updated after every batch.
 
-    Its memory grows with the training stage. Every stage starts it afresh; after n batches of the stage the decay is
-    the smaller of `decay` and (1 + n) / (10 + n): the average looks back over about a ninth of the stage, at most over
-    1 / (1 − decay) batches. With a fixed decay of 0.999 the average of 200 batches would still be four fifths its
-    random start. With a memory as long as the run, the average of the assistant would be two fifths its random start
-    if the assistant learns in a last stage of a tenth of the run.
+    Every training stage starts a new average. After n batches of the stage the decay is
+    min(`decay`, (1 + n) / (10 + n)): the average covers about the last ninth of the stage so far, at most
+    1 / (1 − decay) batches. A fixed decay of 0.999 would keep 82 % of the random start after 200 batches. If n counted
+    the batches of the whole run, the average would keep 39 % of the assistant's random start when the assistant learns
+    only in the last tenth of the run.
 
     Validation and the "state_dict" of checkpoints use the average; the weights that are trained are
     "current_model_state".
@@ -36,27 +36,27 @@ class WarmedEMA(WeightAveraging):
         self.decay = decay
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give the copy the precision to which Lightning has converted the model since it was made."""
+        """Convert the average to the precision to which Lightning has converted the model."""
         cast(AveragedModel, self._average_model).module.to(pl_module.dtype)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move the average, all tensors at once.
+        """Update the average, all tensors at once.
 
-        Torch's own `update_parameters` goes through them one by one, the frozen ones too, and makes the host wait for
-        the number of updates.
+        Torch's own `update_parameters` updates them one by one, the frozen ones too, and makes the host wait for the
+        number of updates.
         """
         average = cast(AveragedModel, self._average_model)
         epochs = cast(PhasedModule, pl_module).stage_epoch
         seen = int(epochs * trainer.num_training_batches + batch_idx)  # batches of the stage before this one
         decay = min(self.decay, (1 + seen) / (10 + seen)) if seen else 0.0
-        get_ema_multi_avg_fn(decay)(_moving(average.module), _moving(pl_module), average.n_averaged)
+        get_ema_multi_avg_fn(decay)(_averaged(average.module), _averaged(pl_module), average.n_averaged)
         average.n_averaged += 1
         self._latest_update_step = trainer.global_step
 
 
-def _moving(module: nn.Module) -> list[Tensor]:
+def _averaged(module: nn.Module) -> list[Tensor]:
     """List trained weights and floating-point statistics in order; a frozen weight is its own average."""
     weights = [weight.detach() for weight in module.parameters() if weight.requires_grad]
     return weights + [buffer for buffer in module.buffers() if buffer.is_floating_point()]

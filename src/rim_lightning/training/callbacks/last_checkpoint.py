@@ -1,4 +1,4 @@
-"""The checkpoint `last.ckpt`: a killed run loses minutes, and a run that is asked to stop loses nothing."""
+"""The checkpoint `last.ckpt`: a killed run loses minutes, and a run stopped by a signal loses nothing."""
 
 import signal
 import threading
@@ -18,9 +18,9 @@ from rim_lightning.training.deferred import Deferred
 class LastCheckpoint(Checkpoint):
     """Saves at the end of every epoch, every few minutes between, and one batch before the end of an epoch.
 
-    The save one batch before the end is for a kill during validation, which is repeated, not resumed. A signal of
-    `SIGNALS` saves after the batch that is being trained and ends the run with `Interrupted`; during validation it ends
-    the run at once. A second signal of the same kind kills the process.
+    The save one batch before the end limits the loss if the run is killed during validation: the last batch and the
+    validation are repeated. A signal of `SIGNALS` saves after the current batch and ends the run with `Interrupted`.
+    During validation it ends the run at once. A second signal of the same kind kills the process.
 
     Args:
         dirpath: Folder of the checkpoint.
@@ -37,7 +37,7 @@ class LastCheckpoint(Checkpoint):
         self._requests: Deferred | None = None  # what the ranks requested after the batch before
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen to the signals in place of Lightning, which saves inside the handler, in the middle of a step."""
+        """Handle the signals instead of Lightning, which would save inside the handler, in the middle of a step."""
         self._saved, self._requests = time.monotonic(), None
         if threading.current_thread() is threading.main_thread():
             self._handlers = {signum: signal.signal(signum, self._request_stop) for signum in SIGNALS}
@@ -45,7 +45,7 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save when it is time to, and stop when a signal asked for it. All ranks decide alike."""
+        """Save if a save is due, and stop after a signal. All ranks decide alike."""
         remaining = trainer.num_training_batches - batch_idx - 1
         due, stop = self._agreed_requests(trainer, time.monotonic() - self._saved >= 60 * self.minutes)
         if remaining and (due or stop or remaining == 1):
@@ -63,17 +63,17 @@ class LastCheckpoint(Checkpoint):
             self._stop(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give the signals back."""
+        """Restore the earlier signal handlers."""
         self._restore_handlers()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Give the signals back."""
+        """Restore the earlier signal handlers."""
         self._restore_handlers()
 
     def _agreed_requests(self, trainer: pl.Trainer, due: bool = False) -> tuple[bool, bool]:
         """Return whether to save and whether to stop, the same on all ranks.
 
-        Several ranks learn of a request one batch later, so that none waits for its device to tell what others want.
+        With several ranks a request takes effect one batch later, so that no rank waits for its device.
         """
         requests = [due, self._signum is not None]
         if trainer.world_size == 1:
@@ -96,12 +96,12 @@ class LastCheckpoint(Checkpoint):
     def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self.path, weights_only=False)
         self._saved = time.monotonic()
-        self._requests = None  # a request from before this save is granted; a signal asks again
+        self._requests = None  # this save serves the earlier requests; a signal repeats its own
 
     def _stop(self, trainer: pl.Trainer) -> None:
         signum = self._signum or signal.SIGTERM
         raise Interrupted(
             f"stopped by {signal.Signals(signum).name} in epoch {trainer.current_epoch}; {self.path} has "
-            "everything up to here, or up to the batch before: the same command with resume=true goes on.",
+            "everything up to here, or up to the batch before: repeat the command with resume=true.",
             signum,
         )
