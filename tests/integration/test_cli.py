@@ -106,7 +106,7 @@ def test_a_broken_picture_is_left_out_and_named(model, faces, tmp_path):
     done = rim("hallucinate", "-m", model, faces, tmp_path / "out", "--aligned")
     assert done.exit_code == 3
     assert "3 of 4 faces written" in done.output
-    assert "broken.png is no image of a known format" in done.stderr
+    assert "broken.png is not an image of a known format" in done.stderr
     done = rim("hallucinate", "-m", model, faces, tmp_path / "out", "--aligned", "--json")
     assert done.exit_code == 2
     assert "a.png is there already: give another place, or --overwrite" in done.output
@@ -160,7 +160,7 @@ def test_a_full_disk_leaves_what_was_enrolled(model, faces, index):
     done = rim_with_small_files(*call)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert "cannot be written: there is no space left. What was added before is there" in done.stderr
+    assert "cannot be written: there is no space left. Earlier additions are kept. Remove the cause" in done.stderr
     assert len(Gallery(index, None)) == 3
     assert rim(*call, "--json").exit_code == 0
     assert len(Gallery(index, None)) == 23
@@ -216,7 +216,7 @@ def test_a_name_that_is_no_text_is_left_out(model, faces, tmp_path):
     done = rim("enroll", "-m", model, "-i", tmp_path / "index", faces, "--aligned")
     assert done.exit_code == 3
     assert "3 pictures added" in done.output
-    assert "is no text (UTF-8): rename the file or folder" in done.stderr
+    assert "is not UTF-8 text: rename the file or folder" in done.stderr
 
 
 def test_a_strip_shows_the_five_pictures(model, faces, tmp_path):
@@ -242,7 +242,7 @@ def test_enrolling_again_adds_what_is_new(model, faces, index):
     answer = json.loads(done.stdout)
     assert done.exit_code == 3
     assert list(answer.pop("left_out")) == [str(faces / "more" / "torn.jpg")]
-    assert answer.pop("small") == [str(faces / "more" / "d.png")]  # 9 px are no sharp face
+    assert answer.pop("small") == [str(faces / "more" / "d.png")]  # 9 px are not sharp
     assert answer == {"added": 1, "known": 3, "several": [], "templates": 4, "people": 3}
 
 
@@ -336,13 +336,13 @@ def test_a_checkpoint_answers_too_but_not_without_thresholds(faces, tmp_path):
             "choose from 0.01, 0.001",
         ),
         (("verify", "-m", "MODEL", "FACES/a.png", "FACES/b.jpg"), "a.png shows no face that could be found"),
-        (("verify", "-m", "FACES", "a.png", "b.jpg"), "is no model folder: it has no card.json"),
+        (("verify", "-m", "FACES", "a.png", "b.jpg"), "is not a model folder: it has no card.json"),
         (("hallucinate", "-m", "MODEL", "FACES/a.png", "face.jpg"), "face.jpg does not end in .png"),
         (("hallucinate", "-m", "MODEL", "EMPTY", "out"), "holds no image: files must end in"),
         (("hallucinate", "-m", "MODEL", "TWINS", "out"), "twin.jpg and .*twin.png would both be written to"),
         (("export", "MODEL/card.json", "out"), "is not a checkpoint of rim-train, or is damaged"),
-        (("export", "nowhere", "MODEL"), "is there already: give another folder"),
-        (("info", "FACES"), "is no model folder"),
+        (("export", "nowhere", "MODEL"), "exists already: choose another folder"),
+        (("info", "FACES"), "is not a model folder"),
         (("identify", "-m", "MODEL", "-i", "nowhere", "a.png"), "There is no gallery at nowhere: rim enroll makes one"),
         (("enroll", "-m", "MODEL", "-i", "index", "EMPTY"), "holds no image: files must end in"),
         (("enroll", "-m", "MODEL", "-i", "index", "FACES/a.png"), "There is no folder .*a.png"),

@@ -149,8 +149,8 @@ def test_a_picture_that_cannot_be_used_is_named_and_the_rest_is_done(pictures, t
         "person 2/cut.png": "person 2/cut.png is damaged or incomplete",
         "person 3/wide.png": "person 3/wide.png is 40 x 20 pixels: an aligned face is square",
         "person 3/gone.png": "There is no image person 3/gone.png.",
-        "torn.jpg": "torn.jpg is no image of a known format",
-        "'\\udcff/a.png'": "is no text (UTF-8): rename the file or folder",
+        "torn.jpg": "torn.jpg is not an image of a known format",
+        "'\\udcff/a.png'": "is not UTF-8 text: rename the file or folder",
     }
     assert left_out.keys() == reasons.keys()
     for name, reason in reasons.items():
@@ -219,7 +219,7 @@ def test_a_resumed_run_does_what_is_missing_and_nothing_twice(pictures, tmp_path
         ({"shard": 5}, "was begun with shard=4, this is shard=5"),
         ({"precision": "bf16-mixed"}, "was begun with precision=32-true, this is precision=bf16-mixed"),
         ({"side": "both"}, "side is both: choose from gallery, probe"),
-        ({"batch_size": 0}, "batch_size=0 are 1 or more"),
+        ({"batch_size": 0}, "shard and batch_size must be at least 1 and workers at least 0, got [0-9]+, 0 and"),
     ],
 )
 def test_another_run_is_refused_in_its_folder(synthetic, begun, settings, sentence):
@@ -238,11 +238,11 @@ def begun(synthetic, tmp_path_factory):
 def test_other_pictures_are_refused(pictures, tmp_path):
     folder = embedded(pictures, tmp_path / "out")
     (pictures / "alone.png").rename(pictures / "renamed.png")
-    with pytest.raises(ValueError, match=r"was begun with 21 pictures, and those in .*tree are others now \(21\)"):
+    with pytest.raises(ValueError, match=r"was begun with 21 pictures, but .*tree now holds other pictures \(21\)"):
         embedded(pictures, folder.path)
     (pictures / "renamed.png").rename(pictures / "alone.png")
     shutil.copy(pictures / "alone.png", pictures / "new.png")
-    with pytest.raises(ValueError, match=r"are others now \(22\): give another output"):
+    with pytest.raises(ValueError, match=r"now holds other pictures \(22\): choose another output"):
         embedded(pictures, folder.path)
     (pictures / "new.png").unlink()
     shutil.move(pictures, tmp_path / "elsewhere")
@@ -251,7 +251,7 @@ def test_other_pictures_are_refused(pictures, tmp_path):
 
 
 def test_a_folder_of_something_else_is_no_output(pictures, tmp_path):
-    with pytest.raises(ValueError, match="holds something else than embeddings: give another output"):
+    with pytest.raises(ValueError, match="holds something other than embeddings: choose another output"):
         embedded(pictures, pictures)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / embedded_folder.MANIFEST).write_text("{")
@@ -290,7 +290,7 @@ def test_a_disk_of_pictures_that_goes_away_ends_the_run(pictures, tmp_path, monk
             pictures.rename(tmp_path / "unplugged")
 
     monkeypatch.setattr(os, "replace", unplug)
-    with pytest.raises(FileNotFoundError, match=r"The folder .* has vanished. The finished files are untouched"):
+    with pytest.raises(FileNotFoundError, match=r"The folder .* is gone. The finished files are untouched"):
         embedded(pictures, tmp_path / "out")
     assert EmbeddedFolder(tmp_path / "out").missing() == [2, 3, 4, 5]
     monkeypatch.undo()
@@ -331,7 +331,7 @@ def test_enrolling_the_embeddings_is_enrolling_the_pictures(pictures, tmp_path):
     galleries = [Gallery(tmp_path / name, model.fingerprint, 16, create=True) for name in ("pictures", "embeddings")]
     done = enroll(model, galleries[0], pictures, aligned=True)
     assert enroll_embedded(galleries[1], folder) == (19, 1, 0, 1, 2)
-    numbers = (done.added, done.known, len(done.several), len(done.small), len(done.left_out))
+    numbers = (done.added, done.already_enrolled, len(done.several), len(done.small), len(done.left_out))
     again = Gallery(tmp_path / "embeddings", model.fingerprint, 16)
     probes = model.embed_probes(sorted((pictures / "person 4").iterdir()), aligned=True)
     (first, scores), (second, others) = content_of(galleries[0], probes), content_of(again, probes)
@@ -408,7 +408,7 @@ def test_two_ranks_write_the_rows_of_one_process(model, synthetic, begun, tmp_pa
     done = run(*torchrun, *command(model, synthetic, tmp_path / "out", *TWO))
     assert done.returncode == 0, done.stderr
     assert "19 of 21 pictures embedded, 2 left out" in done.stdout
-    assert "torn.jpg is no image" in done.stdout
+    assert "torn.jpg is not an image" in done.stdout
     assert_same_rows(EmbeddedFolder(tmp_path / "out"), begun)
     single = run(*torchrun, *command(model, synthetic, tmp_path / "single", *TWO, "shard=21"))
     assert single.returncode == 0, single.stderr

@@ -107,7 +107,10 @@ def test_what_is_missing_or_wrong_gets_a_sentence(page, folder):
     assert page.search(None, 1e-2, 3) == ("Give a probe.", [], [])
     assert page.reduce(None, 9, 1e-2)[1] == []
     for text in (page.verify(notes, notes, 1e-2)[0], page.search(notes, 1e-2, 3)[0], page.reduce(notes, 9, 1e-2)[0]):
-        assert re.match(r"\*\*The (probe|picture) is no image of a known format \(JPEG.*\)\.\*\*$", text)
+        assert re.match(
+            r"\*\*The (probe|picture) is not an image of a known format \(JPEG.*\): convert it to one of them\.\*\*$",
+            text,
+        )
     assert page.fars == [1e-2]  # 1e-3 has no thresholds
     page_without = Recognizer.from_checkpoint(folder / "model")
     page_without.calibration = None
@@ -204,7 +207,7 @@ def test_two_pictures_in_a_browser(folder, view, tmp_path):
 def test_a_wrong_file_in_a_browser(folder, view, tmp_path):
     upload(view, folder / "notes.png", folder / "known" / "person 1" / "3.png")
     view.get_by_role("button", name="Compare").click()
-    view.get_by_text("The probe is no image of a known format").wait_for()
+    view.get_by_text("The probe is not an image of a known format").wait_for()
     assert "Traceback" not in view.inner_text("body")
     looked_at(view, tmp_path / "wrong.png")
 

@@ -33,13 +33,13 @@ _ANTICIPATED = {"NonFiniteLoss", "MisconfigurationException", "HydraException"}
 
 @dataclass(frozen=True)
 class Hints:
-    """What one command says in addition.
+    """Exit code and advice that one command adds to the common error messages.
 
     Attributes:
-        wrong: Exit code for input that the user can mend.
-        value: What stands for the value of a missing setting.
-        dead_loader: What to do after a loader process died.
-        interrupted: What is said after Ctrl-C.
+        wrong: Exit code for input that the user can correct.
+        value: Placeholder for a missing setting's value.
+        dead_loader: Advice after a loader process died.
+        interrupted: Message after Ctrl-C.
     """
 
     wrong: int = 1
@@ -53,7 +53,7 @@ class Ending(NamedTuple):
 
     Attributes:
         code: Exit code.
-        sentence: What is said on the standard error output; "" if nothing is.
+        sentence: Message on the standard error output; "" for none.
     """
 
     code: int
@@ -69,7 +69,7 @@ def one_sentence(command: str, hints: Hints | None = None) -> Iterator[None]:
 
     Args:
         command: Name of the command, which begins the sentence.
-        hints: What this command says in addition.
+        hints: Exit code and advice of this command.
 
     Raises:
         SystemExit: If the block raises. Its code is never 0.
@@ -103,15 +103,15 @@ def ending_of(error: BaseException, hints: Hints) -> Ending | None:
         return Ending(INTERRUPTED, hints.interrupted)
     if isinstance(error, BrokenPipeError) and _output_is_closed():
         return Ending(INTERRUPTED, "")
-    sentence = _mendable(error, hints)
+    sentence = _correctable(error, hints)
     return None if sentence is None else Ending(hints.wrong, sentence)
 
 
 def sentence_of(error: BaseException) -> str:
     """Return the message of an exception as one sentence.
 
-    A file error without words of ours is said as "<file>: <reason>". Of an error in a loader process only the original
-    message is left, without its trace. OmegaConf's messages lose the lines that describe its objects.
+    An OSError raised by the system becomes "<file>: <reason>". An error in a loader process is reduced to its original
+    message, without the trace. OmegaConf's messages lose the lines that describe its objects.
     """
     text = str(error).strip()
     if isinstance(error, OSError) and error.strerror:
@@ -126,7 +126,7 @@ def sentence_of(error: BaseException) -> str:
     return re.sub(r"\s*\n\s*", " ", text)
 
 
-def _mendable(error: BaseException, hints: Hints) -> str | None:
+def _correctable(error: BaseException, hints: Hints) -> str | None:
     """Return the sentence for an exception that the user can do something about; None for any other."""
     names = _class_names(error)
     if "MissingMandatoryValue" in names:
@@ -149,7 +149,7 @@ def _missing(key: str, hints: Hints) -> str:
 
 
 def _what_to_install(error: ImportError) -> str | None:
-    """Say how to install what is missing; None if a module of this package is: that is a fault."""
+    """Return how to install a missing package; None for a missing module of this package, which is a fault."""
     package = (error.name or "").partition(".")[0]
     if package == "rim_lightning":
         return None
@@ -171,7 +171,7 @@ def _output_is_closed() -> bool:
     """Return True if nobody reads the standard output any more. Then silence it: Python writes to it at exit."""
     try:
         descriptor = sys.stdout.fileno()
-    except OSError:  # it is no file of the system
+    except OSError:  # it is not a file of the system
         return False
     poll = select.poll()
     poll.register(descriptor, 0)

@@ -40,7 +40,7 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 1}
 
 
 class Page:
-    """The answers of the page, without the page.
+    """Functions behind the tabs of the browser page, without Gradio.
 
     Args:
         recognizer: Model with thresholds.
@@ -108,7 +108,7 @@ class Page:
             return "Give a probe.", [], []
         try:
             (face,) = self.recognizer.align(probe, name="The probe")
-            point = self._calibration.at(face.size, far)
+            point = self._calibration.operating_point(face.size, far)
         except (OSError, ValueError) as error:
             return _in_bold(error), [], []
         (hits,) = self.gallery.search(self.recognizer.embed_probes([face]), top)
@@ -148,7 +148,7 @@ class Page:
         probes = self._reduced(face, sizes)
         sharp = self.recognizer.embed_gallery([face])[0]
         similarities = (self.recognizer.embed_probes(probes) @ sharp).tolist()
-        thresholds = [self._calibration.at(side, far).threshold for side in sizes]
+        thresholds = [self._calibration.operating_point(side, far).threshold for side in sizes]
         accepted = [value >= threshold for value, threshold in zip(similarities, thresholds, strict=True)]
         refused = [str(side) for side, same in zip(sizes, accepted, strict=True) if not same]
         index = sizes.index(size)

@@ -44,7 +44,8 @@ def main(cfg: DictConfig) -> float | None:
 def check_directory(overrides: Sequence[str]) -> None:
     """Refuse several processes that would not agree on the directory of the run.
 
-    Each process would name the directory by its own clock. Lightning tells the processes that it starts itself.
+    Each process would name the directory by its own clock. Lightning passes the name to the processes that it starts
+    itself.
 
     Args:
         overrides: Settings of Hydra on the command line.
@@ -56,7 +57,7 @@ def check_directory(overrides: Sequence[str]) -> None:
     if launched and not any(override.startswith("hydra.run.dir=") for override in overrides):
         raise ValueError(
             "Several processes were started by torchrun or SLURM: add hydra.run.dir=<directory> to the command, the "
-            "same for all, and resume=true to go on with it later."
+            "same for all, and resume=true to resume it later."
         )
 
 

@@ -30,9 +30,9 @@ class TableRecipe(NamedTuple):
     """How a table is made.
 
     Attributes:
-        make: Makes it.
+        make: Function that measures and returns the table.
         systems: Names of the systems that must be trained for it.
-        lists_pairs: The lists of pairs are written beside it.
+        lists_pairs: True if the lists of pairs are written beside it.
     """
 
     make: Callable[[Comparison], Table]
@@ -44,7 +44,7 @@ class FigureRecipe(NamedTuple):
     """How a figure is made.
 
     Attributes:
-        plot: Writes it to a path; returns which systems are left out, and why.
+        plot: Function that writes the figure to a path and returns the systems that are left out, with the reasons.
         systems: Names of the systems that must be trained for it.
     """
 
@@ -137,7 +137,7 @@ def _write_figure(name: str, recipe: FigureRecipe, comparison: Comparison, folde
 
 
 def protocol_notes(comparison: Comparison) -> list[str]:
-    """Say how systems are trained and measured, for the head of every table."""
+    """Return sentences for the head of every table: how systems are trained and measured."""
     plan, lr_size = comparison.plan, comparison.laboratory.lr_size
     hallucination = plan.budget * plan.hallucination_share
     minutes, pace = "CPU minutes of one thread", ""

@@ -15,7 +15,15 @@ from rim_lightning.comparison.plan.results import check_results, open_results
 from rim_lightning.comparison.plan.systems import Grid, System
 from rim_lightning.data.sources import prepare_missing
 from rim_lightning.data.stores.prepared import MANIFEST
-from rim_lightning.evaluation.protocols import PAIRS, FaceSet, PairSet, SearchSet, face_set, one_each, surveillance
+from rim_lightning.evaluation.protocols import (
+    PAIRS,
+    FaceSet,
+    PairSet,
+    SearchSet,
+    face_set,
+    first_image_as_gallery,
+    surveillance,
+)
 from rim_lightning.training.run import configured_sources, teacher_settings
 from rim_lightning.training.teacher import train_teacher
 
@@ -61,7 +69,9 @@ class Comparison(NamedTuple):
             if settings is None:
                 sets[title] = None
             elif "store" in settings:
-                sets[title] = one_each(title=title, **settings | {"store": _store(self.stores, settings["store"])})
+                sets[title] = first_image_as_gallery(
+                    title=title, **settings | {"store": _store(self.stores, settings["store"])}
+                )
             else:
                 prepared = self.settings["paths"]["prepared_dir"]
                 options = {"prepared": prepared, "hr_size": self.hr_size, "workers": 2}
@@ -70,7 +80,9 @@ class Comparison(NamedTuple):
 
 
 def prepare_comparison(cfg: DictConfig, compose: Compose) -> Comparison:
-    """Prepare the sets that are missing, and the teacher if the protocol trains one. OmegaConf stops here.
+    """Prepare the sets that are missing, and the teacher if the protocol trains one.
+
+    Everything built here receives plain containers, no OmegaConf objects.
 
     Args:
         cfg: A configuration as `conf/compare.yaml` describes it.
@@ -123,32 +135,36 @@ def prepare_comparison(cfg: DictConfig, compose: Compose) -> Comparison:
 
 
 def _check_settings(settings: dict[str, Any]) -> None:
-    """Raise ValueError, in one sentence, for settings that could only fail later."""
+    """Raise ValueError for settings that would otherwise fail only later."""
     _check_pairs(settings)
     if settings["measure_on"] not in DEVICES:
         raise ValueError(f'measure_on is "{settings["measure_on"]}"; choose from {", ".join(DEVICES)}.')
     if settings["measure_on"] == "gpu" and not torch.cuda.is_available():
         raise ValueError("measure_on=gpu, but PyTorch finds no CUDA device here: set measure_on=cpu.")
     if settings["parallel"] < 1:
-        raise ValueError(f"parallel is {settings['parallel']}; it is the number of runs at a time, 1 or more.")
+        raise ValueError(f"parallel is {settings['parallel']}; the number of runs at a time must be 1 or more.")
     systems = settings["systems"]
     for name, system in systems.items():
         unknown = set(system) - set(System._fields)
         if unknown:
-            raise ValueError(f"The system {name} has the setting {min(unknown)}; give {', '.join(System._fields[1:])}.")
+            raise ValueError(
+                f"systems.{name} has the unknown setting {min(unknown)}; choose from {', '.join(System._fields[1:])}."
+            )
         if system.get("kind") not in settings["learning_rates"]:
             kinds = ", ".join(settings["learning_rates"])
             raise ValueError(f'The system {name} is of kind "{system.get("kind")}"; choose from {kinds}.')
         for field in ("after", "teacher_of", "rate_of"):
             if system.get(field) is not None and system[field] not in systems:
-                raise ValueError(f"The system {name} names {system[field]} as {field}, which is not under systems.")
+                raise ValueError(
+                    f"systems.{name}.{field}={system[field]} names no system; choose from {', '.join(systems)}."
+                )
 
 
 def _check_pairs(settings: dict[str, Any]) -> None:
     sets, detailed = settings["pairs"], settings["detailed"]
     if sets.get(detailed) is None:
         available = [name for name, pairs in sets.items() if pairs is not None]
-        raise ValueError(f'detailed is "{detailed}", a set that is not there; choose from {", ".join(available)}.')
+        raise ValueError(f'detailed is "{detailed}", a set that is missing; choose from {", ".join(available)}.')
     for name, pairs in sets.items():
         if pairs is None:
             continue
@@ -208,7 +224,7 @@ def _store(stores: dict[str, str], name: str) -> str:
     folder = stores.get(name, name)
     if not (Path(folder) / MANIFEST).is_file():
         raise ValueError(
-            f"The protocol names the set {name}, which is no prepared folder and none of {', '.join(stores)}: run "
+            f"The protocol names the set {name}, which is not a prepared folder and none of {', '.join(stores)}: run "
             "rim-prepare first."
         )
     return folder

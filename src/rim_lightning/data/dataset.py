@@ -64,7 +64,7 @@ class FaceDataset(Dataset[FaceBatch]):
         """
         index, epoch = key if isinstance(key, tuple) else (key, 0)
         if not 0 <= index < len(self):
-            raise IndexError(f"Face {index} of a data set of {len(self)}.")
+            raise IndexError(f"There is no face {index}: the data set has {len(self)}.")
         position = int(self.positions[index])
         size = self.store.hr_size
         image = np.asarray(self.store.images[position])
@@ -140,7 +140,7 @@ class UnionDataset(Dataset[FaceBatch]):
         """
         index, epoch = key if isinstance(key, tuple) else (key, 0)
         if not 0 <= index < len(self):
-            raise IndexError(f"Face {index} of a union of {len(self)}.")
+            raise IndexError(f"There is no face {index}: the union has {len(self)}.")
         number = int(np.searchsorted(self.starts, index, side="right")) - 1  # of the set
         face = self.sets[number][index - self.starts[number], epoch]
         has_identity = face.identity != NO_IDENTITY
@@ -183,11 +183,11 @@ def face_batches(faces: Dataset[FaceBatch], batch_size: int, device: torch.devic
     """
     loader = DataLoader(faces, batch_size, collate_fn=collate)
     for batch in tqdm(loader, desc=title, leave=False):
-        moved = FaceBatch(
+        on_device = FaceBatch(
             batch.hr.to(device),
             {scheme: points.to(device) for scheme, points in batch.landmarks.items()},
             batch.parsing.to(device),
             batch.identity.to(device),
             batch.index.to(device),
         )
-        yield moved._replace(hr=to_unit(moved.hr))
+        yield on_device._replace(hr=to_unit(on_device.hr))

@@ -52,9 +52,9 @@ def find_faces(images: Sequence[NDArray[np.uint8]], min_side: int = 0, max_side:
 
     Args:
         images: (H, W, 3) uint8 RGB arrays of any sizes.
-        min_side: Pixels. An image whose longer side is shorter is enlarged for the search, so that faces of fewer than
-            `MIN_FACE` pixels are found.
-        max_side: Pixels. An image whose longer side is longer is reduced for the search.
+        min_side: Smallest length of the longer side in pixels. Smaller images are enlarged for the search, so that
+            faces of fewer than `MIN_FACE` pixels are found.
+        max_side: Largest length of the longer side in pixels. Larger images are reduced for the search.
 
     Returns:
         For each image its faces, in pixels of that image.

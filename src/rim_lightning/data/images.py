@@ -22,9 +22,9 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm"),
     *(".jp2", ".j2k", ".heic", ".heif", ".avif"),
 )
-"""Endings of the files that `image_files` lists, also of those that cannot be opened, so that users hear of them."""
+"""Endings of the files that `image_files` lists. Some cannot be opened: they are reported, not ignored."""
 
-MIN_SIDE = 7  # pixels; the smallest face that a probe may be
+MIN_SIDE = 7  # pixels; shortest side of an image
 MAX_PIXELS = 100_000_000  # decoding takes up to 2 GB
 
 
@@ -52,8 +52,8 @@ def read_image(source: "Picture", name: str | None = None, upright: bool = True)
         (H, W, 3) uint8 RGB, contiguous and writable.
 
     Raises:
-        ImageError: If the source is no image, is damaged, has more than `MAX_PIXELS` pixels or a side below `MIN_SIDE`
-            pixels, or has values that are not finite or out of range.
+        ImageError: If the source is not an image, is damaged, has more than `MAX_PIXELS` pixels or a side below
+            `MIN_SIDE` pixels, or has values that are not finite or out of range.
         FileNotFoundError: If there is no such file.
     """
     from PIL import Image
@@ -115,10 +115,14 @@ def image_files(folder: str | os.PathLike) -> list[Path]:
 def has_plain_pixels(path: Path) -> bool:
     """Report whether a file has 8-bit pixels without transparency, by its header alone.
 
-    Such pictures have one meaning; 16-bit, floating-point and transparent pixels depend on the decoder's decisions.
+    Every decoder reads such pixels alike; those of 16-bit, floating-point and transparent images depend on conversion
+    rules.
 
     Args:
         path: An image file. A file that cannot be opened counts as plain: it yields no pixels.
+
+    Returns:
+        True if so.
     """
     from PIL import Image
 
@@ -163,28 +167,29 @@ def _decode_file(file: Path | io.BytesIO, name: str, upright: bool) -> NDArray[n
 
     size = file.stat().st_size if isinstance(file, Path) else file.getbuffer().nbytes
     if size == 0:
-        raise ImageError(f"{name} is empty.")
+        raise ImageError(f"{name} is empty: replace the file.")
     Image.init()  # registers all formats
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about damaged tags, and about Pillow's limit where we have our own
+            warnings.simplefilter("ignore")  # about damaged tags, and about Pillow's size limit: `MAX_PIXELS` is ours
             with Image.open(file, formats=IMAGE_FORMATS) as picture:
                 return _from_pillow(picture, name, upright)
     except UnidentifiedImageError:
-        raise ImageError(f"{name} is no image of a known format ({', '.join(IMAGE_FORMATS)}).") from None
+        formats = ", ".join(IMAGE_FORMATS)
+        raise ImageError(f"{name} is not an image of a known format ({formats}): convert it to one of them.") from None
     except Image.DecompressionBombError:
         raise _too_large(name) from None
     except (ImageError, PermissionError):
         raise
     except Exception as error:  # a damaged file makes Pillow's decoders raise errors of any kind
-        raise _damaged(name, error) from error
+        raise _decoding_error(name, error) from error
 
 
-def _damaged(name: str, error: Exception) -> ImageError:
+def _decoding_error(name: str, error: Exception) -> ImageError:
     if isinstance(error, MemoryError):
         return ImageError(f"{name} does not fit into memory: reduce it.")
     reason = str(error).strip().split("\n")[0].rstrip(".")
-    return ImageError(f"{name} is damaged or incomplete ({type(error).__name__}: {reason}).")
+    return ImageError(f"{name} is damaged or incomplete ({type(error).__name__}: {reason}): get a new copy.")
 
 
 def _too_large(name: str) -> ImageError:
@@ -200,7 +205,7 @@ def _from_pillow(picture: "Image.Image", name: str, upright: bool) -> NDArray[np
     except ImageError:
         raise
     except Exception as error:  # a damaged file makes Pillow's decoders raise errors of any kind
-        raise _damaged(name, error) from error
+        raise _decoding_error(name, error) from error
 
 
 def _turned_upright(picture: "Image.Image") -> "Image.Image":
@@ -255,7 +260,7 @@ def _from_array(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
         values = np.rint(np.arange(65536) / 257).astype(np.uint8)[values]
     elif np.issubdtype(values.dtype, np.floating):
         if not np.isfinite(values).all():
-            raise ImageError(f"{name} holds values that are not finite.")
+            raise ImageError(f"{name} holds values that are not finite: replace NaN and infinity.")
         low, high = float(values.min()), float(values.max())
         if low < -1e-6 or high > 1 + 1e-6:  # beyond the round-off of the caller's arithmetic
             raise ImageError(f"{name} has values from {low:.7g} to {high:.7g}: floating-point images go from 0 to 1.")

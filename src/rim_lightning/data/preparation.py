@@ -113,7 +113,7 @@ def _prepared_store(
     title: str | None,
 ) -> PreparedStore:
     if Path(output).exists() and (not Path(output).is_dir() or any(Path(output).iterdir())):
-        raise ValueError(f"{output} exists and is no prepared data set; choose another output.")
+        raise ValueError(f"{output} exists and is not a prepared data set; choose another output.")
     schemes = {scheme for record in records for scheme in record.landmarks}
     if any(_needs_detection(record, settings) for record in records):
         schemes.add(FIVE.name)
@@ -135,9 +135,9 @@ def _prepared_store(
 
 def _checked_settings(hr_size: int, margin: float, alignment: Alignment, landmarks: Landmarks) -> _Settings:
     if hr_size < 16:
-        raise ValueError(f"hr_size is {hr_size}; the aligned face needs at least 16 pixels.")
+        raise ValueError(f"hr_size is {hr_size}; it must be at least 16 pixels.")
     if not 0 <= margin <= 1:
-        raise ValueError(f"margin is {margin}; it is a share of hr_size between 0 and 1.")
+        raise ValueError(f"margin is {margin}; it must be a share of hr_size between 0 and 1.")
     if alignment not in ("five", "none"):
         raise ValueError(f"alignment is '{alignment}'; choose 'five' or 'none'.")
     if landmarks not in ("auto", "detect"):

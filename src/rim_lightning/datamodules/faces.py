@@ -30,7 +30,7 @@ class FaceDataModule(FaceLoading):
         schemes: Landmark schemes of every batch, NaN where a face lacks one; None takes those of the stores.
 
     Raises:
-        ValueError: If `shares` names other stores than `stores` does.
+        ValueError: If `shares` and `stores` do not name the same stores.
     """
 
     def __init__(

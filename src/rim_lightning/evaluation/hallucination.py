@@ -23,22 +23,22 @@ from rim_lightning.networks.hallucination.paths import Priors
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import FaceBatch
 
-SUFFIX = {"probe": "", "sharp": "_hr"}
-"""What the priors were read from -> end of the name of their figures."""
+FIGURE_SUFFIX = {"probe": "", "sharp": "_hr"}
+"""Source of the priors -> suffix of their figures."""
 
 
 class HallucinatedBatch(NamedTuple):
-    """A batch of faces, their probes, and what a network makes of the probes.
+    """A batch of faces, their probes, and the faces and priors that a network makes of the probes.
 
     Attributes:
-        faces: The true faces with their labels; `hr` is (B, 3, S, S), RGB in [-1, 1].
+        batch: The true faces with their labels; `hr` is (B, 3, S, S), RGB in [-1, 1].
         images: Name of the image -> (B, 3, S, S), RGB around [-1, 1]. "bicubic" is the enlarged probe, "sr" the
-            hallucinated face; of RIM there is "coarse" too.
-        priors: What the priors were read from -> priors: "probe" (of the coarse face) and "sharp" (of the true face).
-            Empty if the network has none.
+            hallucinated face. RIM also has "coarse".
+        priors: Source -> landmark heatmaps and parsing logits of that face: "probe" (read from the coarse face) or
+            "sharp" (read from the true face). Empty if the network predicts none.
     """
 
-    faces: FaceBatch
+    batch: FaceBatch
     images: dict[str, Tensor]
     priors: dict[str, Priors]
 
@@ -58,32 +58,32 @@ def hallucinate(network: RIM | SuperResolver, enlarged: Tensor) -> Tensor:
 
 
 def hallucinate_batch(
-    network: RIM | SuperResolver, faces: FaceBatch, lr_size: int, sharp_priors: bool
+    network: RIM | SuperResolver, batch: FaceBatch, lr_size: int, sharp_priors: bool
 ) -> HallucinatedBatch:
     """Make probes of a batch of faces and hallucinate the faces anew.
 
     Args:
         network: RIM or one of the networks it is compared with.
-        faces: Faces on the device of the network; `hr` is (B, 3, S, S), RGB in [-1, 1].
+        batch: Faces on the device of the network; `hr` is (B, 3, S, S), RGB in [-1, 1].
         lr_size: Side of the probes in pixels.
-        sharp_priors: Read the priors of the sharp faces too, in the same forward pass; of RIM only.
+        sharp_priors: True to read the priors of the sharp faces too, in the same forward pass. Only RIM has priors.
 
     Returns:
-        Faces, images and priors.
+        The batch with its images and priors.
     """
-    enlarged = synthesize_probe(faces.hr, torch.full((len(faces.hr),), lr_size))  # (B, 3, S, S)
+    enlarged = synthesize_probe(batch.hr, torch.full((len(batch.hr),), lr_size))  # (B, 3, S, S)
     if not isinstance(network, RIM):
-        return HallucinatedBatch(faces, {"bicubic": enlarged, "sr": network(enlarged)}, {})
-    output = network.fhn(enlarged, faces.hr if sharp_priors else None)
+        return HallucinatedBatch(batch, {"bicubic": enlarged, "sr": network(enlarged)}, {})
+    output = network.fhn(enlarged, batch.hr if sharp_priors else None)
     images = {"bicubic": enlarged, "coarse": output.coarse, "sr": output.sr}
     priors = {"probe": output.priors, "sharp": output.hr_priors}
-    return HallucinatedBatch(faces, images, {name: value for name, value in priors.items() if value is not None})
+    return HallucinatedBatch(batch, images, {name: value for name, value in priors.items() if value is not None})
 
 
 @torch.no_grad()
 def hallucinated_batches(
     network: RIM | SuperResolver,
-    faces: FaceSet,
+    face_set: FaceSet,
     lr_size: int,
     batch_size: int,
     device: torch.device,
@@ -94,17 +94,17 @@ def hallucinated_batches(
 
     Args:
         network: RIM or one of the networks it is compared with, in eval mode.
-        faces: Faces of the network's size.
+        face_set: Faces of the network's size.
         lr_size: Side of the probes in pixels.
         batch_size: Faces per batch.
         device: Where the network is.
         title: Title of the progress bar.
-        sharp_priors: Read the priors of the sharp faces too.
+        sharp_priors: True to read the priors of the sharp faces too.
 
     Yields:
         One batch after the other.
     """
-    for batch in face_batches(faces.faces, batch_size, device, title):
+    for batch in face_batches(face_set.dataset, batch_size, device, title):
         yield hallucinate_batch(network, batch, lr_size, sharp_priors)
 
 
@@ -138,18 +138,18 @@ class HallucinationMetrics(nn.Module):
         # The dictionaries above name the metrics; as modules they move to the device.
         self.metrics = nn.ModuleList([*self.quality.values(), *errors, *self.iou.values()])
 
-    def update(self, batch: HallucinatedBatch) -> None:
+    def update(self, hallucinated: HallucinatedBatch) -> None:
         """Take in a batch that holds all images and priors that are measured."""
-        faces = batch.faces
+        batch = hallucinated.batch
         for name, quality in self.quality.items():
-            quality.update(batch.images[name], faces.hr, faces.index)
+            quality.update(hallucinated.images[name], batch.hr, batch.index)
         for source, errors in self.nme.items():
             for scheme, error in errors.items():
-                heatmaps = batch.priors[source].heatmaps[scheme].float()  # (B, N, g, g)
-                points = decode_heatmaps(heatmaps, faces.hr.shape[-1])  # (B, N, 2)
-                error.update(points, faces.landmarks[scheme], faces.index)
+                heatmaps = hallucinated.priors[source].heatmaps[scheme].float()  # (B, N, g, g)
+                points = decode_heatmaps(heatmaps, batch.hr.shape[-1])  # (B, N, 2)
+                error.update(points, batch.landmarks[scheme], batch.index)
         for source, iou in self.iou.items():
-            iou.update(batch.priors[source].parsing_logits, faces.parsing, faces.index)
+            iou.update(hallucinated.priors[source].parsing_logits, batch.parsing, batch.index)
 
     def compute(self) -> dict[str, Tensor]:
         """Return the figures of all faces.
@@ -163,8 +163,8 @@ class HallucinationMetrics(nn.Module):
         for name, quality in self.quality.items():
             figures |= {f"{name}/{key}_{self.protocol}": value for key, value in quality.compute().items()}
         for source, errors in self.nme.items():
-            figures |= {f"nme{SUFFIX[source]}/{scheme}": error.compute() for scheme, error in errors.items()}
-        return figures | {f"miou{SUFFIX[source]}": iou.compute() for source, iou in self.iou.items()}
+            figures |= {f"nme{FIGURE_SUFFIX[source]}/{scheme}": error.compute() for scheme, error in errors.items()}
+        return figures | {f"miou{FIGURE_SUFFIX[source]}": iou.compute() for source, iou in self.iou.items()}
 
     def reset(self) -> None:
         """Forget all faces."""
@@ -205,36 +205,41 @@ class Panel(NamedTuple):
 
 @torch.no_grad()
 def evaluate_hallucination(
-    rim: RIM, faces: FaceSet, protocol: Literal["y", "rgb"], crop: int, batch_size: int, panel_faces: int
+    rim: RIM, face_set: FaceSet, protocol: Literal["y", "rgb"], crop: int, batch_size: int, panel_faces: int
 ) -> tuple[dict[str, float], Panel]:
-    """Measure image quality at the nominal probe size against bicubic, landmark error and parsing IoU.
+    """Measure image quality, landmark error and parsing IoU at the nominal probe size.
+
+    Image quality is also measured for bicubic enlargement and for the coarse face.
 
     Args:
         rim: The network, in eval mode.
-        faces: Sharp faces of the model's HR size.
+        face_set: Sharp faces of the model's HR size.
         protocol: "y" for BT.601 luma or "rgb", see `ImageQuality`.
         crop: Pixels left out at each border.
         batch_size: Faces per batch.
         panel_faces: Number of faces, spread over the set, that the panel shows.
 
     Returns:
-        Figures and a panel. The figures are "faces", "psnr_y" and "ssim_y" of I_sr (or "…_rgb"), "coarse/…",
-        "bicubic/…", "psnr_gain_y" (mean of I_sr − bicubic) with "psnr_gain_y_low" and "…_high" (95 % bootstrap over
-        faces), "nme/<scheme>" (percent of the eye distance, of the probe) and "nme_hr/<scheme>" (of the sharp face),
-        "miou" and "miou_hr" if there are labels.
+        Figures by name, and a panel. The names:
+            "faces": Number of faces.
+            "psnr_<protocol>" in dB and "ssim_<protocol>" in [-1, 1]: hallucinated faces.
+            "coarse/…" and "bicubic/…": the same for those images.
+            "psnr_gain_<protocol>": Mean PSNR above bicubic in dB, with "_low" and "_high" (95 % bootstrap over faces).
+            "nme/<scheme>", "nme_hr/<scheme>": Landmark error on probe and sharp face, percent of the eye distance.
+            "miou", "miou_hr": Parsing IoU on probe and sharp face, in [0, 1]; missing without labels.
     """
     device = next(rim.parameters()).device
-    schemes = [scheme for scheme in rim.fhn.generator.heatmap_heads if scheme in faces.faces.schemes]
+    schemes = [scheme for scheme in rim.fhn.generator.heatmap_heads if scheme in face_set.dataset.schemes]
     metrics = HallucinationMetrics(("sr", "coarse", "bicubic"), schemes, ("probe", "sharp"), protocol, crop).to(device)
-    count = len(faces.faces)
+    count = len(face_set.dataset)
     panel_positions = sorted(set(np.linspace(0, count - 1, min(panel_faces, count)).round().astype(int).tolist()))
     panel_rows: list[dict[str, Tensor]] = []
-    title = f"faces of {faces.title}"
-    for batch in hallucinated_batches(rim, faces, rim.lr_size, batch_size, device, title, sharp_priors=True):
-        metrics.update(batch)
-        rows = [row for row, index in enumerate(batch.faces.index.tolist()) if index in panel_positions]
+    title = f"faces of {face_set.title}"
+    for hallucinated in hallucinated_batches(rim, face_set, rim.lr_size, batch_size, device, title, sharp_priors=True):
+        metrics.update(hallucinated)
+        rows = [row for row, index in enumerate(hallucinated.batch.index.tolist()) if index in panel_positions]
         if rows:
-            panel_rows.append(_panel_rows(batch, rows))
+            panel_rows.append(_panel_rows(hallucinated, rows))
     figures = {"faces": float(count)}
     figures |= {name.removeprefix("sr/"): value.item() for name, value in metrics.compute().items()}
     for name in ("miou", "miou_hr"):
@@ -250,18 +255,18 @@ def evaluate_hallucination(
     )
 
 
-def _panel_rows(batch: HallucinatedBatch, rows: list[int]) -> dict[str, Tensor]:
+def _panel_rows(hallucinated: HallucinatedBatch, rows: list[int]) -> dict[str, Tensor]:
     """Return some rows of a batch by the names of `Panel`, on the CPU."""
-    size, priors = batch.faces.hr.shape[-2:], batch.priors["probe"]
+    size, priors = hallucinated.batch.hr.shape[-2:], hallucinated.priors["probe"]
     strongest = torch.stack([maps.amax(1) for maps in priors.heatmaps.values()]).amax(0)[rows]  # (n, g, g)
     heatmaps = F.interpolate(strongest.unsqueeze(1).float(), size=size, mode="bilinear", align_corners=False)
     logits = F.interpolate(priors.parsing_logits[rows].float(), size=size, mode="bilinear", align_corners=False)
-    images = {name: image[rows].float().cpu() for name, image in batch.images.items()}
+    images = {name: image[rows].float().cpu() for name, image in hallucinated.images.items()}
     return images | {
-        "hr": batch.faces.hr[rows].float().cpu(),
+        "hr": hallucinated.batch.hr[rows].float().cpu(),
         "heatmaps": heatmaps.squeeze(1).cpu(),  # (n, S, S)
         "parsing": logits.argmax(1).cpu(),  # (n, S, S)
-        "parsing_true": batch.faces.parsing[rows].cpu(),
+        "parsing_true": hallucinated.batch.parsing[rows].cpu(),
     }
 
 

@@ -29,12 +29,12 @@ class FaceSet(NamedTuple):
 
     Attributes:
         title: Name for people.
-        faces: Sharp aligned faces.
+        dataset: Sharp aligned faces.
         digest: Digest of the prepared store and of the sampling.
     """
 
     title: str
-    faces: FaceDataset
+    dataset: FaceDataset
     digest: str
 
 
@@ -102,8 +102,9 @@ def misaligned(faces: FaceSource, **amounts: float) -> FaceDataset:
     """
     if not isinstance(faces, FaceDataset):
         raise ValueError("Mirrored pairs cannot be moved: set detailed to listed, random or sampled pairs.")
-    nothing = {"flip": 0.0, "rotation": 0.0, "scale": 0.0, "shift": 0.0, "photometric": 0.0}
-    view = FaceAugmentation(faces.store.hr_size, **nothing | amounts)
+    geometry = {"flip": 0.0, "rotation": 0.0, "scale": 0.0, "shift": 0.0}
+    colors = {"brightness": 0.0, "contrast": 0.0, "gamma": 0.0, "hue": 0.0, "photometric": 0.0}
+    view = FaceAugmentation(faces.store.hr_size, **colors | geometry | amounts)
     return FaceDataset(faces.store, faces.positions, view, schemes=faces.schemes)
 
 
@@ -121,8 +122,8 @@ def face_set(store: str, title: str, split: str = "test", sample: int | None = N
         FileNotFoundError: If there is no such store.
         ValueError: If the split has no faces, or fewer than `sample`.
     """
-    opened = open_store(store)
-    positions = opened.select(split)
+    prepared_store = open_store(store)
+    positions = prepared_store.select(split)
     if len(positions) < (sample or 1):
         raise ValueError(
             f"{store} has {len(positions)} faces in its {split} split, fewer than the {sample or 1} wanted."
@@ -130,9 +131,9 @@ def face_set(store: str, title: str, split: str = "test", sample: int | None = N
     if sample is not None:
         chosen = torch.randperm(len(positions), generator=torch.Generator().manual_seed(seed))[:sample].sort().values
         positions = positions[chosen.numpy()]
-    manifest = json.dumps(opened.manifest, sort_keys=True).encode()
+    manifest = json.dumps(prepared_store.manifest, sort_keys=True).encode()
     digest = f"{hashlib.sha256(manifest).hexdigest()} {split} {sample} {seed}"
-    return FaceSet(title, FaceDataset(opened, positions), digest)
+    return FaceSet(title, FaceDataset(prepared_store, positions), digest)
 
 
 def listed_pairs(store: str, pairs: str, title: str, layout: str = "lfw") -> PairSet:
@@ -151,8 +152,8 @@ def listed_pairs(store: str, pairs: str, title: str, layout: str = "lfw") -> Pai
     """
     if layout not in LAYOUTS:
         raise ValueError(f'The list {pairs} has the layout "{layout}"; choose from {", ".join(LAYOUTS)}.')
-    opened = open_store(store)
-    return _of_list(opened, LAYOUTS[layout](pairs, opened.names), title)
+    prepared_store = open_store(store)
+    return _of_list(prepared_store, LAYOUTS[layout](pairs, prepared_store.names), title)
 
 
 def random_pairs(store: str, title: str, genuine: int, impostor: int, seed: int = 0) -> PairSet:
@@ -169,9 +170,12 @@ def random_pairs(store: str, title: str, genuine: int, impostor: int, seed: int 
         FileNotFoundError: If there is no such store.
         ValueError: If the images form fewer pairs of a kind, see `sample_random_pairs`.
     """
-    opened = open_store(store)
-    people = [None if number == NO_IDENTITY else opened.identities[number] for number in opened.identity.tolist()]
-    return _of_list(opened, sample_random_pairs(people, opened.names, genuine, impostor, seed), title)
+    prepared_store = open_store(store)
+    people = [
+        None if number == NO_IDENTITY else prepared_store.identities[number]
+        for number in prepared_store.identity.tolist()
+    ]
+    return _of_list(prepared_store, sample_random_pairs(people, prepared_store.names, genuine, impostor, seed), title)
 
 
 def mirrored_pairs(store: str, title: str) -> PairSet:
@@ -208,18 +212,18 @@ def sampled_pairs(store: str, title: str, split: str, pairs: int, seed: int = 0)
         FileNotFoundError: If there is no such store.
         ValueError: If there are too few people for two folds.
     """
-    opened = open_store(store)
-    faces = FaceDataset(opened, split)
-    identity = torch.from_numpy(opened.identity[faces.positions])
+    prepared_store = open_store(store)
+    faces = FaceDataset(prepared_store, split)
+    identity = torch.from_numpy(prepared_store.identity[faces.positions])
     gallery, probe, fold = sample_balanced_pairs(identity, pairs, 10, seed)
     if len(fold.unique()) < 2:
         raise ValueError(f"{store} has too few people in its {split} split for pairs in two folds.")
-    names = [opened.names[position] for position in faces.positions]
+    names = [prepared_store.names[position] for position in faces.positions]
     return PairSet(title, faces, gallery, probe, identity[gallery] == identity[probe], fold, names, identity)
 
 
-def one_each(store: str, title: str, split: str = "test") -> SearchSet:
-    """Make the first image of every person the gallery and the others the probes.
+def first_image_as_gallery(store: str, title: str, split: str = "test") -> SearchSet:
+    """Split the images of a store: the first of each person is gallery, the others are probes.
 
     Args:
         store: Folder of the prepared images.
@@ -230,9 +234,9 @@ def one_each(store: str, title: str, split: str = "test") -> SearchSet:
         FileNotFoundError: If there is no such store.
         ValueError: If no person has a second image.
     """
-    opened = open_store(store)
-    faces = FaceDataset(opened, split)
-    identity = torch.from_numpy(opened.identity[faces.positions])
+    prepared_store = open_store(store)
+    faces = FaceDataset(prepared_store, split)
+    identity = torch.from_numpy(prepared_store.identity[faces.positions])
     is_first = torch.zeros(len(identity), dtype=torch.bool)
     people: set[int] = set()
     for position, person in enumerate(identity.tolist()):
@@ -251,7 +255,7 @@ def surveillance(
     """Take SCface or TinyFace. Prepares the images if they are not prepared yet.
 
     Args:
-        root: Folder of the set as it is handed out.
+        root: Folder of the set as published.
         layout: "scface" or "tinyface".
         title: Name for people.
         prepared: Folder of the prepared sets.

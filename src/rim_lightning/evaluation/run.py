@@ -109,14 +109,14 @@ def _face_sets(
     """Open the sets of faces one after the other, each with the sentence that says what it is."""
     for name in sr.sets:
         faces = face_set(stores[name], name, sr.split)
-        yield faces, f"`{name}`: {len(faces.faces)} faces of {sr.split}, {_alignment(stores[name])}."
+        yield faces, f"`{name}`: {len(faces.dataset)} faces of {sr.split}, {_alignment(stores[name])}."
     if sr.root is not None:
         # In the output folder: in `prepared_dir` another folder of images would be refused as a changed one.
         output = folder / "prepared_custom"
         records = read_folder(sr.root, first_pixel=sr.first_pixel)
         prepare(records, output, name="custom", hr_size=hr_size, margin=0.0, alignment=sr.alignment, workers=workers)
         faces = face_set(str(output), "custom")
-        yield faces, f"`custom`: {len(faces.faces)} faces of test, {_alignment(output)}."
+        yield faces, f"`custom`: {len(faces.dataset)} faces of test, {_alignment(output)}."
 
 
 def _pair_sets(
@@ -152,7 +152,7 @@ def _protocol(plan: EvaluationPlan, rim: RIM) -> list[str]:
 
 
 def _alignment(store: str | Path) -> str:
-    """Say how the images of a prepared set were aligned."""
+    """Return a phrase that says how the images of a prepared set were aligned."""
     manifest = read_manifest(Path(store))
     if manifest["alignment"] == "none":
         return "not aligned: the center square of the whole image"

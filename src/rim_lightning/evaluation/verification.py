@@ -32,12 +32,12 @@ Embedder = Callable[[Tensor], dict[str, Tensor]]
 
 
 def embed_faces(embed: Embedder, faces: Tensor, flip: bool) -> dict[str, Tensor]:
-    """Embed faces, each embedding with unit weight.
+    """Embed faces with embeddings of unit length, optionally adding those of the mirrored faces.
 
     Args:
-        embed: What embeds them.
+        embed: Function that embeds faces.
         faces: Faces or enlarged probes, (B, 3, S, S), RGB in [-1, 1].
-        flip: Add the embedding of the mirrored face. The cosine of such sums is that of the mean embeddings.
+        flip: True to add the embedding of the mirrored face. The cosine of such sums is that of the mean embeddings.
 
     Returns:
         Name -> (B, E) float32 embeddings of unit length; with `flip` the sum of two of unit length.
@@ -63,7 +63,7 @@ def evaluate_verification(
         rim: The network, in eval mode.
         pairs: Pairs of faces of the model's HR size. Their probes are made of `pairs.faces`.
         probe_sizes: Sides of the probes in pixels.
-        flip: Average every embedding with that of the mirrored face (of the mirrored probe).
+        flip: True to average every embedding with that of the mirrored face, or mirrored probe.
         batch_size: Faces per batch.
 
     Returns:

@@ -90,8 +90,8 @@ class PictureBlocks(Dataset[Block]):
         except (OSError, ValueError) as error:
             if not path.parent.is_dir():  # the disk is gone, not the picture
                 raise FileNotFoundError(
-                    f"The folder {path.parent} has vanished. The finished files are untouched: bring it back, then "
-                    "give the same command again."
+                    f"The folder {path.parent} is gone. The finished files are untouched: make it available "
+                    "again, then repeat the command."
                 ) from error
             return EmbeddedRow(source, left_out=reason_of(error, source)), None
         return EmbeddedRow(source, person, digest, face.size, face.faces), face.pixels
@@ -209,13 +209,15 @@ def embed_folder(
         NotADirectoryError: If there is no such folder.
         ValueError: If a setting is out of range, or if `output` holds something else, or was begun by another model,
             with other settings or other pictures.
-        OSError: If a file cannot be written, or the pictures have vanished.
+        OSError: If a file cannot be written, or the pictures are gone.
         Interrupted: If a signal asked to stop.
     """
     if side not in SIDES:
         raise ValueError(f"side is {side}: choose from {', '.join(SIDES)}.")
     if shard < 1 or batch_size < 1 or workers < 0:
-        raise ValueError(f"shard={shard} and batch_size={batch_size} are 1 or more, workers={workers} is 0 or more.")
+        raise ValueError(
+            f"shard and batch_size must be at least 1 and workers at least 0, got {shard}, {batch_size} and {workers}."
+        )
     root = str(Path(pictures).resolve())
     names = [os.fsencode(path)[len(os.fsencode(root)) :].lstrip(b"/") for path in image_files(root)]
     precision = str(trainer.precision)

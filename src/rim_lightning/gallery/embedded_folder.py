@@ -4,7 +4,7 @@ _embedding.json            what was embedded, by which model and with which sett
 embeddings_<k>.parquet     `shard` pictures each, in the order of their names, one per row:
     source                 path of the picture in the tree
     person, digest         as in a gallery; null if the picture was left out
-    size, faces            side of the face in pixels of its picture, and number of faces (0: nobody searched)
+    size, faces            side of the face in pixels of its picture, and number of faces (0 if none was searched for)
     embedding              E numbers, length 1; null if the picture was left out
     left_out               reason why there is no embedding; null if there is one
 """
@@ -70,7 +70,7 @@ class EmbeddedRow(NamedTuple):
         person: Name of the person.
         digest: SHA-256 of the file.
         size: Side of the face in pixels of its picture.
-        faces: Number of faces in the picture. 0 if nobody searched it.
+        faces: Number of faces in the picture; 0 if none was searched for.
         left_out: Reason why the picture has no embedding, or None.
     """
 
@@ -117,7 +117,7 @@ class EmbeddedFolder:
 
     @classmethod
     def begin(cls, path: str | Path, manifest: Manifest) -> EmbeddedFolder:
-        """Open the folder for a manifest; make it if there is none. Several processes may call this at once.
+        """Open the folder for a manifest, or make it if it is missing. Several processes may call this at once.
 
         Args:
             path: The folder.
@@ -134,7 +134,7 @@ class EmbeddedFolder:
         if not (path / MANIFEST).is_file():
             path.mkdir(parents=True, exist_ok=True)
             if any(not entry.name.startswith((MANIFEST, f".{MANIFEST}")) for entry in path.iterdir()):
-                raise ValueError(f"{path} holds something else than embeddings: give another output.")
+                raise ValueError(f"{path} holds something other than embeddings: choose another output.")
             write_json_once(path / MANIFEST, {"format": FORMAT} | asdict(manifest))
         folder = cls(path)
         begun = folder.manifest
@@ -144,8 +144,8 @@ class EmbeddedFolder:
                 raise ValueError(f"{path} was begun with {key}={before}, this is {key}={now}: {ADVICE}.")
         if begun.names != manifest.names:
             raise ValueError(
-                f"{path} was begun with {begun.count} pictures, and those in {manifest.pictures} are others now "
-                f"({manifest.count}): give another output, or the pictures as they were."
+                f"{path} was begun with {begun.count} pictures, but {manifest.pictures} now holds other pictures "
+                f"({manifest.count}): choose another output, or restore the pictures."
             )
         return folder
 

@@ -27,36 +27,36 @@ EMBEDDED_BLOCK = 32_768
 
 
 class Enrollment(NamedTuple):
-    """What became of the pictures of a folder.
+    """Counts and names of the pictures of a folder, by what became of them.
 
     Attributes:
         added: Number of pictures that were added.
-        known: Number of pictures that the gallery had already.
+        already_enrolled: Number of pictures that the gallery had already.
         several: Pictures with several faces, of which the largest was taken.
         small: Pictures whose face is not sharp (`faces.SHARP`). Error rates do not hold for them.
         left_out: Picture -> reason why it was left out.
     """
 
     added: int
-    known: int
+    already_enrolled: int
     several: list[str]
     small: list[str]
     left_out: dict[str, str]
 
 
 class EmbeddedEnrollment(NamedTuple):
-    """What became of the pictures of an embedded folder. The files of the folder have their names.
+    """Counts of the pictures of an embedded folder. Their names are in the folder's files.
 
     Attributes:
         added: Number of pictures that were added.
-        known: Number of pictures that the gallery had already.
+        already_enrolled: Number of pictures that the gallery had already.
         several: Number of pictures with several faces, of which the largest was taken.
         small: Number of pictures whose face is not sharp (`faces.SHARP`).
         left_out: Number of pictures without an embedding.
     """
 
     added: int
-    known: int
+    already_enrolled: int
     several: int
     small: int
     left_out: int
@@ -78,7 +78,7 @@ class _NewPictures:
         folder: Folder whose pictures are enrolled.
         aligned: True if the pictures are aligned square faces.
         enrolled: (person, digest) of everything in the gallery. Grows with the pictures that are yielded.
-        known: Number of pictures that the gallery had already.
+        already_enrolled: Number of pictures that the gallery had already.
         several: Pictures with several faces.
         small: Pictures whose face is not sharp.
         left_out: Picture -> reason why it was left out.
@@ -88,7 +88,7 @@ class _NewPictures:
     folder: Path
     aligned: bool
     enrolled: set[tuple[str, str]]
-    known: int = 0
+    already_enrolled: int = 0
     several: list[str] = field(default_factory=list)
     small: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class _NewPictures:
                 person = person_of(path, self.folder)
                 digest = file_digest(path)
                 if (person, digest) in self.enrolled:
-                    self.known += 1
+                    self.already_enrolled += 1
                     continue
                 (face,) = self.recognizer.align(path, self.aligned)
             except (OSError, ValueError) as error:
@@ -155,7 +155,7 @@ def enroll(
         added += _add(recognizer, gallery, block)
     if added:
         gallery.tidy()
-    return Enrollment(added, pictures.known, pictures.several, pictures.small, pictures.left_out)
+    return Enrollment(added, pictures.already_enrolled, pictures.several, pictures.small, pictures.left_out)
 
 
 def enroll_embedded(
@@ -176,7 +176,7 @@ def enroll_embedded(
     """
     check_embedded(folder, gallery.fingerprint)
     enrolled = gallery.enrolled()
-    added = known = several = small = left_out = 0
+    added = already_enrolled = several = small = left_out = 0
     block: list[Template] = []
     for number in progress(folder.shards):
         table = folder.read(number)
@@ -187,7 +187,7 @@ def enroll_embedded(
         columns = (usable[name].to_pylist() for name in ("person", "source", "digest", "faces", "size"))
         for person, source, digest, faces, size, embedding in zip(*columns, embeddings, strict=True):
             if (person, digest) in enrolled:
-                known += 1
+                already_enrolled += 1
                 continue
             enrolled.add((person, digest))
             several += faces > 1
@@ -199,7 +199,7 @@ def enroll_embedded(
             block = []
     if added:
         gallery.tidy()
-    return EmbeddedEnrollment(added, known, several, small, left_out)
+    return EmbeddedEnrollment(added, already_enrolled, several, small, left_out)
 
 
 def check_embedded(folder: EmbeddedFolder, fingerprint: str) -> None:
@@ -241,14 +241,14 @@ def person_of(path: Path, folder: Path) -> str:
         The name in Unicode's composed form (NFC).
 
     Raises:
-        UnicodeError: If the name is not text.
+        UnicodeError: If the name is not UTF-8.
     """
     parts = path.relative_to(folder).parts
     return unicodedata.normalize("NFC", utf8_text(parts[0] if len(parts) > 1 else path.stem))
 
 
 def utf8_text(name: str | Path) -> str:
-    """Return a name of the file system, which must be text.
+    """Return a name of the file system as text, which must be UTF-8.
 
     Args:
         name: Name or path.
@@ -257,24 +257,24 @@ def utf8_text(name: str | Path) -> str:
         The same as a string.
 
     Raises:
-        UnicodeError: If the name is not text.
+        UnicodeError: If the name is not UTF-8.
     """
     try:
         str(name).encode()
     except UnicodeEncodeError:
-        raise UnicodeError(f"the name {str(name)!a} is no text (UTF-8): rename the file or folder.") from None
+        raise UnicodeError(f"the name {str(name)!a} is not UTF-8 text: rename the file or folder.") from None
     return str(name)
 
 
 def reason_of(error: OSError | ValueError, name: str) -> str:
-    """Say in one sentence why a picture was left out.
+    """Return one sentence that says why a picture was left out.
 
     Args:
-        error: What was raised.
+        error: Exception that was raised.
         name: Name of the picture.
 
     Returns:
-        The message of the error. An error of the file system has none of ours: then "<name>: <reason>".
+        Message of the exception. For an error of the operating system it is "<name>: <reason>".
     """
     if isinstance(error, OSError) and error.strerror:
         return f"{name}: {error.strerror}"

@@ -59,8 +59,8 @@ class Gallery:
 
     Args:
         address: A folder, or an object store as LanceDB takes it (s3://bucket/path, gs://…, az://…).
-        fingerprint: Fingerprint of the model (`Recognizer.fingerprint`). None to list and to delete whichever model it
-            was.
+        fingerprint: Fingerprint of the model (`Recognizer.fingerprint`). None accepts the gallery of any
+            model, to list or delete people.
         size: Length E of an embedding. Needed to make a gallery.
         create: True to make the gallery if there is none.
 
@@ -123,7 +123,7 @@ class Gallery:
             templates: The templates.
 
         Raises:
-            ValueError: If embeddings are not finite, or of another length than those of the gallery.
+            ValueError: If embeddings are not finite, or their length is not that of the gallery.
             OSError: If the gallery cannot be written.
         """
         import pyarrow as pa
@@ -133,8 +133,12 @@ class Gallery:
             return
         size = self._schema.field("embedding").type.list_size
         vectors = np.stack([template.embedding.numpy() for template in templates]).astype(np.float32)
-        if vectors.shape[1] != size or not np.isfinite(vectors).all():
-            raise ValueError(f"Embeddings of this gallery have {size} finite numbers, got {vectors.shape[1]}.")
+        if vectors.shape[1] != size:
+            raise ValueError(
+                f"This gallery holds embeddings of length {size}, got {vectors.shape[1]}: use the model that made it."
+            )
+        if not np.isfinite(vectors).all():
+            raise ValueError("A new embedding holds NaN or infinity: check the model and its precision.")
         people = [_composed(template.person) for template in templates]
         others = ([getattr(template, name) for template in templates] for name in OTHERS)
         columns = [pa.array(people), *(pa.array(values) for values in others)]
@@ -235,8 +239,8 @@ def _storage(address: str) -> Iterator[None]:
         full = any(sign in str(error) for sign in ("No space left", "File too large", "quota exceeded"))
         why = "there is no space left" if full else str(error)
         raise OSError(
-            f"The gallery {address} cannot be written: {why}. What was added before is there; mend that, then give the "
-            "same command again."
+            f"The gallery {address} cannot be written: {why}. Earlier additions are kept. Remove the cause, then "
+            "repeat the command."
         ) from error
 
 

@@ -48,7 +48,7 @@ class Calibration:
     decide it.
 
     Attributes:
-        faces: Name of the set of people, for the card.
+        set_name: Name of the set of people, for the card.
         digest: SHA-256 of the manifest of that prepared set.
         people: Number of people.
         genuine: Number of genuine pairs of single pictures.
@@ -60,7 +60,7 @@ class Calibration:
         frrs: (C, C, S, F) float64, false reject rates.
     """
 
-    faces: str
+    set_name: str
     digest: str
     people: int
     genuine: int
@@ -83,7 +83,7 @@ class Calibration:
 
     __hash__ = None  # type: ignore[assignment]  # arrays have no hash
 
-    def at(self, size: float, far: float, probes: int = 1, gallery: int = 1) -> OperatingPoint:
+    def operating_point(self, size: float, far: float, probes: int = 1, gallery: int = 1) -> OperatingPoint:
         """Return threshold and false reject rate for a probe.
 
         Between two sizes or counts, both are interpolated over the logarithm. Beyond the last ones, the last ones hold.
@@ -103,14 +103,20 @@ class Calibration:
         Example:
             >>> thresholds = np.array([0.2, 0.4]).reshape(1, 1, 2, 1)  # 8 and 32 px
             >>> made_up = Calibration("made up", "", 2, 9, 9, (1,), (8, 32), (1e-3,), thresholds, thresholds)
-            >>> round(made_up.at(size=16, far=1e-3).threshold, 3)  # log 16 lies half-way between log 8 and log 32
+            >>> point = made_up.operating_point(size=16, far=1e-3)
+            >>> round(point.threshold, 3)  # log 16 lies half-way between log 8 and log 32
             0.3
         """
         usable_fars = self.usable_fars()
         columns = [column for column, other in enumerate(self.fars) if other in usable_fars and _close(other, far)]
         if not columns:
-            choices = ", ".join(f"{usable:g}" for usable in usable_fars) or "none, and calibrate it on more people"
-            raise ValueError(f"The model has no thresholds for a FAR of {far:g}: choose from {choices}.")
+            if not usable_fars:
+                raise ValueError(
+                    "The model has no usable thresholds: export it again with rim export --people and a set of more "
+                    "people."
+                )
+            choices = ", ".join(f"{usable:g}" for usable in usable_fars)
+            raise ValueError(f"The model has no thresholds for a false accept rate of {far:g}: choose from {choices}.")
         threshold = frr = 0.0
         neighbors = (_neighbors(self.counts, probes), _neighbors(self.counts, gallery), _neighbors(self.sizes, size))
         for (i, a), (j, b), (k, c) in itertools.product(*neighbors):
@@ -138,7 +144,7 @@ class Calibration:
             for by_gallery_count in pairs.tolist()
         ]
         return {
-            "faces": self.faces,
+            "faces": self.set_name,
             "digest": self.digest,
             "people": self.people,
             "genuine": self.genuine,
@@ -176,8 +182,8 @@ class Calibration:
         shape = (len(ranges["counts"]), len(ranges["counts"]), len(ranges["sizes"]), len(ranges["fars"]), 2)
         if pairs.shape != shape:
             raise ValueError(f'"points" is {pairs.shape}: it must be {shape}.')
-        others = {name: value for name, value in plain.items() if name != "points"}
-        return cls(**(others | ranges), thresholds=pairs[..., 0], frrs=pairs[..., 1])
+        others = {name: value for name, value in plain.items() if name not in ("faces", "points")}
+        return cls(set_name=plain["faces"], **(others | ranges), thresholds=pairs[..., 0], frrs=pairs[..., 1])
 
 
 class _People(NamedTuple):
@@ -212,7 +218,8 @@ def calibrate(
 
     Args:
         rim: Trained network.
-        faces: Faces of named people whom nothing was trained on. At least two people need two images or more.
+        faces: Faces of named people whom nothing was trained on. There are at least two people, and one has two images
+            or more.
         title: Name of the set of people, for the card.
         digest: SHA-256 of the manifest of the set.
         sizes: Sides of the probes in pixels, ascending. Those above `rim.hr_size` are skipped.
@@ -242,7 +249,10 @@ def calibrate(
         probe_person = people.identity[in_probe.argmax(1)]
         same = (gallery_person[:, None] == probe_person)[disjoint]  # (pairs,)
         if not same.any() or same.all():
-            raise ValueError(f"{title} has no two images of one person, or only one person: thresholds need both.")
+            raise ValueError(
+                f"{title} must show at least two people, one of them in two or more images: thresholds need pairs of "
+                "one person and of two people."
+            )
         if probe_count == gallery_count == 1:
             genuine, impostors = int(same.sum()), int((~same).sum())
         gallery = F.normalize(in_gallery @ people.sharp)  # (G, E)

@@ -1,4 +1,4 @@
-"""A trained model as a folder to hand on: weights, a card that describes it, ONNX files. Nothing in it is pickled."""
+"""A trained model as a folder for others: weights, a card that describes it, ONNX files. Nothing in it is pickled."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-import rim_lightning
 from rim_lightning.files import file_digest, whole_file, write_json
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.networks.checkpoints import current_names
@@ -74,7 +74,7 @@ def write_model(
 
     folder = Path(folder)
     if folder.exists():
-        raise FileExistsError(f"{folder} is there already: give another folder, or remove it.")
+        raise FileExistsError(f"{folder} exists already: choose another folder, or remove it.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -125,7 +125,7 @@ def read_model(folder: str | Path) -> Model:
         unused = rim.load_state_dict(load_file(weights), strict=False)
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(
-            f"{folder} is no model that this version can read: export it again from its checkpoint."
+            f"{folder} is not a model that this version can read: export it again from its checkpoint."
         ) from error
     if unused.unexpected_keys or any(not name.startswith(TRAINING_ONLY) for name in unused.missing_keys):
         raise ValueError(f"{weights} does not fit {CARD}: export the model again from its checkpoint.")
@@ -147,15 +147,15 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / CARD
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} is no model folder: it has no {CARD}. rim export makes one.")
+        raise FileNotFoundError(f"{folder} is not a model folder: it has no {CARD}. rim export makes one.")
     try:
         card = current_names(json.loads(path.read_text()))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: it is no JSON. Copy it again.") from error
+        raise ValueError(f"{path} is damaged: it is not JSON. Copy it again.") from error
     keys = {"architecture", "fingerprint", "files", "calibration", "license", "limits"}
     readable = isinstance(card, dict) and card.get("format") == FORMAT and keys <= set(card)
     if not readable or not isinstance(card["files"], dict):
-        raise ValueError(f"{path} is no card of format {FORMAT}: export the model again from its checkpoint.")
+        raise ValueError(f"{path} is not a card of format {FORMAT}: export the model again from its checkpoint.")
     return card
 
 
@@ -198,7 +198,7 @@ def _card(
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "version": rim_lightning.__version__,
+        "version": _installed_version(),
         "architecture": {"name": "rim", "arguments": rim.arguments},
         "fingerprint": fingerprint(rim),
         "files": files,
@@ -208,6 +208,13 @@ def _card(
         "license": LICENSE,
         "limits": list(LIMITS),
     }
+
+
+def _installed_version() -> str:
+    try:
+        return metadata.version("rim-lightning")
+    except metadata.PackageNotFoundError:  # the sources are on the path, but the package is not installed
+        return "unknown"
 
 
 def _umask() -> int:

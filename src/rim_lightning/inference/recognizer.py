@@ -48,7 +48,7 @@ class Verification(NamedTuple):
 
 
 class HallucinatedFaces(NamedTuple):
-    """What the hallucination network makes of B probes, on the CPU.
+    """Faces that the hallucination network makes of B probes, with heatmaps and parsing, on the CPU.
 
     Attributes:
         bicubic: (B, 3, S, S), RGB in [0, 1]: probes, enlarged bicubically.
@@ -117,7 +117,7 @@ class Recognizer:
 
         Raises:
             FileNotFoundError: If there is no such file or folder.
-            ValueError: If it is damaged, or something else.
+            ValueError: If the path is damaged, or is neither a model folder nor a checkpoint of rim-train.
         """
         if Path(path).is_dir():
             model = read_model(path)
@@ -138,8 +138,8 @@ class Recognizer:
             One face for each picture.
 
         Raises:
-            ImageError: If there is no picture. If a picture cannot be used, shows no face, or is not square though
-                `aligned` is True.
+            ImageError: If there is no picture, or one cannot be used, shows no face, or is not square though `aligned`
+                is True.
             FileNotFoundError: If there is no such file.
         """
         return list(self.aligner.align(pictures, aligned, name))
@@ -150,10 +150,14 @@ class Recognizer:
 
         Args:
             pictures: One or several sharp pictures.
-            aligned: See `align`, which also says what is raised.
+            aligned: True if each picture is an aligned square face already.
 
         Returns:
             (B, E) embeddings of length 1, on the CPU.
+
+        Raises:
+            ImageError: See `align`.
+            FileNotFoundError: See `align`.
         """
         return self._embed(self.rim.embed_gallery, self.aligner.align(pictures, aligned))
 
@@ -163,10 +167,14 @@ class Recognizer:
 
         Args:
             pictures: One or several probes.
-            aligned: See `align`, which also says what is raised.
+            aligned: True if each picture is an aligned square face already.
 
         Returns:
             (B, E) embeddings of length 1, on the CPU.
+
+        Raises:
+            ImageError: See `align`.
+            FileNotFoundError: See `align`.
         """
         return self._embed(self.rim.embed_probe, self.aligner.align(pictures, aligned))
 
@@ -185,8 +193,8 @@ class Recognizer:
         Args:
             probe: One or several probes of one person.
             gallery: One or several sharp pictures of one person.
-            far: False accept rate, one of those of the calibration.
-            aligned: See `align`.
+            far: False accept rate, one of `calibration.usable_fars()`.
+            aligned: True if each picture is an aligned square face already.
 
         Returns:
             The answer, with its similarity, threshold and error rates.
@@ -194,14 +202,15 @@ class Recognizer:
         Raises:
             ValueError: If the model has no thresholds, or none for that false accept rate.
             ImageError: See `align`.
+            FileNotFoundError: See `align`.
         """
         calibration = self.required_calibration()
         probe_faces = self.align(probe, aligned)
         gallery_faces = self.align(gallery, aligned)
         probe_size, gallery_size = (min(face.size for face in faces) for faces in (probe_faces, gallery_faces))
-        point = calibration.at(probe_size, far, len(probe_faces), len(gallery_faces))
-        probe_template = pooled(self._embed(self.rim.embed_probe, probe_faces))
-        gallery_template = pooled(self._embed(self.rim.embed_gallery, gallery_faces))
+        point = calibration.operating_point(probe_size, far, len(probe_faces), len(gallery_faces))
+        probe_template = pool(self._embed(self.rim.embed_probe, probe_faces))
+        gallery_template = pool(self._embed(self.rim.embed_gallery, gallery_faces))
         similarity = float(probe_template @ gallery_template)
         return Verification(
             similarity=similarity,
@@ -217,14 +226,18 @@ class Recognizer:
 
     @torch.no_grad()
     def hallucinate(self, pictures: FaceSource | Sequence[FaceSource], aligned: bool = False) -> HallucinatedFaces:
-        """Return the faces as the hallucination network sees them.
+        """Hallucinate sharp faces from probes, with landmark heatmaps and parsing.
 
         Args:
             pictures: One or several probes.
-            aligned: See `align`, which also says what is raised.
+            aligned: True if each picture is an aligned square face already.
 
         Returns:
             Faces, heatmaps and parsing of all probes, on the CPU.
+
+        Raises:
+            ImageError: See `align`.
+            FileNotFoundError: See `align`.
         """
         faces = self.align(pictures, aligned)
         outputs = [self._hallucinate_batch(batch) for batch in _batches(faces, self.batch_size)]
@@ -240,7 +253,7 @@ class Recognizer:
         )
 
     def required_calibration(self) -> Calibration:
-        """Return the thresholds.
+        """Return the calibration, which some methods need.
 
         Returns:
             The calibration.
@@ -273,7 +286,7 @@ class Recognizer:
         return torch.stack([face.pixels for face in faces]).to(self.device)  # (B, 3, S, S)
 
 
-def pooled(embeddings: Tensor) -> Tensor:
+def pool(embeddings: Tensor) -> Tensor:
     """Pool the embeddings of one person into one template: their mean, of length 1.
 
     Args:

@@ -34,18 +34,18 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch):
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["detailed=CALFW"], 'detailed is "CALFW", a set that is not there; choose from LFW, LFW_random, Helen.'),
+        (["detailed=CALFW"], 'detailed is "CALFW", a set that is missing; choose from LFW, LFW_random, Helen.'),
         (["detailed=MegaFace"], 'detailed is "MegaFace"'),
         (["pairs.LFW.kind=all"], 'The pairs LFW are of kind "all"; choose from listed, random, mirrored, sampled.'),
         (["flip=true"], "set pairs.Helen=null"),
         (["parallel=0"], "parallel is 0"),
         (["measure_on=tpu"], 'measure_on is "tpu"; choose from cpu, gpu'),
-        (["+systems.srcnn.budget=3"], "The system srcnn has the setting budget; give kind, experiment"),
+        (["+systems.srcnn.budget=3"], "systems.srcnn has the unknown setting budget; choose from kind, experiment"),
         (
             ["systems.srcnn.kind=vision"],
             'The system srcnn is of kind "vision"; choose from hallucination, recognition, scratch.',
         ),
-        (["systems.rim.after=gan"], "The system rim names gan as after, which is not under systems."),
+        (["systems.rim.after=gan"], "systems.rim.after=gan names no system; choose from "),
         (["settings=['teacher.weights=null']"], "A comparison needs a teacher"),
     ],
 )

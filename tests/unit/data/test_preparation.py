@@ -156,8 +156,9 @@ def test_unusable_files_are_named_and_left_out(tmp_path, records, fake_detector)
     assert reasons.pop("02.png").startswith("is damaged or incomplete (")
     assert reasons.pop("08.png").startswith("is damaged or incomplete (OSError: image file is truncated")
     assert reasons == {
-        "01.png": "is empty",
-        "03.png": "is no image of a known format (JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM, JPEG2000)",
+        "01.png": "is empty: replace the file",
+        "03.png": "is not an image of a known format (JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM, JPEG2000): "
+        "convert it to one of them",
         "04.png": "cannot be read (No such file or directory)",
         "05.png": "cannot be read (Is a directory)",
         "06.png": "no face found",
@@ -220,7 +221,7 @@ def test_a_store_of_other_settings_or_records_is_not_overwritten(tmp_path, recor
 
 
 def test_a_folder_of_other_files_is_not_overwritten(tmp_path, records):
-    with pytest.raises(ValueError, match="source exists and is no prepared data set; choose another output"):
+    with pytest.raises(ValueError, match="source exists and is not a prepared data set; choose another output"):
         prepare(records, tmp_path / "source", **SETTINGS)
     (tmp_path / "empty").mkdir()
     assert len(prepare(records[:1], tmp_path / "empty", **SETTINGS)) == 1

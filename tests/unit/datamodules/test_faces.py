@@ -2,9 +2,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from rim_lightning.data.augmentation import FaceAugmentation
 from rim_lightning.datamodules.faces import FaceDataModule
 from tests.helpers.stores import noise_store, small_synthetic_store
+from tests.helpers.tiny import augmentation
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ class Listener(pl.LightningModule):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_lightning_sees_unit_images_and_another_view_each_epoch(stores, tmp_path, workers):
-    data = FaceDataModule(stores, batch_size=4, workers=workers, augmentation=FaceAugmentation)
+    data = FaceDataModule(stores, batch_size=4, workers=workers, augmentation=augmentation)
     model = Listener()
     pl.Trainer(
         max_epochs=2,

@@ -11,10 +11,10 @@ from rim_lightning.data.readers.folder import read_folder
 from rim_lightning.data.readers.pair_lists import read_pair_csv, write_pair_csv
 from rim_lightning.evaluation.protocols import (
     face_set,
+    first_image_as_gallery,
     listed_pairs,
     mirrored_pairs,
     misaligned,
-    one_each,
     random_pairs,
     sampled_pairs,
     surveillance,
@@ -29,13 +29,13 @@ def store(tmp_path_factory):
 
 def test_a_face_set_is_a_split_or_a_draw_of_it(store):
     whole = face_set(str(store.path), "all", "train")
-    assert whole.faces.positions.tolist() == store.select("train").tolist()
+    assert whole.dataset.positions.tolist() == store.select("train").tolist()
     first, again = (face_set(str(store.path), "some", "train", sample=7, seed=3) for _ in range(2))
     other = face_set(str(store.path), "some", "train", sample=7, seed=4)
-    assert len(first.faces) == 7
-    assert first.faces.positions.tolist() == again.faces.positions.tolist()
+    assert len(first.dataset) == 7
+    assert first.dataset.positions.tolist() == again.dataset.positions.tolist()
     assert first.digest == again.digest
-    assert first.faces.positions.tolist() != other.faces.positions.tolist()
+    assert first.dataset.positions.tolist() != other.dataset.positions.tolist()
     assert len({whole.digest, first.digest, other.digest}) == 3
     with pytest.raises(ValueError, match="fewer than the 1000 wanted"):
         face_set(str(store.path), "too many", "train", sample=1000)
@@ -83,7 +83,7 @@ def test_a_list_that_names_a_missing_image_gets_one_sentence(store, tmp_path):
 
 
 def test_one_image_of_everybody_is_the_gallery(store):
-    people = one_each(str(store.path), "people", "train")
+    people = first_image_as_gallery(str(store.path), "people", "train")
     gallery, probe = people.identity[people.gallery], people.identity[people.probe]
     assert len(gallery.unique()) == len(gallery)
     assert set(gallery.tolist()) == set(people.identity.tolist())

@@ -74,7 +74,7 @@ def test_processes_that_begin_at_once_do_not_disturb_each_other(tmp_path):
 def test_another_manifest_is_refused(folder):
     with pytest.raises(ValueError, match="was begun with side=gallery, this is side=probe"):
         EmbeddedFolder.begin(folder.path, replace(SETTINGS, side="probe"))
-    with pytest.raises(ValueError, match=r"was begun with 3 pictures, and those in /pictures are others now \(3\)"):
+    with pytest.raises(ValueError, match=r"was begun with 3 pictures, but /pictures now holds other pictures \(3\)"):
         EmbeddedFolder.begin(folder.path, replace(SETTINGS, names=names_digest([b"c.png"])))
 
 

@@ -29,7 +29,7 @@ def test_the_person_of_a_picture(picture, person):
 
 def test_a_name_that_is_no_text_is_refused():
     assert utf8_text("caf\u00e9.png") == "caf\u00e9.png"
-    with pytest.raises(UnicodeError, match=r"the name 'caf\\udce9.png' is no text \(UTF-8\): rename the file"):
+    with pytest.raises(UnicodeError, match=r"the name 'caf\\udce9.png' is not UTF-8 text: rename the file"):
         utf8_text(os.fsdecode(b"caf\xe9.png"))
 
 
@@ -50,8 +50,8 @@ def test_a_folder_of_more_than_one_block(tmp_path):
     model = Recognizer(RIM(**MODEL))
     gallery = Gallery(tmp_path / "index", model.fingerprint, model.embedding_size, create=True)
     result = enroll(model, gallery, tmp_path / "known", aligned=True)
-    assert (result.added, result.known, result.several, result.left_out) == (count, 1, [], {})
+    assert (result.added, result.already_enrolled, result.several, result.left_out) == (count, 1, [], {})
     assert len(result.small) == count  # 12 px are no sharp face
     assert gallery.people() == {"a": count}
     again = enroll(model, gallery, tmp_path / "known", aligned=True)
-    assert (again.added, again.known) == (0, count + 1)
+    assert (again.added, again.already_enrolled) == (0, count + 1)

@@ -48,7 +48,7 @@ WRITTEN_BY_0_1 = (
     ],
 )
 def test_a_threshold_between_two_sizes(size, threshold, frr):
-    point = BY_HAND.at(size, 0.1)
+    point = BY_HAND.operating_point(size, 0.1)
     assert (point.threshold, point.far, point.frr) == pytest.approx((threshold, 0.1, frr))
 
 
@@ -60,15 +60,22 @@ def test_a_threshold_between_two_counts():
     calibration = Calibration(*PEOPLE, (1, 4), (16,), (0.1,), thresholds, frrs)
     expected = {(1, 1): (0.1, 0.8), (4, 1): (0.3, 0.4), (1, 9): (0.2, 0.6), (2, 1): (0.2, 0.6), (2, 2): (0.3, 0.5)}
     for (probes, gallery), values in expected.items():
-        point = calibration.at(16, 0.1, probes, gallery)
+        point = calibration.operating_point(16, 0.1, probes, gallery)
         assert (point.threshold, point.frr) == pytest.approx(values), (probes, gallery)
-    assert calibration.at(16, 0.1) == OperatingPoint(0.1, 0.1, 0.8)
+    assert calibration.operating_point(16, 0.1) == OperatingPoint(0.1, 0.1, 0.8)
 
 
 @pytest.mark.parametrize("far", [0.01, 1e-5])
 def test_a_far_without_thresholds_gets_a_sentence(far):
-    with pytest.raises(ValueError, match=f"no thresholds for a FAR of {far:g}: choose from 0.1."):
-        BY_HAND.at(16, far)
+    with pytest.raises(ValueError, match=f"no thresholds for a false accept rate of {far:g}: choose from 0.1."):
+        BY_HAND.operating_point(16, far)
+
+
+def test_a_calibration_without_usable_thresholds_gets_a_sentence():
+    nowhere = np.full((1, 1, 3, 2), math.nan)
+    calibration = Calibration(*PEOPLE, (1,), (8, 16, 32), FARS, nowhere, nowhere)
+    with pytest.raises(ValueError, match="no usable thresholds: export it again with rim export --people"):
+        calibration.operating_point(16, 0.1)
 
 
 def test_only_a_far_with_all_thresholds_is_usable():
@@ -162,7 +169,7 @@ def test_thresholds_of_templates_are_those_of_all_pairs_without_a_common_image(r
 
 @pytest.mark.parametrize("identities", [["a", "b", "c"], ["a", "a", "a"]])
 def test_people_who_make_no_pairs_get_a_sentence(rim, tmp_path, identities):
-    with pytest.raises(ValueError, match="noise has no two images of one person, or only one person"):
+    with pytest.raises(ValueError, match="noise must show at least two people, one of them in two or more images"):
         calibrate(rim, faces_of(tmp_path, identities), "noise", "0123", sizes=(8,))
 
 

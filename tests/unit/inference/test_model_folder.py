@@ -94,7 +94,7 @@ def test_a_model_without_thresholds(rim, tmp_path):
 
 def test_a_folder_is_never_overwritten(rim, tmp_path):
     folder = without_onnx(rim, tmp_path)
-    with pytest.raises(FileExistsError, match="model is there already: give another folder"):
+    with pytest.raises(FileExistsError, match="model exists already: choose another folder"):
         write_model(folder, rim, None, {}, onnx=False)
 
 
@@ -124,13 +124,17 @@ def damage(folder):
     [
         (damage, ValueError, "model.safetensors is damaged: its content is not what was written"),
         (lambda folder: (folder / WEIGHTS).unlink(), FileNotFoundError, "has no model.safetensors: copy the whole"),
-        (lambda folder: (folder / CARD).unlink(), FileNotFoundError, "is no model folder: it has no card.json"),
-        (lambda folder: (folder / CARD).write_text("{"), ValueError, "card.json is damaged: it is no JSON"),
-        (lambda folder: change(folder, format=99), ValueError, "card.json is no card of format 1"),
-        (lambda folder: (folder / CARD).write_text('{"format": 1}'), ValueError, "card.json is no card of format 1"),
-        (lambda folder: change(folder, architecture={"name": "rim"}), ValueError, "is no model that this version can"),
-        (lambda folder: change(folder, calibration={"sizes": [8]}), ValueError, "is no model that this version can"),
-        (lambda folder: change(folder, calibration=WRONG_POINTS), ValueError, "is no model that this version can"),
+        (lambda folder: (folder / CARD).unlink(), FileNotFoundError, "is not a model folder: it has no card.json"),
+        (lambda folder: (folder / CARD).write_text("{"), ValueError, "card.json is damaged: it is not JSON"),
+        (lambda folder: change(folder, format=99), ValueError, "card.json is not a card of format 1"),
+        (lambda folder: (folder / CARD).write_text('{"format": 1}'), ValueError, "card.json is not a card of format 1"),
+        (
+            lambda folder: change(folder, architecture={"name": "rim"}),
+            ValueError,
+            "is not a model that this version",
+        ),
+        (lambda folder: change(folder, calibration={"sizes": [8]}), ValueError, "is not a model that this version"),
+        (lambda folder: change(folder, calibration=WRONG_POINTS), ValueError, "is not a model that this version"),
     ],
 )
 def test_a_spoilt_folder_gets_a_sentence(rim, tmp_path, spoil, error, sentence):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.resize import enlarge, reduce
 from rim_lightning.inference.calibration import Calibration
-from rim_lightning.inference.recognizer import Recognizer, pooled
+from rim_lightning.inference.recognizer import Recognizer, pool
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import to_unit
 from tests.helpers.tiny import MODEL, perturbed
@@ -80,7 +80,7 @@ def test_several_pictures_of_a_person_are_one_template(rim, sharp):
     answer = model.verify(sharp[:2], sharp[2:], far=1e-2, aligned=True)
     assert (answer.probes, answer.gallery) == (2, 3)
     assert answer.similarity == pytest.approx(float(expected), abs=1e-6)
-    assert pooled(probes).norm() == pytest.approx(1.0)
+    assert pool(probes).norm() == pytest.approx(1.0)
 
 
 def test_the_threshold_of_a_template_is_that_of_its_counts(rim, sharp):

@@ -30,6 +30,7 @@ from rim_lightning.commands.rim.options import (
 )
 
 if TYPE_CHECKING:
+    from rim_lightning.gallery.enrollment import EmbeddedEnrollment, Enrollment
     from rim_lightning.gallery.index import Gallery
     from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
@@ -147,16 +148,16 @@ def _enroll_pictures(recognizer: Recognizer, index: str, folder: Path, aligned: 
     result = enroll(recognizer, gallery, folder, aligned, lambda files: progress_bar(files, "enrolling"))
     people = len(gallery.people())
     if as_json:
-        click.echo(json.dumps(result._asdict() | {"templates": len(gallery), "people": people}))
+        click.echo(json.dumps(_counts(result) | {"templates": len(gallery), "people": people}))
     else:
         for picture in result.several:
             click.echo(f"{picture} shows several faces: the largest was taken", err=True)
         for picture in result.small:
             size = SHARP * recognizer.rim.hr_size
-            click.echo(f"{picture}: a face of less than {size:.0f} px is no sharp one", err=True)
-        click.echo(f"{result.added} pictures added, {result.known} were known; {people} people in {index}")
+            click.echo(f"{picture}: a face of less than {size:.0f} px is not sharp", err=True)
+        click.echo(f"{result.added} pictures added, {result.already_enrolled} were known; {people} people in {index}")
         report_left_out(result.left_out)
-    exit_if_left_out(len(result.left_out), result.added + result.known)
+    exit_if_left_out(len(result.left_out), result.added + result.already_enrolled)
 
 
 def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, as_json: bool) -> None:
@@ -173,24 +174,29 @@ def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, as_json:
     result = enroll_embedded(gallery, embedded, lambda numbers: progress_bar(numbers, "enrolling", "file"))
     people = len(gallery.people())
     if as_json:
-        click.echo(json.dumps(result._asdict() | {"templates": len(gallery), "people": people}))
+        click.echo(json.dumps(_counts(result) | {"templates": len(gallery), "people": people}))
     else:
         size = SHARP * embedded.manifest.hr_size
         numbers = {
             "with several faces, of which the largest was taken": result.several,
-            f"with a face of less than {size:.0f} px, which is no sharp one": result.small,
+            f"with a face of less than {size:.0f} px, which is not sharp": result.small,
             "that rim-embed has left out": result.left_out,
         }
         for pictures, number in numbers.items():
             if number:
                 click.echo(f"pictures {pictures}: {number}", err=True)
-        click.echo(f"{result.added} pictures added, {result.known} were known; {people} people in {index}")
-    exit_if_left_out(result.left_out, result.added + result.known)
+        click.echo(f"{result.added} pictures added, {result.already_enrolled} were known; {people} people in {index}")
+    exit_if_left_out(result.left_out, result.added + result.already_enrolled)
+
+
+def _counts(result: Enrollment | EmbeddedEnrollment) -> dict[str, Any]:
+    """Return the fields by the keys of the JSON object."""
+    return {"known" if name == "already_enrolled" else name: value for name, value in result._asdict().items()}
 
 
 def _identify(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: int, far: float) -> dict[str, Any]:
     """Search the gallery for one face. The answer is ready for a JSON object."""
-    point = recognizer.required_calibration().at(face.size, far)
+    point = recognizer.required_calibration().operating_point(face.size, far)
     (hits,) = gallery.search(recognizer.embed_probes([face]), top)
     return {
         "size": face.size,

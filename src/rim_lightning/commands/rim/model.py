@@ -107,8 +107,8 @@ def _print_calibration(plain: dict[str, Any], lr_size: int) -> None:
 
     calibration = Calibration.from_plain(plain)
     click.echo(
-        f"thresholds chosen on {calibration.people} people of {calibration.faces}, {calibration.genuine:,} genuine and "
-        f"{calibration.impostors:,} impostor pairs; share of true pairs refused:"
+        f"thresholds chosen on {calibration.people} people of {calibration.set_name}, {calibration.genuine:,} genuine "
+        f"and {calibration.impostors:,} impostor pairs; share of true pairs refused:"
     )
     click.echo("  probe    " + "".join(f"FAR {far:<9g}" for far in calibration.fars))
     for size, rates in zip(calibration.sizes, calibration.frrs[0, 0], strict=True):
@@ -121,5 +121,5 @@ def _print_calibration(plain: dict[str, Any], lr_size: int) -> None:
     click.echo(f"  the same at {lr_size} px and FAR {far:g} where pictures are pooled into templates:")
     click.echo("  probes   " + "".join(f"gallery {count:<5}" for count in calibration.counts))
     for probes in calibration.counts:
-        rates = [calibration.at(lr_size, far, probes, gallery).frr for gallery in calibration.counts]
+        rates = [calibration.operating_point(lr_size, far, probes, gallery).frr for gallery in calibration.counts]
         click.echo(f"  {probes:>3}      " + "".join(f"{f'{rate:.1%}':<13}" for rate in rates))

@@ -29,7 +29,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Group(click.Group):
-    """Commands whose errors are one sentence. No error has the exit code of the answer no."""
+    """Command group that reports every error in one sentence.
+
+    Errors never exit with code 1, which means the answer "no".
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Wrong input ends it with exit code 2."""

@@ -71,13 +71,13 @@ def _print_answer(answer: Verification, sharp_size: float) -> None:
         )
     click.echo("the same person" if answer.same_person else "not the same person")
     click.echo(f"similarity {answer.similarity:.3f}, threshold {answer.threshold:.3f}")
-    pooled = (
+    counts = (
         f" ({_counted(answer.probes, 'probe')}, {_counted(answer.gallery, 'gallery picture')}, pooled)"
         if answer.probes + answer.gallery > 2
         else ""
     )
     click.echo(
-        f"for a probe of {answer.probe_size:.0f} px{pooled}: {answer.far:.3g} of strangers are accepted and "
+        f"for a probe of {answer.probe_size:.0f} px{counts}: {answer.far:.3g} of strangers are accepted and "
         f"{answer.frr:.3f} of true pairs refused, on the people of the calibration"
     )
 

@@ -52,12 +52,12 @@ def _embedding(network: nn.Module, part: str) -> tuple[Callable[[Tensor], Tensor
         return recognizer.embed_probe, [recognizer.learner]
     hrn = recognizer.hrn
     head = hrn.teacher.backbone.embed  # None in a network without that head
-    used: list[nn.Module] = [recognizer.fhn, *([head] if hrn.head == "teacher" and head is not None else [])]
+    networks: list[nn.Module] = [recognizer.fhn, *([head] if hrn.head == "teacher" and head is not None else [])]
     if part == "sr":
-        return partial(_teacher_on_sr, recognizer), [*used, hrn.teacher]
+        return partial(_teacher_on_sr, recognizer), [*networks, hrn.teacher]
     if part == "student":
-        return partial(_student, recognizer), [*used, hrn.student]
-    return recognizer.embed_probe, [*used, hrn.student, hrn.assistant]
+        return partial(_student, recognizer), [*networks, hrn.student]
+    return recognizer.embed_probe, [*networks, hrn.student, hrn.assistant]
 
 
 def _teacher_on_sr(rim: RIM, enlarged: Tensor) -> Tensor:

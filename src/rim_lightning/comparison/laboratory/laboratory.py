@@ -51,8 +51,8 @@ class Laboratory:
         plan: The training runs of the systems.
         teacher_weights: {"weight_format", "path"} of the pretrained recognizer.
         lr_size: Nominal side of a probe in pixels.
-        folder: Where slow results are kept.
-        flip: Average every embedding with that of the mirrored face.
+        folder: Folder of slow results, which later calls use again.
+        flip: True to average every embedding with that of the mirrored face.
         device: Device of the networks.
     """
 
@@ -79,7 +79,7 @@ class Laboratory:
         """Verify pairs.
 
         Args:
-            reading: Who reads the pairs.
+            reading: Systems that embed the two sides of the pairs.
             pairs: The pairs.
             size: Side of the probes in pixels.
             degradation: How the probes are made, see `Side`.
@@ -107,12 +107,12 @@ class Laboratory:
         """Return the TAR over ALL pairs of a gallery with a probe image, probes of the nominal size.
 
         Args:
-            reading: Who reads the pairs.
+            reading: Systems that embed the two sides of the pairs.
             pairs: The list of which the images are taken.
             far: False accept rate.
 
         Returns:
-            None if the people of the set are unknown or too few impostor pairs decide.
+            TAR of every seed with its resamples; None if the people are unknown or too few impostor pairs decide.
         """
         if pairs.identity is None:
             return None
@@ -130,7 +130,7 @@ class Laboratory:
         """Search the gallery for each probe, by the first seed.
 
         Args:
-            reading: Who reads gallery and probes.
+            reading: Systems that embed gallery and probes.
             people: Gallery and probes.
             size: Side of the probes in pixels, unless they are small by nature.
 
@@ -166,7 +166,7 @@ class Laboratory:
         """Return the embeddings of faces by a part of a network, one row per position."""
         hallucination = None if sr is None else self.networks.seeds(sr)[0]
         unique, row = positions.unique(return_inverse=True)
-        # A student's embeddings are kept in the file of the whole, with which they are computed.
+        # The student's embeddings are stored in the file of the whole RIM, which computes both at once.
         digest = f"{trained.digest} {'probe' if part == 'student' else part}"
         if hallucination is not None:
             digest += f" after {hallucination.digest}"
@@ -194,8 +194,8 @@ class Laboratory:
 
     def _measure_quality(self, trained: Trained, faces: FaceSet) -> dict[str, Any]:
         (teacher,) = self.networks.seeds(TEACHER)
-        everyone = torch.arange(len(faces.faces))
-        sharp = self._embed(teacher, "gallery", Side(None), faces.faces, everyone, faces.title, None).to(self.device)
+        everyone = torch.arange(len(faces.dataset))
+        sharp = self._embed(teacher, "gallery", Side(None), faces.dataset, everyone, faces.title, None).to(self.device)
         network = as_hallucinator(trained.load())
         title = f"{trained.title}: faces of {faces.title}"
         return measure_quality(network, faces, self.lr_size, self.networks.teacher(), sharp, title)

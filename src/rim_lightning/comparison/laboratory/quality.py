@@ -57,14 +57,14 @@ def measure_quality(
     """
     schemes = []
     if isinstance(network, RIM):
-        schemes = [scheme for scheme in network.fhn.generator.heatmap_heads if scheme in faces.faces.schemes][:1]
+        schemes = [scheme for scheme in network.fhn.generator.heatmap_heads if scheme in faces.dataset.schemes][:1]
     priors_of = ("probe",) if isinstance(network, RIM) else ()
     metrics = HallucinationMetrics(("sr",), schemes, priors_of).to(sharp.device)
     identity: list[float] = []
-    for batch in hallucinated_batches(network, faces, lr_size, BATCH, sharp.device, title, sharp_priors=False):
-        metrics.update(batch)
-        embeddings = teacher.embed_gallery(batch.images["sr"].float().clamp(-1, 1))  # (B, E)
-        identity += cosine_similarity(embeddings, sharp[batch.faces.index]).tolist()
+    for hallucinated in hallucinated_batches(network, faces, lr_size, BATCH, sharp.device, title, sharp_priors=False):
+        metrics.update(hallucinated)
+        embeddings = teacher.embed_gallery(hallucinated.images["sr"].float().clamp(-1, 1))  # (B, E)
+        identity += cosine_similarity(embeddings, sharp[hallucinated.batch.index]).tolist()
     images = metrics.quality["sr"].per_image()
     figures = metrics.compute()
     nan = torch.tensor(float("nan"))

@@ -49,16 +49,16 @@ class Side(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """Which part of which system reads each side of a pair; `embed_part` lists the parts.
+    """The parts of systems that read the two sides of a pair; `embed_part` lists the parts.
 
     Attributes:
         system: Name of the system that reads the probe.
         probe: Its part that reads the probe.
         gallery: The part that reads the gallery, of `gallery_of` or of the system itself.
         gallery_of: Name of the system that reads the gallery; None: the same system.
-        sharp: The probe is the sharp face.
-        low_gallery: The gallery image is reduced as the probe is.
-        sr: Name of the system that hallucinates first, for the part "sr" of a recognizer.
+        sharp: True if the probe is the sharp face.
+        low_gallery: True if the gallery image is reduced like the probe.
+        sr: System whose hallucinated face the part "sr" reads; None: the system's own.
     """
 
     system: str
@@ -76,9 +76,9 @@ def embed_part(network: nn.Module, part: str, hallucination: nn.Module | None, f
     Args:
         network: A `RIM` or a `GuidedRecognizer`.
         part: "gallery" reads sharp faces. "probe" reads probes; of RIM it is f_S + f_A. "student" is f_S of RIM. "sr"
-            is what reads the gallery, on the face that a hallucination network makes of the probe. "realigned" is
+            applies the gallery's network to the hallucinated face. "realigned" is
             "probe" after the probe was aligned by RIM's own landmarks.
-        hallucination: System that hallucinates for "sr"; None: the network itself.
+        hallucination: Network whose hallucinated face the part "sr" reads; None: the network's own.
         faces: Sharp faces or enlarged probes, (B, 3, S, S), RGB in [-1, 1].
 
     Returns:
@@ -107,7 +107,7 @@ def as_recognizer(network: nn.Module) -> RIM | GuidedRecognizer:
     """Return a network that embeds faces.
 
     Raises:
-        ValueError: If it is another one.
+        ValueError: If the network does not.
     """
     if not isinstance(network, RIM | GuidedRecognizer):
         raise ValueError(
@@ -120,7 +120,7 @@ def as_hallucinator(network: nn.Module) -> RIM | SuperResolver:
     """Return a network that hallucinates faces.
 
     Raises:
-        ValueError: If it is another one.
+        ValueError: If the network does not.
     """
     if not isinstance(network, RIM | SuperResolver):
         raise ValueError(

@@ -67,7 +67,7 @@ class TrainedNetworks:
         for run in runs:
             if not run.finished():
                 raise NotTrained(run)
-        return [Trained(run.title, run.digest(), partial(self._load, run.checkpoint)) for run in runs]
+        return [Trained(run.title, run.identity_text(), partial(self._load, run.checkpoint)) for run in runs]
 
     def faces_seen(self, name: str) -> int:
         """Return how many faces training showed to a system and to the hallucination network that it starts from.

@@ -13,9 +13,9 @@ from rim_lightning.comparison.paper.cells import (
     ahead_cell,
     attempt,
     cost_cells,
-    doubt,
     pair_notes,
     rows_with_progress,
+    significance_note,
 )
 from rim_lightning.comparison.paper.rows import RIM, TABLE_1, TABLE_3, Row
 from rim_lightning.comparison.paper.write import Table
@@ -24,7 +24,7 @@ from rim_lightning.evaluation.protocols import PairSet
 from rim_lightning.functional.bootstrap import percentile_interval, seeds_resampled
 
 ALL_PAIRS_FAR = 1e-3
-SHARP = "HR-HR: both sides sharp, read by what reads the gallery (of every row with a teacher: the teacher)."
+SHARP = "HR-HR: both sides sharp, read by the gallery's network (the teacher in every row with one)."
 COLUMNS = (
     "system",
     "HR-HR",
@@ -65,7 +65,7 @@ def ablation_rows(rows: Sequence[Row], laboratory: Laboratory, pairs: PairSet, h
     is the difference of the TAR, bootstrapped over people.
 
     Args:
-        rows: Who reads the pairs.
+        rows: Systems that embed the two sides of the pairs.
         laboratory: Measures them.
         pairs: The pairs.
         hr_size: Side of the sharp faces in pixels.
@@ -94,7 +94,7 @@ def ablation_rows(rows: Sequence[Row], laboratory: Laboratory, pairs: PairSet, h
 
 
 def sharp_reading(reading: Reading) -> Reading:
-    """Return the reading of sharp against sharp: both sides by what reads the gallery."""
+    """Return the reading of sharp against sharp faces: the gallery's network reads both sides."""
     return Reading(reading.gallery_of or reading.system, probe="gallery", sharp=True)
 
 
@@ -110,11 +110,11 @@ def _figure_cells(reading: Reading, verified: Verified, rim: Verified | str) -> 
 
 
 def all_pairs_cells(tar: AllPairsTar | str | None, rim: AllPairsTar | str | None) -> list[str]:
-    """Write the TAR over all pairs and by how much RIM is ahead.
+    """Format the TAR over all pairs, and by how much RIM is ahead.
 
     Args:
-        tar: Of the row; the reason if there is none, None if too few impostor pairs decide.
-        rim: Of RIM; anything else leaves the second cell empty.
+        tar: TAR of the row. A string is the reason why it is missing; None means too few impostor pairs.
+        rim: TAR of RIM. Without it the second cell is empty.
     """
     if not isinstance(tar, AllPairsTar):
         return [tar or "not measurable", ""]
@@ -125,5 +125,5 @@ def all_pairs_cells(tar: AllPairsTar | str | None, rim: AllPairsTar | str | None
         rim_resampled = seeds_resampled(rim.resampled, torch.Generator().manual_seed(0))
         low, high = percentile_interval(rim_resampled - resampled)
         mean = rim.rates.mean() - tar.rates.mean()
-        cells[1] = f"{mean:+.3f} ({low:+.3f} … {high:+.3f})" + doubt(low, high)
+        cells[1] = f"{mean:+.3f} ({low:+.3f} … {high:+.3f})" + significance_note(low, high)
     return cells

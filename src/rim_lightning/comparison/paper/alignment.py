@@ -34,8 +34,8 @@ def alignment_table(
     pair_sets = [pairs, *(pairs._replace(probes=misaligned(pairs.faces, **moves)) for moves in amounts.values())]
     face_sets = [faces]
     for moves in amounts.values():
-        moved = misaligned(faces.faces, **moves)
-        face_sets.append(faces._replace(faces=moved, digest=f"{faces.digest} {dict(moves)}"))
+        misaligned_faces = misaligned(faces.dataset, **moves)
+        face_sets.append(faces._replace(dataset=misaligned_faces, digest=f"{faces.digest} {dict(moves)}"))
     lines = []
     for label, reading in rows_with_progress((*SWEEP, REALIGNED)):
         cells = []

@@ -15,7 +15,7 @@ NOT_RUN, NO_DATA = "not yet run", "no data"
 
 COST_COLUMNS = ("thousand training faces", "M parameters", "GFLOP", "faces/s a thread")
 
-FIRST_SEED = "Of a system with several seeds, the first one."
+FIRST_SEED = "A system with several seeds is measured by its first seed."
 """Note below tables that measure one seed."""
 
 P = ParamSpec("P")
@@ -26,12 +26,12 @@ def attempt(measure: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | s
     """Measure something that may be missing.
 
     Args:
-        measure: What measures it.
+        measure: Function that measures it.
         *args: Its arguments.
         **kwargs: Its keyword arguments.
 
     Returns:
-        What it returns; `NOT_RUN` if a system is not trained; "failed: <sentence>" if a file is missing or damaged.
+        The result; `NOT_RUN` if a system is not trained; "failed: <sentence>" if a file is missing or damaged.
     """
     try:
         return measure(*args, **kwargs)
@@ -47,26 +47,26 @@ def rows_with_progress(rows: Iterable[T]) -> Iterable[T]:
 
 
 def accuracy_cell(figures: Mapping[str, float]) -> str:
-    """Write an accuracy with its interval and, of several seeds, their spread."""
+    """Format an accuracy with its interval and, for several seeds, their spread."""
     seeds = f" ± {figures['accuracy_seeds']:.4f} (seeds)" if "accuracy_seeds" in figures else ""
     return f"{figures['accuracy']:.4f} ({figures['accuracy_low']:.3f} … {figures['accuracy_high']:.3f}){seeds}"
 
 
 def ahead_cell(reference: Verified | str, verified: Verified) -> str:
-    """Write by how much the reference is ahead, with the 95 % paired bootstrap over pairs."""
+    """Format by how much the reference is ahead, with the 95 % paired bootstrap over pairs."""
     if not isinstance(reference, Verified):
         return ""
     mean, low, high = paired_difference(reference.correct, verified.correct, torch.Generator().manual_seed(0))
-    return f"{mean:+.4f} ({low:+.4f} … {high:+.4f})" + doubt(low, high)
+    return f"{mean:+.4f} ({low:+.4f} … {high:+.4f})" + significance_note(low, high)
 
 
-def doubt(low: float, high: float) -> str:
-    """Say so if the interval of a difference contains 0."""
+def significance_note(low: float, high: float) -> str:
+    """Return ", not different" if the interval of a difference contains 0, otherwise ""."""
     return "" if low > 0 or high < 0 else ", not different"
 
 
 def cost_cells(laboratory: Laboratory, system: str, part: str, hr_size: int) -> list[str]:
-    """Write the cells of `COST_COLUMNS`: training faces of a system and the cost of inference by one of its parts."""
+    """Return the cells of `COST_COLUMNS`: training faces of a system and the cost of inference by one of its parts."""
     faces = attempt(laboratory.networks.faces_seen, system)
     trained_on = faces if isinstance(faces, str) else f"{faces / 1e3:.1f}" if faces else ""
     cost = attempt(laboratory.cost, system, part, hr_size)
@@ -76,7 +76,7 @@ def cost_cells(laboratory: Laboratory, system: str, part: str, hr_size: int) -> 
 
 
 def pair_notes(*sets: PairSet | None) -> list[str]:
-    """Say how many pairs each set has."""
+    """Return one sentence per set: its numbers of pairs and folds."""
     return [
         f"{pairs.title}: {len(pairs.same)} pairs in {len(pairs.fold.unique())} folds, threshold of the other folds."
         for pairs in sets

@@ -18,7 +18,7 @@ from rim_lightning.functional.score_distribution import cumulative_score_distrib
 
 
 def plot_figure_4(path: Path, comparison: Comparison) -> dict[str, str]:
-    """Plot figure 4; returns as `plot_distributions`."""
+    """Plot figure 4, see `plot_distributions`."""
     return plot_distributions(path, comparison.laboratory, comparison.first_faces())
 
 
@@ -31,7 +31,7 @@ def plot_distributions(path: Path, laboratory: Laboratory, faces: FaceSet) -> di
         faces: The set.
 
     Returns:
-        Method that is left out -> why.
+        Method that is left out -> reason.
     """
     qualities: dict[str, Quality] = {}
     missing: dict[str, str] = {}
@@ -45,7 +45,7 @@ def plot_distributions(path: Path, laboratory: Laboratory, faces: FaceSet) -> di
     _plot_scores(left, {label: quality.psnr.mean(0) for label, quality in qualities.items()}, "PSNR (dB)")
     _plot_scores(right, {label: quality.ssim for label, quality in qualities.items()}, "SSIM")
     common_legend(figure)
-    figure.suptitle(f"{faces.title}, {len(faces.faces)} faces", fontsize=9)
+    figure.suptitle(f"{faces.title}, {len(faces.dataset)} faces", fontsize=9)
     save_figure(figure, path)
     return missing
 

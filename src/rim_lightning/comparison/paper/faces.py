@@ -25,7 +25,7 @@ Column = tuple[str, Tensor, Tensor | None]
 
 
 def plot_figure_3(path: Path, comparison: Comparison) -> dict[str, str]:
-    """Plot figure 3; returns as `plot_faces`."""
+    """Plot figure 3, see `plot_faces`."""
     return plot_faces(path, comparison.laboratory, comparison.first_faces(), comparison.settings["shown_faces"])
 
 
@@ -39,10 +39,10 @@ def plot_faces(path: Path, laboratory: Laboratory, faces: FaceSet, count: int) -
         count: Number of faces, spread over the set.
 
     Returns:
-        Method that is left out -> why.
+        Method that is left out -> reason.
     """
-    positions = np.linspace(0, len(faces.faces) - 1, count).round().astype(int)
-    batch = collate([faces.faces[int(position)] for position in positions])
+    positions = np.linspace(0, len(faces.dataset) - 1, count).round().astype(int)
+    batch = collate([faces.dataset[int(position)] for position in positions])
     sharp = to_unit(batch.hr)  # (n, 3, S, S)
     enlarged = synthesize_probe(sharp, torch.full((count,), laboratory.lr_size))
     columns: list[Column] = []

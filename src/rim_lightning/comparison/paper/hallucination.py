@@ -18,7 +18,7 @@ from rim_lightning.functional.bootstrap import mean_interval, paired_difference
 
 def make_table_4(comparison: Comparison) -> Table:
     """Make table 4: PSNR, SSIM, identity, priors and cost of every hallucination network."""
-    sizes = ", ".join(f"{faces.title}: {len(faces.faces)} faces" for faces in comparison.faces.values())
+    sizes = ", ".join(f"{faces.title}: {len(faces.dataset)} faces" for faces in comparison.faces.values())
     note = f"PSNR and SSIM of BT.601 luma, no border left out; {sizes}. identity: cosine of the teacher's embeddings."
     table = hallucination_table(comparison.laboratory, comparison.faces, comparison.hr_size)
     return table._replace(notes=[note])
@@ -28,7 +28,7 @@ def hallucination_table(laboratory: Laboratory, sets: Mapping[str, FaceSet], hr_
     """Measure every hallucination network on sets of faces.
 
     Args:
-        laboratory: Measures them.
+        laboratory: Measures the networks.
         sets: Name -> faces.
         hr_size: Side of the sharp faces in pixels.
     """
@@ -43,19 +43,19 @@ def hallucination_table(laboratory: Laboratory, sets: Mapping[str, FaceSet], hr_
         row = [label]
         for name, result in results.items():
             row += _quality_cells(result, "" if system == "fhn" else fhn[name])
-        measured = [result for result in results.values() if isinstance(result, Quality)]
-        if not measured:
+        qualities = [result for result in results.values() if isinstance(result, Quality)]
+        if not qualities:
             row += [""] * (2 + len(COST_COLUMNS))
         else:
-            # Nothing ever taught the heads of a network without priors.
-            row += _prior_cells([] if system == "fhn_without_priors" else measured)
+            # The prior heads of this network were never trained.
+            row += _prior_cells([] if system == "fhn_without_priors" else qualities)
             row += ["", "0", "0", ""] if system == BICUBIC else cost_cells(laboratory, system, "sr_face", hr_size)
         rows.append([*row, quoted])
     return Table("Table 4: hallucination", columns, rows)
 
 
 def _quality_cells(quality: Quality | str, fhn: Quality | str) -> list[str]:
-    """Write PSNR, difference to the FHN of RIM (if that is measured), SSIM and identity."""
+    """Format PSNR, difference to the FHN of RIM (if that is measured), SSIM and identity."""
     if isinstance(quality, str):
         return [quality, "", "", ""]
     low, high = mean_interval(quality.psnr, torch.Generator().manual_seed(0))
@@ -68,7 +68,7 @@ def _quality_cells(quality: Quality | str, fhn: Quality | str) -> list[str]:
 
 
 def _prior_cells(qualities: list[Quality]) -> list[str]:
-    """Write landmark error and IoU of the first set that has them."""
+    """Format landmark error and IoU of the first set that has them."""
     nme = [quality.nme for quality in qualities if math.isfinite(quality.nme)]
     miou = [quality.miou for quality in qualities if math.isfinite(quality.miou)]
     return [f"{nme[0]:.1f} %" if nme else "", f"{miou[0]:.3f}" if miou else ""]

@@ -49,14 +49,14 @@ def identification_table(laboratory: Laboratory, sets: Mapping[str, SearchSet | 
 
 
 def _cells(laboratory: Laboratory, reading: Reading, people: SearchSet | None, ranks: Sequence[int]) -> list[str]:
-    """Write the share of probes at each rank; or the reason, in the first cell, why there is none."""
+    """Format the share of probes at each rank; or the reason, in the first cell, why it is missing."""
     empty = [""] * (len(ranks) - 1)
     if people is None:
         return [NO_DATA, *empty]
-    found_at = attempt(laboratory.search, reading, people, laboratory.lr_size)  # (K,)
-    if isinstance(found_at, str):
-        return [found_at, *empty]
+    first_ranks = attempt(laboratory.search, reading, people, laboratory.lr_size)  # (K,)
+    if isinstance(first_ranks, str):
+        return [first_ranks, *empty]
     persons = people.identity[people.probe]
-    low, high = person_interval(found_at <= ranks[0], persons, torch.Generator().manual_seed(0))
-    rates = [(found_at <= rank).double().mean().item() for rank in ranks]
+    low, high = person_interval(first_ranks <= ranks[0], persons, torch.Generator().manual_seed(0))
+    rates = [(first_ranks <= rank).double().mean().item() for rank in ranks]
     return [f"{rates[0]:.4f} ({low:.3f} … {high:.3f})", *(f"{rate:.4f}" for rate in rates[1:])]

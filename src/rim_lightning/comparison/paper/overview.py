@@ -16,7 +16,7 @@ from rim_lightning.comparison.paper.write import Table
 from rim_lightning.comparison.setup import Comparison
 from rim_lightning.evaluation.protocols import PairSet
 
-COMPARED_WITH = "RIM ahead by: of rows from scratch, the RIM whose teacher is from scratch too."
+COMPARED_WITH = "RIM ahead by: rows from scratch are compared with the RIM whose teacher is from scratch too."
 
 
 def make_table_2(comparison: Comparison) -> Table:
@@ -31,7 +31,7 @@ def overview_table(rows: Sequence[Row], laboratory: Laboratory, sets: Mapping[st
     "RIM ahead by" compares with the RIM of the row, `Row.rim`.
 
     Args:
-        rows: Who reads the pairs.
+        rows: Systems that embed the two sides of the pairs.
         laboratory: Measures them.
         sets: Name -> pairs; None for a set that is not available.
     """

@@ -16,7 +16,7 @@ FEWEST_IMPOSTORS = 10
 
 
 def plot_roc_figure(path: Path, comparison: Comparison) -> dict[str, str]:
-    """Plot the ROC on the detailed set; returns as `plot_roc`."""
+    """Plot the ROC on the detailed set, see `plot_roc`."""
     return plot_roc(path, comparison.laboratory, comparison.detailed)
 
 
@@ -32,7 +32,7 @@ def plot_roc(path: Path, laboratory: Laboratory, pairs: PairSet) -> dict[str, st
         pairs: The pairs.
 
     Returns:
-        System that is left out -> why.
+        System that is left out -> reason.
     """
     labels: dict[Reading, str] = {}
     for row in (*TABLE_3, *TABLE_1):

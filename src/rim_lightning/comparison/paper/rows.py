@@ -1,4 +1,4 @@
-"""The rows of the paper's tables: who reads the pairs, and the figures that the paper gives."""
+"""The rows of the paper's tables: the systems that embed the pairs, and the figures that the paper gives."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -14,7 +14,7 @@ class Row(NamedTuple):
 
     Attributes:
         label: Name for people.
-        reading: Who reads the pairs.
+        reading: Systems that embed the two sides of the pairs.
         quoted: Column -> figure of the paper.
         rim: The RIM with which "RIM ahead by" compares the row.
     """
@@ -125,7 +125,7 @@ def systems_of(readings: Iterable[Reading], *more: str) -> tuple[str, ...]:
     """Return the names of the systems that must be trained for some readings, each once and in order.
 
     Args:
-        readings: Who reads the pairs.
+        readings: Systems that embed the two sides of the pairs.
         *more: Names of systems that are needed besides.
     """
     names = [name for reading in readings for name in (reading.system, reading.gallery_of, reading.sr)]

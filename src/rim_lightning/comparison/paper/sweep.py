@@ -35,26 +35,26 @@ def sweep_table(
 ) -> Table:
     """Measure the first seed at several sizes of the probe, made small in several ways.
 
-    Besides the accuracy, the table says what FAR and TAR a threshold has here that was chosen on other people, for each
-    size at one FAR.
+    Each size has three figures: the accuracy, and the FAR and the TAR at one threshold. That threshold is chosen for
+    `far` on `people`.
 
     Args:
         laboratory: Measures the systems.
         pairs: Pairs that are reported.
         people: Pairs on which the thresholds are chosen.
         sizes: Sides of the probe in pixels, one column each.
-        degradations: How the probe is made -> the sizes that are measured so.
+        degradations: Way of making the probe -> sizes that are measured with it, in pixels.
         far: False accept rate for which the thresholds are chosen.
     """
     columns = ["system", "probe made by", "figure", *(f"{size} px" for size in sizes)]
     figures = ("accuracy", f"FAR at the threshold for {far:g}", "TAR at that threshold")
     lines = []
     for label, reading in rows_with_progress(SWEEP):
-        for degradation, measured in degradations.items():
+        for degradation, sizes_of_degradation in degradations.items():
             cells = []  # one list of three figures per size
             for size in sizes:
                 result: list[str] | str = ""
-                if size in measured:
+                if size in sizes_of_degradation:
                     result = attempt(_calibrated, laboratory, reading, pairs, people, size, degradation, far)
                 cells.append([result] * len(figures) if isinstance(result, str) else result)
             for figure, row in zip(figures, zip(*cells, strict=True), strict=True):
@@ -75,7 +75,7 @@ def _calibrated(
 
 
 def plot_sweep_figure(path: Path, comparison: Comparison) -> dict[str, str]:
-    """Plot the sweep on the detailed set; returns as `plot_sweep`."""
+    """Plot the sweep on the detailed set, see `plot_sweep`."""
     degradations = comparison.settings["sweep"]["degradations"]
     return plot_sweep(path, comparison.laboratory, comparison.detailed, degradations)
 
@@ -89,10 +89,10 @@ def plot_sweep(
         path: File of the picture.
         laboratory: Measures the systems.
         pairs: The pairs.
-        degradations: How the probe is made -> the sizes that are measured so, in pixels.
+        degradations: Way of making the probe -> sizes that are measured with it, in pixels.
 
     Returns:
-        System that is left out -> why.
+        System that is left out -> reason.
     """
     figure, axes = curve_panels(len(degradations), sharey=True)
     missing: dict[str, str] = {}

@@ -46,7 +46,7 @@ class Run(NamedTuple):
         """Return True if the run was trained to its end."""
         return read_state(self.folder.path).name == "finished"
 
-    def digest(self) -> str:
+    def identity_text(self) -> str:
         """Return the key and the digest of the trained weights."""
         return f"{self.key} {file_digest(self.checkpoint)}"
 
@@ -203,7 +203,7 @@ class Plan:
         return Run(key, folder, overrides, title, self.grids[system.kind].merits)
 
     def _run_of_seed(self, name: str, seed: int) -> Run:
-        """Return the run of another system with this seed, or with its first seed if it has not this one."""
+        """Return the run of another system with this seed, or with its first seed if it lacks this one."""
         system = self.systems[name]
         return self._run(system, self.rate(name), seed if seed in system.seeds else system.seeds[0], 1.0)
 
@@ -240,7 +240,7 @@ class Plan:
 
 
 def quoted(path: str | Path) -> str:
-    """Write a path as Hydra's command line takes it, whatever characters are in it."""
+    """Format a path as Hydra's command line takes it, whatever characters are in it."""
     escaped = str(path).replace("'", "\\'")
     return f"'{escaped}'"
 
@@ -251,7 +251,7 @@ def _six_digits(number: float) -> float | int:
 
 
 def _override(setting: str, value: float | str | Mapping[str, str]) -> str:
-    """Write a setting as Hydra's command line takes it."""
+    """Format a setting as Hydra's command line takes it."""
     if isinstance(value, Mapping):
         return f"{setting}={{{', '.join(f'{name}: {quoted(text)}' for name, text in value.items())}}}"
     return f"{setting}={quoted(value) if isinstance(value, str) else value}"

@@ -33,7 +33,7 @@ def train_missing(plan: Plan, names: Sequence[str], parallel: int) -> dict[str, 
         parallel: Number of runs at a time.
 
     Returns:
-        System -> sentence that says why it could not be trained.
+        System -> sentence with the reason why it could not be trained.
     """
     signal.signal(signal.SIGTERM, _stop)
     running: Running = {}
@@ -79,7 +79,7 @@ class _Needs:
 
     Attributes:
         startable: Key -> run that could start now.
-        failed: System -> why it cannot be trained.
+        failed: System -> reason why it cannot be trained.
     """
 
     startable: dict[str, Run] = field(default_factory=dict)
@@ -125,7 +125,7 @@ def _add_needs(needs: _Needs, plan: Plan, name: str, started: set[str]) -> None:
 
 
 def _collect(running: Running, bar: tqdm) -> None:
-    """Remove the processes that have ended, and print how those failed that did."""
+    """Remove the processes that have ended. Print the reason for each failed run."""
     for key, (run, process) in list(running.items()):
         if process.poll() is not None:
             del running[key]

@@ -31,7 +31,7 @@ def require_folder(folder: Path, what: str) -> Path:
         what: What it should hold, for the message.
 
     Raises:
-        FileNotFoundError: If it is no folder.
+        FileNotFoundError: If it is not a folder.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder; expected {what} there.")
@@ -46,7 +46,7 @@ def require_file(file: Path, what: str) -> Path:
         what: What it should hold, for the message.
 
     Raises:
-        FileNotFoundError: If it is no file.
+        FileNotFoundError: If it is not a file.
     """
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist; expected {what} there.")
@@ -61,7 +61,7 @@ def list_images(folder: Path, what: str) -> list[Path]:
         what: What it should hold, for the message.
 
     Raises:
-        FileNotFoundError: If it is no folder, or holds no image files.
+        FileNotFoundError: If it is not a folder, or holds no image files.
     """
     images = images_in(require_folder(folder, what))
     if not images:
@@ -150,7 +150,7 @@ def read_splits(file: str | Path | None, key: str) -> dict[str, str]:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is no such JSON, or a name is in two splits.
+        ValueError: If it is not such a JSON file, or a name is in two splits.
     """
     if file is None:
         return {}

@@ -107,7 +107,9 @@ def synthetic_store(
 def _open_store(directory: str | PathLike[str], header: dict[str, Any]) -> PreparedStore:
     store = PreparedStore(directory)
     if any(store.manifest.get(key) != value for key, value in header.items()):
-        raise ValueError(f"{directory} holds other faces than these; delete it or choose another directory.")
+        raise ValueError(
+            f"{directory} holds faces that were made with different settings; delete it or choose another directory."
+        )
     return store
 
 

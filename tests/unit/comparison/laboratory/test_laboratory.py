@@ -10,7 +10,7 @@ from rim_lightning.comparison.laboratory.all_pairs import RESAMPLES
 from rim_lightning.comparison.laboratory.laboratory import Laboratory
 from rim_lightning.comparison.laboratory.readings import BICUBIC, TEACHER, Reading, Side
 from rim_lightning.comparison.plan.plan import NotTrained
-from rim_lightning.evaluation.protocols import face_set, one_each, sampled_pairs
+from rim_lightning.evaluation.protocols import face_set, first_image_as_gallery, sampled_pairs
 from rim_lightning.functional.bootstrap import person_resampled_tar
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.identification import first_ranks
@@ -102,7 +102,7 @@ def test_all_cross_pairs_are_resampled_alike_for_every_seed(laboratory, store, m
 
 
 def test_searching_a_gallery(laboratory, store):
-    people = one_each(str(store.path), "people", "train")
+    people = first_image_as_gallery(str(store.path), "people", "train")
     gallery, probe = embedded(laboratory, people.faces, None), embedded(laboratory, people.faces, 8)
     scores = probe[people.probe] @ gallery[people.gallery].T
     expected = first_ranks(scores, people.identity[people.probe], people.identity[people.gallery])
@@ -118,15 +118,15 @@ def test_searching_a_gallery(laboratory, store):
 def test_quality_of_bicubic(laboratory, store):
     faces = face_set(str(store.path), "faces", "train")
     result = laboratory.quality(BICUBIC, faces)
-    hr = to_unit(torch.stack([faces.faces[i].hr for i in range(len(faces.faces))]))
+    hr = to_unit(torch.stack([faces.dataset[i].hr for i in range(len(faces.dataset))]))
     probes = synthesize_probe(hr, torch.full((len(hr),), 8))
     metric = ImageQuality("y")
     metric.update(probes, hr, torch.arange(len(hr)))
     assert result.psnr.mean().item() == pytest.approx(metric.compute()["psnr"].item(), rel=1e-5)
-    cosine = (embedded(laboratory, faces.faces, None) * embedded(laboratory, faces.faces, 8)).sum(1)
+    cosine = (embedded(laboratory, faces.dataset, None) * embedded(laboratory, faces.dataset, 8)).sum(1)
     torch.testing.assert_close(result.identity.float(), cosine, rtol=1e-4, atol=1e-5)
     assert result.nme != result.nme
-    assert result.psnr.shape == (1, len(faces.faces))
+    assert result.psnr.shape == (1, len(faces.dataset))
 
 
 def test_another_teacher_is_another_judge(laboratory, store, tmp_path):

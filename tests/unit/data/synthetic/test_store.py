@@ -130,7 +130,7 @@ def test_a_store_keeps_people_apart_and_is_painted_once(tmp_path):
     stamp = (tmp_path / "synthetic" / "images.npy").stat().st_mtime_ns
     small_synthetic_store(tmp_path / "synthetic")
     assert (tmp_path / "synthetic" / "images.npy").stat().st_mtime_ns == stamp
-    with pytest.raises(ValueError, match="other faces"):
+    with pytest.raises(ValueError, match="faces that were made with different settings"):
         small_synthetic_store(tmp_path / "synthetic", seed=1)
 
 
