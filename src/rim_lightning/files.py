@@ -12,7 +12,7 @@ from typing import Any
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Hand out a temporary path and move what was written there to `path`.
+    """Yield a temporary path, then move the file written there to `path`.
 
     A reader sees the earlier content or the new one, never a part of it. File and folder are synchronized with the
     disk, so that this also holds after a power cut. If the block raises, `path` stays as it was.
@@ -97,7 +97,7 @@ def file_digest(path: str | Path) -> str:
         64 hexadecimal digits.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file is missing.
     """
     path = Path(path)
     if not path.is_file():

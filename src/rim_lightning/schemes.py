@@ -198,7 +198,7 @@ def parsing_colors() -> NDArray[np.uint8]:
     """Build the table of colors of the Helen-11 classes.
 
     Returns:
-        (256, 3) uint8 RGB. Row c is the color of class c; numbers that are no class are gray.
+        (256, 3) uint8 RGB. Row c is the color of class c; numbers without a class are gray.
     """
     table = np.full((256, 3), 128, dtype=np.uint8)
     table[: len(HELEN11.colors)] = HELEN11.colors
@@ -255,7 +255,7 @@ def five_points(landmarks: Mapping[str, NDArray]) -> NDArray[np.float64] | None:
         (5, 2) float64 in the order of `FIVE`, or None if no scheme has all the points that are needed.
 
     Raises:
-        ValueError: If the points of a scheme have another shape.
+        ValueError: If the points of a scheme have a different shape.
     """
     for scheme in LANDMARK_SCHEMES.values():
         if scheme.name not in landmarks:

@@ -349,7 +349,7 @@ def test_a_run_starts_from_the_hallucination_network_of_another(store, tmp_path)
         trained = getattr(first.rim, part).state_dict()
         assert all(torch.equal(value, trained[name]) for name, value in getattr(second.rim, part).state_dict().items())
     smaller = MODEL | {"discriminator": {"width": 4, "embedding_size": 8}}
-    with pytest.raises(ValueError, match="has another shape than the configuration's: set model"):
+    with pytest.raises(ValueError, match="has a different shape from the configured one: set model"):
         module_of(model=smaller, start_from=str(tmp_path / "last.ckpt"))
 
 

@@ -118,7 +118,9 @@ def person_interval(
         ValueError: If the shapes differ or there are no values.
     """
     if values.shape != person.shape or not len(values):
-        raise ValueError(f"Values and their people are (K,) each, got {tuple(values.shape)} and {tuple(person.shape)}.")
+        raise ValueError(
+            f"Values and their people must be (K,) each, K ≥ 1, got {tuple(values.shape)} and {tuple(person.shape)}."
+        )
     people, place = person.cpu().unique(return_inverse=True)
     totals, counts = (torch.zeros(len(people), dtype=torch.float64) for _ in range(2))
     totals.index_add_(0, place, values.double().cpu())
@@ -165,7 +167,10 @@ def person_resampled_tar(
     shape = (len(identity_gallery), len(identity_probe))
     if scores.shape != shape or (left_out is not None and left_out.shape != shape):
         masked = "" if left_out is None else f" and a mask {tuple(left_out.shape)}"
-        raise ValueError(f"{shape[0]} gallery and {shape[1]} probe faces, but scores {tuple(scores.shape)}{masked}.")
+        raise ValueError(
+            f"Scores of {shape[0]} gallery and {shape[1]} probe faces must be {shape}, got scores "
+            f"{tuple(scores.shape)}{masked}."
+        )
     scores = scores.double().cpu()
     people, person = torch.cat([identity_gallery, identity_probe]).cpu().unique(return_inverse=True)
     same = person[: shape[0], None] == person[None, shape[0] :]

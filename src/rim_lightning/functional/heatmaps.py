@@ -32,7 +32,7 @@ def render_heatmaps(points: Tensor, image_size: int, grid_size: int, sigma: floa
         tensor([0.6065, 1.0000, 0.6065])
     """
     if points.ndim != 3 or points.shape[-1] != 2:
-        raise ValueError(f"Landmarks are (B, N, 2), got {tuple(points.shape)}.")
+        raise ValueError(f"Landmarks must be (B, N, 2), got {tuple(points.shape)}.")
     if sigma <= 0:
         raise ValueError(f"The sigma of the heatmaps is {sigma} grid pixels; it must be positive.")
     points = full_precision(points)

@@ -35,7 +35,7 @@ def bicubic(image: Tensor, height: int, width: int) -> Tensor:
     Returns:
         (B, C, height, width). Values can lie slightly beyond the range of the input.
     """
-    # Without antialias torch's bicubic has a = −¾, another kernel than Pillow's.
+    # Without antialias torch's bicubic has a = −¾, a different kernel from Pillow's.
     return F.interpolate(image, (height, width), mode="bicubic", antialias=True, align_corners=False)
 
 

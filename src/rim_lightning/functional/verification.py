@@ -64,7 +64,7 @@ def kfold_decisions(scores: Tensor, same: Tensor, folds: Tensor) -> tuple[Tensor
     """
     _check(scores, same)
     if folds.shape != scores.shape:
-        raise ValueError(f"One fold per pair: {tuple(folds.shape)} folds for {tuple(scores.shape)} scores.")
+        raise ValueError(f"Give one fold per pair, got {tuple(folds.shape)} folds for {tuple(scores.shape)} scores.")
     names = folds.unique()
     if len(names) < 2:
         raise ValueError("A threshold is chosen on the OTHER folds: give two folds or more.")
@@ -204,7 +204,7 @@ def roc_auc(scores: Tensor, same: Tensor) -> float:
 def _check(scores: Tensor, same: Tensor) -> None:
     if scores.ndim != 1 or scores.shape != same.shape or same.dtype != torch.bool:
         raise ValueError(
-            f"Scores and labels are (P,) and (P,) bool, got {tuple(scores.shape)} and {tuple(same.shape)} {same.dtype}."
+            f"Scores must be (P,) and labels (P,) bool, got {tuple(scores.shape)} and {tuple(same.shape)} {same.dtype}."
         )
     if not scores.isfinite().all():
         raise ValueError(f"{int((~scores.isfinite()).sum())} of {len(scores)} scores are not finite.")

@@ -10,7 +10,7 @@ from rim_lightning.types import NO_IDENTITY
 class CenterLoss(nn.Module):
     """Half the squared distance of each embedding to its person's center, ‖x_i − c_yi‖² / 2 (Eq 2, here a mean).
 
-    The centers are a buffer that starts at 0. `update` moves them, not the optimizer.
+    The centers are a buffer that starts at 0. `update` changes them, not the optimizer.
 
     Args:
         embedding_size: Length E of the embeddings.
@@ -26,7 +26,7 @@ class CenterLoss(nn.Module):
     def __init__(self, embedding_size: int, people: int, alpha: float = 0.5) -> None:
         super().__init__()
         if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha of CenterLoss lies in [0, 1], got {alpha}.")
+            raise ValueError(f"alpha of CenterLoss must lie in [0, 1], got {alpha}.")
         self.alpha = alpha
         self.register_buffer("centers", torch.zeros(people, embedding_size))
 

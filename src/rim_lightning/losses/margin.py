@@ -15,7 +15,7 @@ CENTER_START = 0.01
 """Standard deviation of the initial centers, as in ArcFace's own code.
 
 Only their directions count, and Adam turns short vectors faster. With the library's value of 1 the centers would hardly
-move within a short training.
+change within a short training.
 """
 
 
@@ -53,7 +53,7 @@ class MarginSoftmax(nn.Module):
     ) -> None:
         super().__init__()
         if kind not in ("arcface", "cosface", "softmax"):
-            raise ValueError(f'kind of MarginSoftmax is "arcface", "cosface" or "softmax", got "{kind}".')
+            raise ValueError(f'kind of MarginSoftmax must be "arcface", "cosface" or "softmax", got "{kind}".')
         if margin < 0 or (kind == "softmax" and margin != 0):
             raise ValueError(f'margin of "{kind}" is {margin}: give 0 for "softmax" and 0 or more for the others.')
         self.people = people

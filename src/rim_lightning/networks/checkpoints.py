@@ -43,7 +43,7 @@ def load_rim(path: str | Path) -> RIM:
         The network in eval mode, on the CPU.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file is missing.
         DamagedCheckpoint: If the content is not what was written.
         ValueError: If the file is not a checkpoint of rim-train, cannot be read, or holds another architecture.
     """
@@ -64,7 +64,7 @@ def load_network(path: str | Path, architecture: str | None = None) -> nn.Module
         The network in eval mode, on the CPU.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file is missing.
         DamagedCheckpoint: If the content is not what was written.
         ValueError: If the file is not a checkpoint of rim-train, cannot be read, or holds another architecture.
     """
@@ -103,7 +103,7 @@ def build_architecture(name: str, arguments: Mapping[str, Any]) -> nn.Module:
         The network, in train mode.
 
     Raises:
-        ValueError: If there is no architecture of that name. The message lists the names.
+        ValueError: If the name is unknown. The message lists the names.
     """
     if name == "rim":
         return RIM(**arguments)
@@ -147,7 +147,7 @@ def recorded_digests(path: str | Path) -> list[str]:
         path: Checkpoint of rim-train. It need not exist.
 
     Returns:
-        Digests of 64 hexadecimal digits; none if there is no such file. There are several only while a new checkpoint
+        Digests of 64 hexadecimal digits; none if that file is missing. There are several only while a new checkpoint
         replaces an old one, or if the process died at that moment.
     """
     file = digest_file(path)

@@ -17,7 +17,7 @@ Head = Literal["teacher", "student", "own", "flatten"]
 class RecognitionNetwork(nn.Module):
     """HRN: an embedding of f_S^K + f_A^K for a probe, and of f_T^K for a gallery face.
 
-    Where the maps of student or assistant have other channels than the teacher's, a 1x1 convolution projects them. The
+    If the channels of the student's or assistant's maps differ from the teacher's, a 1x1 convolution projects them. The
     teacher's maps are never projected: a learned projection of the target would collapse to zero.
 
     Args:
@@ -35,8 +35,8 @@ class RecognitionNetwork(nn.Module):
         embedding_size: Length E of the embedding.
 
     Raises:
-        ValueError: If stage maps have other sizes than the teacher's, the head is unknown, or the student's head has
-            other channels or embeddings than the teacher's.
+        ValueError: If the sizes of the stage maps differ from the teacher's, the head is unknown, or the channels or
+            the embedding of the student's head differ from the teacher's.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class RecognitionNetwork(nn.Module):
     ) -> None:
         super().__init__()
         if head not in get_args(Head):
-            raise ValueError(f'The head is {", ".join(get_args(Head))}, got "{head}".')
+            raise ValueError(f'head must be one of {", ".join(get_args(Head))}, got "{head}".')
         self.head = head
         self.teacher = FrozenTeacher(build_backbone(**teacher))
         channels, side = self.teacher.stage_channels[-1], self.teacher.stage_sizes[-1]
@@ -141,7 +141,7 @@ class RecognitionNetwork(nn.Module):
         """Copy the teacher's weights into student and assistant, except for heads that they do not have.
 
         Raises:
-            ValueError: If one of them has another shape than the teacher.
+            ValueError: If one of them has a different shape from the teacher.
         """
         weights = self.teacher.backbone.state_dict()
         for name, learner in (("student", self.student), ("assistant", self.assistant)):
@@ -150,8 +150,8 @@ class RecognitionNetwork(nn.Module):
                 learner.backbone.load_state_dict({key: value for key, value in weights.items() if key in own_names})
             except RuntimeError as error:
                 raise ValueError(
-                    f"The {name} has another shape than the teacher and cannot start from its weights: set "
-                    f"teacher.start_students=false or give it the teacher's architecture."
+                    f"The {name} has a different shape from the teacher and cannot start from its weights: set "
+                    "teacher.start_students=false or give it the teacher's architecture."
                 ) from error
 
 
@@ -161,11 +161,11 @@ class Learner(nn.Module):
     Args:
         backbone: Network of the student or the assistant.
         teacher: Teacher whose maps are the target.
-        keep_head: Keep the head of the backbone. Without use, its parameters would never move.
+        keep_head: Keep the head of the backbone. The parameters of an unused head would never be trained.
         from_zero: Start all maps at zero, by a 1x1 convolution of zeros after each stage.
 
     Raises:
-        ValueError: If input or stage maps have other sizes than the teacher's.
+        ValueError: If the sizes of the input or of the stage maps differ from the teacher's.
     """
 
     def __init__(self, backbone: Backbone, teacher: FrozenTeacher, keep_head: bool, from_zero: bool) -> None:

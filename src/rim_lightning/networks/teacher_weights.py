@@ -32,7 +32,7 @@ def load_teacher(weight_format: str, path: str | Path) -> Backbone:
         The network in eval mode, on the CPU.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file is missing.
         ValueError: If the format is unknown (the message lists the formats) or the file is of another kind.
     """
     if weight_format not in WEIGHT_FORMATS:
@@ -50,15 +50,15 @@ def fill_backbone(backbone: nn.Module, setting: str, weight_format: str, path: s
         path: File of that format.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be read or holds another network than `setting` describes.
+        FileNotFoundError: If the file is missing.
+        ValueError: If the file cannot be read, or holds a different network from the one in `setting`.
     """
     weights = load_teacher(weight_format, path).state_dict()
     try:
         backbone.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(
-            f"The weights in {path} belong to another network than the configuration's: set {setting} to its "
+            f"The weights in {path} belong to a different network from the configured one: set {setting} to its "
             "architecture."
         ) from error
 
@@ -89,7 +89,7 @@ def load_backbone(path: str | Path) -> Backbone:
         The network in eval mode, on the CPU.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file is missing.
         ValueError: If `save_backbone` of this version did not write the file.
     """
     path = Path(path)
@@ -114,7 +114,7 @@ def load_trained_recognizer(path: str | Path) -> Backbone:
         The learner of the recognizer in eval mode, on the CPU.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file is missing.
         ValueError: If the file is not the checkpoint of a recognizer.
     """
     return cast("GuidedRecognizer", load_network(path, "recognizer")).learner

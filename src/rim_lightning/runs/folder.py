@@ -1,4 +1,4 @@
-"""The folder of a run: the one place that knows what its files are called."""
+"""The folder of a run and the names of its files. No other module spells these names."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Names of everything that a run leaves behind.
+    """Paths of all files that a run writes.
 
     Attributes:
         path: The folder of the run.
@@ -16,75 +16,75 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The configuration of the run, resolved."""
+        """Path of the resolved configuration."""
         return self.path / "config.yaml"
 
     @property
     def state(self) -> Path:
-        """How the last attempt ended, see `runs.state`."""
+        """Path of the state of the run, see `runs.state`."""
         return self.path / "state.json"
 
     @property
     def lock(self) -> Path:
-        """File that the running process keeps locked."""
+        """Path of the file that the running process keeps locked."""
         return self.path / "lock"
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of the checkpoints."""
+        """Path of the folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def last_checkpoint(self) -> Path:
-        """The checkpoint from which an interrupted run resumes."""
+        """Path of the checkpoint from which an interrupted run resumes."""
         return self.checkpoints / "last.ckpt"
 
     @property
     def best_checkpoint(self) -> Path:
-        """The checkpoint with the best monitored validation figure."""
+        """Path of the checkpoint with the best monitored validation figure."""
         return self.checkpoints / "best.ckpt"
 
     @property
     def metrics(self) -> Path:
-        """The figures of the run: name -> number."""
+        """Path of the figures of the run, name -> number."""
         return self.path / "metrics.json"
 
     @property
     def report(self) -> Path:
-        """Figures and pictures for people to read."""
+        """Path of the report, with figures and pictures."""
         return self.path / "report.md"
 
     @property
     def curves(self) -> Path:
-        """Folder of the logged values, one `version_<n>/metrics.csv` per attempt."""
+        """Path of the folder of the logged values, one `version_<n>/metrics.csv` per attempt."""
         return self.path / "csv"
 
     @property
     def budget(self) -> Path:
-        """What was measured for a run with a budget of minutes."""
+        """Path of the record of a budget of minutes and the epoch length measured for it."""
         return self.path / "budget.json"
 
     @property
     def teacher(self) -> Path:
-        """Weights of a teacher that the run trained itself."""
+        """Path of the weights of a teacher that the run trained itself."""
         return self.path / "teacher.pt"
 
     @property
     def teacher_metrics(self) -> Path:
-        """Figures of that teacher."""
+        """Path of the figures of that teacher."""
         return self.path / "teacher.json"
 
     @property
     def log(self) -> Path:
-        """Output of a run that another process started."""
+        """Path of the output of a run that another process started."""
         return self.path / "train.log"
 
     @property
     def request(self) -> Path:
-        """Title and overrides of a run that another process started."""
+        """Path of the title and overrides of a run that another process started."""
         return self.path / "run.json"
 
 
 def folder_of_checkpoint(checkpoint: str | Path) -> RunFolder:
-    """The folder of the run that wrote `<run>/checkpoints/<name>.ckpt`."""
+    """Return the folder of the run that wrote `<run>/checkpoints/<name>.ckpt`."""
     return RunFolder(Path(checkpoint).resolve().parents[1])

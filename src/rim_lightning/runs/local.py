@@ -1,4 +1,4 @@
-"""The jobs of a sweep on this machine: each in a process of its own, as many at once as there is room for."""
+"""Run the jobs of a sweep on this machine: each in its own process, several at once."""
 
 import os
 import signal
@@ -132,7 +132,7 @@ def _run_one(
     if slot.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
     attempts_before = read_attempts(job.folder)
-    os.sched_setaffinity(0, slot.cores)  # of this thread alone, and of what it starts
+    os.sched_setaffinity(0, slot.cores)  # of this thread and of the processes that it starts
     with open(job.log, "a") as log:
         process = subprocess.Popen(
             sweep.command_of(job),
@@ -154,7 +154,7 @@ def _run_one(
 def _record_failed_start(job: Job, attempts: int, code: int) -> None:
     """Record that a job failed which died before it could do so itself, for example because of a wrong override."""
     lines = job.log.read_text(errors="replace").strip().splitlines()
-    message = lines[-1] if lines else f"it ended with {code} without a word"
+    message = lines[-1] if lines else f"it ended with {code} without a message"
     write_json(RunFolder(job.folder).state, {"name": "failed", "attempts": attempts + 1, "message": message})
 
 

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop."""
+"""Signals that stop a run."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Interrupted(Exception):
-    """The run stopped because a signal asked for it.
+    """Raised if a signal stopped the run.
 
     Attributes:
         signum: Number of the signal.
@@ -26,8 +26,8 @@ class Interrupted(Exception):
 def stopped_by_signals() -> Iterator[None]:
     """End the block at once if a signal of `SIGNALS` arrives. A second signal kills the process.
 
-    Lightning itself would finish its predictions or, under SLURM, save a checkpoint. Threads other than the main one
-    cannot receive signals; there the block runs as if nothing was said.
+    Lightning itself would finish its predictions or, under SLURM, save a checkpoint. Only the main thread can receive
+    signals: in any other thread the block runs unchanged.
 
     Raises:
         Interrupted: If such a signal arrives.

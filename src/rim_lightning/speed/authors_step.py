@@ -16,7 +16,7 @@ class FiveBackwards(RIMModule):
     One forward pass, then a backward pass for each of the five losses, and all optimizers afterwards.
 
     Args:
-        restricted: Whether each loss sends gradient only to the network it trains; the pixel loss trains all of them.
+        restricted: True if each loss sends gradient only to the network it trains; the pixel loss trains all of them.
             If False, every loss sends gradient through everything.
         arguments: Arguments of `RIMModule`.
 

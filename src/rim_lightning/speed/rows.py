@@ -84,7 +84,7 @@ def measure_row(row: SpeedRow, folder: Path, steps: int, epochs: int) -> dict[st
         return {"failed": f"killed by signal {-process.returncode}; memory is the usual reason"}
     lines = process.stdout.decode(errors="replace").strip().splitlines()
     reason = lines[-1].removeprefix("rim-speed: ") if lines else ""
-    return {"failed": reason or f"it ended with {process.returncode} without a word"}
+    return {"failed": reason or f"it ended with {process.returncode} without a message"}
 
 
 def measure_all(rows: Sequence[SpeedRow], folder: Path, steps: int, epochs: int) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ class ProbeSampling:
         seed: Seed of sizes and degradations.
 
     Raises:
-        ValueError: If there is no such degradation.
+        ValueError: If the degradation is unknown.
     """
 
     nominal: int

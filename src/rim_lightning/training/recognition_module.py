@@ -41,9 +41,13 @@ class RecognitionModule(PhasedModule):
 
     Args:
         recognizer: Arguments of `build_guided_recognizer`.
-        weights: Term -> weight. classification: people told apart by their probes. guide_classification: by the guide
-            from sharp faces, with the same centers. center: `CenterLoss`. stage: squared distance of the last feature
-            maps, in units of the guide's. embedding: 1 − cosine to the guide's. A term of weight 0 is not computed.
+        weights: Term -> weight. A term of weight 0 is not computed. The terms:
+
+            - classification: Classification of the people by the learner's embeddings of their probes.
+            - guide_classification: The same by the guide's embeddings of sharp faces, with the same centers.
+            - center: `CenterLoss`.
+            - stage: Squared distance of the last feature maps, in units of the guide's.
+            - embedding: 1 − cosine of the embeddings of learner and guide.
         classifier: Function of embedding size and number of people that makes their loss; needed if a classification
             has a weight.
         people: Number of training people.
@@ -53,7 +57,7 @@ class RecognitionModule(PhasedModule):
         clip: See `PhasedModule`.
         teacher_weights: Weights of the guide, and of a learner that starts from the teacher: {"weight_format",
             "path"}; None leaves them at random.
-        start_from_teacher: Whether the learner starts from those weights.
+        start_from_teacher: True to start the learner from those weights.
         verification_pairs: Number of genuine pairs, and of impostor pairs, sampled from the validation people.
 
     Raises:
@@ -126,7 +130,7 @@ class RecognitionModule(PhasedModule):
     def terms(self, batch: FaceBatch, probes: Tensor) -> Terms:
         """Compute every term whose weight is not 0, the accuracies of the classifications, and "loss".
 
-        The centers of `CenterLoss` move with every call.
+        Every call updates the centers of `CenterLoss`.
 
         Args:
             batch: Sharp faces, RGB in [-1, 1].

@@ -32,15 +32,16 @@ class RIMModule(PhasedModule):
             one backward pass for all, through gradient reversal, then every optimizer steps.
         probes: See `PhasedModule`.
         clip: See `PhasedModule`.
-        teacher_weights: {"weight_format", "path"} for `load_teacher`; None leaves the teacher at random, which only a
-            measurement of speed can want.
-        start_from_teacher: Whether student and assistant start from the teacher's weights.
-        start_from: Checkpoint whose hallucination network and discriminator the run starts from; None for random.
+        teacher_weights: {"weight_format", "path"} for `load_teacher`; None leaves the teacher at random, which is only
+            useful for measuring speed.
+        start_from_teacher: True to start student and assistant from the teacher's weights.
+        start_from: Checkpoint whose hallucination network and discriminator the run starts from; None for random
+            weights.
         verification_pairs: Number of genuine pairs, and of impostor pairs, sampled from the validation people.
 
     Raises:
-        ValueError: If there is no such alternation, or the weights of the teacher or of `start_from` belong to another
-            network.
+        ValueError: If the alternation is unknown, or the weights of the teacher or of `start_from` belong to a
+            different network.
     """
 
     architecture = "rim"
@@ -64,7 +65,7 @@ class RIMModule(PhasedModule):
     ) -> None:
         super().__init__(model, optimizers, schedule, probes, clip)
         if alternation not in ("sequential", "simultaneous"):
-            raise ValueError(f'alternation is "sequential" or "simultaneous", got "{alternation}".')
+            raise ValueError(f'alternation must be "sequential" or "simultaneous", got "{alternation}".')
         self.objective = objective
         self.alternation = alternation
         if teacher_weights is not None:
@@ -128,8 +129,8 @@ class RIMModule(PhasedModule):
             self.rim.discriminator.load_state_dict(other.discriminator.state_dict())
         except RuntimeError as error:
             raise ValueError(
-                f"The hallucination network in {path} has another shape than the configuration's: set model to the one "
-                "it was trained with."
+                f"The hallucination network in {path} has a different shape from the configured one: set model to the "
+                "one it was trained with."
             ) from error
 
     # ---- validation -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Training stages and how the learning rates move within them."""
+"""Training stages, and the schedule of the learning rates within a stage."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ class Schedule:
         final: Factor of the learning rate at the end of a stage. With `warmup` 0, a factor of 1 keeps it constant.
 
     Raises:
-        ValueError: If a stage has other settings than those of `TrainingStage`.
+        ValueError: If a stage has a setting that `TrainingStage` does not have.
     """
 
     def __init__(self, stages: Sequence[Mapping[str, object]], warmup: float, final: float) -> None:

@@ -1,4 +1,4 @@
-"""The way from a configuration to plain values. Below `training.run` and the commands there is no OmegaConf."""
+"""Conversion of a configuration to plain containers. Only `training.run` and the commands handle OmegaConf objects."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ def plain(settings: DictConfig, throw_on_missing: bool = False) -> dict[str, Any
 
     Args:
         settings: A mapping of the configuration.
-        throw_on_missing: Whether a required setting that is missing is an error.
+        throw_on_missing: True to raise an error if a required setting is missing.
 
     Raises:
-        MissingMandatoryValue: If a required setting is missing and `throw_on_missing` is given.
+        MissingMandatoryValue: If a required setting is missing and `throw_on_missing` is True.
     """
     return dict(OmegaConf.to_container(settings, resolve=True, throw_on_missing=throw_on_missing))  # type: ignore[arg-type]

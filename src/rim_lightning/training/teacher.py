@@ -136,7 +136,7 @@ def train_teacher(  # noqa: PLR0913 - one argument over: they are the keys of co
     name = arguments.pop("name")
     network = build_backbone(name, **arguments)
     if network.embedding_size is None:
-        raise ValueError(f"A teacher needs an embedding, which {name} as configured has not: set its embedding_size.")
+        raise ValueError(f"The backbone {name} has no embedding, which a teacher needs: set its embedding_size.")
     module = TeacherModule(
         network,
         MarginSoftmax(network.embedding_size, people, kind, margin, scale),

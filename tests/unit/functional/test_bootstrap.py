@@ -233,7 +233,7 @@ def test_errors_say_what_is_wrong():
     scores, first, second = gallery_and_probes()
     with pytest.raises(ValueError, match="same pairs"):
         paired_difference(torch.ones(3), torch.ones(4), generator())
-    with pytest.raises(ValueError, match="16 gallery and 24 probe faces, but scores"):
+    with pytest.raises(ValueError, match=r"Scores of 16 gallery and 24 probe faces must be \(16, 24\), got"):
         person_resampled_tar(scores.T, first, second, 0.1, generator())
     with pytest.raises(ValueError, match="mask"):
         person_resampled_tar(scores, first, second, 0.1, generator(), left_out=torch.zeros(2, 2).bool())

@@ -149,7 +149,7 @@ def test_bad_pairs_are_refused():
         kfold_accuracy(SCORES.index_fill(0, torch.tensor([3]), math.nan), SAME, FOLDS)
     with pytest.raises(ValueError, match="two folds"):
         kfold_accuracy(SCORES, SAME, torch.zeros_like(FOLDS))
-    with pytest.raises(ValueError, match="One fold per pair"):
+    with pytest.raises(ValueError, match="Give one fold per pair, got"):
         kfold_accuracy(SCORES, SAME, FOLDS[:3])
     with pytest.raises(ValueError, match="bool"):
         roc_auc(SCORES, SAME.long())

@@ -75,7 +75,7 @@ def test_two_ranks_equal_one_process(tmp_path):
 
 
 def test_errors_name_the_value():
-    with pytest.raises(ValueError, match=r"alpha of CenterLoss lies in \[0, 1\], got 1.5"):
+    with pytest.raises(ValueError, match=r"alpha of CenterLoss must lie in \[0, 1\], got 1.5"):
         CenterLoss(4, 2, 1.5)
     with pytest.raises(ValueError, match="Identity 2 in a batch, but CenterLoss was built for 2 people"):
         CenterLoss(4, 2)(torch.randn(1, 4), torch.tensor([2]))

@@ -75,7 +75,7 @@ def test_other_shapes_are_refused_in_one_sentence():
     larger = copy.deepcopy(RESNET) | {"input_size": 64}
     with pytest.raises(ValueError, match="choose networks of equal sizes"):
         RecognitionNetwork(BACKBONE, larger, RESNET)
-    with pytest.raises(ValueError, match="student has another shape than the teacher"):
+    with pytest.raises(ValueError, match="student has a different shape from the teacher"):
         RecognitionNetwork(BACKBONE, RESNET, RESNET).start_from_teacher()
 
 

@@ -64,7 +64,7 @@ def test_weights_of_another_network_name_the_setting(tmp_path):
     same, wider = (build_backbone("mobilefacenet", **(ARGUMENTS | {"width": width})) for width in (4, 8))
     fill_backbone(same, "model.recognition.teacher", "rim_lightning", str(tmp_path / "net.pt"))
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in same.state_dict().items())
-    with pytest.raises(ValueError, match=r"net.pt belong to another network .* set model.recognition.teacher to"):
+    with pytest.raises(ValueError, match=r"net.pt belong to a different network .* set model.recognition.teacher to"):
         fill_backbone(wider, "model.recognition.teacher", "rim_lightning", str(tmp_path / "net.pt"))
 
 

@@ -57,7 +57,7 @@ class Backbone(nn.Module, ABC):
         return self.embed(last_stage)
 
     def drop_head(self) -> None:
-        """Remove the head. If another head reads the last stage map, nothing would ever move its parameters."""
+        """Remove the head. If another head reads the last stage map, its parameters would never be trained."""
         self.embed = None
         self.embedding_size = None
 

@@ -34,8 +34,8 @@ def build_backbone(name: str, **arguments: Any) -> Backbone:
         The network, in train mode.
 
     Raises:
-        ValueError: If there is no network of that name (the message lists the names), or the class cannot be imported
-            or is not a `Backbone`.
+        ValueError: If the name is unknown (the message lists the names), or the class cannot be imported or is not a
+            `Backbone`.
     """
     backbone = _imported_class(name) if "." in name else BACKBONES.get(name)
     if backbone is None:

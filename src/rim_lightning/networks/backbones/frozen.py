@@ -25,7 +25,7 @@ class FrozenTeacher(Backbone):
         self.eval()
 
     def train(self, mode: bool = True) -> "FrozenTeacher":
-        """Stay in eval mode: in train mode every forward pass would move the statistics of the batch norms."""
+        """Stay in eval mode: in train mode every forward pass would update the statistics of the batch norms."""
         return super().train(False)
 
     def stages(self, x: Tensor) -> list[Tensor]:

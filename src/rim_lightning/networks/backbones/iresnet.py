@@ -74,7 +74,7 @@ class IResNet(Backbone):
     ) -> None:
         super().__init__()
         if layout not in ("arcface_torch", "face_evolve"):
-            raise ValueError(f'layout of IResNet is "arcface_torch" or "face_evolve", got "{layout}".')
+            raise ValueError(f'layout of IResNet must be "arcface_torch" or "face_evolve", got "{layout}".')
         self.input_size = input_size
         self.stage_sizes = halved_sizes(input_size)
         self.stage_channels = (width, 2 * width, 4 * width, 8 * width)

@@ -121,7 +121,7 @@ class MobileFaceNet(Backbone):
     ) -> None:
         super().__init__()
         if normalization not in ("batch", "none"):
-            raise ValueError(f'normalization of MobileFaceNet is "batch" or "none", got "{normalization}".')
+            raise ValueError(f'normalization of MobileFaceNet must be "batch" or "none", got "{normalization}".')
         self.input_size = input_size
         self.stage_sizes = halved_sizes(input_size)
         self.stage_channels = (width, width, 2 * width, 8 * width)

@@ -58,7 +58,7 @@ def build_super_resolver(name: str, **arguments: Any) -> SuperResolver:
         The network, in train mode.
 
     Raises:
-        ValueError: If there is no network of that name. The message lists the names.
+        ValueError: If the name is unknown. The message lists the names.
     """
     if name not in SUPER_RESOLVERS:
         raise ValueError(f'There is no super-resolution network "{name}"; choose one of {", ".join(SUPER_RESOLVERS)}.')

@@ -62,7 +62,7 @@ def build_guided_recognizer(
         The recognizer, in train mode.
 
     Raises:
-        ValueError: If there is no backbone of that name.
+        ValueError: If the name of a backbone is unknown.
     """
     if guide is None:
         return GuidedRecognizer(build_backbone(**learner))

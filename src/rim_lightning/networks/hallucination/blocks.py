@@ -189,7 +189,7 @@ def normalization(kind: Norm, channels: int) -> nn.Module:
         return nn.InstanceNorm2d(channels, affine=True)
     if kind == "group":
         return nn.GroupNorm(max(1, channels // 8), channels)
-    raise ValueError(f'The norm of the hallucination network is "none", "instance" or "group", got "{kind}".')
+    raise ValueError(f'The norm of the hallucination network must be "none", "instance" or "group", got "{kind}".')
 
 
 def enlargement(inputs: int, outputs: int, factor: int, upsampling: Upsampling) -> nn.Module:
@@ -212,7 +212,7 @@ def enlargement(inputs: int, outputs: int, factor: int, upsampling: Upsampling) 
     if upsampling == "transposed":
         padding = (7 - factor + 1) // 2
         return nn.ConvTranspose2d(inputs, outputs, 7, factor, padding, output_padding=factor + 2 * padding - 7)
-    raise ValueError(f'upsampling is "pixel_shuffle" or "transposed", got "{upsampling}".')
+    raise ValueError(f'upsampling must be "pixel_shuffle" or "transposed", got "{upsampling}".')
 
 
 @torch.no_grad()

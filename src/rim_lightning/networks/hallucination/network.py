@@ -62,7 +62,7 @@ class HallucinationNetwork(nn.Module):
     ) -> None:
         super().__init__()
         if coarse_gradient not in ("full", "pixel_only"):
-            raise ValueError(f'coarse_gradient is "full" or "pixel_only", got "{coarse_gradient}".')
+            raise ValueError(f'coarse_gradient must be "full" or "pixel_only", got "{coarse_gradient}".')
         self.coarse = CoarseSR(**coarse)
         self.generator = TriPathGenerator(schemes, **generator)
         self.integrator = Pyramid(self.generator.channels, **integrator)

@@ -36,7 +36,7 @@ def load_facenet_pytorch(path: str | Path) -> InceptionResnetV1:
         The network in eval mode, on the CPU.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file is missing.
         ValueError: If it is not a state dict of this network. The message names the file and the first wrong tensor.
     """
     state = {name: value for name, value in read_state_dict(path).items() if not name.startswith("logits.")}

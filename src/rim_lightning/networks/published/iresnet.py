@@ -26,7 +26,7 @@ def load_arcface_torch(path: str | Path) -> IResNet:
         The network in eval mode, on the CPU.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file is missing.
         ValueError: If it is not a state dict of this network. The message names the file and the first wrong tensor.
     """
     state = read_state_dict(path)
@@ -48,7 +48,7 @@ def load_face_evolve(path: str | Path) -> IResNet:
         The network in eval mode, on the CPU.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file is missing.
         ValueError: If it is not a state dict of this network. The message names the file and the first wrong tensor.
     """
     state = read_state_dict(path)

@@ -26,7 +26,7 @@ def load_mobilefacenet_onnx(path: str | Path) -> MobileFaceNet:
         The network in the folded form, without batch norms, in eval mode on the CPU.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file is missing.
         ValueError: If the file is not an ONNX file, or its graph is not this MobileFaceNet. The message names the first
             node that differs.
     """

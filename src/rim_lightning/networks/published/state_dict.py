@@ -24,7 +24,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         Tensors by name, on the CPU.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file is missing.
         ValueError: If it is not a file of PyTorch, or holds anything but a state dict.
     """
     path = Path(path)

@@ -32,7 +32,7 @@ def load_vggface2(path: str | Path) -> ResNet50:
         The network in eval mode, on the CPU.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file is missing.
         ValueError: If it is not a state dict of this network. The message names the file and the first wrong tensor.
     """
     try:

@@ -18,7 +18,7 @@ class Throughput(Callback):
     - `speed/pairs_per_s`: Pairs of probe and sharp face per second, of all ranks.
     - `speed/data_wait`: Share of the time in which this rank waited for its loader. A GPU may still be at work then.
       It is logged for loaders that measure it (`TrainingLoader`, which the data modules of this package use).
-    - `speed/memory_gb`: Peak so far, of the GPU, or of this process where there is none.
+    - `speed/memory_gb`: Peak so far, of the GPU or, without a GPU, of this process.
 
     Attributes:
         figures: Figures of the last epoch; empty if it had one batch only.

@@ -32,7 +32,7 @@ def wandb_logger(save_dir: str, offline: bool, **settings: Any) -> WandbLogger:
 
     Args:
         save_dir: Folder of the run.
-        offline: Whether to write files for `wandb sync` instead of connecting; this needs no account.
+        offline: True to write files for `wandb sync` instead of connecting; this needs no account.
         **settings: Settings of `WandbLogger` and `wandb.init`.
     """
     path = Path(save_dir) / ID
@@ -109,7 +109,7 @@ def roc_points(scores: Tensor, same: Tensor, points: int = 200) -> list[tuple[fl
 
     Args:
         scores: Similarities, (P,).
-        same: Whether the pair shows one person, (P,).
+        same: True if the pair shows one person, (P,) bool.
         points: Largest number of points.
     """
     far, tar, _ = roc_curve(scores, same)

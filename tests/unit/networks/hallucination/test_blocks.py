@@ -31,7 +31,7 @@ def test_the_rgb_layer_may_make_the_last_enlargement():
     assert pyramid(torch.zeros(1, 12, 8, 8)).shape == (1, 3, 64, 64)
     with pytest.raises(ValueError, match="perhaps one after the last"):
         Pyramid(12, [8, 6], [1, 0], [2, 4, 2])
-    with pytest.raises(ValueError, match='upsampling is "pixel_shuffle" or "transposed", got "nearest"'):
+    with pytest.raises(ValueError, match='upsampling must be "pixel_shuffle" or "transposed", got "nearest"'):
         Pyramid(12, [8, 6], [1, 0], [2, 4], upsampling="nearest")
 
 
