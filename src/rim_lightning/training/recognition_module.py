@@ -41,13 +41,10 @@ class RecognitionModule(PhasedModule):
 
     Args:
         recognizer: Arguments of `build_guided_recognizer`.
-        weights: Term -> weight. A term of weight 0 is not computed. The terms:
-
-            - classification: Classification of the people by the learner's embeddings of their probes.
-            - guide_classification: The same by the guide's embeddings of sharp faces, with the same centers.
-            - center: `CenterLoss`.
-            - stage: Squared distance of the last feature maps, in units of the guide's.
-            - embedding: 1 − cosine of the embeddings of learner and guide.
+        weights: Term -> weight. A term of weight 0 is not computed. classification: the learner classifies people by
+            their probes. guide_classification: the guide classifies them by sharp faces, with the same centers. center:
+            `CenterLoss`. stage: squared distance of the last feature maps, in units of the guide's. embedding: 1 −
+            cosine of the embeddings of learner and guide.
         classifier: Function of embedding size and number of people that makes their loss; needed if a classification
             has a weight.
         people: Number of training people.
