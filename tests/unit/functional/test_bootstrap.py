@@ -138,8 +138,8 @@ def test_every_resample_of_people_equals_counting(far, masked):
     plain = [scores.tolist(), first.tolist(), second.tolist()]
     draw, rates = generator(4), []
     while len(rates) < 25:
-        drawn = people[torch.randint(len(people), (len(people),), generator=draw)].tolist()
-        rate = weighted_tar(*plain, {p: drawn.count(p) for p in people.tolist()}, far, left_out.tolist())
+        resample = people[torch.randint(len(people), (len(people),), generator=draw)].tolist()
+        rate = weighted_tar(*plain, {p: resample.count(p) for p in people.tolist()}, far, left_out.tolist())
         rates += [] if rate is None else [rate]
     assert resampled.tolist() == pytest.approx(rates, abs=1e-12)
     expected = torch.tensor(rates, dtype=torch.float64).quantile(torch.tensor([0.1, 0.9], dtype=torch.float64))
