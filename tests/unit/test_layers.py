@@ -34,7 +34,12 @@ LAYERS = {
     "__main__": 7,
 }
 FRAMEWORKS = {"pytorch_lightning", "lightning", "hydra", "omegaconf", "wandb"}
-LIGHTNING_FREE = {"functional", "losses", "metrics", "networks", "data", "evaluation", "inference", "runs"}
+LIGHTNING_FREE = {
+    *("types", "schemes", "distributed", "files", "plotting", "functional", "losses", "metrics", "networks", "data"),
+    *("evaluation", "inference", "runs"),
+}
+STEP = {"phases", "parameters", "finite_watch", "deferred", "objective", "schedule", "probes"}
+"""Files of `training/` that compute the step: free of frameworks, and below the modules that use them."""
 CONFIGURATION = {"hydra", "omegaconf"}
 CONFIGURED = {"commands", "comparison", "speed"}  # and the files of training that read the configuration of a run
 CONFIGURED_FILES = {"training/run.py", "training/budget.py", "training/settings.py"}
@@ -70,6 +75,10 @@ def test_imports_go_down(file):
             other = name.split(".")[1]
             assert may_import(part, other), f"{part} imports {other}, which does not lie below it"
         assert not (part in LIGHTNING_FREE and top in FRAMEWORKS), f"{part} imports {top}"
+        if part == "training" and file.stem in STEP:
+            assert top not in FRAMEWORKS, f"{file.name} imports {top}"
+            own = name.removeprefix("rim_lightning.training.")
+            assert own == name or own in STEP, f"{file.name} imports {name}, which lies above it"
         configured = part in CONFIGURED or str(file.relative_to(SOURCE)) in CONFIGURED_FILES
         assert configured or top not in CONFIGURATION, f"{part} imports {top}"
         assert top != "lightning", "one namespace: pytorch_lightning"

@@ -13,6 +13,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 CONFIGURATION = sorted((ROOT / "conf").rglob("*.yaml"))
+assert SOURCES
+assert CONFIGURATION
 FOLDERS = ("src", "conf", "tests", "benchmarks", "notebooks", "docs")
 
 # Verbs and nouns in -ise that are American too.

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
+from rim_lightning.data.images import ImageError
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.resize import enlarge, reduce
 from rim_lightning.inference.calibration import Calibration
+from rim_lightning.inference.faces import AlignedFace
 from rim_lightning.inference.recognizer import Recognizer, pool
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import to_unit
@@ -133,3 +136,15 @@ def test_a_trained_model_needs_neither_lightning_nor_hydra_nor_wandb():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("method", ["embed_probes", "embed_gallery", "hallucinate", "align"])
+def test_a_picture_is_searched_for_a_face_unless_it_is_said_to_be_one(rim, tmp_path, method):
+    Image.new("RGB", (64, 64), "gray").save(tmp_path / "wall.png")
+    with pytest.raises(ImageError, match=r"wall.png shows no face that could be found"):
+        getattr(Recognizer(rim), method)(tmp_path / "wall.png")
+
+
+def test_a_face_that_was_aligned_for_another_model_is_refused(rim):
+    with pytest.raises(ImageError, match=r"a.png was aligned for another model"):
+        Recognizer(rim).embed_probes([AlignedFace(torch.zeros(3, 40, 40), 40.0, 0, "a.png")])

@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-from contextlib import nullcontext
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
 import torch
 
+from rim_lightning.files import whole_file
 from rim_lightning.networks.checkpoints import DamagedCheckpoint, check_digest
 from rim_lightning.training import checkpoint_io
 from rim_lightning.training.checkpoint_io import VerifiedCheckpointIO
@@ -77,18 +77,26 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, damage):
     check_digest(path)  # without digests there is nothing to compare with
 
 
+@contextmanager
+def on_a_full_disk(path):
+    with whole_file(path) as part:
+        part.symlink_to("/dev/full")
+        yield part
+
+
 def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
     """/dev/full takes no byte: whatever is written there fails as on a full disk."""
     path = tmp_path / "last.ckpt"
     io.save_checkpoint(content(1), path)
     before = path.read_bytes()
-    monkeypatch.setattr(checkpoint_io, "whole_file", lambda path: nullcontext(Path("/dev/full")))
+    monkeypatch.setattr(checkpoint_io, "whole_file", on_a_full_disk)
     with pytest.raises(
         OSError, match=r"last.ckpt could not be written \(.*No space left.*earlier one there is untouched"
     ):
         io.save_checkpoint(content(2), path)
     assert path.read_bytes() == before
     check_digest(path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["last.ckpt", "last.ckpt.sha256"]
     monkeypatch.undo()
     io.save_checkpoint(content(2), path)
     assert io.load_checkpoint(path, weights_only=True)["state_dict"]["weight"][0] == 2

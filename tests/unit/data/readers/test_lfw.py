@@ -47,7 +47,8 @@ def test_a_broken_pairs_file_is_refused(pairs, text, message):
 def test_missing_images_are_counted_and_named(pairs):
     names = {"Abel_Pacheco/Abel_Pacheco_0001.jpg", "Zico/Zico_0002.jpg", "Zico/Zico_0003.jpg"}
     with pytest.raises(
-        ValueError, match=r"pairs.txt line 2 names Abel_Pacheco/Abel_Pacheco_0004.jpg, the first of 5 images"
+        ValueError,
+        match=r"pairs.txt line 2 names Abel_Pacheco/Abel_Pacheco_0004.jpg, the first of 5 images that are missing from",
     ):
         read_pairs(pairs(PAIRS), names)
 
