@@ -83,7 +83,7 @@ class RecognitionModule(PhasedModule):
     ) -> None:
         super().__init__(recognizer, optimizers, schedule, probes, clip)
         if set(weights) != set(TERMS) or not any(weights.values()):
-            raise ValueError(f"The weights of a recognizer must be {', '.join(TERMS)}, and not all 0.")
+            raise ValueError(f"The weights of a recognizer must be {', '.join(TERMS)}, not all of them 0.")
         by_guide = [term for term in ("guide_classification", "stage", "embedding") if weights[term]]
         if by_guide and self.recognizer.guide is None:
             raise ValueError(f"The term {by_guide[0]} needs a guide: set system.recognizer.guide.")
