@@ -109,7 +109,7 @@ def test_a_broken_picture_is_left_out_and_named(model, faces, tmp_path):
     assert "broken.png is not an image of a known format" in done.stderr
     done = rim("hallucinate", "-m", model, faces, tmp_path / "out", "--aligned", "--json")
     assert done.exit_code == 2
-    assert "a.png is there already: give another place, or --overwrite" in done.output
+    assert "a.png exists already: choose another place, or add --overwrite" in done.output
     done = rim("hallucinate", "-m", model, faces, tmp_path / "out", "--aligned", "--json", "--overwrite")
     answer = json.loads(done.stdout)
     assert list(answer["left_out"]) == [str(faces / "broken.png")]
@@ -126,7 +126,7 @@ def test_what_is_read_is_never_written_over(model, faces):
     for target in (faces, faces / "out"):
         done = rim("hallucinate", "-m", model, faces, target, "--aligned", "--overwrite")
         assert done.exit_code == 2
-        assert "whose pictures are read: give another folder" in done.output
+        assert "whose pictures are read: choose another folder" in done.output
     assert before == {path: path.read_bytes() for path in faces.rglob("*") if path.is_file()}
 
 

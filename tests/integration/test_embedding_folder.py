@@ -213,8 +213,11 @@ def test_a_resumed_run_does_what_is_missing_and_nothing_twice(pictures, tmp_path
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"model": 1}, "was begun with model=[0-9a-f]{16}, this is model=[0-9a-f]{16}: give the command that it was"),
-        ({"side": "probe"}, "was begun with side=gallery, this is side=probe: give the command that it was begun with"),
+        ({"model": 1}, "was begun with model=[0-9a-f]{16}, this is model=[0-9a-f]{16}: repeat the command that it was"),
+        (
+            {"side": "probe"},
+            "was begun with side=gallery, this is side=probe: repeat the command that it was begun",
+        ),
         ({"aligned": False}, "was begun with aligned=True, this is aligned=False"),
         ({"shard": 5}, "was begun with shard=4, this is shard=5"),
         ({"precision": "bf16-mixed"}, "was begun with precision=32-true, this is precision=bf16-mixed"),
@@ -355,7 +358,7 @@ def test_embeddings_that_are_no_templates_are_refused(pictures, begun, tmp_path)
         with pytest.raises(ValueError, match=r"embeddings_000003.parquet is missing or damaged: remove it, and give"):
             enroll_embedded(Gallery(tmp_path / "fresh", begun.manifest.model, 16, create=True), folder)
     folder.file(3).unlink()
-    with pytest.raises(ValueError, match="is not finished, 1 of 6 files are missing: give the command of rim-embed"):
+    with pytest.raises(ValueError, match="is not finished, 1 of 6 files are missing: repeat the command of rim-embed"):
         enroll_embedded(gallery, folder)
     assert enroll_embedded(gallery, embedded(pictures, tmp_path / "out")).added == 18
 

@@ -24,7 +24,7 @@ def run(cfg: DictConfig) -> "EmbeddedFolder":
     Raises:
         OSError: If the pictures or the model are missing, or a file cannot be written.
         ValueError: If a setting is wrong, or the folder holds embeddings of other pictures or another model.
-        Interrupted: If a signal asked the command to stop.
+        Interrupted: If a signal requested the end of the command.
     """
     import torch  # not at the top of the file: `--help` should not wait for it
     from hydra.utils import instantiate

@@ -64,7 +64,7 @@ class Ending(NamedTuple):
 def one_sentence(command: str, hints: Hints | None = None) -> Iterator[None]:
     """End the program with one sentence if the block raises.
 
-    An exception that nobody anticipated is a fault of the program: its trace is printed before the sentence. Exceptions
+    An unexpected exception is a fault of the program: its trace is printed before the sentence. Exceptions
     that only end the program (`SystemExit`) and those with which click reports wrong options pass through.
 
     Args:
@@ -80,7 +80,7 @@ def one_sentence(command: str, hints: Hints | None = None) -> Iterator[None]:
     except BaseException as error:
         if isinstance(error, SystemExit | GeneratorExit) or _class_names(error) & {"ClickException", "Exit"}:
             raise
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":  # the same wish as for Hydra's own errors
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":  # Hydra reads this variable for its own errors
             traceback.print_exception(error)
         code, sentence = ending_of(error, hints) or _fault(error)
         if code == 1:
@@ -156,19 +156,19 @@ def _what_to_install(error: ImportError) -> str | None:
     text = sentence_of(error)
     if "pip install" in text or not package:
         return text
-    wanted = f"'rim-lightning[{EXTRAS[package]}]'" if package in EXTRAS else package
-    return f"{text}: pip install {wanted}."
+    requirement = f"'rim-lightning[{EXTRAS[package]}]'" if package in EXTRAS else package
+    return f"{text}: pip install {requirement}."
 
 
 def _fault(error: BaseException) -> Ending:
-    """Print the trace of an exception that nobody anticipated."""
+    """Print the trace of an unexpected exception."""
     traceback.print_exception(error)
     what = f"{type(error).__name__}: {sentence_of(error)}".rstrip(": ")
     return Ending(FAULT, f"this is a fault of the program ({what}): please report it with the lines above.")
 
 
 def _output_is_closed() -> bool:
-    """Return True if nobody reads the standard output any more. Then silence it: Python writes to it at exit."""
+    """Return True if the reader of the standard output has closed it. Then silence it: Python writes to it at exit."""
     try:
         descriptor = sys.stdout.fileno()
     except OSError:  # it is not a file of the system

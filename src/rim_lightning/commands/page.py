@@ -277,8 +277,8 @@ def _upload(label: str) -> gradio.Image:
     import gradio as gr
 
     image = gr.Image(label=label, type="filepath", sources=["upload", "clipboard"], height=260, buttons=[])
-    # Hand on the file as it is: Gradio would open it, and has no sentence for a damaged one. It would write a stub file
-    # beside this one for a subclass.
+    # Pass the file unopened: Gradio would open it, and has no clear message for a damaged one. A subclass would not do:
+    # Gradio writes a stub file beside its source.
     image.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]
     return image
 

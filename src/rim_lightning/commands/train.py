@@ -53,8 +53,8 @@ def check_directory(overrides: Sequence[str]) -> None:
     Raises:
         ValueError: If torchrun or SLURM started several processes and `hydra.run.dir` is not given.
     """
-    launched = int(os.environ.get("SLURM_NTASKS", 1)) > 1 or "TORCHELASTIC_RUN_ID" in os.environ
-    if launched and not any(override.startswith("hydra.run.dir=") for override in overrides):
+    several_processes = int(os.environ.get("SLURM_NTASKS", 1)) > 1 or "TORCHELASTIC_RUN_ID" in os.environ
+    if several_processes and not any(override.startswith("hydra.run.dir=") for override in overrides):
         raise ValueError(
             "Several processes were started by torchrun or SLURM: add hydra.run.dir=<directory> to the command, the "
             "same for all, and resume=true to resume it later."

@@ -117,7 +117,7 @@ class FaceAugmentation:
             inputs["mask"] = np.ascontiguousarray(parsing)
         view = self.pipeline(**inputs)
 
-        moved = np.full_like(stacked, np.nan)
-        moved[annotated] = view["keypoints"]
+        points_in_view = np.full_like(stacked, np.nan)
+        points_in_view[annotated] = view["keypoints"]
         ends = np.cumsum([len(xy) for xy in points.values()])
-        return view["image"], view.get("mask"), dict(zip(points, np.split(moved, ends)[:-1], strict=True))
+        return view["image"], view.get("mask"), dict(zip(points, np.split(points_in_view, ends)[:-1], strict=True))

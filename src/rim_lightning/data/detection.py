@@ -62,9 +62,9 @@ def find_faces(images: Sequence[NDArray[np.uint8]], min_side: int = 0, max_side:
     Raises:
         ImportError: If facenet-pytorch is not installed.
     """
-    searched = [_searched(image, min_side, max_side) for image in images]
+    resized_images = [_resized_image(image, min_side, max_side) for image in images]
     indices_by_shape = defaultdict(list)
-    for index, image in enumerate(searched):
+    for index, image in enumerate(resized_images):
         indices_by_shape[image.shape].append(index)
     faces_of: list[list[Face]] = [[] for _ in images]
     threads = torch.get_num_threads()
@@ -73,9 +73,11 @@ def find_faces(images: Sequence[NDArray[np.uint8]], min_side: int = 0, max_side:
         for shape, indices in indices_by_shape.items():
             if min(shape[:2]) < MIN_FACE:
                 continue
-            detections = _detect_batch(np.stack([searched[index] for index in indices]))
+            detections = _detect_batch(np.stack([resized_images[index] for index in indices]))
             for index, faces in zip(indices, detections, strict=True):
-                faces_of[index] = [_resized_face(face, searched[index].shape, images[index].shape) for face in faces]
+                faces_of[index] = [
+                    _resized_face(face, resized_images[index].shape, images[index].shape) for face in faces
+                ]
     finally:
         torch.set_num_threads(threads)
     return faces_of
@@ -92,8 +94,8 @@ def _detector() -> Any:
     return MTCNN(keep_all=True, min_face_size=MIN_FACE, device="cpu").eval()
 
 
-def _searched(image: NDArray[np.uint8], min_side: int, max_side: int) -> NDArray[np.uint8]:
-    """Return the image at the size at which it is searched."""
+def _resized_image(image: NDArray[np.uint8], min_side: int, max_side: int) -> NDArray[np.uint8]:
+    """Return the image at the size of the search."""
     import cv2
 
     height, width = image.shape[:2]
@@ -106,10 +108,10 @@ def _searched(image: NDArray[np.uint8], min_side: int, max_side: int) -> NDArray
     return np.asarray(resized, dtype=np.uint8)
 
 
-def _resized_face(face: Face, searched: tuple[int, ...], image: tuple[int, ...]) -> Face:
-    """Convert a face from pixels of an image of shape `searched` to pixels of the same image at shape `image`."""
-    corners = _rescaled(face.box.reshape(2, 2), searched, image)
-    return Face(corners.reshape(4), _rescaled(face.points, searched, image), face.confidence)
+def _resized_face(face: Face, before: tuple[int, ...], after: tuple[int, ...]) -> Face:
+    """Convert a face from pixels of an image of shape `before` to pixels of the same image at shape `after`."""
+    corners = _rescaled(face.box.reshape(2, 2), before, after)
+    return Face(corners.reshape(4), _rescaled(face.points, before, after), face.confidence)
 
 
 def _rescaled(points: NDArray, before: tuple[int, ...], after: tuple[int, ...]) -> NDArray[np.float64]:

@@ -100,11 +100,11 @@ def image_files(folder: str | os.PathLike) -> list[Path]:
     images: list[Path] = []
     visited: set[str] = set()
     for place, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
-        real = os.path.realpath(place)
-        if real in visited:  # a link to a folder above or beside this one
+        real_path = os.path.realpath(place)
+        if real_path in visited:  # a link to a folder above or beside this one
             folders.clear()
             continue
-        visited.add(real)
+        visited.add(real_path)
         images += [Path(place, file) for file in files if Path(file).suffix.lower() in SUFFIXES]
     images.sort()
     if not images:

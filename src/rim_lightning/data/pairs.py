@@ -69,7 +69,7 @@ def sample_random_pairs(
     people = [person for person, _ in images]
     next_person = [bisect_right(people, person) for person in people]  # where the images of the next person begin
     # An image pairs with later ones only: its own person's before `next_person`, other people's from there on.
-    own_partners = [end - place - 1 for place, end in enumerate(next_person)]
+    own_partners = [end - position - 1 for position, end in enumerate(next_person)]
     other_partners = [len(images) - end for end in next_person]
     generator = random.Random(seed)
     pairs = []
@@ -78,7 +78,7 @@ def sample_random_pairs(
         available = pairs_before[-1] if pairs_before else 0
         if count > available:
             kind = "genuine" if same else "impostor"
-            raise ValueError(f"{count} {kind} pairs are asked for, but the {len(images)} images form {available}.")
+            raise ValueError(f"{count} {kind} pairs are requested, but the {len(images)} images form {available}.")
         for turn, number in enumerate(generator.sample(range(available), count)):
             first = bisect_right(pairs_before, number)
             start = first + 1 if same else next_person[first]

@@ -83,7 +83,7 @@ def prepare(
 
     Raises:
         ValueError: If a setting is out of range, two records have one name, no image could be prepared, or `output`
-            holds something else or a store made from other records or settings.
+            holds no store, or one made from other records or settings.
         ImportError: If a detector is needed and facenet-pytorch is not installed.
     """
     settings = _checked_settings(hr_size, margin, alignment, landmarks)
@@ -148,10 +148,10 @@ def _checked_settings(hr_size: int, margin: float, alignment: Alignment, landmar
 def _checked_store(store: PreparedStore, header: dict[str, Any], records: Sequence[Record]) -> PreparedStore:
     """Return the store if these records and settings made it; raise ValueError otherwise."""
     for key, value in header.items():
-        stored = store.manifest.get(key)
-        if stored != value and key != "inputs":
+        earlier = store.manifest.get(key)
+        if earlier != value and key != "inputs":
             raise ValueError(
-                f"{store.path} was prepared with {key}={stored}, not {value}; delete it or choose another output."
+                f"{store.path} was prepared with {key}={earlier}, not {value}; delete it or choose another output."
             )
     requested = {record.name: (record.identity, record.split) for record in records}
     skipped = {entry["name"] for entry in store.manifest["skipped"]}

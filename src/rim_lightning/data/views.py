@@ -63,8 +63,8 @@ def center_crop(image: NDArray[np.uint8], parsing: NDArray[np.uint8] | None, poi
     top, left = (height - size) // 2, (width - size) // 2
     window = (slice(top, top + size), slice(left, left + size))
     offset = np.array([left, top], dtype=np.float32)
-    moved = {scheme: xy - offset for scheme, xy in points.items()}
-    return image[window], None if parsing is None else parsing[window], moved
+    cropped_points = {scheme: xy - offset for scheme, xy in points.items()}
+    return image[window], None if parsing is None else parsing[window], cropped_points
 
 
 def mirrored_crop(

@@ -14,7 +14,7 @@ from rim_lightning.types import FaceBatch, to_unit
 class TrainingLoader(DataLoader[FaceBatch]):
     """Loader of training batches that starts late and measures how long its user waits.
 
-    The sampler is asked for the order when the first batch is requested, not when Lightning sets up the loader. Only
+    The order is read from the sampler when the first batch is requested, not when Lightning sets up the loader. Only
     then does the sampler know the epoch, and the batch at which an interrupted run resumes.
 
     Attributes:

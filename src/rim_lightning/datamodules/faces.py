@@ -69,15 +69,15 @@ class FaceDataModule(FaceLoading):
 
     def setup(self, stage: str | None = None) -> None:
         """Open the stores: `train`, `val` and `test` are the unions of their splits."""
-        opened = [open_store(directory) for directory in self.stores.values()]
-        view = None if self.augmentation is None else self.augmentation(opened[0].hr_size)
+        stores = [open_store(directory) for directory in self.stores.values()]
+        view = None if self.augmentation is None else self.augmentation(stores[0].hr_size)
         self.train = UnionDataset(
             # Sets of one union get different seeds: face 5 of each would be turned alike otherwise.
-            [FaceDataset(store, "train", view, self.seed + number) for number, store in enumerate(opened)],
+            [FaceDataset(store, "train", view, self.seed + number) for number, store in enumerate(stores)],
             self.schemes,
         )
-        self.val = UnionDataset([FaceDataset(store, "val") for store in opened], self.schemes)
-        self.test = UnionDataset([FaceDataset(store, "test") for store in opened], self.schemes)
+        self.val = UnionDataset([FaceDataset(store, "val") for store in stores], self.schemes)
+        self.test = UnionDataset([FaceDataset(store, "test") for store in stores], self.schemes)
 
     def people(self) -> int:
         """Return the number of different people in the stores; identities of training batches are smaller."""

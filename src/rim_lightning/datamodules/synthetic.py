@@ -50,7 +50,7 @@ class SyntheticDataModule(FaceDataModule):
         synthesis_seed: int = 0,
         **loading: Unpack[LoadingOptions],
     ) -> None:
-        # The digest depends on the order of the entries: another one would make everybody's faces anew.
+        # The digest depends on the order of the entries: another order would synthesize all faces again.
         self.synthesis: dict[str, Any] = {
             "people": people,
             "views": views,

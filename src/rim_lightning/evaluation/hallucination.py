@@ -60,7 +60,7 @@ def hallucinate(network: RIM | SuperResolver, enlarged: Tensor) -> Tensor:
 def hallucinate_batch(
     network: RIM | SuperResolver, batch: FaceBatch, lr_size: int, sharp_priors: bool
 ) -> HallucinatedBatch:
-    """Make probes of a batch of faces and hallucinate the faces anew.
+    """Make probes of a batch of faces and hallucinate faces from them.
 
     Args:
         network: RIM or one of the networks it is compared with.

@@ -129,8 +129,8 @@ def face_set(store: str, title: str, split: str = "test", sample: int | None = N
             f"{store} has {len(positions)} faces in its {split} split, fewer than the {sample or 1} wanted."
         )
     if sample is not None:
-        chosen = torch.randperm(len(positions), generator=torch.Generator().manual_seed(seed))[:sample].sort().values
-        positions = positions[chosen.numpy()]
+        rows = torch.randperm(len(positions), generator=torch.Generator().manual_seed(seed))[:sample].sort().values
+        positions = positions[rows.numpy()]
     manifest = json.dumps(prepared_store.manifest, sort_keys=True).encode()
     digest = f"{hashlib.sha256(manifest).hexdigest()} {split} {sample} {seed}"
     return FaceSet(title, FaceDataset(prepared_store, positions), digest)
@@ -190,9 +190,9 @@ def mirrored_pairs(store: str, title: str) -> PairSet:
         ValueError: If there are too few images, see `pseudo_genuine_pairs`.
     """
     faces = with_mirror_images(open_store(store), "test")
-    own = faces.sets[0]
-    pairs = pseudo_genuine_pairs(len(own), folds=10, seed=0)
-    names = [own.store.names[position] for position in own.positions]
+    photographs = faces.sets[0]
+    pairs = pseudo_genuine_pairs(len(photographs), folds=10, seed=0)
+    names = [photographs.store.names[position] for position in photographs.positions]
     names += [f"{name} mirrored" for name in names]
     gallery, probe, same, fold = (torch.from_numpy(column) for column in pairs)
     return PairSet(title, faces, gallery, probe, same, fold, names, None)
@@ -245,7 +245,9 @@ def first_image_as_gallery(store: str, title: str, split: str = "test") -> Searc
     is_known = identity != NO_IDENTITY
     probe = (is_known & ~is_first).nonzero().squeeze(1)
     if not len(probe):
-        raise ValueError(f"{store} has one image of every person in its {split} split: there is nobody to search for.")
+        raise ValueError(
+            f"{store} has one image of every person in its {split} split: identification needs a second one."
+        )
     return SearchSet(title, faces, (is_known & is_first).nonzero().squeeze(1), probe, identity, native=False)
 
 

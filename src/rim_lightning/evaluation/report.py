@@ -41,7 +41,7 @@ class Report:
     panels: dict[str, Panel] = field(default_factory=dict)
 
     def add(self, prefix: str, figures: dict[str, float]) -> None:
-        """Add the figures of a set under `<prefix>/<name>` and write everything anew."""
+        """Add the figures of a set under `<prefix>/<name>` and write all files again."""
         self.figures |= {f"{prefix}/{name}": value for name, value in figures.items()}
         self.write()
 

@@ -29,7 +29,7 @@ def evaluate(
     workers: int,
     curves: Path,
 ) -> dict[str, float]:
-    """Evaluate a trained network. Writes `metrics.json` and `report.md` anew after every set.
+    """Evaluate a trained network. Writes `metrics.json` and `report.md` again after every set.
 
     Args:
         rim: The network, in eval mode.
@@ -125,17 +125,17 @@ def _pair_sets(
     """Open the sets of pairs one after the other, each with the sentence that says what it is."""
     for name, split in plan.identities.items():
         pairs = sampled_pairs(stores[name], f"{name}_{split}", split, plan.verification_pairs)
-        sampled = f"pairs sampled by seed 0 from the {split} people of {name}"
-        yield pairs, f"`{pairs.title}`: {sampled}, {_alignment(stores[name])}."
+        description = f"pairs sampled by seed 0 from the {split} people of {name}"
+        yield pairs, f"`{pairs.title}`: {description}, {_alignment(stores[name])}."
     lfw = plan.lfw
     if lfw.root is not None:
         output = prepared_dir / f"{Path(lfw.root).resolve().name}_{hr_size}"
         records = read_lfw(lfw.root, lfw.images, lfw.landmarks)
         prepare(records, output, name="lfw", hr_size=hr_size, workers=workers)
         pairs = listed_pairs(str(output), lfw.pairs, "lfw")
-        listed = f"{len(pairs.same)} pairs of {Path(lfw.pairs).name} in {len(pairs.fold.unique())} folds"
+        description = f"{len(pairs.same)} pairs of {Path(lfw.pairs).name} in {len(pairs.fold.unique())} folds"
         caveat = "What the teacher was trained on is unknown; LFW people may be among it."
-        yield pairs, f"`lfw`: {listed}, {_alignment(output)}. {caveat}"
+        yield pairs, f"`lfw`: {description}, {_alignment(output)}. {caveat}"
 
 
 def _protocol(plan: EvaluationPlan, rim: RIM) -> list[str]:

@@ -88,7 +88,7 @@ class PictureBlocks(Dataset[Block]):
         except UnicodeError as error:
             return EmbeddedRow(ascii(source), left_out=str(error)), None
         except (OSError, ValueError) as error:
-            if not path.parent.is_dir():  # the disk is gone, not the picture
+            if not path.parent.is_dir():  # the disk is unplugged; the picture is not at fault
                 raise FileNotFoundError(
                     f"The folder {path.parent} is gone. The finished files are untouched: make it available "
                     "again, then repeat the command."
@@ -210,7 +210,7 @@ def embed_folder(
         ValueError: If a setting is out of range, or if `output` holds something else, or was begun by another model,
             with other settings or other pictures.
         OSError: If a file cannot be written, or the pictures are gone.
-        Interrupted: If a signal asked to stop.
+        Interrupted: If a signal requested the end.
     """
     if side not in SIDES:
         raise ValueError(f"side is {side}: choose from {', '.join(SIDES)}.")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MANIFEST = "_embedding.json"  # readers of Parquet skip names that begin with an underscore
-ADVICE = "give the command that it was begun with, or another output"
+ADVICE = "repeat the command that it was begun with, or choose another output"
 
 
 @dataclass(frozen=True)
@@ -137,14 +137,14 @@ class EmbeddedFolder:
                 raise ValueError(f"{path} holds something other than embeddings: choose another output.")
             write_json_once(path / MANIFEST, {"format": FORMAT} | asdict(manifest))
         folder = cls(path)
-        begun = folder.manifest
+        earlier = folder.manifest
         for key in ("model", "side", "aligned", "precision", "shard", "pictures"):
-            before, now = getattr(begun, key), getattr(manifest, key)
+            before, now = getattr(earlier, key), getattr(manifest, key)
             if before != now:
                 raise ValueError(f"{path} was begun with {key}={before}, this is {key}={now}: {ADVICE}.")
-        if begun.names != manifest.names:
+        if earlier.names != manifest.names:
             raise ValueError(
-                f"{path} was begun with {begun.count} pictures, but {manifest.pictures} now holds other pictures "
+                f"{path} was begun with {earlier.count} pictures, but {manifest.pictures} now holds other pictures "
                 f"({manifest.count}): choose another output, or restore the pictures."
             )
         return folder
@@ -216,7 +216,7 @@ class EmbeddedFolder:
         except OSError as error:
             raise OSError(
                 f"{file} could not be written ({error.strerror or error}); the finished files are untouched: free "
-                "space, then give the same command again."
+                "space, then repeat the command."
             ) from error
 
     def read(self, number: int, columns: list[str] | None = None) -> pa.Table:
@@ -234,7 +234,7 @@ class EmbeddedFolder:
         """
         pa, pq = _parquet()
         file = self.file(number)
-        damaged = f"{file} is missing or damaged: remove it, and give the command of rim-embed again."
+        damaged = f"{file} is missing or damaged: remove it, then repeat the command of rim-embed."
         try:
             table = pq.read_table(BytesIO(file.read_bytes()), columns=columns, page_checksum_verification=True)
         except (OSError, ValueError, pa.ArrowException) as error:

@@ -225,8 +225,8 @@ def check_embedded(folder: EmbeddedFolder, fingerprint: str) -> None:
         )
     if missing := len(folder.missing()):
         raise ValueError(
-            f"{folder.path} is not finished, {missing} of {len(folder.shards)} files are missing: give the command of "
-            "rim-embed again."
+            f"{folder.path} is not finished, {missing} of {len(folder.shards)} files are missing: repeat the command "
+            "of rim-embed."
         )
 
 

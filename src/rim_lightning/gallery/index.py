@@ -140,8 +140,8 @@ class Gallery:
         if not np.isfinite(vectors).all():
             raise ValueError("A new embedding holds NaN or infinity: check the model and its precision.")
         people = [_composed(template.person) for template in templates]
-        others = ([getattr(template, name) for template in templates] for name in OTHERS)
-        columns = [pa.array(people), *(pa.array(values) for values in others)]
+        text_columns = ([getattr(template, name) for template in templates] for name in OTHERS)
+        columns = [pa.array(people), *(pa.array(values) for values in text_columns)]
         columns.append(pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), size))
         with self._lock, _storage(self.address):
             self._table.add(pa.Table.from_arrays(columns, schema=self._schema))
@@ -160,7 +160,8 @@ class Gallery:
         """Remove all templates of a person for good.
 
         The files are written again without them, and all earlier files are removed, including those that an interrupted
-        call left. Nobody else may write to the gallery meanwhile. A search in another process may have to be repeated.
+        call left. No other process may write to the gallery meanwhile. A search in another process may have to be
+        repeated.
 
         Args:
             person: Name of the person.
@@ -178,8 +179,8 @@ class Gallery:
             removed = self._table.delete(f"person = {_quoted(_composed(person))}").num_deleted_rows
             if len(self):
                 batches = self._table.search().limit(len(self)).to_batches(BATCH)
-                rest = pa.RecordBatchReader.from_batches(self._schema, (b.cast(self._schema) for b in batches))
-                self._table.add(rest, mode="overwrite")
+                remaining = pa.RecordBatchReader.from_batches(self._schema, (b.cast(self._schema) for b in batches))
+                self._table.add(remaining, mode="overwrite")
             self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
         return removed
 

@@ -182,8 +182,8 @@ class Calibration:
         shape = (len(ranges["counts"]), len(ranges["counts"]), len(ranges["sizes"]), len(ranges["fars"]), 2)
         if pairs.shape != shape:
             raise ValueError(f'"points" is {pairs.shape}: it must be {shape}.')
-        others = {name: value for name, value in plain.items() if name not in ("faces", "points")}
-        return cls(set_name=plain["faces"], **(others | ranges), thresholds=pairs[..., 0], frrs=pairs[..., 1])
+        other_entries = {name: value for name, value in plain.items() if name not in ("faces", "points")}
+        return cls(set_name=plain["faces"], **(other_entries | ranges), thresholds=pairs[..., 0], frrs=pairs[..., 1])
 
 
 class _People(NamedTuple):
@@ -237,8 +237,8 @@ def calibrate(
     sizes = [size for size in sizes if size <= rim.hr_size]
     people = _embed_people(rim, faces, title, sizes, batch_size)
     images = people.identity.unique(return_counts=True)[1]  # (people,)
-    enough = max(2, len(images) / 2)
-    counts = [count for count in counts if count == 1 or int((images >= 2 * count).sum()) >= enough]
+    min_people = max(2, len(images) / 2)
+    counts = [count for count in counts if count == 1 or int((images >= 2 * count).sum()) >= min_people]
     members = {count: _members(people.identity, count) for count in counts}
     thresholds = np.full((len(counts), len(counts), len(sizes), len(fars)), np.nan)
     frrs = thresholds.copy()
@@ -272,19 +272,19 @@ def _embed_people(rim: RIM, faces: FaceDataset, title: str, sizes: Sequence[int]
     sharp: list[Tensor] = []
     probes: dict[int, list[Tensor]] = {size: [] for size in sizes}
     for batch in face_batches(faces, batch_size, device, f"calibration on {title}"):
-        named = batch.identity != NO_IDENTITY
-        images = batch.hr[named]  # (n, 3, S, S)
+        has_identity = batch.identity != NO_IDENTITY
+        images = batch.hr[has_identity]  # (n, 3, S, S)
         if len(images) == 0:
             continue
         sharp.append(F.normalize(rim.embed_gallery(images).float()).cpu())
-        identities.append(batch.identity[named].cpu())
+        identities.append(batch.identity[has_identity].cpu())
         for size in sizes:
             enlarged = synthesize_probe(images, torch.full((len(images),), size))
             probes[size].append(F.normalize(rim.embed_probe(enlarged).float()).cpu())
     if not sharp:
         raise ValueError(f"Thresholds are chosen on people, but no face of {title} has an identity.")
-    joined = {size: torch.cat(embeddings) for size, embeddings in probes.items()}
-    return _People(torch.cat(identities), torch.cat(sharp), joined)
+    probe_embeddings = {size: torch.cat(embeddings) for size, embeddings in probes.items()}
+    return _People(torch.cat(identities), torch.cat(sharp), probe_embeddings)
 
 
 def _members(people: Tensor, count: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Find the face in a picture and bring it to the five-point template."""
+"""Find the face in a picture and align it to the five-point template."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHARP = 0.5
 """Share of `hr_size` from which on a gallery face is sharp: the teacher reads 56 px like 112 (docs/results.md)."""
 
 SEARCHED = (240, 1920)
-"""Pixels. Before the search, a picture whose longer side is shorter is enlarged, and one whose is longer is reduced."""
+"""Smallest and largest length of the longer side in pixels: pictures are enlarged or reduced to it for the search."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class AlignedFace:
     Attributes:
         pixels: (3, S, S), RGB in [-1, 1], where S is the `hr_size` of the model. A smaller face is enlarged to S.
         size: Side of the square that was cut out, in pixels of the picture. The threshold of a probe depends on it.
-        faces: Number of faces in the picture, of which the largest is taken. 0 if nobody searched the picture.
+        faces: Number of faces in the picture, of which the largest is taken. 0 if none was searched for.
         name: Name of the picture, for messages.
     """
 
@@ -113,7 +113,7 @@ class FaceAligner:
         matrix = similarity_from_points(faces[0].points, template(self.hr_size))
         size = self.hr_size / float(np.hypot(matrix[0, 0], matrix[1, 0]))
         if size < MIN_SIDE:
-            raise ImageError(f"{name} shows a face of {size:.1f} px: {MIN_SIDE} are the fewest.")
+            raise ImageError(f"{name} shows a face of {size:.1f} px: it must have at least {MIN_SIDE}.")
         warped, _, _ = align(image, matrix, self.hr_size, {}, None)
         pixels = _as_tensor(warped)
         if size < self.hr_size:  # as in training: the face on a grid of its own size, enlarged

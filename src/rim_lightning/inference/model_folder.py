@@ -122,12 +122,12 @@ def read_model(folder: str | Path) -> Model:
         rim = RIM(**card["architecture"]["arguments"])
         plain = card["calibration"]
         calibration = None if plain is None else Calibration.from_plain(plain)
-        unused = rim.load_state_dict(load_file(weights), strict=False)
+        mismatch = rim.load_state_dict(load_file(weights), strict=False)
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(
             f"{folder} is not a model that this version can read: export it again from its checkpoint."
         ) from error
-    if unused.unexpected_keys or any(not name.startswith(TRAINING_ONLY) for name in unused.missing_keys):
+    if mismatch.unexpected_keys or any(not name.startswith(TRAINING_ONLY) for name in mismatch.missing_keys):
         raise ValueError(f"{weights} does not fit {CARD}: export the model again from its checkpoint.")
     return Model(rim.eval(), calibration, card)
 

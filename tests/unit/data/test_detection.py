@@ -6,7 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from rim_lightning.data.detection import MAX_SIDE, Face, _most_central, _rescaled, _searched, detect_faces, find_faces
+from rim_lightning.data.detection import (
+    MAX_SIDE,
+    Face,
+    _most_central,
+    _rescaled,
+    _resized_image,
+    detect_faces,
+    find_faces,
+)
 from rim_lightning.data.readers.lfw import read_lfw
 from tests.helpers.stores import small_synthetic_store
 
@@ -22,17 +30,17 @@ def test_the_most_central_face_is_chosen():
 def test_points_return_to_the_large_image():
     large = np.zeros((MAX_SIDE * 4, MAX_SIDE * 2, 3), np.uint8)
     large[400:408, 800:808] = 255  # center (803.5, 403.5)
-    small = _searched(large, 160, MAX_SIDE)
+    small = _resized_image(large, 160, MAX_SIDE)
     assert small.shape == (MAX_SIDE, MAX_SIDE // 2, 3)
     center = np.argwhere(small[..., 0] == 255).mean(axis=0)[::-1]
     np.testing.assert_allclose(_rescaled(center, small.shape, large.shape), [803.5, 403.5])
-    assert _searched(small, 160, MAX_SIDE) is small
+    assert _resized_image(small, 160, MAX_SIDE) is small
 
 
 def test_points_return_to_the_small_image():
     small = np.zeros((20, 40, 3), np.uint8)
     small[4:8, 20:24] = 255  # center (21.5, 5.5)
-    large = _searched(small, 160, MAX_SIDE)
+    large = _resized_image(small, 160, MAX_SIDE)
     assert large.shape == (80, 160, 3)
     bright = large[..., 0].astype(float)
     center = (np.indices(bright.shape) * bright).sum((1, 2))[::-1] / bright.sum()

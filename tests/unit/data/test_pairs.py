@@ -40,11 +40,11 @@ def test_sampling_depends_on_seed_and_images_alone():
 
 
 def test_too_few_pairs_are_refused():
-    with pytest.raises(ValueError, match="8 genuine pairs are asked for, but the 9 images form 7"):
+    with pytest.raises(ValueError, match="8 genuine pairs are requested, but the 9 images form 7"):
         sample_random_pairs(IDENTITIES, NAMES, 8, 1, seed=0)
-    with pytest.raises(ValueError, match="30 impostor pairs are asked for, but the 9 images form 29"):
+    with pytest.raises(ValueError, match="30 impostor pairs are requested, but the 9 images form 29"):
         sample_random_pairs(IDENTITIES, NAMES, 1, 30, seed=0)
-    with pytest.raises(ValueError, match="1 genuine pairs are asked for, but the 0 images"):
+    with pytest.raises(ValueError, match="1 genuine pairs are requested, but the 0 images"):
         sample_random_pairs([None], ["x"], 1, 0, seed=0)
     with pytest.raises(ValueError, match=r"zip\(\) argument 2 is shorter"):
         sample_random_pairs(IDENTITIES, NAMES[1:], 1, 1, seed=0)

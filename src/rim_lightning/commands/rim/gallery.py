@@ -47,7 +47,7 @@ def enroll(model: Path | None, device: str, index: str, folder: Path, aligned: b
     """Add the pictures of FOLDER to the gallery.
 
     Every folder in it is a person, and so is every picture directly in it. Pictures already enrolled are skipped;
-    repeat the command to resume. Enrolling a folder brings people back who were forgotten.
+    repeat the command to resume. Enrolling a folder again also adds people who were forgotten.
 
     FOLDER may also be what rim-embed wrote. Then only the numbers of pictures that were left out, or show several or
     small faces, are printed; the files of that folder have their names.

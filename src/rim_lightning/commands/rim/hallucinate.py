@@ -64,7 +64,7 @@ def hallucinate(
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise OSError(
                     f"{file} cannot be written: there is no space left. {len(written)} of {len(paths)} faces were "
-                    "written before it. Make space, then give the rest again."
+                    "written before it. Free space, then repeat the command with the remaining pictures."
                 ) from error
             left_out[str(path)] = sentence_of(error)
             continue
@@ -87,18 +87,18 @@ def _targets(source: Path, paths: list[Path], target: Path) -> list[Path]:
 
 
 def _check_targets(source: Path, paths: list[Path], target: Path, targets: list[Path], overwrite: bool) -> None:
-    """Check that no picture that is read is replaced, and no other file unless that is wanted."""
+    """Check that no input is overwritten, and no other file without `overwrite`."""
     sources = {path.resolve() for path in paths}
     if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
-        raise ValueError(f"{target} lies in {source}, whose pictures are read: give another folder.")
+        raise ValueError(f"{target} lies in {source}, whose pictures are read: choose another folder.")
     pictures: dict[Path, Path] = {}
     for path, file in zip(paths, targets, strict=True):
         if file in pictures:
             raise ValueError(f"{pictures[file]} and {path} would both be written to {file}: rename one of them.")
         if file.resolve() in sources:
-            raise ValueError(f"{file} would be written over, but it is a picture that is read: give another place.")
+            raise ValueError(f"{file} is a picture that is read, and would be overwritten: choose another place.")
         if file.exists() and not overwrite:
-            raise ValueError(f"{file} is there already: give another place, or --overwrite.")
+            raise ValueError(f"{file} exists already: choose another place, or add --overwrite.")
         pictures[file] = path
 
 

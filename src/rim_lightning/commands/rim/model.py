@@ -41,7 +41,7 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
     from rim_lightning.networks.checkpoints import load_rim
 
     if folder.exists():
-        raise FileExistsError(f"{folder} is there already: give another folder, or remove it.")
+        raise FileExistsError(f"{folder} exists already: choose another folder, or remove it.")
     rim = load_rim(checkpoint)
     calibration = None
     if people is not None:

@@ -149,7 +149,7 @@ def faces_of(recognizer: Recognizer, path: Path, aligned: bool, left_out: dict[s
 
 
 def progress_bar(items: Sequence[Item], title: str, unit: str = "picture") -> Iterable[Item]:
-    """Wrap items in a progress bar, unless there is one item or nobody watches."""
+    """Wrap items in a progress bar, unless there is one item or no terminal."""
     from tqdm import tqdm
 
     return tqdm(items, desc=title, unit=unit, leave=False, disable=len(items) == 1 or not sys.stderr.isatty())

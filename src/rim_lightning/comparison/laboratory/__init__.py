@@ -1,1 +1,1 @@
-"""Measure trained systems; whatever is slow is computed once and kept on disk."""
+"""Measure trained systems; slow results are computed once and stored on disk."""

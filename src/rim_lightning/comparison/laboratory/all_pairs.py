@@ -30,10 +30,10 @@ class AllPairsTar(NamedTuple):
 
 
 def all_pairs_tar(folder: Path, gallery: Tensor, probe: Tensor, pairs: PairSet, far: float) -> Any:
-    """Compute the TAR of one seed over all pairs, or read what was kept; see `person_resampled_tar`.
+    """Compute the TAR of one seed over all pairs, or read the stored result; see `person_resampled_tar`.
 
     Args:
-        folder: Where results are kept.
+        folder: Folder of the stored results.
         gallery: Embeddings of the gallery images of the pairs, (P, E), of unit length.
         probe: Embeddings of the probe images of the pairs, (P, E), of unit length.
         pairs: The list, whose people are known.

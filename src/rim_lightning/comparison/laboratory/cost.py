@@ -74,7 +74,7 @@ def _seconds(run: Callable[[Tensor], Tensor], probes: Tensor) -> float:
     torch.set_num_threads(1)
     seconds = []
     for _ in range(4):
-        started = time.process_time()  # of this process: whatever else the machine does
+        started = time.process_time()  # of this process: other work on the machine does not count
         run(probes)
         seconds.append(time.process_time() - started)
     torch.set_num_threads(threads)

@@ -32,12 +32,12 @@ def realigned(rim: RIM, enlarged: Tensor) -> Tensor:
     side = enlarged.shape[-1]
     heatmaps = rim.fhn(enlarged).priors.heatmaps[SCHEME]  # (B, 68, g, g)
     landmarks_of = decode_heatmaps(heatmaps, side).double().cpu().numpy()  # (B, 68, 2)
-    moved = []
+    aligned_faces = []
     for face, landmarks in zip(enlarged.cpu(), landmarks_of, strict=True):
         points = five_points({SCHEME: landmarks})  # (5, 2)
         if points is None:
             raise ValueError("The network's landmarks are not finite numbers: train it again, or leave this row out.")
         matrix = similarity_from_points(points, template(side))
         image, _, _ = align(to_pixels(face), matrix, side, {}, None)
-        moved.append(torch.from_numpy(image).permute(2, 0, 1))  # (3, S, S)
-    return to_unit(torch.stack(moved)).to(enlarged.device)
+        aligned_faces.append(torch.from_numpy(image).permute(2, 0, 1))  # (3, S, S)
+    return to_unit(torch.stack(aligned_faces)).to(enlarged.device)

@@ -181,16 +181,16 @@ class Plan:
         if (name, share) not in self._budgets:
             self._budgets[name, share] = self.folder / "budgets" / f"{self._key(overrides, values)}.json"
         values |= dict.fromkeys(self.grids[system.kind].settings, _six_digits(rate))
-        needs = []
+        earlier_runs = []
         if system.after is not None:
-            needs.append(self._run_of_seed(system.after, seed))
-            values["start_from"] = str(needs[-1].checkpoint)
+            earlier_runs.append(self._run_of_seed(system.after, seed))
+            values["start_from"] = str(earlier_runs[-1].checkpoint)
             before = self.systems[system.after]
             values |= dict.fromkeys(self.grids[before.kind].settings, _six_digits(self.rate(before.name)))
         if system.teacher_of is not None:
-            needs.append(self._run_of_seed(system.teacher_of, seed))
-            values["teacher.weights"] = {"weight_format": "rim_train", "path": str(needs[-1].checkpoint)}
-        for run in needs:
+            earlier_runs.append(self._run_of_seed(system.teacher_of, seed))
+            values["teacher.weights"] = {"weight_format": "rim_train", "path": str(earlier_runs[-1].checkpoint)}
+        for run in earlier_runs:
             if not run.finished():
                 raise NotTrained(run)
         values["seed"] = seed
@@ -225,7 +225,7 @@ class Plan:
         for place in ("directory", "workers", "eval_batch_size"):
             data.pop(place, None)
         start = system.pop("start_from", None)
-        decides = {
+        identity = {
             "system": system,
             "data": data | {name: file_digest(Path(path) / MANIFEST) for name, path in stores.items()},
             "teacher": teacher | {"weights": file_digest(weights["path"]) if weights else None},
@@ -236,11 +236,11 @@ class Plan:
             "machine": {name: settings[name] for name in ("threads", "workers", "compile", "channels_last")},
             "budget": settings["budget"],
         }
-        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def quoted(path: str | Path) -> str:
-    """Format a path as Hydra's command line takes it, whatever characters are in it."""
+    """Format a path as Hydra's command line takes it, with any characters in it."""
     escaped = str(path).replace("'", "\\'")
     return f"'{escaped}'"
 

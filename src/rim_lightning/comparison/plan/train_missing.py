@@ -69,8 +69,8 @@ def failure(run: Run) -> str:
     """Return the sentence with which a run ended."""
     log = run.folder.log
     lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
-    own = [line for line in lines if line.startswith("rim-train: ")]
-    return read_state(run.folder.path).message or (own[-1] if own else f"it was killed; {log} has what it said")
+    messages = [line for line in lines if line.startswith("rim-train: ")]
+    return read_state(run.folder.path).message or (messages[-1] if messages else f"it was killed; see {log}")
 
 
 @dataclass

@@ -131,7 +131,7 @@ def pack(
         The packed store.
 
     Raises:
-        ValueError: If `output` holds something else, or the quality is out of range.
+        ValueError: If `output` holds something other than this packed set, or the quality is out of range.
     """
     from tqdm import tqdm
 
@@ -145,12 +145,12 @@ def pack(
     if (output / MANIFEST).is_file() and (output / MANIFEST).read_text(encoding="utf-8") == content:
         return PackedStore(output)
     if output.exists():
-        raise ValueError(f"{output} holds something else; delete it or choose another output.")
-    begun = partial / "packing.json"
-    if not begun.is_file() or begun.read_text(encoding="utf-8") != content:
+        raise ValueError(f"{output} holds something other than this packed set; delete it or choose another output.")
+    marker = partial / "packing.json"
+    if not marker.is_file() or marker.read_text(encoding="utf-8") != content:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        begun.write_text(content, encoding="utf-8")
+        marker.write_text(content, encoding="utf-8")
     _write_samples(partial / "samples.arrow", store)
     for scheme in store.landmarks:
         shutil.copyfile(store.path / f"landmarks_{scheme}.npy", partial / f"landmarks_{scheme}.npy")
@@ -159,7 +159,7 @@ def pack(
         file = partial / picture_file(number)
         if not file.is_file():
             _write_pictures(file, store, range(start, min(start + shard, len(store))), quality)
-    os.replace(begun, partial / MANIFEST)
+    os.replace(marker, partial / MANIFEST)
     os.replace(partial, output)
     return PackedStore(output)
 

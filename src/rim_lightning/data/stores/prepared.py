@@ -99,7 +99,7 @@ class PreparedStore:
 
     def _read_samples(self) -> None:
         if "samples" not in self.manifest:
-            raise ValueError(f"{self.path} is a packed set already; give the prepared one it was made from.")
+            raise ValueError(f"{self.path} is packed already; choose the prepared set that it was made from.")
         samples = self.manifest["samples"]
         self._names: list[str] = [sample["name"] for sample in samples]
         self._splits: list[str] = [sample["split"] for sample in samples]

@@ -48,7 +48,7 @@ def one_writer(path: str | os.PathLike[str]) -> Iterator[None]:
     """Hold the lock of a store that may have to be made.
 
     If another process of this machine holds the lock, wait for it; by then it may have made the store. The lock is
-    released when its process ends, in whatever way.
+    released when its process ends, even after a kill.
 
     Args:
         path: Directory of the store.

@@ -328,8 +328,8 @@ class Painter:
         mask = np.zeros(patch.shape[:2], np.uint8)
         cv2.fillPoly(mask, [ball], 255, cv2.LINE_AA, _SUBPIXEL)
         alpha = cv2.merge([mask] * 3)
-        seen = cv2.multiply(patch, alpha, scale=1 / 255)
-        self.canvas[fine] = cv2.add(seen, cv2.multiply(self.canvas[fine], 255 - alpha, scale=1 / 255))
+        eyeball = cv2.multiply(patch, alpha, scale=1 / 255)
+        self.canvas[fine] = cv2.add(eyeball, cv2.multiply(self.canvas[fine], 255 - alpha, scale=1 / 255))
 
         dark = 0.3 * p.skin
         self._stroke(c[f"crease_{side}"], 0.72 * p.skin, 0.014)
@@ -435,8 +435,8 @@ class Painter:
         bend = {"wavy": 0.16, "curly": 0.5, "short": 0.08}.get(p.hairstyle, 0.04)
         swing = bend * np.sin(radius * (9 if p.hairstyle in ("wavy", "curly") else 4) + p.parting * 5)
         # The number of strands follows the resolution: about one in three pixels along the outline of the head.
-        place = (angle + swing + 1.7 * p.volume) * (1.1 * self.unit)
-        strands = _strand_table()[place.astype(np.int32) & 4095]
+        strand = (angle + swing + 1.7 * p.volume) * (1.1 * self.unit)
+        strands = _strand_table()[strand.astype(np.int32) & 4095]
         if p.hairstyle in ("curly", "buzz"):
             strands = 0.4 * strands + self._patch_of_noise(p.texture)
         shine = np.exp(-(((radius - 0.75) / 0.22) ** 2))

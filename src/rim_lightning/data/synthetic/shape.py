@@ -372,8 +372,8 @@ def _mouth(p: Person, v: View) -> dict[str, FaceCurve]:
     """Lips and the folds beside them; the fold on the left is the mirrored one on the right."""
     s = np.linspace(0, 1, 85)
     hump = np.sin(np.pi * s)
-    wide = p.mouth_width * (1 + 0.14 * v.smile)
-    x = wide * (2 * s - 1)
+    half_width = p.mouth_width * (1 + 0.14 * v.smile)
+    x = half_width * (2 * s - 1)
     corner = p.mouth_y - 0.075 * v.smile * (2 * np.abs(s - 0.5)) ** 2.2 + 0.02
     cupid = 1 - p.bow * np.exp(-(((s - 0.5) / 0.08) ** 2))
     thin = 1 - 0.25 * max(v.smile, 0)
@@ -381,7 +381,9 @@ def _mouth(p: Person, v: View) -> dict[str, FaceCurve]:
     wave = 0.02 * np.sin(3 * np.pi * s) * hump
     inner_x = 0.93 * x
     n, w = p.nose_length, p.nose_width
-    fold = np.array([(-0.95 * w, n), (-wide - 0.07, 0.5 * (n + p.mouth_y)), (-wide - 0.13, p.mouth_y + 0.05)])
+    fold = np.array(
+        [(-0.95 * w, n), (-half_width - 0.07, 0.5 * (n + p.mouth_y)), (-half_width - 0.13, p.mouth_y + 0.05)]
+    )
     return {
         "lip_top": np.stack([x, corner - gap_up - p.upper_lip * thin * hump**0.75 * cupid], 1),
         "lip_inner_top": np.stack([inner_x, corner - gap_up + wave], 1),
@@ -431,8 +433,8 @@ class Projection:
             (n, 2), in pixels.
         """
         flat = self._turned(points, depth(self.person, points[:, 0], points[:, 1]) if z is None else z)
-        moved = self.scale * (flat[:, 0] + 1j * flat[:, 1]) + self.shift
-        return np.stack([moved.real, moved.imag], 1)
+        pixels = self.scale * (flat[:, 0] + 1j * flat[:, 1]) + self.shift
+        return np.stack([pixels.real, pixels.imag], 1)
 
     def face_grid(self, side: int) -> tuple[np.ndarray, np.ndarray]:
         """Compute the point of the head that each pixel shows.
