@@ -355,7 +355,7 @@ def test_embeddings_that_are_no_templates_are_refused(pictures, begun, tmp_path)
     content = folder.file(3).read_bytes()
     for damage in (content[:-100], content[:200] + bytes(100) + content[300:], b""):
         folder.file(3).write_bytes(damage)
-        with pytest.raises(ValueError, match=r"embeddings_000003.parquet is missing or damaged: remove it, and give"):
+        with pytest.raises(ValueError, match=r"embeddings_000003.parquet is missing or damaged: remove it, then"):
             enroll_embedded(Gallery(tmp_path / "fresh", begun.manifest.model, 16, create=True), folder)
     folder.file(3).unlink()
     with pytest.raises(ValueError, match="is not finished, 1 of 6 files are missing: repeat the command of rim-embed"):

@@ -1,4 +1,4 @@
-"""The folder of the configuration files, and what they ask of the machine."""
+"""The folder of the configuration files, the precision of this CPU, and the list of experiments."""
 
 import platform
 import re

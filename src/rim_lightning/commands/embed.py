@@ -44,7 +44,7 @@ def run(cfg: DictConfig) -> "EmbeddedFolder":
 
 
 def report(folder: "EmbeddedFolder") -> str:
-    """Say in a few lines how many pictures are embedded and what was left out."""
+    """Return a few lines: how many pictures are embedded, and which were left out."""
     missing = len(folder.missing())
     if missing:
         return f"{folder.path}: this process is done, others have {missing} of {len(folder.shards)} files to write"

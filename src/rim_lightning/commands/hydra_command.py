@@ -1,4 +1,4 @@
-"""The shell around every command whose settings Hydra reads: `--version`, and one sentence for every error."""
+"""The frame of every command whose settings Hydra reads: `--version`, and one sentence for every error."""
 
 import functools
 import sys
@@ -20,7 +20,7 @@ def hydra_command(name: str, hints: Hints | None = None) -> Callable[[Callable[[
 
     Args:
         name: Name of the command, "rim-<name of its file in `conf/`>".
-        hints: What its error messages say in addition.
+        hints: Exit code and advice that the command adds to the common error messages.
 
     Returns:
         Decorator of the function. The decorated function takes no argument; it reads the command line.

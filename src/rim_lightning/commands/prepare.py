@@ -51,7 +51,7 @@ def _prepare_source(cfg: DictConfig, source: DictConfig) -> PreparedStore:
 
 
 def report(store: PreparedStore, seconds: float) -> str:
-    """Say in a few lines what a store holds and what was left out."""
+    """Return a few lines: what a store holds, and which pictures were left out."""
     splits = Counter(store.splits)
     counts = ", ".join(f"{splits[split]} {split}" for split in ("train", "val", "test") if splits[split])
     labels = [*store.landmarks, *(["parsing"] if store.parsing is not None else [])]

@@ -18,7 +18,7 @@ EXAMPLES = """Examples:
 
 
 def main() -> None:
-    """Do what the command line asks of a sweep."""
+    """Carry out one call of rim-sweep."""
     arguments = _parser().parse_args()
     hints = Hints(interrupted=f"stopped; `rim-sweep resume {arguments.folder}` resumes it")
     with one_sentence("rim-sweep", hints):

@@ -53,7 +53,7 @@ class EvaluationPlan:
 
     Attributes:
         probe_sizes: Sides of the probes of verification in pixels.
-        flip: Average every embedding with that of the mirrored face.
+        flip: True to average every embedding with that of the mirrored face.
         batch_size: Faces per batch.
         panel_faces: Number of faces of each set that the report shows.
         sr: Faces to hallucinate.

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind to read: metrics.json, and a Markdown report with tables, curves and faces."""
+"""The files that an evaluation writes: metrics.json, and a Markdown report with tables, curves and faces."""
 
 import math
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ LABELS = {
     "student": "student",
     "rim": "RIM (student + assistant)",
 }
-"""System -> what the report calls it."""
+"""System -> its label in the report."""
 
 
 @dataclass

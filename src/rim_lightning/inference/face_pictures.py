@@ -1,4 +1,4 @@
-"""What the network makes of a probe, as pictures for people to look at."""
+"""Pictures of a hallucinated face for people to look at, with its landmarks and parsing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the sub-commands of `rim` share: options, exit codes, and the way from a path to faces."""
+"""Options, exit codes and functions that the sub-commands of `rim` share."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ def load_recognizer(model: Path, device: str) -> Recognizer:
     try:
         requested = torch.device(device)
     except RuntimeError:
-        raise ValueError(f"--device {device} is none that PyTorch knows: give cpu, cuda or cuda:1.") from None
+        raise ValueError(f"--device {device} is not a device of PyTorch: choose cpu, cuda or cuda:1.") from None
     if requested.type == "cuda" and (requested.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"--device {device}, but PyTorch finds no such CUDA device here: give --device cpu.")
+        raise ValueError(f"--device {device}, but PyTorch finds no such CUDA device here: set --device cpu.")
     return Recognizer.from_checkpoint(model, device=device)
 
 
@@ -163,12 +163,12 @@ def report_several_faces(faces: Iterable[AlignedFace]) -> None:
 
 
 def report_left_out(left_out: dict[str, str]) -> None:
-    """Say on the error output why each picture was left out."""
+    """Print on the error output why each picture was left out."""
     for reason in left_out.values():
         click.echo(f"left out: {reason}", err=True)
 
 
 def exit_if_left_out(left_out: int, done: int) -> None:
-    """End the command if pictures were left out: with one exit code if others were done, with another if none was."""
+    """End the command if pictures were left out. The exit code says whether any other picture was done."""
     if left_out:
         sys.exit(SOME if done else WRONG)

@@ -1,4 +1,4 @@
-"""Slow figures are computed once and kept as JSON files."""
+"""Compute slow figures once and store them as JSON files."""
 
 import hashlib
 import json
