@@ -41,13 +41,13 @@ def test_unknown_names_list_the_choices():
 
 
 def test_a_class_of_another_module_is_built_by_its_dotted_name(tmp_path, monkeypatch):
-    (tmp_path / "networks_of_mine.py").write_text(
+    (tmp_path / "backbones_of_this_test.py").write_text(
         "from rim_lightning.networks.backbones.resnet34 import ResNet34\n\nclass Mine(ResNet34):\n    mine = True\n"
     )
-    with pytest.raises(ValueError, match=r'"networks_of_mine\.Mine" cannot be imported .* on PYTHONPATH'):
-        build_backbone("networks_of_mine.Mine")
+    with pytest.raises(ValueError, match=r'"backbones_of_this_test\.Mine" cannot be imported .* on PYTHONPATH'):
+        build_backbone("backbones_of_this_test.Mine")
     monkeypatch.syspath_prepend(tmp_path)
-    model = build_backbone("networks_of_mine.Mine", **TINY["resnet34"])
+    model = build_backbone("backbones_of_this_test.Mine", **TINY["resnet34"])
     assert model.mine
     assert isinstance(model, ResNet34)
     assert model.embedding_size == TINY["resnet34"]["embedding_size"]
