@@ -4,8 +4,7 @@
 checkpoint. Both are imported on first use, so that `import rim_lightning` is quick.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # type checkers take it for True; importing typing would take longer than all the rest
 
 if TYPE_CHECKING:
     from rim_lightning.inference.recognizer import Recognizer
@@ -21,11 +20,13 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import a public name on first use (PEP 562)."""
     if name == "__version__":
-        value: Any = _installed_version()
+        value: object = _installed_version()
     elif name in _MODULES:
+        from importlib import import_module  # not at the top of the file, for the same reason
+
         value = getattr(import_module(_MODULES[name]), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
