@@ -3,12 +3,9 @@
 import errno
 import os
 import re
-import select
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rim_lightning.runs.signals import Interrupted
@@ -31,8 +28,7 @@ EXTRAS = {
 _ANTICIPATED = {"NonFiniteLoss", "MisconfigurationException", "HydraException"}
 
 
-@dataclass(frozen=True)
-class Hints:
+class Hints(NamedTuple):
     """Exit code and advice that one command adds to the common error messages.
 
     Attributes:
@@ -81,7 +77,7 @@ def one_sentence(command: str, hints: Hints | None = None) -> Iterator[None]:
         if isinstance(error, SystemExit | GeneratorExit) or _class_names(error) & {"ClickException", "Exit"}:
             raise
         if os.environ.get("HYDRA_FULL_ERROR") == "1":  # Hydra reads this variable for its own errors
-            traceback.print_exception(error)
+            _print_trace(error)
         code, sentence = ending_of(error, hints) or _fault(error)
         if code == 1:
             raise SystemExit(f"{command}: {sentence}") from error
@@ -162,9 +158,15 @@ def _what_to_install(error: ImportError) -> str | None:
 
 def _fault(error: BaseException) -> Ending:
     """Print the trace of an unexpected exception."""
-    traceback.print_exception(error)
+    _print_trace(error)
     what = f"{type(error).__name__}: {sentence_of(error)}".rstrip(": ")
     return Ending(FAULT, f"this is a fault of the program ({what}): please report it with the lines above.")
+
+
+def _print_trace(error: BaseException) -> None:
+    import traceback  # not at the top of the file: `--help` should not wait for it
+
+    traceback.print_exception(error)
 
 
 def _output_is_closed() -> bool:
@@ -173,6 +175,8 @@ def _output_is_closed() -> bool:
         descriptor = sys.stdout.fileno()
     except OSError:  # it is not a file of the system
         return False
+    import select  # not at the top of the file: `--help` should not wait for it
+
     poll = select.poll()
     poll.register(descriptor, 0)
     closed = any(event & select.POLLERR for _, event in poll.poll(0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from rim_lightning.commands.rim.options import (
     Place,
     aligned_option,
     device_option,
+    echo_json,
     exit_if_left_out,
     index_option,
     json_option,
@@ -108,7 +108,7 @@ def identify(
             report_several_faces([face])
             _print_hits(answers[-1])
     if as_json:
-        click.echo(json.dumps({"far": far, "templates": templates, "probes": answers, "left_out": left_out}))
+        echo_json({"far": far, "templates": templates, "probes": answers, "left_out": left_out})
     else:
         if answers:
             click.echo(f"of {templates} pictures; a stranger passes for {far * templates:.2g} of them on average")
@@ -148,7 +148,7 @@ def _enroll_pictures(recognizer: Recognizer, index: str, folder: Path, aligned: 
     result = enroll(recognizer, gallery, folder, aligned, lambda files: progress_bar(files, "enrolling"))
     people = len(gallery.people())
     if as_json:
-        click.echo(json.dumps(_counts(result) | {"templates": len(gallery), "people": people}))
+        echo_json(_counts(result) | {"templates": len(gallery), "people": people})
     else:
         for picture in result.several:
             click.echo(f"{picture} shows several faces: the largest was taken", err=True)
@@ -174,7 +174,7 @@ def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, as_json:
     result = enroll_embedded(gallery, embedded, lambda numbers: progress_bar(numbers, "enrolling", "file"))
     people = len(gallery.people())
     if as_json:
-        click.echo(json.dumps(_counts(result) | {"templates": len(gallery), "people": people}))
+        echo_json(_counts(result) | {"templates": len(gallery), "people": people})
     else:
         size = SHARP * embedded.manifest.hr_size
         numbers = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from rim_lightning.commands.rim.options import (
     EXIT_CODES,
     Place,
     aligned_option,
+    echo_json,
     exit_if_left_out,
     json_option,
     load_recognizer,
@@ -25,7 +25,6 @@ from rim_lightning.commands.rim.options import (
     progress_bar,
     report_left_out,
 )
-from rim_lightning.files import whole_file
 
 
 @click.command(epilog=EXIT_CODES)
@@ -70,7 +69,7 @@ def hallucinate(
             continue
         written.append({"picture": str(path), "face": str(file), "size": round(float(faces.size[0]), 1)})
     if as_json:
-        click.echo(json.dumps({"written": written, "left_out": left_out}))
+        echo_json({"written": written, "left_out": left_out})
     else:
         click.echo(f"{len(written)} of {len(paths)} faces written to {target}")
         report_left_out(left_out)
@@ -104,6 +103,8 @@ def _check_targets(source: Path, paths: list[Path], target: Path, targets: list[
 
 def _save(picture: Image.Image, file: Path) -> None:
     """Write a PNG file, whole or not at all. An OSError names the file."""
+    from rim_lightning.files import whole_file
+
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(file) as part:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rim_lightning.commands.rim.options import DEFAULT_FAR, EXIT_CODES, Place, json_option
+from rim_lightning.commands.rim.options import DEFAULT_FAR, EXIT_CODES, Place, echo_json, json_option
 
 
 @click.command(epilog=EXIT_CODES)
@@ -74,7 +73,7 @@ def info(model: Path, as_json: bool) -> None:
 
     card = read_card(model)
     if as_json:
-        click.echo(json.dumps(card))
+        echo_json(card)
         return
     arguments = card["architecture"]["arguments"]
     click.echo(f"RIM, {arguments['lr_size']} -> {arguments['hr_size']} px, fingerprint {card['fingerprint']}")
@@ -95,6 +94,8 @@ def _metrics_of(checkpoint: Path) -> dict[str, Any]:
     run = RunFolder(checkpoint.parent.parent)
     if checkpoint.name != run.last_checkpoint.name or not run.config.is_file() or not run.metrics.is_file():
         return {}
+    import json
+
     try:
         return dict(json.loads(run.metrics.read_text()))
     except (ValueError, TypeError) as error:

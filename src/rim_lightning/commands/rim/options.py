@@ -63,6 +63,13 @@ index_option = click.option(
 )
 
 
+def echo_json(content: Any) -> None:
+    """Print one JSON object, for programs."""
+    import json  # not at the top of the file: `--help` should not wait for it
+
+    click.echo(json.dumps(content))
+
+
 def model_options(command: Command) -> Command:
     """Add `--model` and `--device` to a command."""
     model_option = click.option("--model", "-m", required=True, type=Place(), help="Model folder or checkpoint.")

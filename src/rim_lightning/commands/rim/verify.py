@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from rim_lightning.commands.rim.options import (
     NO,
     Place,
     aligned_option,
+    echo_json,
     faces_of,
     json_option,
     load_recognizer,
@@ -53,7 +53,7 @@ def verify(model: Path, device: str, probe: Path, gallery: Path, far: float, ali
     answer = recognizer.verify(probes, sharp, far)
     if as_json:
         faces = {"probe_faces": [face.faces for face in probes], "gallery_faces": [face.faces for face in sharp]}
-        click.echo(json.dumps(answer._asdict() | faces | {"left_out": left_out}))
+        echo_json(answer._asdict() | faces | {"left_out": left_out})
     else:
         report_several_faces(probes + sharp)
         report_left_out(left_out)
