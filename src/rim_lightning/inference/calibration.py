@@ -218,8 +218,7 @@ def calibrate(
 
     Args:
         rim: Trained network.
-        faces: Faces of named people whom nothing was trained on. There are at least two people, and one has two images
-            or more.
+        faces: Faces of two or more people whom nothing was trained on, one of them with two or more images.
         title: Name of the set of people, for the card.
         digest: SHA-256 of the manifest of the set.
         sizes: Sides of the probes in pixels, ascending. Those above `rim.hr_size` are skipped.
@@ -249,10 +248,7 @@ def calibrate(
         probe_person = people.identity[in_probe.argmax(1)]
         same = (gallery_person[:, None] == probe_person)[disjoint]  # (pairs,)
         if not same.any() or same.all():
-            raise ValueError(
-                f"{title} must show at least two people, one of them in two or more images: thresholds need pairs of "
-                "one person and of two people."
-            )
+            raise ValueError(f"{title} must show at least two people, one of them in two or more images.")
         if probe_count == gallery_count == 1:
             genuine, impostors = int(same.sum()), int((~same).sum())
         gallery = F.normalize(in_gallery @ people.sharp)  # (G, E)
