@@ -88,30 +88,37 @@ class RecognitionModule(PhasedModule):
         if by_guide and self.recognizer.guide is None:
             raise ValueError(f"The term {by_guide[0]} needs a guide: set system.recognizer.guide.")
         self.weights = weights
-        by_people = any(weights[term] for term in ("classification", "guide_classification", "center"))
-        if by_people and not people:
-            raise ValueError("The data have no identities, from which this recognizer learns: add a set that has.")
         self.classifier: nn.Module = nn.Identity()
         self.center: CenterLoss | None = None
-        if by_people:
-            size = self.recognizer.learner.embedding_size
-            if classifier is None or size is None:
-                raise ValueError(
-                    "To tell people apart this recognizer needs a classifier and a learner with an embedding: add "
-                    "+classifier@system.classifier=arcface, or choose another system.recognizer.learner."
-                )
-            self.classifier = classifier(size, people)
-            self.center = CenterLoss(size, people) if weights["center"] else None
+        if any(weights[term] for term in ("classification", "guide_classification", "center")):
+            self._add_losses_of_people(classifier, people)
         self.distance = StageDistillation("l2", normalize=True)
         self.identity = IdentityLoss()
         if teacher_weights is not None:
-            guide = self.recognizer.guide
-            if guide is not None:
-                own = guide.backbone if isinstance(guide, FrozenTeacher) else guide
-                fill_backbone(own, "system.recognizer.guide", **teacher_weights)
-            if start_from_teacher:
-                fill_backbone(self.recognizer.learner, "system.recognizer.learner", **teacher_weights)
+            self._fill_from_teacher(teacher_weights, start_from_teacher)
         self.verification = IdentityVerification(pairs=verification_pairs, seed=0)
+
+    def _add_losses_of_people(self, classifier: Callable[[int, int], nn.Module] | None, people: int) -> None:
+        """Add the losses that tell people apart."""
+        if not people:
+            raise ValueError("The data have no identities, from which this recognizer learns: add a set that has.")
+        size = self.recognizer.learner.embedding_size
+        if classifier is None or size is None:
+            raise ValueError(
+                "To tell people apart this recognizer needs a classifier and a learner with an embedding: add "
+                "+classifier@system.classifier=arcface, or choose another system.recognizer.learner."
+            )
+        self.classifier = classifier(size, people)
+        self.center = CenterLoss(size, people) if self.weights["center"] else None
+
+    def _fill_from_teacher(self, weights: Mapping[str, str], fill_learner: bool) -> None:
+        """Give the guide, and the learner if asked for, the weights of the teacher."""
+        guide = self.recognizer.guide
+        if guide is not None:
+            backbone = guide.backbone if isinstance(guide, FrozenTeacher) else guide
+            fill_backbone(backbone, "system.recognizer.guide", **weights)
+        if fill_learner:
+            fill_backbone(self.recognizer.learner, "system.recognizer.learner", **weights)
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Train on one batch."""

@@ -103,12 +103,8 @@ def _add_needs(needs: _Needs, plan: Plan, name: str, started: set[str]) -> None:
                 needs.failed[name] = f"{other} could not be trained"
                 return
     try:
-        trials = [] if system.rate_of else list(plan.trials(name).values())
-        any_finished = any(run.finished() for run in trials)
-        for run in trials:
-            diverges = any_finished and read_state(run.folder.path).name == "failed"  # and would do so again
-            if not run.finished() and not diverges and run.key not in started:
-                needs.startable[run.key] = run
+        if not system.rate_of:
+            needs.startable |= {run.key: run for run in _open_trials(plan, name) if run.key not in started}
         for run in plan.runs(name):
             if run.finished():
                 continue
@@ -122,6 +118,17 @@ def _add_needs(needs: _Needs, plan: Plan, name: str, started: set[str]) -> None:
             needs.failed[name] = f"{run.title}: {failure(run)}"
     except ValueError as error:
         needs.failed[name] = str(error)
+
+
+def _open_trials(plan: Plan, name: str) -> list[Run]:
+    """List the trials of a system that are not finished, without those that diverge and would do so again."""
+    trials = list(plan.trials(name).values())
+    any_finished = any(run.finished() for run in trials)
+    return [
+        run
+        for run in trials
+        if not run.finished() and not (any_finished and read_state(run.folder.path).name == "failed")
+    ]
 
 
 def _collect(running: Running, bar: tqdm) -> None:

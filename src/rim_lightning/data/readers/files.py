@@ -117,16 +117,11 @@ def read_landmark_table(file: Path) -> dict[str, dict[str, NDArray[np.float64]]]
     with require_file(file, "a table of landmarks").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.reader(stream, delimiter="\t"))
     header = rows[0] if rows else []
-    position = {column: i for i, column in enumerate(header)}
-    schemes = [
-        (scheme, np.array([[position[x], position[y]] for x, y in columns]))
-        for scheme, columns in _COLUMNS
-        if all(x in position and y in position for x, y in columns)
-    ]
+    schemes = _schemes_of(header)
     if not schemes or header[0] != "image":
         raise ValueError(f"{file} has no column 'image' followed by five_x0 ..., left_eye_x ... or x0 ... y67.")
 
-    table = {}
+    table: dict[str, dict[str, NDArray[np.float64]]] = {}
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
             raise ValueError(f"{file} line {number} has {len(row)} columns where the header has {len(header)}.")
@@ -136,6 +131,16 @@ def read_landmark_table(file: Path) -> dict[str, dict[str, NDArray[np.float64]]]
             raise ValueError(f"{file} line {number} holds something that is not a number.") from None
         table[row[0]] = {scheme: values[columns] for scheme, columns in schemes}
     return table
+
+
+def _schemes_of(header: list[str]) -> list[tuple[str, NDArray[np.int64]]]:
+    """List the landmark schemes of a table, each with the positions (P, 2) of its columns x and y."""
+    position = {column: i for i, column in enumerate(header)}
+    return [
+        (scheme, np.array([[position[x], position[y]] for x, y in columns]))
+        for scheme, columns in _COLUMNS
+        if all(x in position and y in position for x, y in columns)
+    ]
 
 
 def read_splits(file: str | Path | None, key: str) -> dict[str, str]:

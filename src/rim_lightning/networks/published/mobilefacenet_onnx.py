@@ -79,6 +79,16 @@ def _arguments(graph: "GraphProto", nodes: list["NodeProto"], weights: dict[str,
     for node in (convs[0], convs[-1]):
         if len(node.input) != 3 or node.input[1] not in weights:
             raise ValueError(f"{path} is not a MobileFaceNet: {_describe(node)} has no stored weight and bias.")
+    return {
+        "width": weights[convs[0].input[1]].shape[0],
+        "blocks": _blocks(nodes, path),
+        "embedding_size": weights[convs[-1].input[1]].shape[0],
+        "input_size": dims[2],
+    }
+
+
+def _blocks(nodes: list["NodeProto"], path: Path) -> tuple[int, ...]:
+    """Return the number of residual blocks at each of the last three sizes."""
     additions = [0]  # residual additions since each convolution of stride 2
     for node in nodes:
         if node.op_type == "Conv" and _attributes(node).get("strides", [1, 1])[0] == 2:
@@ -87,12 +97,7 @@ def _arguments(graph: "GraphProto", nodes: list["NodeProto"], weights: dict[str,
             additions[-1] += 1
     if len(additions) != 5:
         raise ValueError(f"{path} is not a MobileFaceNet: it halves its input {len(additions) - 1} times instead of 4.")
-    return {
-        "width": weights[convs[0].input[1]].shape[0],
-        "blocks": tuple(additions[2:]),
-        "embedding_size": weights[convs[-1].input[1]].shape[0],
-        "input_size": dims[2],
-    }
+    return tuple(additions[2:])
 
 
 def _fill(model: MobileFaceNet, reader: "_GraphReader", source: str) -> None:
