@@ -17,6 +17,18 @@ HINTS = Hints(
     "or with workers=0"
 )
 
+RENAMED = {
+    "stages": "schedule.stages",
+    "alternation": "system.alternation",
+    "probe_sizes": "probes",
+    "degradation": "probes.degradation",
+    "start_from_teacher": "teacher.start_students",
+    "verification_pairs": "evaluation.verification_pairs",
+    "budget_file": "paths.budget_file",
+    "optimised_metric": "optimized_metric",
+}
+"""Settings of version 0.1 -> their names in this version."""
+
 
 @hydra_command("rim-train", HINTS)
 def main(cfg: DictConfig) -> float | None:
@@ -33,12 +45,24 @@ def main(cfg: DictConfig) -> float | None:
     tips = logging.getLogger("pytorch_lightning.utilities.rank_zero")
     tips.addFilter(lambda record: "litlogger" not in record.getMessage())  # an advertisement
     try:
+        check_names(cfg)
         check_directory(HydraConfig.get().overrides.hydra)
         figures = train(cfg)
     finally:
         if "wandb" in sys.modules:  # consecutive sweep jobs would otherwise log into one run
             sys.modules["wandb"].finish()
     return figures.get(cfg.optimized_metric) if cfg.optimized_metric else None
+
+
+def check_names(cfg: DictConfig) -> None:
+    """Refuse settings of version 0.1, which Hydra adds with a "+" and which nothing would read.
+
+    Raises:
+        ValueError: If there is such a setting.
+    """
+    for old, new in RENAMED.items():
+        if old in cfg:
+            raise ValueError(f"{old} is called {new} in this version: give {new}=<value>.")
 
 
 def check_directory(overrides: Sequence[str]) -> None:
