@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from rim_lightning.runs.signals import Interrupted
-
 FAULT = 70
 """Exit code of a fault of the program."""
 INTERRUPTED = 130
@@ -88,6 +86,8 @@ def one_sentence(command: str, hints: Hints | None = None) -> Iterator[None]:
 
 def ending_of(error: BaseException, hints: Hints) -> Ending | None:
     """Return exit code and sentence for an exception, or None if it is a fault of the program."""
+    from rim_lightning.runs.signals import Interrupted  # not at the top of the file: `--help` should not wait for it
+
     if "InstantiationException" in _class_names(error):  # Hydra could not build an object of the configuration
         cause = error.__cause__
         if cause is not None and (ending := ending_of(cause, hints)):
