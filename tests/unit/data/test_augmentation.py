@@ -8,6 +8,7 @@ import pytest
 from rim_lightning.data.synthetic.store import paint_face
 from rim_lightning.data.views import center_crop
 from rim_lightning.types import UNLABELED
+from tests.helpers.faces import assert_same_face
 from tests.helpers.tiny import augmentation as augmented_view
 
 SIZE, MARGIN = 64, 8
@@ -17,13 +18,6 @@ SIZE, MARGIN = 64, 8
 def face():
     image, ibug68, helen194, five, parsing = paint_face(5, 0, SIZE, MARGIN)
     return image, parsing, {"ibug68": ibug68, "helen194": helen194, "five": five}
-
-
-def assert_same_face(one, two):
-    np.testing.assert_array_equal(one[0], two[0])
-    np.testing.assert_array_equal(one[1], two[1])
-    for scheme, xy in one[2].items():
-        np.testing.assert_allclose(xy, two[2][scheme], atol=1e-4)
 
 
 def test_without_any_change_the_view_is_the_center_crop(face):

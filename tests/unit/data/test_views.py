@@ -4,6 +4,7 @@ import pytest
 from rim_lightning.data.synthetic.store import paint_face
 from rim_lightning.data.views import center_crop, flip_face, mirror_parsing, mirrored_crop
 from rim_lightning.schemes import HELEN11
+from tests.helpers.faces import assert_same_face
 
 SIZE, MARGIN = 64, 8
 
@@ -12,13 +13,6 @@ SIZE, MARGIN = 64, 8
 def face():
     image, ibug68, helen194, five, parsing = paint_face(5, 0, SIZE, MARGIN)
     return image, parsing, {"ibug68": ibug68, "helen194": helen194, "five": five}
-
-
-def assert_same_face(one, two):
-    np.testing.assert_array_equal(one[0], two[0])
-    np.testing.assert_array_equal(one[1], two[1])
-    for scheme, xy in one[2].items():
-        np.testing.assert_allclose(xy, two[2][scheme], atol=1e-4)
 
 
 def test_flipping_twice_is_the_identity(face):
