@@ -42,4 +42,5 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps facenet-pytorch==2.6.0 # works with the current torch and numpy, but pins old ones
 	touch $@

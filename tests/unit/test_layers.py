@@ -15,6 +15,7 @@ LAYERS = {
     "types": 0,
     "schemes": 0,
     "distributed": 0,
+    "extras": 0,
     "files": 0,
     "plotting": 0,
     "functional": 1,
@@ -35,8 +36,8 @@ LAYERS = {
 }
 FRAMEWORKS = {"pytorch_lightning", "lightning", "hydra", "omegaconf", "wandb"}
 LIGHTNING_FREE = {
-    *("types", "schemes", "distributed", "files", "plotting", "functional", "losses", "metrics", "networks", "data"),
-    *("evaluation", "inference", "runs"),
+    *("types", "schemes", "distributed", "extras", "files", "plotting", "functional", "losses", "metrics"),
+    *("networks", "data", "evaluation", "inference", "runs"),
 }
 STEP = {"phases", "parameters", "finite_watch", "deferred", "objective", "schedule", "probes"}
 """Files of `training/` that compute the step: free of frameworks, and below the modules that use them."""

@@ -12,15 +12,6 @@ FAULT = 70
 """Exit code of a fault of the program."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, or when the reader of a pipe has closed it."""
-EXTRAS = {
-    "gradio": "page",
-    "lancedb": "gallery",
-    "onnxscript": "export",
-    "optuna": "search",
-    "pyarrow": "packed",
-    "submitit": "slurm",
-}
-"""Optional package -> the extra of rim-lightning that installs it."""
 
 # Exceptions of libraries, by the name of their class: importing Lightning here would slow down every `--help`.
 _ANTICIPATED = {"NonFiniteLoss", "MisconfigurationException", "HydraException"}
@@ -152,8 +143,10 @@ def _what_to_install(error: ImportError) -> str | None:
     text = sentence_of(error)
     if "pip install" in text or not package:
         return text
-    requirement = f"'rim-lightning[{EXTRAS[package]}]'" if package in EXTRAS else package
-    return f"{text}: pip install {requirement}."
+    from rim_lightning.extras import extra_of, install_command  # not at the top: `--help` should not wait for it
+
+    extra = extra_of(package)
+    return f"{text}: {install_command(extra) if extra else f'pip install {package}'}."
 
 
 def _fault(error: BaseException) -> Ending:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from rim_lightning.extras import require_extra
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.gallery.index import Gallery
 from rim_lightning.inference.calibration import PROBE_SIZES
@@ -180,13 +181,11 @@ def build_page(page: Page) -> gradio.Blocks:
         The page, ready to be launched.
 
     Raises:
-        ImportError: If Gradio is not installed.
+        MissingExtra: If Gradio is not installed.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    try:
-        import gradio as gr
-    except ImportError as error:
-        raise ImportError("The page needs Gradio: pip install 'rim-lightning[page]'.") from error
+    require_extra("page", "The page")
+    import gradio as gr
 
     with gr.Blocks(title=TITLE, delete_cache=(60, UPLOAD_SECONDS), analytics_enabled=False) as blocks:
         gr.Markdown(f"# {TITLE}\n\n{CAUTION}")
@@ -210,7 +209,7 @@ def serve(recognizer: Recognizer, gallery: Gallery | None, port: int) -> None:
 
     Raises:
         OSError: If the port is taken.
-        ImportError: If Gradio is not installed.
+        MissingExtra: If Gradio is not installed.
         ValueError: If the model has no thresholds.
     """
     with tempfile.TemporaryDirectory(prefix="rim_page_") as folder:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rim_lightning.extras import require_extra
 from rim_lightning.files import whole_file, write_json_once
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class EmbeddedFolder:
     Raises:
         FileNotFoundError: If there is no such folder.
         ValueError: If its manifest is damaged, or of another version of this package.
-        ImportError: If pyarrow is not installed.
+        MissingExtra: If pyarrow is not installed.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -298,9 +299,8 @@ def names_digest(names: Iterable[bytes]) -> str:
 
 def _parquet() -> tuple[Any, Any]:
     """Import pyarrow, which is optional."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise ImportError("Folders of embeddings need pyarrow: pip install 'rim-lightning[packed]'.") from error
+    require_extra("packed", "A folder of embeddings")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     return pa, pq

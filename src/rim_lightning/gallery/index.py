@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from rim_lightning.extras import require_extra
+
 TABLE_NAME = "templates"
 FINGERPRINT = "fingerprint"
 OTHERS = ("source", "digest")  # columns of text besides the person
@@ -72,15 +74,14 @@ class Gallery:
         FileNotFoundError: If there is no gallery.
         ValueError: If the gallery is damaged, or was made by another model.
         OSError: If it cannot be written.
-        ImportError: If LanceDB is not installed.
+        MissingExtra: If LanceDB is not installed.
     """
 
     def __init__(self, address: str | Path, fingerprint: str | None, size: int = 0, create: bool = False) -> None:
-        try:
-            import lancedb
-            import pyarrow as pa
-        except ImportError as error:
-            raise ImportError("A gallery needs LanceDB: pip install 'rim-lightning[gallery]'.") from error
+        require_extra("gallery", "A gallery")
+        import lancedb
+        import pyarrow as pa
+
         self.address = str(address)
         missing = f"There is no gallery at {self.address}: rim enroll makes one."
         if not create and "://" not in self.address and not Path(self.address).is_dir():

@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rim_lightning.extras import require_extra
 from rim_lightning.networks.rim import RIM
 
 
@@ -79,10 +79,9 @@ def export_onnx(rim: RIM, folder: str | Path) -> list[str]:
         Names of the files.
 
     Raises:
-        ImportError: If onnxscript is not installed.
+        MissingExtra: If onnxscript is not installed.
     """
-    if find_spec("onnxscript") is None:
-        raise ImportError("ONNX files need onnxscript: pip install 'rim-lightning[export]'.")
+    require_extra("export", "An ONNX file")
     heatmaps = [f"heatmaps_{scheme}" for scheme in rim.fhn.generator.heatmap_heads]
     parts: dict[str, tuple[nn.Module, list[str]]] = {
         "super_resolver": (OnnxHallucination(rim), ["coarse", "sr", *heatmaps, "parsing"]),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rim_lightning.extras import require_extra
 from rim_lightning.runs.sweep import Job, Sweep
 
 UNFINISHED = ("waiting", "running")
@@ -78,12 +79,11 @@ def submit(  # noqa: PLR0913, the arguments after `jobs` are the keys of conf/la
         more: Further parameters of `submitit.AutoExecutor.update_parameters`.
 
     Raises:
-        ImportError: If submitit is not installed.
+        MissingExtra: If submitit is not installed.
     """
-    try:
-        import submitit
-    except ImportError as error:
-        raise ImportError("launcher=slurm needs submitit: pip install 'rim-lightning[slurm]'.") from error
+    require_extra("slurm", "launcher=slurm")
+    import submitit
+
     executor = submitit.AutoExecutor(sweep.folder / "slurm", cluster=cluster)
     executor.update_parameters(
         name="rim-sweep",

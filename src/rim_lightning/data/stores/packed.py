@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, Pictures, PreparedStore, read_manifest
+from rim_lightning.extras import require_extra
 
 SHARD_SAMPLES = 10_000  # samples in a file
 JPEG = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
@@ -199,10 +200,7 @@ def _encoded(suffix: str, picture: NDArray[np.uint8], options: tuple[int, ...]) 
 
 
 def _open(path: Path) -> Any:
-    try:
-        import pyarrow as pa
-    except ImportError as error:
-        raise ImportError(
-            f"{path.parent} is a packed set, which needs pyarrow: pip install 'rim-lightning[packed]'."
-        ) from error
+    require_extra("packed", f"The packed set {path.parent}")
+    import pyarrow as pa
+
     return pa.ipc.open_file(pa.memory_map(str(path)))
