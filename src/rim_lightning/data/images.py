@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
 """File formats that are opened. Pillow knows more, some of which start other programs."""
 
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm"),
-    *(".jp2", ".j2k", ".heic", ".heif", ".avif"),
-)
-"""Endings of the files that `image_files` lists. Some cannot be opened: they are reported, not ignored."""
-
 MIN_SIDE = 7  # pixels; shortest side of an image
 MAX_PIXELS = 100_000_000  # decoding takes up to 2 GB
 
@@ -80,38 +74,6 @@ def read_image(source: "Picture", name: str | None = None, upright: bool = True)
     return _checked(pixels, name)
 
 
-def image_files(folder: str | os.PathLike) -> list[Path]:
-    """List the image files of a folder and of all folders in it, sorted by path. Links to folders are followed.
-
-    Args:
-        folder: Folder to search.
-
-    Returns:
-        Paths that begin with `folder` and end in one of `SUFFIXES`, at least one.
-
-    Raises:
-        ImageError: If there are no image files.
-        NotADirectoryError: If there is no such folder.
-        PermissionError: If a folder may not be read.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise NotADirectoryError(f"There is no folder {folder}.")
-    images: list[Path] = []
-    visited: set[str] = set()
-    for place, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
-        real_path = os.path.realpath(place)
-        if real_path in visited:  # a link to a folder above or beside this one
-            folders.clear()
-            continue
-        visited.add(real_path)
-        images += [Path(place, file) for file in files if Path(file).suffix.lower() in SUFFIXES]
-    images.sort()
-    if not images:
-        raise ImageError(f"{folder} holds no image: files must end in {', '.join(SUFFIXES)}.")
-    return images
-
-
 def has_plain_pixels(path: Path) -> bool:
     """Report whether a file has 8-bit pixels without transparency, by its header alone.
 
@@ -148,10 +110,6 @@ def picture_size(path: Path) -> tuple[int, int]:
 
     with Image.open(path, formats=IMAGE_FORMATS) as picture:
         return picture.size
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def _existing_file(path: Path, name: str) -> Path:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from rim_lightning.data.images import image_files
+from rim_lightning.data.listing import image_files
 from rim_lightning.distributed import leave_process_group
 from rim_lightning.files import file_digest
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder, EmbeddedRow, Manifest, names_digest

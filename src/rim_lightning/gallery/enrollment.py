@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from rim_lightning.data.images import image_files
+from rim_lightning.data.listing import image_files
 from rim_lightning.files import file_digest
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder
 from rim_lightning.gallery.index import Gallery, Template

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rim_lightning.data.images import ImageError, has_plain_pixels, image_files, picture_size, read_image
+from rim_lightning.data.images import ImageError, has_plain_pixels, picture_size, read_image
 
 RGB = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
 
@@ -228,28 +228,6 @@ def test_paths_that_are_not_there(tmp_path):
         read_image(tmp_path / "nowhere.jpg")
     with pytest.raises(ImageError, match="is a folder: give an image file"):
         read_image(tmp_path)
-    with pytest.raises(NotADirectoryError, match=r"There is no folder .*nowhere"):
-        image_files(tmp_path / "nowhere")
-    with pytest.raises(ImageError, match=r"holds no image: files must end in .jpg"):
-        image_files(tmp_path)
-
-
-def test_the_images_of_a_folder_in_order(tmp_path):
-    (tmp_path / "b").mkdir()
-    for name in ("b/2.PNG", "b/1.jpg", "a.jpeg", "notes.txt"):
-        (tmp_path / name).write_bytes(b"x")
-    assert [str(path.relative_to(tmp_path)) for path in image_files(tmp_path)] == ["a.jpeg", "b/1.jpg", "b/2.PNG"]
-
-
-def test_linked_folders_are_read_once(tmp_path):
-    (tmp_path / "faces").mkdir()
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "1.jpg").write_bytes(b"x")
-    (tmp_path / "faces" / "linked").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "faces" / "loop").symlink_to(tmp_path / "faces")
-    (tmp_path / "faces" / "phone.heic").write_bytes(b"x")
-    found = [str(path.relative_to(tmp_path / "faces")) for path in image_files(tmp_path / "faces")]
-    assert found == ["linked/1.jpg", "phone.heic"]
 
 
 def test_a_damaged_picture_that_pillow_opened_gets_a_sentence(tmp_path):

@@ -139,7 +139,7 @@ def forget(index: str, person: str) -> None:
 
 def _enroll_pictures(recognizer: Recognizer, index: str, folder: Path, aligned: bool, as_json: bool) -> None:
     """Enroll a folder of pictures."""
-    from rim_lightning.data.images import image_files
+    from rim_lightning.data.listing import image_files
     from rim_lightning.gallery.enrollment import enroll
     from rim_lightning.inference.faces import SHARP
 

@@ -121,7 +121,7 @@ def open_gallery(index: str, recognizer: Recognizer, create: bool = False) -> Ga
 
 def pictures_of(path: Path) -> list[Path]:
     """List the pictures of a folder and of all folders in it, or the one picture that is given."""
-    from rim_lightning.data.images import image_files
+    from rim_lightning.data.listing import image_files
 
     return image_files(path) if path.is_dir() else [path]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rim_lightning.data.images import SUFFIXES
+from rim_lightning.data.listing import list_folder
 from rim_lightning.data.stores.prepared import SPLITS
 from rim_lightning.schemes import FIVE, IBUG68
 
@@ -70,8 +70,8 @@ def list_images(folder: Path, what: str) -> list[Path]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """List the image files directly in a folder, sorted by name. There may be none."""
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    """List the image files directly in a folder, sorted by name. There may be none. See `list_folder`."""
+    return list_folder(folder, deep=False).pictures
 
 
 def require_images(file: Path, mentions: Iterable[tuple[int, str]], names: Collection[str] | None) -> None:

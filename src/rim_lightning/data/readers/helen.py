@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rim_lightning.data.images import picture_size
+from rim_lightning.data.listing import list_folder
 from rim_lightning.data.readers.files import hash_split, require_file, require_folder
 from rim_lightning.data.readers.record import Record
 from rim_lightning.schemes import HELEN11, HELEN194
@@ -75,7 +76,12 @@ def read_helen(root: str | Path) -> list[Record]:
     """
     root = Path(root)
     annotations = sorted(require_folder(root / "annotation", "1.txt ... of the Helen annotation").glob("*.txt"))
-    photographs = {image.stem: image for folder in sorted(root.glob("helen_*")) for image in folder.rglob("*.jpg")}
+    photographs = {
+        image.stem: image
+        for folder in sorted(root.glob("helen_*/"))
+        for image in list_folder(folder).pictures
+        if image.suffix.lower() == ".jpg"
+    }
     if not annotations or not photographs:
         raise FileNotFoundError(
             f"{root} holds no Helen; expected annotation/*.txt and photographs in helen_1/ ... there."

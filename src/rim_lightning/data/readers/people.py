@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from rim_lightning.data.listing import folders_in
 from rim_lightning.data.readers.files import images_in, read_landmark_table, read_splits, require_folder, split_of
 from rim_lightning.data.readers.record import Record
 
@@ -31,7 +32,7 @@ def read_people(
     table = read_landmark_table(Path(landmarks)) if landmarks is not None else {}
     split_by_person = read_splits(splits, split_key)
     records = []
-    for person in sorted(folder for folder in root.iterdir() if folder.is_dir()):
+    for person in folders_in(root):
         split = split_of(person.name, split_by_person, splits)
         for image in images_in(person):
             name = f"{person.name}/{image.name}"

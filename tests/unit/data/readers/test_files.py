@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from rim_lightning.data.images import image_files
+from rim_lightning.data.listing import image_files
 from rim_lightning.data.readers.files import hash_split, list_images, read_landmark_table, read_splits, split_of
 
 
@@ -17,11 +17,11 @@ def test_images_are_listed_in_order_and_other_files_are_not(tmp_path, picture):
 
 
 def test_training_lists_what_use_lists(tmp_path):
-    """Also formats that only some data sets have, and phone pictures, which are then reported as skipped."""
-    for name in ("a.jpg", "b.gif", "c.PPM", "d.jp2", "e.heic", "notes.txt"):
+    """Also formats that only some data sets have."""
+    for name in ("a.jpg", "b.gif", "c.PPM", "d.jp2", "notes.txt", "._a.jpg"):
         (tmp_path / name).write_bytes(b"x")
     names = [file.name for file in list_images(tmp_path, "images")]
-    assert names == [file.name for file in image_files(tmp_path)] == ["a.jpg", "b.gif", "c.PPM", "d.jp2", "e.heic"]
+    assert names == [file.name for file in image_files(tmp_path)] == ["a.jpg", "b.gif", "c.PPM", "d.jp2"]
 
 
 def test_a_missing_or_empty_folder_says_what_was_expected(tmp_path):
