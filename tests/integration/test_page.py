@@ -32,12 +32,12 @@ def folder(tmp_path_factory):
     """A model, pictures of three synthetic people in folders of their names, a probe, a gallery, a file of text."""
     folder = tmp_path_factory.mktemp("page")
     torch.manual_seed(0)
-    thresholds = np.array([[0.2, np.nan], [-1.0, np.nan]]).reshape(1, 1, 2, 2)
+    thresholds = np.array([[0.2, 0.3, np.nan], [-1.0, -1.0, np.nan]]).reshape(1, 1, 2, 3)
     frrs = np.where(np.isnan(thresholds), np.nan, 0.25)
     write_model(
         folder / "model",
         perturbed(RIM(**MODEL)).eval(),
-        Calibration("synthetic", "0", 3, 6, 60, (1,), (7, 40), (1e-2, 1e-3), thresholds, frrs),
+        Calibration("synthetic", "0", 3, 6, 60, (1,), (7, 40), (1e-2, 1e-3, 1e-4), thresholds, frrs),
         {},
         onnx=False,
     )
@@ -111,7 +111,7 @@ def test_what_is_missing_or_wrong_gets_a_sentence(page, folder):
             r"\*\*The (probe|picture) is not an image of a known format \(JPEG.*\): convert it to one of them\.\*\*$",
             text,
         )
-    assert page.fars == [1e-2]  # 1e-3 has no thresholds
+    assert page.fars == [1e-2, 1e-3]  # 1e-4 has no thresholds
     page_without = Recognizer.from_checkpoint(folder / "model")
     page_without.calibration = None
     with pytest.raises(
@@ -198,6 +198,7 @@ def test_two_pictures_in_a_browser(folder, view, tmp_path):
     view.get_by_role("button", name="Compare").click()
     view.get_by_role("heading", name=re.compile("the same person")).wait_for()
     assert re.search(r"judged at\s+\d+ px", view.inner_text("body"))
+    assert "person, at a FAR of 0.001" in view.inner_text("body")
     widths = faces_shown(view)
     assert len(widths) == 5
     assert min(widths) >= 100
@@ -216,7 +217,8 @@ def test_a_search_in_a_browser(folder, view, tmp_path):
     view.get_by_role("tab", name="Search").click()
     upload(view, folder / "known" / "person 2" / "4.png")
     view.get_by_role("button", name="Search").click()
-    view.get_by_text("a stranger passes for 0.06 on average").wait_for()
+    view.get_by_text("a stranger passes for 0.006 on average").wait_for()
+    assert "at a FAR of 0.001" in view.inner_text("body")
     assert "person 2" in view.inner_text("body")
     assert len(faces_shown(view)) == 5
     looked_at(view, tmp_path / "search.png")

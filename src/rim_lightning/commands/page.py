@@ -15,6 +15,7 @@ from rim_lightning.inference.calibration import PROBE_SIZES
 from rim_lightning.inference.face_pictures import face_pictures
 from rim_lightning.inference.faces import AlignedFace
 from rim_lightning.inference.recognizer import Recognizer
+from rim_lightning.inference.verdict import DEFAULT_FAR, at_far, verdict
 from rim_lightning.plotting import pyplot
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Page:
         recognizer: The model.
         gallery: The gallery, or None.
         fars: False accept rates that the user can choose from.
+        far: The one that is chosen at first: that of every command. None if the model has no thresholds for it.
 
     Raises:
         ValueError: If the model has no thresholds.
@@ -61,14 +63,15 @@ class Page:
         self.recognizer = recognizer
         self.gallery = gallery
         self.fars = self._calibration.usable_fars()
+        self.far = DEFAULT_FAR if DEFAULT_FAR in self.fars else None
 
-    def verify(self, probe: str | None, gallery: str | None, far: float) -> tuple[str, Pictures]:
+    def verify(self, probe: str | None, gallery: str | None, far: float | None) -> tuple[str, Pictures]:
         """Compare two pictures.
 
         Args:
             probe: Path of the probe. None if the user gave none.
             gallery: Path of the gallery picture. None if the user gave none.
-            far: False accept rate.
+            far: False accept rate. None for the default of every command.
 
         Returns:
             The answer in Markdown, and pictures of what the network makes of the probe.
@@ -76,14 +79,14 @@ class Page:
         if probe is None or gallery is None:
             return "Give a probe and a gallery picture.", []
         try:
+            far = self._checked(far)
             (face,) = self.recognizer.align(probe, name="The probe")
             (sharp,) = self.recognizer.align(gallery, name="The gallery picture")
             answer = self.recognizer.verify([face], [sharp], far)
         except (OSError, ValueError) as error:
             return _in_bold(error), []
-        verdict = "the same person" if answer.same_person else "not the same person"
         lines = [
-            f"### {verdict}",
+            f"### {verdict(answer.same_person, answer.far)}",
             f"Similarity **{answer.similarity:.3f}**, threshold **{answer.threshold:.3f}**, judged at "
             f"**{answer.probe_size:.0f} px**.",
             f"At this threshold {answer.far:g} of strangers are accepted and {answer.frr:.1%} of true pairs refused.",
@@ -91,12 +94,12 @@ class Page:
         ]
         return "\n\n".join(lines), self._pictures_of(face)
 
-    def search(self, probe: str | None, far: float, top: int) -> tuple[str, list[list[Any]], Pictures]:
+    def search(self, probe: str | None, far: float | None, top: int) -> tuple[str, list[list[Any]], Pictures]:
         """Search the gallery.
 
         Args:
             probe: Path of the probe. None if the user gave none.
-            far: False accept rate.
+            far: False accept rate. None for the default of every command.
             top: Number of people to show.
 
         Returns:
@@ -108,6 +111,7 @@ class Page:
         if probe is None:
             return "Give a probe.", [], []
         try:
+            far = self._checked(far)
             (face,) = self.recognizer.align(probe, name="The probe")
             point = self._calibration.operating_point(face.size, far)
         except (OSError, ValueError) as error:
@@ -119,19 +123,19 @@ class Page:
         ]
         templates = len(self.gallery)
         lines = [
-            f"Threshold **{point.threshold:.3f}**, judged at **{face.size:.0f} px**.",
+            f"Threshold **{point.threshold:.3f}** {at_far(far)}, judged at **{face.size:.0f} px**.",
             f"Of {templates} pictures, a stranger passes for {far * templates:.2g} on average.",
             *_remarks([face]),
         ]
         return "\n\n".join(lines), rows, self._pictures_of(face)
 
-    def reduce(self, picture: str | None, size: int, far: float) -> tuple[str, Pictures, Any]:
+    def reduce(self, picture: str | None, size: int, far: float | None) -> tuple[str, Pictures, Any]:
         """Reduce a sharp picture and compare it with itself.
 
         Args:
             picture: Path of the picture. None if the user gave none.
             size: Side of the reduced face in pixels.
-            far: False accept rate.
+            far: False accept rate. None for the default of every command.
 
         Returns:
             The answer in Markdown, pictures of what the network makes of the reduced face, and a figure of the
@@ -140,6 +144,7 @@ class Page:
         if picture is None:
             return "Give a picture.", [], None
         try:
+            far = self._checked(far)
             (face,) = self.recognizer.align(picture, name="The picture")
         except (OSError, ValueError) as error:
             return _in_bold(error), [], None
@@ -154,13 +159,19 @@ class Page:
         refused = [str(side) for side, same in zip(sizes, accepted, strict=True) if not same]
         index = sizes.index(size)
         lines = [
-            f"### At {size} px: {'recognized' if accepted[index] else 'not recognized'}",
+            f"### At {size} px: {'recognized' if accepted[index] else 'not recognized'}, {at_far(far)}",
             f"Similarity **{similarities[index]:.3f}**, threshold **{thresholds[index]:.3f}**.",
             f"Not recognized at {', '.join(refused)} px." if refused else "Recognized at every size.",
             "This compares a picture with itself: another picture of the same person is less alike.",
             *_remarks([face]),
         ]
         return "\n\n".join(lines), self._pictures_of(probes[index]), _curve(sizes, similarities, thresholds, size)
+
+    def _checked(self, far: float | None) -> float:
+        """Return the false accept rate if the model has thresholds for it; by default that of every command."""
+        far = DEFAULT_FAR if far is None else far
+        self._calibration.check_far(far)
+        return far
 
     def _pictures_of(self, face: AlignedFace) -> Pictures:
         return face_pictures(self.recognizer.hallucinate([face]), 0, PICTURE_SIDE)
@@ -283,12 +294,11 @@ def _upload(label: str) -> gradio.Image:
 
 
 def _far_choice(page: Page) -> gradio.Dropdown:
-    """Make the choice of a false accept rate. It starts at the one nearest to 1 in 100."""
+    """Make the choice of a false accept rate. It starts at the default of every command, or empty."""
     import gradio as gr
 
     choices: list[Any] = [(f"1 in {1 / far:,.0f}", far) for far in page.fars]
-    nearest = min(page.fars, key=lambda far: abs(far - 1e-2))
-    return gr.Dropdown(choices, value=nearest, label="Strangers accepted")
+    return gr.Dropdown(choices, value=page.far, label="Strangers accepted")
 
 
 def _face_row() -> gradio.Gallery:

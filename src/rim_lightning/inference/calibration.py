@@ -107,22 +107,36 @@ class Calibration:
             >>> round(point.threshold, 3)  # log 16 lies half-way between log 8 and log 32
             0.3
         """
-        usable_fars = self.usable_fars()
-        columns = [column for column, other in enumerate(self.fars) if other in usable_fars and _close(other, far)]
-        if not columns:
-            if not usable_fars:
-                raise ValueError(
-                    "The model has no usable thresholds: export it again with rim export --people and a set of more "
-                    "people."
-                )
-            choices = ", ".join(f"{usable:g}" for usable in usable_fars)
-            raise ValueError(f"The model has no thresholds for a false accept rate of {far:g}: choose from {choices}.")
+        column = self.check_far(far)
         threshold = frr = 0.0
         neighbors = (_neighbors(self.counts, probes), _neighbors(self.counts, gallery), _neighbors(self.sizes, size))
         for (i, a), (j, b), (k, c) in itertools.product(*neighbors):
-            threshold += a * b * c * float(self.thresholds[i, j, k, columns[0]])
-            frr += a * b * c * float(self.frrs[i, j, k, columns[0]])
+            threshold += a * b * c * float(self.thresholds[i, j, k, column])
+            frr += a * b * c * float(self.frrs[i, j, k, column])
         return OperatingPoint(threshold, far, frr)
+
+    def check_far(self, far: float) -> int:
+        """Check that there are thresholds for a false accept rate.
+
+        Args:
+            far: False accept rate.
+
+        Returns:
+            Its position in `fars`.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        usable_fars = self.usable_fars()
+        columns = [column for column, other in enumerate(self.fars) if other in usable_fars and _close(other, far)]
+        if columns:
+            return columns[0]
+        if not usable_fars:
+            raise ValueError(
+                "The model has no usable thresholds: export it again with rim export --people and a set of more people."
+            )
+        choices = ", ".join(f"{usable:g}" for usable in usable_fars)
+        raise ValueError(f"The model has no thresholds for a false accept rate of {far:g}: choose from {choices}.")
 
     def usable_fars(self) -> list[float]:
         """Return the false accept rates that have a threshold for every size and count."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.faces import AlignedFace, FaceAligner
 from rim_lightning.inference.model_folder import fingerprint, read_model
+from rim_lightning.inference.verdict import DEFAULT_FAR
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
 
@@ -183,7 +184,7 @@ class Recognizer:
         self,
         probe: FaceSource | Sequence[FaceSource],
         gallery: FaceSource | Sequence[FaceSource],
-        far: float = 1e-3,
+        far: float = DEFAULT_FAR,
         aligned: bool = False,
     ) -> Verification:
         """Decide whether a probe and a gallery picture show one person.
@@ -205,6 +206,7 @@ class Recognizer:
             FileNotFoundError: See `align`.
         """
         calibration = self.required_calibration()
+        calibration.check_far(far)
         probe_faces = self.align(probe, aligned)
         gallery_faces = self.align(gallery, aligned)
         probe_size, gallery_size = (min(face.size for face in faces) for faces in (probe_faces, gallery_faces))

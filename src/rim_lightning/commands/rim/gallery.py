@@ -10,7 +10,6 @@ import click
 
 from rim_lightning.commands.errors import sentence_of
 from rim_lightning.commands.rim.options import (
-    DEFAULT_FAR,
     EXIT_CODES,
     NO,
     Place,
@@ -18,6 +17,7 @@ from rim_lightning.commands.rim.options import (
     device_option,
     echo_json,
     exit_if_left_out,
+    far_option,
     index_option,
     json_option,
     load_recognizer,
@@ -28,6 +28,7 @@ from rim_lightning.commands.rim.options import (
     report_left_out,
     report_several_faces,
 )
+from rim_lightning.inference.verdict import at_far
 
 if TYPE_CHECKING:
     from rim_lightning.gallery.enrollment import EmbeddedEnrollment, Enrollment
@@ -72,7 +73,7 @@ def enroll(model: Path | None, device: str, index: str, folder: Path, aligned: b
 @index_option
 @click.argument("probes", type=Place(), nargs=-1, required=True)
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="People for each probe.")
-@click.option("--far", default=DEFAULT_FAR, show_default=True, help="False accept rate of one comparison.")
+@far_option
 @aligned_option
 @json_option
 def identify(
@@ -92,7 +93,7 @@ def identify(
     """
     recognizer = load_recognizer(model, device)
     gallery = open_gallery(index, recognizer)
-    recognizer.required_calibration()
+    recognizer.required_calibration().check_far(far)
     templates = len(gallery)
     answers: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
@@ -202,12 +203,15 @@ def _identify(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: 
         "size": face.size,
         "faces": face.faces,
         "threshold": point.threshold,
+        "far": far,
         "hits": [hit._asdict() | {"accepted": hit.similarity >= point.threshold} for hit in hits],
     }
 
 
 def _print_hits(answer: dict[str, Any]) -> None:
-    click.echo(f"{answer['picture']}: {answer['size']:.0f} px, threshold {answer['threshold']:.3f}")
+    click.echo(
+        f"{answer['picture']}: {answer['size']:.0f} px, threshold {answer['threshold']:.3f} {at_far(answer['far'])}"
+    )
     for hit in answer["hits"]:
         mark = "accepted" if hit["accepted"] else ""
         click.echo(f"  {hit['similarity']:6.3f}  {hit['person']}  {mark}".rstrip())

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from rim_lightning.commands.rim.options import DEFAULT_FAR, EXIT_CODES, Place, echo_json, json_option
+from rim_lightning.commands.rim.options import EXIT_CODES, Place, echo_json, json_option
+from rim_lightning.inference.verdict import DEFAULT_FAR
 
 
 @click.command(epilog=EXIT_CODES)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rim_lightning.commands.errors import FAULT, INTERRUPTED, Hints, one_sentence, sentence_of
+from rim_lightning.inference.verdict import DEFAULT_FAR
 
 if TYPE_CHECKING:
     from rim_lightning.gallery.index import Gallery
     from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
 
-DEFAULT_FAR = 1e-3
 NO, WRONG, SOME = 1, 2, 3
 """Exit codes: the answer is no; wrong input; some pictures were left out."""
 
@@ -56,6 +56,12 @@ class Place(click.Path):
 device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, …")
 aligned_option = click.option(
     "--aligned", is_flag=True, help="The pictures are aligned square faces already: no search for the face."
+)
+far_option = click.option(
+    "--far",
+    default=DEFAULT_FAR,
+    show_default=True,
+    help="False accept rate of one comparison.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
 index_option = click.option(

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING
 import click
 
 from rim_lightning.commands.rim.options import (
-    DEFAULT_FAR,
     EXIT_CODES,
     NO,
     Place,
     aligned_option,
     echo_json,
     faces_of,
+    far_option,
     json_option,
     load_recognizer,
     model_options,
     report_left_out,
     report_several_faces,
 )
+from rim_lightning.inference.verdict import verdict
 
 if TYPE_CHECKING:
     from rim_lightning.inference.recognizer import Verification
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 @model_options
 @click.argument("probe", type=Place())
 @click.argument("gallery", type=Place())
-@click.option("--far", default=DEFAULT_FAR, show_default=True, help="False accept rate that the threshold is for.")
+@far_option
 @aligned_option
 @json_option
 def verify(model: Path, device: str, probe: Path, gallery: Path, far: float, aligned: bool, as_json: bool) -> None:
@@ -48,6 +49,7 @@ def verify(model: Path, device: str, probe: Path, gallery: Path, far: float, ali
     from rim_lightning.inference.faces import SHARP
 
     recognizer = load_recognizer(model, device)
+    recognizer.required_calibration().check_far(far)
     left_out: dict[str, str] = {}
     probes, sharp = (faces_of(recognizer, path, aligned, left_out) for path in (probe, gallery))
     answer = recognizer.verify(probes, sharp, far)
@@ -69,7 +71,7 @@ def _print_answer(answer: Verification, sharp_size: float) -> None:
             f"{sharp_size:.0f} px or more",
             err=True,
         )
-    click.echo("the same person" if answer.same_person else "not the same person")
+    click.echo(verdict(answer.same_person, answer.far))
     click.echo(f"similarity {answer.similarity:.3f}, threshold {answer.threshold:.3f}")
     counts = (
         f" ({_counted(answer.probes, 'probe')}, {_counted(answer.gallery, 'gallery picture')}, pooled)"

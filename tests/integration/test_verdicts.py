@@ -1,0 +1,150 @@
+"""One verdict for one pair of files: commands, page and Python agree, and have one false accept rate by default."""
+
+import importlib
+import inspect
+import json
+import pkgutil
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+import rim_lightning
+from rim_lightning.commands.page import Page, _far_choice
+from rim_lightning.commands.rim.main import main
+from rim_lightning.data.synthetic.store import paint_face
+from rim_lightning.gallery.index import Gallery
+from rim_lightning.inference.calibration import Calibration
+from rim_lightning.inference.model_folder import write_model
+from rim_lightning.inference.recognizer import Recognizer
+from rim_lightning.inference.verdict import DEFAULT_FAR
+from rim_lightning.networks.rim import RIM
+from tests.helpers.tiny import MODEL, perturbed
+
+FARS = (1e-1, 1e-2, 1e-3)
+
+
+def rim(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A probe, a gallery picture, and a folder of that one picture."""
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "one").mkdir()
+    for name, view in (("probe.png", 1), ("sharp.png", 2), ("one/sharp.png", 2)):
+        Image.fromarray(paint_face(7, view, 96, 16)[0]).save(folder / name)
+    return folder
+
+
+def model_of(folder, thresholds):
+    torch.manual_seed(0)
+    points = np.broadcast_to(thresholds, (1, 1, 2, len(FARS))).copy()
+    calibration = Calibration(
+        "made up", "0", 4, 4, 24, (1,), (8, 32), FARS, points, np.where(np.isnan(points), np.nan, 0.25)
+    )
+    write_model(folder, perturbed(RIM(**MODEL)).eval(), calibration, {}, onnx=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(pictures, tmp_path_factory):
+    """A model that accepts the pair at a FAR of 1e-2 and refuses it at 1e-3."""
+    folder = tmp_path_factory.mktemp("models")
+    bare = Recognizer.from_checkpoint(model_of(folder / "bare", [0.0, 0.0, 0.0]))
+    similarity = bare.verify(pictures / "probe.png", pictures / "sharp.png").similarity
+    return model_of(folder / "mine", [similarity - 0.2, similarity - 0.1, similarity + 0.1])
+
+
+def named_far():
+    """(name, default) of every argument that is called `far`: of commands, and of functions and methods."""
+    for name, command in main.commands.items():
+        for option in command.params:
+            if option.name == "far":
+                yield f"rim {name}", option.default
+    for module in pkgutil.walk_packages(rim_lightning.__path__, "rim_lightning."):
+        if not module.name.startswith(("rim_lightning.inference", "rim_lightning.gallery", "rim_lightning.commands")):
+            continue
+        members = list(vars(importlib.import_module(module.name)).values())
+        members += [part for member in members if inspect.isclass(member) for part in vars(member).values()]
+        for member in members:
+            if inspect.isfunction(member) and member.__module__ == module.name:
+                parameter = inspect.signature(member).parameters.get("far")
+                if parameter is not None and parameter.default is not parameter.empty:
+                    yield f"{module.name}.{member.__qualname__}", parameter.default
+
+
+def test_there_is_no_second_default():
+    defaults = dict(named_far())
+    assert {"rim verify", "rim identify", "rim_lightning.inference.recognizer.Recognizer.verify"} <= set(defaults)
+    assert set(defaults.values()) == {DEFAULT_FAR} == {1e-3}
+
+
+def test_the_page_starts_at_the_default(model, tmp_path):
+    page = Page(Recognizer.from_checkpoint(model))
+    assert _far_choice(page).value == page.far == DEFAULT_FAR
+    few = Page(Recognizer.from_checkpoint(model_of(tmp_path / "few", [0.0, 0.0, np.nan])))
+    assert _far_choice(few).value is few.far is None  # nothing is chosen for the user
+
+
+def test_command_page_and_python_agree_on_two_files(model, pictures):
+    probe, sharp = pictures / "probe.png", pictures / "sharp.png"
+    recognizer = Recognizer.from_checkpoint(model)
+    page = Page(recognizer)
+    for far, same in ((None, False), (1e-1, True), (1e-2, True), (1e-3, False)):
+        option = [] if far is None else ["--far", far]
+        expected = f"{'the same person' if same else 'not the same person'}, at a FAR of {far or 0.001:g}"
+        done = rim("verify", "-m", model, probe, sharp, *option)
+        assert done.exit_code == (0 if same else 1), done.output
+        assert done.stdout.splitlines()[0] == expected
+        assert page.verify(str(probe), str(sharp), far)[0].splitlines()[0] == f"### {expected}"
+        answer = json.loads(rim("verify", "-m", model, probe, sharp, "--json", *option).stdout)
+        assert (answer["same_person"], answer["far"]) == (same, far or 1e-3)
+        ours = recognizer.verify(probe, sharp) if far is None else recognizer.verify(probe, sharp, far)
+        assert (ours.same_person, ours.far, ours.threshold) == (same, far or 1e-3, answer["threshold"])
+
+
+def test_a_folder_of_one_picture_is_that_picture(model, pictures):
+    def answered(gallery):
+        answer = json.loads(rim("verify", "-m", model, pictures / "probe.png", gallery, "--json").stdout)
+        return answer
+
+    assert answered(pictures / "sharp.png") == answered(pictures / "one")
+
+
+def test_a_search_says_what_a_comparison_says(model, pictures, tmp_path):
+    assert rim("enroll", "-m", model, "-i", tmp_path / "index", pictures / "one").exit_code == 0
+    recognizer = Recognizer.from_checkpoint(model)
+    page = Page(recognizer, Gallery(tmp_path / "index", recognizer.fingerprint))
+    probe = pictures / "probe.png"
+    for far, same in ((None, False), (1e-2, True)):
+        option = [] if far is None else ["--far", far]
+        verified = json.loads(rim("verify", "-m", model, probe, pictures / "sharp.png", "--json", *option).stdout)
+        done = rim("identify", "-m", model, "-i", tmp_path / "index", probe, "--json", *option)
+        (answer,) = json.loads(done.stdout)["probes"]
+        (hit,) = answer["hits"]
+        assert done.exit_code == (0 if same else 1)
+        assert hit["accepted"] is verified["same_person"] is same
+        assert hit["similarity"] == pytest.approx(verified["similarity"], abs=1e-5)
+        for key, other in (("threshold", "threshold"), ("far", "far"), ("size", "probe_size")):
+            assert answer[key] == verified[other]
+        text, rows, _ = page.search(str(probe), far, 1)
+        assert rows[0][2] == ("yes" if same else "no")
+        beside = f"{verified['threshold']:.3f}** at a FAR of {far or 0.001:g}"
+        assert beside in text
+        printed = rim("identify", "-m", model, "-i", tmp_path / "index", probe, *option).stdout
+        assert f"threshold {beside.replace('*', '')}" in printed
+
+
+def test_a_rate_without_thresholds_is_refused_alike_before_a_picture_is_read(model, pictures, tmp_path):
+    few = model_of(tmp_path / "few", [0.0, 0.0, np.nan])
+    sentence = "The model has no thresholds for a false accept rate of 0.001: choose from 0.1, 0.01."
+    done = rim("verify", "-m", few, "no such file.png", pictures / "sharp.png")
+    assert (done.exit_code, done.stderr) == (2, f"rim: {sentence}\n")
+    page = Page(Recognizer.from_checkpoint(few))
+    assert page.verify("no such file.png", "another.png", None)[0] == f"**{sentence}**"
+    with pytest.raises(ValueError, match=r"no thresholds for a false accept rate of 0\.001"):
+        Recognizer.from_checkpoint(few).verify("no such file.png", "another.png")
