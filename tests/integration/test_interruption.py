@@ -13,7 +13,9 @@ import pytest
 import torch
 
 from rim_lightning.runs.signals import Interrupted
+from rim_lightning.training import run
 from tests.helpers import killable
+from tests.helpers.configurations import training_configuration
 from tests.helpers.stores import small_synthetic_store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,3 +134,105 @@ def test_it_resumes_exactly_wherever_in_an_epoch_it_was_stopped(
     repeated = len(trained) - len(set(trained))
     assert repeated == {"batch 1 7": 1, "validation 1": 2}.get(moment, 0)
     assert {place for place in trained if place[1] == "validation"} == {(epoch, "validation") for epoch in range(3)}
+
+
+# The smallest run with a teacher of its own.
+TAUGHT = [
+    "experiment=demo",
+    "data.people=12",
+    "data.splits={train: 0.5, val: 0.25, test: 0.25}",
+    "data.views=2",
+    "data.batch_size=4",
+    "workers=0",
+    "teacher.epochs=1",
+    "schedule.stages=[{name: fhn, epochs: 1}, {name: hrn, epochs: 1}]",
+    "evaluation.verification_pairs=8",
+    "evaluate=false",
+    "trainer.precision=32-true",
+    "threads=1",
+    "+trainer.enable_progress_bar=false",
+    "~callbacks.progress",
+]
+
+
+def taught_configuration(prepared, folder, *overrides):
+    return training_configuration([*TAUGHT, f"paths.prepared_dir={prepared}", f"paths.output_dir={folder}", *overrides])
+
+
+def assert_same_checkpoint(folder, other):
+    first, second = (torch.load(path / "checkpoints" / "last.ckpt", weights_only=True) for path in (folder, other))
+    for part in ("state_dict", "current_model_state"):
+        assert first[part].keys() == second[part].keys()
+        different = [name for name in first[part] if not torch.equal(first[part][name], second[part][name])]
+        assert not different, (part, different[:5])
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """An undisturbed run that trained its own teacher: folder of the prepared faces, folder of the run."""
+    folder = tmp_path_factory.mktemp("taught")
+    run.train(taught_configuration(folder / "prepared", folder / "run"))
+    return folder / "prepared", folder / "run"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["build_module", "_fit"])
+def test_killed_after_its_teacher_was_trained_it_ends_bit_for_bit_alike(taught, tmp_path, moment, monkeypatch):
+    """The resumed run skips the teacher; nothing that the teacher drew may be missed by the other networks."""
+    prepared, undisturbed = taught
+    own = f"paths.teachers_dir={tmp_path / 'teachers'}"  # it trains its teacher, it does not take the kept one
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, moment, die)
+        with pytest.raises(KeyboardInterrupt):
+            run.train(taught_configuration(prepared, tmp_path / "run", own))
+    assert (tmp_path / "run" / "teacher.pt").is_file()
+    assert not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+    run.train(taught_configuration(prepared, tmp_path / "run", own, "resume=true"))
+    assert_same_checkpoint(tmp_path / "run", undisturbed)
+
+
+@pytest.mark.slow
+def test_a_teacher_that_another_run_kept_gives_bit_for_bit_what_training_it_gives(taught, tmp_path, capsys):
+    prepared, undisturbed = taught
+    run.train(taught_configuration(prepared, tmp_path / "run"))
+    assert "Teacher taken from" in capsys.readouterr().out
+    assert (tmp_path / "run" / "teacher.json").read_bytes() == (undisturbed / "teacher.json").read_bytes()
+    assert_same_checkpoint(tmp_path / "run", undisturbed)
+
+
+@pytest.mark.slow
+def test_faces_that_are_there_already_change_nothing(taught, tmp_path):
+    """The undisturbed run painted the faces; this one finds them, and a third one paints them again."""
+    run.train(taught_configuration(tmp_path / "prepared", tmp_path / "run"))
+    assert_same_checkpoint(tmp_path / "run", taught[1])
+
+
+@pytest.mark.slow
+def test_a_trial_of_a_few_batches_reaches_the_teacher_and_leaves_nothing_that_a_run_would_take(taught, tmp_path):
+    prepared, undisturbed = taught
+    teachers = sorted((prepared / "teachers").iterdir())
+    settings = ["teacher.epochs=50", "trainer.fast_dev_run=true"]  # the teacher alone would take minutes
+    run.train(taught_configuration(prepared, tmp_path / "run", *settings))
+    assert sorted((prepared / "teachers").iterdir()) == teachers
+    for name in ("teacher.pt", "checkpoints", "metrics.json"):
+        assert not (tmp_path / "run" / name).exists()
+    run.train(taught_configuration(prepared, tmp_path / "run", "resume=true"))
+    assert_same_checkpoint(tmp_path / "run", undisturbed)
+
+
+@pytest.mark.slow
+def test_a_finished_run_that_is_resumed_holds_the_averaged_weights(taught, monkeypatch):
+    """No batch is left; validation and figures must be those of the average, which `last.ckpt` holds."""
+    prepared, folder = taught
+    modules = []
+    build = run.build_module
+    monkeypatch.setattr(run, "build_module", lambda *arguments: modules.append(build(*arguments)) or modules[-1])
+    run.train(taught_configuration(prepared, folder, "resume=true"))
+    average = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    (module,) = modules
+    different = [name for name, value in module.state_dict().items() if not torch.equal(value, average[name])]
+    assert not different, different[:5]

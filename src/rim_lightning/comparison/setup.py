@@ -24,8 +24,8 @@ from rim_lightning.evaluation.protocols import (
     first_image_as_gallery,
     surveillance,
 )
-from rim_lightning.training.run import configured_sources, teacher_settings
-from rim_lightning.training.teacher import train_teacher
+from rim_lightning.training.kept_teacher import provide_teacher
+from rim_lightning.training.run import configured_sources, teacher_request, teacher_settings
 
 DEVICES = {"cpu": "cpu", "gpu": "cuda"}
 """Setting `measure_on` -> device of torch."""
@@ -205,8 +205,7 @@ def _teacher(cfg: DictConfig, data: Any, results: Path) -> dict[str, str]:
     text = json.dumps([settings, backbone, {name: str(path) for name, path in data.stores.items()}], sort_keys=True)
     path = results / f"teacher_{hashlib.sha256(text.encode()).hexdigest()[:8]}.pt"
     if not path.is_file():
-        verification_pairs = cfg.evaluation.verification_pairs
-        train_teacher(data, backbone, path, accelerator="cpu", verification_pairs=verification_pairs, **settings)
+        provide_teacher(data, teacher_request(cfg)._replace(accelerator="cpu"), path, Path(cfg.paths.teachers_dir))
     return {"weight_format": "rim_lightning", "path": str(path)}
 
 

@@ -70,6 +70,11 @@ class RunFolder:
         return self.path / "teacher.pt"
 
     @property
+    def trial_teacher(self) -> Path:
+        """Path of the weights of a teacher that `trainer.fast_dev_run` trained for a few batches."""
+        return self.path / "teacher_fast_dev_run.pt"
+
+    @property
     def teacher_metrics(self) -> Path:
         """Path of the figures of that teacher."""
         return self.path / "teacher.json"

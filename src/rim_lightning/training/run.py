@@ -26,6 +26,7 @@ from rim_lightning.runs.signals import Interrupted
 from rim_lightning.runs.state import record_run
 from rim_lightning.training.budget import batches_per_epoch, one_epoch_each
 from rim_lightning.training.callbacks.wandb_tracking import log_results
+from rim_lightning.training.kept_teacher import TeacherRequest, provide_teacher
 from rim_lightning.training.phased_module import PhasedModule
 from rim_lightning.training.rank import is_first_process
 from rim_lightning.training.rim_module import RIMModule
@@ -55,7 +56,6 @@ def train(cfg: DictConfig) -> dict[str, float]:
     with record_run(folder.path, interruptions) if first else nullcontext():
         _check_precision(cfg)
         _save_configuration(cfg, folder)
-        pl.seed_everything(cfg.seed, workers=True, verbose=False)
         if cfg.threads:
             torch.set_num_threads(cfg.threads)
         trainer = build_trainer(cfg)
@@ -65,6 +65,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
             cfg.data.samples_per_epoch = _faces_within_budget(cfg, teacher_weights)
             _save_configuration(cfg, folder)
             data = instantiate(cfg.data)
+        # Here, not before the teacher: a resumed run skips what comes before, and has the same weights all the same.
+        pl.seed_everything(cfg.seed, workers=True, verbose=False)
         module = build_module(cfg, teacher_weights, data)
         logged = _fit(cfg, trainer, module, data, folder)
         return _finish(cfg, trainer, data, folder, logged)
@@ -155,19 +157,31 @@ def _teacher_weights(cfg: DictConfig, data: FaceDataModule, folder: RunFolder) -
     """Return the file of the teacher's weights, or None for random ones. Train the teacher if `teacher.epochs` > 0."""
     if not cfg.teacher.epochs:
         return plain(cfg.teacher.weights) if cfg.teacher.weights else None
+    path = folder.trial_teacher if cfg.trainer.fast_dev_run else folder.teacher
     if not is_first_process():
-        _wait_for(folder.teacher)
-    elif not (cfg.resume and folder.teacher.is_file()):
-        figures = train_teacher(
-            data,
-            plain(cfg.model.recognition.teacher),
-            folder.teacher,
-            accelerator=cfg.trainer.accelerator,
-            verification_pairs=cfg.evaluation.verification_pairs,
-            **teacher_settings(cfg),
-        )
+        _wait_for(path)
+    elif cfg.trainer.fast_dev_run:
+        settings = {"verification_pairs": cfg.evaluation.verification_pairs, **teacher_settings(cfg)}
+        backbone = plain(cfg.model.recognition.teacher)
+        accelerator, trial = cfg.trainer.accelerator, cfg.trainer.fast_dev_run
+        train_teacher(data, backbone, path, accelerator=accelerator, seed=cfg.seed, fast_dev_run=trial, **settings)
+    elif not (cfg.resume and path.is_file()):
+        figures = provide_teacher(data, teacher_request(cfg), path, Path(cfg.paths.teachers_dir))
         write_json(folder.teacher_metrics, figures)
-    return {"weight_format": "rim_lightning", "path": str(folder.teacher)}
+    return {"weight_format": "rim_lightning", "path": str(path)}
+
+
+def teacher_request(cfg: DictConfig) -> TeacherRequest:
+    """Return what decides the weights of a teacher that is trained from scratch."""
+    where = ("directory", "stores", "workers", "eval_batch_size")
+    return TeacherRequest(
+        backbone=plain(cfg.model.recognition.teacher),
+        training=teacher_settings(cfg),
+        faces={name: value for name, value in plain(cfg.data).items() if name not in where},
+        accelerator=cfg.trainer.accelerator,
+        verification_pairs=cfg.evaluation.verification_pairs,
+        seed=cfg.seed,
+    )
 
 
 def teacher_settings(cfg: DictConfig) -> dict[str, Any]:
@@ -196,7 +210,6 @@ def _faces_within_budget(cfg: DictConfig, teacher_weights: Mapping[str, Any] | N
         batches = batches_per_epoch(timing_cfg, cfg, build_module(timing_cfg, teacher_weights, data), data)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json_once(file, {"minutes": cfg.budget, "samples_per_epoch": batches * cfg.data.batch_size})
-        pl.seed_everything(cfg.seed, workers=True, verbose=False)
     record = json.loads(file.read_text())
     if record["minutes"] != cfg.budget:
         raise ValueError(
@@ -222,8 +235,7 @@ def _fit(
     ):
         # Nothing was validated after the last epoch: it was not due, or a kill interrupted it and the resumed run had
         # no batch left.
-        weights = str(last) if last.is_file() else None  # without a checkpoint, the weights as they are
-        for figures in trainer.validate(module, data, ckpt_path=weights, weights_only=True, verbose=False):
+        for figures in trainer.validate(module, data, verbose=False):
             logged |= figures
     return logged
 
@@ -236,7 +248,7 @@ def _finish(
     leave_process_group()
     if not cfg.evaluate or not trainer.is_global_zero or cfg.trainer.fast_dev_run:
         figures = {name: float(value) for name, value in logged.items()}
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and not cfg.trainer.fast_dev_run:
             write_metrics(folder.metrics, figures)
         return figures
     rim = load_rim(str(folder.last_checkpoint)).to(trainer.strategy.root_device)

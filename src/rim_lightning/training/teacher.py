@@ -109,8 +109,12 @@ def train_teacher(  # noqa: PLR0913 - one argument over: they are the keys of co
     weight_decay: float,
     accelerator: str,
     verification_pairs: int,
+    seed: int,
+    fast_dev_run: bool | int = False,
 ) -> dict[str, float]:
     """Train a recognition network on the sharp training faces and save it.
+
+    The result does not depend on what was drawn from torch's global generator before.
 
     Args:
         data: Faces with identities.
@@ -124,6 +128,8 @@ def train_teacher(  # noqa: PLR0913 - one argument over: they are the keys of co
         weight_decay: See `TeacherModule`.
         accelerator: Accelerator of Lightning's Trainer.
         verification_pairs: Number of genuine pairs, and of impostor pairs, of the validation people.
+        seed: Seed of the weights.
+        fast_dev_run: True, or a number of batches: run only those, see Lightning's Trainer.
 
     Returns:
         The logged figures of the last epoch. "val/accuracy" is that of sharp against sharp faces.
@@ -134,29 +140,39 @@ def train_teacher(  # noqa: PLR0913 - one argument over: they are the keys of co
     people = _count_people(data)
     arguments = dict(backbone)
     name = arguments.pop("name")
+    pl.seed_everything(seed, workers=True, verbose=False)
     network = build_backbone(name, **arguments)
-    if network.embedding_size is None:
-        raise ValueError(f"The backbone {name} has no embedding, which a teacher needs: set its embedding_size.")
     module = TeacherModule(
         network,
-        MarginSoftmax(network.embedding_size, people, kind, margin, scale),
+        MarginSoftmax(_embedding_size(network, name), people, kind, margin, scale),
         IdentityVerification(pairs=verification_pairs, seed=0),
         learning_rate,
         weight_decay,
     )
-    trainer = pl.Trainer(
+    trainer = _trainer(accelerator, epochs, fast_dev_run)
+    trainer.fit(module, data)
+    save_backbone(path, network, name, arguments)
+    return {key: float(value) for key, value in trainer.callback_metrics.items()}
+
+
+def _trainer(accelerator: str, epochs: int, fast_dev_run: bool | int) -> pl.Trainer:
+    return pl.Trainer(
         accelerator=accelerator,
         devices=1,
         max_epochs=epochs,
         check_val_every_n_epoch=epochs,
+        fast_dev_run=fast_dev_run,
         num_sanity_val_steps=0,
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, data)
-    save_backbone(path, network, name, arguments)
-    return {key: float(value) for key, value in trainer.callback_metrics.items()}
+
+
+def _embedding_size(network: Backbone, name: str) -> int:
+    if network.embedding_size is None:
+        raise ValueError(f"The backbone {name} has no embedding, which a teacher needs: set its embedding_size.")
+    return network.embedding_size
 
 
 def _count_people(data: FaceDataModule) -> int:

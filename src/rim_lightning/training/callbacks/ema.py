@@ -55,6 +55,10 @@ class WarmedEMA(WeightAveraging):
         average.n_averaged += 1
         self._latest_update_step = trainer.global_step
 
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the average in the module. A resumed run with no batch left does not call `on_train_end`."""
+        self._copy_average_to_current(pl_module)
+
 
 def _averaged(module: nn.Module) -> list[Tensor]:
     """List trained weights and floating-point statistics in order; a frozen weight is its own average."""

@@ -94,6 +94,8 @@ class LastCheckpoint(Checkpoint):
         self._handlers = {}
 
     def _save(self, trainer: pl.Trainer) -> None:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # Lightning sets it from its connector
+            return  # a few batches are no run that could be resumed
         trainer.save_checkpoint(self.path, weights_only=False)
         self._saved = time.monotonic()
         self._requests = None  # this save serves the earlier requests; a signal repeats its own

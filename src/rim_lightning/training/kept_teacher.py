@@ -1,0 +1,123 @@
+"""A teacher that is trained once and kept for all runs that would train the same one."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from filelock import FileLock, Timeout
+
+from rim_lightning.data.stores.prepared import MANIFEST
+from rim_lightning.datamodules.faces import FaceDataModule
+from rim_lightning.files import file_digest, whole_file, write_json
+from rim_lightning.training.teacher import train_teacher
+
+TEACHER_VERSION = 1
+"""Version of the training. It increases when the same settings give other weights; kept teachers are then not used."""
+
+
+class TeacherRequest(NamedTuple):
+    """Everything that decides the weights of a teacher, beside the faces themselves.
+
+    Attributes:
+        backbone: {"name": ..., arguments of that backbone}.
+        training: Arguments of `train_teacher` with the names of `conf/teacher`: epochs, learning rate, loss.
+        faces: Settings of the training data that say which faces a batch holds and how they are augmented.
+        accelerator: Accelerator of Lightning's Trainer.
+        verification_pairs: Number of genuine pairs, and of impostor pairs, of the validation people.
+        seed: Seed of the weights.
+    """
+
+    backbone: Mapping[str, Any]
+    training: Mapping[str, Any]
+    faces: Mapping[str, Any]
+    accelerator: str
+    verification_pairs: int
+    seed: int
+
+    def digest(self, data: FaceDataModule) -> str:
+        """Return 16 hexadecimal digits that two requests share only if training gives the same weights, bit for bit.
+
+        A CPU adds in another order if it uses another number of threads.
+        """
+        code = [TEACHER_VERSION, version("rim-lightning"), torch.__version__]
+        threads = torch.get_num_threads() if self.accelerator == "cpu" else None
+        stores = {name: file_digest(Path(path) / MANIFEST) for name, path in data.stores.items()}
+        text = json.dumps([code, threads, stores, self._asdict()], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def provide_teacher(data: FaceDataModule, request: TeacherRequest, path: Path, keep_in: Path) -> dict[str, float]:
+    """Write the weights of a teacher to a file. It is trained unless an earlier run has kept the same one.
+
+    If several runs ask at once, one trains and the others wait. A kept file that is damaged is made anew.
+
+    Args:
+        data: Faces with identities.
+        request: What decides the weights.
+        path: File to write, see `save_backbone`.
+        keep_in: Folder of the kept teachers, shared by the runs.
+
+    Returns:
+        The figures of `train_teacher`.
+
+    Raises:
+        OSError: If a file cannot be written.
+        ValueError: If the data have no identities.
+    """
+    data.prepare_data()
+    kept = keep_in / f"{request.digest(data)}.pt"
+    keep_in.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(kept.with_suffix(".lock"))
+    try:
+        guard = lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Waiting for the teacher that another run trains: {kept}", flush=True)
+        guard = lock.acquire()
+    with guard:
+        figures = _kept_figures(kept)
+        if figures is None:
+            figures = _train(data, request, kept)
+        else:
+            print(f"Teacher taken from {kept}: an earlier run trained it with the same settings.", flush=True)
+        with whole_file(path) as part:
+            shutil.copyfile(kept, part)
+    return figures
+
+
+def _train(data: FaceDataModule, request: TeacherRequest, kept: Path) -> dict[str, float]:
+    figures = train_teacher(
+        data,
+        request.backbone,
+        kept,
+        accelerator=request.accelerator,
+        verification_pairs=request.verification_pairs,
+        seed=request.seed,
+        **request.training,
+    )
+    write_json(_record(kept), {"sha256": file_digest(kept), "figures": figures, "request": request._asdict()})
+    print(f"Teacher kept in {kept} for other runs.", flush=True)
+    return figures
+
+
+def _kept_figures(kept: Path) -> dict[str, float] | None:
+    """Return the figures of a kept teacher; None if there is none, or if it is damaged."""
+    record = _record(kept)
+    if not (kept.is_file() and record.is_file()):
+        return None
+    try:
+        content = json.loads(record.read_text())
+        if content["sha256"] == file_digest(kept):
+            return dict(content["figures"])
+    except (ValueError, KeyError, TypeError):
+        pass
+    print(f"The kept teacher {kept} is damaged: it is trained anew.", flush=True)
+    return None
+
+
+def _record(kept: Path) -> Path:
+    return kept.with_suffix(".json")
