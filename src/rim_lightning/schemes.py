@@ -265,8 +265,9 @@ def five_points(landmarks: Mapping[str, NDArray]) -> NDArray[np.float64] | None:
             raise ValueError(
                 f"Landmarks '{scheme.name}' have shape {points.shape}; this scheme has ({scheme.points}, 2) values."
             )
-        left, right = points[list(scheme.left_eye)].mean(axis=0), points[list(scheme.right_eye)].mean(axis=0)
-        nose = points[scheme.nose] + scheme.nose_lift * ((left + right) / 2 - points[scheme.nose])
+        with np.errstate(invalid="ignore"):  # of infinite points
+            left, right = points[list(scheme.left_eye)].mean(axis=0), points[list(scheme.right_eye)].mean(axis=0)
+            nose = points[scheme.nose] + scheme.nose_lift * ((left + right) / 2 - points[scheme.nose])
         five = np.stack([left, right, nose, *points[list(scheme.mouth_corners)]])
         if np.isfinite(five).all():
             return five

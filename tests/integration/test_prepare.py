@@ -17,6 +17,7 @@ from PIL import Image
 from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.commands.prepare import main, report, run
 from rim_lightning.data.stores.prepared import PreparedStore, partial_path
+from tests.helpers.faces import face_points
 
 SOURCES = sorted(file.stem for file in (CONF_DIR / "source").glob("*.yaml"))
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -44,7 +45,8 @@ def write_people(root: Path, count: int = 6, size: int = 64) -> Path:
         name = f"person{index % 3}/{index:04d}.png"
         (root / "images" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(root / "images" / name)
-        rows.append("\t".join([name, *(f"{value:.1f}" for value in rng.uniform(5, size - 5, 136))]))
+        points = face_points("ibug68", side=size - 4, shift=rng.uniform(0, 4, 2), seed=index)
+        rows.append("\t".join([name, *(f"{value:.1f}" for value in points.ravel())]))
     (root / "landmarks68.tsv").write_text("\n".join(rows) + "\n")
     return root
 
@@ -92,7 +94,7 @@ def test_one_source_is_prepared_and_reported(tmp_path, capsys):
     assert "left out person0/0000.png: is empty" in printed
 
 
-def test_a_long_list_of_failures_is_cut_short(tmp_path):
+def test_many_failures_are_one_line_for_each_reason(tmp_path):
     write_people(tmp_path, count=30)
     for file in sorted((tmp_path / "images").rglob("*.png"))[:25]:
         file.write_bytes(b"")
@@ -104,8 +106,59 @@ def test_a_long_list_of_failures_is_cut_short(tmp_path):
         "workers=0",
     )
     (store,) = run(cfg)
-    assert report(store, 1.0).count("is empty") == 20
-    assert "... and 5 more, see" in report(store, 1.0)
+    lines = report(store, 1.0).splitlines()[1:]
+    assert lines == [
+        "  left out person0/0000.png, person0/0003.png, person0/0006.png and 22 more: is empty: replace the file",
+        f"  {tmp_path}/store/manifest.json names them all",
+    ]
+
+
+def test_landmarks_that_cannot_belong_to_their_picture_are_left_out_and_named(tmp_path, capsys):
+    write_people(tmp_path, count=7)
+    table = tmp_path / "landmarks68.tsv"
+    header, *rows = table.read_text().splitlines()
+    rows = [row.split("\t") for row in rows]
+    for row in rows[:4]:
+        points = np.array(row[1:], dtype=float).reshape(68, 2)
+        row[1:] = [f"{value:.1f}" for value in points[:, ::-1].ravel()]  # y before x
+    rows[5][1:] = [str(2 * float(value)) for value in rows[5][1:]]
+    table.write_text("\n".join([header, *("\t".join(row) for row in rows)]) + "\n")
+    cfg = compose_prepare(
+        "source=folders",
+        f"source.reader.root={tmp_path}/images",
+        f"source.reader.landmarks={table}",
+        f"output={tmp_path}/store",
+        "workers=0",
+    )
+    (store,) = run(cfg)
+    assert set(store.names) == {rows[4][0], rows[6][0]}
+    printed = capsys.readouterr().out
+    assert "5 left out" in printed
+    assert "4 of 7 pictures have the same fault; it may be one of the whole source" in printed
+    for row in rows[:4]:
+        assert f"left out {row[0]}: has landmarks with x and y exchanged" in printed
+    assert f"left out {rows[5][0]}: has landmarks outside of the picture, as if made for a larger one" in printed
+
+
+def test_landmarks_that_are_all_wrong_end_the_command_before_any_work(tmp_path):
+    write_people(tmp_path, count=7)
+    table = tmp_path / "landmarks68.tsv"
+    header, *rows = table.read_text().splitlines()
+    rows = [row.split("\t") for row in rows]
+    rows = [[row[0], *(str(float(value) / 64) for value in row[1:])] for row in rows]
+    table.write_text("\n".join([header, *("\t".join(row) for row in rows)]) + "\n")
+    cfg = compose_prepare(
+        "source=folders",
+        f"source.reader.root={tmp_path}/images",
+        f"source.reader.landmarks={table}",
+        f"output={tmp_path}/store",
+        "workers=0",
+    )
+    with pytest.raises(
+        ValueError, match=r"None of the 7 pictures of folders .* look normalized to 0 to 1 \(they reach"
+    ):
+        run(cfg)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["images", "landmarks68.tsv"]
 
 
 def test_one_output_for_several_sources_is_refused():

@@ -10,10 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 from rim_lightning.commands.errors import Hints
 from rim_lightning.commands.hydra_command import hydra_command
 from rim_lightning.data.preparation import prepare
-from rim_lightning.data.stores.prepared import PreparedStore
+from rim_lightning.data.stores.prepared import MANIFEST, PreparedStore
 
 SHOWN_SKIPS = 20
 """Number of skipped pictures that are named on the screen. The manifest lists all of them."""
+
+SHOWN_EXAMPLES = 3
+"""Number of pictures that are named for each reason if more are skipped."""
 
 
 def run(cfg: DictConfig) -> list[PreparedStore]:
@@ -62,10 +65,32 @@ def report(store: PreparedStore, seconds: float) -> str:
         f"{store.path}: {len(store)} images ({counts}){people}, labels: {', '.join(labels) or 'none'}, "
         f"{detected} found by detection, {len(skipped)} left out, {seconds:.1f} s"
     ]
-    lines += [f"  left out {entry['name']}: {entry['reason']}" for entry in skipped[:SHOWN_SKIPS]]
-    if len(skipped) > SHOWN_SKIPS:
-        lines.append(f"  ... and {len(skipped) - SHOWN_SKIPS} more, see {store.path / 'manifest.json'}")
-    return "\n".join(lines)
+    return "\n".join(lines + _left_out(skipped, len(store) + len(skipped), str(store.path / MANIFEST)))
+
+
+def _left_out(skipped: list[dict[str, str]], count: int, manifest: str) -> list[str]:
+    """Return a line for each picture that was left out; one for each reason if they are many.
+
+    Args:
+        skipped: Name and reason of each picture that was left out.
+        count: Number of all pictures.
+        manifest: File that names all of them.
+    """
+    kinds: dict[str, list[dict[str, str]]] = {}
+    for entry in skipped:
+        kinds.setdefault(entry["reason"].partition(" (")[0].partition(":")[0], []).append(entry)
+    lines = [
+        f"  {len(entries)} of {count} pictures have the same fault; it may be one of the whole source"
+        for kind, entries in kinds.items()
+        if kind.startswith("has landmarks") and 2 * len(entries) > count
+    ]
+    if len(skipped) <= SHOWN_SKIPS:
+        return lines + [f"  left out {entry['name']}: {entry['reason']}" for entry in skipped]
+    for entries in sorted(kinds.values(), key=len, reverse=True):
+        names = ", ".join(entry["name"] for entry in entries[:SHOWN_EXAMPLES])
+        more = f" and {len(entries) - SHOWN_EXAMPLES} more" if len(entries) > SHOWN_EXAMPLES else ""
+        lines.append(f"  left out {names}{more}: {entries[0]['reason']}")
+    return [*lines, f"  {manifest} names them all"]
 
 
 @hydra_command("rim-prepare", Hints(value="<folder>"))

@@ -4,7 +4,7 @@ import io
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
 
 MIN_SIDE = 7  # pixels; shortest side of an image
 MAX_PIXELS = 100_000_000  # decoding takes up to 2 GB
+ORIENTATION_TAG = 0x0112  # of EXIF
 
 
 class ImageError(ValueError):
@@ -97,6 +98,49 @@ def has_plain_pixels(path: Path) -> bool:
         return True
 
 
+class PictureHeader(NamedTuple):
+    """Size and orientation of a picture, as `read_image(path, upright=False)` reads it.
+
+    Attributes:
+        width: Pixels in a row.
+        height: Number of rows.
+        orientation: EXIF orientation, 1 to 8; 1 if the file has none.
+    """
+
+    width: int
+    height: int
+    orientation: int
+
+    @property
+    def clockwise_turn(self) -> int:
+        """Degrees by which the orientation turns the picture clockwise. Mirroring does not count."""
+        return {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}.get(self.orientation, 0)
+
+
+def picture_header(file: Path | bytes) -> PictureHeader:
+    """Return size and orientation of an image file, by its header alone.
+
+    Args:
+        file: Path or content of an image file.
+
+    Raises:
+        OSError: If it cannot be opened.
+    """
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=IMAGE_FORMATS) as picture:
+            try:
+                orientation = picture.getexif().get(ORIENTATION_TAG, 1)
+            except Exception:  # a damaged orientation says nothing about the pixels
+                orientation = 1
+            turned_by_pillow = picture.format == "TIFF"
+            return PictureHeader(
+                *picture.size, 1 if turned_by_pillow or orientation not in range(1, 9) else orientation
+            )
+
+
 def picture_size(path: Path) -> tuple[int, int]:
     """Return width and height of an image file as `read_image(path, upright=False)` reads it, by its header alone.
 
@@ -106,10 +150,8 @@ def picture_size(path: Path) -> tuple[int, int]:
     Raises:
         OSError: If it cannot be opened.
     """
-    from PIL import Image
-
-    with Image.open(path, formats=IMAGE_FORMATS) as picture:
-        return picture.size
+    header = picture_header(path)
+    return header.width, header.height
 
 
 def _existing_file(path: Path, name: str) -> Path:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim_lightning.data.alignment import align, center_square_matrix, similarity_from_points, template
-from rim_lightning.data.images import ImageError, has_plain_pixels, read_image
+from rim_lightning.data.images import ImageError, has_plain_pixels, picture_header, read_image
+from rim_lightning.data.landmark_check import differ, landmark_fault
 from rim_lightning.data.readers.record import Record
 from rim_lightning.data.stores.prepared import MANIFEST, PreparedStore, stored_side
 from rim_lightning.data.stores.writer import Sample, StoreWriter, one_writer
@@ -98,6 +99,7 @@ def prepare(
     }
     if (Path(output) / MANIFEST).is_file():
         return _checked_store(PreparedStore(output), header, records)
+    _refuse_wrong_landmarks(records, settings, name)
     with one_writer(output):
         if (Path(output) / MANIFEST).is_file():
             return _checked_store(PreparedStore(output), header, records)
@@ -161,7 +163,7 @@ def _checked_store(store: PreparedStore, header: dict[str, Any], records: Sequen
     if not same_inputs or samples != expected or not skipped <= set(requested):
         raise ValueError(
             f"{store.path} was prepared from other images, landmarks or splits, or by a version that read transparent "
-            "or 16-bit images differently; delete it or choose another output."
+            "or 16-bit images differently or took landmarks that fit no face; delete it or choose another output."
         )
     return store
 
@@ -170,7 +172,8 @@ def _inputs_digest(records: Sequence[Record]) -> str:
     """Hash of the records as far as they are known without decoding: names, file sizes, points, parsing or not.
 
     An image whose pixels depend on the decoder's decisions adds the decoder's version. JPEG files have none of these
-    and are not opened, so that a store of photographs is checked as fast as its files are listed.
+    and are not opened, so that a store of photographs is checked as fast as its files are listed. Landmarks that do not
+    fit a face add that they are refused.
     """
     digest = hashlib.sha256()
     for record in records:
@@ -178,9 +181,40 @@ def _inputs_digest(records: Sequence[Record]) -> str:
         digest.update(repr((record.name, size, record.load_parsing is not None)).encode())
         if size and record.image.suffix.lower() not in JPEG_SUFFIXES and not has_plain_pixels(record.image):
             digest.update(f"decoder {DECODER_VERSION}".encode())
+        if landmark_fault(record.landmarks) is not None:  # an earlier version stored the face
+            digest.update(b"landmarks checked")
         for scheme, points in sorted(record.landmarks.items()):
             digest.update(scheme.encode() + np.ascontiguousarray(points, dtype=np.float64).tobytes())
     return digest.hexdigest()
+
+
+def _refuse_wrong_landmarks(records: Sequence[Record], settings: _Settings, name: str) -> None:
+    """Raise ValueError if no record can be used because of its landmarks, before anything is decoded.
+
+    The first usable record ends the check, so that a good data set does not wait for it.
+    """
+    faults = []
+    for record in records:
+        try:
+            header = picture_header(record.image)
+        except Exception:  # a damaged header makes Pillow's decoders raise errors of any kind
+            return
+        fault = landmark_fault(_kept_landmarks(record, settings), header)
+        if fault is None:
+            return
+        faults.append(fault)
+    if faults:
+        kinds = {fault.partition(" (")[0] for fault in faults}
+        others = "" if len(kinds) == 1 else f", and {len(kinds) - 1} other faults"
+        raise ValueError(
+            f"None of the {len(records)} pictures of {name} can be used: {records[0].name} {faults[0]}{others}."
+        )
+
+
+def _kept_landmarks(record: Record, settings: _Settings) -> dict[str, NDArray[np.float64]]:
+    """Return the landmarks of a record that the detector does not replace."""
+    replaced = FIVE.name if _needs_detection(record, settings) else None
+    return {scheme: points for scheme, points in record.landmarks.items() if scheme != replaced}
 
 
 def _needs_detection(record: Record, settings: _Settings) -> bool:
@@ -221,7 +255,7 @@ def _results(blocks: Sequence[Sequence[Record]], settings: _Settings, workers: i
 
 def _prepare_block(records: Sequence[Record], settings: _Settings) -> list[Sample | str]:
     """Return a sample for each record, or the reason why there is none."""
-    images = [_decode(record) for record in records]
+    images = [_decode(record, settings) for record in records]
     to_detect = {
         index: image.pixels
         for index, (record, image) in enumerate(zip(records, images, strict=True))
@@ -243,8 +277,8 @@ def _prepare_block(records: Sequence[Record], settings: _Settings) -> list[Sampl
     return results
 
 
-def _decode(record: Record) -> _DecodedImage | str:
-    """Decode the image of a record, or return the reason why it cannot be used."""
+def _decode(record: Record, settings: _Settings) -> _DecodedImage | str:
+    """Decode the image of a record, or return the reason why it or its landmarks cannot be used."""
     try:
         content = record.image.read_bytes()
     except OSError as error:
@@ -255,6 +289,8 @@ def _decode(record: Record) -> _DecodedImage | str:
         pixels = read_image(content, name=record.name, upright=not annotated)
     except ImageError as error:
         return str(error).removeprefix(f"{record.name} ").rstrip(".")
+    if annotated and (fault := landmark_fault(_kept_landmarks(record, settings), picture_header(content))):
+        return fault
     return _DecodedImage(pixels, hashlib.sha256(content).hexdigest())
 
 
@@ -264,6 +300,9 @@ def _aligned_sample(
     side = settings.hr_size + 2 * settings.margin
     landmarks = dict(record.landmarks)
     if detected is not None:
+        annotated = five_points(_kept_landmarks(record, settings))
+        if annotated is not None and differ(annotated, detected):
+            return "has landmarks of another face than the detected one: cut out the part with the face"
         landmarks[FIVE.name] = detected
     try:
         if settings.alignment == "none":
