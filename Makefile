@@ -1,13 +1,18 @@
 # Two commands do all the set-up: `make demo` and `make test`.
+ifeq ($(OS),Windows_NT)
+PYTHON ?= python
+BIN := .venv/Scripts
+else
 PYTHON ?= python3
 BIN := .venv/bin
+endif
 
 # Fewer page faults on large activations: training on CPU is 20 to 40 % faster with these.
 export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 8000000000
 export MALLOC_TOP_PAD_ := 268435456
 
-.PHONY: demo test test-fast check docs format clean
+.PHONY: demo test test-fast check docs format lock clean
 
 demo: .venv/ready ## train a small RIM on synthetic faces, measure it, leave a report with pictures
 	$(BIN)/rim-train experiment=demo
@@ -35,6 +40,10 @@ format: .venv/ready
 	$(BIN)/ruff check --fix src tests benchmarks docs notebooks
 	$(BIN)/ruff format src tests benchmarks notebooks docs/*.py
 
+lock: .venv/ready ## the newest versions that fit together, for every system and Python, into constraints.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header --upgrade --quiet \
+		--output-file constraints.txt pyproject.toml
+
 clean:
 	rm -rf .venv outputs multirun prepared
 
@@ -42,5 +51,5 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/uv pip install --python $(BIN)/python --no-deps facenet-pytorch==2.6.0 # works with the current torch and numpy, but pins old ones
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps facenet-pytorch==2.6.0 # it pins an old torch, and works with this one
 	touch $@

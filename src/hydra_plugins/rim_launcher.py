@@ -12,6 +12,8 @@ from hydra.utils import call
 from omegaconf import DictConfig
 
 from rim_lightning.commands.errors import Hints, one_sentence
+from rim_lightning.commands.train import check_packages
+from rim_lightning.extras import require_extra
 from rim_lightning.files import write_json
 from rim_lightning.runs.sweep import JOURNAL, Job, Sweep, new_sweep, read_sweep
 
@@ -66,8 +68,10 @@ class RimLauncher(Launcher):
             raise ValueError("A search needs optimized_metric=<key of metrics.json>, for example val/psnr_gain.")
         if self.searches and self.launch_config.get("wait") is False:
             raise ValueError("A search learns from the figures of its jobs: add hydra.launcher.wait=true.")
+        if self.launch_config["_target_"] == "rim_lightning.runs.slurm.submit":
+            require_extra("slurm", "launcher=slurm")
         for overrides in job_overrides:
-            self.context.config_loader.load_sweep_config(self.config, list(overrides))
+            check_packages(self.context.config_loader.load_sweep_config(self.config, list(overrides)))
 
     def _take_jobs(self, job_overrides: Sequence[Sequence[str]]) -> tuple[Sweep, Sequence[Job]]:
         """Return the sweep and the jobs of the batch. Jobs that the sweep does not hold yet are written down.

@@ -17,6 +17,7 @@ LAYERS = {
     "distributed": 0,
     "extras": 0,
     "files": 0,
+    "locks": 0,
     "plotting": 0,
     "functional": 1,
     "runs": 1,
@@ -36,8 +37,8 @@ LAYERS = {
 }
 FRAMEWORKS = {"pytorch_lightning", "lightning", "hydra", "omegaconf", "wandb"}
 LIGHTNING_FREE = {
-    *("types", "schemes", "distributed", "extras", "files", "plotting", "functional", "losses", "metrics"),
-    *("networks", "data", "evaluation", "inference", "runs"),
+    *("types", "schemes", "distributed", "extras", "files", "locks", "plotting", "functional"),
+    *("losses", "metrics", "networks", "data", "evaluation", "inference", "runs"),
 }
 STEP = {"phases", "parameters", "finite_watch", "deferred", "objective", "schedule", "probes"}
 """Files of `training/` that compute the step: free of frameworks, and below the modules that use them."""

@@ -1,10 +1,14 @@
 """rim-compare: the tables and figures of the paper from the command line."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-from omegaconf import DictConfig
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rim_lightning.commands.hydra_command import hydra_command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 @hydra_command("rim-compare")

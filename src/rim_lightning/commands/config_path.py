@@ -2,6 +2,7 @@
 
 import platform
 import re
+import sys
 from itertools import takewhile
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def cpu_precision() -> str:
 
     On a CPU without instructions for bf16, a step in bf16 takes up to twenty times as long as in fp32.
     """
+    if {"--help", "-h"} & set(sys.argv):  # Hydra reads it to show the settings
+        return "32-true"
     import torch  # not at the top of the file: `--help` should not wait for it
 
     if platform.machine().lower() in ("x86_64", "amd64"):

@@ -1,21 +1,24 @@
 """rim-embed: embed a tree of pictures, on every GPU of one or many machines."""
 
+from __future__ import annotations
+
 import warnings
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
 from rim_lightning.commands.errors import Hints
 from rim_lightning.commands.hydra_command import hydra_command
+from rim_lightning.extras import require_extra
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from rim_lightning.gallery.embedded_folder import EmbeddedFolder
 
 SHOWN_LEFT_OUT = 20
 """Number of pictures left out that are named on the screen. The files name all of them."""
 
 
-def run(cfg: DictConfig) -> "EmbeddedFolder":
+def run(cfg: DictConfig) -> EmbeddedFolder:
     """Embed `pictures` into `output` as `conf/embed.yaml` says.
 
     Returns:
@@ -26,6 +29,7 @@ def run(cfg: DictConfig) -> "EmbeddedFolder":
         ValueError: If a setting is wrong, or the folder holds embeddings of other pictures or another model.
         Interrupted: If a signal requested the end of the command.
     """
+    require_extra("packed", "A folder of embeddings")
     import torch  # not at the top of the file: `--help` should not wait for it
     from hydra.utils import instantiate
 
@@ -43,7 +47,7 @@ def run(cfg: DictConfig) -> "EmbeddedFolder":
     return folder
 
 
-def report(folder: "EmbeddedFolder") -> str:
+def report(folder: EmbeddedFolder) -> str:
     """Return a few lines: how many pictures are embedded, and which were left out."""
     missing = len(folder.missing())
     if missing:

@@ -170,12 +170,24 @@ def _output_is_closed() -> bool:
         return False
     import select  # not at the top of the file: `--help` should not wait for it
 
+    if not hasattr(select, "poll"):  # Windows
+        return _flush_fails()
     poll = select.poll()
     poll.register(descriptor, 0)
     closed = any(event & select.POLLERR for _, event in poll.poll(0))
     if closed:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it stays open until the program ends
     return closed
+
+
+def _flush_fails() -> bool:
+    """Return True if what is left of the output cannot be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it stays open until the program ends
+        return True
+    return False
 
 
 def _class_names(error: Any) -> set[str]:

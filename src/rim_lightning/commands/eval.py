@@ -1,11 +1,14 @@
 """rim-eval: measure a trained checkpoint on image sets and pair lists."""
 
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-from omegaconf import DictConfig, OmegaConf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rim_lightning.commands.hydra_command import hydra_command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 def run(cfg: DictConfig) -> dict[str, float]:
@@ -19,6 +22,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
         ValueError: If a setting is wrong.
     """
     import torch  # not at the top of the file: `--help` should not wait for it
+    from omegaconf import OmegaConf
 
     from rim_lightning.evaluation.plan import evaluation_plan
     from rim_lightning.evaluation.run import evaluate

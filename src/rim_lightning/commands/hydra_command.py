@@ -1,15 +1,17 @@
 """The frame of every command whose settings Hydra reads: `--version`, and one sentence for every error."""
 
+from __future__ import annotations
+
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import hydra
-from omegaconf import DictConfig
-
-from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.commands.errors import Hints, one_sentence
+from rim_lightning.extras import require_extra
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 def hydra_command(name: str, hints: Hints | None = None) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
@@ -32,8 +34,6 @@ def hydra_command(name: str, hints: Hints | None = None) -> Callable[[Callable[[
             with one_sentence(name, hints):
                 return task(cfg)
 
-        start = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name.removeprefix("rim-"))(job)
-
         @functools.wraps(task)
         def command() -> None:
             with one_sentence(name, hints):
@@ -42,7 +42,13 @@ def hydra_command(name: str, hints: Hints | None = None) -> Callable[[Callable[[
 
                     print(f"{name}, version {__version__}")
                     return
-                start()
+                require_extra("train", "This command")
+                import hydra  # here: without the extra there is no Hydra
+
+                from rim_lightning.commands.config_path import CONF_DIR
+
+                start = hydra.main(str(CONF_DIR), name.removeprefix("rim-"), version_base="1.3")
+                start(job)()
 
         return command
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rim_lightning.commands.command_parser import command_parser
 from rim_lightning.commands.errors import one_sentence
+from rim_lightning.extras import require_extra
 
 EXAMPLES = """Examples:
   rim-pack prepared/celeba_128 packed/celeba_128
@@ -21,6 +22,7 @@ def main() -> None:
     parser.add_argument("--quality", type=int, default=95, help="quality of the JPEG pictures, 1 to 100 (%(default)s)")
     arguments = parser.parse_args()
     with one_sentence("rim-pack"):
+        require_extra("packed", "A packed set")
         from rim_lightning.data.stores.packed import pack  # not at the top: `--help` should not wait for it
         from rim_lightning.data.stores.prepared import PreparedStore
 

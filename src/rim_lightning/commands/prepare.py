@@ -1,16 +1,18 @@
 """rim-prepare: prepare a data set, or all of them, from the command line."""
 
+from __future__ import annotations
+
 import time
 from collections import Counter
-from typing import Any
-
-from hydra.utils import get_method
-from omegaconf import DictConfig, OmegaConf
+from typing import TYPE_CHECKING, Any
 
 from rim_lightning.commands.errors import Hints
 from rim_lightning.commands.hydra_command import hydra_command
-from rim_lightning.data.preparation import prepare
-from rim_lightning.data.stores.prepared import MANIFEST, PreparedStore
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from rim_lightning.data.stores.prepared import PreparedStore
 
 SHOWN_SKIPS = 20
 """Number of skipped pictures that are named on the screen. The manifest lists all of them."""
@@ -36,6 +38,11 @@ def run(cfg: DictConfig) -> list[PreparedStore]:
 
 
 def _prepare_source(cfg: DictConfig, source: DictConfig) -> PreparedStore:
+    from hydra.utils import get_method  # not at the top of the file: `--help` should not wait for it
+    from omegaconf import OmegaConf
+
+    from rim_lightning.data.preparation import prepare
+
     start = time.perf_counter()
     arguments: Any = OmegaConf.to_container(source.reader, resolve=True, throw_on_missing=True)
     read = get_method(arguments.pop("_target_"))
@@ -55,6 +62,10 @@ def _prepare_source(cfg: DictConfig, source: DictConfig) -> PreparedStore:
 
 def report(store: PreparedStore, seconds: float) -> str:
     """Return a few lines: what a store holds, and which pictures were left out."""
+    from rim_lightning.data.stores.prepared import (
+        MANIFEST,  # not at the top of the file: `--help` should not wait for it
+    )
+
     splits = Counter(store.splits)
     counts = ", ".join(f"{splits[split]} {split}" for split in ("train", "val", "test") if splits[split])
     labels = [*store.landmarks, *(["parsing"] if store.parsing is not None else [])]

@@ -1,11 +1,15 @@
 """rim-speed: measure how fast training is, from the command line."""
 
-from pathlib import Path
+from __future__ import annotations
 
-from omegaconf import DictConfig
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rim_lightning.commands.hydra_command import hydra_command
 from rim_lightning.files import write_text
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 @hydra_command("rim-speed")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rim_lightning.commands.command_parser import command_parser
 from rim_lightning.commands.errors import Hints, one_sentence
+from rim_lightning.extras import require_extra
 from rim_lightning.runs.sweep import Sweep, read_sweep
 from rim_lightning.runs.sweep_table import FIGURES, in_columns, plot_effects, swept_settings, table_rows, write_table
 
@@ -22,6 +23,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     hints = Hints(interrupted=f"stopped; `rim-sweep resume {arguments.folder}` resumes it")
     with one_sentence("rim-sweep", hints):
+        require_extra("train", "This command")
         sweep = read_sweep(arguments.folder.resolve())
         if arguments.action == "table":
             _table(sweep, arguments.figures)

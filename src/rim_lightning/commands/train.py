@@ -1,16 +1,20 @@
 """rim-train: train RIM from the command line."""
 
+from __future__ import annotations
+
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Sequence
-
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING
 
 from rim_lightning.commands.errors import Hints
 from rim_lightning.commands.hydra_command import hydra_command
+from rim_lightning.extras import require_extra
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 HINTS = Hints(
     dead_loader="the last checkpoint is untouched. Check that the memory suffices, then continue with resume=true, "
@@ -37,6 +41,8 @@ def main(cfg: DictConfig) -> float | None:
     Returns:
         The figure named by `optimized_metric`, which a sweeper optimizes.
     """
+    from hydra.core.hydra_config import HydraConfig
+
     from rim_lightning.training.run import train  # not at the top of the file: `--help` should not wait for torch
 
     warnings.filterwarnings(
@@ -46,6 +52,7 @@ def main(cfg: DictConfig) -> float | None:
     tips.addFilter(lambda record: "litlogger" not in record.getMessage())  # an advertisement
     try:
         check_names(cfg)
+        check_packages(cfg)
         check_directory(HydraConfig.get().overrides.hydra)
         figures = train(cfg)
     finally:
@@ -63,6 +70,16 @@ def check_names(cfg: DictConfig) -> None:
     for old, new in RENAMED.items():
         if old in cfg:
             raise ValueError(f"{old} is called {new} in this version: give {new}=<value>.")
+
+
+def check_packages(cfg: DictConfig) -> None:
+    """Refuse a logger whose package is not installed.
+
+    Raises:
+        MissingExtra: If a package is missing.
+    """
+    if "wandb" in cfg.logger:
+        require_extra("wandb", "logger=wandb")
 
 
 def check_directory(overrides: Sequence[str]) -> None:

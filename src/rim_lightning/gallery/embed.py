@@ -20,7 +20,7 @@ from rim_lightning.gallery.embedded_folder import EmbeddedFolder, EmbeddedRow, M
 from rim_lightning.gallery.enrollment import person_of, reason_of, utf8_text
 from rim_lightning.inference.faces import FaceAligner
 from rim_lightning.inference.recognizer import Recognizer
-from rim_lightning.runs.signals import stopped_by_signals
+from rim_lightning.runs.signals import SIGNALS, stopped_by_signals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -261,7 +261,8 @@ def _predict(trainer: pl.Trainer, module: EmbeddingModule) -> None:
                 child.wait()
         except BaseException:
             if launcher is not None:
-                launcher.kill(signal.SIGKILL)  # a rank keeps nothing of an unfinished file
+                kill = getattr(signal, "SIGKILL", signal.SIGTERM)  # on Windows SIGTERM kills, too
+                launcher.kill(kill)  # a rank keeps nothing of an unfinished file
             raise
 
 
@@ -269,5 +270,6 @@ def _start_worker(worker: int) -> None:
     import cv2
 
     cv2.setNumThreads(0)  # each worker would otherwise start a pool as large as the machine
-    for signum in (signal.SIGINT, signal.SIGUSR1):  # a terminal and SLURM send them to all processes; the rank decides
-        signal.signal(signum, signal.SIG_IGN)
+    for signum in SIGNALS:
+        if signum != signal.SIGTERM:  # a terminal and SLURM send the others to all processes; the rank decides
+            signal.signal(signum, signal.SIG_IGN)

@@ -79,7 +79,7 @@ def run_locally(sweep: Sweep, jobs: Sequence[Job], parallel: int | None, gpus_pe
         KeyboardInterrupt: If Ctrl-C or SIGTERM stopped the jobs.
     """
     slots: SimpleQueue[Slot] = SimpleQueue()
-    for slot in make_slots(parallel, gpus_per_job, sorted(os.sched_getaffinity(0)), visible_gpus(gpus_per_job)):
+    for slot in make_slots(parallel, gpus_per_job, available_cores(), visible_gpus(gpus_per_job)):
         slots.put(slot)
     processes: dict[int, subprocess.Popen] = {}
     stopping = threading.Event()
@@ -110,6 +110,13 @@ def run_locally(sweep: Sweep, jobs: Sequence[Job], parallel: int | None, gpus_pe
             raise
 
 
+def available_cores() -> list[int]:
+    """Return the numbers of the cores that this process may use. Only Linux can tell them; others have them all."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
 def visible_gpus(gpus_per_job: int) -> list[str]:
     """Return the names of the GPUs that jobs may be given, as `CUDA_VISIBLE_DEVICES` has them.
 
@@ -132,7 +139,8 @@ def _run_one(
     if slot.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
     attempts_before = read_attempts(job.folder)
-    os.sched_setaffinity(0, slot.cores)  # of this thread and of the processes that it starts
+    if hasattr(os, "sched_setaffinity"):  # Linux: of this thread and of the processes that it starts
+        os.sched_setaffinity(0, slot.cores)
     with open(job.log, "a") as log:
         process = subprocess.Popen(
             sweep.command_of(job),

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""Ctrl-C; the end of a scheduler's time limit; a scheduler's warning before it."""
+SIGNALS = tuple(signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGUSR1") if name in signal.Signals.__members__)
+"""Ctrl-C; the end of a scheduler's time limit; a scheduler's warning before it, which Windows does not have."""
 
 
 class Interrupted(Exception):

@@ -1,17 +1,17 @@
 """The state of a run: a file in its folder, and a lock that only a running process holds."""
 
-import fcntl
 import json
 import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from rim_lightning.files import write_json
+from rim_lightning.locks import process_lock
 from rim_lightning.runs.folder import RunFolder
 
 
@@ -50,14 +50,15 @@ def read_state(folder: Path) -> RunState:
 
 def is_locked(folder: Path) -> bool:
     """Return True if another live process holds the lock of the run in a folder."""
+    from filelock import Timeout
+
     try:
-        with open(RunFolder(folder).lock, "a") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with process_lock(RunFolder(folder).lock).acquire(timeout=0):
+            return False
     except FileNotFoundError:
         return False
-    except (BlockingIOError, PermissionError):
+    except (Timeout, PermissionError):
         return True
-    return False
 
 
 @contextmanager
@@ -75,8 +76,7 @@ def record_run(folder: Path, interruptions: tuple[type[BaseException], ...] = (K
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = RunFolder(folder)
-    with open(files.lock, "a") as lock:
-        _take(lock, folder)
+    with _taken_lock(files.lock, folder):
         attempts = read_attempts(folder) + 1
         started = time.monotonic()
         record = {"attempts": attempts, "started": _now(), "pid": os.getpid(), "host": socket.gethostname()}
@@ -103,15 +103,15 @@ def read_attempts(folder: Path) -> int:
     return json.loads(path.read_text())["attempts"] if path.is_file() else 0
 
 
-def _take(lock: IO[str], folder: Path) -> None:
-    for attempt in range(20):  # a process that only reads the state holds the lock for an instant
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except (BlockingIOError, PermissionError):
-            if attempt < 19:
-                time.sleep(0.05)
-    raise ValueError(f"Another process runs in {folder}: wait for it or stop it, or choose another directory.")
+def _taken_lock(path: Path, folder: Path) -> AbstractContextManager:
+    from filelock import Timeout
+
+    try:
+        return process_lock(path).acquire(timeout=1)  # a process that only reads the state holds it for an instant
+    except Timeout:
+        raise ValueError(
+            f"Another process runs in {folder}: wait for it or stop it, or choose another directory."
+        ) from None
 
 
 def _now() -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from rim_lightning.commands.rim.options import EXIT_CODES, Place, echo_json, json_option
+from rim_lightning.extras import require_extra
 from rim_lightning.inference.verdict import DEFAULT_FAR
 
 
@@ -32,6 +33,8 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
     Example:
       rim export outputs/real_128/checkpoints/last.ckpt my_model --people prepared/celeba_128
     """
+    if onnx:
+        require_extra("export", "rim export without --no-onnx")
     from rim_lightning.data.dataset import FaceDataset
     from rim_lightning.data.stores.packed import open_store
     from rim_lightning.data.stores.prepared import MANIFEST

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rim_lightning.commands.errors import FAULT, INTERRUPTED, Hints, one_sentence, sentence_of
+from rim_lightning.extras import require_extra
 from rim_lightning.inference.verdict import DEFAULT_FAR
 
 if TYPE_CHECKING:
@@ -64,9 +65,23 @@ far_option = click.option(
     help="False accept rate of one comparison.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
+
+
+def _searchable(ctx: click.Context, param: click.Parameter, index: str | None) -> str | None:
+    """Return the value of `--index`; refuse it where galleries cannot be opened, before a model is loaded."""
+    if index is not None:
+        require_extra("gallery", "A gallery")
+    return index
+
+
 index_option = click.option(
-    "--index", "-i", required=True, help="Gallery: a folder, or an object store (s3://…, gs://…, az://…)."
+    "--index",
+    "-i",
+    required=True,
+    callback=_searchable,
+    help="Gallery: a folder, or an object store (s3://…, gs://…, az://…).",
 )
+optional_index_option = click.option("--index", "-i", callback=_searchable, help="Gallery to search.")
 
 
 def echo_json(content: Any) -> None:

@@ -6,12 +6,19 @@ from pathlib import Path
 
 import click
 
-from rim_lightning.commands.rim.options import EXIT_CODES, load_recognizer, model_options, open_gallery
+from rim_lightning.commands.rim.options import (
+    EXIT_CODES,
+    load_recognizer,
+    model_options,
+    open_gallery,
+    optional_index_option,
+)
+from rim_lightning.extras import require_extra
 
 
 @click.command(epilog=EXIT_CODES)
 @model_options
-@click.option("--index", "-i", help="Gallery to search.")
+@optional_index_option
 @click.option("--port", default=7860, show_default=True, help="Port on this machine. Other machines cannot reach it.")
 def page(model: Path, device: str, index: str | None, port: int) -> None:
     """Show the model in the browser.
@@ -22,6 +29,7 @@ def page(model: Path, device: str, index: str | None, port: int) -> None:
     Example:
       rim page --model my_model --index known
     """
+    require_extra("page", "The page")
     from rim_lightning.commands.page import serve
 
     recognizer = load_recognizer(model, device)

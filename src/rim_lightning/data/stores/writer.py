@@ -1,6 +1,5 @@
 """Writing of a prepared store: one sample at a time, resumable after a kill, in place only when complete."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from rim_lightning.data.stores.prepared import FORMAT, MANIFEST, PreparedStore, hash_by_name, partial_path
+from rim_lightning.locks import process_lock
 from rim_lightning.schemes import LANDMARK_SCHEMES
 from rim_lightning.types import UNLABELED
 
@@ -53,15 +53,20 @@ def one_writer(path: str | os.PathLike[str]) -> Iterator[None]:
     Args:
         path: Directory of the store.
     """
+    from filelock import Timeout
+
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f".{path.name}.lock"), "a") as lock:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"Waiting for another process, which prepares {path} ...", file=sys.stderr, flush=True)
-            fcntl.lockf(lock, fcntl.LOCK_EX)
+    lock = process_lock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Waiting for another process, which prepares {path} ...", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 class StoreWriter:

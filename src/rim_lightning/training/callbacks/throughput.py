@@ -1,6 +1,6 @@
 """Speed of a training: steps per second, waiting for data, and memory."""
 
-import resource
+import sys
 import time
 from typing import Any
 
@@ -48,8 +48,9 @@ class Throughput(Callback):
             self.figures = {
                 "speed/steps_per_s": rate,
                 "speed/pairs_per_s": rate * len(batch.hr) * trainer.world_size,
-                "speed/memory_gb": _peak_memory(pl_module.device) / 1e9,
             }
+            if (memory := _peak_memory(pl_module.device)) is not None:
+                self.figures["speed/memory_gb"] = memory / 1e9
             if isinstance(trainer.train_dataloader, TrainingLoader):
                 self.figures["speed/data_wait"] = waited / seconds
 
@@ -67,8 +68,12 @@ def _seconds_waited(trainer: pl.Trainer) -> float:
     return loader.seconds_waited if isinstance(loader, TrainingLoader) else 0.0
 
 
-def _peak_memory(device: torch.device) -> int:
-    """Peak memory in bytes."""
+def _peak_memory(device: torch.device) -> int | None:
+    """Peak memory in bytes; None where the system does not tell it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
