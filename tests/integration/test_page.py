@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
     write_model(
         folder / "model",
         perturbed(RIM(**MODEL)).eval(),
-        Calibration("synthetic", "0", 3, 6, 60, (1,), (7, 40), (1e-2, 1e-3, 1e-4), thresholds, frrs),
+        Calibration("synthetic", "0", 3, 6, 60, (1,), (7, 40), (1e-2, 1e-3, 1e-4), thresholds, frrs, True),
         {},
         onnx=False,
     )
@@ -56,7 +56,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(folder):
-    recognizer = Recognizer.from_checkpoint(folder / "model")
+    recognizer = Recognizer.from_checkpoint(folder / "model", demo=True)
     return Page(recognizer, Gallery(folder / "index", recognizer.fingerprint, recognizer.embedding_size))
 
 
@@ -131,6 +131,7 @@ def address(folder, tmp_path_factory):
         "-m",
         "rim_lightning.commands.rim.main",
         "page",
+        "--demo",
         "-m",
         folder / "model",
         "-i",

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+import re
 
 import numpy as np
 import pytest
@@ -14,13 +15,16 @@ from PIL import Image
 import rim_lightning
 from rim_lightning.commands.page import Page, _far_choice
 from rim_lightning.commands.rim.main import main
+from rim_lightning.data.dataset import FaceDataset
+from rim_lightning.data.stores.packed import pack
 from rim_lightning.data.synthetic.store import paint_face
 from rim_lightning.gallery.index import Gallery
-from rim_lightning.inference.calibration import Calibration
-from rim_lightning.inference.model_folder import write_model
+from rim_lightning.inference.calibration import Calibration, calibrate
+from rim_lightning.inference.model_folder import CARD, read_model, write_model
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.inference.verdict import DEFAULT_FAR
 from rim_lightning.networks.rim import RIM
+from tests.helpers.stores import noise_store, small_synthetic_store
 from tests.helpers.tiny import MODEL, perturbed
 
 FARS = (1e-1, 1e-2, 1e-3)
@@ -40,12 +44,11 @@ def pictures(tmp_path_factory):
     return folder
 
 
-def model_of(folder, thresholds):
+def model_of(folder, thresholds, name="made up", synthetic=None):
     torch.manual_seed(0)
     points = np.broadcast_to(thresholds, (1, 1, 2, len(FARS))).copy()
-    calibration = Calibration(
-        "made up", "0", 4, 4, 24, (1,), (8, 32), FARS, points, np.where(np.isnan(points), np.nan, 0.25)
-    )
+    frrs = np.where(np.isnan(points), np.nan, 0.25)
+    calibration = Calibration(name, "0", 4, 4, 24, (1,), (8, 32), FARS, points, frrs, synthetic)
     write_model(folder, perturbed(RIM(**MODEL)).eval(), calibration, {}, onnx=False)
     return folder
 
@@ -148,3 +151,74 @@ def test_a_rate_without_thresholds_is_refused_alike_before_a_picture_is_read(mod
     assert page.verify("no such file.png", "another.png", None)[0] == f"**{sentence}**"
     with pytest.raises(ValueError, match=r"no thresholds for a false accept rate of 0\.001"):
         Recognizer.from_checkpoint(few).verify("no such file.png", "another.png")
+
+
+REFUSED = (
+    "The thresholds of the model were chosen on 4 synthetic people (made up) and say nothing about photographs: export "
+    "it again with rim export --people <a prepared set of photographs>, or add --demo (demo=True) to try it out."
+)
+
+
+def test_a_model_of_synthetic_faces_answers_with_demo_only(pictures, tmp_path):
+    model = model_of(tmp_path / "model", [0.0, 0.0, 0.0], synthetic=True)
+    probe, sharp, index = pictures / "probe.png", pictures / "sharp.png", tmp_path / "index"
+    assert rim("enroll", "-m", model, "-i", index, pictures / "one").exit_code == 0  # no verdict
+    calls = {
+        "verify": ("verify", "-m", model, probe, sharp),
+        "identify": ("identify", "-m", model, "-i", index, probe),
+        "page": ("page", "-m", model, "-i", index),
+    }
+    for call in calls.values():
+        done = rim(*call)
+        assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"rim: {REFUSED}\n")
+    recognizer = Recognizer.from_checkpoint(model)
+    for ask in (Page, lambda recognizer: recognizer.verify(probe, sharp)):
+        with pytest.raises(ValueError, match=re.escape(REFUSED)):
+            ask(recognizer)
+
+    words = "4 synthetic people (made up)"
+    chosen_on = {"name": "made up", "people": 4, "faces": "synthetic"}
+    demo = Recognizer.from_checkpoint(model, demo=True)
+    assert demo.verify(probe, sharp).chosen_on._asdict() == chosen_on
+    for name in ("verify", "identify"):
+        assert words in rim(*calls[name], "--demo").stdout
+        assert json.loads(rim(*calls[name], "--demo", "--json").stdout)["chosen_on"] == chosen_on
+    page = Page(demo, Gallery(index, demo.fingerprint))
+    texts = page.verify(str(probe), str(sharp), None)[0], page.search(str(probe), None, 1)[0]
+    for text in (*texts, page.reduce(str(sharp), 16, None)[0]):
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "faces", "words"),
+    [
+        (False, "photographs", "photographs of 4 people (made up)"),
+        (None, "not stated", "4 people (made up; the card does not say whether they are photographs)"),
+    ],
+)
+def test_every_other_answer_names_its_people_too(pictures, tmp_path, synthetic, faces, words):
+    model = model_of(tmp_path / "model", [0.0, 0.0, 0.0], synthetic=synthetic)
+    call = ("verify", "-m", model, pictures / "probe.png", pictures / "sharp.png")
+    assert words in rim(*call).stdout
+    assert json.loads(rim(*call, "--json").stdout)["chosen_on"]["faces"] == faces
+
+
+@pytest.mark.parametrize(("name", "synthetic"), [("synthetic_64_d82fae8f, val", True), ("celeba_128, val", None)])
+def test_a_card_of_an_earlier_version_does_not_say_what_its_faces_are(tmp_path, name, synthetic):
+    folder = model_of(tmp_path / "model", [0.0, 0.0, 0.0], name, False)
+    card = json.loads((folder / CARD).read_text())
+    del card["calibration"]["synthetic"]
+    (folder / CARD).write_text(json.dumps(card))
+    assert read_model(folder).calibration.synthetic is synthetic
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_thresholds_know_whether_their_faces_are_synthetic(tmp_path, packed):
+    torch.manual_seed(0)
+    network = RIM(**MODEL).eval()
+    painted = small_synthetic_store(tmp_path / "mine", people=12, hr_size=32)
+    if packed:
+        painted = pack(painted, tmp_path / "packed", progress=False)
+    assert calibrate(network, FaceDataset(painted, "train"), "mine", "0", sizes=(8,), fars=(0.5,)).synthetic is True
+    noise = noise_store(tmp_path / "synthetic_noise", list("abcd"), list("aabb"), {"ibug68": 68}, hr_size=32)
+    assert calibrate(network, FaceDataset(noise, "train"), "noise", "0", sizes=(8,), fars=(0.5,)).synthetic is False

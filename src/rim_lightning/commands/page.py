@@ -55,11 +55,12 @@ class Page:
         far: The one that is chosen at first: that of every command. None if the model has no thresholds for it.
 
     Raises:
-        ValueError: If the model has no thresholds.
+        ValueError: If the model has no thresholds, or such that were chosen on synthetic faces, without `demo`.
     """
 
     def __init__(self, recognizer: Recognizer, gallery: Gallery | None = None) -> None:
         self._calibration = recognizer.required_calibration()
+        self._chosen_on = f"Thresholds chosen on {self._calibration.chosen_on.in_words()}."
         self.recognizer = recognizer
         self.gallery = gallery
         self.fars = self._calibration.usable_fars()
@@ -89,7 +90,8 @@ class Page:
             f"### {verdict(answer.same_person, answer.far)}",
             f"Similarity **{answer.similarity:.3f}**, threshold **{answer.threshold:.3f}**, judged at "
             f"**{answer.probe_size:.0f} px**.",
-            f"At this threshold {answer.far:g} of strangers are accepted and {answer.frr:.1%} of true pairs refused.",
+            f"At this threshold {answer.far:g} of strangers are accepted and {answer.frr:.1%} of true pairs refused, "
+            f"on {answer.chosen_on.in_words()}.",
             *_remarks([face, sharp]),
         ]
         return "\n\n".join(lines), self._pictures_of(face)
@@ -125,6 +127,7 @@ class Page:
         lines = [
             f"Threshold **{point.threshold:.3f}** {at_far(far)}, judged at **{face.size:.0f} px**.",
             f"Of {templates} pictures, a stranger passes for {far * templates:.2g} on average.",
+            self._chosen_on,
             *_remarks([face]),
         ]
         return "\n\n".join(lines), rows, self._pictures_of(face)
@@ -163,6 +166,7 @@ class Page:
             f"Similarity **{similarities[index]:.3f}**, threshold **{thresholds[index]:.3f}**.",
             f"Not recognized at {', '.join(refused)} px." if refused else "Recognized at every size.",
             "This compares a picture with itself: another picture of the same person is less alike.",
+            self._chosen_on,
             *_remarks([face]),
         ]
         return "\n\n".join(lines), self._pictures_of(probes[index]), _curve(sizes, similarities, thresholds, size)

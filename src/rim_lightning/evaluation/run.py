@@ -156,7 +156,12 @@ def _alignment(store: str | Path) -> str:
     manifest = read_manifest(Path(store))
     if manifest["alignment"] == "none":
         return "not aligned: the center square of the whole image"
-    sources = {"detect": "points found by MTCNN", "synthetic": "the points they were drawn from"}
+    if manifest["landmarks"] == "synthetic":
+        return (
+            "aligned to the five-point template by the points they were drawn from. These faces are synthetic: the "
+            "figures say nothing about photographs"
+        )
+    sources = {"detect": "points found by MTCNN"}
     source = sources.get(manifest["landmarks"], "the points that came with the set, MTCNN's where there are none")
     return f"aligned to the five-point template by {source}"
 

@@ -17,12 +17,15 @@ from torch import Tensor
 from rim_lightning.data.dataset import FaceDataset, face_batches
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.verification import tar_at_far
+from rim_lightning.inference.verdict import CalibrationSet
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import NO_IDENTITY
 
 PROBE_SIZES = (7, 8, 10, 12, 14, 16, 20, 24, 28, 40, 56, 112)
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 COUNTS = (1, 2, 4)
+SYNTHETIC_SETS = "synthetic"
+"""How the names of our synthetic sets begin. Cards of earlier versions have no other sign of them."""
 
 
 class OperatingPoint(NamedTuple):
@@ -58,6 +61,8 @@ class Calibration:
         fars: False accept rates.
         thresholds: (C, C, S, F) float64.
         frrs: (C, C, S, F) float64, false reject rates.
+        synthetic: True if the faces of the set are synthetic, False if they are photographs. None if that is not known:
+            cards of earlier versions do not say.
     """
 
     set_name: str
@@ -70,6 +75,7 @@ class Calibration:
     fars: tuple[float, ...]
     thresholds: NDArray[np.float64]
     frrs: NDArray[np.float64]
+    synthetic: bool | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.counts), len(self.counts), len(self.sizes), len(self.fars))
@@ -82,6 +88,12 @@ class Calibration:
         return self.to_plain() == other.to_plain() if isinstance(other, Calibration) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # arrays have no hash
+
+    @property
+    def chosen_on(self) -> CalibrationSet:
+        """The set of people whom the thresholds come from."""
+        kinds = {True: "synthetic", False: "photographs", None: "not stated"}
+        return CalibrationSet(self.set_name, self.people, kinds[self.synthetic])
 
     def operating_point(self, size: float, far: float, probes: int = 1, gallery: int = 1) -> OperatingPoint:
         """Return threshold and false reject rate for a probe.
@@ -146,8 +158,8 @@ class Calibration:
         """Return the calibration as numbers, strings and lists, for a JSON file.
 
         Returns:
-            All attributes; instead of the arrays "points", nested lists (C, C, S, F) of [threshold, false reject rate]
-            or None.
+            All attributes, `synthetic` only if it is known; instead of the arrays "points", nested lists (C, C, S, F)
+            of [threshold, false reject rate] or None.
         """
         pairs = np.stack([self.thresholds, self.frrs], axis=-1)  # (C, C, S, F, 2)
         points = [
@@ -160,6 +172,7 @@ class Calibration:
         return {
             "faces": self.set_name,
             "digest": self.digest,
+            **({} if self.synthetic is None else {"synthetic": self.synthetic}),
             "people": self.people,
             "genuine": self.genuine,
             "impostors": self.impostors,
@@ -197,6 +210,8 @@ class Calibration:
         if pairs.shape != shape:
             raise ValueError(f'"points" is {pairs.shape}: it must be {shape}.')
         other_entries = {name: value for name, value in plain.items() if name not in ("faces", "points")}
+        if "synthetic" not in plain and str(plain["faces"]).startswith(SYNTHETIC_SETS):
+            other_entries["synthetic"] = True
         return cls(set_name=plain["faces"], **(other_entries | ranges), thresholds=pairs[..., 0], frrs=pairs[..., 1])
 
 
@@ -272,7 +287,7 @@ def calibrate(
                 if (point := tar_at_far(scores, same, far)) is not None:
                     thresholds[i, j, k, column], frrs[i, j, k, column] = point[1], 1 - point[0]
     ranges = (tuple(counts), tuple(sizes), tuple(fars))
-    return Calibration(title, digest, len(images), genuine, impostors, *ranges, thresholds, frrs)
+    return Calibration(title, digest, len(images), genuine, impostors, *ranges, thresholds, frrs, faces.store.synthetic)
 
 
 def _embed_people(rim: RIM, faces: FaceDataset, title: str, sizes: Sequence[int], batch_size: int) -> _People:

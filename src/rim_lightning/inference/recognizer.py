@@ -13,7 +13,7 @@ from torch import Tensor
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.faces import AlignedFace, FaceAligner
 from rim_lightning.inference.model_folder import fingerprint, read_model
-from rim_lightning.inference.verdict import DEFAULT_FAR
+from rim_lightning.inference.verdict import DEFAULT_FAR, CalibrationSet
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
 
@@ -35,6 +35,7 @@ class Verification(NamedTuple):
         gallery_size: Side of the smallest gallery face, in pixels of its picture.
         probes: Number of probes that were pooled into one template.
         gallery: Number of gallery pictures that were pooled into one template.
+        chosen_on: The people of the calibration: name of the set, number of people, photographs or synthetic.
     """
 
     similarity: float
@@ -46,6 +47,7 @@ class Verification(NamedTuple):
     gallery_size: float
     probes: int
     gallery: int
+    chosen_on: CalibrationSet
 
 
 class HallucinatedFaces(NamedTuple):
@@ -80,6 +82,7 @@ class Recognizer:
         calibration: Thresholds. Without them `verify` refuses to answer.
         device: Device of the network: "cpu", "cuda", …
         batch_size: Number of faces that go through the network at a time.
+        demo: True to decide even if the thresholds were chosen on synthetic faces, which say nothing about photographs.
 
     Attributes:
         fingerprint: Name of the weights. Embeddings of two models with different fingerprints cannot be compared.
@@ -93,18 +96,24 @@ class Recognizer:
         calibration: Calibration | None = None,
         device: str | torch.device = "cpu",
         batch_size: int = 32,
+        demo: bool = False,
     ) -> None:
         self.rim = rim.to(device).eval().requires_grad_(False)
         self.calibration = calibration
         self.device = torch.device(device)
         self.batch_size = batch_size
+        self.demo = demo
         self.fingerprint = fingerprint(rim)
         self.embedding_size: int = rim.hrn.embedding_size  # type: ignore[assignment]  # the teacher has a head
         self.aligner = FaceAligner(rim.hr_size)
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path, calibration: Calibration | None = None, device: str | torch.device = "cpu"
+        cls,
+        path: str | Path,
+        calibration: Calibration | None = None,
+        device: str | torch.device = "cpu",
+        demo: bool = False,
     ) -> Recognizer:
         """Load a model folder of `rim export`, with its thresholds, or a checkpoint of rim-train.
 
@@ -112,6 +121,7 @@ class Recognizer:
             path: Model folder or checkpoint.
             calibration: Thresholds to use instead of those in the folder.
             device: Device of the network.
+            demo: True to decide even if the thresholds were chosen on synthetic faces.
 
         Returns:
             The recognizer.
@@ -122,8 +132,8 @@ class Recognizer:
         """
         if Path(path).is_dir():
             model = read_model(path)
-            return cls(model.rim, calibration or model.calibration, device)
-        return cls(load_rim(path), calibration, device)
+            return cls(model.rim, calibration or model.calibration, device, demo=demo)
+        return cls(load_rim(path), calibration, device, demo=demo)
 
     def align(
         self, pictures: FaceSource | Sequence[FaceSource], aligned: bool = False, name: str | None = None
@@ -201,7 +211,8 @@ class Recognizer:
             The answer, with its similarity, threshold and error rates.
 
         Raises:
-            ValueError: If the model has no thresholds, or none for that false accept rate.
+            ValueError: If the model has no thresholds, none for that false accept rate, or such that were chosen on
+                synthetic faces, without `demo`.
             ImageError: See `align`.
             FileNotFoundError: See `align`.
         """
@@ -224,6 +235,7 @@ class Recognizer:
             gallery_size=gallery_size,
             probes=len(probe_faces),
             gallery=len(gallery_faces),
+            chosen_on=calibration.chosen_on,
         )
 
     @torch.no_grad()
@@ -255,16 +267,22 @@ class Recognizer:
         )
 
     def required_calibration(self) -> Calibration:
-        """Return the calibration, which some methods need.
+        """Return the calibration. Whatever decides about photographs asks for it here.
 
         Returns:
             The calibration.
 
         Raises:
-            ValueError: If the model has none.
+            ValueError: If the model has none, or one that was made on synthetic faces, without `demo`.
         """
         if self.calibration is None:
             raise ValueError("The model has no thresholds: rim export --people <a prepared set> chooses them.")
+        if self.calibration.synthetic and not self.demo:
+            raise ValueError(
+                f"The thresholds of the model were chosen on {self.calibration.chosen_on.in_words()} and say nothing "
+                "about photographs: export it again with rim export --people <a prepared set of photographs>, or add "
+                "--demo (demo=True) to try it out."
+            )
         return self.calibration
 
     def _hallucinate_batch(self, faces: list[AlignedFace]) -> HallucinatedFaces:

@@ -1,7 +1,40 @@
-"""What stands beside every verdict, of commands, page and Python alike. Imports nothing, so that `--help` is quick."""
+"""What stands beside every verdict, of commands, page and Python alike. Imports no torch, so that `--help` is quick."""
+
+from typing import NamedTuple
 
 DEFAULT_FAR = 1e-3
 """False accept rate of everything that decides, unless the user chooses another one. There is no second default."""
+
+
+class CalibrationSet(NamedTuple):
+    """The set of people whom thresholds and error rates come from.
+
+    Attributes:
+        name: Name of the set, with its split.
+        people: Number of people.
+        faces: "photographs", "synthetic", or "not stated" (a card of an earlier version).
+    """
+
+    name: str
+    people: int
+    faces: str
+
+    def in_words(self) -> str:
+        """Return the set in words.
+
+        Example:
+            >>> CalibrationSet("synthetic_64, val", 40, "synthetic").in_words()
+            '40 synthetic people (synthetic_64, val)'
+            >>> CalibrationSet("celeba_128, val", 34, "photographs").in_words()
+            'photographs of 34 people (celeba_128, val)'
+            >>> CalibrationSet("mine, val", 9, "not stated").in_words()
+            '9 people (mine, val; the card does not say whether they are photographs)'
+        """
+        if self.faces == "synthetic":
+            return f"{self.people} synthetic people ({self.name})"
+        if self.faces == "photographs":
+            return f"photographs of {self.people} people ({self.name})"
+        return f"{self.people} people ({self.name}; the card does not say whether they are photographs)"
 
 
 def verdict(same_person: bool, far: float) -> str:

@@ -14,7 +14,7 @@ from tests.helpers.tiny import MODEL, perturbed
 
 THRESHOLDS = np.broadcast_to([[0.25, np.nan], [0.125, 0.5]], (2, 2, 2, 2))
 FRRS = np.broadcast_to([[0.5, np.nan], [0.25, 0.75]], (2, 2, 2, 2))
-CALIBRATION = Calibration("synthetic people", "abc", 3, 6, 60, (1, 2), (8, 16), (1e-2, 1e-3), THRESHOLDS, FRRS)
+CALIBRATION = Calibration("synthetic people", "abc", 3, 6, 60, (1, 2), (8, 16), (1e-2, 1e-3), THRESHOLDS, FRRS, True)
 WRONG_POINTS = CALIBRATION.to_plain() | {"points": [[[1]]]}
 
 

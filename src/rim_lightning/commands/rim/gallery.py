@@ -14,6 +14,7 @@ from rim_lightning.commands.rim.options import (
     NO,
     Place,
     aligned_option,
+    demo_option,
     device_option,
     echo_json,
     exit_if_left_out,
@@ -75,9 +76,18 @@ def enroll(model: Path | None, device: str, index: str, folder: Path, aligned: b
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="People for each probe.")
 @far_option
 @aligned_option
+@demo_option
 @json_option
 def identify(
-    model: Path, device: str, index: str, probes: tuple[Path, ...], top: int, far: float, aligned: bool, as_json: bool
+    model: Path,
+    device: str,
+    index: str,
+    probes: tuple[Path, ...],
+    top: int,
+    far: float,
+    aligned: bool,
+    demo: bool,
+    as_json: bool,
 ) -> None:
     """Search the gallery for the people on PROBES.
 
@@ -91,9 +101,10 @@ def identify(
       rim identify --model my_model --index known cctv/*.png --top 1
       rim identify --model my_model --index known cctv_folder --top 10 --far 1e-4 --json
     """
-    recognizer = load_recognizer(model, device)
+    recognizer = load_recognizer(model, device, demo)
+    calibration = recognizer.required_calibration()
+    calibration.check_far(far)
     gallery = open_gallery(index, recognizer)
-    recognizer.required_calibration().check_far(far)
     templates = len(gallery)
     answers: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
@@ -109,10 +120,12 @@ def identify(
             report_several_faces([face])
             _print_hits(answers[-1])
     if as_json:
-        echo_json({"far": far, "templates": templates, "probes": answers, "left_out": left_out})
+        chosen_on = calibration.chosen_on._asdict()
+        echo_json({"far": far, "chosen_on": chosen_on, "templates": templates, "probes": answers, "left_out": left_out})
     else:
         if answers:
             click.echo(f"of {templates} pictures; a stranger passes for {far * templates:.2g} of them on average")
+            click.echo(f"thresholds chosen on {calibration.chosen_on.in_words()}")
         report_left_out(left_out)
     exit_if_left_out(len(left_out), len(answers))
     accepted = any(hit["accepted"] for answer in answers for hit in answer["hits"])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rim_lightning.commands.rim.options import EXIT_CODES, Place, echo_json, json_option
 from rim_lightning.extras import require_extra
 from rim_lightning.inference.verdict import DEFAULT_FAR
+
+if TYPE_CHECKING:
+    from rim_lightning.inference.calibration import Calibration
 
 
 @click.command(epilog=EXIT_CODES)
@@ -61,6 +64,7 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
     else:
         usable = ", ".join(f"{far:g}" for far in calibration.usable_fars()) or "none: more people are needed"
         click.echo(f"It has thresholds for a FAR of: {usable}")
+        click.echo(f"They were chosen on {calibration.chosen_on.in_words()}.{_demo_only(calibration)}")
 
 
 @click.command(epilog=EXIT_CODES)
@@ -91,6 +95,11 @@ def info(model: Path, as_json: bool) -> None:
         click.echo(f"- {limit}")
 
 
+def _demo_only(calibration: Calibration) -> str:
+    """Return a remark if the model decides with --demo only."""
+    return " verify, identify and page refuse it without --demo." if calibration.synthetic else ""
+
+
 def _metrics_of(checkpoint: Path) -> dict[str, Any]:
     """Return the figures of the run that wrote a checkpoint, if they are figures of this checkpoint: its last one."""
     from rim_lightning.runs.folder import RunFolder
@@ -111,9 +120,11 @@ def _print_calibration(plain: dict[str, Any], lr_size: int) -> None:
     from rim_lightning.inference.calibration import Calibration
 
     calibration = Calibration.from_plain(plain)
+    if calibration.synthetic:
+        click.echo(f"the faces of the thresholds are synthetic:{_demo_only(calibration)}")
     click.echo(
         f"thresholds chosen on {calibration.people} people of {calibration.set_name}, {calibration.genuine:,} genuine "
-        f"and {calibration.impostors:,} impostor pairs; share of true pairs refused:"
+        f"and {calibration.impostors:,} impostor pairs ({calibration.chosen_on.faces}); share of true pairs refused:"
     )
     click.echo("  probe    " + "".join(f"FAR {far:<9g}" for far in calibration.fars))
     for size, rates in zip(calibration.sizes, calibration.frrs[0, 0], strict=True):

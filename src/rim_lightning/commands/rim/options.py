@@ -64,6 +64,9 @@ far_option = click.option(
     show_default=True,
     help="False accept rate of one comparison.",
 )
+demo_option = click.option(
+    "--demo", is_flag=True, help="Try a model out whose thresholds were chosen on synthetic faces; else it is refused."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
 
 
@@ -97,12 +100,13 @@ def model_options(command: Command) -> Command:
     return model_option(device_option(command))
 
 
-def load_recognizer(model: Path, device: str) -> Recognizer:
+def load_recognizer(model: Path, device: str, demo: bool = False) -> Recognizer:
     """Load the recognizer that the options name.
 
     Args:
         model: Model folder or checkpoint.
         device: Device as PyTorch calls it.
+        demo: True to decide even if the thresholds were chosen on synthetic faces.
 
     Returns:
         The recognizer, on that device.
@@ -121,7 +125,7 @@ def load_recognizer(model: Path, device: str) -> Recognizer:
         raise ValueError(f"--device {device} is not a device of PyTorch: choose cpu, cuda or cuda:1.") from None
     if requested.type == "cuda" and (requested.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"--device {device}, but PyTorch finds no such CUDA device here: set --device cpu.")
-    return Recognizer.from_checkpoint(model, device=device)
+    return Recognizer.from_checkpoint(model, device=device, demo=demo)
 
 
 def open_gallery(index: str, recognizer: Recognizer, create: bool = False) -> Gallery:

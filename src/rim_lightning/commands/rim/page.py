@@ -8,6 +8,7 @@ import click
 
 from rim_lightning.commands.rim.options import (
     EXIT_CODES,
+    demo_option,
     load_recognizer,
     model_options,
     open_gallery,
@@ -20,7 +21,8 @@ from rim_lightning.extras import require_extra
 @model_options
 @optional_index_option
 @click.option("--port", default=7860, show_default=True, help="Port on this machine. Other machines cannot reach it.")
-def page(model: Path, device: str, index: str | None, port: int) -> None:
+@demo_option
+def page(model: Path, device: str, index: str | None, port: int, demo: bool) -> None:
     """Show the model in the browser.
 
     The page compares two pictures, searches the gallery and shows how small a face may get.
@@ -32,5 +34,5 @@ def page(model: Path, device: str, index: str | None, port: int) -> None:
     require_extra("page", "The page")
     from rim_lightning.commands.page import serve
 
-    recognizer = load_recognizer(model, device)
+    recognizer = load_recognizer(model, device, demo)
     serve(recognizer, open_gallery(index, recognizer) if index else None, port)

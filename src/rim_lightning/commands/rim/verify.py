@@ -13,6 +13,7 @@ from rim_lightning.commands.rim.options import (
     NO,
     Place,
     aligned_option,
+    demo_option,
     echo_json,
     faces_of,
     far_option,
@@ -34,8 +35,11 @@ if TYPE_CHECKING:
 @click.argument("gallery", type=Place())
 @far_option
 @aligned_option
+@demo_option
 @json_option
-def verify(model: Path, device: str, probe: Path, gallery: Path, far: float, aligned: bool, as_json: bool) -> None:
+def verify(
+    model: Path, device: str, probe: Path, gallery: Path, far: float, aligned: bool, demo: bool, as_json: bool
+) -> None:
     """Do PROBE and GALLERY show one person?
 
     Each is a picture, or a folder of pictures of one person. Pictures of a folder that cannot be used are left out.
@@ -48,14 +52,14 @@ def verify(model: Path, device: str, probe: Path, gallery: Path, far: float, ali
     """
     from rim_lightning.inference.faces import SHARP
 
-    recognizer = load_recognizer(model, device)
+    recognizer = load_recognizer(model, device, demo)
     recognizer.required_calibration().check_far(far)
     left_out: dict[str, str] = {}
     probes, sharp = (faces_of(recognizer, path, aligned, left_out) for path in (probe, gallery))
     answer = recognizer.verify(probes, sharp, far)
     if as_json:
         faces = {"probe_faces": [face.faces for face in probes], "gallery_faces": [face.faces for face in sharp]}
-        echo_json(answer._asdict() | faces | {"left_out": left_out})
+        echo_json(answer._asdict() | {"chosen_on": answer.chosen_on._asdict()} | faces | {"left_out": left_out})
     else:
         report_several_faces(probes + sharp)
         report_left_out(left_out)
@@ -80,7 +84,7 @@ def _print_answer(answer: Verification, sharp_size: float) -> None:
     )
     click.echo(
         f"for a probe of {answer.probe_size:.0f} px{counts}: {answer.far:.3g} of strangers are accepted and "
-        f"{answer.frr:.3f} of true pairs refused, on the people of the calibration"
+        f"{answer.frr:.3f} of true pairs refused, on {answer.chosen_on.in_words()}"
     )
 
 

@@ -118,6 +118,11 @@ class PreparedStore:
         return self._names
 
     @property
+    def synthetic(self) -> bool:
+        """True if the faces were painted by `data.synthetic`, False if they are photographs."""
+        return "synthesis_version" in self.manifest
+
+    @property
     def splits(self) -> Sequence[str]:
         """N values of "train", "val", "test"."""
         return self._splits
