@@ -1,11 +1,13 @@
 """Hydra's launcher for `rim-train -m`: every job is a process of its own and is recorded in the folder of the sweep."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import call
@@ -19,6 +21,25 @@ from rim_lightning.runs.sweep import JOURNAL, Job, Sweep, new_sweep, read_sweep
 
 REPORTED = "reported.json"
 """File of a search with what was reported to it of every job: the figure, or null if the job failed."""
+
+
+class SweepEnd(Callback):
+    """Ends `rim-train -m` with an exit code that is not 0 if a job of a grid did not finish."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Look at the jobs of all batches, whatever the sweeper. A search says itself what failed."""
+        folder = Path(str(config.hydra.sweep.dir)).resolve()
+        if is_search(config) or not (folder / JOURNAL).is_file():
+            return
+        with one_sentence("rim-train"):
+            sweep = read_sweep(folder)
+            if not sweep.is_queued:
+                sweep.check_finished()
+
+
+def is_search(config: DictConfig) -> bool:
+    """Return True if the sweeper chooses jobs by the figures of earlier ones."""
+    return not str(config.hydra.sweeper._target_).endswith("BasicSweeper")
 
 
 class RimLauncher(Launcher):
@@ -51,16 +72,17 @@ class RimLauncher(Launcher):
         with one_sentence("rim-train"):
             self._check(job_overrides)
             sweep, jobs = self._take_jobs(job_overrides)
-        resume = "repeat the same command" if self.searches else f"`rim-sweep resume {sweep.folder}`"
+        place = shlex.quote(str(sweep.folder))
+        resume = "repeat the same command" if self.searches else f"`rim-sweep resume {place}`"
         with one_sentence("rim-train", Hints(interrupted=f"the sweep was stopped; to resume it: {resume}")):
             self._run(sweep, jobs)
-        print(f"Figures of the jobs: rim-sweep table {sweep.folder}")
+        print(f"Figures of the jobs: rim-sweep table {place}")
         return [self._result(job) for job in jobs]
 
     @property
     def searches(self) -> bool:
         """True if the sweeper chooses jobs by the figures of earlier ones."""
-        return not str(self.config.hydra.sweeper._target_).endswith("BasicSweeper")
+        return is_search(self.config)
 
     def _check(self, job_overrides: Sequence[Sequence[str]]) -> None:
         """Refuse wrong settings and overrides before anything runs."""

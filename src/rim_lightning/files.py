@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -53,7 +56,42 @@ def write_text(path: str | Path, text: str) -> None:
         text: Content of the file.
     """
     with whole_file(path) as part:
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8")
+
+
+def read_json(path: str | Path, kind: type[T]) -> T:
+    """Read a JSON file.
+
+    Args:
+        path: File to read.
+        kind: Type of its content: `dict` or `list`.
+
+    Raises:
+        FileNotFoundError: If there is no file.
+        ValueError: If the file is damaged, or holds something else.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged, it is no JSON file ({error}): remove it, or make it again.") from None
+    if not isinstance(content, kind):
+        wanted = "names and values" if kind is dict else "list"
+        raise ValueError(f"{path} holds no {wanted}: remove it, or make it again.")
+    return content
+
+
+def finite(content: Any) -> Any:
+    """Return plain containers with None in place of numbers that are not finite. JSON has no word for those.
+
+    Example:
+        >>> finite({"loss": [1.5, float("nan")]})
+        {'loss': [1.5, None]}
+    """
+    if isinstance(content, dict):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def write_json(path: str | Path, content: Any) -> None:
@@ -61,7 +99,7 @@ def write_json(path: str | Path, content: Any) -> None:
 
     Args:
         path: File to write. Its folder must exist.
-        content: Anything that `json.dumps` takes.
+        content: Anything that `json.dumps` takes. Numbers that are not finite become null, see `finite`.
     """
     write_text(path, _as_json(content))
 
@@ -73,12 +111,12 @@ def write_json_once(path: str | Path, content: Any) -> None:
 
     Args:
         path: File to write. Its folder must exist.
-        content: Anything that `json.dumps` takes.
+        content: As of `write_json`.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(_as_json(content))
+        part.write_text(_as_json(content), encoding="utf-8")
         _synchronize(part)
         with suppress(FileExistsError):
             os.link(part, path)
@@ -113,7 +151,7 @@ def _digest_of(path: Path, changed: int, size: int) -> str:
 
 
 def _as_json(content: Any) -> str:
-    return json.dumps(content, indent=2) + "\n"
+    return json.dumps(finite(content), indent=2, allow_nan=False) + "\n"
 
 
 def _synchronize(path: Path) -> None:

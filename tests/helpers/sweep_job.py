@@ -4,24 +4,30 @@
 """
 
 import json
+import os
 import signal
 import sys
 import time
 from pathlib import Path
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
 from rim_lightning.runs.state import record_run
 
-settings = dict(argument.split("=", 1) for argument in sys.argv[1:])
+overrides = OverridesParser.create().parse_overrides(sys.argv[1:])
+settings = {override.key_or_group: str(override.value()) for override in overrides}
 folder = Path(settings["hydra.run.dir"])
 if settings.get("fail") == "early":
     sys.exit("rim-train: a wrong setting.")
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 with record_run(folder):
     with open(folder / "runs.txt", "a") as runs:
-        print(settings["resume"], file=runs)
+        print(settings["resume"].lower(), file=runs)
     if settings.get("fail") == "once" and not (folder / "failed").exists():
         (folder / "failed").touch()
         raise RuntimeError("this job fails once")
+    if settings.get("fail") == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
     end = time.monotonic() + float(settings.get("seconds", 0))
     while time.monotonic() < end:
         time.sleep(0.02)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from rim_lightning import files
-from rim_lightning.files import file_digest, whole_file, write_json, write_json_once, write_text
+from rim_lightning.files import file_digest, read_json, whole_file, write_json, write_json_once, write_text
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 of "abc", FIPS 180-2, B.1
 
@@ -193,3 +193,24 @@ def test_the_digest_of_a_missing_file_names_it(tmp_path):
         file_digest(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="There is no file"):
         file_digest(tmp_path)
+
+
+def test_json_is_strict_and_unicode_whatever_the_locale(tmp_path):
+    """RFC 8259 has no NaN; a reader that refuses it must be able to read every file."""
+    write_json(tmp_path / "figures.json", {"nan": float("nan"), "rows": [(1.5, float("-inf"))], "name": "jos\u00e9"})
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    content = json.loads((tmp_path / "figures.json").read_bytes(), parse_constant=refuse)
+    assert content == {"nan": None, "rows": [[1.5, None]], "name": "jos\u00e9"}
+    write_text(tmp_path / "text", "\u00e9")
+    assert (tmp_path / "text").read_bytes() == b"\xc3\xa9"
+
+
+def test_a_damaged_json_file_is_named(tmp_path):
+    path = tmp_path / "figures.json"
+    for content, sentence in (("{", "is damaged, it is no JSON file"), ("[1]", "holds no names and values")):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=f"{path} {sentence}"):
+            read_json(path, dict)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from rim_lightning.runs.overrides import quoted
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = _PACKAGE / "conf"
 
@@ -50,4 +52,5 @@ def _purpose(experiment: str) -> str:
 
 
 OmegaConf.register_new_resolver("experiments", experiments, replace=True)
+OmegaConf.register_new_resolver("quoted", quoted, replace=True)
 OmegaConf.register_new_resolver("cpu_precision", cpu_precision, replace=True)

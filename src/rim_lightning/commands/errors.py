@@ -1,6 +1,7 @@
 """The end of every command: one sentence for the user when something goes wrong, and an exit code that is never 0."""
 
 import errno
+import io
 import os
 import re
 import sys
@@ -10,6 +11,8 @@ from typing import Any, NamedTuple
 
 FAULT = 70
 """Exit code of a fault of the program."""
+PARTLY = 3
+"""Exit code if a part of the work failed and the rest is done."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, or when the reader of a pipe has closed it."""
 
@@ -60,6 +63,9 @@ def one_sentence(command: str, hints: Hints | None = None) -> Iterator[None]:
         SystemExit: If the block raises. Its code is never 0.
     """
     hints = hints or Hints()
+    for stream in (sys.stdout, sys.stderr):  # a letter that the terminal does not know must not end the command
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         yield
     except BaseException as error:
@@ -77,13 +83,16 @@ def one_sentence(command: str, hints: Hints | None = None) -> Iterator[None]:
 
 def ending_of(error: BaseException, hints: Hints) -> Ending | None:
     """Return exit code and sentence for an exception, or None if it is a fault of the program."""
-    from rim_lightning.runs.signals import Interrupted  # not at the top of the file: `--help` should not wait for it
+    from rim_lightning.runs.incomplete import Incomplete  # not at the top: `--help` should not wait for them
+    from rim_lightning.runs.signals import Interrupted
 
     if "InstantiationException" in _class_names(error):  # Hydra could not build an object of the configuration
         cause = error.__cause__
         if cause is not None and (ending := ending_of(cause, hints)):
             return ending
         return Ending(hints.wrong, sentence_of(cause if isinstance(cause, TypeError) else error))
+    if isinstance(error, Incomplete):
+        return Ending(hints.wrong if error.nothing else PARTLY, str(error))
     if isinstance(error, Interrupted):
         return Ending(128 + error.signum, str(error))
     if isinstance(error, KeyboardInterrupt) or "Abort" in _class_names(error):  # click raises Abort for Ctrl-C

@@ -42,7 +42,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     figures = evaluate(
         rim,
         evaluation_plan(settings),
-        {name: path.format(hr_size=rim.hr_size) for name, path in stores.items()},
+        {name: path.replace("{hr_size}", str(rim.hr_size)) for name, path in stores.items()},
         prepared_dir=Path(cfg.paths.prepared_dir),
         folder=output.path,
         title=f"RIM: {cfg.checkpoint}",

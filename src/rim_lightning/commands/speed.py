@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rim_lightning.commands.hydra_command import hydra_command
 from rim_lightning.files import write_text
+from rim_lightning.runs.incomplete import Incomplete
+from rim_lightning.runs.overrides import override
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -29,6 +32,13 @@ def main(cfg: DictConfig) -> None:
     print(f"Table: {folder / 'speed.md'} and speed.json")
     if plot_scaling(folder / "scaling.png", entries):
         print(f"Scaling: {folder / 'scaling.png'}")
+    failed = sum("failed" in entry for entry in entries)
+    if failed:
+        raise Incomplete(
+            f"{failed} of {len(entries)} rows could not be measured; {folder / 'speed.md'} names the reasons. Repeat "
+            f"the command with {shlex.quote(override('hydra.run.dir', folder))} to measure them again.",
+            nothing=failed == len(entries),
+        )
 
 
 if __name__ == "__main__":

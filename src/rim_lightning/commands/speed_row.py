@@ -9,6 +9,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.commands.errors import one_sentence
 from rim_lightning.files import write_json
+from rim_lightning.runs.overrides import override
 from rim_lightning.speed.step import measure_training
 
 
@@ -17,7 +18,7 @@ def main() -> None:
     result, steps, epochs, *overrides = sys.argv[1:]
     with one_sentence("rim-speed"):
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            cfg = compose("train", overrides=[f"paths.output_dir={Path(result).parent}", *overrides])
+            cfg = compose("train", overrides=[override("paths.output_dir", Path(result).parent), *overrides])
         figures = measure_training(cfg, int(steps), int(epochs))
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # Lightning sets it when it is imported
             write_json(Path(result), figures)

@@ -1,13 +1,22 @@
 """rim-sweep: look at a sweep of `rim-train -m`, resume it, and read its figures."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from rim_lightning.commands.command_parser import command_parser
 from rim_lightning.commands.errors import Hints, one_sentence
 from rim_lightning.extras import require_extra
 from rim_lightning.runs.sweep import Sweep, read_sweep
-from rim_lightning.runs.sweep_table import FIGURES, in_columns, plot_effects, swept_settings, table_rows, write_table
+from rim_lightning.runs.sweep_table import (
+    FIGURES,
+    check_patterns,
+    in_columns,
+    plot_effects,
+    swept_settings,
+    table_rows,
+    write_table,
+)
 
 UNFINISHED = ("waiting", "killed", "interrupted")
 EXAMPLES = """Examples:
@@ -15,6 +24,9 @@ EXAMPLES = """Examples:
   rim-sweep resume multirun/demo/2026-01-31_12-00-00     the jobs that never ran, were killed or stopped
   rim-sweep retry multirun/demo/2026-01-31_12-00-00      the failed jobs, too
   rim-sweep table multirun/demo/2026-01-31_12-00-00 --figures '*/rim/accuracy' 'sr/*/psnr_y'
+
+Exit codes of resume and retry: 0 all jobs of the sweep have finished, run or wait; 1 no job could be finished; 3 some
+jobs failed or were stopped. table ends with 1 if no job has a figure of an asked name.
 """
 
 
@@ -60,13 +72,14 @@ def _status(sweep: Sweep) -> str:
     return in_columns(rows)
 
 
-def _table(sweep: Sweep, patterns: list[str]) -> None:
+def _table(sweep: Sweep, patterns: Sequence[str]) -> None:
     rows = table_rows(sweep, patterns)
     print(in_columns(rows))
     write_table(sweep.folder / "table.csv", rows)
     print(f"Table: {sweep.folder / 'table.csv'}")
     if plot_effects(sweep.folder / "effects.png", sweep, patterns):
         print(f"Effect of each setting: {sweep.folder / 'effects.png'}")
+    check_patterns(sweep.jobs, patterns)
 
 
 def _resume(sweep: Sweep, states: tuple[str, ...]) -> None:
@@ -74,11 +87,14 @@ def _resume(sweep: Sweep, states: tuple[str, ...]) -> None:
     jobs = [job for job in sweep.jobs if job.state.name in states]
     if not jobs:
         print("Nothing is left to run.")
+        sweep.check_finished()
         return
     from hydra.utils import call  # not at the top of the file: `--help` should not wait for it
 
     call(sweep.launcher, sweep, jobs)
     print(_status(sweep))
+    if not sweep.is_queued:
+        sweep.check_finished()
 
 
 if __name__ == "__main__":

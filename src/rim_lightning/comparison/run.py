@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from rim_lightning.comparison.paper.ablation import make_table_1, make_table_3
 from rim_lightning.comparison.paper.alignment import make_alignment_table
-from rim_lightning.comparison.paper.cells import NOT_RUN
+from rim_lightning.comparison.paper.cells import FAILED, NOT_RUN
 from rim_lightning.comparison.paper.distributions import plot_figure_4
 from rim_lightning.comparison.paper.faces import plot_figure_3
 from rim_lightning.comparison.paper.hallucination import make_table_4
@@ -22,6 +22,7 @@ from rim_lightning.comparison.plan.plan import Compose
 from rim_lightning.comparison.plan.train_missing import train_missing
 from rim_lightning.comparison.setup import Comparison, prepare_comparison
 from rim_lightning.data.readers.pair_lists import write_pair_csv
+from rim_lightning.runs.incomplete import Incomplete
 
 T = TypeVar("T")
 
@@ -81,17 +82,43 @@ def compare(cfg: DictConfig, compose: Compose) -> None:
     Raises:
         FileNotFoundError: If data are missing.
         ValueError: If a setting is wrong.
+        Incomplete: If a system could not be trained or measured; the others are written.
     """
     if (cfg.table is None) == (cfg.figure is None):
         raise ValueError(f"Give table={'|'.join(TABLES)} or figure={'|'.join(FIGURES)}.")
     if cfg.table is not None:
         name = str(cfg.table)
         table = _recipe(TABLES, "table", name)
-        _write_table(name, table, _prepared(cfg, compose, table.systems), Path(cfg.paths.output_dir))
+        comparison, untrained = _prepared(cfg, compose, table.systems)
+        missing = _write_table(name, table, comparison, Path(cfg.paths.output_dir))
     else:
         name = str(cfg.figure)
         figure = _recipe(FIGURES, "figure", name)
-        _write_figure(name, figure, _prepared(cfg, compose, figure.systems), Path(cfg.paths.output_dir))
+        comparison, untrained = _prepared(cfg, compose, figure.systems)
+        missing = _write_figure(name, figure, comparison, Path(cfg.paths.output_dir))
+    check_complete(untrained, missing, cfg.train)
+
+
+def check_complete(untrained: Mapping[str, str], missing: Mapping[str, str], train: bool) -> None:
+    """Refuse an outcome in which a system could not be trained or measured.
+
+    Args:
+        untrained: System -> reason why it could not be trained.
+        missing: Row or curve -> reason why it is missing.
+        train: False if only what is already trained was asked for: then a system that was not yet run is no failure.
+
+    Raises:
+        Incomplete: If there is such a system. What was measured is written by then.
+    """
+    broken = [label for label, reason in missing.items() if train or reason != NOT_RUN]
+    if not untrained and not broken:
+        return
+    parts = []
+    if untrained:
+        parts.append(f"{len(untrained)} systems could not be trained ({', '.join(untrained)})")
+    if broken:
+        parts.append(f"{len(broken)} could not be measured ({', '.join(broken)})")
+    raise Incomplete(f"{'; '.join(parts)}. The reasons stand above; the others are done.", nothing=False)
 
 
 def _recipe(recipes: Mapping[str, T], kind: str, name: str) -> T:
@@ -100,17 +127,20 @@ def _recipe(recipes: Mapping[str, T], kind: str, name: str) -> T:
     return recipes[name]
 
 
-def _prepared(cfg: DictConfig, compose: Compose, systems: tuple[str, ...]) -> Comparison:
-    """Prepare the comparison and train those systems that are missing."""
+def _prepared(cfg: DictConfig, compose: Compose, systems: tuple[str, ...]) -> tuple[Comparison, dict[str, str]]:
+    """Prepare the comparison and train those systems that are missing. Return it, and what could not be trained."""
     comparison = prepare_comparison(cfg, compose)
+    untrained: dict[str, str] = {}
     if cfg.train:
         names = [name for name in systems if name in comparison.plan.systems]
-        for name, reason in train_missing(comparison.plan, names, cfg.parallel).items():
+        untrained = train_missing(comparison.plan, names, cfg.parallel)
+        for name, reason in untrained.items():
             print(f"{name}: {reason}")
-    return comparison
+    return comparison, untrained
 
 
-def _write_table(name: str, recipe: TableRecipe, comparison: Comparison, folder: Path) -> None:
+def _write_table(name: str, recipe: TableRecipe, comparison: Comparison, folder: Path) -> dict[str, str]:
+    """Measure and write a table. Return its incomplete rows: label -> reason."""
     table = recipe.make(comparison)
     notes = [*protocol_notes(comparison), *table.notes]
     if recipe.lists_pairs:
@@ -122,9 +152,11 @@ def _write_table(name: str, recipe: TableRecipe, comparison: Comparison, folder:
     file = write_table(folder, f"table_{name}" if name.isdigit() else name, table, notes)
     print(file.read_text())
     print(f"Table: {file}, with .csv and .tex beside it")
+    return {row[0]: cell for row in table.rows for cell in row if cell == NOT_RUN or cell.startswith(FAILED)}
 
 
-def _write_figure(name: str, recipe: FigureRecipe, comparison: Comparison, folder: Path) -> None:
+def _write_figure(name: str, recipe: FigureRecipe, comparison: Comparison, folder: Path) -> dict[str, str]:
+    """Measure and plot a figure. Return what is left out: label -> reason."""
     path = folder / f"figure_{name}.png"
     missing = recipe.plot(path, comparison)
     not_run = [label for label, reason in missing.items() if reason == NOT_RUN]
@@ -134,6 +166,7 @@ def _write_figure(name: str, recipe: FigureRecipe, comparison: Comparison, folde
         if reason != NOT_RUN:
             print(f"Left out: {label}: {reason}")
     print(f"Figure: {path}")
+    return missing
 
 
 def protocol_notes(comparison: Comparison) -> list[str]:

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from rim_lightning.comparison.laboratory.laboratory import Laboratory
-from rim_lightning.comparison.plan.plan import Compose, Plan, quoted
+from rim_lightning.comparison.plan.plan import Compose, Plan
 from rim_lightning.comparison.plan.results import check_results, open_results
 from rim_lightning.comparison.plan.systems import Grid, System
 from rim_lightning.data.sources import prepare_missing
@@ -24,6 +24,7 @@ from rim_lightning.evaluation.protocols import (
     first_image_as_gallery,
     surveillance,
 )
+from rim_lightning.runs.overrides import override
 from rim_lightning.training.kept_teacher import provide_teacher
 from rim_lightning.training.run import configured_sources, teacher_request, teacher_settings
 
@@ -111,8 +112,7 @@ def prepare_comparison(cfg: DictConfig, compose: Compose) -> Comparison:
     )
     if reference.teacher.epochs:
         weights = _teacher(reference, data, results)
-        file = f"{{weight_format: rim_lightning, path: {quoted(weights['path'])}}}"
-        common += ["teacher.epochs=0", f"teacher.weights={file}"]
+        common += ["teacher.epochs=0", override("teacher.weights", weights)]
     stores = {name: str(path) for name, path in data.stores.items()}
     prepared = Path(cfg.paths.prepared_dir)
     stores |= {source.name: str(prepared / f"{source.name}_{hr_size}") for source in reference.sources.values()}

@@ -1,6 +1,5 @@
 """The state of a run: a file in its folder, and a lock that only a running process holds."""
 
-import json
 import os
 import socket
 import time
@@ -10,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from rim_lightning.files import write_json
+from rim_lightning.files import read_json, write_json
 from rim_lightning.locks import process_lock
 from rim_lightning.runs.folder import RunFolder
 
@@ -19,7 +18,7 @@ class RunState(NamedTuple):
     """How far a run is.
 
     Attributes:
-        name: "waiting", "running", "finished", "interrupted", "killed" or "failed".
+        name: "waiting", "running", "finished", "interrupted", "killed" or "failed"; "unknown" if its file has no name.
         attempts: Number of times the run was started.
         message: Why the run failed or stopped; "" otherwise.
         seconds: Duration of the last attempt; None while it runs, and after it was killed.
@@ -38,10 +37,11 @@ def read_state(folder: Path) -> RunState:
     "killed".
     """
     try:
-        content = json.loads(RunFolder(folder).state.read_text())
+        content = read_json(RunFolder(folder).state, dict)
     except FileNotFoundError:
         return RunState("waiting")
-    state = RunState(content["name"], content["attempts"], content.get("message", ""), content.get("seconds"))
+    fields = {name: content[name] for name in RunState._fields if name in content}
+    state = RunState(**{"name": "unknown"} | fields)
     ours = content.get("pid") == os.getpid() and content.get("host") == socket.gethostname()
     if state.name == "running" and not ours and not is_locked(folder):
         return state._replace(name="killed")
@@ -100,7 +100,7 @@ def record_run(folder: Path, interruptions: tuple[type[BaseException], ...] = (K
 def read_attempts(folder: Path) -> int:
     """Return how often the run in a folder was started."""
     path = RunFolder(folder).state
-    return json.loads(path.read_text())["attempts"] if path.is_file() else 0
+    return read_json(path, dict).get("attempts", 0) if path.is_file() else 0
 
 
 def _taken_lock(path: Path, folder: Path) -> AbstractContextManager:

@@ -1,13 +1,16 @@
 """A sweep on disk: one file with its jobs, and one folder per job, in which the job itself records its state."""
 
-import json
+import shlex
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rim_lightning.files import write_json
+from rim_lightning.files import read_json, write_json
 from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.incomplete import Incomplete
+from rim_lightning.runs.overrides import override, quoted
 from rim_lightning.runs.state import RunState, read_state
 
 JOURNAL = "sweep.json"
@@ -37,7 +40,7 @@ class Job(NamedTuple):
     def figures(self) -> dict[str, float]:
         """Content of `metrics.json`; empty while there is none."""
         path = RunFolder(self.folder).metrics
-        return json.loads(path.read_text()) if path.is_file() else {}
+        return read_json(path, dict) if path.is_file() else {}
 
     @property
     def log(self) -> Path:
@@ -95,13 +98,43 @@ class Sweep(NamedTuple):
             )
 
     @property
+    def is_queued(self) -> bool:
+        """True if the launcher only queues jobs, so that it returns before they end."""
+        return self.launcher.get("wait") is False
+
+    def check_finished(self) -> None:
+        """Refuse a sweep with jobs that failed or were stopped. Jobs that still wait or run are no failure.
+
+        Raises:
+            Incomplete: If there is such a job. The message says how many they are, why, and where their logs are.
+        """
+        states = [job.state for job in self.jobs]
+        broken = [
+            (job, state)
+            for job, state in zip(self.jobs, states, strict=True)
+            if state.name in ("failed", "killed", "interrupted")
+        ]
+        if not broken:
+            return
+        job, state = broken[0]
+        counts = Counter(state.name for _, state in broken)
+        what = " and ".join(f"{count} {name}" for name, count in counts.items())
+        why = f"{state.name}: {state.message}" if state.message else state.name
+        raise Incomplete(
+            f"{len(broken)} of {len(self.jobs)} jobs did not finish ({what}). Job {job.number} {why.rstrip('.')}; its "
+            f"log is {job.log}, the others are beside it. To run them again: "
+            f"rim-sweep retry {shlex.quote(str(self.folder))}",
+            nothing=not any(state.name in ("finished", "running", "waiting") for state in states),
+        )
+
+    @property
     def environment(self) -> dict[str, str]:
         """Environment variables of every job: W&B shows the jobs as one group."""
         return {"WANDB_RUN_GROUP": f"{self.folder.parent.name}/{self.folder.name}"}
 
     def command_of(self, job: Job) -> list[str]:
         """Return the command line of a job. The job resumes from its last checkpoint if there is one."""
-        return [*self.command, *job.overrides, f"hydra.run.dir={job.folder}", "resume=true"]
+        return [*self.command, *job.overrides, override("hydra.run.dir", job.folder), "resume=true"]
 
 
 def new_sweep(
@@ -116,8 +149,9 @@ def new_sweep(
         config_dir: Folder of further configuration files (`--config-dir`) for rim-train; None if there is none.
 
     Raises:
-        ValueError: If the folder holds a sweep already.
+        ValueError: If the folder holds a sweep already, or its name cannot be handed to the jobs.
     """
+    quoted(folder)
     if (folder / JOURNAL).is_file():
         raise ValueError(
             f"{folder} holds a sweep already: resume it by `rim-sweep resume {folder}`, or set another hydra.sweep.dir."
@@ -136,13 +170,18 @@ def read_sweep(folder: Path) -> Sweep:
         ValueError: If a newer version wrote it.
     """
     try:
-        content = json.loads((folder / JOURNAL).read_text())
-    except FileNotFoundError:
+        content = read_json(folder / JOURNAL, dict)
+    except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(
             f"{folder} holds no sweep (no {JOURNAL}): give the directory of a `rim-train -m`."
         ) from None
     version = content.get("format", 1)
     if version > FORMAT:
         raise ValueError(f"{folder / JOURNAL} has format {version}: a newer version wrote it, install that one.")
-    jobs = tuple(Job(job["index"], tuple(job["overrides"]), folder / str(job["index"])) for job in content["jobs"])
-    return Sweep(folder, tuple(content["command"]), content["launcher"], jobs, version)
+    try:
+        jobs = tuple(Job(job["index"], tuple(job["overrides"]), folder / str(job["index"])) for job in content["jobs"])
+        return Sweep(folder, tuple(content["command"]), content["launcher"], jobs, version)
+    except (KeyError, TypeError):
+        raise ValueError(
+            f"{folder / JOURNAL} is not the list of jobs that `rim-train -m` writes: give the directory of a sweep."
+        ) from None

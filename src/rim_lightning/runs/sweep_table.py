@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from rim_lightning.plotting import pyplot
+from rim_lightning.runs.overrides import unquoted
 from rim_lightning.runs.sweep import Job, Sweep
 
 FIGURES = ("*/psnr_gain_y", "*/rim/accuracy", "val/psnr_gain")
@@ -15,7 +16,7 @@ FIGURES = ("*/psnr_gain_y", "*/rim/accuracy", "val/psnr_gain")
 
 def swept_settings(jobs: Sequence[Job]) -> dict[str, list[str]]:
     """Return the settings that differ between the jobs: setting -> its value in every job, "" where it was not set."""
-    settings = [dict(_key_and_value(override) for override in job.overrides) for job in jobs]
+    settings = [dict(unquoted(override) for override in job.overrides) for job in jobs]
     keys = list(dict.fromkeys(key for job in settings for key in job))
     values = {key: [job.get(key, "") for job in settings] for key in keys}
     return {key: column for key, column in values.items() if len(set(column)) > 1}
@@ -26,6 +27,20 @@ def chosen_figures(jobs: Sequence[Job], patterns: Sequence[str] = FIGURES) -> di
     figures = [job.figures for job in jobs]
     keys = sorted({key for job in figures for key in job if any(fnmatch(key, pattern) for pattern in patterns)})
     return {key: [job.get(key) for job in figures] for key in keys}
+
+
+def check_patterns(jobs: Sequence[Job], patterns: Sequence[str]) -> None:
+    """Refuse patterns that no figure of any job fits. Of the default patterns, one that fits is enough.
+
+    Raises:
+        ValueError: If there is such a pattern. The message lists the figures that there are.
+    """
+    keys = sorted({key for job in jobs for key in job.figures})
+    if not keys:
+        raise ValueError("No job has figures yet: `rim-sweep status` shows how far the jobs are.")
+    unknown = [pattern for pattern in patterns if not any(fnmatch(key, pattern) for key in keys)]
+    if unknown and (tuple(patterns) != FIGURES or len(unknown) == len(FIGURES)):
+        raise ValueError(f"No job has a figure that fits {', '.join(unknown)}; there are: {', '.join(keys)}.")
 
 
 def table_rows(sweep: Sweep, patterns: Sequence[str] = FIGURES) -> list[list[str]]:
@@ -57,7 +72,7 @@ def in_columns(rows: Sequence[Sequence[str]]) -> str:
 
 def write_table(path: Path, rows: Sequence[Sequence[str]]) -> None:
     """Write rows as CSV."""
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
 
 
@@ -95,11 +110,6 @@ def plot_effects(path: Path, sweep: Sweep, patterns: Sequence[str] = FIGURES) ->
     grid.savefig(path, dpi=110)
     plt.close(grid)
     return True
-
-
-def _key_and_value(override: str) -> tuple[str, str]:
-    key, _, value = override.lstrip("+~").partition("=")
-    return key, value
 
 
 def _as_number(text: str) -> tuple[int, float, str]:

@@ -1,6 +1,7 @@
 """The rows of rim-speed: from lists of settings to measurements, each compared with the first row."""
 
-import json
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 from tqdm import tqdm
 
-from rim_lightning.files import write_json
+from rim_lightning.files import read_json, write_json
 
 
 class SpeedRow(NamedTuple):
@@ -45,18 +46,19 @@ def expand(rows: Sequence[str], common: Sequence[str]) -> list[SpeedRow]:
     expanded = []
     for entry in rows:
         try:
-            overrides = OverridesParser.create().parse_overrides(entry.split())
+            tokens = _tokens(entry)
+            overrides = OverridesParser.create().parse_overrides(tokens)
         except OverrideParseException as error:
             raise ValueError(f'rows has "{entry}", which is not a list of settings <name>=<value>.') from error
         choices = [_values(override) for override in overrides]
-        keys = [token.partition("=")[0] for token in entry.split()]
+        keys = [token.partition("=")[0] for token in tokens]
         swept = [key for key, values in zip(keys, choices, strict=True) if len(values) > 1 and _numeric(values)]
         for values in product(*choices):
             settings = dict(zip(keys, values, strict=True))
             x = (swept[0], float(settings[swept[0]])) if swept else None
-            label = " ".join(f"{key}={value}" for key, value in settings.items())
             series = " ".join(f"{key}={value}" for key, value in settings.items() if key not in swept[:1])
-            expanded.append(SpeedRow(label, (*common, *label.split()), series, x))
+            own = [f"{key}={value}" for key, value in settings.items()]
+            expanded.append(SpeedRow(" ".join(own), (*common, *own), series, x))
     return expanded
 
 
@@ -79,9 +81,9 @@ def measure_row(row: SpeedRow, folder: Path, steps: int, epochs: int) -> dict[st
         [*command, *row.overrides], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     if process.returncode == 0 and result.is_file():
-        return json.loads(result.read_text())
+        return read_json(result, dict)
     if process.returncode < 0:
-        return {"failed": f"killed by signal {-process.returncode}; memory is the usual reason"}
+        return {"failed": f"killed by {signal.Signals(-process.returncode).name}; lack of memory is the usual reason"}
     lines = process.stdout.decode(errors="replace").strip().splitlines()
     reason = lines[-1].removeprefix("rim-speed: ") if lines else ""
     return {"failed": reason or f"it ended with {process.returncode} without a message"}
@@ -132,12 +134,17 @@ def measure_all(rows: Sequence[SpeedRow], folder: Path, steps: int, epochs: int)
 
 def _measured_rows(journal: Path, settings: dict[str, int]) -> dict[str, dict[str, Any]]:
     """Return label -> entry for the rows that an earlier call measured with the same steps and epochs."""
-    entries = json.loads(journal.read_text()) if journal.is_file() else []
+    entries = read_json(journal, list) if journal.is_file() else []
     return {
         entry["label"]: entry
         for entry in entries
         if "failed" not in entry and {key: entry.get(key) for key in settings} == settings
     }
+
+
+def _tokens(entry: str) -> list[str]:
+    """Split an entry at its spaces, but not within quotes."""
+    return re.findall(r"""(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^\s'"])+|['"]""", entry)
 
 
 def _values(override: Override) -> list[str]:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from rim_lightning.comparison.run import FIGURES, TABLES, compare, protocol_notes
+from rim_lightning.comparison.run import FIGURES, TABLES, check_complete, compare, protocol_notes
+from rim_lightning.runs.incomplete import Incomplete
 from tests.helpers.configurations import configuration, training_configuration
 
 
@@ -55,6 +56,19 @@ def test_settings_are_checked_first(tmp_path, overrides, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         compare(cfg, training_configuration)
     assert not (tmp_path / "results").exists()
+
+
+def test_what_could_not_be_trained_or_measured_ends_the_command_with_its_names():
+    check_complete({}, {}, train=True)
+    check_complete({}, {"RIM": "not yet run"}, train=False)  # only what is trained was asked for
+    for untrained, missing, train, sentence in (
+        ({"fhn": "diverged"}, {}, True, "1 systems could not be trained (fhn). The reasons stand above"),
+        ({}, {"RIM": "not yet run"}, True, "1 could not be measured (RIM)"),
+        ({"fhn": "diverged"}, {"RIM": "failed: a damaged file"}, True, "trained (fhn); 1 could not be measured (RIM)"),
+        ({}, {"RIM": "failed: a damaged file", "SRCNN": "not yet run"}, False, "1 could not be measured (RIM)"),
+    ):
+        with pytest.raises(Incomplete, match=re.escape(sentence)):
+            check_complete(untrained, missing, train)
 
 
 def test_no_hydra_app_is_needed(tmp_path):

@@ -65,7 +65,7 @@ def test_one_crash_does_not_stop_the_others_and_retry_mends_it(tmp_path):
     assert sweep.jobs[1].state.message == "RuntimeError: this job fails once"
     assert sweep.jobs[2].state.message == "rim-train: a wrong setting."
     assert "Traceback" in sweep.jobs[1].log.read_text()
-    assert sweep_command("retry", tmp_path).wait() == 0
+    assert sweep_command("retry", tmp_path).wait() == 3  # a part failed
     assert states(sweep) == ["finished", "finished", "failed", "finished"]
     assert [job.state.attempts for job in sweep.jobs] == [1, 2, 2, 1]  # what was finished did not run again
 
@@ -102,6 +102,60 @@ def test_stopping_a_sweep_stops_its_jobs_which_resume_later(tmp_path):
     assert sweep_command("resume", tmp_path).wait() == 0
     assert states(sweep) == ["finished", "finished"]
     assert (sweep.jobs[0].folder / "runs.txt").read_text() == "true\ntrue\n"
+
+
+@pytest.mark.parametrize("action", ["resume", "retry"])
+def test_exit_codes_tell_whether_all_some_or_none_finished(tmp_path, action):
+    def ended(*jobs):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        sweep_of(folder, *jobs)
+        command = [sys.executable, "-m", "rim_lightning.commands.sweep", action, str(folder)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stderr.strip().splitlines()[-1].replace(str(folder), "<sweep>")
+
+    assert ended(["value=1"])[0] == 0
+    code, sentence = ended(["value=1"], ["fail=early"], ["value=2", "fail=once"])
+    assert code == 3
+    assert sentence == (
+        "rim-sweep: 2 of 3 jobs did not finish (2 failed). Job 1 failed: rim-train: a wrong setting; its log is "
+        "<sweep>/1/log.txt, the others are beside it. To run them again: rim-sweep retry <sweep>"
+    )
+    code, sentence = ended(["fail=early"], ["fail=kill"])
+    assert code == 1
+    assert "2 of 2 jobs did not finish (1 failed and 1 killed)" in sentence
+
+
+def test_a_resumed_sweep_says_what_failed_before(tmp_path):
+    sweep = sweep_of(tmp_path, ["value=1"], ["fail=early"])
+    run_locally(sweep, sweep.jobs, parallel=2, gpus_per_job=0)
+    done = subprocess.run(
+        [sys.executable, "-m", "rim_lightning.commands.sweep", "resume", tmp_path],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stdout == "Nothing is left to run.\n"
+    assert "1 of 2 jobs did not finish" in done.stderr
+
+
+def test_a_job_killed_before_it_began_says_by_what(tmp_path):
+    command = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+    sweep = new_sweep(tmp_path, {}, command).with_jobs([["a"]])
+    run_locally(sweep, sweep.jobs, parallel=1, gpus_per_job=0)
+    assert sweep.jobs[0].state[:3] == ("failed", 1, "killed by SIGKILL; lack of memory is the usual reason")
+
+
+@pytest.mark.parametrize("name", ["josé", "a=b", "a,b c", "it's [x] {y}", '"$#', "-x", "a\nb", "a\\"])
+def test_the_folder_of_a_sweep_may_have_any_name(tmp_path, name):
+    sweep = sweep_of(tmp_path / name, ["value=1"])
+    runner = sweep_command("resume", tmp_path / name)
+    assert runner.wait() == 0
+    assert states(sweep) == ["finished"]
+
+
+def test_a_folder_that_hydra_would_resolve_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"holds \"\$\{\", which Hydra reads as a reference"):
+        new_sweep(tmp_path / "${now}", {})
 
 
 def test_cores_and_gpus_are_divided_evenly():

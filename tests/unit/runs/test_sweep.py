@@ -67,6 +67,24 @@ def test_a_sweep_of_a_newer_version_is_refused(tmp_path):
         read_sweep(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", "is damaged, it is no JSON file"),
+        ("[]", "holds no names and values"),
+        ("{}", "is not the list of jobs that `rim-train -m` writes"),
+        ('{"jobs": [1], "command": [], "launcher": {}}', "is not the list of jobs"),
+    ],
+)
+def test_a_foreign_or_damaged_journal_is_one_sentence(tmp_path, content, sentence):
+    (tmp_path / "sweep.json").write_text(content)
+    for action in ("status", "table"):
+        done = rim_sweep(action, tmp_path)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert f"rim-sweep: {tmp_path / 'sweep.json'} {sentence}" in done.stderr
+
+
 def test_the_format_is_written(tmp_path):
     new_sweep(tmp_path / "sweep", {}).write()
     assert json.loads((tmp_path / "sweep" / "sweep.json").read_text())["format"] == FORMAT

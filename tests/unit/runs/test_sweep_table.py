@@ -9,7 +9,14 @@ import pytest
 
 from rim_lightning.runs.state import record_run
 from rim_lightning.runs.sweep import new_sweep
-from rim_lightning.runs.sweep_table import chosen_figures, plot_effects, swept_settings, table_rows
+from rim_lightning.runs.sweep_table import (
+    FIGURES,
+    check_patterns,
+    chosen_figures,
+    plot_effects,
+    swept_settings,
+    table_rows,
+)
 
 
 @pytest.fixture
@@ -50,6 +57,21 @@ def test_the_plot_has_a_panel_for_every_setting_and_figure(sweep, tmp_path):
     assert not (tmp_path / "nothing.png").exists()
 
 
+def test_a_pattern_that_no_figure_fits_is_refused(sweep):
+    check_patterns(sweep.jobs, FIGURES)  # two of three fit
+    check_patterns(sweep.jobs, ["sr/*/psnr_y"])
+    with pytest.raises(
+        ValueError, match=r"fits nonsense; there are: sr/synthetic/psnr_gain_y, sr/synthetic/psnr_y, ver"
+    ):
+        check_patterns(sweep.jobs, ["sr/*/psnr_y", "nonsense"])
+    with pytest.raises(ValueError, match="No job has figures yet"):
+        check_patterns(sweep.jobs[3:], FIGURES)
+    for job in sweep.jobs[:3]:
+        (job.folder / "metrics.json").write_text('{"other": 1}')
+    with pytest.raises(ValueError, match=r"fits \*/psnr_gain_y, \*/rim/accuracy, val/psnr_gain; there are: other"):
+        check_patterns(sweep.jobs, FIGURES)
+
+
 @pytest.mark.slow
 def test_the_command_prints_and_writes_the_table(sweep):
     command = [sys.executable, "-m", "rim_lightning.commands.sweep"]
@@ -64,3 +86,7 @@ def test_the_command_prints_and_writes_the_table(sweep):
     assert wrong.returncode == 1
     assert "holds no sweep" in wrong.stderr
     assert "Traceback" not in wrong.stderr
+    wrong = subprocess.run([*command, "table", sweep.folder, "--figures", "nonsense"], capture_output=True, text=True)
+    assert wrong.returncode == 1
+    assert "rim-sweep: No job has a figure that fits nonsense; there are:" in wrong.stderr
+    assert "finished  1" in wrong.stdout  # the states are shown all the same

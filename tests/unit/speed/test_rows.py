@@ -43,6 +43,15 @@ def test_commas_make_rows_and_numbers_make_lines():
         expand(["a= b c"], [])
 
 
+def test_a_quoted_value_may_hold_spaces_and_commas():
+    (row,) = expand(["data.stores.helen='/my faces, old' seed=1"], [])
+    assert row.overrides == ("data.stores.helen='/my faces, old'", "seed=1")
+    rows = expand(["name='a b','c d'"], [])
+    assert [row.overrides for row in rows] == [("name='a b'",), ("name='c d'",)]
+    with pytest.raises(ValueError, match="which is not a list"):
+        expand(["name='a b"], [])
+
+
 def test_every_row_is_measured_once_and_compared_with_the_first(tmp_path, monkeypatch):
     measured = []
 
@@ -75,7 +84,7 @@ def test_a_row_that_dies_says_why_and_the_others_are_measured(tmp_path, monkeypa
     (row, dying) = expand(["model=huge", "die=1"], [])
     assert measure_row(row, tmp_path, 1, 1) == {"failed": "model=huge is not there"}
     killed = measure_row(dying._replace(overrides=("die",)), tmp_path, 1, 1)
-    assert killed == {"failed": "killed by signal 9; memory is the usual reason"}
+    assert killed == {"failed": "killed by SIGKILL; lack of memory is the usual reason"}
 
 
 def test_table_and_plot_show_what_was_measured(tmp_path):

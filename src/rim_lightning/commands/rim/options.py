@@ -91,7 +91,9 @@ def echo_json(content: Any) -> None:
     """Print one JSON object, for programs."""
     import json  # not at the top of the file: `--help` should not wait for it
 
-    click.echo(json.dumps(content))
+    from rim_lightning.files import finite
+
+    click.echo(json.dumps(finite(content), allow_nan=False))
 
 
 def model_options(command: Command) -> Command:

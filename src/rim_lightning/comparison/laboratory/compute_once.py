@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,19 @@ def compute_once(folder: Path, key: list[Any], compute: Callable[[], Any]) -> An
 
 
 def compute_file(file: Path, compute: Callable[[], Any]) -> Any:
-    """Return the content of a JSON file, computed and written if there is none."""
+    """Return the content of a JSON file, computed and written if there is none.
+
+    A number that is not finite is null in the file and NaN in the result.
+    """
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, compute())
-    return json.loads(file.read_text())
+    return _with_nan(json.loads(file.read_text()))
+
+
+def _with_nan(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: math.nan if value is None else _with_nan(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [math.nan if value is None else _with_nan(value) for value in content]
+    return content

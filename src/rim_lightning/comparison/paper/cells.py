@@ -11,7 +11,7 @@ from rim_lightning.comparison.plan.plan import NotTrained
 from rim_lightning.evaluation.protocols import PairSet
 from rim_lightning.functional.bootstrap import paired_difference
 
-NOT_RUN, NO_DATA = "not yet run", "no data"
+NOT_RUN, NO_DATA, FAILED = "not yet run", "no data", "failed: "
 
 COST_COLUMNS = ("thousand training faces", "M parameters", "GFLOP", "faces/s a thread")
 
@@ -38,7 +38,7 @@ def attempt(measure: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | s
     except NotTrained:
         return NOT_RUN
     except (ValueError, OSError) as error:
-        return f"failed: {error}"
+        return f"{FAILED}{error}"
 
 
 def rows_with_progress(rows: Iterable[T]) -> Iterable[T]:

@@ -42,7 +42,7 @@ def write_table(folder: Path, name: str, table: Table, notes: Sequence[str]) -> 
     lines += ["| " + " | ".join(row) + " |" for row in table.rows]
     markdown = folder / f"{name}.md"
     write_text(markdown, "\n".join(lines) + "\n")
-    with whole_file(folder / f"{name}.csv") as part, open(part, "w", newline="") as file:
+    with whole_file(folder / f"{name}.csv") as part, open(part, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([table.columns, *table.rows])
     body = [" & ".join(_latex(cell) for cell in row) + r" \\" for row in (table.columns, *table.rows)]
     body.insert(1, r"\midrule")

@@ -14,6 +14,7 @@ from rim_lightning.comparison.plan.systems import Grid, System
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.files import file_digest
 from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.overrides import override
 from rim_lightning.runs.state import read_state
 
 Compose = Callable[[Sequence[str]], DictConfig]
@@ -197,7 +198,7 @@ class Plan:
         key = self._key(overrides, values)
         # All rates and seeds have the epochs that the first of them measured.
         values["paths.budget_file"] = str(self._budgets[name, share])
-        overrides += tuple(_override(setting, value) for setting, value in values.items())
+        overrides += tuple(override(setting, value) for setting, value in values.items())
         title = f"{system.name}, seed {seed}" + ("" if share == 1 else f", trial of learning rate {rate:g}")
         folder = RunFolder(self.folder / "runs" / key)
         return Run(key, folder, overrides, title, self.grids[system.kind].merits)
@@ -239,19 +240,6 @@ class Plan:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def quoted(path: str | Path) -> str:
-    """Format a path as Hydra's command line takes it, with any characters in it."""
-    escaped = str(path).replace("'", "\\'")
-    return f"'{escaped}'"
-
-
 def _six_digits(number: float) -> float | int:
     """Round a number to the six digits with which it is written."""
     return json.loads(f"{number:g}")
-
-
-def _override(setting: str, value: float | str | Mapping[str, str]) -> str:
-    """Format a setting as Hydra's command line takes it."""
-    if isinstance(value, Mapping):
-        return f"{setting}={{{', '.join(f'{name}: {quoted(text)}' for name, text in value.items())}}}"
-    return f"{setting}={quoted(value) if isinstance(value, str) else value}"

@@ -11,8 +11,9 @@ from types import FrameType
 
 from tqdm import tqdm
 
-from rim_lightning.comparison.plan.plan import NotTrained, Plan, Run, quoted
+from rim_lightning.comparison.plan.plan import NotTrained, Plan, Run
 from rim_lightning.files import write_json
+from rim_lightning.runs.overrides import override
 from rim_lightning.runs.state import read_state
 
 POLL = 2.0
@@ -150,7 +151,7 @@ def _start(run: Run) -> subprocess.Popen:
         "-m",
         "rim_lightning.commands.train",
         *run.overrides,
-        f"hydra.run.dir={quoted(folder.path)}",
+        override("hydra.run.dir", folder.path),
         "resume=true",
     ]
     with open(folder.log, "a") as log:

@@ -1,0 +1,28 @@
+"""Settings that Hydra cannot read get a sentence that shows how to write them."""
+
+import shlex
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from rim_lightning.commands.hydra_command import check_overrides
+
+
+@pytest.mark.parametrize("value", ["/data/a=b", "/data/jos\u00e9", "/a#b", "/a(b)", "it's", "[a"])
+def test_the_advice_is_a_setting_with_that_value(value):
+    with pytest.raises(ValueError, match="the value cannot be read") as caught:
+        check_overrides(["seed=1", f"paths.data_dir={value}"])
+    (word,) = shlex.split(str(caught.value).partition("write ")[2].rpartition("; otherwise")[0])
+    assert str(OverridesParser.create().parse_override(word).value()) == value
+
+
+@pytest.mark.parametrize("text", ["nonsense", "a b=c", "\u00e9=1"])
+def test_what_is_no_setting_is_named(text):
+    with pytest.raises(ValueError, match=f"^{text} is no setting; write <name>=<value>.$"):
+        check_overrides([text])
+
+
+def test_settings_that_hydra_reads_pass():
+    check_overrides(
+        ["seed=1,2", "~callbacks.best", "+a={b: [1, 2]}", "x='a=b'", "lr=tag(log,interval(1e-4,1e-2))", "y="]
+    )
