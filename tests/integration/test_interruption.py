@@ -236,3 +236,45 @@ def test_a_finished_run_that_is_resumed_holds_the_averaged_weights(taught, monke
     (module,) = modules
     different = [name for name, value in module.state_dict().items() if not torch.equal(value, average[name])]
     assert not different, different[:5]
+
+
+def rim_train(folder, *overrides):
+    command = [sys.executable, "-m", "rim_lightning.commands.train", *overrides, f"hydra.run.dir={folder}"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_a_run_is_resumed_with_its_own_settings_or_not_at_all(tmp_path):
+    """By the command: a refusal touches no file of the finished run; without settings it takes the kept ones."""
+    folder, prepared = tmp_path / "run", f"paths.prepared_dir={tmp_path / 'prepared'}"
+    assert rim_train(folder, *TAUGHT, prepared).returncode == 0
+
+    def content():
+        return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
+
+    before = content()
+    for overrides, sentence in (
+        ([*TAUGHT, prepared, "resume=true", "data.batch_size=2"], "data.batch_size was 4 and is now 2"),
+        (["resume=true", "seed=1", "optim.clip=3"], "optim.clip was 1.0 and is now 3; seed was 0 and is now 1"),
+        (["resume=true", "experiment=real_128"], "was started with other settings"),
+        ([*TAUGHT, prepared], "holds a run already"),
+    ):
+        done = rim_train(folder, *overrides)
+        assert done.returncode == 1
+        assert sentence in done.stderr
+        assert "Traceback" not in done.stderr
+        assert content() == before
+    done = rim_train(folder, "resume=true", "schedule.stages=[{name: fhn, epochs: 1}, {name: hrn, epochs: 2}]")
+    assert done.returncode == 0, done.stderr
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2
+    done = rim_train(folder, "resume=true")  # the longer schedule is kept, too
+    assert done.returncode == 0, done.stderr
+    assert "Resuming with the kept settings: experiment=demo" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_command_that_does_not_say_what_to_train_is_told_where_to_begin(tmp_path):
+    for overrides in ([], ["resume=true"]):
+        done = rim_train(tmp_path / "run", *overrides)
+        assert done.returncode == 1
+        assert "`rim-train experiment=demo` needs no data" in done.stderr

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rim_lightning.commands.errors import Hints
 from rim_lightning.commands.hydra_command import hydra_command
 from rim_lightning.extras import require_extra
+from rim_lightning.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -20,6 +23,9 @@ HINTS = Hints(
     dead_loader="the last checkpoint is untouched. Check that the memory suffices, then continue with resume=true, "
     "or with workers=0"
 )
+
+GROUPS = ("experiment", "system", "model", "data", "objective", "optim", "schedule", "probes", "teacher")
+"""Groups of `conf/` that say what is trained."""
 
 RENAMED = {
     "stages": "schedule.stages",
@@ -41,6 +47,7 @@ def main(cfg: DictConfig) -> float | None:
     Returns:
         The figure named by `optimized_metric`, which a sweeper optimizes.
     """
+    from hydra import compose
     from hydra.core.hydra_config import HydraConfig
 
     from rim_lightning.training.run import train  # not at the top of the file: `--help` should not wait for torch
@@ -52,9 +59,13 @@ def main(cfg: DictConfig) -> float | None:
     tips.addFilter(lambda record: "litlogger" not in record.getMessage())  # an advertisement
     try:
         check_names(cfg)
-        check_packages(cfg)
         check_directory(HydraConfig.get().overrides.hydra)
-        figures = train(cfg)
+        overrides = complete_overrides(cfg, HydraConfig.get().overrides.task)
+        if overrides != HydraConfig.get().overrides.task:
+            print(f"Resuming with the kept settings: {' '.join(overrides)}", flush=True)
+            cfg = compose("train", overrides=overrides)
+        check_packages(cfg)
+        figures = train(cfg, overrides)
     finally:
         if "wandb" in sys.modules:  # consecutive sweep jobs would otherwise log into one run
             sys.modules["wandb"].finish()
@@ -80,6 +91,45 @@ def check_packages(cfg: DictConfig) -> None:
     """
     if "wandb" in cfg.logger:
         require_extra("wandb", "logger=wandb")
+
+
+def complete_overrides(cfg: DictConfig, given: Sequence[str]) -> list[str]:
+    """Return the settings of a run: those of the command or, if it resumes without saying what, also those of the run.
+
+    A command that chooses an experiment, a model or another group of `GROUPS` says what to train. Any other command
+    with resume=true means the run in its folder: its settings are taken, then those of the command.
+
+    Args:
+        cfg: Configuration of the command.
+        given: Settings on the command line, without Hydra's own.
+
+    Raises:
+        ValueError: If the command does not say what to train, and there is no run to resume either.
+    """
+    settings = {setting_of(override): override for override in given}
+    if not settings.keys().isdisjoint(GROUPS):
+        return list(given)
+    folder = RunFolder(Path(cfg.paths.output_dir))
+    kept = read_overrides(folder) if cfg.resume else []
+    if kept:
+        return list({**{setting_of(override): override for override in kept}, **settings}.values())
+    if settings.keys() <= {"resume"}:
+        missing = f"{folder.path} holds no run to resume. " if cfg.resume else ""
+        raise ValueError(
+            f"{missing}Say what to train: `rim-train experiment=demo` needs no data and takes minutes; `rim-train "
+            "--help` lists the experiments and all settings."
+        )
+    return list(given)
+
+
+def read_overrides(folder: RunFolder) -> list[str]:
+    """Return the settings with which the run in a folder was started; none if there is no run."""
+    return list(json.loads(folder.origin.read_text())["overrides"]) if folder.origin.is_file() else []
+
+
+def setting_of(override: str) -> str:
+    """Return the name of the setting, or group, that an override of Hydra changes."""
+    return override.lstrip("+~").partition("=")[0]
 
 
 def check_directory(overrides: Sequence[str]) -> None:

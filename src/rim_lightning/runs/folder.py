@@ -20,6 +20,11 @@ class RunFolder:
         return self.path / "config.yaml"
 
     @property
+    def origin(self) -> Path:
+        """Path of the record of how the run was started, see `training.resume`."""
+        return self.path / "origin.json"
+
+    @property
     def state(self) -> Path:
         """Path of the state of the run, see `runs.state`."""
         return self.path / "state.json"
@@ -88,6 +93,10 @@ class RunFolder:
     def request(self) -> Path:
         """Path of the title and overrides of a run that another process started."""
         return self.path / "run.json"
+
+    def holds_work(self) -> bool:
+        """Return True if the folder holds something that a run has computed."""
+        return any(file.is_file() for file in (self.last_checkpoint, self.teacher, self.metrics))
 
 
 def folder_of_checkpoint(checkpoint: str | Path) -> RunFolder:

@@ -4,13 +4,13 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from filelock import FileLock, Timeout
 
+from rim_lightning import __version__
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.files import file_digest, whole_file, write_json
@@ -44,7 +44,7 @@ class TeacherRequest(NamedTuple):
 
         A CPU adds in another order if it uses another number of threads.
         """
-        code = [TEACHER_VERSION, version("rim-lightning"), torch.__version__]
+        code = [TEACHER_VERSION, __version__, torch.__version__]
         threads = torch.get_num_threads() if self.accelerator == "cpu" else None
         stores = {name: file_digest(Path(path) / MANIFEST) for name, path in data.stores.items()}
         text = json.dumps([code, threads, stores, self._asdict()], sort_keys=True, default=str)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from rim_lightning import __version__
 from rim_lightning.data.sources import Source, prepare_missing
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.datamodules.faces import FaceDataModule
@@ -19,7 +20,7 @@ from rim_lightning.distributed import leave_process_group
 from rim_lightning.evaluation.plan import EvaluationPlan, evaluation_plan
 from rim_lightning.evaluation.report import write_metrics
 from rim_lightning.evaluation.run import check_evaluation, evaluate
-from rim_lightning.files import write_json, write_json_once
+from rim_lightning.files import file_digest, write_json, write_json_once
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.signals import Interrupted
@@ -29,16 +30,18 @@ from rim_lightning.training.callbacks.wandb_tracking import log_results
 from rim_lightning.training.kept_teacher import TeacherRequest, provide_teacher
 from rim_lightning.training.phased_module import PhasedModule
 from rim_lightning.training.rank import is_first_process
+from rim_lightning.training.resume import Origin, differences, digests_of_files, read_origin, read_progress, refusal
 from rim_lightning.training.rim_module import RIMModule
 from rim_lightning.training.settings import plain
 from rim_lightning.training.teacher import train_teacher
 
 
-def train(cfg: DictConfig) -> dict[str, float]:
+def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
     """Carry out one training run. `state.json` in its folder records how it ended.
 
     Args:
         cfg: A configuration as `conf/train.yaml` describes it.
+        overrides: Settings of the command that made the configuration, for a later command that resumes the run.
 
     Returns:
         The figures of `metrics.json`: those of the evaluation or, without one, of the last validation.
@@ -50,8 +53,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """
     folder = RunFolder(Path(cfg.paths.output_dir))
     first = is_first_process()
-    if first and folder.last_checkpoint.is_file() and not cfg.resume:
-        raise ValueError(f"{folder.path} holds a run already: add resume=true to resume it, or set hydra.run.dir.")
+    if first:
+        _check_folder(cfg, folder)
     interruptions = (KeyboardInterrupt, SystemExit, Interrupted)
     with record_run(folder.path, interruptions) if first else nullcontext():
         _check_precision(cfg)
@@ -60,6 +63,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
             torch.set_num_threads(cfg.threads)
         trainer = build_trainer(cfg)
         data = _prepare(cfg)
+        if first:
+            _record_origin(cfg, data, folder, overrides)
         teacher_weights = _teacher_weights(cfg, data, folder)
         if cfg.budget:
             cfg.data.samples_per_epoch = _faces_within_budget(cfg, teacher_weights)
@@ -133,6 +138,51 @@ def _check_precision(cfg: DictConfig) -> None:
             f"trainer.precision={cfg.trainer.precision} needs a loss scaler, which does not go with clipping and "
             "several optimizers here: use bf16-mixed or 32-true."
         )
+
+
+def _check_folder(cfg: DictConfig, folder: RunFolder) -> None:
+    """Refuse to write over a run, or to resume it with settings that are not its own. Nothing is written before."""
+    if not folder.holds_work():
+        return
+    if not cfg.resume:
+        raise ValueError(f"{folder.path} holds a run already: add resume=true to resume it, or set hydra.run.dir.")
+    if cfg.budget and Path(cfg.paths.budget_file).is_file():
+        _measured_faces(cfg)
+    if folder.config.is_file():
+        kept: Any = OmegaConf.to_container(OmegaConf.load(folder.config))
+        found = differences(kept, plain(cfg), read_progress(folder))
+        if found:
+            raise ValueError(refusal(folder.path, found))
+    origin = read_origin(folder)
+    if origin is not None:
+        _origin(cfg, instantiate(cfg.data), ()).check(origin, folder)
+
+
+def _record_origin(cfg: DictConfig, data: FaceDataModule, folder: RunFolder, overrides: Sequence[str]) -> None:
+    """Record how the run was started. The sets may have been prepared since the folder was checked."""
+    origin = _origin(cfg, data, overrides)
+    kept = read_origin(folder) if cfg.resume and folder.holds_work() else None
+    if kept is None:
+        origin.write(folder)
+    else:
+        origin.check(kept, folder)
+        kept._replace(overrides=overrides or kept.overrides).write(folder)
+
+
+def _origin(cfg: DictConfig, data: FaceDataModule, overrides: Sequence[str]) -> Origin:
+    manifests = {name: Path(path) / MANIFEST for name, path in data.stores.items()}
+    stores = {name: file_digest(file) for name, file in manifests.items() if file.is_file()}
+    return Origin(list(overrides), __version__, _processes(cfg), stores, digests_of_files(plain(cfg)))
+
+
+def _processes(cfg: DictConfig) -> int:
+    """Return the number of processes that the trainer uses."""
+    devices, accelerator = cfg.trainer.devices, cfg.trainer.accelerator
+    if str(devices) in ("auto", "-1"):
+        count = torch.cuda.device_count() if accelerator != "cpu" and torch.cuda.is_available() else 1
+    else:
+        count = int(devices) if isinstance(devices, int | str) else len(devices)
+    return count * int(cfg.trainer.get("num_nodes", 1))
 
 
 def _save_configuration(cfg: DictConfig, folder: RunFolder) -> None:
@@ -210,6 +260,12 @@ def _faces_within_budget(cfg: DictConfig, teacher_weights: Mapping[str, Any] | N
         batches = batches_per_epoch(timing_cfg, cfg, build_module(timing_cfg, teacher_weights, data), data)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json_once(file, {"minutes": cfg.budget, "samples_per_epoch": batches * cfg.data.batch_size})
+    return _measured_faces(cfg)
+
+
+def _measured_faces(cfg: DictConfig) -> int:
+    """Return the number of faces per epoch in the file of the budget, if it was measured for this budget."""
+    file = Path(cfg.paths.budget_file)
     record = json.loads(file.read_text())
     if record["minutes"] != cfg.budget:
         raise ValueError(

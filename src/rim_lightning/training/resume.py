@@ -1,0 +1,243 @@
+"""What may change when a run is resumed. Everything else must be as it was, or two trainings would be mixed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from rim_lightning.files import file_digest, write_json
+from rim_lightning.networks.checkpoints import check_digest
+from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.state import read_state
+from rim_lightning.training.finite_watch import NonFiniteLoss
+
+MAY_CHANGE = (
+    *("resume", "name", "evaluate", "optimized_metric"),
+    *("workers", "threads", "data.workers", "data.eval_batch_size"),
+    *("paths.*", "data.directory", "sources*"),
+    *("evaluation.probe_sizes*", "evaluation.flip", "evaluation.batch_size", "evaluation.panel_faces"),
+    *("evaluation.sr.*", "evaluation.identities*", "evaluation.lfw.*"),
+    *("logger.*", "callbacks.throughput*", "callbacks.wandb*", "callbacks.progress*", "callbacks.last*"),
+    *("callbacks.best.dirpath", "trainer.log_every_n_steps", "trainer.enable_progress_bar", "trainer.max_epochs"),
+    *("trainer.check_val_every_n_epoch", "trainer.num_sanity_val_steps", "trainer.limit_val_batches"),
+)
+"""Settings with which a resumed run still ends like an undisturbed one, as patterns of their names.
+
+Beside them, the epochs of the stage that is being trained and of later stages may change, and stages may be added. A
+file or a prepared set may lie elsewhere as long as its content is the same. After a loss that was not finite, which
+nothing else can end, `AFTER_DIVERGENCE` may change too.
+"""
+AFTER_DIVERGENCE = ("optim.clip", "system.clip")
+FILES = ("teacher.weights.path", "start_from")
+"""Settings that name a file whose content decides the training."""
+MISSING = "not set"
+SHOWN = 4  # differences in the message
+
+
+class Difference(NamedTuple):
+    """A setting that a resumed run may not change.
+
+    Attributes:
+        key: Its dotted name.
+        kept: Its value in the run.
+        asked: Its value in the command.
+    """
+
+    key: str
+    kept: Any
+    asked: Any
+
+
+class Progress(NamedTuple):
+    """How far a training is.
+
+    Attributes:
+        finished: Number of finished epochs.
+        begun: Number of epochs that have begun.
+        diverged: True if the run stopped because a loss was not finite.
+    """
+
+    finished: int
+    begun: int
+    diverged: bool = False
+
+
+def differences(kept: Mapping[str, Any], asked: Mapping[str, Any], progress: Progress) -> list[Difference]:
+    """List the settings that keep a run from being resumed.
+
+    Args:
+        kept: Configuration of the run, plain containers.
+        asked: Configuration of the command that resumes it, plain containers.
+        progress: How far the run is.
+    """
+    stages_fit = _stages_fit(kept, asked, progress)
+    of_kept, of_asked = _flat(kept), _flat(asked)
+    found: list[Difference] = []
+    for key in [*of_kept, *(key for key in of_asked if key not in of_kept)]:
+        difference = Difference(key, of_kept.get(key, MISSING), of_asked.get(key, MISSING))
+        if difference.kept == difference.asked or _may_change(difference, kept, stages_fit):
+            continue
+        if progress.diverged and key in AFTER_DIVERGENCE:
+            continue
+        found.append(difference)
+    return _without_copies(found)
+
+
+def read_progress(folder: RunFolder) -> Progress:
+    """Return how far the training in a folder is by its last checkpoint; nothing is trained if there is none.
+
+    Raises:
+        DamagedCheckpoint: If the checkpoint is damaged.
+    """
+    if not folder.last_checkpoint.is_file():
+        return Progress(0, 0)
+    check_digest(folder.last_checkpoint)
+    content = torch.load(folder.last_checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    epochs = content["loops"]["fit_loop"]["epoch_progress"]["current"]
+    diverged = read_state(folder.path).message.startswith(NonFiniteLoss.__name__)
+    return Progress(epochs["processed"], epochs["ready"], diverged)
+
+
+def digests_of_files(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digests of the files that decide the training: setting -> SHA-256.
+
+    Args:
+        settings: Configuration of a run, plain containers.
+
+    Raises:
+        FileNotFoundError: If such a file is missing.
+    """
+    flat = _flat(settings)
+    return {key: file_digest(flat[key]) for key in FILES if isinstance(flat.get(key), str)}
+
+
+def refusal(folder: Path, found: Sequence[Difference]) -> str:
+    """Return the sentence that refuses to resume a run with other settings."""
+    named = "; ".join(f"{key} was {kept} and is now {asked}" for key, kept, asked in found[:SHOWN])
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return (
+        f"The run in {folder} was started with other settings: {named}{more}. Give the kept values, or leave all "
+        f"settings out: resume=true hydra.run.dir={folder} takes them as they were. Only epochs that are not trained "
+        "yet, paths, workers, threads, the evaluation, loggers and callbacks that only watch may change; for anything "
+        "else start a new run in another hydra.run.dir."
+    )
+
+
+def _may_change(difference: Difference, kept: Mapping[str, Any], stages_fit: bool) -> bool:
+    key = difference.key
+    if any(fnmatchcase(key, pattern) for pattern in MAY_CHANGE):
+        return True
+    if key in FILES or key.startswith("system.teacher_weights") or key == "system.start_from":
+        return MISSING not in (difference.kept, difference.asked) and None not in (difference.kept, difference.asked)
+    if fnmatchcase(key, "data.stores.*"):
+        return MISSING not in (difference.kept, difference.asked)
+    if key == "data.samples_per_epoch":
+        return bool(kept.get("budget"))  # measured, and kept in the file of the budget
+    return stages_fit and (key.startswith(("schedule.stages.", "system.schedule.stages.")))
+
+
+def _stages_fit(kept: Mapping[str, Any], asked: Mapping[str, Any], progress: Progress) -> bool:
+    """Return True if the stages differ in epochs that are not trained yet alone."""
+    try:
+        before, after = ([dict(stage) for stage in settings["schedule"]["stages"]] for settings in (kept, asked))
+    except (KeyError, TypeError):
+        return False
+    if len(after) < len(before):
+        return False
+    end = 0
+    for number, (old, new) in enumerate(zip(before, after, strict=False)):
+        start, end = end, end + old["epochs"]
+        if {**old, "epochs": 0} != {**new, "epochs": 0}:
+            return False
+        over = end <= progress.finished and number < len(before) - 1
+        if new["epochs"] != old["epochs"] and (over or new["epochs"] < progress.begun - start):
+            return False
+    return True
+
+
+def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Return dotted name -> value. A list of plain values is one value; a list of mappings is numbered."""
+    if isinstance(settings, Mapping) and settings:
+        parts = settings.items()
+    elif isinstance(settings, list) and any(isinstance(entry, Mapping) for entry in settings):
+        parts = enumerate(settings)  # type: ignore[assignment]
+    else:
+        return {prefix: settings}
+    return {
+        name: value
+        for key, part in parts
+        for name, value in _flat(part, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
+
+
+def _without_copies(found: Sequence[Difference]) -> list[Difference]:
+    """Leave out settings that repeat another one: `system` refers to other groups, and many groups to the seed."""
+    shown: dict[str, Difference] = {}
+    for difference in sorted(found, key=lambda each: (each.key.startswith("system."), each.key.count("."))):
+        change = f"{difference.key.rpartition('.')[2]} {difference.kept} {difference.asked}"
+        shown.setdefault(change, difference)
+    return [difference for difference in found if difference in shown.values()]
+
+
+class Origin(NamedTuple):
+    """How a run was started, as `origin.json` in its folder says.
+
+    Attributes:
+        overrides: Settings of the command.
+        version: Version of this package.
+        processes: Number of processes that trained.
+        stores: Name of a prepared set -> digest of its manifest.
+        files: Setting -> digest of the file that it names, see `digests_of_files`.
+    """
+
+    overrides: Sequence[str]
+    version: str
+    processes: int
+    stores: Mapping[str, str]
+    files: Mapping[str, str]
+
+    def write(self, folder: RunFolder) -> None:
+        """Write `origin.json`."""
+        write_json(folder.origin, self._asdict())
+
+    def check(self, kept: "Origin", folder: RunFolder) -> None:
+        """Refuse to resume a run with other processes, faces or files. Say so if another version started it.
+
+        Args:
+            kept: How the run was started.
+            folder: Folder of the run.
+
+        Raises:
+            ValueError: If something differs that the training depends on.
+        """
+        start_anew = "or start a new run in another hydra.run.dir"
+        if self.processes != kept.processes:
+            raise ValueError(
+                f"The run in {folder.path} was trained by {kept.processes} processes, now there are {self.processes}: "
+                f"set trainer.devices and trainer.num_nodes as they were, {start_anew}."
+            )
+        for name, digest in kept.stores.items():
+            if self.stores.get(name, digest) != digest:
+                raise ValueError(
+                    f"The run in {folder.path} was trained on other faces than those that the set {name} holds now: "
+                    f"prepare them as they were, {start_anew}."
+                )
+        for key, digest in kept.files.items():
+            if self.files.get(key, digest) != digest:
+                raise ValueError(
+                    f"The run in {folder.path} was started with another file as {key}: give that one, {start_anew}."
+                )
+        if self.version != kept.version:
+            print(
+                f"The run in {folder.path} was started by version {kept.version}; version {self.version} resumes it, "
+                "which may not end exactly as that one would have.",
+                flush=True,
+            )
+
+
+def read_origin(folder: RunFolder) -> Origin | None:
+    """Read how the run in a folder was started; None if it was not, or by a version that wrote no `origin.json`."""
+    return Origin(**json.loads(folder.origin.read_text())) if folder.origin.is_file() else None
