@@ -19,8 +19,10 @@ from rim_lightning.data.dataset import FaceDataset
 from rim_lightning.data.stores.packed import pack
 from rim_lightning.data.synthetic.store import paint_face
 from rim_lightning.gallery.index import Gallery
-from rim_lightning.inference.calibration import Calibration, calibrate
-from rim_lightning.inference.model_folder import CARD, read_model, write_model
+from rim_lightning.inference.calibrate import calibrate
+from rim_lightning.inference.calibration import Calibration
+from rim_lightning.inference.card import CARD
+from rim_lightning.inference.model_folder import read_model, write_model
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.inference.verdict import DEFAULT_FAR
 from rim_lightning.networks.rim import RIM

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -16,12 +15,10 @@ from torch import Tensor
 
 from rim_lightning.files import file_digest, whole_file, write_json
 from rim_lightning.inference.calibration import Calibration
-from rim_lightning.networks.checkpoints import current_names
+from rim_lightning.inference.card import CARD, FORMAT, read_card
 from rim_lightning.networks.rim import RIM
 
-FORMAT = 1
 WEIGHTS = "model.safetensors"
-CARD = "card.json"
 TRAINING_ONLY = "discriminator."
 """How the names of those weights begin that only training needs."""
 
@@ -130,33 +127,6 @@ def read_model(folder: str | Path) -> Model:
     if mismatch.unexpected_keys or any(not name.startswith(TRAINING_ONLY) for name in mismatch.missing_keys):
         raise ValueError(f"{weights} does not fit {CARD}: export the model again from its checkpoint.")
     return Model(rim.eval(), calibration, card)
-
-
-def read_card(folder: str | Path) -> dict[str, Any]:
-    """Read `card.json` of a model folder.
-
-    Args:
-        folder: The model folder.
-
-    Returns:
-        Its content, in the names of this version.
-
-    Raises:
-        FileNotFoundError: If there is no card.
-        ValueError: If the card is damaged, or of another format.
-    """
-    path = Path(folder) / CARD
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} is not a model folder: it has no {CARD}. rim export makes one.")
-    try:
-        card = current_names(json.loads(path.read_text()))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: it is not JSON. Copy it again.") from error
-    keys = {"architecture", "fingerprint", "files", "calibration", "license", "limits"}
-    readable = isinstance(card, dict) and card.get("format") == FORMAT and keys <= set(card)
-    if not readable or not isinstance(card["files"], dict):
-        raise ValueError(f"{path} is not a card of format {FORMAT}: export the model again from its checkpoint.")
-    return card
 
 
 def inference_weights(rim: RIM) -> dict[str, Tensor]:

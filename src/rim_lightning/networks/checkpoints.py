@@ -8,22 +8,13 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from rim_lightning.networks.earlier_names import current_name, current_names
 from rim_lightning.networks.rim import RIM
 
 ARCHITECTURES = ("rim", "super_resolver", "recognizer")
 """What a checkpoint can hold, see `build_architecture`."""
 
 DIGEST_SUFFIX = ".sha256"
-
-RENAMED = {
-    "recogniser": "recognizer",
-    "hallucinator": "super_resolver",
-    "normalisation": "normalization",
-    "centres": "centers",
-    "licence": "license",
-    "DrawnDataModule": "SyntheticDataModule",
-}
-"""Names that version 0.1 wrote into its files -> their names in this version."""
 
 # Parts of a checkpoint with names inside. Their values stay, and so do the other parts.
 RENAMED_PARTS = ("model_arguments", "state_dict", "current_model_state")
@@ -169,37 +160,12 @@ def upgrade_checkpoint(checkpoint: dict[str, Any]) -> dict[str, Any]:
         A new dictionary, which shares its tensors with `checkpoint`.
     """
     upgraded = {
-        _current_name(part): current_names(content) if part in RENAMED_PARTS else content
+        current_name(part): current_names(content) if part in RENAMED_PARTS else content
         for part, content in checkpoint.items()
     }
     if "architecture" in upgraded:
-        upgraded["architecture"] = _current_name(upgraded["architecture"])
+        upgraded["architecture"] = current_name(upgraded["architecture"])
     return upgraded
-
-
-def current_names(content: Any) -> Any:
-    """Replace the keys that version 0.1 wrote into its files: checkpoints, backbone files and model cards.
-
-    Args:
-        content: Plain containers. The keys of every mapping in them are replaced, and values stay as they are.
-
-    Returns:
-        A copy with the names of this version.
-
-    Example:
-        >>> current_names({"recogniser.learner.weight": 1, "guide": {"normalisation": "none"}})
-        {'recognizer.learner.weight': 1, 'guide': {'normalization': 'none'}}
-    """
-    if not isinstance(content, Mapping):
-        return content
-    return {_current_name(key): current_names(value) for key, value in content.items()}
-
-
-def _current_name(name: Any) -> Any:
-    """Replace each part of a dotted name by itself. Keys that are not strings stay."""
-    if not isinstance(name, str):
-        return name
-    return ".".join(RENAMED.get(part, part) for part in name.split("."))
 
 
 def _read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from torch import nn
 from rim_lightning.files import whole_file
 from rim_lightning.networks.backbones.base import Backbone
 from rim_lightning.networks.backbones.build import build_backbone
-from rim_lightning.networks.checkpoints import current_names, load_network
+from rim_lightning.networks.checkpoints import load_network
+from rim_lightning.networks.earlier_names import current_names
 from rim_lightning.networks.published.facenet import load_facenet_pytorch
 from rim_lightning.networks.published.iresnet import load_arcface_torch, load_face_evolve
 from rim_lightning.networks.published.mobilefacenet_onnx import load_mobilefacenet_onnx

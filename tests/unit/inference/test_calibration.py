@@ -12,7 +12,8 @@ import torch.nn.functional as F
 
 from rim_lightning.data.dataset import FaceDataset
 from rim_lightning.functional.degradation import synthesize_probe
-from rim_lightning.inference.calibration import Calibration, OperatingPoint, calibrate
+from rim_lightning.inference.calibrate import calibrate
+from rim_lightning.inference.calibration import Calibration, OperatingPoint
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import to_unit
 from tests.helpers.stores import noise_store

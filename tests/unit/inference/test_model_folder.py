@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from rim_lightning.inference.calibration import Calibration
-from rim_lightning.inference.model_folder import CARD, WEIGHTS, read_model, write_model
+from rim_lightning.inference.card import CARD
+from rim_lightning.inference.model_folder import WEIGHTS, read_model, write_model
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
 from tests.helpers.tiny import MODEL, perturbed

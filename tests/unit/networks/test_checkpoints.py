@@ -14,12 +14,12 @@ from rim_lightning.networks.checkpoints import (
     DamagedCheckpoint,
     build_architecture,
     check_digest,
-    current_names,
     load_network,
     load_rim,
     recorded_digests,
     upgrade_checkpoint,
 )
+from rim_lightning.networks.earlier_names import current_names
 from rim_lightning.networks.rim import RIM
 from rim_lightning.training.checkpoint_io import VerifiedCheckpointIO
 from tests.helpers.tiny import BACKBONE, MODEL

@@ -42,7 +42,7 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
     from rim_lightning.data.stores.packed import open_store
     from rim_lightning.data.stores.prepared import MANIFEST
     from rim_lightning.files import file_digest
-    from rim_lightning.inference.calibration import calibrate
+    from rim_lightning.inference.calibrate import calibrate
     from rim_lightning.inference.model_folder import write_model
     from rim_lightning.networks.checkpoints import load_rim
 
@@ -77,7 +77,7 @@ def info(model: Path, as_json: bool) -> None:
     Example:
       rim info my_model
     """
-    from rim_lightning.inference.model_folder import read_card
+    from rim_lightning.inference.card import read_card
 
     card = read_card(model)
     if as_json:
