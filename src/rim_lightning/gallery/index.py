@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from rim_lightning.extras import require_extra
+
+if TYPE_CHECKING:  # people are listed and removed without torch
+    from torch import Tensor
 
 TABLE_NAME = "templates"
 FINGERPRINT = "fingerprint"
