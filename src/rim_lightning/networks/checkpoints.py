@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from rim_lightning.networks.earlier_names import current_name, current_names
+from rim_lightning.networks.earlier_names import current_names, translated_name
 from rim_lightning.networks.rim import RIM
 
 ARCHITECTURES = ("rim", "super_resolver", "recognizer")
@@ -160,11 +160,11 @@ def upgrade_checkpoint(checkpoint: dict[str, Any]) -> dict[str, Any]:
         A new dictionary, which shares its tensors with `checkpoint`.
     """
     upgraded = {
-        current_name(part): current_names(content) if part in RENAMED_PARTS else content
+        translated_name(part): current_names(content) if part in RENAMED_PARTS else content
         for part, content in checkpoint.items()
     }
     if "architecture" in upgraded:
-        upgraded["architecture"] = current_name(upgraded["architecture"])
+        upgraded["architecture"] = translated_name(upgraded["architecture"])
     return upgraded
 
 

@@ -29,10 +29,10 @@ def current_names(content: Any) -> Any:
     """
     if not isinstance(content, Mapping):
         return content
-    return {current_name(key): current_names(value) for key, value in content.items()}
+    return {translated_name(key): current_names(value) for key, value in content.items()}
 
 
-def current_name(name: Any) -> Any:
+def translated_name(name: Any) -> Any:
     """Return a key in the names of this version, each part of a dotted name by itself.
 
     Args:
