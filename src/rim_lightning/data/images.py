@@ -3,6 +3,8 @@
 import io
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +22,9 @@ IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
 
 MIN_SIDE = 7  # pixels; shortest side of an image
 MAX_PIXELS = 100_000_000  # decoding takes up to 2 GB
-ORIENTATION_TAG = 0x0112  # of EXIF
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+BITS_PER_SAMPLE_TAG, PHOTOMETRIC_TAG, ORIENTATION_TAG = 258, 262, 274  # of TIFF; the last one also of EXIF
 
 
 class ImageError(ValueError):
@@ -30,7 +34,9 @@ class ImageError(ValueError):
 def read_image(source: "Picture", name: str | None = None, upright: bool = True) -> NDArray[np.uint8]:
     """Decode any picture as 8-bit RGB.
 
-    16 bits are scaled to 8. Transparent pixels are blended with white. The first frame of an animation is taken.
+    16 bits are scaled to 8; Pillow does so for colors, by their upper 8 bits. Integers of 32 bits count as 8 bits if
+    none is above 255, and as 16 bits up to 65535. Transparent pixels are blended with white. The first frame of an
+    animation is taken. Color profiles are ignored: training sets have none.
 
     Args:
         source: One of
@@ -61,7 +67,8 @@ def read_image(source: "Picture", name: str | None = None, upright: bool = True)
         pixels = _decode_file(io.BytesIO(source), name, upright)
     elif isinstance(source, Image.Image):
         name = name or "the image"
-        pixels = _from_pillow(source, name, upright)
+        with _one_sentence(None, name):
+            pixels = _from_pillow(source, name, upright)
     elif isinstance(source, np.ndarray):
         name = name or "the array"
         pixels = _from_array(source, name)
@@ -87,13 +94,9 @@ def has_plain_pixels(path: Path) -> bool:
     Returns:
         True if so.
     """
-    from PIL import Image
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=IMAGE_FORMATS) as picture:
-                return _is_plain(picture)
+        with _opened(path) as picture:
+            return _is_plain(picture)
     except Exception:  # a damaged header makes Pillow's decoders raise errors of any kind
         return True
 
@@ -126,19 +129,13 @@ def picture_header(file: Path | bytes) -> PictureHeader:
     Raises:
         OSError: If it cannot be opened.
     """
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=IMAGE_FORMATS) as picture:
-            try:
-                orientation = picture.getexif().get(ORIENTATION_TAG, 1)
-            except Exception:  # a damaged orientation says nothing about the pixels
-                orientation = 1
-            turned_by_pillow = picture.format == "TIFF"
-            return PictureHeader(
-                *picture.size, 1 if turned_by_pillow or orientation not in range(1, 9) else orientation
-            )
+    with _opened(io.BytesIO(file) if isinstance(file, bytes) else file) as picture:
+        try:
+            orientation = picture.getexif().get(ORIENTATION_TAG, 1)
+        except Exception:  # a damaged orientation says nothing about the pixels
+            orientation = 1
+        turned_by_pillow = picture.format == "TIFF"
+        return PictureHeader(*picture.size, 1 if turned_by_pillow or orientation not in range(1, 9) else orientation)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -154,6 +151,31 @@ def picture_size(path: Path) -> tuple[int, int]:
     return header.width, header.height
 
 
+def read_numbers(path: Path, lightness: bool = False) -> NDArray[np.uint8]:
+    """Read the numbers that a gray or palette picture stores, such as classes, without any conversion.
+
+    Args:
+        path: An image file.
+        lightness: True to read the lightness of pictures of any other kind. False refuses them.
+
+    Returns:
+        (H, W) uint8.
+
+    Raises:
+        ImageError: If the file is not such a picture, or is damaged.
+        FileNotFoundError: If there is no such file.
+    """
+    file, name = _existing_file(path, str(path)), str(path)
+    with _one_sentence(file, name), _opened(file) as picture:
+        if picture.width * picture.height > MAX_PIXELS:
+            raise _too_large(name)
+        if picture.mode not in ("L", "P"):
+            if not lightness:
+                raise ImageError(f"{name} has mode {picture.mode}; expected a gray or palette PNG of class numbers")
+            picture = picture.convert("L")
+        return np.array(picture, dtype=np.uint8)
+
+
 def _existing_file(path: Path, name: str) -> Path:
     if path.is_dir():
         raise ImageError(f"{name} is a folder: give an image file.")
@@ -163,26 +185,88 @@ def _existing_file(path: Path, name: str) -> Path:
 
 
 def _decode_file(file: Path | io.BytesIO, name: str, upright: bool) -> NDArray[np.uint8]:
-    from PIL import Image, UnidentifiedImageError
-
     size = file.stat().st_size if isinstance(file, Path) else file.getbuffer().nbytes
     if size == 0:
         raise ImageError(f"{name} is empty: replace the file.")
-    Image.init()  # registers all formats
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about damaged tags, and about Pillow's size limit: `MAX_PIXELS` is ours
-            with Image.open(file, formats=IMAGE_FORMATS) as picture:
+    with _one_sentence(file, name):
+        try:
+            with _opened(file) as picture:
                 return _from_pillow(picture, name, upright)
+        except ImageError:
+            raise
+        except ValueError:
+            content = _without_texts(file)  # they may stand behind the pixels
+            if content is None:
+                raise
+            with _opened(content) as picture:
+                return _from_pillow(picture, name, upright)
+
+
+@contextmanager
+def _opened(file: Path | io.BytesIO) -> Iterator["Image.Image"]:
+    """Open an image file of one of `IMAGE_FORMATS`. Texts that Pillow finds too long are left out."""
+    from PIL import Image
+
+    Image.init()  # registers all formats
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about damaged tags, and about Pillow's size limit: `MAX_PIXELS` is ours
+        try:
+            picture = Image.open(file, formats=IMAGE_FORMATS)
+        except ValueError:
+            content = _without_texts(file)
+            if content is None:
+                raise
+            picture = Image.open(content, formats=IMAGE_FORMATS)
+        with picture:
+            yield picture
+
+
+def _without_texts(file: Path | io.BytesIO) -> io.BytesIO | None:
+    """Return a PNG without its texts and color profile, or None if the file is no PNG or holds none of them.
+
+    Pillow refuses the whole picture if one of them is too long, though they say nothing about the pixels.
+    """
+    content = file.read_bytes() if isinstance(file, Path) else file.getvalue()
+    if not content.startswith(PNG_SIGNATURE):
+        return None
+    parts, start = [PNG_SIGNATURE], len(PNG_SIGNATURE)
+    while start + 8 <= len(content):
+        length, kind = int.from_bytes(content[start : start + 4], "big"), content[start + 4 : start + 8]
+        end = start + length + 12  # length, kind, content and checksum
+        if kind not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
+            parts.append(content[start:end])
+        start = end
+    kept = b"".join(parts)
+    return io.BytesIO(kept) if len(kept) < len(content) else None
+
+
+@contextmanager
+def _one_sentence(file: Path | io.BytesIO | None, name: str) -> Iterator[None]:
+    """Turn every error of Pillow's decoders into one sentence about the file."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        yield
     except UnidentifiedImageError:
-        formats = ", ".join(IMAGE_FORMATS)
-        raise ImageError(f"{name} is not an image of a known format ({formats}): convert it to one of them.") from None
+        raise _unknown_format(file, name) from None
     except Image.DecompressionBombError:
         raise _too_large(name) from None
     except (ImageError, PermissionError):
         raise
     except Exception as error:  # a damaged file makes Pillow's decoders raise errors of any kind
         raise _decoding_error(name, error) from error
+
+
+def _unknown_format(file: Path | io.BytesIO | None, name: str) -> ImageError:
+    content = file if isinstance(file, io.BytesIO) else io.BytesIO()
+    if isinstance(file, Path):
+        with open(file, "rb") as stream:
+            content = io.BytesIO(stream.read(4))
+    if content.getvalue()[:4] in TIFF_SIGNATURES:
+        return ImageError(f"{name} is a TIFF file with pixels of an unknown kind: save it as an 8-bit image.")
+    return ImageError(
+        f"{name} is not an image of a known format ({', '.join(IMAGE_FORMATS)}): convert it to one of them."
+    )
 
 
 def _decoding_error(name: str, error: Exception) -> ImageError:
@@ -197,15 +281,34 @@ def _too_large(name: str) -> ImageError:
 
 
 def _from_pillow(picture: "Image.Image", name: str, upright: bool) -> NDArray[np.uint8]:
+    if picture.format not in (None, "MPO", *IMAGE_FORMATS):  # Pillow may start other programs to load it
+        raise ImageError(f"{name} is a {picture.format} image: convert it to one of {', '.join(IMAGE_FORMATS)}.")
     if picture.width * picture.height > MAX_PIXELS:
         raise _too_large(name)
-    try:
-        picture.load()
-        return _rgb(_turned_upright(picture) if upright else picture, name)
-    except ImageError:
-        raise
-    except Exception as error:  # a damaged file makes Pillow's decoders raise errors of any kind
-        raise _decoding_error(name, error) from error
+    transparent = _transparent_color(picture)
+    picture.load()
+    if transparent is not None:
+        picture.info["transparency"] = transparent
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        picture = _eight_bits(picture, name)
+    return _rgb(_turned_upright(picture) if upright else picture, name)
+
+
+def _transparent_color(picture: "Image.Image") -> int | tuple[int, ...] | None:
+    """Return the transparent color of a PNG at the depth of its decoded pixels; None if Pillow has it right.
+
+    A file names the color at its own depth, and Pillow passes it on unchanged.
+    """
+    color = picture.info.get("transparency")
+    tiles = getattr(picture, "tile", [])
+    if picture.format != "PNG" or not tiles or isinstance(color, bytes | None):
+        return None
+    decoder = tiles[0][3]
+    if decoder in ("L;2", "L;4"):
+        return int(color) * (85 if decoder == "L;2" else 17)
+    if decoder == "RGB;16B":
+        return tuple(level >> 8 for level in color)
+    return None
 
 
 def _turned_upright(picture: "Image.Image") -> "Image.Image":
@@ -229,16 +332,31 @@ def _rgb(picture: "Image.Image", name: str) -> NDArray[np.uint8]:
         return np.asarray(picture.convert("RGB"))
     if picture.mode == "F":
         raise ImageError(f"{name} has floating-point pixels of an unknown range: save it as an 8-bit image.")
-    if picture.mode == "I" or picture.mode.startswith("I;16"):
-        values = np.asarray(picture)
-        if values.min() < 0 or values.max() > 65535:
-            raise ImageError(f"{name} has pixels beyond 16 bits: save it as an 8-bit or 16-bit image.")
-        if "transparency" in picture.info:  # the gray level that is transparent
-            values = np.where(values == picture.info["transparency"], 65535, values)
-        return _from_array(values.astype(np.uint16), name)
     picture = picture.convert("LA") if picture.mode == "La" else picture  # Pillow converts La to nothing else
     picture = picture.convert("RGBA")
     return np.asarray(Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB"))
+
+
+def _eight_bits(picture: "Image.Image", name: str) -> "Image.Image":
+    """Convert a deep gray picture to 8 bits. It keeps its orientation."""
+    from PIL import Image
+
+    values = np.asarray(picture).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ImageError(f"{name} has pixels beyond 16 bits: save it as an 8-bit or 16-bit image.")
+    tags = getattr(picture, "tag_v2", {})
+    bits = tags.get(BITS_PER_SAMPLE_TAG, (16,))[0]
+    if picture.mode != "I" and bits < 16:
+        values = values * 65535 // (2**bits - 1)
+    if picture.mode != "I" and tags.get(PHOTOMETRIC_TAG) == 0:  # 0 is white
+        values = 65535 - values
+    if picture.mode == "I" and picture.format != "PPM" and values.max() <= 255:  # Pillow scales those of PPM
+        values = values * 257  # 8 bits in 32
+    if "transparency" in picture.info:  # the gray level that is transparent
+        values = np.where(values == picture.info["transparency"], 65535, values)
+    shallow = Image.fromarray(_from_array(values.astype(np.uint16), name))
+    shallow.getexif().update(picture.getexif())
+    return shallow
 
 
 def _from_tensor(tensor: "Tensor", name: str) -> NDArray[np.uint8]:

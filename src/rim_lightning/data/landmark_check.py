@@ -19,7 +19,7 @@ from rim_lightning.data.alignment import (
     transform_points,
 )
 from rim_lightning.data.images import MAX_PIXELS, MIN_SIDE, PictureHeader
-from rim_lightning.schemes import LANDMARK_SCHEMES, five_points
+from rim_lightning.schemes import HELEN11, LANDMARK_SCHEMES, five_points
 
 MAX_RESIDUAL = 0.75
 """Largest residual of the fit to the template, as a share of the template. Faces have up to 0.57, profiles 0.67."""
@@ -39,6 +39,10 @@ MAX_DISTANCE = 1.5
 NORMALIZED = 1.5
 """Coordinates up to this are a fraction of the picture rather than pixels."""
 
+MIN_ON_MASK = 2
+"""Smallest number of the five points that lie on the face of a mask. Annotated faces have at least 3."""
+
+_NOT_ON_THE_FACE = [HELEN11.classes.index("background"), HELEN11.classes.index("hair")]
 _ORDER = "left eye, right eye, nose, left and right corner of the mouth, as the viewer sees them"
 _GUESSES = {
     (1, 0, 2, 4, 3): "with left and right exchanged",
@@ -175,6 +179,24 @@ def _disagreement(fives: Mapping[str, NDArray]) -> str | None:
     for first, scheme in pairwise(fives):
         if differ(fives[first], fives[scheme]):
             return f"has landmarks of two faces or sizes ({first} and {scheme} are apart): correct one of them"
+    return None
+
+
+def mask_fault(five: NDArray, parsing: NDArray[np.uint8]) -> str | None:
+    """Return why a mask cannot belong to a face, or None if it can.
+
+    Args:
+        five: (5, 2) points of the face, in pixels of the picture.
+        parsing: (H, W) Helen-11 classes of the picture.
+
+    Returns:
+        The reason without the name of the picture: "has a mask ...".
+    """
+    height, width = parsing.shape
+    x, y = np.rint(five.clip(0, [width - 1, height - 1])).astype(int).T
+    on_face = int((~np.isin(parsing[y, x], _NOT_ON_THE_FACE)).sum())
+    if on_face < MIN_ON_MASK:
+        return f"has a mask of another face ({on_face} of 5 landmarks lie on its face): correct mask or landmarks"
     return None
 
 

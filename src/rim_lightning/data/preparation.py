@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rim_lightning.data.alignment import align, center_square_matrix, similarity_from_points, template
 from rim_lightning.data.images import ImageError, has_plain_pixels, picture_header, read_image
-from rim_lightning.data.landmark_check import differ, landmark_fault
+from rim_lightning.data.landmark_check import differ, landmark_fault, mask_fault
 from rim_lightning.data.readers.record import Record
 from rim_lightning.data.stores.prepared import MANIFEST, PreparedStore, stored_side
 from rim_lightning.data.stores.writer import Sample, StoreWriter, one_writer
@@ -314,6 +314,10 @@ def _aligned_sample(
                 raise ValueError("the detected points are not finite")
             matrix = similarity_from_points(five, template(settings.hr_size, settings.margin))
         parsing = record.load_parsing() if record.load_parsing is not None else None
+        if parsing is not None and parsing.shape == image.pixels.shape[:2]:
+            five = five_points(landmarks)
+            if five is not None and (fault := mask_fault(five, parsing)):
+                return fault
         pixels, points, parsing = align(image.pixels, matrix, side, landmarks, parsing)
     except Exception as error:  # a damaged mask makes its decoder raise errors of any kind
         first_line = str(error).strip().split("\n")[0].rstrip(".")

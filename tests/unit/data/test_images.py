@@ -1,15 +1,26 @@
 """Whatever people hand in becomes 8-bit RGB, or one sentence that names it."""
 
 import io
+import re
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
-from rim_lightning.data.images import ImageError, has_plain_pixels, picture_size, read_image
+import rim_lightning
+from rim_lightning.data.images import (
+    ImageError,
+    has_plain_pixels,
+    picture_header,
+    picture_size,
+    read_image,
+    read_numbers,
+)
+from tests.helpers.pictures import png_chunk, tiff_file
 
 RGB = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
 
@@ -100,6 +111,29 @@ def test_an_image_is_turned_as_its_exif_says(tmp_path):
     assert (image[8:] == 0).all()
 
 
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp"])
+@pytest.mark.parametrize("deep", [False, True])
+def test_every_orientation(tmp_path, kind, deep):
+    """The stored pixels that EXIF 2.32, 4.6.4 A, describes, made from the upright ones with numpy."""
+    if deep and kind != "png":
+        pytest.skip("only PNG has 16 bits")
+    upright = np.zeros((16, 24), np.uint8)
+    upright[:8, :8] = 255
+    upright[8:, :8] = 120
+    stored = {1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1], 5: upright.T}
+    stored |= {6: np.rot90(upright), 7: upright[::-1, ::-1].T, 8: np.rot90(upright, -1)}
+    for orientation, pixels in stored.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        picture = Image.fromarray(pixels.astype(np.uint16) * 257 if deep else np.ascontiguousarray(pixels))
+        path = saved(
+            tmp_path, picture, f"{orientation}.{kind}", exif=exif, **({} if kind == "png" else {"quality": 100})
+        )
+        np.testing.assert_allclose(read_image(path)[..., 0], upright, atol=3)
+        np.testing.assert_allclose(read_image(path, upright=False)[..., 0], pixels, atol=3)
+        assert picture_header(path) == (*pixels.shape[::-1], orientation)
+
+
 @pytest.mark.parametrize(("kind", "turned"), [("png", False), ("jpg", False), ("webp", False), ("tif", True)])
 def test_pixels_stay_where_the_file_stores_them_unless_they_are_to_be_upright(tmp_path, kind, turned):
     """Pillow itself turns TIFF files when it loads them."""
@@ -161,12 +195,8 @@ def test_of_an_animation_the_first_frame(tmp_path):
 
 def png_header(width, height):
     """A PNG that claims this size and holds nothing."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + png_chunk(b"IDAT", zlib.compress(b"")) + png_chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(
@@ -178,6 +208,11 @@ def png_header(width, height):
         ("figure.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "figure.eps is not an image of a known"),
         ("bomb.png", png_header(60_000, 60_000), "bomb.png has more than 100 million pixels: reduce it"),
         ("large.png", png_header(10_001, 10_000), "large.png has more than 100 million pixels: reduce it"),
+        (
+            "double.tif",
+            tiff_file(64, 1, bytes(320), 3),
+            "double.tif is a TIFF file with pixels of an unknown kind: save it",
+        ),
         ("hollow.png", png_header(64, 64), r"hollow.png is damaged or incomplete \(.*\): get a new copy"),
     ],
 )
@@ -185,6 +220,46 @@ def test_a_file_that_is_no_image_gets_a_sentence(tmp_path, name, content, senten
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ImageError, match=sentence):
         read_image(tmp_path / name)
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+def test_nothing_starts_ghostscript(tmp_path, monkeypatch):
+    def start(*arguments, **options):
+        raise AssertionError("Ghostscript was started")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", start)
+    (tmp_path / "photograph.jpg").write_bytes(POSTSCRIPT)
+    for read in (read_image, read_numbers):
+        with pytest.raises(ImageError, match=r"photograph.jpg is not an image of a known format"):
+            read(tmp_path / "photograph.jpg")
+    with pytest.raises(ImageError, match="the image is a EPS image: convert it to one of JPEG"):
+        read_image(Image.open(tmp_path / "photograph.jpg"))
+
+
+def test_no_other_file_of_the_package_opens_pictures():
+    package = Path(rim_lightning.__file__).parent
+    opening = re.compile(r"Image\.open\(|imread|imdecode|PIL\.Image\.open|decode_image|read_image_file")
+    files = {str(file.relative_to(package)) for file in package.rglob("*.py") if opening.search(file.read_text())}
+    assert files - {"data/listing.py"} == {"data/images.py", "data/stores/packed.py"}  # which opens its own pictures
+    listing = (package / "data" / "listing.py").read_text()
+    assert listing.count("Image.open(") == listing.count("formats=IMAGE_FORMATS")  # it looks at the format alone
+
+
+def test_numbers_are_read_as_they_are_stored(tmp_path):
+    numbers = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    palette = Image.fromarray(numbers)
+    np.testing.assert_array_equal(read_numbers(saved(tmp_path, palette, "gray.png")), numbers)
+    palette = palette.convert("P")
+    palette.putpalette([255 - level // 3 for level in range(768)])
+    np.testing.assert_array_equal(read_numbers(saved(tmp_path, palette, "palette.png")), numbers)
+    colors = saved(tmp_path, Image.new("RGB", (8, 8), (255, 255, 255)), "colors.png")
+    with pytest.raises(ImageError, match=r"colors.png has mode RGB; expected a gray or palette PNG of class numbers"):
+        read_numbers(colors)
+    assert (read_numbers(colors, lightness=True) == 255).all()
+    with pytest.raises(FileNotFoundError, match=r"nowhere.png"):
+        read_numbers(tmp_path / "nowhere.png")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP"])

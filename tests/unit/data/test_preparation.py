@@ -1,11 +1,14 @@
 """Preparation: what a store gets from records; resuming, skipping, and bytes that depend on the input alone."""
 
 import hashlib
+import io
+import struct
+import zlib
 from functools import partial
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from rim_lightning.data import detection, preparation
 from rim_lightning.data.alignment import FIVE_POINT_TEMPLATE_112, align, similarity_from_points, template
@@ -14,6 +17,8 @@ from rim_lightning.data.preparation import prepare
 from rim_lightning.data.readers.record import Record
 from rim_lightning.data.stores.prepared import partial_path
 from rim_lightning.data.stores.writer import StoreWriter
+from rim_lightning.inference.faces import FaceAligner
+from tests.helpers.pictures import levels, png_chunk, png_file, tiff_file
 
 SETTINGS = {"name": "toy", "hr_size": 32, "margin": 0.125, "workers": 0, "progress": False}
 
@@ -262,8 +267,72 @@ def animation(*colors):
     return frames[0], {"save_all": True, "append_images": frames[1:]}
 
 
-# Name of the file, picture and options of saving, and the color that training and use must see.
+def text(characters):
+    """A compressed text of a PNG; Pillow refuses more than a million characters."""
+    return png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"x" * characters))
+
+
+def color(*levels):
+    return struct.pack(f">{len(levels)}H", *levels)
+
+
+def ycck_jpeg():
+    """A JPEG of four channels whose marker of Adobe says that they are YCbCr and black."""
+    file = io.BytesIO()
+    Image.new("CMYK", (40, 40), (100, 127, 127, 0)).save(file, "JPEG", quality=100)
+    content = bytearray(file.getvalue())
+    content[content.index(b"Adobe") + 11] = 2
+    return bytes(content)
+
+
+def multi_picture():
+    """The format of stereo cameras and of many telephones: the photograph, then others."""
+    file = io.BytesIO()
+    Image.new("RGB", (40, 40), (10, 20, 30)).save(
+        file, "MPO", quality=100, save_all=True, append_images=[Image.new("RGB", (40, 40), "white")]
+    )
+    return file.getvalue()
+
+
+def lab_tiff():
+    """CIE L*a*b* of sRGB (200, 100, 50), 8 bits."""
+    srgb, lab = (ImageCms.createProfile(kind) for kind in ("sRGB", "LAB"))
+    picture = ImageCms.profileToProfile(plain("RGB", (200, 100, 50)), srgb, lab, outputMode="LAB")
+    file = io.BytesIO()
+    picture.save(file, "TIFF")
+    return file.getvalue()
+
+
+# Name of the file, picture and options of saving (or its content), and the color that training and use must see.
 PICTURES = {
+    "ycck.jpg": (ycck_jpeg(), {}, (100, 100, 100)),  # Y is that of the ink (155 of each color), and no black
+    "mpo.jpg": (multi_picture(), {}, (10, 20, 30)),
+    "lab.tif": (lab_tiff(), {}, (199, 100, 50)),  # within a level of the 8 bits of L*a*b*
+    "16 bit rgb.png": (png_file(16, 2, color(33_600, 25_700, 257) * 40), {}, (131, 100, 1)),
+    "16 bit rgb clear.png": (
+        png_file(16, 2, color(33_600, 257, 0) * 40, before=png_chunk(b"tRNS", color(33_600, 257, 0))),
+        {},
+        (255, 255, 255),
+    ),
+    "16 bit rgba.png": (png_file(16, 6, color(2570, 5140, 7710, 13_107) * 40), {}, (206, 208, 210)),
+    "2 bit.png": (png_file(2, 0, bytes([0b01010101]) * 10), {}, (85, 85, 85)),
+    "2 bit clear.png": (png_file(2, 0, bytes([0x55]) * 10, before=png_chunk(b"tRNS", color(1))), {}, (255, 255, 255)),
+    "4 bit clear.png": (png_file(4, 0, bytes([0x33]) * 20, before=png_chunk(b"tRNS", color(3))), {}, (255, 255, 255)),
+    "text.png": (png_file(8, 2, bytes([10, 20, 30]) * 40, before=text(3_000_000)), {}, (10, 20, 30)),
+    "text behind.png": (png_file(8, 2, bytes([10, 20, 30]) * 40, behind=text(3_000_000)), {}, (10, 20, 30)),
+    "profile.png": (
+        png_file(8, 2, bytes([10, 20, 30]) * 40, before=png_chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(3_000_000)))),
+        {},
+        (10, 20, 30),
+    ),
+    "16 bit big endian.tif": (tiff_file(16, 1, color(33_600) * 40, order=">"), {}, (131, 131, 131)),
+    "16 bit, 0 is white.tif": (tiff_file(16, 0, struct.pack("<H", 65_535 - 33_600) * 40), {}, (131, 131, 131)),
+    "8 bit, 0 is white.tif": (tiff_file(8, 0, bytes([155]) * 40), {}, (100, 100, 100)),
+    "12 bit.tif": (tiff_file(12, 1, bytes([0x80, 0x08, 0x00]) * 20), {}, (128, 128, 128)),  # 0x800 of 0xFFF
+    "32 bit.tif": (tiff_file(32, 1, struct.pack("<I", 33_600) * 40), {}, (131, 131, 131)),
+    "8 in 32 bit.tif": (deep(100, np.int32), {}, (100, 100, 100)),
+    "10 bit.pgm": (b"P5\n40 40\n1023\n" + color(512) * 1600, {}, (128, 128, 128)),
+    "dark.pgm": (b"P5\n40 40\n65535\n" + color(255) * 1600, {}, (1, 1, 1)),
     "rgb.png": (plain("RGB", (10, 20, 30)), {}, (10, 20, 30)),
     "rgb.bmp": (plain("RGB", (10, 20, 30)), {}, (10, 20, 30)),
     "gray.png": (plain("L", 100), {}, (100, 100, 100)),
@@ -297,12 +366,17 @@ PICTURES = {
 @pytest.mark.parametrize("name", PICTURES)
 def test_training_and_use_see_the_same_pixels(tmp_path, name):
     picture, options, expected = PICTURES[name]
-    picture.save(tmp_path / name, **options)
+    if isinstance(picture, bytes):
+        (tmp_path / name).write_bytes(picture)
+    else:
+        picture.save(tmp_path / name, **options)
     store = prepare([Record(name, tmp_path / name, None, "test", {})], tmp_path / "toy", alignment="none", **SETTINGS)
     in_use = read_image(tmp_path / name)
     assert in_use.shape == (40, 40, 3)
     np.testing.assert_array_equal(store.images[0], in_use)
     np.testing.assert_array_equal(np.unique(in_use.reshape(-1, 3), axis=0), [expected])
+    (face,) = FaceAligner(40).align(tmp_path / name, aligned=True)  # rim verify, rim enroll, rim-embed and the page
+    np.testing.assert_array_equal(levels(face.pixels).permute(1, 2, 0), in_use)
 
 
 def test_pixels_without_a_known_range_are_skipped_in_training_as_they_are_refused_in_use(tmp_path, records):

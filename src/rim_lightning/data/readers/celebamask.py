@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from rim_lightning.data.images import picture_size
+from rim_lightning.data.images import picture_size, read_numbers
 from rim_lightning.data.readers.files import (
     hash_split,
     list_images,
@@ -15,11 +14,13 @@ from rim_lightning.data.readers.files import (
     read_splits,
     require_file,
     require_folder,
+    resized_mask,
     split_of,
 )
 from rim_lightning.data.readers.record import Record
 from rim_lightning.data.views import mirror_parsing
 from rim_lightning.schemes import CELEBAMASK19, to_helen11
+from rim_lightning.types import UNLABELED
 
 # The official partition of CelebA by file number (list_eval_partition.txt): 162,770 to train, then 19,867 to validate.
 LAST_TRAIN, LAST_VAL = 162_770, 182_637
@@ -39,13 +40,17 @@ def load_index_mask(mask: Path, image: Path) -> NDArray[np.uint8]:
         (H, W) classes at the size of the image.
 
     Raises:
-        ValueError: If the mask is neither gray nor a palette image.
+        ValueError: If the mask is neither gray nor a palette image, is damaged, is of another shape than the image, or
+            holds an unknown class.
     """
-    with Image.open(mask) as picture:
-        if picture.mode not in ("L", "P"):
-            raise ValueError(f"{mask} has mode {picture.mode}; expected a gray or palette PNG of class numbers")
-        classes = picture.resize(picture_size(image), Image.Resampling.NEAREST)
-    return with_viewer_sides(to_helen11(np.asarray(classes, dtype=np.uint8)))
+    classes = read_numbers(mask)
+    unknown = set(np.unique(classes).tolist()) - {*range(len(CELEBAMASK19.classes)), UNLABELED}
+    if unknown:
+        raise ValueError(
+            f"{mask} holds the class {min(unknown)}; CelebAMask-HQ has 0 to {len(CELEBAMASK19.classes) - 1}, and "
+            f"{UNLABELED} is not labeled"
+        )
+    return with_viewer_sides(to_helen11(resized_mask(classes, picture_size(image))))
 
 
 def load_part_masks(folder: Path, stem: str, image: Path) -> NDArray[np.uint8]:
@@ -66,9 +71,7 @@ def load_part_masks(folder: Path, stem: str, image: Path) -> NDArray[np.uint8]:
     for number, part in enumerate(CELEBAMASK19.classes[1:], start=1):
         file = folder / f"{stem}_{part}.png"
         if file.is_file():
-            with Image.open(file) as picture:
-                mask = picture.convert("L").resize(size, Image.Resampling.NEAREST)
-            classes[np.asarray(mask) > 0] = number
+            classes[resized_mask(read_numbers(file, lightness=True), size) > 0] = number
     return with_viewer_sides(to_helen11(classes))
 
 

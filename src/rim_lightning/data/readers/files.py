@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from rim_lightning.data.listing import list_folder
 from rim_lightning.data.stores.prepared import SPLITS
@@ -141,6 +142,25 @@ def _schemes_of(header: list[str]) -> list[tuple[str, NDArray[np.int64]]]:
         for scheme, columns in _COLUMNS
         if all(x in position and y in position for x, y in columns)
     ]
+
+
+def resized_mask(classes: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize a map of classes to its image; each pixel takes the nearest class.
+
+    Args:
+        classes: (H, W).
+        size: Width and height of the image in pixels.
+
+    Raises:
+        ValueError: If the map is of another shape than the image.
+    """
+    (height, width), (image_width, image_height) = classes.shape, size
+    if abs(width * image_height - height * image_width) > max(*classes.shape, *size):  # beyond rounding
+        raise ValueError(
+            f"the mask of {width} x {height} pixels has another shape than the picture of {image_width} x "
+            f"{image_height}"
+        )
+    return np.asarray(Image.fromarray(classes).resize(size, Image.Resampling.NEAREST))
 
 
 def read_splits(file: str | Path | None, key: str) -> dict[str, str]:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from rim_lightning.data.images import picture_size
+from rim_lightning.data.images import picture_size, read_numbers
 from rim_lightning.data.listing import list_folder
-from rim_lightning.data.readers.files import hash_split, require_file, require_folder
+from rim_lightning.data.readers.files import hash_split, require_file, require_folder, resized_mask
 from rim_lightning.data.readers.record import Record
 from rim_lightning.schemes import HELEN11, HELEN194
 
@@ -51,10 +50,8 @@ def load_soft_maps(folder: Path, name: str, image: Path) -> NDArray[np.uint8]:
     """
     maps = []
     for number in range(len(HELEN11.classes)):
-        with Image.open(folder / f"{name}_lbl{number:02d}.png") as picture:
-            maps.append(np.asarray(picture.convert("L")))
-    classes = Image.fromarray(np.stack(maps).argmax(axis=0).astype(np.uint8))
-    return np.asarray(classes.resize(picture_size(image), Image.Resampling.NEAREST))
+        maps.append(read_numbers(folder / f"{name}_lbl{number:02d}.png", lightness=True))
+    return resized_mask(np.stack(maps).argmax(axis=0).astype(np.uint8), picture_size(image))
 
 
 def read_helen(root: str | Path) -> list[Record]:
