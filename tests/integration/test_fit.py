@@ -1,5 +1,6 @@
 """Short fits on a few synthetic faces: who moves, who does not, what is saved, what a resume gives."""
 
+import csv
 from functools import partial
 
 import pytest
@@ -11,6 +12,7 @@ from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
 from rim_lightning.training.callbacks.ema import WarmedEMA
+from rim_lightning.training.csv_logger import StageCSVLogger
 from rim_lightning.training.finite_watch import NonFiniteLoss
 from rim_lightning.training.phases import PHASES
 from rim_lightning.training.rim_module import RIMModule
@@ -86,6 +88,21 @@ def trainer_of(folder, epochs, callbacks=(), **changes):
 
 def values(module):
     return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+
+
+def test_short_runs_log_losses_and_the_name_of_every_stage(store, tmp_path):
+    """Two batches an epoch, an interval of ten: a row of losses in each epoch, of the phases of its stage alone."""
+    stages = [{"name": "fhn", "epochs": 1}, {"name": "student", "epochs": 2}]
+    logger = StageCSVLogger(save_dir=tmp_path, name="csv")
+    trainer = trainer_of(tmp_path, 3, limit_train_batches=2, logger=logger, log_every_n_steps=10)
+    trainer.fit(module_of(stages), data_of(store))
+    with open(tmp_path / "csv" / "version_0" / "metrics.csv") as file:
+        rows = list(csv.DictReader(file))
+    losses = [row for row in rows if any(row[key] for key in row if key.startswith("train/"))]
+    assert [(row["step"], row["stage"]) for row in losses] == [("1", "fhn"), ("3", "student"), ("5", "student")]
+    assert [bool(row["train/student/stage"]) for row in losses] == [False, True, True]
+    assert [bool(row["train/hallucination/pixel"]) for row in losses] == [True, False, False]
+    assert {row["stage"] for row in rows} == {"fhn", "student"}
 
 
 @pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from rim_lightning.training.callbacks.wandb_tracking import code_version, panel_pixels, roc_points
+from rim_lightning.runs.sweep import new_sweep
+from rim_lightning.training.callbacks.wandb_tracking import (
+    code_version,
+    job_name,
+    job_tags,
+    panel_pixels,
+    roc_points,
+)
 from rim_lightning.training.run import train
 from tests.integration.test_configs import QUICK, composed
 
@@ -58,11 +65,13 @@ def test_two_sittings_are_two_files_of_one_run_with_all_that_is_promised(tmp_pat
     import wandb
 
     monkeypatch.setenv("WANDB_SILENT", "true")
-    monkeypatch.setenv("WANDB_RUN_GROUP", "a-sweep")
+    sweep = new_sweep(tmp_path / "a" / "sweep", {}).with_jobs([["seed=1", "optim.clip=1"], ["seed=0", "optim.clip=1"]])
+    for name, value in sweep.environment_of(sweep.jobs[1]).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)  # must appear nowhere
     folder = tmp_path / "run"
     settings = [*QUICK, f"paths.prepared_dir={tmp_path / 'prepared'}", "logger=wandb", "logger.wandb.offline=true"]
-    settings.append("trainer.check_val_every_n_epoch=1")
+    settings += ["trainer.check_val_every_n_epoch=1", "trainer.log_every_n_steps=10"]  # more than there are batches
     for epochs in (1, 2):
         train(composed(*settings, f"schedule.stages=[{{name: fhn, epochs: {epochs}}}]", "resume=true", folder=folder))
         wandb.finish()
@@ -70,7 +79,9 @@ def test_two_sittings_are_two_files_of_one_run_with_all_that_is_promised(tmp_pat
     assert len(sittings) == 2
     found = [records(sitting) for sitting in sittings]
     assert len({each["run"][0].run_id for each in found}) == 1
-    assert all(each["run"][0].run_group == "a-sweep" for each in found)
+    assert all(each["run"][0].run_group == "a/sweep" for each in found)
+    assert {each["run"][0].display_name for each in found} == {"demo 1: seed=0"}
+    assert {tuple(each["run"][0].tags) for each in found} == {("job 1", "seed=0")}
     logged = history(found[0])
     for key in (
         "train/hallucination/loss",
@@ -87,13 +98,28 @@ def test_two_sittings_are_two_files_of_one_run_with_all_that_is_promised(tmp_pat
     assert picture.stat().st_size > 1000
     config = {item.key: json.loads(item.value_json) for each in found[0]["config"] for item in each.update}
     assert config["code"] == code_version()
-    assert len(config["data"]["synthetic"]) == 64
+    assert len(config["data_digests"]["synthetic"]) == 64
+    assert config["data"]["batch_size"] == 16  # a setting of the run, as before it was sent
+    assert config["data"]["_target_"].endswith("SyntheticDataModule")
+    assert config["sweep_job"] == {"number": 1, "settings": {"seed": "0"}}
+    assert "paths" not in config
     assert config["optim"]["clip"] == 1.0
     artifacts = {record.type for each in found for record in each.get("artifact", [])}
     artifacts |= {each.log_artifact.artifact.type for sitting in found for each in sitting.get("request", [])}
     assert {"model", "report"} <= artifacts
     everything = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     assert os.environ["WANDB_API_KEY"].encode() not in everything
+
+
+def test_names_and_tags_tell_jobs_apart():
+    settings = {"seed": "1", "optim.student.lr": "0.1", "optim.assistant.lr": "0.2", "optim.clip": "3"}
+    job = {"number": 7, "settings": settings}
+    assert job_name("demo", job) == "demo 7: seed=1 optim.student.lr=0.1 optim.assistant.lr=0.2 clip=3"
+    assert job_tags(job)[:2] == ["job 7", "seed=1"]
+    assert job_name("demo", {"number": 0, "settings": {}}) == "demo 0"
+    long = {"number": 0, "settings": {"schedule.stages": "x" * 200}}
+    assert len(job_name("demo", long)) == 128  # the limits of W&B
+    assert [len(tag) for tag in job_tags(long)] == [5, 64]
 
 
 def test_the_points_of_a_roc_are_those_of_the_curve():

@@ -7,13 +7,12 @@ from pathlib import Path
 from rim_lightning.commands.command_parser import command_parser
 from rim_lightning.commands.errors import Hints, one_sentence
 from rim_lightning.extras import require_extra
-from rim_lightning.runs.sweep import Sweep, read_sweep
+from rim_lightning.runs.sweep import Sweep, read_sweep, swept_settings
 from rim_lightning.runs.sweep_table import (
     FIGURES,
     check_patterns,
     in_columns,
     plot_effects,
-    swept_settings,
     table_rows,
     write_table,
 )

@@ -135,7 +135,7 @@ def _run_one(
     sweep: Sweep, job: Job, slot: Slot, processes: dict[int, subprocess.Popen], stopping: threading.Event
 ) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | sweep.environment | {"OMP_NUM_THREADS": str(len(slot.cores))}
+    environment = os.environ | sweep.environment_of(job) | {"OMP_NUM_THREADS": str(len(slot.cores))}
     if slot.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
     attempts_before = read_attempts(job.folder)

@@ -98,7 +98,7 @@ def submit(  # noqa: PLR0913, the arguments after `jobs` are the keys of conf/la
         **(more or {}),
     )
     with executor.batch():
-        tasks = [executor.submit(ClusterJob(sweep.command_of(job), sweep.environment, job.log)) for job in jobs]
+        tasks = [executor.submit(ClusterJob(sweep.command_of(job), sweep.environment_of(job), job.log)) for job in jobs]
     for job, task in zip(jobs, tasks, strict=True):
         print(f"job {job.number} is queued as {task.job_id}: {' '.join(job.overrides)}")
     while wait and any(not task.done() or job.state.name in UNFINISHED for job, task in zip(jobs, tasks, strict=True)):

@@ -1,5 +1,6 @@
 """A sweep on disk: one file with its jobs, and one folder per job, in which the job itself records its state."""
 
+import json
 import shlex
 import sys
 from collections import Counter
@@ -10,12 +11,16 @@ from typing import Any, NamedTuple
 from rim_lightning.files import read_json, write_json
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.incomplete import Incomplete
-from rim_lightning.runs.overrides import override, quoted
+from rim_lightning.runs.overrides import override, quoted, unquoted
 from rim_lightning.runs.state import RunState, read_state
 
 JOURNAL = "sweep.json"
 FORMAT = 2
 """Number in `sweep.json` of the format that this version writes. Version 0.1 wrote none, which is read as 1."""
+
+
+JOB_VARIABLE = "RIM_SWEEP_JOB"
+"""Environment variable of a job: its number in the sweep, and the settings that tell it from the other jobs."""
 
 
 class Job(NamedTuple):
@@ -132,9 +137,23 @@ class Sweep(NamedTuple):
         """Environment variables of every job: W&B shows the jobs as one group."""
         return {"WANDB_RUN_GROUP": f"{self.folder.parent.name}/{self.folder.name}"}
 
+    def environment_of(self, job: Job) -> dict[str, str]:
+        """Return the environment variables of one job. `JOB_VARIABLE` tells a tracker its number and its settings."""
+        position = self.jobs.index(job)
+        settings = {key: values[position] for key, values in swept_settings(self.jobs).items()}
+        return self.environment | {JOB_VARIABLE: json.dumps({"number": job.number, "settings": settings})}
+
     def command_of(self, job: Job) -> list[str]:
         """Return the command line of a job. The job resumes from its last checkpoint if there is one."""
         return [*self.command, *job.overrides, override("hydra.run.dir", job.folder), "resume=true"]
+
+
+def swept_settings(jobs: Sequence[Job]) -> dict[str, list[str]]:
+    """Return the settings that differ between the jobs: setting -> its value in every job, "" where it was not set."""
+    settings = [dict(unquoted(override) for override in job.overrides) for job in jobs]
+    keys = list(dict.fromkeys(key for job in settings for key in job))
+    values = {key: [job.get(key, "") for job in settings] for key in keys}
+    return {key: column for key, column in values.items() if len(set(column)) > 1}
 
 
 def new_sweep(

@@ -7,19 +7,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from rim_lightning.plotting import pyplot
-from rim_lightning.runs.overrides import unquoted
-from rim_lightning.runs.sweep import Job, Sweep
+from rim_lightning.runs.sweep import Job, Sweep, swept_settings
 
 FIGURES = ("*/psnr_gain_y", "*/rim/accuracy", "val/psnr_gain")
 """Patterns of the figures that are shown by default."""
-
-
-def swept_settings(jobs: Sequence[Job]) -> dict[str, list[str]]:
-    """Return the settings that differ between the jobs: setting -> its value in every job, "" where it was not set."""
-    settings = [dict(unquoted(override) for override in job.overrides) for job in jobs]
-    keys = list(dict.fromkeys(key for job in settings for key in job))
-    values = {key: [job.get(key, "") for job in settings] for key in keys}
-    return {key: column for key, column in values.items() if len(set(column)) > 1}
 
 
 def chosen_figures(jobs: Sequence[Job], patterns: Sequence[str] = FIGURES) -> dict[str, list[float | None]]:

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from rim_lightning.distributed import mean_over_ranks
 from rim_lightning.networks.checkpoints import build_architecture
+from rim_lightning.training.csv_logger import StageCSVLogger
 from rim_lightning.training.finite_watch import FiniteWatch
 from rim_lightning.training.parameters import split_parameters
 from rim_lightning.training.phases import Phase
@@ -135,10 +136,14 @@ class PhasedModule(pl.LightningModule):
         self._figures[f"gradient/{self._phase_of[optimizer]}"] = norm
 
     def on_train_start(self) -> None:
-        """Put networks that this stage does not train into eval mode.
+        """Put networks that this stage does not train into eval mode, and log the losses of each epoch at least once.
 
         A run that resumes within an epoch never calls `on_train_epoch_start` for it.
         """
+        # An epoch shorter than the interval would log no losses.
+        trainer: Any = self.trainer  # Lightning sets the interval without declaring it
+        trainer.log_every_n_steps = int(min(trainer.log_every_n_steps, trainer.num_training_batches))
+        self._name_stage()
         self._rest()
 
     def on_train_epoch_start(self) -> None:
@@ -146,8 +151,15 @@ class PhasedModule(pl.LightningModule):
 
         The logged number shows in the curves where a stage ends.
         """
+        self._name_stage()
         self._rest()
         self.log("stage", float(list(self.stage_phases).index(self.stage)))
+
+    def _name_stage(self) -> None:
+        """Tell the CSV logger the name of the stage."""
+        for logger in self.trainer.loggers:
+            if isinstance(logger, StageCSVLogger):
+                logger.stage = self.stage
 
     def _rest(self) -> None:
         """Put networks that this stage does not train into eval mode: their norm layers keep their statistics."""

@@ -27,6 +27,7 @@ from rim_lightning.runs.signals import Interrupted
 from rim_lightning.runs.state import record_run
 from rim_lightning.training.budget import batches_per_epoch, one_epoch_each
 from rim_lightning.training.callbacks.wandb_tracking import log_results
+from rim_lightning.training.csv_logger import StageCSVLogger
 from rim_lightning.training.kept_teacher import TeacherRequest, provide_teacher
 from rim_lightning.training.phased_module import PhasedModule
 from rim_lightning.training.rank import is_first_process
@@ -279,8 +280,9 @@ def _fit(
     cfg: DictConfig, trainer: pl.Trainer, module: PhasedModule, data: FaceDataModule, folder: RunFolder
 ) -> dict[str, Any]:
     """Train, and validate at the end if the last epoch had no validation. Return the last logged figures."""
+    settings = {name: value for name, value in plain(cfg).items() if name not in ("paths", "logger")}  # of this machine
     for logger in trainer.loggers:
-        logger.log_hyperparams(plain(cfg))
+        logger.log_hyperparams(settings)
     last = folder.last_checkpoint
     checkpoint = str(last) if cfg.resume and last.is_file() else None
     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
@@ -319,8 +321,9 @@ def _finish(
         curves=folder.curves,
     )
     for logger in trainer.loggers:
-        logger.log_metrics(figures, step=trainer.fit_loop.total_batch_idx)
-        logger.save()
+        if not isinstance(logger, StageCSVLogger):  # its rows are those of the training; metrics.json has the figures
+            logger.log_metrics(figures, step=trainer.fit_loop.total_batch_idx)
+            logger.save()
     log_results(trainer, folder)
     print(folder.report.read_text())
     print(f"Report: {folder.report}")

@@ -1,5 +1,6 @@
 """Sweeps on this machine, with a stand-in for rim-train."""
 
+import json
 import os
 import signal
 import subprocess
@@ -179,6 +180,7 @@ def test_jobs_side_by_side_have_their_own_cores(tmp_path):
     sweep = new_sweep(tmp_path, {}, command).with_jobs([["a"], ["b"]])
     run_locally(sweep, sweep.jobs, parallel=2, gpus_per_job=0)
     assert sweep.environment == {"WANDB_RUN_GROUP": f"{tmp_path.parent.name}/{tmp_path.name}"}
+    assert json.loads(sweep.environment_of(sweep.jobs[1])["RIM_SWEEP_JOB"])["number"] == 1
     used = [job.log.read_text().split() for job in sweep.jobs]
     half = len(cores) // 2
     assert {tuple(map(int, each[:-1])) for each in used} <= {tuple(cores[:half]), tuple(cores[half : 2 * half])}

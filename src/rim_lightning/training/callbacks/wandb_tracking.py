@@ -1,8 +1,10 @@
 """What goes to W&B beyond the logged numbers: faces, ROC, versions of code and data, checkpoints and report."""
 
 import json
+import os
 import subprocess
 import uuid
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +21,7 @@ from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.functional.verification import roc_curve
 from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.sweep import JOB_VARIABLE
 from rim_lightning.training.phased_module import PhasedModule
 from rim_lightning.training.rank import is_first_process
 
@@ -28,13 +31,18 @@ ID = "wandb_id.json"  # in the directory of the run
 def wandb_logger(save_dir: str, offline: bool, **settings: Any) -> WandbLogger:
     """Make a W&B logger whose run keeps its id when the training is resumed. The id lies in the folder of the run.
 
-    Offline, every attempt leaves files of its own under the same id; `wandb sync` joins them.
+    Offline, every attempt leaves files of its own under the same id; `wandb sync` joins them. A job of a sweep adds its
+    number and the settings that tell it from the other jobs to its name and its tags.
 
     Args:
         save_dir: Folder of the run.
         offline: True to write files for `wandb sync` instead of connecting; this needs no account.
         **settings: Settings of `WandbLogger` and `wandb.init`.
     """
+    job = sweep_job()
+    if job:
+        settings["name"], tags = job_name(settings["name"], job), job_tags(job)
+        settings["tags"] = [*(settings.get("tags") or []), *tags]
     path = Path(save_dir) / ID
     if not is_first_process():  # has no run of its own
         return WandbLogger(save_dir=save_dir, offline=offline, **settings)
@@ -42,6 +50,30 @@ def wandb_logger(save_dir: str, offline: bool, **settings: Any) -> WandbLogger:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {"id": uuid.uuid4().hex[:12]})
     return WandbLogger(save_dir=save_dir, offline=offline, id=json.loads(path.read_text())["id"], **settings)
+
+
+def sweep_job() -> dict[str, Any]:
+    """Return {"number", "settings"} of the job of a sweep that this process is; {} if it is none."""
+    return json.loads(os.environ.get(JOB_VARIABLE, "{}"))
+
+
+def job_name(name: str, job: Mapping[str, Any]) -> str:
+    """Return the name of a job for people, such as "demo 3: seed=1 lr=0.001".
+
+    A setting is shortened to its last word, unless two settings share it.
+    """
+    short = [key.rpartition(".")[2] for key in job["settings"]]
+    words = [
+        f"{last if short.count(last) == 1 else key}={value}"
+        for last, (key, value) in zip(short, job["settings"].items(), strict=True)
+    ]
+    return f"{name} {job['number']}{': ' if words else ''}{' '.join(words)}"[:128]  # W&B takes no longer name
+
+
+def job_tags(job: Mapping[str, Any]) -> list[str]:
+    """Return the tags of a job: its number, and one for each setting that tells it from the others."""
+    tags = [f"job {job['number']}", *(f"{key}={value}" for key, value in job["settings"].items())]
+    return [tag if len(tag) <= 64 else f"{tag[:63]}…" for tag in tags]  # W&B takes no longer tag
 
 
 class WandbTracking(pl.Callback):
@@ -61,7 +93,8 @@ class WandbTracking(pl.Callback):
         for run in wandb_runs(trainer):
             stores = getattr(getattr(trainer, "datamodule", None), "stores", {})
             digests = {name: _digest(Path(path) / MANIFEST) for name, path in stores.items()}
-            versions = {"code": code_version(), "torch": torch.__version__, "data": digests}
+            versions = {"code": code_version(), "torch": torch.__version__, "data_digests": digests}
+            versions |= {"sweep_job": sweep_job()} if sweep_job() else {}
             run.config.update(versions, allow_val_change=True)
 
     def on_validation_batch_end(
