@@ -144,10 +144,25 @@ def file_digest(path: str | Path) -> str:
     return _digest_of(path, status.st_mtime_ns, status.st_size)
 
 
-@lru_cache(maxsize=1024)  # not more: rim-embed reads millions of files
-def _digest_of(path: Path, changed: int, size: int) -> str:
+def content_digest(path: str | Path) -> str:
+    """Compute the SHA-256 of a file, which is read each time: copying tools can keep size and date of other content.
+
+    Args:
+        path: File to read.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _digest_of(path: Path, changed: int, size: int) -> str:
+    return content_digest(path)
 
 
 def _as_json(content: Any) -> str:

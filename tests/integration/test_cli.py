@@ -243,7 +243,9 @@ def test_enrolling_again_adds_what_is_new(model, faces, index):
     assert done.exit_code == 3
     assert list(answer.pop("left_out")) == [str(faces / "more" / "torn.jpg")]
     assert answer.pop("small") == [str(faces / "more" / "d.png")]  # 9 px are not sharp
-    assert answer == {"added": 1, "known": 3, "several": [], "templates": 4, "people": 3}
+    assert answer.pop("single") == ["a.png", "b.jpg"]
+    counts = {"added": 1, "known": 3, "templates": 4, "people": 3, "undated": 0, "synced": False}
+    assert answer == counts | {"unused": {}, "several": [], "differences": [], "hidden": [], "shared": [], "alike": []}
 
 
 def test_identify_finds_whom_the_python_interface_finds(model, faces, index):

@@ -323,7 +323,8 @@ def content_of(gallery, probes):
     """Templates and answers of a gallery."""
     hits = [[(hit.person, hit.source) for hit in of_probe] for of_probe in gallery.search(probes, 4)]
     scores = [hit.similarity for of_probe in gallery.search(probes, 4) for hit in of_probe]
-    return (len(gallery), gallery.people(), gallery.enrolled(), hits), torch.tensor(scores)
+    rows = sorted(row._replace(enrolled=None) for row in gallery.enrolled())
+    return (len(gallery), gallery.people(), rows, hits), torch.tensor(scores)
 
 
 def test_enrolling_the_embeddings_is_enrolling_the_pictures(pictures, tmp_path):
@@ -333,7 +334,7 @@ def test_enrolling_the_embeddings_is_enrolling_the_pictures(pictures, tmp_path):
     folder = embedded(pictures, tmp_path / "out", model)
     galleries = [Gallery(tmp_path / name, model.fingerprint, 16, create=True) for name in ("pictures", "embeddings")]
     done = enroll(model, galleries[0], pictures, aligned=True)
-    assert enroll_embedded(galleries[1], folder) == (19, 1, 0, 1, 2)
+    assert enroll_embedded(galleries[1], folder) == (19, 1, 0, 1, 2, [])
     numbers = (done.added, done.already_enrolled, len(done.several), len(done.small), len(done.left_out))
     again = Gallery(tmp_path / "embeddings", model.fingerprint, 16)
     probes = model.embed_probes(sorted((pictures / "person 4").iterdir()), aligned=True)
@@ -379,7 +380,8 @@ def test_rim_enroll_takes_embeddings(begun, model, tmp_path):
     assert "18 pictures added, 1 were known; 7 people in" in done.stdout
     assert "pictures that rim-embed has left out: 2" in done.stderr
     again = json.loads(enroll("-m", model, begun.path, "--json").stdout)
-    assert again == {"added": 0, "known": 19, "several": 0, "small": 0, "left_out": 2, "templates": 18, "people": 7}
+    numbers = {"added": 0, "known": 19, "several": 0, "small": 0, "left_out": 2, "templates": 18, "people": 7}
+    assert numbers.items() <= again.items()
     missing = enroll(begun.manifest.pictures)
     assert missing.exit_code == 2
     assert "Missing option '--model'" in missing.stderr

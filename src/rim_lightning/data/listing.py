@@ -85,7 +85,7 @@ def list_folder(folder: str | os.PathLike, deep: bool = True) -> Listing:
                 listing.others.append(link)
                 continue
             for entry in _walk(link, deep, visited, following, listing.hidden):
-                usable = os.path.splitext(entry.name)[1].lower() in endings and _is_file(entry)
+                usable = os.path.splitext(entry.name)[1].lower() in endings and _may_be_read(entry)
                 (listing.pictures if usable else listing.others).append(Path(entry.path))
         links = following
     for paths in listing:
@@ -109,8 +109,13 @@ def image_files(folder: str | os.PathLike) -> list[Path]:
     """
     listing = list_folder(folder)
     if not listing.pictures:
-        raise ImageError(f"{folder} holds no image: {_what_it_holds(listing)}.")
+        raise no_picture(folder, listing)
     return listing.pictures
+
+
+def no_picture(folder: str | os.PathLike, listing: Listing) -> ImageError:
+    """Return the error for a folder without pictures. It says what the folder holds instead."""
+    return ImageError(f"{folder} holds no image: {_what_it_holds(listing)}.")
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -163,7 +168,7 @@ def missing_library(suffix: str) -> str | None:
         The command that installs it, or None if nothing is missing.
     """
     if suffix in HEIF_SUFFIXES and find_spec("pillow_heif") is None:
-        return "pip install 'rim-lightning[heif]'"
+        return "pip install 'rim-lightning[heic]'"
     if suffix == AVIF_SUFFIX:
         from PIL import features
 
@@ -184,8 +189,7 @@ def why_not(path: Path) -> Unused:
     if path.is_dir():
         return Unused("is a link to a folder that is listed already", False)
     if not path.is_file():
-        gone = path.is_symlink()
-        return Unused("is a link to a file that is gone" if gone else "is no regular file", suffix in SUFFIXES)
+        return Unused("is a link to a missing file" if path.is_symlink() else "is no regular file", suffix in SUFFIXES)
     if install := missing_library(suffix):
         return Unused(f"is a picture that needs a library: {install}", True)
     if suffix in RAW_SUFFIXES:
@@ -223,11 +227,12 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_file(entry: os.DirEntry[str]) -> bool:
+def _may_be_read(entry: os.DirEntry[str]) -> bool:
+    """Return False for pipes and devices, which would block. Whoever reads a link to a missing file, names it."""
     try:
-        return entry.is_file()
-    except OSError:
-        return False
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:  # a link to itself
+        return True
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from rim_lightning.data.listing import image_files
 from rim_lightning.distributed import leave_process_group
 from rim_lightning.files import file_digest
+from rim_lightning.gallery.changes import person_of, reason_of, utf8_text
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder, EmbeddedRow, Manifest, names_digest
-from rim_lightning.gallery.enrollment import person_of, reason_of, utf8_text
 from rim_lightning.inference.faces import FaceAligner
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.runs.signals import SIGNALS, stopped_by_signals

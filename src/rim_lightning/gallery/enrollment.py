@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from rim_lightning.data.listing import image_files
-from rim_lightning.files import file_digest
+from rim_lightning.data.listing import Listing, list_folder, no_picture
+from rim_lightning.gallery.changes import (
+    Changes,
+    FolderPicture,
+    StaleTemplate,
+    changed_pictures,
+    compare,
+    read_pictures,
+    reason_of,
+)
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder
-from rim_lightning.gallery.index import Gallery, Template
+from rim_lightning.gallery.index import Enrolled, Gallery, Template
 from rim_lightning.inference.faces import SHARP, AlignedFace
 from rim_lightning.inference.recognizer import Recognizer
 
@@ -24,6 +33,11 @@ BLOCK = 64
 
 EMBEDDED_BLOCK = 32_768
 """Smallest number of embedded pictures that are added to the gallery at a time."""
+
+DETECTOR = "mtcnn"
+"""Name of the detector that finds faces."""
+
+Progress = Callable[[Sequence[Any]], Iterable[Any]]
 
 
 class Enrollment(NamedTuple):
@@ -35,12 +49,30 @@ class Enrollment(NamedTuple):
         several: Pictures with several faces, of which the largest was taken.
         small: Pictures whose face is not sharp (`faces.SHARP`). Error rates do not hold for them.
         left_out: Picture -> reason why it was left out.
+        differences: Templates that differ from the folder. They were put right if `enroll` was asked to do so.
     """
 
     added: int
     already_enrolled: int
     several: list[str]
     small: list[str]
+    left_out: dict[str, str]
+    differences: list[StaleTemplate]
+
+
+class FolderChanges(NamedTuple):
+    """A folder, compared with a gallery.
+
+    Attributes:
+        folder: The folder.
+        listing: Its files.
+        changes: What has to be done.
+        left_out: Path -> reason for pictures that cannot be read.
+    """
+
+    folder: Path
+    listing: Listing
+    changes: Changes
     left_out: dict[str, str]
 
 
@@ -53,6 +85,7 @@ class EmbeddedEnrollment(NamedTuple):
         several: Number of pictures with several faces, of which the largest was taken.
         small: Number of pictures whose face is not sharp (`faces.SHARP`).
         left_out: Number of pictures without an embedding.
+        differences: Templates that differ from the folder, see `Enrollment`.
     """
 
     added: int
@@ -60,60 +93,84 @@ class EmbeddedEnrollment(NamedTuple):
     several: int
     small: int
     left_out: int
+    differences: list[StaleTemplate]
 
 
-class _NewPicture(NamedTuple):
-    person: str
-    source: str
-    digest: str
-    face: AlignedFace
+class _Wanted(NamedTuple):
+    """Pictures that still have to be embedded, and the number of templates that were added without it."""
+
+    pictures: list[FolderPicture]
+    reused: int
+
+
+class _Origin(NamedTuple):
+    """What all templates of a folder have in common: its path, and how its pictures are read."""
+
+    root: str
+    alignment: str
+
+    def template(self, picture: FolderPicture, embedding: Tensor, detector: str | None, faces: int | None) -> Template:
+        """Make the template of a picture that is enrolled now."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return Template(*picture, embedding, self.root, now, self.alignment, detector, faces)
 
 
 @dataclass
-class _NewPictures:
-    """Pictures that a gallery does not have yet, in the order of the files, with a record of the others.
+class _FoundFaces:
+    """Faces of pictures, with a record of the pictures that cannot be used.
 
     Attributes:
         recognizer: Finds the faces.
-        folder: Folder whose pictures are enrolled.
         aligned: True if the pictures are aligned square faces.
-        enrolled: (person, digest) of everything in the gallery. Grows with the pictures that are yielded.
-        already_enrolled: Number of pictures that the gallery had already.
         several: Pictures with several faces.
         small: Pictures whose face is not sharp.
         left_out: Picture -> reason why it was left out.
     """
 
     recognizer: Recognizer
-    folder: Path
     aligned: bool
-    enrolled: set[tuple[str, str]]
-    already_enrolled: int = 0
     several: list[str] = field(default_factory=list)
     small: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
 
-    def read(self, files: Iterable[Path]) -> Iterator[_NewPicture]:
-        """Yield the new pictures among the files."""
-        for path in files:
+    def find(self, pictures: Iterable[tuple[FolderPicture, str]]) -> Iterator[tuple[FolderPicture, AlignedFace]]:
+        """Yield the face of each picture that can be used. With each picture comes its name for people."""
+        for picture, name in pictures:
             try:
-                source = utf8_text(path.resolve())
-                person = person_of(path, self.folder)
-                digest = file_digest(path)
-                if (person, digest) in self.enrolled:
-                    self.already_enrolled += 1
-                    continue
-                (face,) = self.recognizer.align(path, self.aligned)
+                (face,) = self.recognizer.align(name, self.aligned)
             except (OSError, ValueError) as error:
-                name = ascii(path.name) if isinstance(error, UnicodeError) else str(path)
                 self.left_out[name] = reason_of(error, name)
                 continue
             if face.faces > 1:
-                self.several.append(str(path))
+                self.several.append(name)
             if face.size < SHARP * self.recognizer.aligner.hr_size:
-                self.small.append(str(path))
-            self.enrolled.add((person, digest))
-            yield _NewPicture(person, source, digest, face)
+                self.small.append(name)
+            yield picture, face
+
+
+def compare_folder(
+    gallery: Gallery | None, folder: Path, aligned: bool = False, progress: Progress = iter
+) -> FolderChanges:
+    """Compare the pictures of a folder, and of all folders in it, with a gallery. Nothing is written.
+
+    Args:
+        gallery: The gallery. None if there is none yet.
+        folder: Folder of pictures.
+        aligned: True if the pictures are aligned square faces.
+        progress: Wraps the list of pictures in a progress bar.
+
+    Returns:
+        What differs.
+
+    Raises:
+        ImageError: If the folder holds no picture.
+        NotADirectoryError: If there is no such folder.
+    """
+    listing = list_pictures(folder)
+    pictures, left_out = read_pictures(folder, listing.pictures, progress)
+    templates = [] if gallery is None else gallery.enrolled()
+    changes = compare(pictures, templates, folder, _alignment(aligned), listing)
+    return FolderChanges(folder, listing, changes, left_out)
 
 
 def enroll(
@@ -121,7 +178,10 @@ def enroll(
     gallery: Gallery,
     folder: Path,
     aligned: bool = False,
-    progress: Callable[[list[Path]], Iterable[Path]] = iter,
+    progress: Progress = iter,
+    *,
+    sync: bool = False,
+    compared: FolderChanges | None = None,
 ) -> Enrollment:
     """Add the pictures of a folder, and of all folders in it, to a gallery.
 
@@ -130,10 +190,12 @@ def enroll(
     Args:
         recognizer: The model that made the gallery.
         gallery: Gallery to add to.
-        folder: Folder of pictures. The person of a picture is the first folder below this one that contains it. For a
-            picture directly in this folder, it is the name of the file without its ending.
+        folder: Folder of pictures. `changes.person_of` says who is on a picture.
         aligned: True if the pictures are aligned square faces.
-        progress: Wraps the list of pictures in a progress bar.
+        progress: Wraps the list of new pictures in a progress bar.
+        sync: True to put right what differs: templates of pictures that were replaced or removed are removed for good,
+            before anything is added. False leaves them and returns them.
+        compared: What `compare_folder` returned. By default it is called.
 
     Returns:
         What became of the pictures.
@@ -141,25 +203,87 @@ def enroll(
     Raises:
         ImageError: If the folder holds no picture.
         NotADirectoryError: If there is no such folder.
+        ValueError: If the pictures were enrolled with another `aligned`, unless `sync` is True.
     """
-    files = image_files(folder)
-    pictures = _NewPictures(recognizer, folder, aligned, gallery.enrolled())
-    added = 0
-    block: list[_NewPicture] = []
-    for picture in pictures.read(progress(files)):
-        block.append(picture)
-        if len(block) == BLOCK:
-            added += _add(recognizer, gallery, block)
-            block = []
-    if block:
-        added += _add(recognizer, gallery, block)
+    folder, _, changes, left_out = compared or compare_folder(gallery, folder, aligned)
+    _check_alignment(changes, folder, aligned, sync)
+    origin = _Origin(str(folder.resolve()), _alignment(aligned))
+    wanted = _prepare_gallery(gallery, changes, origin, sync)
+    faces = _FoundFaces(recognizer, aligned)
+    names = {picture: str(folder / os.path.relpath(picture.source, origin.root)) for picture in wanted.pictures}
+    added = wanted.reused
+    for block in _blocks(faces.find(progress(list(names.items())))):
+        embeddings = recognizer.embed_gallery([face for _, face in block])
+        gallery.add(
+            origin.template(picture, embedding, DETECTOR if face.faces else None, face.faces)
+            for (picture, face), embedding in zip(block, embeddings, strict=True)
+        )
+        added += len(block)
     if added:
         gallery.tidy()
-    return Enrollment(added, pictures.already_enrolled, pictures.several, pictures.small, pictures.left_out)
+    return Enrollment(
+        added, len(changes.unchanged), faces.several, faces.small, left_out | faces.left_out, changes.differences
+    )
+
+
+def list_pictures(folder: Path) -> Listing:
+    """List the files of a folder that holds at least one picture.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Its files.
+
+    Raises:
+        ImageError: If the folder holds no picture.
+        NotADirectoryError: If there is no such folder.
+    """
+    listing = list_folder(folder)
+    if not listing.pictures:
+        raise no_picture(folder, listing)
+    return listing
+
+
+def compare_embedded(gallery: Gallery | None, folder: EmbeddedFolder) -> FolderChanges:
+    """Compare the pictures that rim-embed has embedded with a gallery. Nothing is written.
+
+    Args:
+        gallery: The gallery. None if there is none yet.
+        folder: Finished embeddings of sharp pictures.
+
+    Returns:
+        What differs.
+
+    Raises:
+        ValueError: If a file is damaged, or if pictures have changed since they were embedded.
+    """
+    root = Path(folder.manifest.pictures)
+    pictures: list[FolderPicture] = []
+    listing = Listing([], [], [])
+    for number in folder.shards:
+        for row in folder.read(number, ["person", "source", "digest"]).to_pylist():
+            listing.pictures.append(root / row["source"])
+            if row["digest"] is not None:
+                pictures.append(FolderPicture(row["person"], str(root / row["source"]), row["digest"]))
+    changed = changed_pictures(pictures)
+    if changed:
+        raise ValueError(
+            f"{len(changed)} pictures have changed since rim-embed wrote {folder.path}, the first is {changed[0]}: "
+            "repeat the command of rim-embed."
+        )
+    templates = [] if gallery is None else gallery.enrolled()
+    changes = compare(pictures, templates, root, _alignment(folder.manifest.aligned), listing)
+    return FolderChanges(root, listing, changes, {})
 
 
 def enroll_embedded(
-    gallery: Gallery, folder: EmbeddedFolder, progress: Callable[[range], Iterable[int]] = iter
+    gallery: Gallery,
+    folder: EmbeddedFolder,
+    progress: Callable[[range], Iterable[int]] = iter,
+    *,
+    sync: bool = False,
+    compared: FolderChanges | None = None,
 ) -> EmbeddedEnrollment:
     """Add the pictures that rim-embed has embedded to a gallery, as `enroll` would add them.
 
@@ -167,39 +291,46 @@ def enroll_embedded(
         gallery: Gallery to add to.
         folder: Finished embeddings of sharp pictures, by the model of the gallery.
         progress: Wraps the numbers of the files in a progress bar.
+        sync: True to put right what differs, see `enroll`.
+        compared: What `compare_embedded` returned. By default it is called.
 
     Returns:
         What became of the pictures.
 
     Raises:
-        ValueError: If the embeddings are those of probes, of another model, or unfinished, or if a file is damaged.
+        ValueError: If the embeddings are those of probes, of another model, or unfinished, if a file is damaged, or if
+            the pictures were enrolled with another `aligned` and `sync` is False.
     """
     check_embedded(folder, gallery.fingerprint)
-    enrolled = gallery.enrolled()
-    added = already_enrolled = several = small = left_out = 0
+    changes = (compared or compare_embedded(gallery, folder)).changes
+    manifest = folder.manifest
+    _check_alignment(changes, Path(manifest.pictures), manifest.aligned, sync)
+    origin = _Origin(manifest.pictures, _alignment(manifest.aligned))
+    wanted = _prepare_gallery(gallery, changes, origin, sync)
+    pictures = set(wanted.pictures)
+    added = wanted.reused
+    several = small = left_out = 0
     block: list[Template] = []
     for number in progress(folder.shards):
         table = folder.read(number)
         usable = table.filter(table["left_out"].is_null()).combine_chunks()
         left_out += len(table) - len(usable)
         vectors = usable["embedding"].chunk(0).flatten().to_numpy() if len(usable) else np.empty(0, np.float32)
-        embeddings = torch.from_numpy(vectors.reshape(-1, folder.manifest.embedding_size).copy())  # (rows, E)
+        embeddings = torch.from_numpy(vectors.reshape(-1, manifest.embedding_size).copy())  # (rows, E)
         columns = (usable[name].to_pylist() for name in ("person", "source", "digest", "faces", "size"))
         for person, source, digest, faces, size, embedding in zip(*columns, embeddings, strict=True):
-            if (person, digest) in enrolled:
-                already_enrolled += 1
-                continue
-            enrolled.add((person, digest))
-            several += faces > 1
-            small += size < SHARP * folder.manifest.hr_size
-            block.append(Template(person, os.path.join(folder.manifest.pictures, source), digest, embedding))
+            picture = FolderPicture(person, os.path.join(manifest.pictures, source), digest)
+            if picture in pictures:
+                several += faces > 1
+                small += size < SHARP * manifest.hr_size
+                block.append(origin.template(picture, embedding, DETECTOR if faces else None, faces))
         if len(block) >= EMBEDDED_BLOCK or number == folder.shards[-1]:
             gallery.add(block)
             added += len(block)
             block = []
     if added:
         gallery.tidy()
-    return EmbeddedEnrollment(added, already_enrolled, several, small, left_out)
+    return EmbeddedEnrollment(added, len(changes.unchanged), several, small, left_out, changes.differences)
 
 
 def check_embedded(folder: EmbeddedFolder, fingerprint: str) -> None:
@@ -230,62 +361,61 @@ def check_embedded(folder: EmbeddedFolder, fingerprint: str) -> None:
         )
 
 
-def person_of(path: Path, folder: Path) -> str:
-    """Return the person of a picture; see `enroll`.
-
-    Args:
-        path: The picture.
-        folder: Folder that contains it.
-
-    Returns:
-        The name in Unicode's composed form (NFC).
-
-    Raises:
-        UnicodeError: If the name is not UTF-8.
-    """
-    parts = path.relative_to(folder).parts
-    return unicodedata.normalize("NFC", utf8_text(parts[0] if len(parts) > 1 else path.stem))
+def _alignment(aligned: bool) -> str:
+    return "aligned" if aligned else "detected"
 
 
-def utf8_text(name: str | Path) -> str:
-    """Return a name of the file system as text, which must be UTF-8.
-
-    Args:
-        name: Name or path.
-
-    Returns:
-        The same as a string.
-
-    Raises:
-        UnicodeError: If the name is not UTF-8.
-    """
-    try:
-        str(name).encode()
-    except UnicodeEncodeError:
-        raise UnicodeError(f"the name {str(name)!a} is not UTF-8 text: rename the file or folder.") from None
-    return str(name)
-
-
-def reason_of(error: OSError | ValueError, name: str) -> str:
-    """Return one sentence that says why a picture was left out.
-
-    Args:
-        error: Exception that was raised.
-        name: Name of the picture.
-
-    Returns:
-        Message of the exception. For an error of the operating system it is "<name>: <reason>".
-    """
-    if isinstance(error, OSError) and error.strerror:
-        return f"{name}: {error.strerror}"
-    return str(error)
-
-
-def _add(recognizer: Recognizer, gallery: Gallery, block: list[_NewPicture]) -> int:
-    """Embed new pictures, add them to the gallery and return how many they are."""
-    embeddings = recognizer.embed_gallery([picture.face for picture in block])
-    gallery.add(
-        Template(picture.person, picture.source, picture.digest, embedding)
-        for picture, embedding in zip(block, embeddings, strict=True)
+def _check_alignment(changes: Changes, folder: Path, aligned: bool, sync: bool) -> None:
+    """Raise ValueError if pictures of the folder were enrolled with another `aligned`."""
+    otherwise = changes.of_kind("made differently")
+    if not otherwise or sync:
+        return
+    before, now = ("without", "with") if aligned else ("with", "without")
+    advice = "leave --aligned out" if aligned else "add --aligned"
+    raise ValueError(
+        f"{len(otherwise)} pictures of {folder} were enrolled {before} --aligned, this command is {now} it: {advice}, "
+        "or add --sync to embed them again."
     )
-    return len(block)
+
+
+def _prepare_gallery(gallery: Gallery, changes: Changes, origin: _Origin, sync: bool) -> _Wanted:
+    """Remove templates that are wrong if `sync` is True, and add the pictures whose embedding the gallery has."""
+    wanted = list(changes.new)
+    wrong = [*changes.differences, *changes.undated] if sync else []
+    right = set(changes.unchanged) - {difference.picture for difference in changes.undated}
+    if wrong:
+        pictures = (difference.picture for difference in wrong)
+        wanted += [picture for picture in dict.fromkeys(pictures) if picture is not None and picture not in right]
+    known = _known_embeddings(gallery, wanted, origin.alignment)
+    if wrong:
+        gallery.remove({difference.template for difference in wrong})
+    gallery.add(
+        origin.template(picture, embedding, template.detector, template.faces)
+        for picture, (template, embedding) in known.items()
+    )
+    return _Wanted([picture for picture in wanted if picture not in known], len(known))
+
+
+def _known_embeddings(
+    gallery: Gallery, pictures: Sequence[FolderPicture], alignment: str
+) -> dict[FolderPicture, tuple[Enrolled, Tensor]]:
+    """Return the templates of the same content that the gallery has already: of renamed pictures and of copies."""
+    templates = gallery.embeddings({picture.digest for picture in pictures})
+    known = {}
+    for picture in pictures:
+        for template, embedding in templates.get(picture.digest, []):
+            if template.alignment == alignment:
+                known[picture] = (template, embedding)
+                break
+    return known
+
+
+def _blocks(faces: Iterable[tuple[FolderPicture, AlignedFace]]) -> Iterator[list[tuple[FolderPicture, AlignedFace]]]:
+    block: list[tuple[FolderPicture, AlignedFace]] = []
+    for face in faces:
+        block.append(face)
+        if len(block) == BLOCK:
+            yield block
+            block = []
+    if block:
+        yield block

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -20,24 +20,61 @@ if TYPE_CHECKING:  # people are listed and removed without torch
 
 TABLE_NAME = "templates"
 FINGERPRINT = "fingerprint"
-OTHERS = ("source", "digest")  # columns of text besides the person
+REQUIRED = ("person", "source", "digest")  # columns of text that every gallery has
+LATER = ("root", "enrolled", "alignment", "detector")  # text that galleries of an earlier version lack until `add`
 BATCH = 4096  # number of templates that are rewritten at a time
 
 
+class Enrolled(NamedTuple):
+    """A picture of a known person, without its embedding. A gallery of an earlier version knows only the first three.
+
+    Attributes:
+        person: Name of the person.
+        source: Path of the picture.
+        digest: SHA-256 of the picture when it was enrolled.
+        root: Folder that was enrolled. None if unknown.
+        enrolled: Date and time of the enrollment (ISO 8601, UTC). None if unknown.
+        alignment: "aligned" if the picture was taken as an aligned face, "detected" if the face was searched for. None
+            if unknown.
+        detector: Detector that found the face. None if there was none, or if it is unknown.
+        faces: Number of faces in the picture, of which the largest was taken. 0 if none was searched for. None if
+            unknown.
+    """
+
+    person: str
+    source: str
+    digest: str
+    root: str | None = None
+    enrolled: str | None = None
+    alignment: str | None = None
+    detector: str | None = None
+    faces: int | None = None
+
+
 class Template(NamedTuple):
-    """A picture of a known person.
+    """A picture of a known person, with its embedding.
 
     Attributes:
         person: Name of the person.
         source: Path of the picture.
         digest: SHA-256 of the picture.
         embedding: (E,), of length 1.
+        root: Folder that was enrolled.
+        enrolled: Date and time of the enrollment (ISO 8601, UTC).
+        alignment: "aligned" or "detected", see `Enrolled`.
+        detector: Detector that found the face, or None.
+        faces: Number of faces in the picture, or 0.
     """
 
     person: str
     source: str
     digest: str
     embedding: Tensor
+    root: str | None = None
+    enrolled: str | None = None
+    alignment: str | None = None
+    detector: str | None = None
+    faces: int | None = None
 
 
 class Hit(NamedTuple):
@@ -47,11 +84,15 @@ class Hit(NamedTuple):
         person: Name of the person.
         source: Path of the picture of that person with the highest similarity.
         similarity: Cosine of the two embeddings, in [-1, 1].
+        digest: SHA-256 of that picture when it was enrolled.
+        enrolled: Date and time of its enrollment (ISO 8601, UTC). None if unknown.
     """
 
     person: str
     source: str
     similarity: float
+    digest: str = ""
+    enrolled: str | None = None
 
 
 class Gallery:
@@ -99,8 +140,9 @@ class Gallery:
                     "another place."
                 ) from error
         elif create:
-            fields = [pa.field(name, pa.string(), nullable=False) for name in ("person", *OTHERS)]
+            fields = [pa.field(name, pa.string(), nullable=False) for name in REQUIRED]
             fields.append(pa.field("embedding", pa.list_(pa.float32(), size), nullable=False))
+            fields += _later_fields()
             with _storage(self.address):
                 schema = pa.schema(fields, metadata={FINGERPRINT: fingerprint})
                 self._table = database.create_table(TABLE_NAME, schema=schema)
@@ -142,17 +184,44 @@ class Gallery:
             )
         if not np.isfinite(vectors).all():
             raise ValueError("A new embedding holds NaN or infinity: check the model and its precision.")
-        people = [_composed(template.person) for template in templates]
-        text_columns = ([getattr(template, name) for template in templates] for name in OTHERS)
-        columns = [pa.array(people), *(pa.array(values) for values in text_columns)]
-        columns.append(pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), size))
+        values = {name: [getattr(template, name) for template in templates] for name in (*REQUIRED, *LATER, "faces")}
+        values["person"] = [_composed(person) for person in values["person"]]
         with self._lock, _storage(self.address):
+            self._complete_columns()
+            columns = [
+                pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), size)
+                if field.name == "embedding"
+                else pa.array(values[field.name], field.type)
+                for field in self._schema
+            ]
             self._table.add(pa.Table.from_arrays(columns, schema=self._schema))
 
-    def enrolled(self) -> set[tuple[str, str]]:
-        """Return (person, digest) of every template."""
-        rows = self._columns(["person", "digest"])
-        return set(zip(rows["person"], rows["digest"], strict=True))
+    def enrolled(self) -> list[Enrolled]:
+        """Return all templates without their embeddings."""
+        rows = self._columns([name for name in Enrolled._fields if name in self._schema.names])
+        return [Enrolled(**dict(zip(rows, row, strict=True))) for row in zip(*rows.values(), strict=True)]
+
+    def embeddings(self, digests: Collection[str]) -> dict[str, list[tuple[Enrolled, Tensor]]]:
+        """Return the templates of some pictures.
+
+        Args:
+            digests: SHA-256 of the pictures.
+
+        Returns:
+            Digest -> every template of that picture, with its embedding (E,).
+        """
+        import torch
+
+        wanted: dict[str, list[tuple[Enrolled, Tensor]]] = {}
+        digests = set(digests).intersection(self._columns(["digest"])["digest"])
+        if not digests:
+            return wanted
+        names = [name for name in Enrolled._fields if name in self._schema.names]
+        for batch in self._table.search().select([*names, "embedding"]).limit(max(1, len(self))).to_batches(BATCH):
+            for row in batch.filter(_is_in(batch.column("digest"), digests)).to_pylist():
+                embedding = torch.tensor(row.pop("embedding"))
+                wanted.setdefault(row["digest"], []).append((Enrolled(**row), embedding))
+        return wanted
 
     def people(self) -> dict[str, int]:
         """Return the number of templates of each person, sorted by name."""
@@ -160,11 +229,7 @@ class Gallery:
         return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
     def delete(self, person: str) -> int:
-        """Remove all templates of a person for good.
-
-        The files are written again without them, and all earlier files are removed, including those that an interrupted
-        call left. No other process may write to the gallery meanwhile. A search in another process may have to be
-        repeated.
+        """Remove all templates of a person for good, see `remove`.
 
         Args:
             person: Name of the person.
@@ -175,17 +240,41 @@ class Gallery:
         Raises:
             OSError: If the gallery cannot be written.
         """
+        return self.remove({row for row in self.enrolled() if row.person == _composed(person)})
+
+    def remove(self, templates: Collection[Enrolled]) -> int:
+        """Remove templates for good, all of them or none.
+
+        The files are written again without them, and all earlier files are removed, including those that an interrupted
+        call left. No other process may write to the gallery meanwhile. A search in another process may have to be
+        repeated.
+
+        Args:
+            templates: Templates to remove, as `enrolled` returned them.
+
+        Returns:
+            Number of templates that were removed.
+
+        Raises:
+            OSError: If the gallery cannot be written.
+        """
         import pyarrow as pa
+
+        before = len(self)
+        names = [name for name in Enrolled._fields if name in self._schema.names]
+        unwanted = {tuple(getattr(template, name) for name in names) for template in templates}
+
+        def remaining() -> Iterator[Any]:
+            for batch in self._table.search().limit(before).to_batches(BATCH):
+                rows = zip(*(batch.column(name).to_pylist() for name in names), strict=True)
+                yield batch.filter(pa.array([row not in unwanted for row in rows])).cast(self._schema)
 
         with self._lock, _storage(self.address), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # LanceDB warns that earlier files are removed, which is the purpose
-            removed = self._table.delete(f"person = {_quoted(_composed(person))}").num_deleted_rows
-            if len(self):
-                batches = self._table.search().limit(len(self)).to_batches(BATCH)
-                remaining = pa.RecordBatchReader.from_batches(self._schema, (b.cast(self._schema) for b in batches))
-                self._table.add(remaining, mode="overwrite")
+            if before:
+                self._table.add(pa.RecordBatchReader.from_batches(self._schema, remaining()), mode="overwrite")
             self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
-        return removed
+        return before - len(self)
 
     def tidy(self) -> None:
         """Join the pieces that many small additions left. Searches are faster afterwards."""
@@ -210,8 +299,9 @@ class Gallery:
         """
         if len(probes) == 0 or len(self) == 0:
             return [[] for _ in probes]
+        columns = [name for name in Hit._fields if name in self._schema.names]
         query = self._table.search(probes.numpy().astype(np.float32), vector_column_name="embedding")
-        query = query.distance_type("cosine").bypass_vector_index().select(["person", "source", "_distance"])
+        query = query.distance_type("cosine").bypass_vector_index().select([*columns, "_distance"])
         if people is not None:
             names = ", ".join(_quoted(_composed(name)) for name in people)
             query = query.where(f"person IN ({names})" if people else "false", prefilter=True)
@@ -220,16 +310,37 @@ class Gallery:
             hits_by_person: list[dict[str, Hit]] = [{} for _ in probes]
             rows = query.limit(limit).to_arrow().to_pylist()
             for row in sorted(rows, key=lambda row: row["_distance"]):
-                hit = Hit(row["person"], row["source"], 1.0 - row["_distance"])
+                hit = Hit(**{name: row[name] for name in columns}, similarity=1.0 - row["_distance"])
                 hits_by_person[row.get("query_index", 0)].setdefault(hit.person, hit)
             rows_per_probe = len(rows) / max(1, len(probes))
             if min(map(len, hits_by_person)) >= top or rows_per_probe < limit:  # enough, or there is nothing more
                 return [list(hits.values())[:top] for hits in hits_by_person]
             limit *= 4
 
+    def _complete_columns(self) -> None:
+        """Add the columns that a gallery of an earlier version lacks. Their values are unknown."""
+        import pyarrow as pa
+
+        if missing := [field for field in _later_fields() if field.name not in self._schema.names]:
+            self._table.add_columns(pa.schema(missing))
+            self._schema = self._table.schema
+
     def _columns(self, names: list[str]) -> dict[str, Any]:
         rows = self._table.search().select(names).limit(max(1, len(self))).to_arrow()
         return {name: rows[name].to_pylist() for name in names}
+
+
+def _later_fields() -> list[Any]:
+    import pyarrow as pa
+
+    return [*(pa.field(name, pa.string()) for name in LATER), pa.field("faces", pa.int32())]
+
+
+def _is_in(column: Any, values: Collection[str]) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.is_in(column, pa.array(list(values), pa.string()))
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def test_what_was_enrolled_is_there_when_it_is_opened_again(gallery):
     again = Gallery(gallery.address, "abc", SIZE)
     assert len(again) == 60
     assert again.people() == {f"person {p}": 3 for p in range(20)}
-    assert again.enrolled() == {(f"person {i // 3}", f"digest {i}") for i in range(60)}
+    assert {row[:3] for row in again.enrolled()} == {(f"person {i // 3}", f"{i}.png", f"digest {i}") for i in range(60)}
 
 
 @pytest.mark.parametrize(("together", "tidied"), [(False, False), (True, False), (True, True)])
@@ -162,7 +162,7 @@ def test_an_empty_gallery_finds_nobody(tmp_path):
     empty.add([])
     assert len(empty) == 0
     assert empty.people() == {}
-    assert empty.enrolled() == set()
+    assert empty.enrolled() == []
     assert empty.search(embeddings(2)) == [[], []]
     assert empty.search(embeddings(0)) == []
     assert empty.delete("nobody") == 0

@@ -1,4 +1,4 @@
-"""`rim enroll`, `rim identify` and `rim forget`: fill a gallery, search it, remove people from it."""
+"""`rim identify`, `rim forget` and `rim gallery list`: search a gallery, remove people and pictures, list them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rim_lightning.commands.errors import sentence_of
+from rim_lightning.commands.rim.folder_report import on_date
 from rim_lightning.commands.rim.options import (
     EXIT_CODES,
     NO,
     Place,
     aligned_option,
     demo_option,
-    device_option,
     echo_json,
     exit_if_left_out,
     far_option,
@@ -31,42 +31,12 @@ from rim_lightning.commands.rim.options import (
 )
 from rim_lightning.inference.verdict import at_far
 
+UNKNOWN_DATE = "unknown   "  # as long as a day
+
 if TYPE_CHECKING:
-    from rim_lightning.gallery.enrollment import EmbeddedEnrollment, Enrollment
-    from rim_lightning.gallery.index import Gallery
+    from rim_lightning.gallery.index import Enrolled, Gallery
     from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
-
-
-@click.command(epilog=EXIT_CODES)
-@click.option("--model", "-m", type=Place(), help="Model folder or checkpoint; what rim-embed wrote needs none.")
-@device_option
-@index_option
-@click.argument("folder", type=Place())
-@aligned_option
-@json_option
-def enroll(model: Path | None, device: str, index: str, folder: Path, aligned: bool, as_json: bool) -> None:
-    """Add the pictures of FOLDER to the gallery.
-
-    Every folder in it is a person, and so is every picture directly in it. Pictures already enrolled are skipped;
-    repeat the command to resume. Enrolling a folder again also adds people who were forgotten.
-
-    FOLDER may also be what rim-embed wrote. Then only the numbers of pictures that were left out, or show several or
-    small faces, are printed; the files of that folder have their names.
-
-    \b
-    Examples:
-      rim enroll --model my_model --index known passports
-      rim enroll --index known embedded
-    """
-    from rim_lightning.gallery.embedded_folder import is_embedded
-
-    if is_embedded(folder):
-        _enroll_embedded(load_recognizer(model, device).fingerprint if model else None, index, folder, as_json)
-    elif model is None:
-        raise click.UsageError("Missing option '--model' / '-m'.")
-    else:
-        _enroll_pictures(load_recognizer(model, device), index, folder, aligned, as_json)
 
 
 @click.command(epilog=EXIT_CODES)
@@ -134,82 +104,95 @@ def identify(
 
 @click.command(epilog=EXIT_CODES)
 @index_option
-@click.argument("person")
-def forget(index: str, person: str) -> None:
-    """Remove PERSON from the gallery, for good.
+@click.argument("person", required=False)
+@click.option("--picture", type=Place(), help="Remove the template of this picture alone, by its path.")
+@click.option("--folder", type=Place(), help="Remove all templates of a folder that was enrolled.")
+def forget(index: str, person: str | None, picture: Path | None, folder: Path | None) -> None:
+    """Remove PERSON, one picture or a folder from the gallery, for good.
 
-    All templates of the person are removed. Exit code 1: the gallery has no such person.
+    All templates of the person are removed. Exit code 1: the gallery has no such person, picture or folder.
 
     \b
-    Example:
+    Examples:
       rim forget --index known "Jane Doe"
+      rim forget --index known --picture passports/jane/2.jpg
+      rim forget --index known --folder old_passports
     """
+    from rim_lightning.gallery.changes import templates_of_folder, templates_of_picture
     from rim_lightning.gallery.index import Gallery
 
-    removed = Gallery(index, None).delete(person)
-    click.echo(f"{removed} templates of {person} removed from {index}")
+    if sum(choice is not None for choice in (person, picture, folder)) != 1:
+        raise click.UsageError("Give one of PERSON, --picture and --folder.")
+    gallery = Gallery(index, None)
+    if person is not None:
+        removed, name = gallery.delete(person), person
+    else:
+        rows = gallery.enrolled()
+        name = str(picture or folder)
+        unwanted = templates_of_picture(rows, picture) if picture else templates_of_folder(rows, folder or Path())
+        removed = gallery.remove(set(unwanted)) if unwanted else 0
+    click.echo(f"{removed} templates of {name} removed from {index}")
     sys.exit(0 if removed else NO)
 
 
-def _enroll_pictures(recognizer: Recognizer, index: str, folder: Path, aligned: bool, as_json: bool) -> None:
-    """Enroll a folder of pictures."""
-    from rim_lightning.data.listing import image_files
-    from rim_lightning.gallery.enrollment import enroll
-    from rim_lightning.inference.faces import SHARP
+@click.group(epilog=EXIT_CODES)
+def gallery() -> None:
+    """Look into a gallery.
 
-    image_files(folder)  # refuses a folder without pictures before a gallery is made
-    gallery = open_gallery(index, recognizer, create=True)
-    result = enroll(recognizer, gallery, folder, aligned, lambda files: progress_bar(files, "enrolling"))
-    people = len(gallery.people())
-    if as_json:
-        echo_json(_counts(result) | {"templates": len(gallery), "people": people})
-    else:
-        for picture in result.several:
-            click.echo(f"{picture} shows several faces: the largest was taken", err=True)
-        for picture in result.small:
-            size = SHARP * recognizer.rim.hr_size
-            click.echo(f"{picture}: a face of less than {size:.0f} px is not sharp", err=True)
-        click.echo(f"{result.added} pictures added, {result.already_enrolled} were known; {people} people in {index}")
-        report_left_out(result.left_out)
-    exit_if_left_out(len(result.left_out), result.added + result.already_enrolled)
+    \b
+    Example:
+      rim gallery list --index known
+    """
 
 
-def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, as_json: bool) -> None:
-    """Enroll what rim-embed wrote. If a fingerprint is given, the embeddings must be of that model."""
-    from rim_lightning.gallery.embedded_folder import EmbeddedFolder
-    from rim_lightning.gallery.enrollment import check_embedded, enroll_embedded
+@gallery.command("list", epilog=EXIT_CODES)
+@index_option
+@click.argument("person", required=False)
+@json_option
+def list_templates(index: str, person: str | None, as_json: bool) -> None:
+    """List the people of the gallery, their pictures and the dates of their enrollment; or those of PERSON.
+
+    A picture that was replaced or removed since it was enrolled is marked.
+
+    \b
+    Examples:
+      rim gallery list --index known
+      rim gallery list --index known "Jane Doe" --json
+    """
+    from rim_lightning.gallery.changes import UNCHANGED, picture_state
     from rim_lightning.gallery.index import Gallery
-    from rim_lightning.inference.faces import SHARP
 
-    embedded = EmbeddedFolder(folder)
-    maker = embedded.manifest.model
-    check_embedded(embedded, fingerprint or maker)  # before a gallery is made
-    gallery = Gallery(index, maker, embedded.manifest.embedding_size, create=True)
-    result = enroll_embedded(gallery, embedded, lambda numbers: progress_bar(numbers, "enrolling", "file"))
-    people = len(gallery.people())
+    opened = Gallery(index, None)
+    rows = [row for row in sorted(opened.enrolled()) if person in (None, row.person)]
+    states = [picture_state(row.source, row.digest) for row in progress_bar(rows, "reading")]
+    people: dict[str, list[tuple[Enrolled, str]]] = {}
+    for row, state in zip(rows, states, strict=True):
+        people.setdefault(row.person, []).append((row, state))
     if as_json:
-        echo_json(_counts(result) | {"templates": len(gallery), "people": people})
+        plain = [row._asdict() | {"state": state} for row, state in zip(rows, states, strict=True)]
+        counts = {name: len(pictures) for name, pictures in people.items()}
+        echo_json({"model": opened.fingerprint, "people": counts, "templates": plain})
     else:
-        size = SHARP * embedded.manifest.hr_size
-        numbers = {
-            "with several faces, of which the largest was taken": result.several,
-            f"with a face of less than {size:.0f} px, which is not sharp": result.small,
-            "that rim-embed has left out": result.left_out,
-        }
-        for pictures, number in numbers.items():
-            if number:
-                click.echo(f"pictures {pictures}: {number}", err=True)
-        click.echo(f"{result.added} pictures added, {result.already_enrolled} were known; {people} people in {index}")
-    exit_if_left_out(result.left_out, result.added + result.already_enrolled)
-
-
-def _counts(result: Enrollment | EmbeddedEnrollment) -> dict[str, Any]:
-    """Return the fields by the keys of the JSON object."""
-    return {"known" if name == "already_enrolled" else name: value for name, value in result._asdict().items()}
+        for name, pictures in people.items():
+            click.echo(f"{name}: {len(pictures)} {'picture' if len(pictures) == 1 else 'pictures'}")
+            for row, state in pictures:
+                date = (row.enrolled or UNKNOWN_DATE)[:10]
+                click.echo(f"  {date}  {row.alignment or 'unknown':<8}  {row.source}{_remark(state)}")
+        click.echo(f"{len(rows)} pictures of {len(people)} people in {index}, by the model {opened.fingerprint}")
+        differing = len(rows) - states.count(UNCHANGED)
+        if differing:
+            click.echo(f"{differing} of them are not what was enrolled: rim enroll --sync puts that right", err=True)
+        if undated := sum(row.enrolled is None for row in rows):
+            click.echo(
+                f"{undated} of them come from an earlier version: date and alignment are unknown until --sync", err=True
+            )
+    sys.exit(NO if person is not None and not rows else 0)
 
 
 def _identify(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: int, far: float) -> dict[str, Any]:
     """Search the gallery for one face. The answer is ready for a JSON object."""
+    from rim_lightning.gallery.changes import picture_state
+
     point = recognizer.required_calibration().operating_point(face.size, far)
     (hits,) = gallery.search(recognizer.embed_probes([face]), top)
     return {
@@ -217,7 +200,11 @@ def _identify(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: 
         "faces": face.faces,
         "threshold": point.threshold,
         "far": far,
-        "hits": [hit._asdict() | {"accepted": hit.similarity >= point.threshold} for hit in hits],
+        "hits": [
+            hit._asdict()
+            | {"accepted": hit.similarity >= point.threshold, "state": picture_state(hit.source, hit.digest)}
+            for hit in hits
+        ],
     }
 
 
@@ -227,4 +214,10 @@ def _print_hits(answer: dict[str, Any]) -> None:
     )
     for hit in answer["hits"]:
         mark = "accepted" if hit["accepted"] else ""
-        click.echo(f"  {hit['similarity']:6.3f}  {hit['person']}  {mark}".rstrip())
+        picture = f"{hit['source']}, {on_date(hit['enrolled']).strip() or 'date unknown'}{_remark(hit['state'])}"
+        click.echo("  ".join(filter(None, (f"  {hit['similarity']:6.3f}", hit["person"], mark, f"({picture})"))))
+
+
+def _remark(state: str) -> str:
+    """Return what is said behind a picture that is not what was enrolled."""
+    return {"changed": ", CHANGED since it was enrolled", "gone": ", no longer there"}.get(state, "")

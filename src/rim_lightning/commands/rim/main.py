@@ -2,7 +2,8 @@
 
 import click
 
-from rim_lightning.commands.rim.gallery import enroll, forget, identify
+from rim_lightning.commands.rim.enroll import enroll
+from rim_lightning.commands.rim.gallery import forget, gallery, identify
 from rim_lightning.commands.rim.hallucinate import hallucinate
 from rim_lightning.commands.rim.model import export, info
 from rim_lightning.commands.rim.options import EXIT_CODES, Group
@@ -23,13 +24,14 @@ def main() -> None:
       rim verify --model my_model cctv.png passport.jpg
       rim enroll --model my_model --index known passports
       rim identify --model my_model --index known cctv_folder
+      rim gallery list --index known
       rim hallucinate --model my_model cctv_folder faces_folder
       rim page --model my_model --index known
       rim info my_model
     """
 
 
-for command in (verify, enroll, identify, forget, hallucinate, page, export, info):
+for command in (verify, enroll, identify, forget, gallery, hallucinate, page, export, info):
     main.add_command(command)
 
 

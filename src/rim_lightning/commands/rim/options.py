@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from rim_lightning.inference.recognizer import Recognizer
 
 NO, WRONG, SOME = 1, 2, 3
-"""Exit codes: the answer is no; wrong input; some pictures were left out."""
+"""Exit codes: the answer is no; wrong input; some pictures were left out, or differ from the gallery."""
 
 EXIT_CODES = (
     f"Exit codes: 0 done, or the answer is yes; {NO} the answer is no; {WRONG} stopped by wrong input; {SOME} done, "
-    f"but some pictures were left out; {FAULT} a fault of this program; {INTERRUPTED} interrupted."
+    f"but some pictures were left out, or differ from the gallery; {FAULT} a fault of this program; {INTERRUPTED} "
+    "interrupted."
 )
 Item = TypeVar("Item")
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -1,0 +1,178 @@
+"""`rim enroll`: fill a gallery with the pictures of a folder, and make it what the folder is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rim_lightning.commands.rim.folder_report import (
+    FolderReport,
+    describe,
+    open_if_there,
+    plain_differences,
+    report_differences,
+)
+from rim_lightning.commands.rim.options import (
+    EXIT_CODES,
+    Place,
+    aligned_option,
+    device_option,
+    echo_json,
+    exit_if_left_out,
+    index_option,
+    json_option,
+    load_recognizer,
+    open_gallery,
+    progress_bar,
+)
+from rim_lightning.extras import require_extra
+
+if TYPE_CHECKING:
+    from rim_lightning.gallery.enrollment import EmbeddedEnrollment, Enrollment
+    from rim_lightning.inference.recognizer import Recognizer
+
+
+@click.command(epilog=EXIT_CODES)
+@click.option("--model", "-m", type=Place(), help="Model folder or checkpoint; what rim-embed wrote needs none.")
+@device_option
+@index_option
+@click.argument("folder", type=Place())
+@aligned_option
+@click.option(
+    "--sync", is_flag=True, help="Make the gallery what FOLDER is: also replace, rename and remove templates."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what differs from the gallery. Nothing is written.")
+@json_option
+def enroll(
+    model: Path | None, device: str, index: str, folder: Path, aligned: bool, sync: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Add the pictures of FOLDER to the gallery.
+
+    Every folder in it is a person, and so is every picture directly in it. Pictures already enrolled are skipped;
+    repeat the command to resume. Enrolling a folder again also adds people who were forgotten.
+
+    Pictures that were replaced, renamed, given to another person or removed since they were enrolled are named, and
+    the command ends with exit code 3. With --sync their templates are put right; templates of other folders stay.
+
+    FOLDER may also be what rim-embed wrote. Then only the numbers of pictures that were left out, or show several or
+    small faces, are printed; the files of that folder have their names.
+
+    \b
+    Examples:
+      rim enroll --model my_model --index known passports
+      rim enroll --model my_model --index known passports --sync
+      rim enroll --index known passports --dry-run
+      rim enroll --index known embedded
+    """
+    require_extra("gallery", "A gallery")
+    from rim_lightning.gallery.embedded_folder import is_embedded
+    from rim_lightning.gallery.enrollment import list_pictures
+
+    if is_embedded(folder):
+        _enroll_embedded(load_recognizer(model, device).fingerprint if model else None, index, folder, sync, as_json)
+    elif dry_run:
+        _compare_pictures(index, folder, aligned, as_json)
+    elif model is None:
+        raise click.UsageError("Missing option '--model' / '-m'.")
+    else:
+        list_pictures(folder)  # refuses a folder without pictures before the model is loaded and a gallery made
+        _enroll_pictures(load_recognizer(model, device), index, folder, aligned, sync, as_json)
+
+
+def _compare_pictures(index: str, folder: Path, aligned: bool, as_json: bool) -> None:
+    """Say what differs between a folder of pictures and the gallery."""
+    from rim_lightning.gallery.enrollment import compare_folder
+
+    gallery = open_if_there(index)
+    compared = compare_folder(gallery, folder, aligned, lambda files: progress_bar(files, "reading"))
+    changes = compared.changes
+    report = FolderReport.of(compared, gallery)
+    if as_json:
+        plain = {"new": [picture.source for picture in changes.new], "known": len(changes.unchanged)}
+        echo_json(plain | {"differences": plain_differences(changes.differences)} | report.plain())
+    else:
+        click.echo(f"{len(changes.new)} pictures are new, {len(changes.unchanged)} are known")
+        for difference in changes.differences:
+            click.echo(describe(difference))
+        report.print()
+    differing = len(changes.differences)
+    exit_if_left_out(len(report.left_out) + differing, len(changes.new) + len(changes.unchanged) + differing)
+
+
+def _enroll_pictures(
+    recognizer: Recognizer, index: str, folder: Path, aligned: bool, sync: bool, as_json: bool
+) -> None:
+    """Enroll a folder of pictures."""
+    from rim_lightning.gallery.enrollment import compare_folder, enroll
+    from rim_lightning.inference.faces import SHARP
+
+    gallery = open_gallery(index, recognizer, create=True)
+    compared = compare_folder(gallery, folder, aligned, lambda files: progress_bar(files, "reading"))
+    result = enroll(
+        recognizer,
+        gallery,
+        folder,
+        aligned,
+        lambda files: progress_bar(files, "enrolling"),
+        sync=sync,
+        compared=compared,
+    )
+    people = len(gallery.people())
+    report = FolderReport.of(compared, gallery, result.left_out)
+    if as_json:
+        echo_json(_counts(result, sync) | {"templates": len(gallery), "people": people} | report.plain())
+    else:
+        for picture in result.several:
+            click.echo(f"{picture} shows several faces: the largest was taken", err=True)
+        for picture in result.small:
+            size = SHARP * recognizer.rim.hr_size
+            click.echo(f"{picture}: a face of less than {size:.0f} px is not sharp", err=True)
+        click.echo(f"{result.added} pictures added, {result.already_enrolled} were known; {people} people in {index}")
+        report_differences(result.differences, folder, sync)
+        report.print()
+    wrong = 0 if sync else len(result.differences)
+    exit_if_left_out(len(report.left_out) + wrong, result.added + result.already_enrolled + wrong)
+
+
+def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, sync: bool, as_json: bool) -> None:
+    """Enroll what rim-embed wrote. If a fingerprint is given, the embeddings must be of that model."""
+    from rim_lightning.gallery.embedded_folder import EmbeddedFolder
+    from rim_lightning.gallery.enrollment import check_embedded, compare_embedded, enroll_embedded
+    from rim_lightning.gallery.index import Gallery
+    from rim_lightning.inference.faces import SHARP
+
+    embedded = EmbeddedFolder(folder)
+    maker = embedded.manifest.model
+    check_embedded(embedded, fingerprint or maker)  # before a gallery is made
+    gallery = Gallery(index, maker, embedded.manifest.embedding_size, create=True)
+    compared = compare_embedded(gallery, embedded)
+    result = enroll_embedded(
+        gallery, embedded, lambda numbers: progress_bar(numbers, "enrolling", "file"), sync=sync, compared=compared
+    )
+    people = len(gallery.people())
+    report = FolderReport.of(compared, gallery)
+    if as_json:
+        echo_json(report.plain() | _counts(result, sync) | {"templates": len(gallery), "people": people})
+    else:
+        size = SHARP * embedded.manifest.hr_size
+        numbers = {
+            "with several faces, of which the largest was taken": result.several,
+            f"with a face of less than {size:.0f} px, which is not sharp": result.small,
+            "that rim-embed has left out": result.left_out,
+        }
+        for pictures, number in numbers.items():
+            if number:
+                click.echo(f"pictures {pictures}: {number}", err=True)
+        click.echo(f"{result.added} pictures added, {result.already_enrolled} were known; {people} people in {index}")
+        report_differences(result.differences, folder, sync)
+        report.print()
+    wrong = 0 if sync else len(result.differences)
+    exit_if_left_out(result.left_out + wrong, result.added + result.already_enrolled + wrong)
+
+
+def _counts(result: Enrollment | EmbeddedEnrollment, sync: bool) -> dict[str, Any]:
+    """Return the fields by the keys of the JSON object."""
+    plain = {"known" if name == "already_enrolled" else name: value for name, value in result._asdict().items()}
+    return plain | {"differences": plain_differences(result.differences), "synced": sync}

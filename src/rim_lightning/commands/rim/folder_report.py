@@ -1,0 +1,197 @@
+"""What `rim enroll` says about a folder beside the numbers: files that are not read, differences, doubtful people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from rim_lightning.commands.rim.options import report_left_out
+
+if TYPE_CHECKING:
+    from rim_lightning.gallery.changes import StaleTemplate
+    from rim_lightning.gallery.enrollment import FolderChanges
+    from rim_lightning.gallery.index import Gallery
+
+SHOWN = 3
+"""Number of files of a kind that are named on the screen. --json and --dry-run name all of them."""
+
+
+class FolderReport(NamedTuple):
+    """Files of a folder that are not read, and people who may be enrolled wrongly.
+
+    Attributes:
+        left_out: Picture -> reason why it was left out.
+        unused: Other file -> reason why it is not read.
+        hidden: Hidden and system files and folders.
+        shared: (person, path) of pictures that are enrolled under several people.
+        alike: Names that differ only in case, spaces or the Unicode form of their letters.
+        single: Pictures directly in a folder that has folders of people too. Each is a person.
+        undated: Number of templates of which neither date nor alignment is known.
+    """
+
+    left_out: dict[str, str]
+    unused: dict[str, str]
+    hidden: list[str]
+    shared: list[list[tuple[str, str]]]
+    alike: list[list[str]]
+    single: list[str]
+    undated: int
+
+    @classmethod
+    def of(
+        cls, compared: FolderChanges, gallery: Gallery | None, left_out: Mapping[str, str] | None = None
+    ) -> FolderReport:
+        """Look at a folder that was compared with a gallery.
+
+        Args:
+            compared: The folder and what differs.
+            gallery: The gallery, or None if there is none yet.
+            left_out: Picture -> reason, by default for those that could not be read.
+
+        Returns:
+            The report.
+        """
+        from rim_lightning.data.listing import why_not
+        from rim_lightning.gallery.changes import alike_names, shared_pictures
+
+        folder, listing, changes, unreadable = compared
+        reasons = {str(path): why_not(path) for path in listing.others}
+        pictures = [*changes.unchanged, *changes.new]
+        templates = [] if gallery is None else gallery.enrolled()
+        shared = shared_pictures(templates, {picture.digest for picture in pictures})
+        parts = [path.relative_to(folder).parts for path in listing.pictures]
+        names = {own[0] for own in parts if len(own) > 1}
+        single = [own[0] for own in parts if len(own) == 1]
+        people = {template.person for template in templates} - {unicode_name(name) for name in names}
+        return cls(
+            left_out=dict(unreadable if left_out is None else left_out)
+            | {path: f"{path} {unused.reason}." for path, unused in reasons.items() if unused.picture},
+            unused={path: unused.reason for path, unused in reasons.items() if not unused.picture},
+            hidden=[str(path) for path in listing.hidden],
+            shared=[[(template.person, template.source) for template in group] for group in shared],
+            alike=alike_names(names | people),
+            single=single if names else [],
+            undated=len(changes.undated),
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """Return the entries of a JSON object."""
+        return self._asdict()
+
+    def print(self) -> None:
+        """Print everything on the error output."""
+        report_left_out(self.left_out)
+        report_unused(self.unused, self.hidden)
+        for group in self.shared:
+            places = ", ".join(f"{person} ({source})" for person, source in group)
+            click.echo(f"one picture is enrolled under several people: {places}. Remove it from all but one", err=True)
+        for names in self.alike:
+            click.echo(f"these people may be one: {', '.join(map(repr, names))}. If so, join their folders", err=True)
+        if self.single:
+            click.echo(
+                f"{len(self.single)} pictures lie beside the folders of people, and each is a person of its own: "
+                f"{_some(self.single)}",
+                err=True,
+            )
+        if self.undated:
+            click.echo(
+                f"{self.undated} templates come from an earlier version, which recorded neither date nor alignment: "
+                "--sync embeds them again",
+                err=True,
+            )
+
+
+def open_if_there(index: str) -> Gallery | None:
+    """Open a gallery of any model, or return None if there is none."""
+    from rim_lightning.gallery.index import Gallery
+
+    try:
+        return Gallery(index, None)
+    except FileNotFoundError:
+        return None
+
+
+def report_unused(unused: Mapping[str, str], hidden: Sequence[str]) -> None:
+    """Print which files of a folder are not read, a line for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for path, reason in unused.items():
+        by_reason.setdefault(reason, []).append(path)
+    for reason, paths in by_reason.items():
+        click.echo(f"not read: {_counted(paths)} {reason}: {_some(paths)}", err=True)
+    if hidden:
+        names = list(dict.fromkeys(Path(path).name for path in hidden))
+        click.echo(f"passed over: {len(hidden)} hidden or system files and folders: {_some(names)}", err=True)
+
+
+def report_differences(differences: Sequence[StaleTemplate], folder: Path, sync: bool) -> None:
+    """Print what differed between a folder and the gallery, and how to put it right."""
+    if not differences:
+        return
+    counts: dict[str, int] = {}
+    for difference in differences:
+        counts[difference.kind] = counts.get(difference.kind, 0) + 1
+    summary = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    if sync:
+        click.echo(f"put right in the gallery: {summary}")
+        return
+    for kind in counts:
+        for difference in [difference for difference in differences if difference.kind == kind][:SHOWN]:
+            click.echo(describe(difference), err=True)
+    click.echo(
+        f"{len(differences)} templates of the gallery are not what {folder} holds: {summary}. They were left as they "
+        "are; --sync makes the gallery what the folder is, --dry-run names all of them",
+        err=True,
+    )
+
+
+def describe(difference: StaleTemplate) -> str:
+    """Return one line that says how a template differs from its folder."""
+    template, picture = difference.template, difference.picture
+    old = f"{template.source}, enrolled as {template.person}{on_date(template.enrolled)},"
+    if picture is None:
+        return f"removed: {old} is not among the pictures of the folder any more"
+    if difference.kind == "replaced":
+        return f"replaced: {old} is another picture now"
+    if difference.kind == "made differently":
+        return f"made differently: {old} was read as {template.alignment}"
+    now = f" of {picture.person}" if difference.kind == "moved" else ""
+    return f"{difference.kind}: {old} is now {picture.source}{now}"
+
+
+def plain_differences(differences: Iterable[StaleTemplate]) -> list[dict[str, Any]]:
+    """Return differences as entries of a JSON object."""
+    return [
+        {
+            "kind": difference.kind,
+            "person": difference.template.person,
+            "source": difference.template.source,
+            "enrolled": difference.template.enrolled,
+            "now_person": difference.picture and difference.picture.person,
+            "now_source": difference.picture and difference.picture.source,
+        }
+        for difference in differences
+    ]
+
+
+def on_date(enrolled: str | None) -> str:
+    """Return " on <day>" for a date of enrollment; "" if it is unknown."""
+    return f" on {enrolled[:10]}" if enrolled else ""
+
+
+def unicode_name(name: str) -> str:
+    """Return a name as a gallery writes it, in Unicode's composed form (NFC)."""
+    import unicodedata
+
+    return unicodedata.normalize("NFC", name)
+
+
+def _counted(paths: Sequence[str]) -> str:
+    return "a file that" if len(paths) == 1 else f"{len(paths)} files, each of which"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(map(repr, names[:SHOWN])) + more

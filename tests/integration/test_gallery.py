@@ -1,0 +1,356 @@
+"""A gallery is what its folder is: by the commands, as a user changes the folder."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from click.testing import CliRunner
+from PIL import Image
+
+from rim_lightning.commands.rim.main import main
+from rim_lightning.gallery.index import Gallery
+from rim_lightning.inference.recognizer import Recognizer
+from tests.integration.test_cli import model_folder
+
+pytest.importorskip("lancedb")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return model_folder(tmp_path_factory.mktemp("models") / "mine")
+
+
+def picture(path, seed):
+    """Write a picture of 12 px. All have the same number of bytes, as pictures in a plain format have."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Two pictures of ana, one each of ben and zoe."""
+    for seed, name in enumerate(("ana/1.bmp", "ana/2.bmp", "ben/1.bmp", "zoe/1.bmp")):
+        picture(tmp_path / "site" / name, seed)
+    return tmp_path / "site"
+
+
+@pytest.fixture
+def rim(model, tmp_path):
+    """rim("enroll", folder, ...) calls the command with the model, the gallery and --aligned."""
+
+    def call(command, *words, aligned=True):
+        options = {"enroll": ["-m", model], "identify": ["-m", model]}.get(command.split()[0], [])
+        options += ["--aligned"] if aligned and options else []
+        words = [*command.split(), "-i", tmp_path / "index", *options, *words]
+        return CliRunner().invoke(main, [str(word) for word in words])
+
+    return call
+
+
+@pytest.fixture
+def enrolled(rim, site):
+    done = rim("enroll", site)
+    assert done.exit_code == 0, done.output
+    return site
+
+
+def templates(tmp_path):
+    """(person, path in the folder) of every template."""
+    return sorted(
+        (row.person, os.path.relpath(row.source, row.root)) for row in Gallery(tmp_path / "index", None).enrolled()
+    )
+
+
+def kinds(done):
+    return sorted(difference["kind"] for difference in json.loads(done.stdout)["differences"])
+
+
+def embedding_error(model, tmp_path):
+    """Largest difference between a template and the embedding of the file that it names."""
+    gallery, recognizer = Gallery(tmp_path / "index", None), Recognizer.from_checkpoint(model)
+    rows = gallery._table.search().limit(len(gallery)).to_arrow().to_pylist()
+    stored = torch.tensor([row["embedding"] for row in rows])
+    return float((stored - recognizer.embed_gallery([row["source"] for row in rows], aligned=True)).abs().max())
+
+
+def on_disk(tmp_path):
+    return b"".join(path.read_bytes() for path in (tmp_path / "index").rglob("*") if path.is_file())
+
+
+def test_a_picture_that_was_replaced_is_never_kept_in_silence(rim, enrolled, model, tmp_path):
+    """A stranger's picture takes ana's path, with the same size and date: what rsync -t and cp -p do."""
+    target = enrolled / "ana" / "1.bmp"
+    status = target.stat()
+    old = Gallery(tmp_path / "index", None).enrolled()
+    picture(target, 99)
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert target.stat().st_size == status.st_size
+    told = rim("enroll", enrolled)
+    assert told.exit_code == 3
+    assert f"replaced: {target}, enrolled as ana on " in told.stderr
+    assert "--sync makes the gallery what the folder is" in told.stderr
+    assert Gallery(tmp_path / "index", None).enrolled() == old
+    shown = rim("identify", target, "--top", 4, "--json")
+    states = {hit["person"]: hit["state"] for hit in json.loads(shown.stdout)["probes"][0]["hits"]}
+    assert set(states) == {"ana", "ben", "zoe"}
+    assert {states["ben"], states["zoe"]} == {"unchanged"}
+    assert "CHANGED since it was enrolled" in rim("gallery list", "ana").stdout
+    synced = rim("enroll", enrolled, "--sync")
+    assert synced.exit_code == 0, synced.output
+    assert "put right in the gallery: 1 replaced" in synced.stdout
+    assert embedding_error(model, tmp_path) < 1e-5
+    assert len(templates(tmp_path)) == 4
+    assert "CHANGED" not in rim("gallery list").stdout
+
+
+def test_everything_that_can_happen_to_a_folder(rim, enrolled, model, tmp_path):
+    picture(enrolled / "ana" / "1.bmp", 50)  # replaced
+    (enrolled / "ana" / "2.bmp").rename(enrolled / "ana" / "two.bmp")  # renamed
+    (enrolled / "eve").mkdir()
+    (enrolled / "ben" / "1.bmp").rename(enrolled / "eve" / "1.bmp")  # of another person
+    (enrolled / "zoe" / "1.bmp").unlink()  # removed
+    picture(enrolled / "zoe" / "new.bmp", 51)  # new
+    expected = ["moved", "removed", "renamed", "replaced"]
+    before = on_disk(tmp_path)
+    dry = rim("enroll", enrolled, "--dry-run", "--json")
+    assert dry.exit_code == 3
+    assert kinds(dry) == expected
+    assert json.loads(dry.stdout)["new"] == [str(enrolled / "zoe" / "new.bmp")]
+    assert on_disk(tmp_path) == before
+    told = rim("enroll", enrolled, "--json")
+    assert (told.exit_code, kinds(told), json.loads(told.stdout)["added"]) == (3, expected, 1)
+    synced = rim("enroll", enrolled, "--sync", "--json")
+    assert (synced.exit_code, kinds(synced), json.loads(synced.stdout)["added"]) == (0, expected, 3)
+    assert templates(tmp_path) == [
+        ("ana", "ana/1.bmp"),
+        ("ana", "ana/two.bmp"),
+        ("eve", "eve/1.bmp"),
+        ("zoe", "zoe/new.bmp"),
+    ]
+    assert embedding_error(model, tmp_path) < 1e-5
+    again = rim("enroll", enrolled, "--sync", "--json")
+    assert (again.exit_code, kinds(again), json.loads(again.stdout)["added"]) == (0, [], 0)
+    assert str(enrolled / "ben").encode() not in on_disk(tmp_path)  # gone from the disk, not only from the answers
+
+
+def test_the_same_dry_run_needs_no_model_and_makes_no_gallery(site, tmp_path):
+    words = ["enroll", "--index", tmp_path / "index", site, "--aligned", "--dry-run"]
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    assert "4 pictures are new, 0 are known" in done.stdout
+    assert not (tmp_path / "index").exists()
+
+
+def test_two_pictures_that_change_places(rim, enrolled, model, tmp_path):
+    first, second = enrolled / "ana" / "1.bmp", enrolled / "ben" / "1.bmp"
+    first.rename(tmp_path / "x.bmp")
+    second.rename(first)
+    (tmp_path / "x.bmp").rename(second)
+    assert kinds(rim("enroll", enrolled, "--json")) == ["replaced", "replaced"]
+    assert rim("enroll", enrolled, "--sync").exit_code == 0
+    assert embedding_error(model, tmp_path) < 1e-5
+
+
+def test_a_replacement_that_cannot_be_used_removes_the_template(rim, enrolled, tmp_path):
+    (enrolled / "ana" / "1.bmp").write_bytes(b"")
+    done = rim("enroll", enrolled, "--sync")
+    assert done.exit_code == 3
+    assert "1.bmp is empty" in done.stderr
+    assert ("ana", "ana/1.bmp") not in templates(tmp_path)
+
+
+def test_a_picture_that_cannot_be_read_keeps_its_template(rim, enrolled, tmp_path, monkeypatch):
+    from rim_lightning.gallery import changes
+
+    read = changes.content_digest
+
+    def refused(path):
+        if str(path).endswith("ben/1.bmp"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(changes, "content_digest", refused)
+    done = rim("enroll", enrolled, "--sync")
+    assert done.exit_code == 3
+    assert "ben/1.bmp: Permission denied" in done.stderr
+    assert len(templates(tmp_path)) == 4
+
+
+def test_folders_do_not_remove_each_other(rim, enrolled, tmp_path):
+    picture(tmp_path / "other" / "max" / "1.bmp", 70)
+    assert rim("enroll", tmp_path / "other").exit_code == 0
+    assert rim("enroll", enrolled, "--sync").exit_code == 0
+    assert len(templates(tmp_path)) == 5
+    shutil.rmtree(tmp_path / "other" / "max")
+    assert "holds no image" in rim("enroll", tmp_path / "other", "--sync").output  # an unmounted disk is empty, too
+    assert len(templates(tmp_path)) == 5
+    assert rim("forget", "--folder", tmp_path / "other").exit_code == 0
+    assert len(templates(tmp_path)) == 4
+
+
+def test_a_folder_that_was_moved(rim, enrolled, tmp_path):
+    enrolled.rename(tmp_path / "elsewhere")
+    told = rim("enroll", tmp_path / "elsewhere", "--json")
+    assert (told.exit_code, kinds(told)) == (3, ["renamed"] * 4)
+    assert rim("enroll", tmp_path / "elsewhere", "--sync").exit_code == 0
+    rows = Gallery(tmp_path / "index", None).enrolled()
+    assert {row.root for row in rows} == {str(tmp_path / "elsewhere")}
+    assert len(rows) == 4
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_another_way_of_reading_is_noticed(rim, site, tmp_path, monkeypatch, first):
+    face = Recognizer.align
+    monkeypatch.setattr(Recognizer, "align", lambda self, source, aligned=False, name=None: face(self, source, True))
+    assert rim("enroll", site, aligned=first).exit_code == 0
+    rows = Gallery(tmp_path / "index", None).enrolled()
+    assert {row.alignment for row in rows} == {"aligned" if first else "detected"}
+    done = rim("enroll", site, aligned=not first)
+    assert done.exit_code == 2
+    before, now = ("with", "without") if first else ("without", "with")
+    advice = "add --aligned" if first else "leave --aligned out"
+    assert f"were enrolled {before} --aligned, this command is {now} it: {advice}, or add --sync" in done.output
+    assert Gallery(tmp_path / "index", None).enrolled() == rows
+    done = rim("enroll", site, "--sync", "--json", aligned=not first)
+    assert (done.exit_code, kinds(done)) == (0, ["made differently"] * 4)
+    assert {row.alignment for row in Gallery(tmp_path / "index", None).enrolled()} == {
+        "detected" if first else "aligned"
+    }
+
+
+def test_one_template_is_forgotten(rim, enrolled, tmp_path):
+    Gallery(tmp_path / "index", None)
+    assert rim("forget", "--picture", enrolled / "ana" / "nothing.bmp").exit_code == 1
+    (enrolled / "ana" / "1.bmp").unlink()  # it may be gone already
+    done = rim("forget", "--picture", enrolled / "ana" / "1.bmp")
+    assert done.exit_code == 0
+    assert "1 templates of" in done.stdout
+    assert templates(tmp_path) == [("ana", "ana/2.bmp"), ("ben", "ben/1.bmp"), ("zoe", "zoe/1.bmp")]
+    assert b"ana/1.bmp" not in on_disk(tmp_path)
+    assert rim("forget", "--picture", "zoe/1.bmp").exit_code == 0  # as its folder calls it
+    for words in ((), ("ana", "--picture", "a.png")):
+        done = rim("forget", *words)
+        assert done.exit_code == 2
+        assert "Give one of PERSON, --picture and --folder" in done.output
+
+
+def test_the_list_shows_people_pictures_and_dates(rim, enrolled, tmp_path):
+    from datetime import UTC, datetime
+
+    today = datetime.now(UTC).date().isoformat()
+    shown = rim("gallery list")
+    assert shown.exit_code == 0
+    assert "ana: 2 pictures" in shown.stdout
+    assert f"  {today}  aligned   {enrolled / 'ana' / '2.bmp'}" in shown.stdout
+    assert "4 pictures of 3 people" in shown.stdout
+    (enrolled / "ben" / "1.bmp").unlink()
+    answer = json.loads(rim("gallery list", "--json").stdout)
+    assert answer["people"] == {"ana": 2, "ben": 1, "zoe": 1}
+    assert {row["person"]: row["state"] for row in answer["templates"]} == {
+        "ana": "unchanged",
+        "ben": "gone",
+        "zoe": "unchanged",
+    }
+    assert "no longer there" in rim("gallery list", "ben").stdout
+    assert rim("gallery list", "nobody").exit_code == 1
+
+
+def test_identify_names_picture_and_date(rim, enrolled):
+    done = rim("identify", enrolled / "ben" / "1.bmp", "--top", 3)
+    assert f"({enrolled / 'ben' / '1.bmp'}, on 20" in done.stdout
+
+
+def earlier_gallery(model, site, index, sources):
+    """A gallery with the four columns that version 0.1 wrote."""
+    import lancedb
+    import pyarrow as pa
+
+    recognizer = Recognizer.from_checkpoint(model)
+    fields = [pa.field(name, pa.string(), nullable=False) for name in ("person", "source", "digest")]
+    fields.append(pa.field("embedding", pa.list_(pa.float32(), recognizer.embedding_size), nullable=False))
+    schema = pa.schema(fields, metadata={"fingerprint": recognizer.fingerprint})
+    table = lancedb.connect(index).create_table("templates", schema=schema)
+    rows = [
+        {"person": person, "source": str(site / source), "digest": digest, "embedding": embedding.tolist()}
+        for person, source, digest, embedding in sources(recognizer)
+    ]
+    table.add(pa.Table.from_pylist(rows, schema=schema))
+
+
+def test_a_gallery_of_an_earlier_version(rim, model, site, tmp_path):
+    """It held both the old and the new picture of one path."""
+    from rim_lightning.files import content_digest
+
+    def sources(recognizer):
+        for name in ("ana/1.bmp", "ana/2.bmp"):
+            yield "ana", name, content_digest(site / name), recognizer.embed_gallery(site / name, aligned=True)[0]
+        yield "ana", "ana/1.bmp", "0" * 64, F.normalize(torch.ones(recognizer.embedding_size), dim=0)
+
+    earlier_gallery(model, site, tmp_path / "index", sources)
+    shown = rim("gallery list")
+    assert shown.exit_code == 0, shown.output
+    assert "unknown     unknown" in shown.stdout
+    assert "come from an earlier version" in shown.stderr
+    assert rim("identify", site / "ana" / "1.bmp", "--json").exit_code == 1
+    told = rim("enroll", site)
+    assert told.exit_code == 3
+    assert "2 pictures added, 2 were known" in told.stdout
+    assert "2 templates come from an earlier version, which recorded neither date nor alignment" in told.stderr
+    assert "replaced: " in told.stderr
+    assert rim("forget", "ben").exit_code == 0
+    synced = rim("enroll", site, "--sync")
+    assert synced.exit_code == 0, synced.output
+    rows = Gallery(tmp_path / "index", None).enrolled()
+    assert sorted((row.person, row.alignment) for row in rows) == [
+        (name, "aligned") for name in ("ana", "ana", "ben", "zoe")
+    ]
+    assert None not in {row.enrolled for row in rows}
+    assert embedding_error(model, tmp_path) < 1e-5
+
+
+def test_an_interrupted_sync_is_resumed(rim, enrolled, model, tmp_path, monkeypatch):
+    """What was wrong is gone at once; the rest comes with the next call."""
+    for number, name in enumerate(("ana/1.bmp", "ben/1.bmp")):
+        picture(enrolled / name, 80 + number)
+    (enrolled / "zoe" / "1.bmp").rename(enrolled / "zoe" / "one.bmp")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recognizer, "embed_gallery", interrupted)
+        assert rim("enroll", enrolled, "--sync").exit_code == 130
+    assert templates(tmp_path) == [("ana", "ana/2.bmp"), ("zoe", "zoe/one.bmp")]
+    assert embedding_error(model, tmp_path) < 1e-5
+    assert rim("enroll", enrolled, "--sync").exit_code == 0
+    assert len(templates(tmp_path)) == 4
+    assert embedding_error(model, tmp_path) < 1e-5
+
+
+def test_people_who_are_doubtful_are_named(rim, site):
+    shutil.copyfile(site / "ana" / "1.bmp", site / "ben" / "copy.bmp")
+    for name in ("Ana", "ana ", "Zoe\u0308", "Zo\u00eb"):
+        picture(site / name / "1.bmp", 90)
+    done = rim("enroll", site)
+    assert done.exit_code == 0, done.output
+    assert "one picture is enrolled under several people: ana (" in done.stderr
+    assert "these people may be one: 'Ana', 'ana', 'ana '" in done.stderr
+    assert "these people may be one: 'Zo\u0308e', 'Zo\u00eb'" in done.stderr or "'Zoe\u0308', 'Zo\u00eb'" in done.stderr
+
+
+def test_files_that_are_not_read_are_named(rim, site):
+    (site / "notes.txt").write_text("x")
+    (site / ".ipynb_checkpoints").mkdir()
+    shutil.copyfile(site / "ana" / "1.bmp", site / ".ipynb_checkpoints" / "1-checkpoint.bmp")
+    shutil.copyfile(site / "ana" / "1.bmp", site / "ana" / "scan.dat")
+    done = rim("enroll", site)
+    assert done.exit_code == 3
+    assert "4 pictures added" in done.stdout
+    assert "scan.dat is a BMP picture, but its name does not say so: let it end in .bmp." in done.stderr
+    assert "not read: a file that is no picture by its ending (.txt)" in done.stderr
+    assert "passed over: 1 hidden or system files and folders: '.ipynb_checkpoints'" in done.stderr
