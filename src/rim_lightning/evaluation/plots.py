@@ -1,6 +1,9 @@
 """Pictures of an evaluation report: faces side by side, and curves of the training run."""
 
 import csv
+import math
+import re
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +14,7 @@ import numpy as np
 from rim_lightning.evaluation.hallucination import Panel
 from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.plotting import pyplot
+from rim_lightning.runs.words import PHASES, in_words, phase_in_words, term_in_words
 from rim_lightning.schemes import parsing_colors
 from rim_lightning.types import UNLABELED
 
@@ -54,6 +58,9 @@ def _write_psnr(axis: Any, psnr: float) -> None:
 def plot_curves(path: Path, logs: Path) -> bool:
     """Plot the losses of each phase and the validation figures of a training run.
 
+    Where a phase did not train, its curves have a gap. Curves that lie on each other stay visible: the first one is
+    the widest. Bars of the background tell the stages apart.
+
     Args:
         path: File of the picture.
         logs: Folder of the logged values, one `version_<n>/metrics.csv` per attempt.
@@ -61,60 +68,130 @@ def plot_curves(path: Path, logs: Path) -> bool:
     Returns:
         False, and no picture, if nothing is logged yet.
     """
-    curves = _logged_curves(logs)
+    rows = _logged_rows(logs)
+    curves = _logged_curves(rows)
     panels = _panels(curves)
     if not panels:
         return False
     plt = pyplot()
-    rows = -(-len(panels) // 2)
-    figure, axes = plt.subplots(rows, 2, figsize=(11, 3.1 * rows), squeeze=False)
-    for axis, (title, keys) in zip(axes.flat, panels.items(), strict=False):
+    size = (10, 2.6 * len(panels))
+    figure, axes = plt.subplots(len(panels), 1, figsize=size, squeeze=False, sharex=True, layout="constrained")
+    spans = _stage_spans(rows)
+    for axis, (title, keys) in zip(axes[:, 0], panels.items(), strict=True):
+        _mark_stages(axis, spans)
         _plot_curves(axis, title, {key: curves[key] for key in keys})
-    for axis in list(axes.flat)[len(panels) :]:
-        axis.axis("off")
-    figure.tight_layout()
+    for x, name in _stage_names(spans):
+        axes[0, 0].annotate(name, (x, 1.01), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7)
+    axes[-1, 0].set_xlabel("batches", fontsize=8)
+    axes[-1, 0].xaxis.get_major_locator().set_params(integer=True)
+    if spans and spans[0][1] == spans[-1][2]:  # a single batch
+        axes[-1, 0].set_xlim(spans[0][1] - 1, spans[0][1] + 1)
     figure.savefig(path, dpi=100)
     plt.close(figure)
     return True
 
 
+def with_gaps(points: Sequence[tuple[float, float]], steps: Sequence[float]) -> list[tuple[float, float]]:
+    """Break a curve where it rests.
+
+    Args:
+        points: (step, value) in order.
+        steps: Steps at which any curve of the kind was logged, in order.
+
+    Returns:
+        The points, with (step, NaN) between two of them if others were logged between them.
+    """
+    broken: list[tuple[float, float]] = []
+    for step, value in points:
+        if broken:
+            between = steps[bisect_right(steps, broken[-1][0]) : bisect_left(steps, step)]
+            if between:
+                broken.append((between[0], math.nan))
+        broken.append((step, value))
+    return broken
+
+
 def _plot_curves(axis: Any, title: str, curves: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-    logarithmic = title.startswith("train") and all(value >= 0 for points in curves.values() for _, value in points)
-    for key, points in curves.items():
+    training = title.startswith("training")
+    logarithmic = training and all(not value < 0 for points in curves.values() for _, value in points)
+    for number, (key, points) in enumerate(curves.items()):
         steps, values = np.array(points).T
         if logarithmic:
             values = np.where(values > 0, values, np.nan)  # a batch without labels has a term of 0
-        name = key.split("/", 2)[-1] if key.startswith("train") else key
-        axis.plot(steps, values, label=name, linewidth=1, marker="o" if key.startswith("val") else None)
-    axis.set_title(title, fontsize=9)
-    axis.set_xlabel("batches", fontsize=7)
+        width = 1 + 0.7 * (len(curves) - 1 - number)
+        axis.plot(
+            steps,
+            values,
+            label=term_in_words(key.split("/", 2)[-1]) if training else in_words(key),
+            linewidth=width,
+            linestyle=("-", "--", "-.", ":")[number % 4],
+            marker="o" if len(points) <= 50 or not training else None,  # a lone point has no line
+            markersize=2 + width,
+            zorder=2 + number / 100,
+        )
+    axis.set_title(title, fontsize=9, loc="left", pad=14)
     if logarithmic:
         axis.set_yscale("log")
-    axis.legend(fontsize=7)
+    axis.tick_params(which="both", labelsize=7)
+    axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
     axis.grid(alpha=0.3)
 
 
 def _panels(curves: Curves) -> dict[str, list[str]]:
     """Return title -> names of its curves: one panel for each phase and one for each kind of validation figure."""
     panels: dict[str, list[str]] = defaultdict(list)
-    for key in sorted(curves):
-        if key.startswith("train/") and not key.endswith("/loss"):
-            panels[f"train: {key.split('/')[1]}"].append(key)
-    psnr = [key for key in curves if key.endswith("/psnr_y")]
-    accuracy = [key for key in curves if key == "val/rim/accuracy"]
-    for title, keys in (("validation: Y-PSNR (dB)", psnr), ("validation: verification accuracy", accuracy)):
+    phases = sorted({key.split("/")[1] for key in curves if key.startswith("train/")}, key=_place_of_phase)
+    for key in (key for phase in phases for key in sorted(curves) if key.startswith(f"train/{phase}/")):
+        if not key.endswith("/loss"):
+            panels[f"training: {phase_in_words(key.split('/')[1])}"].append(key)
+    psnr: list[str] = [key for key in ("val/sr/psnr_y", "val/coarse/psnr_y", "val/bicubic/psnr_y") if key in curves]
+    accuracy: list[str] = [key for key in sorted(curves) if re.fullmatch(r"val/\w+/accuracy", key)]
+    for title, keys in (("validation: PSNR of luma", psnr), ("validation: people", accuracy)):
         if keys:
             panels[title] = keys
     return panels
 
 
-def _logged_curves(logs: Path) -> Curves:
+def _place_of_phase(phase: str) -> tuple[int, str]:
+    return (list(PHASES).index(phase) if phase in PHASES else len(PHASES), phase)
+
+
+def _stage_spans(rows: Sequence[Mapping[str, str]]) -> list[tuple[str, float, float]]:
+    """Return (name, first step, last step) of each stage in order."""
+    spans: list[tuple[str, float, float]] = []
+    for row in rows:
+        name, step = row.get("stage") or "", float(row["step"])
+        if not name:
+            continue
+        if spans and spans[-1][0] == name:
+            spans[-1] = (name, spans[-1][1], step)
+        else:
+            spans.append((name, step, step))
+    return spans
+
+
+def _mark_stages(axis: Any, spans: Sequence[tuple[str, float, float]]) -> None:
+    """Shade every second stage."""
+    for number, (_, start, _) in enumerate(spans):
+        end = spans[number + 1][1] if number + 1 < len(spans) else spans[number][2]
+        if number % 2:
+            axis.axvspan(start, end, color="0.94", zorder=0, linewidth=0)
+
+
+def _stage_names(spans: Sequence[tuple[str, float, float]]) -> list[tuple[float, str]]:
+    """Return the middle and the name of each stage. A log of version 0.1 has numbers, which say nothing."""
+    return [((start + end) / 2, name) for name, start, end in spans if not name.replace(".", "").isdigit()]
+
+
+def _logged_curves(rows: Sequence[Mapping[str, str]]) -> Curves:
     curves: Curves = defaultdict(list)
-    for row in _logged_rows(logs):
+    for row in rows:
         for key, value in row.items():
             if value and key.startswith(("train/", "val/")):
                 curves[key].append((float(row["step"]), float(value)))
-    return curves
+    trained = {key: points for key, points in curves.items() if key.startswith("train/")}
+    steps = sorted({step for points in trained.values() for step, _ in points})
+    return curves | {key: with_gaps(points, steps) for key, points in trained.items()}
 
 
 def _logged_rows(logs: Path) -> list[dict[str, str]]:

@@ -1,16 +1,25 @@
 """The figures of a sweep: a table of its jobs, and a plot of the effect of every setting that was varied."""
 
 import csv
+import math
 import statistics
+import textwrap
+from collections import defaultdict
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from rim_lightning.plotting import pyplot
 from rim_lightning.runs.sweep import Job, Sweep, swept_settings
+from rim_lightning.runs.words import in_words
 
 FIGURES = ("*/psnr_gain_y", "*/rim/accuracy", "val/psnr_gain")
 """Patterns of the figures that are shown by default."""
+SEED = "seed"
+"""The setting whose values are repetitions."""
+T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+"""97.5 % quantiles of Student's t with 1, 2, … degrees of freedom."""
 
 
 def chosen_figures(jobs: Sequence[Job], patterns: Sequence[str] = FIGURES) -> dict[str, list[float | None]]:
@@ -68,9 +77,10 @@ def write_table(path: Path, rows: Sequence[Sequence[str]]) -> None:
 
 
 def plot_effects(path: Path, sweep: Sweep, patterns: Sequence[str] = FIGURES) -> bool:
-    """Plot every chosen figure over every varied setting.
+    """Plot every chosen figure over every varied setting but the seed, see `effect_of`.
 
-    A panel has one dot per job, and a line through the means of each value. The seed gets no line: seeds have no order.
+    A small dot is a job. A large one is the mean of a value, with the 95 % interval over the seeds if there are
+    several. A line joins the means of numbers, in their order; other values have none.
 
     Args:
         path: Picture to write.
@@ -83,24 +93,105 @@ def plot_effects(path: Path, sweep: Sweep, patterns: Sequence[str] = FIGURES) ->
     settings, figures = swept_settings(sweep.jobs), chosen_figures(sweep.jobs, patterns)
     if not settings or not figures:
         return False
+    seeds = settings.pop(SEED, [""] * len(sweep.jobs))
+    settings = settings or {f"all settings alike, {len(set(seeds))} seeds": [""] * len(sweep.jobs)}
     plt = pyplot()
-    size = (1 + 3.2 * len(settings), 0.6 + 2.4 * len(figures))
-    grid, axes = plt.subplots(len(figures), len(settings), squeeze=False, sharey="row", figsize=size)
-    for row, (key, values) in zip(axes, figures.items(), strict=True):
+    size = (1.5 + 3.4 * len(settings), 1 + 2.6 * len(figures))
+    grid, axes = plt.subplots(
+        len(figures), len(settings), squeeze=False, sharex="col", sharey="row", figsize=size, layout="constrained"
+    )
+    for number, (row, (key, values)) in enumerate(zip(axes, figures.items(), strict=True)):
         for axis, (setting, column) in zip(row, settings.items(), strict=True):
-            measured = [(text, value) for text, value in zip(column, values, strict=True) if value is not None]
-            order = sorted({text for text, _ in measured}, key=_as_number)
-            axis.plot([order.index(text) for text, _ in measured], [value for _, value in measured], "o", alpha=0.5)
-            if setting != "seed":
-                means = [statistics.fmean(value for text, value in measured if text == choice) for choice in order]
-                axis.plot(range(len(order)), means, "-", color="black", linewidth=1)
-            axis.set_xticks(range(len(order)), order)
-            axis.set_xlabel(setting)
-        row[0].set_ylabel(key, fontsize="small")
-    grid.tight_layout()
+            _plot_effect(axis, effect_of(column, values, seeds))
+            if number == len(axes) - 1:
+                axis.set_xlabel(setting, fontsize="small")
+        row[0].set_ylabel("\n".join(textwrap.wrap(in_words(key), 30)), fontsize="small")
+    several = len(set(seeds)) > 1
+    bars = f"bars: 95 % interval over {len(set(seeds))} seeds" if several else "one seed, hence no intervals"
+    grid.suptitle(f"small dots: jobs; large dots: means; {bars}", fontsize="small")
     grid.savefig(path, dpi=110)
     plt.close(grid)
     return True
+
+
+class Effect(NamedTuple):
+    """A figure over the values of one setting.
+
+    Attributes:
+        value: Value of the setting, as it was written.
+        jobs: Figure of every job with that value.
+        mean: Their mean.
+        half: Half the width of the 95 % interval of the mean over the seeds; None if there is one seed.
+    """
+
+    value: str
+    jobs: list[float]
+    mean: float
+    half: float | None
+
+
+def effect_of(column: Sequence[str], values: Sequence[float | None], seeds: Sequence[str]) -> list[Effect]:
+    """Summarize a figure for each value of a setting. Seeds are repetitions: they give the intervals.
+
+    Args:
+        column: Value of the setting in every job.
+        values: Figure of every job; None if it has none.
+        seeds: Seed of every job.
+
+    Returns:
+        One entry per value, numbers first and in their order.
+    """
+    effects = []
+    for choice in sorted(set(column), key=_as_number):
+        of_seeds: dict[str, list[float]] = defaultdict(list)
+        for value, figure, seed in zip(column, values, seeds, strict=True):
+            if value == choice and figure is not None:
+                of_seeds[seed].append(figure)
+        if not of_seeds:
+            continue
+        jobs = [figure for figures in of_seeds.values() for figure in figures]
+        means = [statistics.fmean(figures) for figures in of_seeds.values()]
+        half = None
+        if len(means) > 1:
+            half = _t_quantile(len(means) - 1) * statistics.stdev(means) / math.sqrt(len(means))
+        effects.append(Effect(choice, jobs, statistics.fmean(jobs), half))
+    return effects
+
+
+def _plot_effect(axis: Any, effects: Sequence[Effect]) -> None:
+    """Draw into an axis of matplotlib: numbers at their places, other values side by side."""
+    numeric = bool(effects) and all(_as_number(effect.value)[0] == 0 for effect in effects)
+    places = [float(effect.value) for effect in effects] if numeric else [float(i) for i in range(len(effects))]
+    for place, effect in zip(places, effects, strict=True):
+        axis.plot([place] * len(effect.jobs), effect.jobs, "o", color="C0", alpha=0.4, markersize=4, linewidth=0)
+        if effect.half is not None:
+            axis.errorbar(place, effect.mean, effect.half, color="black", capsize=4, linewidth=1)
+    repeated = any(len(effect.jobs) > 1 for effect in effects)
+    joined = numeric and len(effects) > 1 and (repeated or len(effects) <= 8)
+    style = "o-" if joined else "o" if repeated else ""
+    if style:
+        axis.plot(places, [effect.mean for effect in effects], style, color="black", linewidth=1, markersize=5)
+    if numeric:
+        if places[0] > 0 and places[-1] / places[0] >= 20:
+            axis.set_xscale("log")
+        if len(effects) <= 8:
+            axis.set_xticks(places, [effect.value for effect in effects])
+            axis.set_xticks([], minor=True)
+        return
+    labels = [effect.value if len(effect.value) <= 24 else f"{effect.value[:23]}…" for effect in effects]
+    turned = sum(map(len, labels)) > 30
+    axis.set_xticks(places, labels, rotation=30 if turned else 0, ha="right" if turned else "center", fontsize="small")
+    axis.set_xlim(-0.6, len(effects) - 0.4)
+
+
+def _t_quantile(freedom: int) -> float:
+    """Return the 97.5 % quantile of Student's t; beyond 10 degrees of freedom by Fisher's expansion."""
+    if freedom <= len(T_QUANTILES):
+        return T_QUANTILES[freedom - 1]
+    z = statistics.NormalDist().inv_cdf(0.975)
+    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3
 
 
 def _as_number(text: str) -> tuple[int, float, str]:

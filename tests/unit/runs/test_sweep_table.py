@@ -7,12 +7,18 @@ import sys
 
 import pytest
 
+from rim_lightning.plotting import pyplot
+from rim_lightning.runs import sweep_table
 from rim_lightning.runs.state import record_run
 from rim_lightning.runs.sweep import new_sweep
 from rim_lightning.runs.sweep_table import (
     FIGURES,
+    Effect,
+    _plot_effect,
+    _t_quantile,
     check_patterns,
     chosen_figures,
+    effect_of,
     plot_effects,
     swept_settings,
     table_rows,
@@ -70,6 +76,40 @@ def test_a_pattern_that_no_figure_fits_is_refused(sweep):
         (job.folder / "metrics.json").write_text('{"other": 1}')
     with pytest.raises(ValueError, match=r"fits \*/psnr_gain_y, \*/rim/accuracy, val/psnr_gain; there are: other"):
         check_patterns(sweep.jobs, FIGURES)
+
+
+def test_seeds_are_repetitions_that_give_the_intervals():
+    """Means of the seeds by hand: 1, 2 and 3 for "b", of which 4.303 · 1 / √3 is half the 95 % interval."""
+    column = ["b"] * 6 + ["10", "9", "a"]
+    values = [0.5, 1.5, 1.5, 2.5, 3.0, None, 7.0, 6.0, None]
+    seeds = ["1", "1", "2", "2", "3", "3", "1", "1", "1"]
+    nine, ten, b = effect_of(column, values, seeds)
+    assert (nine.value, nine.jobs, nine.half) == ("9", [6.0], None)
+    assert (ten.value, ten.mean) == ("10", 7.0)
+    assert (b.value, len(b.jobs), b.mean) == ("b", 5, 1.8)
+    assert b.half == pytest.approx(4.303 / 3**0.5)
+
+
+def test_quantiles_of_student_are_those_of_a_table():
+    for freedom, quantile in ((1, 12.706), (10, 2.228), (11, 2.201), (20, 2.086), (120, 1.980)):
+        assert _t_quantile(freedom) == pytest.approx(quantile, abs=6e-4)
+
+
+@pytest.mark.parametrize(("values", "joined"), [(["a", "b"], False), (["1", "10"], True), (["true", "1"], False)])
+def test_only_numbers_are_joined_by_a_line(values, joined):
+    plt = pyplot()
+    figure, axis = plt.subplots()
+    _plot_effect(axis, [Effect(value, [1.0, 2.0], 1.5, 0.5) for value in values])
+    lines = [line for line in axis.lines if line.get_linestyle() == "-" and len(set(line.get_xdata())) > 1]
+    assert bool(lines) == joined
+    plt.close(figure)
+
+
+def test_a_seed_is_no_panel(sweep, tmp_path, monkeypatch):
+    panels = []
+    monkeypatch.setattr(sweep_table, "_plot_effect", lambda axis, effects: panels.append([e.value for e in effects]))
+    assert plot_effects(tmp_path / "effects.png", sweep)
+    assert panels == [["8", "16"]] * 2  # two figures over the width alone
 
 
 @pytest.mark.slow
