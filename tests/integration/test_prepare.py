@@ -17,6 +17,7 @@ from PIL import Image
 from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.commands.prepare import main, report, run
 from rim_lightning.data.stores.prepared import PreparedStore, partial_path
+from rim_lightning.data.unused import UnusedFiles
 from tests.helpers.faces import face_points
 
 SOURCES = sorted(file.stem for file in (CONF_DIR / "source").glob("*.yaml"))
@@ -106,11 +107,54 @@ def test_many_failures_are_one_line_for_each_reason(tmp_path):
         "workers=0",
     )
     (store,) = run(cfg)
-    lines = report(store, 1.0).splitlines()[1:]
+    lines = report(store, 1.0, UnusedFiles({}, [])).splitlines()[1:]
     assert lines == [
         "  left out person0/0000.png, person0/0003.png, person0/0006.png and 22 more: is empty: replace the file",
-        f"  {tmp_path}/store/manifest.json names them all",
+        f"  {tmp_path}/store/left_out.tsv names them all",
     ]
+    assert len((tmp_path / "store" / "left_out.tsv").read_text().splitlines()) == 25
+
+
+def test_every_file_of_a_source_is_used_or_named(tmp_path, capsys):
+    """Ten pictures, of which two lie where the source reads, with the right ending."""
+    root = tmp_path / "people"
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    names = ["ana/1.png", "ben/1.PNG", "loose.png", "also loose.png", "ana/2019/2.png", "ana/a/b/3.png"]
+    names += ["ben/scan", "ben/2.png_large", "zoe/2019/1.png", "ben/3.dat"]
+    for name in [*names, ".ipynb_checkpoints/1-checkpoint.png", "__MACOSX/ana/._1.png"]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(root / name, "PNG")
+    (root / "README.txt").write_text("x")
+    settings = ["source=folders", f"source.reader.root={root}", f"output={tmp_path}/store"]
+    (store,) = run(compose_prepare(*settings, "alignment=none", "hr_size=32", "workers=0"))
+    printed = capsys.readouterr().out
+    assert store.names == ["ana/1.png", "ben/1.PNG"]
+    assert "2 people" in printed
+    assert "9 left out" in printed
+    deeper = "lies deeper than <person>/<picture>: move it up"
+    loose = "lies outside the folders that are read: move it into the folder of its person"
+    renamed = "is a PNG picture, but its name does not say so: let it end in .png"
+    reasons = dict(line.split("\t") for line in (tmp_path / "store" / "left_out.tsv").read_text().splitlines())
+    assert reasons == {
+        **dict.fromkeys(("ana/2019/2.png", "ana/a/b/3.png", "zoe/2019/1.png"), deeper),
+        **dict.fromkeys(("loose.png", "also loose.png"), loose),
+        **dict.fromkeys(("ben/scan", "ben/2.png_large", "ben/3.dat"), renamed),
+        "README.txt": "is no picture by its ending (.txt)",
+    }
+    assert all(f"left out {name}: {reason}" in printed for name, reason in reasons.items())
+    assert "hidden and system files and folders are never read: .ipynb_checkpoints, __MACOSX" in printed
+    (root / "README.txt").unlink()
+    assert run(compose_prepare(*settings, "alignment=none", "hr_size=32", "workers=0"))[0].path == store.path
+    assert "8 left out" in capsys.readouterr().out
+
+
+def test_a_source_without_pictures_where_it_reads_says_where_they_lie(tmp_path):
+    picture = tmp_path / "people" / "one.png"
+    picture.parent.mkdir()
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(picture)
+    cfg = compose_prepare("source=folders", f"source.reader.root={tmp_path}/people", f"output={tmp_path}/store")
+    with pytest.raises(FileNotFoundError, match=r"holds no images in sub-folders.*\(1 images lie elsewhere.*one.png\)"):
+        run(cfg)
 
 
 def test_landmarks_that_cannot_belong_to_their_picture_are_left_out_and_named(tmp_path, capsys):

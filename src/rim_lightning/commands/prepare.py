@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rim_lightning.commands.errors import Hints
@@ -13,12 +15,16 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from rim_lightning.data.stores.prepared import PreparedStore
+    from rim_lightning.data.unused import UnusedFiles
 
 SHOWN_SKIPS = 20
-"""Number of skipped pictures that are named on the screen. The manifest lists all of them."""
+"""Number of skipped pictures that are named on the screen. `LEFT_OUT` lists all of them."""
 
 SHOWN_EXAMPLES = 3
 """Number of pictures that are named for each reason if more are skipped."""
+
+LEFT_OUT = "left_out.tsv"
+"""File in a store: name and reason of every file of the source that is not in the store."""
 
 
 def run(cfg: DictConfig) -> list[PreparedStore]:
@@ -42,12 +48,16 @@ def _prepare_source(cfg: DictConfig, source: DictConfig) -> PreparedStore:
     from omegaconf import OmegaConf
 
     from rim_lightning.data.preparation import prepare
+    from rim_lightning.data.unused import unused_files
 
     start = time.perf_counter()
     arguments: Any = OmegaConf.to_container(source.reader, resolve=True, throw_on_missing=True)
     read = get_method(arguments.pop("_target_"))
+    records = read(**arguments)
+    labels = [value for value in arguments.values() if isinstance(value, str) and os.path.isfile(value)]
+    unused = unused_files(records, labels)
     store = prepare(
-        read(**arguments),
+        records,
         cfg.output or f"{cfg.paths.prepared_dir}/{source.name}_{cfg.hr_size}",
         name=source.name,
         hr_size=cfg.hr_size,
@@ -56,36 +66,54 @@ def _prepare_source(cfg: DictConfig, source: DictConfig) -> PreparedStore:
         landmarks=cfg.landmarks,
         workers=cfg.workers,
     )
-    print(report(store, time.perf_counter() - start))
+    print(report(store, time.perf_counter() - start, unused))
     return store
 
 
-def report(store: PreparedStore, seconds: float) -> str:
-    """Return a few lines: what a store holds, and which pictures were left out."""
-    from rim_lightning.data.stores.prepared import (
-        MANIFEST,  # not at the top of the file: `--help` should not wait for it
-    )
-
+def report(store: PreparedStore, seconds: float, unused: UnusedFiles) -> str:
+    """Return a few lines: what a store holds, and which files were left out. A file in the store names all of them."""
     splits = Counter(store.splits)
     counts = ", ".join(f"{splits[split]} {split}" for split in ("train", "val", "test") if splits[split])
     labels = [*store.landmarks, *(["parsing"] if store.parsing is not None else [])]
     people = f", {len(store.identities)} people" if store.identities else ""
-    skipped = store.manifest["skipped"]
+    skipped: list[dict[str, str]] = list(store.manifest["skipped"])
+    skipped += [{"name": name, "reason": reason} for name, reason in unused.reasons.items()]
     detected = sum(sample["detected"] for sample in store.manifest["samples"])
     lines = [
         f"{store.path}: {len(store)} images ({counts}){people}, labels: {', '.join(labels) or 'none'}, "
         f"{detected} found by detection, {len(skipped)} left out, {seconds:.1f} s"
     ]
-    return "\n".join(lines + _left_out(skipped, len(store) + len(skipped), str(store.path / MANIFEST)))
+    lines += _left_out(skipped, len(store) + len(skipped), _write_left_out(store.path, skipped))
+    if unused.hidden:
+        names = ", ".join(unused.hidden[:SHOWN_EXAMPLES])
+        more = f" and {len(unused.hidden) - SHOWN_EXAMPLES} more" if len(unused.hidden) > SHOWN_EXAMPLES else ""
+        lines.append(f"  hidden and system files and folders are never read: {names}{more}")
+    return "\n".join(lines)
 
 
-def _left_out(skipped: list[dict[str, str]], count: int, manifest: str) -> list[str]:
-    """Return a line for each picture that was left out; one for each reason if they are many.
+def _write_left_out(folder: Path, skipped: list[dict[str, str]]) -> Path | None:
+    """Write name and reason of every file that was left out. Returns None if the store cannot be written to."""
+    from rim_lightning.files import write_text
+
+    file = folder / LEFT_OUT
+    text = "".join(f"{entry['name']}\t{entry['reason']}\n" for entry in skipped)
+    try:
+        if not skipped:
+            file.unlink(missing_ok=True)
+        elif not file.is_file() or file.read_text(encoding="utf-8", errors="replace") != text:
+            write_text(file, text)
+    except (OSError, UnicodeError):  # a finished store on a disk that is read-only, or a name that is no text
+        return None
+    return file
+
+
+def _left_out(skipped: list[dict[str, str]], count: int, file: Path | None) -> list[str]:
+    """Return a line for each file that was left out; one for each reason if they are many.
 
     Args:
-        skipped: Name and reason of each picture that was left out.
-        count: Number of all pictures.
-        manifest: File that names all of them.
+        skipped: Name and reason of each file that was left out.
+        count: Number of all files.
+        file: File that names all of them. None if it could not be written.
     """
     kinds: dict[str, list[dict[str, str]]] = {}
     for entry in skipped:
@@ -95,13 +123,13 @@ def _left_out(skipped: list[dict[str, str]], count: int, manifest: str) -> list[
         for kind, entries in kinds.items()
         if kind.startswith("has landmarks") and 2 * len(entries) > count
     ]
-    if len(skipped) <= SHOWN_SKIPS:
+    if len(skipped) <= SHOWN_SKIPS or file is None:
         return lines + [f"  left out {entry['name']}: {entry['reason']}" for entry in skipped]
     for entries in sorted(kinds.values(), key=len, reverse=True):
         names = ", ".join(entry["name"] for entry in entries[:SHOWN_EXAMPLES])
         more = f" and {len(entries) - SHOWN_EXAMPLES} more" if len(entries) > SHOWN_EXAMPLES else ""
         lines.append(f"  left out {names}{more}: {entries[0]['reason']}")
-    return [*lines, f"  {manifest} names them all"]
+    return [*lines, f"  {file} names them all"]
 
 
 @hydra_command("rim-prepare", Hints(value="<folder>"))

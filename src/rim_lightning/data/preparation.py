@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -14,9 +15,10 @@ from rim_lightning.data.alignment import align, center_square_matrix, similarity
 from rim_lightning.data.images import ImageError, has_plain_pixels, picture_header, read_image
 from rim_lightning.data.landmark_check import differ, landmark_fault, mask_fault
 from rim_lightning.data.readers.record import Record
-from rim_lightning.data.stores.prepared import MANIFEST, PreparedStore, stored_side
+from rim_lightning.data.stores.prepared import MANIFEST, PreparedStore, hash_by_name, stored_side
 from rim_lightning.data.stores.writer import Sample, StoreWriter, one_writer
 from rim_lightning.data.workers import worker_pool
+from rim_lightning.files import content_digest
 from rim_lightning.schemes import FIVE, five_points
 
 Alignment = Literal["five", "none"]
@@ -24,6 +26,7 @@ Landmarks = Literal["auto", "detect"]
 
 BLOCK = 16  # records that a worker takes at a time; fixed, so that the batches of the detector never depend on workers
 JPEG_SUFFIXES = (".jpg", ".jpeg")
+READERS = 8  # threads that read images for their digests
 
 DECODER_VERSION = 2
 """Version of the pixels of images that are not plain (see `has_plain_pixels`); increase it when they change.
@@ -165,7 +168,21 @@ def _checked_store(store: PreparedStore, header: dict[str, Any], records: Sequen
             f"{store.path} was prepared from other images, landmarks or splits, or by a version that read transparent "
             "or 16-bit images differently or took landmarks that fit no face; delete it or choose another output."
         )
+    if not _has_the_same_content(store, records):
+        raise ValueError(
+            f"Images that {store.path} was prepared from have been replaced by others of the same size; delete it or "
+            "choose another output."
+        )
     return store
+
+
+def _has_the_same_content(store: PreparedStore, records: Sequence[Record]) -> bool:
+    """Read the images of a store again and compare their digests: names and sizes alone would not show a replacement."""
+    images = {record.name: record.image for record in records}
+    with ThreadPoolExecutor(READERS) as pool:
+        digests = pool.map(content_digest, [images[name] for name in store.names])
+        digest_of = dict(zip(store.names, digests, strict=True))
+    return hash_by_name(digest_of) == store.manifest["source_hash"]
 
 
 def _inputs_digest(records: Sequence[Record]) -> str:

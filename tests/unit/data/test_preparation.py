@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import struct
 import zlib
 from functools import partial
@@ -86,6 +87,19 @@ def test_other_pixels_or_points_under_the_same_names_are_refused(tmp_path, recor
         prepare(moved, tmp_path / "toy", **SETTINGS)
     Image.fromarray(np.zeros((60, 50, 3), dtype=np.uint8)).save(records[0].image)
     with pytest.raises(ValueError, match="prepared from other images, landmarks or splits"):
+        prepare(records[:3], tmp_path / "toy", **SETTINGS)
+
+
+def test_another_image_of_the_same_size_and_date_is_refused(tmp_path, records):
+    image = records[0].image
+    prepare(records[:3], tmp_path / "toy", **SETTINGS)
+    status, content = image.stat(), bytearray(image.read_bytes())
+    content[-1] ^= 1
+    image.write_bytes(content)
+    os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(
+        ValueError, match=r"toy was prepared from have been replaced by others of the same size; delete"
+    ):
         prepare(records[:3], tmp_path / "toy", **SETTINGS)
 
 

@@ -66,8 +66,14 @@ def list_images(folder: Path, what: str) -> list[Path]:
     """
     images = images_in(require_folder(folder, what))
     if not images:
-        raise FileNotFoundError(f"{folder} holds no images; expected {what} there.")
+        raise FileNotFoundError(f"{folder} holds no images; expected {what} there{images_elsewhere(folder)}.")
     return images
+
+
+def images_elsewhere(folder: Path) -> str:
+    """Return the end of a sentence that says where in a folder images lie, at another depth than expected."""
+    images = list_folder(folder).pictures
+    return f" ({len(images)} images lie elsewhere in it, the first is {images[0]})" if images else ""
 
 
 def images_in(folder: Path) -> list[Path]:

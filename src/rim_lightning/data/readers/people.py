@@ -3,7 +3,14 @@
 from pathlib import Path
 
 from rim_lightning.data.listing import folders_in
-from rim_lightning.data.readers.files import images_in, read_landmark_table, read_splits, require_folder, split_of
+from rim_lightning.data.readers.files import (
+    images_elsewhere,
+    images_in,
+    read_landmark_table,
+    read_splits,
+    require_folder,
+    split_of,
+)
 from rim_lightning.data.readers.record import Record
 
 
@@ -39,6 +46,7 @@ def read_people(
             records.append(Record(name, image, person.name, split, table.get(name, {})))
     if not records:
         raise FileNotFoundError(
-            f"{root} holds no images in sub-folders; expected one folder of images per person there."
+            f"{root} holds no images in sub-folders; expected one folder of images per person there"
+            f"{images_elsewhere(root)}."
         )
     return records

@@ -1,0 +1,94 @@
+"""Files of a data set that its reader does not use, each with the reason: nothing is passed over in silence."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rim_lightning.data.listing import list_folder, why_not
+from rim_lightning.data.readers.record import Record
+
+
+class UnusedFiles(NamedTuple):
+    """Files of a data set that are not among its records.
+
+    Attributes:
+        reasons: Name in the data set -> the end of a sentence that begins with it, without a period.
+        hidden: Names of hidden and system files and folders.
+    """
+
+    reasons: dict[str, str]
+    hidden: list[str]
+
+
+def unused_files(records: Sequence[Record], labels: Iterable[str | os.PathLike] = ()) -> UnusedFiles:
+    """List the files beside the images of a data set that its reader does not use.
+
+    The folders that are searched follow from the records: the name of a record is the last part of its path, and what
+    is left of the path is the folder.
+
+    Args:
+        records: Images that a reader returned.
+        labels: Other files that were read, such as tables of landmarks.
+
+    Returns:
+        The files, sorted by folder and name. Landmarks beside an image (`.pts`) count as used if the image has any.
+    """
+    used = {Path(os.path.abspath(file)) for file in labels}
+    records_of: dict[Path, list[Record]] = {}
+    for record in records:
+        used.add(Path(os.path.abspath(record.image)))
+        if record.landmarks:
+            used.add(Path(os.path.abspath(record.image.with_suffix(".pts"))))
+        if record.image.is_file():  # a missing image is reported when it is prepared
+            records_of.setdefault(_folder_of(record), []).append(record)
+    unused = UnusedFiles({}, [])
+    for folder, own in sorted(records_of.items()):
+        listing = list_folder(folder)
+        layout = _Layout.of(folder, own)
+        unused.hidden.extend(_name(path, folder) for path in listing.hidden)
+        for path in listing.pictures:
+            if Path(os.path.abspath(path)) not in used:
+                unused.reasons[_name(path, folder)] = layout.reason(path)
+        for path in listing.others:
+            if Path(os.path.abspath(path)) not in used:
+                unused.reasons[_name(path, folder)] = why_not(path).reason
+    return unused
+
+
+class _Layout(NamedTuple):
+    """How the images that are used lie in their folder: the numbers of folders above them, and people or not."""
+
+    folder: Path
+    least: int
+    most: int
+    people: bool
+
+    @classmethod
+    def of(cls, folder: Path, records: Sequence[Record]) -> "_Layout":
+        depths = {len(record.image.relative_to(folder).parts) - 1 for record in records}
+        return cls(folder, min(depths), max(depths), any(record.identity is not None for record in records))
+
+    def reason(self, picture: Path) -> str:
+        """Say why an image was not used, and what to do."""
+        depth = len(picture.relative_to(self.folder).parts) - 1
+        if depth < self.least:
+            what = "the folder of its person" if self.people else "one of the folders that are read"
+            return f"lies outside the folders that are read: move it into {what}"
+        if depth > self.most:
+            where = "<person>/<picture>" if self.people else "the folder that is read"
+            return f"lies deeper than {where}: move it up"
+        return "is not in this data set: its reader does not name it"
+
+
+def _folder_of(record: Record) -> Path:
+    """Return the folder of which the name of a record is a path; the folder of the image if the name is no path."""
+    parts = Path(record.name).parts
+    if record.image.parts[-len(parts) :] == parts:
+        return Path(*record.image.parts[: -len(parts)])
+    return record.image.parent
+
+
+def _name(path: Path, folder: Path) -> str:
+    name = path.relative_to(folder).as_posix()
+    return name if name.isprintable() else ascii(name)
