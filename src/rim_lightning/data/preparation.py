@@ -177,7 +177,7 @@ def _checked_store(store: PreparedStore, header: dict[str, Any], records: Sequen
 
 
 def _has_the_same_content(store: PreparedStore, records: Sequence[Record]) -> bool:
-    """Read the images of a store again and compare their digests: names and sizes alone would not show a replacement."""
+    """Compare the digests of the images with those of a store. Names and sizes would not show every replacement."""
     images = {record.name: record.image for record in records}
     with ThreadPoolExecutor(READERS) as pool:
         digests = pool.map(content_digest, [images[name] for name in store.names])
