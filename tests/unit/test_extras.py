@@ -1,5 +1,6 @@
 """Optional packages: one sentence where one is missing, with a command that installs it."""
 
+import importlib.metadata
 import itertools
 import re
 import subprocess
@@ -8,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from rim_lightning.extras import EXTRAS, MissingExtra, extra_of, install_command, require_extra
 
@@ -64,3 +66,28 @@ def test_the_check_imports_nothing():
     loaded = subprocess.run([sys.executable, "-c", code, *checked], capture_output=True, text=True, check=True).stdout
     modules = {module for extra in checked for module in EXTRAS[extra]}
     assert not modules & set(loaded.split())
+
+
+def locked_versions():
+    """Package -> its versions in constraints.txt."""
+    versions = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        name, version = re.fullmatch(r"([a-z0-9-]+)==([^ ]+)(?: ; .+)?", line).groups()
+        versions.setdefault(name, set()).add(version)
+    return versions
+
+
+def test_the_lock_has_a_version_of_every_requirement_and_no_address():
+    locked = locked_versions()
+    requirements = [Requirement(text) for text in itertools.chain(PROJECT["dependencies"], *DECLARED.values())]
+    checked = [requirement for requirement in requirements if requirement.name != PROJECT["name"]]
+    assert len(checked) > 30
+    for requirement in checked:
+        assert locked[requirement.name], requirement
+        assert all(requirement.specifier.contains(version) for version in locked[requirement.name]), requirement
+
+
+def test_the_checkout_has_the_detector_that_pip_cannot_install_as_an_extra():
+    """`make` installs facenet-pytorch without its pins: it works with the torch and numpy of today."""
+    require_extra("mtcnn", "The checkout")
+    assert importlib.metadata.version("facenet-pytorch") == "2.6.0"
