@@ -4,6 +4,8 @@ import hashlib
 import json
 import math
 import os
+import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+MAX_NAME = 255
+"""Longest name of a file in bytes on nearly all file systems."""
 
 
 @contextmanager
@@ -38,7 +42,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         '1.5'
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _part(path)
     try:
         yield part
         _synchronize(part)
@@ -114,7 +118,7 @@ def write_json_once(path: str | Path, content: Any) -> None:
         content: As of `write_json`.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _part(path)
     try:
         part.write_text(_as_json(content), encoding="utf-8")
         _synchronize(part)
@@ -163,6 +167,78 @@ def content_digest(path: str | Path) -> str:
 @lru_cache(maxsize=1024)
 def _digest_of(path: Path, changed: int, size: int) -> str:
     return content_digest(path)
+
+
+def check_folder(folder: str | Path) -> None:
+    """Make a folder if it is missing, and check that files can be written there: before the work for them is done.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        OSError: If it cannot be made, or nothing can be written there. The message names the folder.
+    """
+    folder = Path(folder)
+    missing = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        for place in missing:
+            with suppress(OSError):
+                place.rmdir()
+        obstacle = next((place for place in (folder, *folder.parents) if os.path.exists(place)), folder)
+        why = str(error.strerror) if os.path.isdir(obstacle) else f"{obstacle} is no folder"
+        raise OSError(f"Nothing can be written to {folder}: {why}. Choose another place.") from error
+
+
+def shortened(name: str, longest: int) -> str:
+    """Return the beginning of a name of the file system that has at most `longest` bytes.
+
+    Example:
+        >>> shortened("portrait", 4)
+        'port'
+    """
+    return os.fsencode(name)[:longest].decode(errors="ignore") if len(os.fsencode(name)) > longest else name
+
+
+def printable(text: str) -> str:
+    r"""Return text as a terminal can show it on one line, whatever names of files it contains.
+
+    Line breaks and control characters, with which a name could imitate other output, become escapes such as \n and
+    \x1b. So do bytes of a name that are no UTF-8.
+
+    Example:
+        >>> printable("a\nb")
+        'a\\nb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or unicodedata.category(char) == "Zs" else char.encode("unicode_escape").decode()
+        for char in without_surrogates(text)
+    )
+
+
+def without_surrogates(text: str) -> str:
+    r"""Return text that can be written as UTF-8: bytes of a name of the file system that are none become \xe9.
+
+    Example:
+        >>> without_surrogates(os.fsdecode(b"caf\xe9.png"))
+        'caf\\xe9.png'
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") if _has_bytes(text) else text
+
+
+def _has_bytes(text: str) -> bool:
+    return not text.isascii() and any("\udc80" <= char <= "\udcff" for char in text)
+
+
+def _part(path: Path) -> Path:
+    """Return the temporary file beside a file that is written. Its name is never too long."""
+    ending = f".{os.getpid()}.part"
+    return path.with_name(f".{shortened(path.name, MAX_NAME - 1 - len(ending))}{ending}")
 
 
 def _as_json(content: Any) -> str:

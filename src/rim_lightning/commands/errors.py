@@ -73,7 +73,10 @@ def one_sentence(command: str, hints: Hints | None = None) -> Iterator[None]:
             raise
         if os.environ.get("HYDRA_FULL_ERROR") == "1":  # Hydra reads this variable for its own errors
             _print_trace(error)
+        from rim_lightning.files import printable  # not at the top of the file: `--help` should not wait for it
+
         code, sentence = ending_of(error, hints) or _fault(error)
+        sentence = printable(sentence)
         if code == 1:
             raise SystemExit(f"{command}: {sentence}") from error
         if sentence:
@@ -109,11 +112,13 @@ def sentence_of(error: BaseException) -> str:
     An OSError raised by the system becomes "<file>: <reason>". An error in a loader process is reduced to its original
     message, without the trace. OmegaConf's messages lose the lines that describe its objects.
     """
+    from rim_lightning.files import printable  # not at the top of the file: `--help` should not wait for it
+
     text = str(error).strip()
     if isinstance(error, OSError) and error.strerror:
         room = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "; make room, then repeat the command" if room else ""
-        return f"{error.filename or 'the file'}: {error.strerror}{advice}"
+        return f"{printable(str(error.filename or 'the file'))}: {error.strerror}{advice}"
     in_loader = re.match(r"Caught (\w+) in .*Original Traceback", text, re.DOTALL)
     if in_loader:
         text = text.rpartition(f"{in_loader[1]}: ")[2]

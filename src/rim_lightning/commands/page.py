@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rim_lightning.extras import require_extra
+from rim_lightning.files import printable
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.gallery.index import Gallery
 from rim_lightning.inference.calibration import PROBE_SIZES
@@ -116,9 +117,9 @@ class Page:
             far = self._checked(far)
             (face,) = self.recognizer.align(probe, name="The probe")
             point = self._calibration.operating_point(face.size, far)
+            (hits,) = self.gallery.search(self.recognizer.embed_probes([face]), top)
         except (OSError, ValueError) as error:
             return _in_bold(error), [], []
-        (hits,) = self.gallery.search(self.recognizer.embed_probes([face]), top)
         rows = [
             [f"{hit.similarity:.3f}", hit.person, "yes" if hit.similarity >= point.threshold else "no", hit.source]
             for hit in hits
@@ -342,4 +343,7 @@ def _remarks(faces: list[AlignedFace]) -> list[str]:
 
 
 def _in_bold(error: Exception) -> str:
-    return f"**{error}**"
+    if isinstance(error, FileNotFoundError):  # somebody asks again after a while
+        minutes = UPLOAD_SECONDS // 60
+        return f"**A picture is no longer there: uploads are removed after {minutes} minutes. Give it again.**"
+    return f"**{printable(str(error))}**"

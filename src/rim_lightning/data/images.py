@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rim_lightning.files import printable
+
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
@@ -60,7 +62,7 @@ def read_image(source: "Picture", name: str | None = None, upright: bool = True)
     from PIL import Image
 
     if isinstance(source, str | os.PathLike):
-        name = name or str(source)
+        name = name or printable(str(source))
         pixels = _decode_file(_existing_file(Path(source), name), name, upright)
     elif isinstance(source, bytes):
         name = name or "the image"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rim_lightning.data.listing import Listing
-from rim_lightning.files import content_digest
+from rim_lightning.files import content_digest, printable
 from rim_lightning.gallery.index import Enrolled
 
 READERS = 8  # threads that read pictures for their digests
@@ -106,7 +106,7 @@ def utf8_text(name: str | Path) -> str:
     try:
         str(name).encode()
     except UnicodeEncodeError:
-        raise UnicodeError(f"the name {str(name)!a} is not UTF-8 text: rename the file or folder.") from None
+        raise UnicodeError(f"the name {printable(str(name))} is not UTF-8 text: rename the file or folder.") from None
     return str(name)
 
 
@@ -147,7 +147,7 @@ def read_pictures(
             if isinstance(result, FolderPicture):
                 pictures.append(result)
             else:
-                name = ascii(path.name) if isinstance(result, UnicodeError) else str(path)
+                name = printable(str(path)) if isinstance(result, UnicodeError) else str(path)
                 left_out[name] = reason_of(result, name)
     return pictures, left_out
 

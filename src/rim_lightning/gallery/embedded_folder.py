@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim_lightning.extras import require_extra
-from rim_lightning.files import whole_file, write_json_once
+from rim_lightning.files import check_folder, whole_file, write_json_once
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -133,7 +133,7 @@ class EmbeddedFolder:
         """
         path = Path(path)
         if not (path / MANIFEST).is_file():
-            path.mkdir(parents=True, exist_ok=True)
+            check_folder(path)
             if any(not entry.name.startswith((MANIFEST, f".{MANIFEST}")) for entry in path.iterdir()):
                 raise ValueError(f"{path} holds something other than embeddings: choose another output.")
             write_json_once(path / MANIFEST, {"format": FORMAT} | asdict(manifest))

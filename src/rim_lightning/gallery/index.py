@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import unicodedata
 import warnings
@@ -129,9 +130,11 @@ class Gallery:
         missing = f"There is no gallery at {self.address}: rim enroll makes one."
         if not create and "://" not in self.address and not Path(self.address).is_dir():
             raise FileNotFoundError(missing)  # LanceDB would make the folder
-        database = lancedb.connect(self.address, read_consistency_interval=timedelta(0))  # others write too
+        with _storage(self.address):
+            database = lancedb.connect(self.address, read_consistency_interval=timedelta(0))  # others write too
+            tables = database.list_tables().tables
         self._table: Any  # the annotations of LanceDB lack some of its methods
-        if TABLE_NAME in database.list_tables().tables:
+        if TABLE_NAME in tables:
             try:
                 self._table = database.open_table(TABLE_NAME)
             except (ValueError, RuntimeError) as error:
@@ -352,7 +355,7 @@ def _storage(address: str) -> Iterator[None]:
         if "LanceError(IO)" not in str(error):
             raise
         full = any(sign in str(error) for sign in ("No space left", "File too large", "quota exceeded"))
-        why = "there is no space left" if full else str(error)
+        why = "there is no space left" if full else re.sub(r", \S+\.rs:\d+:\d+$", "", str(error).strip())
         raise OSError(
             f"The gallery {address} cannot be written: {why}. Earlier additions are kept. Remove the cause, then "
             "repeat the command."

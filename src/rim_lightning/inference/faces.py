@@ -15,6 +15,7 @@ from torch import Tensor
 from rim_lightning.data.alignment import align, similarity_from_points, template
 from rim_lightning.data.detection import find_faces
 from rim_lightning.data.images import MIN_SIDE, ImageError, read_image
+from rim_lightning.files import printable
 from rim_lightning.functional.resize import enlarge, reduce
 from rim_lightning.types import to_unit
 
@@ -144,5 +145,5 @@ def _as_tensor(image: NDArray[np.uint8]) -> Tensor:
 
 def _name_of(picture: Picture, number: int, count: int) -> str:
     if isinstance(picture, str | Path):
-        return str(picture)
+        return printable(str(picture))
     return "the picture" if count == 1 else f"picture {number + 1}"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from rim_lightning.files import file_digest, whole_file, write_json
+from rim_lightning.files import MAX_NAME, file_digest, shortened, whole_file, write_json
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.card import CARD, FORMAT, read_card
 from rim_lightning.networks.rim import RIM
@@ -73,7 +73,7 @@ def write_model(
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: choose another folder, or remove it.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    part = Path(tempfile.mkdtemp(prefix=f".{shortened(folder.name, MAX_NAME - 16)}.", dir=folder.parent))
     try:
         part.chmod(0o777 & ~_umask())  # mkdtemp allows its user alone
         with whole_file(part / WEIGHTS) as file:

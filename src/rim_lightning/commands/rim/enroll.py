@@ -26,6 +26,7 @@ from rim_lightning.commands.rim.options import (
     load_recognizer,
     open_gallery,
     progress_bar,
+    say,
 )
 from rim_lightning.extras import require_extra
 
@@ -93,9 +94,9 @@ def _compare_pictures(index: str, folder: Path, aligned: bool, as_json: bool) ->
         plain = {"new": [picture.source for picture in changes.new], "known": len(changes.unchanged)}
         echo_json(plain | {"differences": plain_differences(changes.differences)} | report.plain())
     else:
-        click.echo(f"{len(changes.new)} pictures are new, {len(changes.unchanged)} are known")
+        say(f"{len(changes.new)} pictures are new, {len(changes.unchanged)} are known")
         for difference in changes.differences:
-            click.echo(describe(difference))
+            say(describe(difference))
         report.print()
     differing = len(changes.differences)
     exit_if_left_out(len(report.left_out) + differing, len(changes.new) + len(changes.unchanged) + differing)
@@ -125,11 +126,11 @@ def _enroll_pictures(
         echo_json(_counts(result, sync) | {"templates": len(gallery), "people": people} | report.plain())
     else:
         for picture in result.several:
-            click.echo(f"{picture} shows several faces: the largest was taken", err=True)
+            say(f"{picture} shows several faces: the largest was taken", err=True)
         for picture in result.small:
             size = SHARP * recognizer.rim.hr_size
-            click.echo(f"{picture}: a face of less than {size:.0f} px is not sharp", err=True)
-        click.echo(f"{result.added} pictures added, {result.already_enrolled} were known; {people} people in {index}")
+            say(f"{picture}: a face of less than {size:.0f} px is not sharp", err=True)
+        say(f"{result.added} pictures added, {result.already_enrolled} were known; {people} people in {index}")
         report_differences(result.differences, folder, sync)
         report.print()
     wrong = 0 if sync else len(result.differences)
@@ -164,8 +165,8 @@ def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, sync: bo
         }
         for pictures, number in numbers.items():
             if number:
-                click.echo(f"pictures {pictures}: {number}", err=True)
-        click.echo(f"{result.added} pictures added, {result.already_enrolled} were known; {people} people in {index}")
+                say(f"pictures {pictures}: {number}", err=True)
+        say(f"{result.added} pictures added, {result.already_enrolled} were known; {people} people in {index}")
         report_differences(result.differences, folder, sync)
         report.print()
     wrong = 0 if sync else len(result.differences)

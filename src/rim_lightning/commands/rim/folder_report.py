@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import click
-
-from rim_lightning.commands.rim.options import report_left_out
+from rim_lightning.commands.rim.options import report_left_out, say
 
 if TYPE_CHECKING:
     from rim_lightning.gallery.changes import StaleTemplate
@@ -87,17 +85,17 @@ class FolderReport(NamedTuple):
         report_unused(self.unused, self.hidden)
         for group in self.shared:
             places = ", ".join(f"{person} ({source})" for person, source in group)
-            click.echo(f"one picture is enrolled under several people: {places}. Remove it from all but one", err=True)
+            say(f"one picture is enrolled under several people: {places}. Remove it from all but one", err=True)
         for names in self.alike:
-            click.echo(f"these people may be one: {', '.join(map(repr, names))}. If so, join their folders", err=True)
+            say(f"these people may be one: {', '.join(map(repr, names))}. If so, join their folders", err=True)
         if self.single:
-            click.echo(
+            say(
                 f"{len(self.single)} pictures lie beside the folders of people, and each is a person of its own: "
                 f"{_some(self.single)}",
                 err=True,
             )
         if self.undated:
-            click.echo(
+            say(
                 f"{self.undated} templates come from an earlier version, which recorded neither date nor alignment: "
                 "--sync embeds them again",
                 err=True,
@@ -120,10 +118,10 @@ def report_unused(unused: Mapping[str, str], hidden: Sequence[str]) -> None:
     for path, reason in unused.items():
         by_reason.setdefault(reason, []).append(path)
     for reason, paths in by_reason.items():
-        click.echo(f"not read: {_counted(paths)} {reason}: {_some(paths)}", err=True)
+        say(f"not read: {_counted(paths)} {reason}: {_some(paths)}", err=True)
     if hidden:
         names = list(dict.fromkeys(Path(path).name for path in hidden))
-        click.echo(f"passed over: {len(hidden)} hidden or system files and folders: {_some(names)}", err=True)
+        say(f"passed over: {len(hidden)} hidden or system files and folders: {_some(names)}", err=True)
 
 
 def report_differences(differences: Sequence[StaleTemplate], folder: Path, sync: bool) -> None:
@@ -135,12 +133,12 @@ def report_differences(differences: Sequence[StaleTemplate], folder: Path, sync:
         counts[difference.kind] = counts.get(difference.kind, 0) + 1
     summary = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     if sync:
-        click.echo(f"put right in the gallery: {summary}")
+        say(f"put right in the gallery: {summary}")
         return
     for kind in counts:
         for difference in [difference for difference in differences if difference.kind == kind][:SHOWN]:
-            click.echo(describe(difference), err=True)
-    click.echo(
+            say(describe(difference), err=True)
+    say(
         f"{len(differences)} templates of the gallery are not what {folder} holds: {summary}. They were left as they "
         "are; --sync makes the gallery what the folder is, --dry-run names all of them",
         err=True,

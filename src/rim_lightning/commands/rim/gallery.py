@@ -28,6 +28,7 @@ from rim_lightning.commands.rim.options import (
     progress_bar,
     report_left_out,
     report_several_faces,
+    say,
 )
 from rim_lightning.inference.verdict import at_far
 
@@ -94,8 +95,8 @@ def identify(
         echo_json({"far": far, "chosen_on": chosen_on, "templates": templates, "probes": answers, "left_out": left_out})
     else:
         if answers:
-            click.echo(f"of {templates} pictures; a stranger passes for {far * templates:.2g} of them on average")
-            click.echo(f"thresholds chosen on {calibration.chosen_on.in_words()}")
+            say(f"of {templates} pictures; a stranger passes for {far * templates:.2g} of them on average")
+            say(f"thresholds chosen on {calibration.chosen_on.in_words()}")
         report_left_out(left_out)
     exit_if_left_out(len(left_out), len(answers))
     accepted = any(hit["accepted"] for answer in answers for hit in answer["hits"])
@@ -131,7 +132,7 @@ def forget(index: str, person: str | None, picture: Path | None, folder: Path | 
         name = str(picture or folder)
         unwanted = templates_of_picture(rows, picture) if picture else templates_of_folder(rows, folder or Path())
         removed = gallery.remove(set(unwanted)) if unwanted else 0
-    click.echo(f"{removed} templates of {name} removed from {index}")
+    say(f"{removed} templates of {name} removed from {index}")
     sys.exit(0 if removed else NO)
 
 
@@ -174,16 +175,16 @@ def list_templates(index: str, person: str | None, as_json: bool) -> None:
         echo_json({"model": opened.fingerprint, "people": counts, "templates": plain})
     else:
         for name, pictures in people.items():
-            click.echo(f"{name}: {len(pictures)} {'picture' if len(pictures) == 1 else 'pictures'}")
+            say(f"{name}: {len(pictures)} {'picture' if len(pictures) == 1 else 'pictures'}")
             for row, state in pictures:
                 date = (row.enrolled or UNKNOWN_DATE)[:10]
-                click.echo(f"  {date}  {row.alignment or 'unknown':<8}  {row.source}{_remark(state)}")
-        click.echo(f"{len(rows)} pictures of {len(people)} people in {index}, by the model {opened.fingerprint}")
+                say(f"  {date}  {row.alignment or 'unknown':<8}  {row.source}{_remark(state)}")
+        say(f"{len(rows)} pictures of {len(people)} people in {index}, by the model {opened.fingerprint}")
         differing = len(rows) - states.count(UNCHANGED)
         if differing:
-            click.echo(f"{differing} of them are not what was enrolled: rim enroll --sync puts that right", err=True)
+            say(f"{differing} of them are not what was enrolled: rim enroll --sync puts that right", err=True)
         if undated := sum(row.enrolled is None for row in rows):
-            click.echo(
+            say(
                 f"{undated} of them come from an earlier version: date and alignment are unknown until --sync", err=True
             )
     sys.exit(NO if person is not None and not rows else 0)
@@ -209,13 +210,11 @@ def _identify(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: 
 
 
 def _print_hits(answer: dict[str, Any]) -> None:
-    click.echo(
-        f"{answer['picture']}: {answer['size']:.0f} px, threshold {answer['threshold']:.3f} {at_far(answer['far'])}"
-    )
+    say(f"{answer['picture']}: {answer['size']:.0f} px, threshold {answer['threshold']:.3f} {at_far(answer['far'])}")
     for hit in answer["hits"]:
         mark = "accepted" if hit["accepted"] else ""
         picture = f"{hit['source']}, {on_date(hit['enrolled']).strip() or 'date unknown'}{_remark(hit['state'])}"
-        click.echo("  ".join(filter(None, (f"  {hit['similarity']:6.3f}", hit["person"], mark, f"({picture})"))))
+        say("  ".join(filter(None, (f"  {hit['similarity']:6.3f}", hit["person"], mark, f"({picture})"))))
 
 
 def _remark(state: str) -> str:

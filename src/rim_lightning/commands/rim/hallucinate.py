@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from rim_lightning.commands.rim.options import (
     pictures_of,
     progress_bar,
     report_left_out,
+    say,
 )
 
 
@@ -71,7 +73,7 @@ def hallucinate(
     if as_json:
         echo_json({"written": written, "left_out": left_out})
     else:
-        click.echo(f"{len(written)} of {len(paths)} faces written to {target}")
+        say(f"{len(written)} of {len(paths)} faces written to {target}")
         report_left_out(left_out)
     exit_if_left_out(len(left_out), len(written))
 
@@ -86,19 +88,22 @@ def _targets(source: Path, paths: list[Path], target: Path) -> list[Path]:
 
 
 def _check_targets(source: Path, paths: list[Path], target: Path, targets: list[Path], overwrite: bool) -> None:
-    """Check that no input is overwritten, and no other file without `overwrite`."""
-    sources = {path.resolve() for path in paths}
-    if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
+    """Check that no input is overwritten, no other file without `overwrite`, and that there is a place to write to."""
+    from rim_lightning.files import check_folder
+
+    sources = {os.path.realpath(path) for path in paths}
+    if source.is_dir() and Path(os.path.realpath(target)).is_relative_to(os.path.realpath(source)):
         raise ValueError(f"{target} lies in {source}, whose pictures are read: choose another folder.")
     pictures: dict[Path, Path] = {}
     for path, file in zip(paths, targets, strict=True):
         if file in pictures:
             raise ValueError(f"{pictures[file]} and {path} would both be written to {file}: rename one of them.")
-        if file.resolve() in sources:
+        if os.path.realpath(file) in sources:
             raise ValueError(f"{file} is a picture that is read, and would be overwritten: choose another place.")
         if file.exists() and not overwrite:
             raise ValueError(f"{file} exists already: choose another place, or add --overwrite.")
         pictures[file] = path
+    check_folder(target if source.is_dir() else target.parent)
 
 
 def _save(picture: Image.Image, file: Path) -> None:

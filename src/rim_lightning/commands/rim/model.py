@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rim_lightning.commands.rim.options import EXIT_CODES, Place, echo_json, json_option
+from rim_lightning.commands.rim.options import EXIT_CODES, Place, echo_json, json_option, say
 from rim_lightning.extras import require_extra
 from rim_lightning.inference.verdict import DEFAULT_FAR
 
 if TYPE_CHECKING:
+    from rim_lightning.data.stores.prepared import PreparedStore
     from rim_lightning.inference.calibration import Calibration
 
 
@@ -41,30 +42,36 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
     from rim_lightning.data.dataset import FaceDataset
     from rim_lightning.data.stores.packed import open_store
     from rim_lightning.data.stores.prepared import MANIFEST
-    from rim_lightning.files import file_digest
+    from rim_lightning.files import check_folder, file_digest
     from rim_lightning.inference.calibrate import calibrate
     from rim_lightning.inference.model_folder import write_model
     from rim_lightning.networks.checkpoints import load_rim
 
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: choose another folder, or remove it.")
+    store = None if people is None else open_store(people)
+    if store is not None:
+        _check_people(store, split)
+    check_folder(folder.parent)
     rim = load_rim(checkpoint)
-    calibration = None
-    if people is not None:
-        store = open_store(people)
-        if store.hr_size != rim.hr_size:
-            raise ValueError(f"{people} has faces of {store.hr_size} px, the model takes {rim.hr_size} px.")
-        title = f"{people.name}, {split}"
-        calibration = calibrate(rim, FaceDataset(store, split), title, file_digest(people / MANIFEST))
     about = {"checkpoint_sha256": file_digest(checkpoint), "metrics": _metrics_of(checkpoint)}
+    calibration = None
+    if store is not None:
+        if store.hr_size != rim.hr_size:
+            raise ValueError(
+                f"{store.path} has faces of {store.hr_size} px, the model takes {rim.hr_size} px: prepare them with "
+                f"hr_size={rim.hr_size}."
+            )
+        title = f"{store.path.resolve().name}, {split}"
+        calibration = calibrate(rim, FaceDataset(store, split), title, file_digest(store.path / MANIFEST))
     write_model(folder, rim, calibration, about, onnx)
-    click.echo(f"Model: {folder}")
+    say(f"Model: {folder}")
     if calibration is None:
-        click.echo("It has no thresholds: give --people to choose them.")
+        say("It has no thresholds: give --people to choose them.")
     else:
         usable = ", ".join(f"{far:g}" for far in calibration.usable_fars()) or "none: more people are needed"
-        click.echo(f"It has thresholds for a FAR of: {usable}")
-        click.echo(f"They were chosen on {calibration.chosen_on.in_words()}.{_demo_only(calibration)}")
+        say(f"It has thresholds for a FAR of: {usable}")
+        say(f"They were chosen on {calibration.chosen_on.in_words()}.{_demo_only(calibration)}")
 
 
 @click.command(epilog=EXIT_CODES)
@@ -84,15 +91,34 @@ def info(model: Path, as_json: bool) -> None:
         echo_json(card)
         return
     arguments = card["architecture"]["arguments"]
-    click.echo(f"RIM, {arguments['lr_size']} -> {arguments['hr_size']} px, fingerprint {card['fingerprint']}")
-    click.echo(f"files: {', '.join(card['files'])}")
+    say(f"RIM, {arguments['lr_size']} -> {arguments['hr_size']} px, fingerprint {card['fingerprint']}")
+    say(f"files: {', '.join(card['files'])}")
     if card["calibration"] is None:
-        click.echo("no thresholds: rim export --people chooses them")
+        say("no thresholds: rim export --people chooses them")
     else:
         _print_calibration(card["calibration"], arguments["lr_size"])
-    click.echo(card["license"])
+    say(card["license"])
     for limit in card["limits"]:
-        click.echo(f"- {limit}")
+        say(f"- {limit}")
+
+
+def _check_people(store: PreparedStore, split: str) -> None:
+    """Check that a part of a set has pairs of one person and of two people, before anything is computed."""
+    from rim_lightning.data.stores.prepared import SPLITS
+    from rim_lightning.types import NO_IDENTITY
+
+    own = store.identity[store.select(split)]
+    named = own[own != NO_IDENTITY].tolist()
+    if len(set(named)) > 1 and len(set(named)) < len(named):
+        return
+    parts = [f"{part} has {len(store.select(part))} faces" for part in SPLITS if len(store.select(part))]
+    if len(own) == 0:
+        raise ValueError(f"{store.path} has no faces in its part {split} ({', '.join(parts)}): choose one by --split.")
+    what = "no names of people" if not named else f"{len(named)} faces of {len(set(named))} people"
+    raise ValueError(
+        f"The part {split} of {store.path} has {what}: thresholds need at least two people, one of them in two or more "
+        f"pictures. {', '.join(parts)}: choose another part by --split, or another set."
+    )
 
 
 def _demo_only(calibration: Calibration) -> str:
@@ -121,21 +147,21 @@ def _print_calibration(plain: dict[str, Any], lr_size: int) -> None:
 
     calibration = Calibration.from_plain(plain)
     if calibration.synthetic:
-        click.echo(f"the faces of the thresholds are synthetic:{_demo_only(calibration)}")
-    click.echo(
+        say(f"the faces of the thresholds are synthetic:{_demo_only(calibration)}")
+    say(
         f"thresholds chosen on {calibration.people} people of {calibration.set_name}, {calibration.genuine:,} genuine "
         f"and {calibration.impostors:,} impostor pairs ({calibration.chosen_on.faces}); share of true pairs refused:"
     )
-    click.echo("  probe    " + "".join(f"FAR {far:<9g}" for far in calibration.fars))
+    say("  probe    " + "".join(f"FAR {far:<9g}" for far in calibration.fars))
     for size, rates in zip(calibration.sizes, calibration.frrs[0, 0], strict=True):
         cells = ["–" if math.isnan(rate) else f"{rate:.1%}" for rate in rates]
-        click.echo(f"  {size:>3} px   " + "".join(f"{cell:<13}" for cell in cells))
+        say(f"  {size:>3} px   " + "".join(f"{cell:<13}" for cell in cells))
     fars = calibration.usable_fars()
     if len(calibration.counts) == 1 or not fars:
         return
     far = min(fars, key=lambda usable: abs(math.log(usable / DEFAULT_FAR)))  # nearest to that of `rim verify`
-    click.echo(f"  the same at {lr_size} px and FAR {far:g} where pictures are pooled into templates:")
-    click.echo("  probes   " + "".join(f"gallery {count:<5}" for count in calibration.counts))
+    say(f"  the same at {lr_size} px and FAR {far:g} where pictures are pooled into templates:")
+    say("  probes   " + "".join(f"gallery {count:<5}" for count in calibration.counts))
     for probes in calibration.counts:
         rates = [calibration.operating_point(lr_size, far, probes, gallery).frr for gallery in calibration.counts]
-        click.echo(f"  {probes:>3}      " + "".join(f"{f'{rate:.1%}':<13}" for rate in rates))
+        say(f"  {probes:>3}      " + "".join(f"{f'{rate:.1%}':<13}" for rate in rates))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,6 +39,9 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Wrong input ends it with exit code 2."""
+        for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter of a name shows an escape
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         with one_sentence("rim", Hints(wrong=WRONG)):
             return super().invoke(ctx)
 
@@ -73,6 +77,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 def _searchable(ctx: click.Context, param: click.Parameter, index: str | None) -> str | None:
     """Return the value of `--index`; refuse it where galleries cannot be opened, before a model is loaded."""
+    if index == "":
+        raise click.BadParameter("the path is empty.")
     if index is not None:
         require_extra("gallery", "A gallery")
     return index
@@ -88,13 +94,36 @@ index_option = click.option(
 optional_index_option = click.option("--index", "-i", callback=_searchable, help="Gallery to search.")
 
 
+def say(text: str, err: bool = False) -> None:
+    """Print one line. Names in it are shown as `files.printable` shows them.
+
+    Args:
+        text: The line.
+        err: True to print it on the error output.
+    """
+    from rim_lightning.files import printable  # not at the top of the file: `--help` should not wait for it
+
+    click.echo(printable(text), err=err)
+
+
 def echo_json(content: Any) -> None:
     """Print one JSON object, for programs."""
     import json  # not at the top of the file: `--help` should not wait for it
 
     from rim_lightning.files import finite
 
-    click.echo(json.dumps(finite(content), allow_nan=False))
+    click.echo(json.dumps(_utf8(finite(content)), allow_nan=False))
+
+
+def _utf8(content: Any) -> Any:
+    """Return plain containers with text that every reader of JSON takes: bytes of names that are no UTF-8 as \\xe9."""
+    from rim_lightning.files import without_surrogates
+
+    if isinstance(content, dict):
+        return {_utf8(key): _utf8(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_utf8(value) for value in content]
+    return without_surrogates(content) if isinstance(content, str) else content
 
 
 def model_options(command: Command) -> Command:
@@ -194,13 +223,13 @@ def report_several_faces(faces: Iterable[AlignedFace]) -> None:
     """Name the pictures with several faces on the error output."""
     for face in faces:
         if face.faces > 1:
-            click.echo(f"{face.name} shows {face.faces} faces: the largest was taken", err=True)
+            say(f"{face.name} shows {face.faces} faces: the largest was taken", err=True)
 
 
 def report_left_out(left_out: dict[str, str]) -> None:
     """Print on the error output why each picture was left out."""
     for reason in left_out.values():
-        click.echo(f"left out: {reason}", err=True)
+        say(f"left out: {reason}", err=True)
 
 
 def exit_if_left_out(left_out: int, done: int) -> None:

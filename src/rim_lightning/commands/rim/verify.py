@@ -22,6 +22,7 @@ from rim_lightning.commands.rim.options import (
     model_options,
     report_left_out,
     report_several_faces,
+    say,
 )
 from rim_lightning.inference.verdict import verdict
 
@@ -70,19 +71,19 @@ def verify(
 def _print_answer(answer: Verification, sharp_size: float) -> None:
     """Print the answer; warn if the gallery face is smaller than `sharp_size` pixels."""
     if answer.gallery_size < sharp_size:
-        click.echo(
+        say(
             f"the gallery face has {answer.gallery_size:.0f} px: the rates below are those of sharp ones, of "
             f"{sharp_size:.0f} px or more",
             err=True,
         )
-    click.echo(verdict(answer.same_person, answer.far))
-    click.echo(f"similarity {answer.similarity:.3f}, threshold {answer.threshold:.3f}")
+    say(verdict(answer.same_person, answer.far))
+    say(f"similarity {answer.similarity:.3f}, threshold {answer.threshold:.3f}")
     counts = (
         f" ({_counted(answer.probes, 'probe')}, {_counted(answer.gallery, 'gallery picture')}, pooled)"
         if answer.probes + answer.gallery > 2
         else ""
     )
-    click.echo(
+    say(
         f"for a probe of {answer.probe_size:.0f} px{counts}: {answer.far:.3g} of strangers are accepted and "
         f"{answer.frr:.3f} of true pairs refused, on {answer.chosen_on.in_words()}"
     )
