@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -354,3 +355,25 @@ def test_files_that_are_not_read_are_named(rim, site):
     assert "scan.dat is a BMP picture, but its name does not say so: let it end in .bmp." in done.stderr
     assert "not read: a file that is no picture by its ending (.txt)" in done.stderr
     assert "passed over: 1 hidden or system files and folders: '.ipynb_checkpoints'" in done.stderr
+
+
+def test_pictures_of_phones_are_enrolled(rim, site, monkeypatch):
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    for name, kind in (("eve/1.heic", "HEIF"), ("eve/2.avif", "AVIF")):
+        (site / "eve").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(site / name, kind)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pillow_heif", None)
+        done = rim("enroll", site)
+        assert done.exit_code == 3
+        assert "5 pictures added" in done.stdout
+        sentence = "1.heic is a HEIF picture, which needs a library: pip install 'rim-lightning[heic]'."
+        assert sentence in done.stderr
+    done = rim("enroll", site)
+    assert done.exit_code == 0, done.output
+    assert "1 pictures added, 5 were known; 4 people" in done.stdout
+    with monkeypatch.context() as patch:  # a template stays where its library is missing
+        patch.setitem(sys.modules, "pillow_heif", None)
+        assert kinds(rim("enroll", site, "--sync", "--json")) == []
+    assert len(json.loads(rim("gallery list", "eve", "--json").stdout)["templates"]) == 2

@@ -5,12 +5,14 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rim_lightning.extras import install_command
 from rim_lightning.files import printable
 
 if TYPE_CHECKING:
@@ -19,11 +21,13 @@ if TYPE_CHECKING:
 
     Picture = str | os.PathLike | bytes | Image.Image | NDArray | Tensor
 
-IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
-"""File formats that are opened. Pillow knows more, some of which start other programs."""
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
+"""File formats that are opened; HEIF needs the extra "heic". Pillow knows more, some of which start other programs."""
 
 MIN_SIDE = 7  # pixels; shortest side of an image
 MAX_PIXELS = 100_000_000  # decoding takes up to 2 GB
+BRANDS_LENGTH = 48  # bytes at the beginning of AVIF and HEIF files that name what is inside
+HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BITS_PER_SAMPLE_TAG, PHOTOMETRIC_TAG, ORIENTATION_TAG = 258, 262, 274  # of TIFF; the last one also of EXIF
@@ -101,6 +105,36 @@ def has_plain_pixels(path: Path) -> bool:
             return _is_plain(picture)
     except Exception:  # a damaged header makes Pillow's decoders raise errors of any kind
         return True
+
+
+def image_format(path: Path) -> str | None:
+    """Return the format of an image file by its first bytes, whatever its name.
+
+    Args:
+        path: Any file.
+
+    Returns:
+        One of `IMAGE_FORMATS`; None if it is no image of these formats.
+    """
+    try:
+        with _opened(path) as picture:
+            return "JPEG" if picture.format == "MPO" else picture.format
+    except Exception:  # a file of any content makes Pillow's decoders raise errors of any kind
+        pass
+    try:
+        with open(path, "rb") as stream:
+            content = stream.read(BRANDS_LENGTH)
+    except OSError:
+        return None
+    return _branded_format(content)
+
+
+def missing_libraries() -> dict[str, str]:
+    """Return the formats of `IMAGE_FORMATS` that cannot be opened here, each with the command that changes this."""
+    from PIL import features
+
+    missing = {} if features.check("avif") else {"AVIF": "pip install 'pillow>=11.3'"}
+    return missing if find_spec("pillow_heif") else missing | {"HEIF": install_command("heic")}
 
 
 class PictureHeader(NamedTuple):
@@ -209,18 +243,32 @@ def _opened(file: Path | io.BytesIO) -> Iterator["Image.Image"]:
     """Open an image file of one of `IMAGE_FORMATS`. Texts that Pillow finds too long are left out."""
     from PIL import Image
 
-    Image.init()  # registers all formats
+    formats = _registered_formats()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about damaged tags, and about Pillow's size limit: `MAX_PIXELS` is ours
         try:
-            picture = Image.open(file, formats=IMAGE_FORMATS)
+            picture = Image.open(file, formats=formats)
         except ValueError:
             content = _without_texts(file)
             if content is None:
                 raise
-            picture = Image.open(content, formats=IMAGE_FORMATS)
+            picture = Image.open(content, formats=formats)
         with picture:
             yield picture
+
+
+def _registered_formats() -> list[str]:
+    """Register all formats, also that of the extra "heic" if it is installed, and return those of `IMAGE_FORMATS`."""
+    from PIL import Image
+
+    Image.init()
+    if find_spec("pillow_heif") is None:
+        return [name for name in IMAGE_FORMATS if name in Image.OPEN and name != "HEIF"]
+    if "HEIF" not in Image.OPEN:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    return [name for name in IMAGE_FORMATS if name in Image.OPEN]
 
 
 def _without_texts(file: Path | io.BytesIO) -> io.BytesIO | None:
@@ -263,12 +311,24 @@ def _unknown_format(file: Path | io.BytesIO | None, name: str) -> ImageError:
     content = file if isinstance(file, io.BytesIO) else io.BytesIO()
     if isinstance(file, Path):
         with open(file, "rb") as stream:
-            content = io.BytesIO(stream.read(4))
+            content = io.BytesIO(stream.read(BRANDS_LENGTH))
+    if branded := _branded_format(content.getvalue()):
+        if install := missing_libraries().get(branded):
+            return ImageError(f"{name} is a {branded} image, which needs a library: {install}.")
+        return ImageError(f"{name} is damaged or incomplete: get a new copy.")
     if content.getvalue()[:4] in TIFF_SIGNATURES:
         return ImageError(f"{name} is a TIFF file with pixels of an unknown kind: save it as an 8-bit image.")
     return ImageError(
         f"{name} is not an image of a known format ({', '.join(IMAGE_FORMATS)}): convert it to one of them."
     )
+
+
+def _branded_format(content: bytes) -> str | None:
+    """Tell AVIF and HEIF files by the brands in their first bytes; None for other files."""
+    brands = content[8:BRANDS_LENGTH] if content[4:8] == b"ftyp" else b""
+    if b"avif" in brands or b"avis" in brands:
+        return "AVIF"
+    return "HEIF" if any(brand in brands for brand in HEIF_BRANDS) else None
 
 
 def _decoding_error(name: str, error: Exception) -> ImageError:

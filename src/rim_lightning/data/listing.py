@@ -1,21 +1,20 @@
 """The one listing of the pictures of a folder, for every command: which files are pictures, and why others are not."""
 
 import os
-import warnings
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from rim_lightning.data.images import IMAGE_FORMATS, ImageError
+from rim_lightning.data.images import ImageError, image_format, missing_libraries
 
-HEIF_SUFFIXES = (".heic", ".heif", ".hif")
-AVIF_SUFFIX = ".avif"
+SUFFIXES_OF = {"HEIF": (".heic", ".heif", ".hif"), "AVIF": (".avif",)}
+"""Endings of pictures that need a library, by format."""
+
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm"),
-    *(".jp2", ".j2k", *HEIF_SUFFIXES, AVIF_SUFFIX),
+    *(".jp2", ".j2k", *SUFFIXES_OF["HEIF"], *SUFFIXES_OF["AVIF"]),
 )
-"""Endings of pictures, in lower case. HEIC and AVIF need a library; `suffixes` returns those that can be opened."""
+"""Endings of pictures, in lower case. `suffixes` returns those that can be opened here."""
 
 SYSTEM_NAMES = {
     *("__macosx", "@eadir", "@recycle", "@recently-snapshot", "@__thumb", "#recycle", "#snapshot", "$recycle.bin"),
@@ -155,25 +154,8 @@ def is_hidden(name: str) -> bool:
 
 def suffixes() -> tuple[str, ...]:
     """Return the endings of the pictures that can be opened here, in lower case."""
-    return tuple(suffix for suffix in SUFFIXES if missing_library(suffix) is None)
-
-
-def missing_library(suffix: str) -> str | None:
-    """Return what has to be installed to open pictures of an ending.
-
-    Args:
-        suffix: Ending in lower case, with its dot.
-
-    Returns:
-        The command that installs it, or None if nothing is missing.
-    """
-    if suffix in HEIF_SUFFIXES and find_spec("pillow_heif") is None:
-        return "pip install 'rim-lightning[heic]'"
-    if suffix == AVIF_SUFFIX:
-        from PIL import features
-
-        return None if features.check("avif") else "pip install 'pillow>=11.3'"
-    return None
+    missing = {suffix for name in missing_libraries() for suffix in SUFFIXES_OF[name]}
+    return tuple(suffix for suffix in SUFFIXES if suffix not in missing)
 
 
 def why_not(path: Path) -> Unused:
@@ -190,13 +172,16 @@ def why_not(path: Path) -> Unused:
         return Unused("is a link to a folder that is listed already", False)
     if not path.is_file():
         return Unused("is a link to a missing file" if path.is_symlink() else "is no regular file", suffix in SUFFIXES)
-    if install := missing_library(suffix):
-        return Unused(f"is a picture that needs a library: {install}", True)
+    own_format = image_format(path)
+    for name, install in missing_libraries().items():
+        if own_format == name or suffix in SUFFIXES_OF[name]:
+            return Unused(f"is a {name} picture, which needs a library: {install}", True)
     if suffix in RAW_SUFFIXES:
         return Unused(f"is a raw picture of a camera ({suffix}), which is not read: convert it to JPEG", True)
-    if image_format := _format_of(path):
-        ending = {"JPEG": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}.get(image_format, f".{image_format.lower()}")
-        return Unused(f"is a {image_format} picture, but its name does not say so: let it end in {ending}", True)
+    if own_format:
+        ending = {"JPEG": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2", "HEIF": ".heic"}.get(own_format)
+        ending = ending or f".{own_format.lower()}"
+        return Unused(f"is a {own_format} picture, but its name does not say so: let it end in {ending}", True)
     return Unused(f"is no picture by its ending ({suffix or 'none'})", False)
 
 
@@ -238,20 +223,6 @@ def _may_be_read(entry: os.DirEntry[str]) -> bool:
 def _identity(folder: Path) -> tuple[int, int]:
     status = folder.stat()
     return status.st_dev, status.st_ino
-
-
-def _format_of(path: Path) -> str | None:
-    """Return the format of a picture by its first bytes; None if it is no picture."""
-    from PIL import Image
-
-    Image.init()  # registers all formats
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=IMAGE_FORMATS) as picture:
-                return "JPEG" if picture.format == "MPO" else picture.format
-    except Exception:  # a file of any content makes Pillow's decoders raise errors of any kind
-        return None
 
 
 def _what_it_holds(listing: Listing) -> str:

@@ -1,13 +1,14 @@
 """Which files of a folder are pictures, and what is said about the others."""
 
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from rim_lightning.data import listing
 from rim_lightning.data.images import ImageError
 from rim_lightning.data.listing import folders_in, image_files, is_hidden, list_folder, why_not
 
@@ -119,10 +120,12 @@ def test_every_other_file_has_a_reason(tmp_path):
 
 
 def test_a_picture_that_needs_a_library_is_named_with_it(tmp_path, monkeypatch):
-    touch(tmp_path, "a.HEIC", "b.jpg")
-    monkeypatch.setattr(listing, "find_spec", lambda name: None)
+    touch(tmp_path, "a.HEIC", "b.jpg", "c.avif")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
     files = list_folder(tmp_path)
-    assert relative(files.pictures, tmp_path) == ["b.jpg"]
-    assert why_not(files.others[0]) == ("is a picture that needs a library: pip install 'rim-lightning[heic]'", True)
-    monkeypatch.setattr(listing, "find_spec", lambda name: object())
-    assert relative(list_folder(tmp_path).pictures, tmp_path) == ["a.HEIC", "b.jpg"]
+    assert relative(files.pictures, tmp_path) == ["b.jpg", "c.avif"]
+    install = "is a HEIF picture, which needs a library: pip install 'rim-lightning[heic]'"
+    assert why_not(files.others[0]) == (install, True)
+    monkeypatch.setitem(sys.modules, "pillow_heif", ModuleType("pillow_heif"))
+    monkeypatch.setattr(sys.modules["pillow_heif"], "__spec__", object(), raising=False)
+    assert relative(list_folder(tmp_path).pictures, tmp_path) == ["a.HEIC", "b.jpg", "c.avif"]
