@@ -33,6 +33,7 @@ def run(cfg: DictConfig) -> EmbeddedFolder:
     import torch  # not at the top of the file: `--help` should not wait for it
     from hydra.utils import instantiate
 
+    from rim_lightning.data.detector_choice import checked_detector
     from rim_lightning.gallery.embed import embed_folder
     from rim_lightning.inference.recognizer import Recognizer
 
@@ -40,7 +41,7 @@ def run(cfg: DictConfig) -> EmbeddedFolder:
         torch.set_num_threads(cfg.threads)
     settings = {name: cfg[name] for name in ("side", "aligned", "shard", "batch_size", "workers")}
     pictures, output = str(cfg.pictures), str(cfg.output)
-    recognizer = Recognizer.from_checkpoint(str(cfg.checkpoint))
+    recognizer = Recognizer.from_checkpoint(str(cfg.checkpoint), detector=checked_detector(cfg.detector))
     trainer = instantiate(cfg.trainer, logger=False, enable_checkpointing=False, enable_model_summary=False)
     folder = embed_folder(recognizer, pictures, output, trainer, **settings)
     print(report(folder), flush=True)

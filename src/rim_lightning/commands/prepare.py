@@ -64,6 +64,7 @@ def _prepare_source(cfg: DictConfig, source: DictConfig) -> PreparedStore:
         margin=cfg.margin,
         alignment=cfg.alignment,
         landmarks=cfg.landmarks,
+        detector=cfg.detector,
         workers=cfg.workers,
     )
     print(report(store, time.perf_counter() - start, unused))

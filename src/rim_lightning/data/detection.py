@@ -1,97 +1,222 @@
-"""Detection of faces and their five points with MTCNN (Zhang et al., 2016) from facenet-pytorch."""
+"""Search for faces and their five points, and judge what is found.
 
-from collections import defaultdict
+A detector that looks once is not to be trusted: on a face that lies on its side it finds the eyes where an ear is, and
+is as confident of them as of a small upright face. So each face of which it is not sure is cut out, turned by the
+points that were found, and looked at again in four orientations. The points come from the most confident of them.
+"""
+
+from __future__ import annotations
+
 from collections.abc import Sequence
-from functools import cache
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-MIN_FACE = 20  # pixels; smaller faces are not searched for
-MAX_SIDE = 512  # pixels; the time of MTCNN grows with the number of pixels
+from rim_lightning.data.alignment import align, similarity_from_points, template, transform_points
+from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName
+from rim_lightning.data.detectors import Detector, Face, load_detector, point_distance, search, separate_faces
+from rim_lightning.data.images import MIN_SIDE
+
+SEARCHED = 240
+"""Pictures whose longer side has fewer pixels are enlarged to it for the search, so that small faces are found."""
+
+UPRIGHT = 20
+"""Largest roll in degrees of a face that needs no closer look."""
+
+LOOKS = 3
+"""Largest number of closer looks at a face. Each begins where the last one found the points."""
+
+LOOK_SIDE = 160
+"""Side of the picture of a closer look in pixels. The aligned square of the face has half of it."""
+
+STEADY = 0.25
+"""Distance of the points of two looks, as a share of the eye distance, below which no other look is needed."""
+
+RESIDUAL = 0.3
+"""Largest distance of the points to the template after the alignment, as a share of the eye distance."""
 
 
-class Face(NamedTuple):
-    """A face that the detector found in an image.
+class _Look(NamedTuple):
+    """A face that is looked at, in the image of this number."""
 
-    Attributes:
-        box: (4,) x0, y0, x1, y1 in pixels of the image.
-        points: (5, 2) in pixels of the image, in the order of the scheme "five".
-        confidence: Confidence of the detector, in [0, 1].
-    """
-
-    box: NDArray[np.float64]
-    points: NDArray[np.float64]
-    confidence: float
+    image: int
+    face: Face
+    moved: float = 0.0  # distance of its points to those of the look before, as a share of the eye distance
 
 
-def detect_faces(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float64] | None]:
-    """Find the five points of the face nearest to the center of each image.
+def detect_faces(
+    images: Sequence[NDArray[np.uint8]], detector: DetectorName = DEFAULT_DETECTOR
+) -> list[NDArray[np.float64] | None]:
+    """Find the five points of the usable face nearest to the center of each image.
 
     Args:
         images: (H, W, 3) uint8 RGB arrays of any sizes.
+        detector: Name of the detector.
 
     Returns:
-        For each image (5, 2) points in pixels, in the order of the scheme "five"; None if it shows no face.
+        For each image (5, 2) points in pixels, in the order of the scheme "five"; None if it shows no usable face.
 
     Raises:
-        ImportError: If facenet-pytorch is not installed.
+        MissingExtra: If the packages of the detector are missing.
     """
-    return [
-        _most_central(faces, *image.shape[:2]).points if faces else None
-        for faces, image in zip(find_faces(images), images, strict=True)
-    ]
+    points: list[NDArray[np.float64] | None] = []
+    for faces, image in zip(find_faces(images, detector), images, strict=True):
+        usable = [face for face in faces if face.fault is None]
+        points.append(_most_central(usable, *image.shape[:2]).points if usable else None)
+    return points
 
 
-def find_faces(images: Sequence[NDArray[np.uint8]], min_side: int = 0, max_side: int = MAX_SIDE) -> list[list[Face]]:
-    """Find the faces of each image, the largest first.
+def find_faces(
+    images: Sequence[NDArray[np.uint8]], detector: DetectorName = DEFAULT_DETECTOR, device: str = "cpu"
+) -> list[list[Face]]:
+    """Find the faces of each image: first those that can be used, then the others, the largest of each first.
 
-    Images of one size are searched as one batch, on one thread, so that the result depends on the images alone.
+    A picture that shows no face is also searched turned by 90, 180 and 270 degrees. Images of one size are searched as
+    one batch, on one thread, so that the result depends on the images alone.
 
     Args:
         images: (H, W, 3) uint8 RGB arrays of any sizes.
-        min_side: Smallest length of the longer side in pixels. Smaller images are enlarged for the search, so that
-            faces of fewer than `MIN_FACE` pixels are found.
-        max_side: Largest length of the longer side in pixels. Larger images are reduced for the search.
+        detector: Name of the detector.
+        device: Device on which the detector runs.
 
     Returns:
         For each image its faces, in pixels of that image.
 
     Raises:
-        ImportError: If facenet-pytorch is not installed.
+        MissingExtra: If the packages of the detector are missing.
     """
-    resized_images = [_resized_image(image, min_side, max_side) for image in images]
-    indices_by_shape = defaultdict(list)
-    for index, image in enumerate(resized_images):
-        indices_by_shape[image.shape].append(index)
-    faces_of: list[list[Face]] = [[] for _ in images]
+    network = load_detector(detector, device)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for shape, indices in indices_by_shape.items():
-            if min(shape[:2]) < MIN_FACE:
-                continue
-            detections = _detect_batch(np.stack([resized_images[index] for index in indices]))
-            for index, faces in zip(indices, detections, strict=True):
-                faces_of[index] = [
-                    _resized_face(face, resized_images[index].shape, images[index].shape) for face in faces
-                ]
+        faces_of = _search_at_all_sizes(network, images, device)
+        missing = [index for index, faces in enumerate(faces_of) if not faces]
+        for turns in (1, 2, 3):
+            turned = _search_at_all_sizes(network, [np.rot90(images[index], -turns) for index in missing], device)
+            for index, faces in zip(missing, turned, strict=True):
+                faces_of[index] += [_turned_back(face, turns, images[index].shape) for face in faces]
+        looks = [_Look(index, face) for index, faces in enumerate(faces_of) for face in separate_faces(faces)]
+        settled = _looked_at(network, images, looks, device)
     finally:
         torch.set_num_threads(threads)
-    return faces_of
+    results = []
+    for index, image in enumerate(images):
+        faces = separate_faces([look.face for look in settled if look.image == index])
+        judged = [face._replace(fault=_fault(face, image.shape, network)) for face in faces]
+        results.append(sorted(judged, key=lambda face: (face.fault is not None, -_area(face))))
+    return results
 
 
-@cache
-def _detector() -> Any:
-    try:
-        from facenet_pytorch import MTCNN
-    except ImportError as error:
-        raise ImportError(
-            "Finding faces needs facenet-pytorch: pip install --no-deps facenet-pytorch==2.6.0 (its pins are outdated)."
-        ) from error
-    return MTCNN(keep_all=True, min_face_size=MIN_FACE, device="cpu").eval()
+def _search_at_all_sizes(network: Detector, images: Sequence[NDArray[np.uint8]], device: str) -> list[list[Face]]:
+    """Search each image at every size of the detector that it reaches."""
+    faces_of: list[list[Face]] = [[] for _ in images]
+    for smaller, side in pairwise((0, *network.sides)):
+        indices = [index for index, image in enumerate(images) if max(image.shape[:2]) > smaller]
+        resized = [_resized_image(images[index], SEARCHED, side) for index in indices]
+        for index, small, faces in zip(indices, resized, search(network, resized, device), strict=True):
+            faces_of[index] += [_resized_face(face, small.shape, images[index].shape) for face in faces]
+    return [separate_faces(faces) for faces in faces_of]
+
+
+def _looked_at(network: Detector, images: Sequence[NDArray], looks: list[_Look], device: str) -> list[_Look]:
+    """Look at the faces again until their points stay where they are: first in four orientations, then upright."""
+    settled = [look for look in looks if look.face.confidence >= network.sure and abs(look.face.roll) <= UPRIGHT]
+    pending = [look for look in looks if not (look.face.confidence >= network.sure and abs(look.face.roll) <= UPRIGHT)]
+    for number in range(LOOKS):
+        after = _look_once(network, images, pending, (0, 1, 2, 3) if number == 0 else (0,), device)
+        steady = [look.face.confidence == 0 or look.moved <= STEADY or number == LOOKS - 1 for look in after]
+        for before, look, done in zip(pending, after, steady, strict=True):
+            if done and look.face.confidence and look.moved <= STEADY:  # two looks at the same points
+                mean = (before.face.points + look.face.points) / 2
+                look = look._replace(face=look.face._replace(points=mean))
+            if done:
+                settled.append(look)
+        pending = [look for look, done in zip(after, steady, strict=True) if not done]
+    return settled
+
+
+def _look_once(
+    network: Detector, images: Sequence[NDArray], looks: list[_Look], turns: tuple[int, ...], device: str
+) -> list[_Look]:
+    """Cut out each face, turned upright by its points, and find it there. A face that is not found has confidence 0."""
+    crops, matrices = [], []
+    for look in looks:
+        crop, matrix = _cut_out(images[look.image], look.face.points)
+        crops += [np.ascontiguousarray(np.rot90(crop, -turn)) for turn in turns]
+        matrices.append(matrix)
+    found = search(network, crops, device)
+    after = []
+    for position, (look, matrix) in enumerate(zip(looks, matrices, strict=True)):
+        candidates = []
+        for turn, faces in zip(turns, found[position * len(turns) :], strict=False):
+            central = [face for face in faces if _is_central(face)]
+            if central:
+                nearest = _most_central(central, LOOK_SIDE, LOOK_SIDE)
+                candidates.append(_turned_back(nearest, turn, (LOOK_SIDE, LOOK_SIDE)))
+        if not candidates:
+            after.append(look._replace(face=look.face._replace(confidence=0.0)))
+            continue
+        best = max(candidates, key=lambda face: face.confidence)
+        points = transform_points(best.points, matrix)
+        x0, y0, x1, y1 = best.box
+        corners = transform_points(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]), matrix)
+        box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+        after.append(_Look(look.image, Face(box, points, best.confidence), point_distance(look.face.points, points)))
+    return after
+
+
+def _cut_out(image: NDArray[np.uint8], points: NDArray) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return the picture of a closer look, and the matrix from its pixels to those of the image."""
+    import cv2
+
+    matrix = similarity_from_points(points, template(LOOK_SIDE // 2, LOOK_SIDE // 4))
+    back = cv2.invertAffineTransform(matrix)
+    corners = transform_points(np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) * LOOK_SIDE, back)
+    # Of a large image only the part around the face is resized. At least one pixel is left where the face is outside.
+    last = np.array(image.shape[1::-1]) - 1
+    left, top = np.floor(corners.min(axis=0)).clip(0, last).astype(int)
+    right, bottom = np.ceil(corners.max(axis=0)).clip(0, last).astype(int)
+    moved = matrix.copy()
+    moved[:, 2] += matrix[:, :2] @ [left, top]
+    crop, _, _ = align(image[top : bottom + 1, left : right + 1], moved, LOOK_SIDE, {}, None)
+    return crop, np.asarray(back, dtype=np.float64)
+
+
+def _is_central(face: Face) -> bool:
+    """Return True if a face in the picture of a closer look is the one that was cut out."""
+    return bool(np.linalg.norm(face.points.mean(axis=0) - LOOK_SIDE / 2) < LOOK_SIDE / 4)
+
+
+def _fault(face: Face, shape: tuple[int, ...], network: Detector) -> str | None:
+    """Return why a face cannot be used, or None."""
+    if face.confidence < network.least:
+        return f"the detector is not sure of it (confidence {face.confidence:.2f}; at least {network.least})"
+    if face.residual > RESIDUAL:
+        return (
+            f"its five points do not lie as those of a face (off by {face.residual:.0%} of the eye distance; at most "
+            f"{RESIDUAL:.0%})"
+        )
+    size = face.size
+    if size < MIN_SIDE:
+        return f"it has {size:.1f} px; at least {MIN_SIDE}"
+    outside = ((face.points < -0.5) | (face.points > np.array(shape[1::-1]) - 0.5)).any(axis=1)
+    if outside.any():
+        return "the border of the picture cuts through it"
+    return None
+
+
+def _turned_back(face: Face, turns: int, shape: tuple[int, ...]) -> Face:
+    """Convert a face of an image turned clockwise by quarter turns to pixels of the image, of this shape."""
+    corners, points = face.box.reshape(2, 2), face.points
+    heights = (shape[0], shape[1]) * 2  # of the image before each of the turns that are taken back
+    for turn in range(turns, 0, -1):
+        height = heights[turn - 1]
+        corners, points = (np.stack([xy[:, 1], height - 1 - xy[:, 0]], axis=1) for xy in (corners, points))
+    box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+    return face._replace(box=box, points=points)
 
 
 def _resized_image(image: NDArray[np.uint8], min_side: int, max_side: int) -> NDArray[np.uint8]:
@@ -111,23 +236,11 @@ def _resized_image(image: NDArray[np.uint8], min_side: int, max_side: int) -> ND
 def _resized_face(face: Face, before: tuple[int, ...], after: tuple[int, ...]) -> Face:
     """Convert a face from pixels of an image of shape `before` to pixels of the same image at shape `after`."""
     corners = _rescaled(face.box.reshape(2, 2), before, after)
-    return Face(corners.reshape(4), _rescaled(face.points, before, after), face.confidence)
+    return face._replace(box=corners.reshape(4), points=_rescaled(face.points, before, after))
 
 
 def _rescaled(points: NDArray, before: tuple[int, ...], after: tuple[int, ...]) -> NDArray[np.float64]:
     return (points + 0.5) * [after[1] / before[1], after[0] / before[0]] - 0.5
-
-
-def _detect_batch(batch: NDArray[np.uint8]) -> list[list[Face]]:
-    """Detect the faces in images (B, H, W, 3) of one size, the largest first."""
-    faces_of = []
-    for boxes, confidences, points in zip(*_detector().detect(list(batch), landmarks=True), strict=True):
-        faces = []
-        if boxes is not None:
-            columns = (np.asarray(column, dtype=np.float64) for column in (boxes, points, confidences))
-            faces = [Face(*row) for row in zip(*columns, strict=True)]
-        faces_of.append(sorted(faces, key=_area, reverse=True))
-    return faces_of
 
 
 def _area(face: Face) -> float:

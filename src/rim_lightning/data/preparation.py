@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim_lightning.data.alignment import align, center_square_matrix, similarity_from_points, template
+from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName, checked_detector
 from rim_lightning.data.images import ImageError, has_plain_pixels, picture_header, read_image
 from rim_lightning.data.landmark_check import differ, landmark_fault, mask_fault
 from rim_lightning.data.readers.record import Record
@@ -43,6 +44,7 @@ class _Settings(NamedTuple):
     margin: int
     alignment: Alignment
     landmarks: Landmarks
+    detector: DetectorName
 
 
 class _DecodedImage(NamedTuple):
@@ -59,6 +61,7 @@ def prepare(
     margin: float = 0.125,
     alignment: Alignment = "five",
     landmarks: Landmarks = "auto",
+    detector: DetectorName | None = None,
     workers: int = 2,
     progress: bool = True,
 ) -> PreparedStore:
@@ -79,6 +82,8 @@ def prepare(
         landmarks: "auto" takes the five points from the annotation and runs the detector where there are none.
             "detect" runs the detector on every image and replaces annotated five points: for unlabeled use, or to
             measure what detection costs.
+        detector: Finds faces: "yunet", or "mtcnn" if facenet-pytorch is installed. None takes the default, and accepts
+            a finished store of either.
         workers: Number of processes; 0 works in this one.
         progress: Show a progress bar.
 
@@ -88,9 +93,9 @@ def prepare(
     Raises:
         ValueError: If a setting is out of range, two records have one name, no image could be prepared, or `output`
             holds no store, or one made from other records or settings.
-        ImportError: If a detector is needed and facenet-pytorch is not installed.
+        MissingExtra: If a detector is needed and its packages are not installed.
     """
-    settings = _checked_settings(hr_size, margin, alignment, landmarks)
+    settings = _checked_settings(hr_size, margin, alignment, landmarks, detector or DEFAULT_DETECTOR)
     header = {
         "name": name,
         "hr_size": hr_size,
@@ -100,12 +105,16 @@ def prepare(
         "landmarks": landmarks,
         "inputs": _inputs_digest(records),
     }
+    if any(_needs_detection(record, settings) for record in records):
+        checked_detector(settings.detector)
+        header["detector"] = settings.detector
+    wanted = header if detector is not None else {key: value for key, value in header.items() if key != "detector"}
     if (Path(output) / MANIFEST).is_file():
-        return _checked_store(PreparedStore(output), header, records)
+        return _checked_store(PreparedStore(output), wanted, records)
     _refuse_wrong_landmarks(records, settings, name)
     with one_writer(output):
         if (Path(output) / MANIFEST).is_file():
-            return _checked_store(PreparedStore(output), header, records)
+            return _checked_store(PreparedStore(output), wanted, records)
         return _prepared_store(records, output, header, settings, workers, name if progress else None)
 
 
@@ -138,7 +147,9 @@ def _prepared_store(
         writer.close()
 
 
-def _checked_settings(hr_size: int, margin: float, alignment: Alignment, landmarks: Landmarks) -> _Settings:
+def _checked_settings(
+    hr_size: int, margin: float, alignment: Alignment, landmarks: Landmarks, detector: DetectorName
+) -> _Settings:
     if hr_size < 16:
         raise ValueError(f"hr_size is {hr_size}; it must be at least 16 pixels.")
     if not 0 <= margin <= 1:
@@ -147,13 +158,13 @@ def _checked_settings(hr_size: int, margin: float, alignment: Alignment, landmar
         raise ValueError(f"alignment is '{alignment}'; choose 'five' or 'none'.")
     if landmarks not in ("auto", "detect"):
         raise ValueError(f"landmarks is '{landmarks}'; choose 'auto' or 'detect'.")
-    return _Settings(hr_size, (stored_side(hr_size, margin) - hr_size) // 2, alignment, landmarks)
+    return _Settings(hr_size, (stored_side(hr_size, margin) - hr_size) // 2, alignment, landmarks, detector)
 
 
 def _checked_store(store: PreparedStore, header: dict[str, Any], records: Sequence[Record]) -> PreparedStore:
     """Return the store if these records and settings made it; raise ValueError otherwise."""
     for key, value in header.items():
-        earlier = store.manifest.get(key)
+        earlier = store.manifest.get(key, "mtcnn" if key == "detector" else None)  # the only one of version 0.1
         if earlier != value and key != "inputs":
             raise ValueError(
                 f"{store.path} was prepared with {key}={earlier}, not {value}; delete it or choose another output."
@@ -282,7 +293,7 @@ def _prepare_block(records: Sequence[Record], settings: _Settings) -> list[Sampl
     if to_detect:
         from rim_lightning.data.detection import detect_faces
 
-        detections = dict(zip(to_detect, detect_faces(list(to_detect.values())), strict=True))
+        detections = dict(zip(to_detect, detect_faces(list(to_detect.values()), settings.detector), strict=True))
     results: list[Sample | str] = []
     for index, (record, image) in enumerate(zip(records, images, strict=True)):
         if isinstance(image, str):

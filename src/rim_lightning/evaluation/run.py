@@ -161,8 +161,9 @@ def _alignment(store: str | Path) -> str:
             "aligned to the five-point template by the points they were drawn from. These faces are synthetic: the "
             "figures say nothing about photographs"
         )
-    sources = {"detect": "points found by MTCNN"}
-    source = sources.get(manifest["landmarks"], "the points that came with the set, MTCNN's where there are none")
+    detector = {"yunet": "YuNet", "mtcnn": "MTCNN"}[manifest.get("detector", "mtcnn")]  # the only one of version 0.1
+    sources = {"detect": f"points found by {detector}"}
+    source = sources.get(manifest["landmarks"], f"the points that came with the set, {detector}'s where there are none")
     return f"aligned to the five-point template by {source}"
 
 

@@ -247,6 +247,7 @@ def _manifest(
         count=len(names),
         names=names_digest(names),
         shard=shard,
+        detector=recognizer.aligner.detector,
     )
 
 

@@ -49,6 +49,7 @@ class Manifest:
         count: Number of pictures in the tree.
         names: SHA-256 of their names (`names_digest`).
         shard: Number of pictures in a file.
+        detector: Name of what found the faces. Folders of version 0.1 do not say it: there was one alone.
     """
 
     model: str
@@ -61,6 +62,7 @@ class Manifest:
     count: int
     names: str
     shard: int
+    detector: str = "mtcnn"
 
 
 class EmbeddedRow(NamedTuple):
@@ -139,7 +141,7 @@ class EmbeddedFolder:
             write_json_once(path / MANIFEST, {"format": FORMAT} | asdict(manifest))
         folder = cls(path)
         earlier = folder.manifest
-        for key in ("model", "side", "aligned", "precision", "shard", "pictures"):
+        for key in ("model", "side", "aligned", "detector", "precision", "shard", "pictures"):
             before, now = getattr(earlier, key), getattr(manifest, key)
             if before != now:
                 raise ValueError(f"{path} was begun with {key}={before}, this is {key}={now}: {ADVICE}.")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rim_lightning.data.alignment import align, similarity_from_points, template
 from rim_lightning.data.detection import find_faces
+from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName
 from rim_lightning.data.images import MIN_SIDE, ImageError, read_image
 from rim_lightning.files import printable
 from rim_lightning.functional.resize import enlarge, reduce
@@ -21,9 +22,6 @@ from rim_lightning.types import to_unit
 
 SHARP = 0.5
 """Share of `hr_size` from which on a gallery face is sharp: the teacher reads 56 px like 112 (docs/results.md)."""
-
-SEARCHED = (240, 1920)
-"""Smallest and largest length of the longer side in pixels: pictures are enlarged or reduced to it for the search."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +53,13 @@ class FaceAligner:
 
     Args:
         hr_size: Side S of an aligned face, in pixels.
+        detector: Name of the detector.
+        device: Device on which it runs.
     """
 
     hr_size: int
+    detector: DetectorName = DEFAULT_DETECTOR
+    device: str = "cpu"
 
     def align(
         self, pictures: FaceSource | Sequence[FaceSource], aligned: bool = False, name: str | None = None
@@ -105,7 +107,7 @@ class FaceAligner:
 
     def _largest_face(self, image: NDArray[np.uint8], name: str) -> AlignedFace:
         """Search a picture and cut out its largest face."""
-        (faces,) = find_faces([image], *SEARCHED)
+        (faces,) = find_faces([image], self.detector, self.device)
         if not faces:
             raise ImageError(
                 f"{name} shows no face that could be found: cut out the part with the face, or give the aligned face "

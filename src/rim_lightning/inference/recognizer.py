@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName, checked_detector
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.faces import AlignedFace, FaceAligner
 from rim_lightning.inference.model_folder import fingerprint, read_model
@@ -83,6 +84,11 @@ class Recognizer:
         device: Device of the network: "cpu", "cuda", …
         batch_size: Number of faces that go through the network at a time.
         demo: True to decide even if the thresholds were chosen on synthetic faces, which say nothing about photographs.
+        detector: Finds the faces: "yunet", or "mtcnn" if facenet-pytorch is installed.
+
+    Raises:
+        ValueError: If there is no such detector.
+        MissingExtra: If its packages are missing.
 
     Attributes:
         fingerprint: Name of the weights. Embeddings of two models with different fingerprints cannot be compared.
@@ -97,6 +103,7 @@ class Recognizer:
         device: str | torch.device = "cpu",
         batch_size: int = 32,
         demo: bool = False,
+        detector: DetectorName = DEFAULT_DETECTOR,
     ) -> None:
         self.rim = rim.to(device).eval().requires_grad_(False)
         self.calibration = calibration
@@ -105,7 +112,7 @@ class Recognizer:
         self.demo = demo
         self.fingerprint = fingerprint(rim)
         self.embedding_size: int = rim.hrn.embedding_size  # type: ignore[assignment]  # the teacher has a head
-        self.aligner = FaceAligner(rim.hr_size)
+        self.aligner = FaceAligner(rim.hr_size, checked_detector(detector), str(self.device))
 
     @classmethod
     def from_checkpoint(
@@ -114,13 +121,15 @@ class Recognizer:
         calibration: Calibration | None = None,
         device: str | torch.device = "cpu",
         demo: bool = False,
+        detector: DetectorName = DEFAULT_DETECTOR,
     ) -> Recognizer:
         """Load a model folder of `rim export`, with its thresholds, or a checkpoint of rim-train.
 
         Args:
             path: Model folder or checkpoint.
             calibration: Thresholds to use instead of those in the folder.
-            device: Device of the network.
+            device: Device of the network and of the detector.
+            detector: Finds the faces: "yunet" or "mtcnn".
             demo: True to decide even if the thresholds were chosen on synthetic faces.
 
         Returns:
@@ -128,12 +137,14 @@ class Recognizer:
 
         Raises:
             FileNotFoundError: If there is no such file or folder.
-            ValueError: If the path is damaged, or is neither a model folder nor a checkpoint of rim-train.
+            ValueError: If the path is damaged, or is neither a model folder nor a checkpoint of rim-train; or if there
+                is no such detector.
+            MissingExtra: If the packages of the detector are missing.
         """
         if Path(path).is_dir():
             model = read_model(path)
-            return cls(model.rim, calibration or model.calibration, device, demo=demo)
-        return cls(load_rim(path), calibration, device, demo=demo)
+            return cls(model.rim, calibration or model.calibration, device, detector=detector, demo=demo)
+        return cls(load_rim(path), calibration, device, detector=detector, demo=demo)
 
     def align(
         self, pictures: FaceSource | Sequence[FaceSource], aligned: bool = False, name: str | None = None

@@ -52,7 +52,7 @@ def fake_detector(monkeypatch):
     """A detector that finds the template in every image but black ones; it records the batches it was given."""
     batches = []
 
-    def detect(images):
+    def detect(images, detector):
         batches.append([image.tobytes() for image in images])
         return [FIVE_POINT_TEMPLATE_112 * 0.4 if image.any() else None for image in images]
 

@@ -79,7 +79,7 @@ def placed(sharp, monkeypatch, scale, degrees, shift, also=()):
     picture = cv2.warpAffine(face, turn, (200, 160), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     points = transform_points(template(SIDE), turn)
     detected = [Face(np.zeros(4), points, 1.0), *also]
-    monkeypatch.setattr(faces, "find_faces", lambda images, *sides: [detected for _ in images])
+    monkeypatch.setattr(faces, "find_faces", lambda images, *choice: [detected for _ in images])
     return picture
 
 

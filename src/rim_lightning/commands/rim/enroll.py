@@ -16,15 +16,15 @@ from rim_lightning.commands.rim.folder_report import (
 )
 from rim_lightning.commands.rim.options import (
     EXIT_CODES,
+    ModelChoice,
     Place,
     aligned_option,
-    device_option,
     echo_json,
     exit_if_left_out,
     index_option,
     json_option,
-    load_recognizer,
     open_gallery,
+    optional_model_options,
     progress_bar,
     say,
 )
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=EXIT_CODES)
-@click.option("--model", "-m", type=Place(), help="Model folder or checkpoint; what rim-embed wrote needs none.")
-@device_option
+@optional_model_options
 @index_option
 @click.argument("folder", type=Place())
 @aligned_option
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Only say what differs from the gallery. Nothing is written.")
 @json_option
 def enroll(
-    model: Path | None, device: str, index: str, folder: Path, aligned: bool, sync: bool, dry_run: bool, as_json: bool
+    model: ModelChoice, index: str, folder: Path, aligned: bool, sync: bool, dry_run: bool, as_json: bool
 ) -> None:
     """Add the pictures of FOLDER to the gallery.
 
@@ -72,14 +71,14 @@ def enroll(
     from rim_lightning.gallery.enrollment import list_pictures
 
     if is_embedded(folder):
-        _enroll_embedded(load_recognizer(model, device).fingerprint if model else None, index, folder, sync, as_json)
+        _enroll_embedded(model.load().fingerprint if model.path else None, index, folder, sync, as_json)
     elif dry_run:
         _compare_pictures(index, folder, aligned, as_json)
-    elif model is None:
+    elif model.path is None:
         raise click.UsageError("Missing option '--model' / '-m'.")
     else:
         list_pictures(folder)  # refuses a folder without pictures before the model is loaded and a gallery made
-        _enroll_pictures(load_recognizer(model, device), index, folder, aligned, sync, as_json)
+        _enroll_pictures(model.load(), index, folder, aligned, sync, as_json)
 
 
 def _compare_pictures(index: str, folder: Path, aligned: bool, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from rim_lightning.commands.rim.folder_report import on_date
 from rim_lightning.commands.rim.options import (
     EXIT_CODES,
     NO,
+    ModelChoice,
     Place,
     aligned_option,
     demo_option,
@@ -21,7 +22,6 @@ from rim_lightning.commands.rim.options import (
     far_option,
     index_option,
     json_option,
-    load_recognizer,
     model_options,
     open_gallery,
     pictures_of,
@@ -50,8 +50,7 @@ if TYPE_CHECKING:
 @demo_option
 @json_option
 def identify(
-    model: Path,
-    device: str,
+    model: ModelChoice,
     index: str,
     probes: tuple[Path, ...],
     top: int,
@@ -72,7 +71,7 @@ def identify(
       rim identify --model my_model --index known cctv/*.png --top 1
       rim identify --model my_model --index known cctv_folder --top 10 --far 1e-4 --json
     """
-    recognizer = load_recognizer(model, device, demo)
+    recognizer = model.load(demo)
     calibration = recognizer.required_calibration()
     calibration.check_far(far)
     gallery = open_gallery(index, recognizer)

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 from rim_lightning.commands.errors import sentence_of
 from rim_lightning.commands.rim.options import (
     EXIT_CODES,
+    ModelChoice,
     Place,
     aligned_option,
     echo_json,
     exit_if_left_out,
     json_option,
-    load_recognizer,
     model_options,
     pictures_of,
     progress_bar,
@@ -38,7 +38,7 @@ from rim_lightning.commands.rim.options import (
 @aligned_option
 @json_option
 def hallucinate(
-    model: Path, device: str, source: Path, target: Path, strip: bool, overwrite: bool, aligned: bool, as_json: bool
+    model: ModelChoice, source: Path, target: Path, strip: bool, overwrite: bool, aligned: bool, as_json: bool
 ) -> None:
     """Write the sharp faces that the network makes of SOURCE.
 
@@ -51,7 +51,7 @@ def hallucinate(
     """
     from rim_lightning.inference.face_pictures import face_strip, sharp_face
 
-    recognizer = load_recognizer(model, device)
+    recognizer = model.load()
     paths = pictures_of(source)
     targets = _targets(source, paths, target)
     _check_targets(source, paths, target, targets, overwrite)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rim_lightning.commands.errors import FAULT, INTERRUPTED, Hints, one_sentence, sentence_of
+from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DETECTORS, DetectorName, checked_detector
 from rim_lightning.extras import require_extra
 from rim_lightning.inference.verdict import DEFAULT_FAR
 
@@ -59,7 +62,6 @@ class Place(click.Path):
         return super().convert(value, param, ctx)
 
 
-device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, …")
 aligned_option = click.option(
     "--aligned", is_flag=True, help="The pictures are aligned square faces already: no search for the face."
 )
@@ -126,38 +128,80 @@ def _utf8(content: Any) -> Any:
     return without_surrogates(content) if isinstance(content, str) else content
 
 
-def model_options(command: Command) -> Command:
-    """Add `--model` and `--device` to a command."""
-    model_option = click.option("--model", "-m", required=True, type=Place(), help="Model folder or checkpoint.")
-    return model_option(device_option(command))
+@dataclass(frozen=True)
+class ModelChoice:
+    """What the options `--model`, `--device` and `--detector` say.
 
-
-def load_recognizer(model: Path, device: str, demo: bool = False) -> Recognizer:
-    """Load the recognizer that the options name.
-
-    Args:
-        model: Model folder or checkpoint.
+    Attributes:
+        path: Model folder or checkpoint. None if the option was left out where it may be.
         device: Device as PyTorch calls it.
-        demo: True to decide even if the thresholds were chosen on synthetic faces.
-
-    Returns:
-        The recognizer, on that device.
-
-    Raises:
-        ValueError: If there is no such device, or the model is damaged.
-        FileNotFoundError: If there is no such model.
+        detector: What finds the faces.
     """
-    import torch
 
-    from rim_lightning.inference.recognizer import Recognizer
+    path: Path | None
+    device: str
+    detector: DetectorName
 
-    try:
-        requested = torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"--device {device} is not a device of PyTorch: choose cpu, cuda or cuda:1.") from None
-    if requested.type == "cuda" and (requested.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"--device {device}, but PyTorch finds no such CUDA device here: set --device cpu.")
-    return Recognizer.from_checkpoint(model, device=device, demo=demo)
+    def load(self, demo: bool = False) -> Recognizer:
+        """Load the recognizer.
+
+        Args:
+            demo: True to decide even if the thresholds were chosen on synthetic faces.
+
+        Returns:
+            The recognizer, on the device.
+
+        Raises:
+            ValueError: If there is no such device, or the model is damaged.
+            FileNotFoundError: If there is no such model.
+        """
+        if self.path is None:
+            raise click.UsageError("Missing option '--model' / '-m'.")
+        import torch
+
+        from rim_lightning.inference.recognizer import Recognizer
+
+        try:
+            requested = torch.device(self.device)
+        except RuntimeError:
+            raise ValueError(
+                f"--device {self.device} is not a device of PyTorch: choose cpu, cuda or cuda:1."
+            ) from None
+        if requested.type == "cuda" and (requested.index or 0) >= torch.cuda.device_count():
+            raise ValueError(f"--device {self.device}, but PyTorch finds no such CUDA device here: set --device cpu.")
+        return Recognizer.from_checkpoint(self.path, device=self.device, detector=self.detector, demo=demo)
+
+
+def model_options(command: Command) -> Command:
+    """Add `--model`, `--device` and `--detector` to a command, which gets them as one `ModelChoice`."""
+    return _with_model(command, required=True, text="Model folder or checkpoint.")
+
+
+def optional_model_options(command: Command) -> Command:
+    """Add the options of `model_options`, of which `--model` may be left out."""
+    return _with_model(command, required=False, text="Model folder or checkpoint; what rim-embed wrote needs none.")
+
+
+def _with_model(command: Command, required: bool, text: str) -> Command:
+    @wraps(command)
+    def with_choice(*, model: Path | None, device: str, detector: DetectorName, **values: Any) -> Any:
+        return command(model=ModelChoice(model, device, detector), **values)
+
+    with_options: Any = with_choice
+    for option in (
+        click.option(
+            "--detector",
+            type=click.Choice(DETECTORS),
+            default=DEFAULT_DETECTOR,
+            show_default=True,
+            callback=lambda ctx, param, name: checked_detector(name),  # before a model is loaded
+            help="What finds the faces; mtcnn needs facenet-pytorch.",
+        ),
+        click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, …"),
+        click.option("--model", "-m", required=required, type=Place(), help=text),
+    ):
+        with_options = option(with_options)
+    return with_options
 
 
 def open_gallery(index: str, recognizer: Recognizer, create: bool = False) -> Gallery:

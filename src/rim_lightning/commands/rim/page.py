@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from rim_lightning.commands.rim.options import (
     EXIT_CODES,
+    ModelChoice,
     demo_option,
-    load_recognizer,
     model_options,
     open_gallery,
     optional_index_option,
@@ -22,7 +20,7 @@ from rim_lightning.extras import require_extra
 @optional_index_option
 @click.option("--port", default=7860, show_default=True, help="Port on this machine. Other machines cannot reach it.")
 @demo_option
-def page(model: Path, device: str, index: str | None, port: int, demo: bool) -> None:
+def page(model: ModelChoice, index: str | None, port: int, demo: bool) -> None:
     """Show the model in the browser.
 
     The page compares two pictures, searches the gallery and shows how small a face may get.
@@ -34,5 +32,5 @@ def page(model: Path, device: str, index: str | None, port: int, demo: bool) -> 
     require_extra("page", "The page")
     from rim_lightning.commands.page import serve
 
-    recognizer = load_recognizer(model, device, demo)
+    recognizer = model.load(demo)
     serve(recognizer, open_gallery(index, recognizer) if index else None, port)

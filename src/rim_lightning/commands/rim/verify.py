@@ -11,6 +11,7 @@ import click
 from rim_lightning.commands.rim.options import (
     EXIT_CODES,
     NO,
+    ModelChoice,
     Place,
     aligned_option,
     demo_option,
@@ -18,7 +19,6 @@ from rim_lightning.commands.rim.options import (
     faces_of,
     far_option,
     json_option,
-    load_recognizer,
     model_options,
     report_left_out,
     report_several_faces,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @demo_option
 @json_option
 def verify(
-    model: Path, device: str, probe: Path, gallery: Path, far: float, aligned: bool, demo: bool, as_json: bool
+    model: ModelChoice, probe: Path, gallery: Path, far: float, aligned: bool, demo: bool, as_json: bool
 ) -> None:
     """Do PROBE and GALLERY show one person?
 
@@ -53,7 +53,7 @@ def verify(
     """
     from rim_lightning.inference.faces import SHARP
 
-    recognizer = load_recognizer(model, device, demo)
+    recognizer = model.load(demo)
     recognizer.required_calibration().check_far(far)
     left_out: dict[str, str] = {}
     probes, sharp = (faces_of(recognizer, path, aligned, left_out) for path in (probe, gallery))
