@@ -15,7 +15,6 @@ from PIL import Image
 from rim_lightning.data.alignment import align, similarity_from_points, template, transform_points
 from rim_lightning.data.detection import find_faces
 from rim_lightning.data.readers.pts import read_pts
-from rim_lightning.inference.faces import SEARCHED
 from rim_lightning.schemes import five_points
 
 CONTEXT = 1.5
@@ -45,7 +44,7 @@ def main():
             matrix = upright(points, size, side)
             pictures.append(align(photograph, matrix, side, {}, None)[0])
             truth.append(transform_points(points, matrix))
-        detections = find_faces(pictures, *SEARCHED)
+        detections = find_faces(pictures)
         errors = [
             np.linalg.norm(faces[0].points - points, axis=1).mean() / np.linalg.norm(points[0] - points[1])
             for faces, points in zip(detections, truth, strict=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 from rim_lightning.data.alignment import align, similarity_from_points, template
 from rim_lightning.data.detection import find_faces
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName
-from rim_lightning.data.images import MIN_SIDE, ImageError, read_image
+from rim_lightning.data.images import ImageError, read_image
 from rim_lightning.files import printable
 from rim_lightning.functional.resize import enlarge, reduce
 from rim_lightning.types import to_unit
@@ -108,20 +108,19 @@ class FaceAligner:
     def _largest_face(self, image: NDArray[np.uint8], name: str) -> AlignedFace:
         """Search a picture and cut out its largest face."""
         (faces,) = find_faces([image], self.detector, self.device)
+        advice = "cut out the part with the face, or give the aligned face and say so (--aligned, aligned=True)"
         if not faces:
-            raise ImageError(
-                f"{name} shows no face that could be found: cut out the part with the face, or give the aligned face "
-                "and say so (--aligned, aligned=True)."
-            )
-        matrix = similarity_from_points(faces[0].points, template(self.hr_size))
-        size = self.hr_size / float(np.hypot(matrix[0, 0], matrix[1, 0]))
-        if size < MIN_SIDE:
-            raise ImageError(f"{name} shows a face of {size:.1f} px: it must have at least {MIN_SIDE}.")
+            raise ImageError(f"{name} shows no face that could be found: {advice}.")
+        if faces[0].fault:
+            raise ImageError(f"{name} shows no face that can be used, {faces[0].fault}: {advice}.")
+        usable = [face for face in faces if face.fault is None]
+        matrix = similarity_from_points(usable[0].points, template(self.hr_size))
+        size = usable[0].size
         warped, _, _ = align(image, matrix, self.hr_size, {}, None)
         pixels = _as_tensor(warped)
         if size < self.hr_size:  # as in training: the face on a grid of its own size, enlarged
             pixels = enlarge(reduce(pixels, max(1, round(size))), self.hr_size)
-        return AlignedFace(pixels[0], size, len(faces), name)
+        return AlignedFace(pixels[0], size, len(usable), name)
 
 
 def as_list(pictures: FaceSource | Sequence[FaceSource]) -> list[FaceSource]:

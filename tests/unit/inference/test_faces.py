@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from rim_lightning.data.alignment import template, transform_points
-from rim_lightning.data.detection import Face
+from rim_lightning.data.detectors import Face
 from rim_lightning.data.images import ImageError
 from rim_lightning.functional.resize import enlarge, reduce
 from rim_lightning.inference import faces
@@ -69,7 +69,7 @@ def test_one_picture_a_list_and_a_batch_are_all_taken(sharp, tmp_path):
     assert names == ["picture 1", str(tmp_path / "a.png")]
 
 
-def placed(sharp, monkeypatch, scale, degrees, shift, also=()):
+def placed(sharp, monkeypatch, scale, degrees, shift, also=(), fault=None):
     """A picture in which the face lies scaled, turned and moved, and a detector that knows where."""
     import cv2
 
@@ -78,7 +78,7 @@ def placed(sharp, monkeypatch, scale, degrees, shift, also=()):
     face = sharp.permute(1, 2, 0).numpy()
     picture = cv2.warpAffine(face, turn, (200, 160), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     points = transform_points(template(SIDE), turn)
-    detected = [Face(np.zeros(4), points, 1.0), *also]
+    detected = [Face(np.zeros(4), points, 1.0, fault), *also]
     monkeypatch.setattr(faces, "find_faces", lambda images, *choice: [detected for _ in images])
     return picture
 
@@ -101,9 +101,9 @@ def test_a_small_face_is_seen_as_in_training(sharp, monkeypatch):
     assert (face.pixels - enlarge(small, SIDE)[0])[inner].abs().mean() < 0.02
 
 
-def test_a_face_of_too_few_pixels_is_refused(sharp, monkeypatch):
-    picture = placed(sharp[0], monkeypatch, 0.2, 0.0, (60.0, 70.0))  # 6.4 px
-    with pytest.raises(ImageError, match=r"the picture shows a face of 6.4 px: it must have at least 7"):
+def test_a_face_that_cannot_be_used_is_refused_with_the_reason(sharp, monkeypatch):
+    picture = placed(sharp[0], monkeypatch, 0.2, 0.0, (60.0, 70.0), fault="it has 6.4 px; at least 7")
+    with pytest.raises(ImageError, match=r"the picture shows no face that can be used, it has 6.4 px; at least 7: cut"):
         list(FaceAligner(SIDE).align(picture))
 
 
