@@ -93,7 +93,7 @@ class Detector(Protocol):
 class YuNetDetector:
     """YuNet finds faces of 10 to 500 px, so a large picture is also searched at a smaller size."""
 
-    sides = (640, 1920)
+    sides: tuple[int, ...] = (640, 1920)
     sure = 0.92
     least = 0.6
     candidate = 0.3  # smallest confidence in a first search
@@ -110,7 +110,7 @@ class YuNetDetector:
 class MTCNNDetector:
     """MTCNN (Zhang et al., 2016) of facenet-pytorch, an optional package. It finds faces of 20 px or more."""
 
-    sides = (1920,)
+    sides: tuple[int, ...] = (1920,)
     sure = 1.01  # it is as confident of faces that lie on their side
     least = 0.9
     min_face = 20  # pixels
