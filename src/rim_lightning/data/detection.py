@@ -26,13 +26,13 @@ SEARCHED = 240
 UPRIGHT = 20
 """Largest roll in degrees of a face that needs no closer look."""
 
-LOOKS = 3
+LOOKS = 5
 """Largest number of closer looks at a face. Each begins where the last one found the points."""
 
 LOOK_SIDE = 160
 """Side of the picture of a closer look in pixels. The aligned square of the face has half of it."""
 
-STEADY = 0.25
+STEADY = 0.12
 """Distance of the points of two looks, as a share of the eye distance, below which no other look is needed."""
 
 RESIDUAL = 0.3

@@ -95,7 +95,7 @@ class YuNetDetector:
 
     sides: tuple[int, ...] = (640, 1920)
     sure = 0.92
-    least = 0.6
+    least = 0.7
     candidate = 0.3  # smallest confidence in a first search
 
     def __init__(self, device: str) -> None:

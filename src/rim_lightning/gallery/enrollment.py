@@ -34,9 +34,6 @@ BLOCK = 64
 EMBEDDED_BLOCK = 32_768
 """Smallest number of embedded pictures that are added to the gallery at a time."""
 
-DETECTOR = "mtcnn"
-"""Name of the detector that finds faces."""
-
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
 
 
@@ -215,7 +212,7 @@ def enroll(
     for block in _blocks(faces.find(progress(list(names.items())))):
         embeddings = recognizer.embed_gallery([face for _, face in block])
         gallery.add(
-            origin.template(picture, embedding, DETECTOR if face.faces else None, face.faces)
+            origin.template(picture, embedding, recognizer.aligner.detector if face.faces else None, face.faces)
             for (picture, face), embedding in zip(block, embeddings, strict=True)
         )
         added += len(block)
@@ -323,7 +320,7 @@ def enroll_embedded(
             if picture in pictures:
                 several += faces > 1
                 small += size < SHARP * manifest.hr_size
-                block.append(origin.template(picture, embedding, DETECTOR if faces else None, faces))
+                block.append(origin.template(picture, embedding, manifest.detector if faces else None, faces))
         if len(block) >= EMBEDDED_BLOCK or number == folder.shards[-1]:
             gallery.add(block)
             added += len(block)
