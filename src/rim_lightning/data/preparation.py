@@ -96,18 +96,7 @@ def prepare(
         MissingExtra: If a detector is needed and its packages are not installed.
     """
     settings = _checked_settings(hr_size, margin, alignment, landmarks, detector or DEFAULT_DETECTOR)
-    header = {
-        "name": name,
-        "hr_size": hr_size,
-        "margin": margin,
-        "stored_size": stored_side(hr_size, margin),
-        "alignment": alignment,
-        "landmarks": landmarks,
-        "inputs": _inputs_digest(records),
-    }
-    if any(_needs_detection(record, settings) for record in records):
-        checked_detector(settings.detector)
-        header["detector"] = settings.detector
+    header = _header(records, name, margin, settings)
     wanted = header if detector is not None else {key: value for key, value in header.items() if key != "detector"}
     if (Path(output) / MANIFEST).is_file():
         return _checked_store(PreparedStore(output), wanted, records)
@@ -116,6 +105,22 @@ def prepare(
         if (Path(output) / MANIFEST).is_file():
             return _checked_store(PreparedStore(output), wanted, records)
         return _prepared_store(records, output, header, settings, workers, name if progress else None)
+
+
+def _header(records: Sequence[Record], name: str, margin: float, settings: _Settings) -> dict[str, Any]:
+    """Return what identifies a store. The detector is a part of it only where faces are detected."""
+    header = {
+        "name": name,
+        "hr_size": settings.hr_size,
+        "margin": margin,
+        "stored_size": stored_side(settings.hr_size, margin),
+        "alignment": settings.alignment,
+        "landmarks": settings.landmarks,
+        "inputs": _inputs_digest(records),
+    }
+    if any(_needs_detection(record, settings) for record in records):
+        header["detector"] = checked_detector(settings.detector)
+    return header
 
 
 def _prepared_store(
