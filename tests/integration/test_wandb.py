@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from rim_lightning.runs.provenance import code_version
 from rim_lightning.runs.sweep import new_sweep
 from rim_lightning.training.callbacks.wandb_tracking import (
-    code_version,
     job_name,
     job_tags,
     panel_pixels,

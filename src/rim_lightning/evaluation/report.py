@@ -9,6 +9,8 @@ from rim_lightning.evaluation.plots import plot_curves, plot_panel
 from rim_lightning.evaluation.verification import SYSTEMS
 from rim_lightning.files import write_json, write_text
 from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.provenance import provenance
+from rim_lightning.runs.words import in_words
 
 LABELS = {
     "teacher_bicubic": "teacher on bicubic",
@@ -50,6 +52,7 @@ class Report:
         files = RunFolder(self.folder)
         write_metrics(files.metrics, self.figures)
         lines = [f"# {self.title}", "", *(f"- {sentence}" for sentence in self.protocol), ""]
+        lines += ["## Origin of the figures", "", *(f"- {sentence}" for sentence in provenance(self.folder)), ""]
         lines += _hallucination_tables(self.figures) + _verification_tables(self.figures)
         for name, panel in self.panels.items():
             picture = self.folder / f"panel_{name}.png"
@@ -85,9 +88,8 @@ def _hallucination_tables(figures: dict[str, float]) -> list[str]:
     lines += [""]
     priors = [key for key in sorted(figures) if key.startswith("sr/") and ("/nme" in key or "/miou" in key)]
     if priors:
-        lines += ["| priors | value |", "|---|---|"]
-        units = {key: " % of the eye distance" if "/nme" in key else "" for key in priors}
-        lines += [f"| `{key}` | {figures[key]:.3f}{unit} |" for key, unit in units.items()]
+        lines += ["| priors | value | key in metrics.json |", "|---|---|---|"]
+        lines += [f"| {in_words(key)} | {figures[key]:.3f} | `{key}` |" for key in priors]
         lines += [""]
     return lines
 

@@ -4,7 +4,6 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -15,6 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
+from rim_lightning.runs.provenance import processor
 from rim_lightning.training.callbacks.ema import WarmedEMA
 from rim_lightning.training.callbacks.throughput import Throughput
 from rim_lightning.training.rim_module import RIMModule
@@ -201,9 +201,7 @@ def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else 'CPU'}, {torch.get_num_threads()} threads"
+    return f"{processor()}, {torch.get_num_threads()} threads"
 
 
 def _matmul_dtype(precision: str) -> torch.dtype:

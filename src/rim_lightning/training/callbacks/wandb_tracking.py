@@ -2,10 +2,8 @@
 
 import json
 import os
-import subprocess
 import uuid
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +19,7 @@ from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.functional.verification import roc_curve
 from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.provenance import code_version
 from rim_lightning.runs.sweep import JOB_VARIABLE
 from rim_lightning.training.phased_module import PhasedModule
 from rim_lightning.training.rank import is_first_process
@@ -184,20 +183,6 @@ def log_results(trainer: pl.Trainer, folder: RunFolder) -> None:
             report.add_file(str(path))
         run.log_artifact(model)
         run.log_artifact(report)
-
-
-def code_version() -> str:
-    """Return the commit of the source tree, with "+" if it is changed; outside a repository the package version."""
-    folder = Path(__file__).parent
-    try:
-        commit = _git("rev-parse", "--short=12", "HEAD", folder=folder)
-        return commit + ("+" if _git("status", "--porcelain", "--untracked-files=no", folder=folder) else "")
-    except (OSError, subprocess.CalledProcessError):
-        return version("rim-lightning")
-
-
-def _git(*arguments: str, folder: Path) -> str:
-    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _digest(path: Path) -> str:
