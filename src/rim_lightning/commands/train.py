@@ -55,8 +55,8 @@ def main(cfg: DictConfig) -> float | None:
     warnings.filterwarnings(
         "ignore", message=".*does not have many workers.*|.*treespec.*|.*in eval mode at the start.*|.*not resumable.*"
     )
-    tips = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    tips.addFilter(lambda record: "litlogger" not in record.getMessage())  # an advertisement
+    for library in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)  # what is said of devices, tips and ends of loops
     try:
         check_names(cfg)
         check_directory(HydraConfig.get().overrides.hydra)

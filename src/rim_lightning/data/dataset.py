@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, default_collate
-from tqdm import tqdm
 
 from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.data.views import View, center_crop, mirrored_crop
+from rim_lightning.runs.progress import progress_bar
 from rim_lightning.schemes import LANDMARK_SCHEMES
 from rim_lightning.types import NO_IDENTITY, UNLABELED, FaceBatch, to_unit
 
@@ -182,7 +182,7 @@ def face_batches(faces: Dataset[FaceBatch], batch_size: int, device: torch.devic
         Batches whose images are float32 in [-1, 1].
     """
     loader = DataLoader(faces, batch_size, collate_fn=collate)
-    for batch in tqdm(loader, desc=title, leave=False):
+    for batch in progress_bar(loader, desc=title, leave=False):
         on_device = FaceBatch(
             batch.hr.to(device),
             {scheme: points.to(device) for scheme, points in batch.landmarks.items()},

@@ -20,6 +20,7 @@ from rim_lightning.data.stores.prepared import MANIFEST, PreparedStore, hash_by_
 from rim_lightning.data.stores.writer import Sample, StoreWriter, one_writer
 from rim_lightning.data.workers import worker_pool
 from rim_lightning.files import content_digest
+from rim_lightning.runs.progress import progress_bar
 from rim_lightning.schemes import FIVE, five_points
 
 Alignment = Literal["five", "none"]
@@ -258,12 +259,12 @@ def _needs_detection(record: Record, settings: _Settings) -> bool:
 
 def _fill(writer: StoreWriter, records: Sequence[Record], settings: _Settings, workers: int, title: str | None) -> None:
     """Prepare the pending records and hand them to the writer, in order. Without a title no progress bar is shown."""
-    from tqdm import tqdm
-
     # Whole blocks, also where only some of their records are pending: the detector sees the same batches in every run.
     starts = sorted({index - index % BLOCK for index in writer.pending()})
     blocks = [records[start : start + BLOCK] for start in starts]
-    with tqdm(desc=title, total=len(records), initial=len(writer.done), unit="image", disable=title is None) as bar:
+    with progress_bar(
+        desc=title, total=len(records), initial=len(writer.done), unit="image", shown=title is not None
+    ) as bar:
         for start, results in zip(starts, _results(blocks, settings, workers), strict=True):
             for index, result in enumerate(results, start=start):
                 if index in writer.done:

@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from rim_lightning.files import write_json
 from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.progress import progress_bar, say
 from rim_lightning.runs.state import read_attempts
 from rim_lightning.runs.sweep import Job, Sweep
 
@@ -93,7 +92,7 @@ def run_locally(sweep: Sweep, jobs: Sequence[Job], parallel: int | None, gpus_pe
             slots.put(slot)
         return job
 
-    bar = tqdm(total=len(jobs), desc="jobs", unit="job")
+    bar = progress_bar(total=len(jobs), desc="jobs", unit="job")
     with ThreadPoolExecutor(slots.qsize()) as pool, _sigterm_is_ctrl_c(), bar:
         futures = [pool.submit(run, job) for job in jobs]
         try:
@@ -101,10 +100,10 @@ def run_locally(sweep: Sweep, jobs: Sequence[Job], parallel: int | None, gpus_pe
                 job = future.result()
                 bar.update()
                 if not stopping.is_set():
-                    tqdm.write(f"job {job.number} {_state_in_words(job)}: {' '.join(job.overrides)}")
+                    say(f"job {job.number} {_state_in_words(job)}: {' '.join(job.overrides)}")
         except KeyboardInterrupt:
             stopping.set()
-            tqdm.write("stopping: the running jobs save and end")
+            say("stopping: the running jobs save and end")
             for process in list(processes.values()):
                 process.terminate()
             raise

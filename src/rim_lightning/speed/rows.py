@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
-from tqdm import tqdm
 
 from rim_lightning.files import read_json, write_json
+from rim_lightning.runs.progress import progress_bar, say
 
 
 class SpeedRow(NamedTuple):
@@ -109,7 +109,7 @@ def measure_all(rows: Sequence[SpeedRow], folder: Path, steps: int, epochs: int)
     measured = _measured_rows(journal, settings)
     entries: list[dict[str, Any]] = []
     again = rows[0]._replace(label=f"{rows[0].label} (again)", series="", x=None)
-    for row in tqdm([*rows, again], desc="rows", unit="row"):
+    for row in progress_bar([*rows, again], desc="rows", unit="row"):
         entry = measured.get(row.label)
         if entry is None or entry["overrides"] != list(row.overrides):
             entry = {
@@ -121,7 +121,7 @@ def measure_all(rows: Sequence[SpeedRow], folder: Path, steps: int, epochs: int)
                 **measure_row(row, folder, steps, epochs),
             }
         if "failed" in entry:
-            tqdm.write(f"{row.label}: {entry['failed']}")
+            say(f"{row.label}: {entry['failed']}")
         entries.append(entry)
         first = entries[0].get("pairs_per_s")
         if first and "pairs_per_s" in entry:

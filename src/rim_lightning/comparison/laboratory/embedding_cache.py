@@ -20,6 +20,7 @@ from rim_lightning.comparison.laboratory.readings import Side
 from rim_lightning.evaluation.protocols import FaceSource
 from rim_lightning.evaluation.verification import Embedder, embed_faces
 from rim_lightning.files import whole_file
+from rim_lightning.runs.progress import progress_bar
 from rim_lightning.types import to_unit
 
 BATCH = 64
@@ -95,7 +96,7 @@ class EmbeddingCache:
         missing = list({digest: i for i, digest in enumerate(digests) if digest not in table.row_of}.values())
         if missing:
             embed = load()
-            with tqdm(total=len(missing), desc=title, unit="face", leave=False) as bar:
+            with progress_bar(total=len(missing), desc=title, unit="face", leave=False) as bar:
                 for start in range(0, len(missing), SAVED_EVERY):
                     chunk = missing[start : start + SAVED_EVERY]
                     images = [faces[positions[i]].hr for i in chunk]

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import ParamSpec, TypeVar
 
 import torch
-from tqdm import tqdm
 
 from rim_lightning.comparison.laboratory.laboratory import Laboratory, Verified
 from rim_lightning.comparison.plan.plan import NotTrained
 from rim_lightning.evaluation.protocols import PairSet
 from rim_lightning.functional.bootstrap import paired_difference
+from rim_lightning.runs.progress import progress_bar
 
 NOT_RUN, NO_DATA, FAILED = "not yet run", "no data", "failed: "
 
@@ -43,7 +43,7 @@ def attempt(measure: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | s
 
 def rows_with_progress(rows: Iterable[T]) -> Iterable[T]:
     """Iterate over the rows of a table with a progress bar."""
-    return tqdm(list(rows), desc="rows", unit="row")
+    return progress_bar(list(rows), desc="rows", unit="row")
 
 
 def accuracy_cell(figures: Mapping[str, float]) -> str:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from rim_lightning.comparison.plan.plan import NotTrained, Plan, Run
 from rim_lightning.files import write_json
 from rim_lightning.runs.overrides import override
+from rim_lightning.runs.progress import progress_bar, say
 from rim_lightning.runs.state import read_state
 
 POLL = 2.0
@@ -39,7 +40,7 @@ def train_missing(plan: Plan, names: Sequence[str], parallel: int) -> dict[str, 
     signal.signal(signal.SIGTERM, _stop)
     running: Running = {}
     started: set[str] = set()
-    bar = tqdm(desc="training", unit="run", leave=False)
+    bar = progress_bar(desc="training", unit="run", leave=False)
     try:
         while True:
             _collect(running, bar)
@@ -139,7 +140,7 @@ def _collect(running: Running, bar: tqdm) -> None:
             del running[key]
             bar.update()
             if not run.finished():
-                tqdm.write(f"{run.title}: {failure(run)}")
+                say(f"{run.title}: {failure(run)}")
 
 
 def _start(run: Run) -> subprocess.Popen:

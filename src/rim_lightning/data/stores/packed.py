@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, Pictures, PreparedStore, read_manifest
 from rim_lightning.extras import require_extra
+from rim_lightning.runs.progress import progress_bar
 
 SHARD_SAMPLES = 10_000  # samples in a file
 JPEG = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
@@ -134,8 +135,6 @@ def pack(
     Raises:
         ValueError: If `output` holds something other than this packed set, or the quality is out of range.
     """
-    from tqdm import tqdm
-
     if not 1 <= quality <= 100:
         raise ValueError(f"quality is {quality}; a JPEG has a quality between 1 and 100.")
     output = Path(output)
@@ -156,7 +155,7 @@ def pack(
     for scheme in store.landmarks:
         shutil.copyfile(store.path / f"landmarks_{scheme}.npy", partial / f"landmarks_{scheme}.npy")
     starts = range(0, len(store), shard)
-    for number, start in enumerate(tqdm(starts, desc=output.name, unit="file", disable=not progress)):
+    for number, start in enumerate(progress_bar(starts, desc=output.name, unit="file", shown=progress)):
         file = partial / picture_file(number)
         if not file.is_file():
             _write_pictures(file, store, range(start, min(start + shard, len(store))), quality)
