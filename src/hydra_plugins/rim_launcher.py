@@ -29,7 +29,10 @@ class SweepEnd(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Look at the jobs of all batches, whatever the sweeper. A search says itself what failed."""
         folder = Path(str(config.hydra.sweep.dir)).resolve()
-        if is_search(config) or not (folder / JOURNAL).is_file():
+        if not (folder / JOURNAL).is_file():
+            return
+        print(f"Figures of the jobs: rim-sweep table {shlex.quote(str(folder))}", flush=True)
+        if is_search(config):
             return
         with one_sentence("rim-train"):
             sweep = read_sweep(folder)
@@ -55,8 +58,7 @@ class RimLauncher(Launcher):
     def __init__(self, function: str, **settings: Any) -> None:
         self.launch_config = {"_target_": function, "_convert_": "all", **settings}
         self.sweep: Sweep | None = None
-        self.reported: list[float | None] = []
-        self.requested = 0  # number of jobs that the sweeper has asked for
+        self.reported: list[float | list[float] | None] = []
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra hands out before the first launch."""
@@ -71,12 +73,11 @@ class RimLauncher(Launcher):
         """
         with one_sentence("rim-train"):
             self._check(job_overrides)
-            sweep, jobs = self._take_jobs(job_overrides)
+            sweep, jobs = self._take_jobs(job_overrides, initial_job_idx)
         place = shlex.quote(str(sweep.folder))
         resume = "repeat the same command" if self.searches else f"`rim-sweep resume {place}`"
         with one_sentence("rim-train", Hints(interrupted=f"the sweep was stopped; to resume it: {resume}")):
             self._run(sweep, jobs)
-        print(f"Figures of the jobs: rim-sweep table {place}")
         return [self._result(job) for job in jobs]
 
     @property
@@ -95,14 +96,13 @@ class RimLauncher(Launcher):
         for overrides in job_overrides:
             check_packages(self.context.config_loader.load_sweep_config(self.config, list(overrides)))
 
-    def _take_jobs(self, job_overrides: Sequence[Sequence[str]]) -> tuple[Sweep, Sequence[Job]]:
-        """Return the sweep and the jobs of the batch. Jobs that the sweep does not hold yet are written down.
+    def _take_jobs(self, job_overrides: Sequence[Sequence[str]], first: int) -> tuple[Sweep, Sequence[Job]]:
+        """Return the sweep and the jobs of the batch from number `first` on. Jobs that it lacks are written down.
 
         A search that is begun again in its folder asks for the same jobs in the same order, as long as its sampler is
         seeded.
         """
         sweep = self.sweep or self._begin()
-        first = self.requested
         recorded_jobs = sweep.jobs[first : first + len(job_overrides)]
         for job, overrides in zip(recorded_jobs, job_overrides, strict=False):
             if job.overrides != tuple(overrides):
@@ -113,8 +113,7 @@ class RimLauncher(Launcher):
                 )
         self.sweep = sweep = sweep.with_jobs(job_overrides[len(recorded_jobs) :])
         sweep.write()
-        self.requested += len(job_overrides)
-        return sweep, sweep.jobs[first : self.requested]
+        return sweep, sweep.jobs[first : first + len(job_overrides)]
 
     def _begin(self) -> Sweep:
         """Return the sweep in `hydra.sweep.dir` with which a search resumes, or a new one."""
@@ -150,9 +149,16 @@ class RimLauncher(Launcher):
             call(self.launch_config, sweep, unfinished)
         if self.searches:
             for job in jobs[max(len(self.reported) - jobs[0].number, 0) :]:
-                value = job.figures.get(self.config.optimized_metric) if job.state.name == "finished" else None
-                self.reported.append(value)
+                self.reported.append(self._figure(job) if job.state.name == "finished" else None)
             write_json(file, self.reported)
+
+    def _figure(self, job: Job) -> float | list[float] | None:
+        """Return the figure, or the list of figures, that a search optimizes; None if the job lacks one."""
+        metrics = self.config.optimized_metric
+        if isinstance(metrics, str):
+            return job.figures.get(metrics)
+        figures = [job.figures[metric] for metric in metrics if metric in job.figures]
+        return figures if len(figures) == len(metrics) else None
 
     def _result(self, job: Job) -> JobReturn:
         result = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)

@@ -52,12 +52,11 @@ def test_a_sweep_and_a_speed_table_in_a_folder_of_any_name(tmp_path, name):
 
 @pytest.mark.slow
 def test_a_sweep_whose_jobs_fail_does_not_end_with_0(tmp_path):
-    """One job diverges at once by its clip; with both of them, nothing is done."""
-    both = ended(tmp_path, "train", "-m", *TINY, "seed=1,2", "data.eval_batch_size=0", "hydra.sweep.dir=both")
+    both = ended(tmp_path, "train", "-m", *TINY, "seed=1,2", "start_from=nowhere.ckpt", "hydra.sweep.dir=both")
     assert both.returncode == 1
     assert "rim-train: 2 of 2 jobs did not finish (2 failed)" in both.stderr
     assert str(tmp_path / "both" / "0" / "log.txt") in both.stderr
-    settings = ["data.eval_batch_size=0,16", "hydra.sweep.dir=one", "hydra.sweeper.max_batch_size=1"]
+    settings = ["start_from=nowhere.ckpt,null", "hydra.sweep.dir=one", "hydra.sweeper.max_batch_size=1"]
     one = ended(tmp_path, "train", "-m", *TINY, *settings)
     assert one.returncode == 3
     assert "rim-train: 1 of 2 jobs did not finish" in one.stderr

@@ -69,7 +69,7 @@ def main(cfg: DictConfig) -> float | None:
     finally:
         if "wandb" in sys.modules:  # consecutive sweep jobs would otherwise log into one run
             sys.modules["wandb"].finish()
-    return figures.get(cfg.optimized_metric) if cfg.optimized_metric else None
+    return figures.get(cfg.optimized_metric) if isinstance(cfg.optimized_metric, str) else None
 
 
 def check_names(cfg: DictConfig) -> None:

@@ -23,6 +23,7 @@ from rim_lightning.evaluation.run import check_evaluation, evaluate
 from rim_lightning.files import file_digest, write_json, write_json_once
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.progress import Steps
 from rim_lightning.runs.signals import Interrupted
 from rim_lightning.runs.state import record_run
 from rim_lightning.training.budget import batches_per_epoch, one_epoch_each
@@ -63,19 +64,40 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
         if cfg.threads:
             torch.set_num_threads(cfg.threads)
         trainer = build_trainer(cfg)
+        steps = Steps(_step_titles(cfg), silent=not first)
+        steps.begin("prepare")
         data = _prepare(cfg)
         if first:
             _record_origin(cfg, data, folder, overrides)
+        if cfg.teacher.epochs:
+            steps.begin("teacher")
         teacher_weights = _teacher_weights(cfg, data, folder)
         if cfg.budget:
+            steps.begin("budget")
             cfg.data.samples_per_epoch = _faces_within_budget(cfg, teacher_weights)
             _save_configuration(cfg, folder)
             data = instantiate(cfg.data)
         # Here, not before the teacher: a resumed run skips what comes before, and has the same weights all the same.
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
+        steps.begin("train")
         module = build_module(cfg, teacher_weights, data)
         logged = _fit(cfg, trainer, module, data, folder)
-        return _finish(cfg, trainer, data, folder, logged)
+        return _finish(cfg, trainer, data, folder, logged, steps)
+
+
+def _step_titles(cfg: DictConfig) -> dict[str, str]:
+    """Return the steps of a run that its configuration asks for: name -> title."""
+    stages = ", ".join(f"{stage.name} {stage.epochs} epochs" for stage in cfg.schedule.stages)
+    titles = {"prepare": "prepare the faces"}
+    if cfg.teacher.epochs:
+        titles["teacher"] = f"train the teacher, {cfg.teacher.epochs} epochs"
+    if cfg.budget:
+        titles["budget"] = f"time a few batches for a budget of {cfg.budget} minutes"
+    titles["train"] = f"train {stages}"
+    if cfg.evaluate and not cfg.trainer.fast_dev_run:
+        titles["measure"] = "measure the trained network"
+        titles["report"] = "write the report"
+    return titles
 
 
 def build_trainer(cfg: DictConfig) -> pl.Trainer:
@@ -299,7 +321,12 @@ def _fit(
 
 
 def _finish(
-    cfg: DictConfig, trainer: pl.Trainer, data: FaceDataModule, folder: RunFolder, logged: Mapping[str, Any]
+    cfg: DictConfig,
+    trainer: pl.Trainer,
+    data: FaceDataModule,
+    folder: RunFolder,
+    logged: Mapping[str, Any],
+    steps: Steps,
 ) -> dict[str, float]:
     """Evaluate the trained network and write metrics and report; without an evaluation write the logged figures."""
     # Evaluation runs on the first process alone; inside the group, metrics would wait for the others.
@@ -309,6 +336,7 @@ def _finish(
         if trainer.is_global_zero and not cfg.trainer.fast_dev_run:
             write_metrics(folder.metrics, figures)
         return figures
+    steps.begin("measure")
     rim = load_rim(str(folder.last_checkpoint)).to(trainer.strategy.root_device)
     figures = evaluate(
         rim,
@@ -320,6 +348,7 @@ def _finish(
         workers=cfg.workers,
         curves=folder.curves,
     )
+    steps.begin("report")
     for logger in trainer.loggers:
         if not isinstance(logger, StageCSVLogger):  # its rows are those of the training; metrics.json has the figures
             logger.log_metrics(figures, step=trainer.fit_loop.total_batch_idx)

@@ -17,6 +17,7 @@ from rim_lightning.metrics.verification import IdentityVerification
 from rim_lightning.networks.backbones.base import Backbone
 from rim_lightning.networks.backbones.build import build_backbone
 from rim_lightning.networks.teacher_weights import save_backbone
+from rim_lightning.training.callbacks.progress import StageProgress
 from rim_lightning.types import FaceBatch, to_unit
 
 
@@ -163,6 +164,7 @@ def _trainer(accelerator: str, epochs: int, fast_dev_run: bool | int) -> pl.Trai
         check_val_every_n_epoch=epochs,
         fast_dev_run=fast_dev_run,
         num_sanity_val_steps=0,
+        callbacks=[StageProgress(stage="teacher")],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
