@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from rim_lightning.commands.errors import one_sentence
+from rim_lightning.extras import require_extra
 from rim_lightning.runs.incomplete import Incomplete
 from rim_lightning.runs.progress import say
 
@@ -75,6 +76,7 @@ class RimSearch(Sweeper):
             arguments: Overrides of the command line.
         """
         with one_sentence("rim-train"):
+            require_extra("search", "hydra/sweeper=search")
             space, fixed = self._search_space([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
             study = self._study(space)
             self.folder.mkdir(parents=True, exist_ok=True)
