@@ -25,7 +25,7 @@ def say(text: str) -> None:
     tqdm.write(text)
 
 
-class Steps:
+class StepCounter:
     """Prints a line when a step of a command begins.
 
     Args:

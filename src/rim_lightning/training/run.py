@@ -23,7 +23,7 @@ from rim_lightning.evaluation.run import check_evaluation, evaluate
 from rim_lightning.files import file_digest, write_json, write_json_once
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.runs.folder import RunFolder
-from rim_lightning.runs.progress import Steps
+from rim_lightning.runs.progress import StepCounter
 from rim_lightning.runs.signals import Interrupted
 from rim_lightning.runs.state import record_run
 from rim_lightning.training.budget import batches_per_epoch, one_epoch_each
@@ -64,7 +64,7 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
         if cfg.threads:
             torch.set_num_threads(cfg.threads)
         trainer = build_trainer(cfg)
-        steps = Steps(_step_titles(cfg), silent=not first)
+        steps = StepCounter(_step_titles(cfg), silent=not first)
         steps.begin("prepare")
         data = _prepare(cfg)
         if first:
@@ -326,7 +326,7 @@ def _finish(
     data: FaceDataModule,
     folder: RunFolder,
     logged: Mapping[str, Any],
-    steps: Steps,
+    steps: StepCounter,
 ) -> dict[str, float]:
     """Evaluate the trained network and write metrics and report; without an evaluation write the logged figures."""
     # Evaluation runs on the first process alone; inside the group, metrics would wait for the others.

@@ -113,7 +113,7 @@ def test_exit_codes_tell_whether_all_some_or_none_finished(tmp_path, action):
         command = [sys.executable, "-m", "rim_lightning.commands.sweep", action, str(folder)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert "Traceback" not in done.stderr
-        return done.returncode, done.stderr.strip().splitlines()[-1].replace(str(folder), "<sweep>")
+        return done.returncode, done.stderr.strip().rpartition("\n")[2].replace(str(folder), "<sweep>")
 
     assert ended(["value=1"])[0] == 0
     code, sentence = ended(["value=1"], ["fail=early"], ["value=2", "fail=once"])

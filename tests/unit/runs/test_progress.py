@@ -8,7 +8,7 @@ import subprocess
 import sys
 import termios
 
-from rim_lightning.runs.progress import Steps
+from rim_lightning.runs.progress import StepCounter
 
 SCRIPT = """
 from rim_lightning.runs.progress import progress_bar, say
@@ -35,11 +35,11 @@ def test_a_terminal_has_a_bar():
 
 
 def test_steps_are_counted(capsys):
-    steps = Steps({"prepare": "prepare the faces", "train": "train fhn"})
+    steps = StepCounter({"prepare": "prepare the faces", "train": "train fhn"})
     steps.begin("prepare")
     steps.begin("train")
     assert capsys.readouterr().out == (
         "step 1 of 2: prepare the faces (after 0 s)\nstep 2 of 2: train fhn (after 0 s)\n"
     )
-    Steps({"prepare": ""}, silent=True).begin("prepare")
+    StepCounter({"prepare": ""}, silent=True).begin("prepare")
     assert capsys.readouterr().out == ""
