@@ -6,7 +6,8 @@ import math
 import os
 import tempfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 MAX_NAME = 255
 """Longest name of a file in bytes on nearly all file systems."""
+
+READERS = 8  # threads that read files for their digests
 
 
 @contextmanager
@@ -162,6 +165,27 @@ def content_digest(path: str | Path) -> str:
     """
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def changed_files(files: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the files that have another content now. A file that is gone counts as unchanged.
+
+    Args:
+        files: Path and SHA-256 of each file.
+
+    Returns:
+        Their paths.
+    """
+    with ThreadPoolExecutor(READERS) as pool:
+        digests = pool.map(_digest_or_none, [path for path, _ in files])
+        return [path for (path, old), new in zip(files, digests, strict=True) if new not in (old, None)]
+
+
+def _digest_or_none(path: str) -> str | None:
+    try:
+        return content_digest(path)
+    except OSError:
+        return None
 
 
 @lru_cache(maxsize=1024)

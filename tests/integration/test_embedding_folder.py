@@ -264,6 +264,36 @@ def test_a_folder_of_something_else_is_no_output(pictures, tmp_path):
         EmbeddedFolder(pictures)
 
 
+def test_pictures_that_were_replaced_are_embedded_again(pictures, tmp_path):
+    """With the same size and date; a picture that could not be used, too. Other files stay."""
+    folder = embedded(pictures, tmp_path / "out")
+    before = written(folder)
+    target, other = pictures / "person 3" / "1.png", pictures / "person 4" / "1.png"
+    content = other.read_bytes()
+    status = target.stat()
+    target.write_bytes(content)
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+    shutil.copy(other, pictures / "torn.jpg")
+    with pytest.raises(
+        ValueError, match=r"1 pictures have changed since rim-embed wrote .*: repeat the command of rim-"
+    ):
+        enroll_embedded(Gallery(tmp_path / "index", folder.manifest.model, 16, create=True), folder)
+    again = embedded(pictures, tmp_path / "out")
+    after = written(again)
+    assert sum(before[name] != after[name] for name in before) == 2
+    assert_same_rows(again, embedded(pictures, tmp_path / "fresh"))
+    assert list(again.left_out()) == ["person 2/cut.png"]
+
+
+def test_other_pictures_are_named(pictures, tmp_path):
+    embedded(pictures, tmp_path / "out")
+    (pictures / "alone.png").rename(pictures / "lonely.png")
+    with pytest.raises(
+        ValueError, match=r"restore the pictures \(1 new, the first is lonely.png; 1 gone, the first is alone.png\)"
+    ):
+        embedded(pictures, tmp_path / "out")
+
+
 def test_a_full_disk_leaves_the_finished_files_whole(pictures, tmp_path, monkeypatch):
     synced = []
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rim_lightning.commands.errors import Hints
 from rim_lightning.commands.hydra_command import hydra_command
 from rim_lightning.extras import require_extra
+from rim_lightning.files import printable, write_text
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -15,7 +17,10 @@ if TYPE_CHECKING:
     from rim_lightning.gallery.embedded_folder import EmbeddedFolder
 
 SHOWN_LEFT_OUT = 20
-"""Number of pictures left out that are named on the screen. The files name all of them."""
+"""Number of pictures left out that are named on the screen. `LEFT_OUT` names all of them."""
+
+LEFT_OUT = "_left_out.tsv"
+"""File beside the embeddings: name and reason of every file of the tree that has none."""
 
 
 def run(cfg: DictConfig) -> EmbeddedFolder:
@@ -56,12 +61,31 @@ def report(folder: EmbeddedFolder) -> str:
     left_out = folder.left_out()
     count = folder.manifest.count
     lines = [f"{folder.path}: {count - len(left_out)} of {count} pictures embedded, {len(left_out)} left out"]
+    reasons, hidden = _not_listed(Path(folder.manifest.pictures))
+    left_out |= reasons
     lines += [f"  left out: {why}" for why in list(left_out.values())[:SHOWN_LEFT_OUT]]
+    write_text(
+        folder.path / LEFT_OUT, "".join(f"{printable(name)}\t{printable(why)}\n" for name, why in left_out.items())
+    )
     if len(left_out) > SHOWN_LEFT_OUT:
-        lines.append(
-            f"  ... and {len(left_out) - SHOWN_LEFT_OUT} more: the rows of the files whose left_out is not null"
-        )
+        lines.append(f"  ... and {len(left_out) - SHOWN_LEFT_OUT} more: {folder.path / LEFT_OUT} names them all")
+    if hidden:
+        lines.append(f"  hidden and system files and folders are never read: {len(hidden)}, the first is {hidden[0]}")
     return "\n".join(lines)
+
+
+def _not_listed(pictures: Path) -> tuple[dict[str, str], list[str]]:
+    """Return the files of a tree that are not listed as pictures, each with a sentence, and the hidden ones."""
+    from rim_lightning.data.listing import list_folder, why_not
+
+    if not pictures.is_dir():
+        return {}, []
+    listing = list_folder(pictures)
+    names = {path: printable(str(path.relative_to(pictures))) for path in (*listing.others, *listing.hidden)}
+    return (
+        {names[path]: f"{names[path]} {why_not(path).reason}." for path in listing.others},
+        [names[path] for path in listing.hidden],
+    )
 
 
 HINTS = Hints(

@@ -19,7 +19,7 @@ from rim_lightning.data.readers.record import Record
 from rim_lightning.data.stores.prepared import MANIFEST, PreparedStore, hash_by_name, stored_side
 from rim_lightning.data.stores.writer import Sample, StoreWriter, one_writer
 from rim_lightning.data.workers import worker_pool
-from rim_lightning.files import content_digest
+from rim_lightning.files import READERS, content_digest
 from rim_lightning.runs.progress import progress_bar
 from rim_lightning.schemes import FIVE, five_points
 
@@ -28,7 +28,6 @@ Landmarks = Literal["auto", "detect"]
 
 BLOCK = 16  # records that a worker takes at a time; fixed, so that the batches of the detector never depend on workers
 JPEG_SUFFIXES = (".jpg", ".jpeg")
-READERS = 8  # threads that read images for their digests
 
 DECODER_VERSION = 2
 """Version of the pixels of images that are not plain (see `has_plain_pixels`); increase it when they change.

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from rim_lightning.data.listing import list_folder, why_not
 from rim_lightning.data.readers.record import Record
+from rim_lightning.files import printable
 
 
 class UnusedFiles(NamedTuple):
@@ -90,5 +91,4 @@ def _folder_of(record: Record) -> Path:
 
 
 def _name(path: Path, folder: Path) -> str:
-    name = path.relative_to(folder).as_posix()
-    return name if name.isprintable() else ascii(name)
+    return printable(path.relative_to(folder).as_posix())

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rim_lightning.data.listing import Listing
-from rim_lightning.files import content_digest, printable
+from rim_lightning.files import READERS, content_digest, printable
 from rim_lightning.gallery.index import Enrolled
-
-READERS = 8  # threads that read pictures for their digests
 
 UNCHANGED, CHANGED, GONE = "unchanged", "changed", "gone"
 """States of the picture of a template, see `picture_state`."""
@@ -227,13 +225,6 @@ def picture_state(template_source: str, digest: str) -> str:
         return UNCHANGED if content_digest(template_source) == digest else CHANGED
     except OSError:
         return GONE
-
-
-def changed_pictures(pictures: Sequence[FolderPicture]) -> list[str]:
-    """Return the paths of pictures that are there with another content."""
-    with ThreadPoolExecutor(READERS) as pool:
-        states = pool.map(lambda picture: picture_state(picture.source, picture.digest), pictures)
-        return [picture.source for picture, state in zip(pictures, states, strict=True) if state == CHANGED]
 
 
 def shared_pictures(templates: Iterable[Enrolled], digests: set[str]) -> list[list[Enrolled]]:

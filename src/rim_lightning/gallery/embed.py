@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from rim_lightning.data.listing import image_files
 from rim_lightning.distributed import leave_process_group
-from rim_lightning.files import file_digest
+from rim_lightning.files import content_digest
 from rim_lightning.gallery.changes import person_of, reason_of, utf8_text
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder, EmbeddedRow, Manifest, names_digest
 from rim_lightning.inference.faces import FaceAligner
@@ -80,11 +80,12 @@ class PictureBlocks(Dataset[Block]):
     def _row(self, source: str) -> tuple[EmbeddedRow, Tensor | None]:
         """Read one picture and align its face."""
         path = self.pictures / source
+        digest = None
         try:
             utf8_text(source)
             person = person_of(path, self.pictures)
+            digest = content_digest(path) if path.is_file() else None
             (face,) = self.aligner.align(path, self.aligned, name=source)
-            digest = file_digest(path)
         except UnicodeError as error:
             return EmbeddedRow(ascii(source), left_out=str(error)), None
         except (OSError, ValueError) as error:
@@ -93,7 +94,7 @@ class PictureBlocks(Dataset[Block]):
                     f"The folder {path.parent} is gone. The finished files are untouched: make it available "
                     "again, then repeat the command."
                 ) from error
-            return EmbeddedRow(source, left_out=reason_of(error, source)), None
+            return EmbeddedRow(source, digest=digest, left_out=reason_of(error, source)), None
         return EmbeddedRow(source, person, digest, face.size, face.faces), face.pixels
 
 
@@ -131,6 +132,9 @@ class EmbeddingModule(pl.LightningModule):
         """Return the pictures of this rank."""
         rank, world = self.trainer.global_rank, self.trainer.world_size
         # A file belongs to a rank by its number alone: another rank may see one file more as finished.
+        for shard in self.folder.shards[rank::world]:
+            if self.folder.changed_pictures(shard):
+                self.folder.file(shard).unlink()
         own = [shard for shard in self.folder.missing() if shard % world == rank]
         return DataLoader(
             PictureBlocks(self.folder, own, self.names, self.aligner, self.batch_size),
@@ -184,7 +188,10 @@ def embed_folder(
     batch_size: int = 64,
     workers: int = 0,
 ) -> EmbeddedFolder:
-    """Embed all pictures of a folder and of the folders in it. Files that an earlier run has finished are skipped.
+    """Embed all pictures of a folder and of the folders in it.
+
+    Files that an earlier run has finished are skipped, unless a picture of theirs has been replaced since: all pictures
+    are read and compared.
 
     Every rank calls this, and returns when its own files are written. The rank that started others returns when theirs
     are written too.
@@ -221,8 +228,8 @@ def embed_folder(
     root = str(Path(pictures).resolve())
     names = [os.fsencode(path)[len(os.fsencode(root)) :].lstrip(b"/") for path in image_files(root)]
     precision = str(trainer.precision)
-    folder = EmbeddedFolder.begin(output, _manifest(recognizer, root, names, side, aligned, precision, shard))
-    if folder.missing():
+    folder = EmbeddedFolder.begin(output, _manifest(recognizer, root, names, side, aligned, precision, shard), names)
+    if folder.missing() or any(folder.changed_pictures(number) for number in folder.shards):
         import pyarrow as pa
 
         packed = pa.array(names, pa.large_binary())  # a list would be copied into every worker, little by little

@@ -3,7 +3,7 @@
 _embedding.json            what was embedded, by which model and with which settings (`Manifest`)
 embeddings_<k>.parquet     `shard` pictures each, in the order of their names, one per row:
     source                 path of the picture in the tree
-    person, digest         as in a gallery; null if the picture was left out
+    person, digest         as in a gallery; the person of a picture that was left out is null
     size, faces            side of the face in pixels of its picture, and number of faces (0 if none was searched for)
     embedding              E numbers, length 1; null if the picture was left out
     left_out               reason why there is no embedding; null if there is one
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim_lightning.extras import require_extra
-from rim_lightning.files import check_folder, whole_file, write_json_once
+from rim_lightning.files import changed_files, check_folder, printable, whole_file, write_json_once
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,12 +119,13 @@ class EmbeddedFolder:
             ) from error
 
     @classmethod
-    def begin(cls, path: str | Path, manifest: Manifest) -> EmbeddedFolder:
+    def begin(cls, path: str | Path, manifest: Manifest, names: Iterable[bytes] = ()) -> EmbeddedFolder:
         """Open the folder for a manifest, or make it if it is missing. Several processes may call this at once.
 
         Args:
             path: The folder.
             manifest: What is to be embedded, and with which settings.
+            names: Names of the pictures as the file system has them, for the message if they are others.
 
         Returns:
             The folder, new or begun by an earlier run.
@@ -148,9 +149,19 @@ class EmbeddedFolder:
         if earlier.names != manifest.names:
             raise ValueError(
                 f"{path} was begun with {earlier.count} pictures, but {manifest.pictures} now holds other pictures "
-                f"({manifest.count}): choose another output, or restore the pictures."
+                f"({manifest.count}): choose another output, or restore the pictures{folder._what_differs(names)}."
             )
         return folder
+
+    def _what_differs(self, names: Iterable[bytes]) -> str:
+        """Return which pictures are new and gone, as far as the files are finished."""
+        if self.missing():
+            return ""
+        before = {name for number in self.shards for name in self.read(number, ["source"])["source"].to_pylist()}
+        now = {os.fsdecode(name) for name in names}
+        sets = {"new": sorted(now - before), "gone": sorted(before - now)}
+        parts = [f"{len(some)} {what}, the first is {printable(some[0])}" for what, some in sets.items() if some]
+        return f" ({'; '.join(parts)})" if parts else ""
 
     @property
     def shards(self) -> range:
@@ -247,6 +258,30 @@ class EmbeddedFolder:
         if table.schema != expected or len(table) != len(self.positions(number)):
             raise ValueError(damaged)
         return table
+
+    def changed_pictures(self, number: int) -> list[str]:
+        """Return the pictures of a finished file that have another content now; none if the file is missing.
+
+        Pictures that are gone, and those that an earlier version left out, count as unchanged.
+
+        Args:
+            number: Number of the file.
+
+        Returns:
+            Paths in the tree.
+
+        Raises:
+            ValueError: If the file is damaged.
+        """
+        if not self.file(number).is_file():
+            return []
+        table = self.read(number, ["source", "digest"])
+        rows = zip(table["source"].to_pylist(), table["digest"].to_pylist(), strict=True)
+        compared = [(source, digest) for source, digest in rows if digest is not None]
+        changed = set(
+            changed_files([(os.path.join(self.manifest.pictures, name), digest) for name, digest in compared])
+        )
+        return [name for name, _ in compared if os.path.join(self.manifest.pictures, name) in changed]
 
     def left_out(self) -> dict[str, str]:
         """Return the pictures of the finished files that have no embedding, each with the reason."""

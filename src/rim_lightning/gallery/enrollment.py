@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from rim_lightning.data.listing import Listing, list_folder, no_picture
+from rim_lightning.files import changed_files
 from rim_lightning.gallery.changes import (
     Changes,
     FolderPicture,
     StaleTemplate,
-    changed_pictures,
     compare,
     read_pictures,
     reason_of,
@@ -259,11 +259,11 @@ def compare_embedded(gallery: Gallery | None, folder: EmbeddedFolder) -> FolderC
     pictures: list[FolderPicture] = []
     listing = Listing([], [], [])
     for number in folder.shards:
-        for row in folder.read(number, ["person", "source", "digest"]).to_pylist():
+        for row in folder.read(number, ["person", "source", "digest", "left_out"]).to_pylist():
             listing.pictures.append(root / row["source"])
-            if row["digest"] is not None:
+            if row["left_out"] is None:
                 pictures.append(FolderPicture(row["person"], str(root / row["source"]), row["digest"]))
-    changed = changed_pictures(pictures)
+    changed = changed_files([(picture.source, picture.digest) for picture in pictures])
     if changed:
         raise ValueError(
             f"{len(changed)} pictures have changed since rim-embed wrote {folder.path}, the first is {changed[0]}: "
