@@ -190,8 +190,7 @@ def embed_folder(
 ) -> EmbeddedFolder:
     """Embed all pictures of a folder and of the folders in it.
 
-    Files that an earlier run has finished are skipped, unless a picture of theirs has been replaced since: all pictures
-    are read and compared.
+    Files that an earlier run has finished are skipped, unless a picture of theirs has been replaced since.
 
     Every rank calls this, and returns when its own files are written. The rank that started others returns when theirs
     are written too.
@@ -229,7 +228,7 @@ def embed_folder(
     names = [os.fsencode(path)[len(os.fsencode(root)) :].lstrip(b"/") for path in image_files(root)]
     precision = str(trainer.precision)
     folder = EmbeddedFolder.begin(output, _manifest(recognizer, root, names, side, aligned, precision, shard), names)
-    if folder.missing() or any(folder.changed_pictures(number) for number in folder.shards):
+    if folder.needs_work():
         import pyarrow as pa
 
         packed = pa.array(names, pa.large_binary())  # a list would be copied into every worker, little by little

@@ -259,6 +259,10 @@ class EmbeddedFolder:
             raise ValueError(damaged)
         return table
 
+    def needs_work(self) -> bool:
+        """Return True if files are missing, or hold pictures that have another content now."""
+        return bool(self.missing()) or any(self.changed_pictures(number) for number in self.shards)
+
     def changed_pictures(self, number: int) -> list[str]:
         """Return the pictures of a finished file that have another content now; none if the file is missing.
 
