@@ -188,9 +188,7 @@ def embed_folder(
     batch_size: int = 64,
     workers: int = 0,
 ) -> EmbeddedFolder:
-    """Embed all pictures of a folder and of the folders in it.
-
-    Files that an earlier run has finished are skipped, unless a picture of theirs has been replaced since.
+    """Embed all pictures of a folder. Files that are finished are skipped, unless a picture has been replaced since.
 
     Every rank calls this, and returns when its own files are written. The rank that started others returns when theirs
     are written too.
