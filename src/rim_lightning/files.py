@@ -1,5 +1,6 @@
 """Whole files and their digests: the only file that writes other files in one piece."""
 
+import errno
 import hashlib
 import json
 import math
@@ -53,6 +54,29 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         _synchronize(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path, setting: str = "output") -> None:
+    """Check before long work that a file or folder can be made at a path. Nothing is left behind.
+
+    Args:
+        path: File or folder that will be made. The folders above it need not exist.
+        setting: Name of the setting that says where, for the message.
+
+    Raises:
+        ValueError: If it cannot be made: a folder above it is a file, or may not be written to; its name is too long.
+    """
+    path = Path(path)
+    if not path.name or not str(path).strip():
+        raise ValueError(f"'{path}' is no name of a file or folder: choose another {setting}.")
+    try:
+        path.with_name(f".{path.name}.partial").exists()  # raises if the name is too long
+        place = next(folder for folder in path.absolute().parents if folder.exists())
+        if not place.is_dir():
+            raise OSError(errno.ENOTDIR, f"{place} is a file")
+        os.rmdir(tempfile.mkdtemp(prefix=".rim_", dir=place))
+    except OSError as error:
+        raise ValueError(f"Nothing can be written to {path} ({error.strerror}): choose another {setting}.") from error
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.commands.prepare import main, report, run
+from rim_lightning.data import preparation
 from rim_lightning.data.stores.prepared import PreparedStore, partial_path
 from rim_lightning.data.unused import UnusedFiles
 from tests.helpers.faces import face_points
@@ -203,6 +204,45 @@ def test_landmarks_that_are_all_wrong_end_the_command_before_any_work(tmp_path):
     ):
         run(cfg)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["images", "landmarks68.tsv"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["output=file"], r"file exists and is not a prepared data set; choose another output"),
+        (["output=images"], r"images exists and is not a prepared data set; choose another output"),
+        (["output=file/store"], r"Nothing can be written to file/store \(.*file is a file\): choose another output"),
+        (["paths.prepared_dir=file"], r"written to file/folders_128 \(.*\): choose another paths.prepared_dir"),
+        (["output="], r"output is empty; name a folder"),
+        (["paths.prepared_dir="], r"paths.prepared_dir is empty; name a folder"),
+        (["output=."], r"'.' is no name of a file or folder: choose another output"),
+    ],
+)
+def test_outputs_that_cannot_be_written_are_refused_before_any_work(tmp_path, monkeypatch, settings, sentence):
+    write_people(tmp_path)
+    (tmp_path / "file").write_text("content")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(preparation, "_prepare_block", None)
+    with pytest.raises(ValueError, match=sentence):
+        run(compose_prepare("source=folders", "source.reader.root=images", "workers=0", *settings))
+    assert [file.name for file in sorted(tmp_path.iterdir()) if file.name[0] != "."] == [
+        *("file", "images", "landmarks68.tsv")
+    ]
+    assert (tmp_path / "file").read_text() == "content"
+
+
+def test_a_mistake_in_the_last_source_is_found_before_the_first_is_prepared(tmp_path):
+    write_people(tmp_path / "celeba")
+    with pytest.raises(FileNotFoundError, match=r"celebamask/images is not a folder"):
+        run(
+            compose_prepare(
+                "source=all",
+                f"paths.data_dir={tmp_path}",
+                "source.celeba.reader.splits=null",
+                f"paths.prepared_dir={tmp_path}/prepared",
+            )
+        )
+    assert not (tmp_path / "prepared").exists()
 
 
 def test_one_output_for_several_sources_is_refused():

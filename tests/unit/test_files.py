@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -7,7 +8,15 @@ import sys
 import pytest
 
 from rim_lightning import files
-from rim_lightning.files import file_digest, read_json, whole_file, write_json, write_json_once, write_text
+from rim_lightning.files import (
+    check_writable,
+    file_digest,
+    read_json,
+    whole_file,
+    write_json,
+    write_json_once,
+    write_text,
+)
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 of "abc", FIPS 180-2, B.1
 
@@ -214,3 +223,34 @@ def test_a_damaged_json_file_is_named(tmp_path):
         path.write_text(content)
         with pytest.raises(ValueError, match=f"{path} {sentence}"):
             read_json(path, dict)
+
+
+def test_a_place_for_an_output_is_checked_and_nothing_is_left_behind(tmp_path):
+    (tmp_path / "file").write_text("content")
+    check_writable(tmp_path / "new")
+    check_writable(tmp_path / "new" / "folders" / "new")
+    check_writable(tmp_path / "file")  # the file itself can be replaced
+    for path, sentence in {
+        tmp_path / "file" / "new": r"Nothing can be written to .*file/new \(.*file is a file\): choose another",
+        tmp_path / ("x" * 250): r"Nothing can be written to .*x \(File name too long\): choose another",
+        "/": "'/' is no name of a file or folder: choose another output",
+        ".": "'.' is no name of a file or folder: choose another output",
+        "": "'.' is no name of a file or folder: choose another output",
+        " ": "' ' is no name of a file or folder: choose another output",
+    }.items():
+        with pytest.raises(ValueError, match=sentence):
+            check_writable(path)
+    with pytest.raises(ValueError, match=r"choose another paths\.teachers_dir"):
+        check_writable(tmp_path / "file" / "new", "paths.teachers_dir")
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(files.tempfile, "mkdtemp", refuse)
+    with pytest.raises(
+        ValueError, match=r"Nothing can be written to .*new \(Permission denied\): choose another output"
+    ):
+        check_writable(tmp_path / "new")

@@ -14,6 +14,7 @@ from rim_lightning.commands.hydra_command import hydra_command
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from rim_lightning.data.readers.record import Record
     from rim_lightning.data.stores.prepared import PreparedStore
     from rim_lightning.data.unused import UnusedFiles
 
@@ -40,25 +41,50 @@ def run(cfg: DictConfig) -> list[PreparedStore]:
     sources = [cfg.source] if "reader" in cfg.source else list(cfg.source.values())
     if len(sources) > 1 and cfg.output is not None:
         raise ValueError("output names one store; with several sources set paths.prepared_dir instead.")
-    return [_prepare_source(cfg, source) for source in sources]
+    outputs = [_output_of(cfg, source) for source in sources]
+    listed = [_records_of(source) for source in sources]  # all of them: a mistake in the last one is found at once
+    return [_prepare_source(cfg, *each) for each in zip(sources, outputs, listed, strict=True)]
 
 
-def _prepare_source(cfg: DictConfig, source: DictConfig) -> PreparedStore:
+def _output_of(cfg: DictConfig, source: DictConfig) -> Path:
+    """Return the folder of a store. Raises ValueError if it holds none and none can be made there."""
+    from rim_lightning.data.stores.prepared import MANIFEST
+    from rim_lightning.files import check_writable
+
+    setting = "output" if cfg.output is not None else "paths.prepared_dir"
+    folder = cfg.output if cfg.output is not None else cfg.paths.prepared_dir
+    if not str(folder or "").strip():
+        raise ValueError(f"{setting} is empty; name a folder.")
+    output = Path(folder) if cfg.output is not None else Path(folder, f"{source.name}_{cfg.hr_size}")
+    if not (output / MANIFEST).is_file():
+        check_writable(output, setting)
+    return output
+
+
+def _records_of(source: DictConfig) -> tuple[list[Record], UnusedFiles]:
+    """Read the list of a data set, and the files that it does not name."""
     from hydra.utils import get_method  # not at the top of the file: `--help` should not wait for it
     from omegaconf import OmegaConf
 
-    from rim_lightning.data.preparation import prepare
     from rim_lightning.data.unused import unused_files
 
-    start = time.perf_counter()
     arguments: Any = OmegaConf.to_container(source.reader, resolve=True, throw_on_missing=True)
     read = get_method(arguments.pop("_target_"))
     records = read(**arguments)
     labels = [value for value in arguments.values() if isinstance(value, str) and os.path.isfile(value)]
-    unused = unused_files(records, labels)
+    return records, unused_files(records, labels)
+
+
+def _prepare_source(
+    cfg: DictConfig, source: DictConfig, output: Path, listed: tuple[list[Record], UnusedFiles]
+) -> PreparedStore:
+    from rim_lightning.data.preparation import prepare
+
+    start = time.perf_counter()
+    records, unused = listed
     store = prepare(
         records,
-        cfg.output or f"{cfg.paths.prepared_dir}/{source.name}_{cfg.hr_size}",
+        output,
         name=source.name,
         hr_size=cfg.hr_size,
         margin=cfg.margin,

@@ -33,6 +33,6 @@ def prepare_missing(sources: Iterable[Source], prepared_dir: str | Path, hr_size
         FileNotFoundError: If the files of a source are missing.
         ValueError: If a store exists that was made from other images, landmarks or splits.
     """
-    for source in sources:
-        target = Path(prepared_dir) / f"{source.name}_{hr_size}"
-        prepare(source.read(), target, name=source.name, hr_size=hr_size, workers=workers)
+    listed = [(source.name, source.read()) for source in sources]  # a mistake in the last one is found at once
+    for name, records in listed:
+        prepare(records, Path(prepared_dir) / f"{name}_{hr_size}", name=name, hr_size=hr_size, workers=workers)

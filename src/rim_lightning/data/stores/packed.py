@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, Pictures, PreparedStore, read_manifest
 from rim_lightning.extras import require_extra
+from rim_lightning.files import check_writable
 from rim_lightning.runs.progress import progress_bar
 
 SHARD_SAMPLES = 10_000  # samples in a file
@@ -138,14 +139,21 @@ def pack(
     if not 1 <= quality <= 100:
         raise ValueError(f"quality is {quality}; a JPEG has a quality between 1 and 100.")
     output = Path(output)
-    partial = output.with_name(f"{output.name}.packing")
+    if store.path.resolve() in (output.resolve(), *output.resolve().parents):
+        raise ValueError(f"{output} is in the prepared set itself: choose another output.")
     manifest = {key: value for key, value in store.manifest.items() if key != "samples"}
     manifest["packed"] = {"quality": quality, "shard": shard}
     content = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-    if (output / MANIFEST).is_file() and (output / MANIFEST).read_text(encoding="utf-8") == content:
-        return PackedStore(output)
+    if (output / MANIFEST).is_file():
+        if (output / MANIFEST).read_text(encoding="utf-8") == content:
+            return PackedStore(output)
+        raise ValueError(
+            f"{output} holds another set, or this one packed with another quality; delete it or choose another output."
+        )
+    check_writable(output)
     if output.exists():
-        raise ValueError(f"{output} holds something other than this packed set; delete it or choose another output.")
+        raise ValueError(f"{output} exists and is not a packed set; choose another output.")
+    partial = output.with_name(f"{output.name}.packing")
     marker = partial / "packing.json"
     if not marker.is_file() or marker.read_text(encoding="utf-8") != content:
         shutil.rmtree(partial, ignore_errors=True)
@@ -158,7 +166,10 @@ def pack(
     for number, start in enumerate(progress_bar(starts, desc=output.name, unit="file", shown=progress)):
         file = partial / picture_file(number)
         if not file.is_file():
-            _write_pictures(file, store, range(start, min(start + shard, len(store))), quality)
+            try:
+                _write_pictures(file, store, range(start, min(start + shard, len(store))), quality)
+            except OSError as error:  # Arrow's has no name of a file
+                raise OSError(error.errno, os.strerror(error.errno or 0), str(file)) from error
     os.replace(marker, partial / MANIFEST)
     os.replace(partial, output)
     return PackedStore(output)

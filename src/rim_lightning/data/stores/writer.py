@@ -1,5 +1,6 @@
 """Writing of a prepared store: one sample at a time, resumable after a kill, in place only when complete."""
 
+import errno
 import json
 import os
 import shutil
@@ -8,13 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from rim_lightning.data.stores.prepared import FORMAT, MANIFEST, PreparedStore, hash_by_name, partial_path
+from rim_lightning.files import check_writable
 from rim_lightning.locks import process_lock
 from rim_lightning.schemes import LANDMARK_SCHEMES
 from rim_lightning.types import UNLABELED
@@ -52,10 +54,16 @@ def one_writer(path: str | os.PathLike[str]) -> Iterator[None]:
 
     Args:
         path: Directory of the store.
+
+    Raises:
+        ValueError: If the store cannot be made there.
     """
     from filelock import Timeout
 
     path = Path(path)
+    check_writable(path)  # a lock would wait for a folder that cannot be made
+    if path.is_mount():
+        raise ValueError(f"{path} is a disk of its own: choose a folder on it as output.")
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = process_lock(path.with_name(f".{path.name}.lock"))
     try:
@@ -219,7 +227,7 @@ class StoreWriter:
             shutil.rmtree(self.partial, ignore_errors=True)
             self.partial.mkdir(parents=True)
         arrays = {
-            name: open_memmap(self.partial / f"{name}.npy", "r+" if resumed else "w+", dtype=dtype, shape=shape)
+            name: _reserved_memmap(self.partial / f"{name}.npy", "r+" if resumed else "w+", shape, dtype)
             for name, (shape, dtype) in self._array_shapes().items()
         }
         if not resumed:
@@ -244,13 +252,33 @@ class StoreWriter:
         self.done[entry["index"]] = entry
 
 
+def _reserved_memmap(file: Path, mode: Literal["r+", "w+"], shape: tuple[int, ...], dtype: Any) -> np.memmap:
+    """Open an array on disk whose room is reserved: a write into one without room would kill the process.
+
+    Raises:
+        OSError: If the disk has no room for it.
+    """
+    array = open_memmap(file, mode, dtype=dtype, shape=shape)
+    size = file.stat().st_size
+    if hasattr(os, "posix_fallocate"):
+        with open(file, "r+b") as stream:
+            try:
+                os.posix_fallocate(stream.fileno(), 0, size)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some network disks cannot reserve
+                    raise OSError(error.errno, error.strerror, str(file)) from error
+    elif mode == "w+" and size > shutil.disk_usage(file.parent).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+    return array
+
+
 def _compact(file: Path, rows: Sequence[int]) -> None:
     """Rewrite an array with only the given rows (ascending), a chunk at a time, in one piece."""
     source = np.load(file, mmap_mode="r")
     if len(rows) == len(source):
         return
     scratch = file.with_suffix(".compact")  # a fixed name: a resumed run overwrites what a killed one left
-    target = open_memmap(scratch, mode="w+", dtype=source.dtype, shape=(len(rows), *source.shape[1:]))
+    target = _reserved_memmap(scratch, "w+", (len(rows), *source.shape[1:]), source.dtype)
     for start in range(0, len(rows), COMPACT_CHUNK):
         chunk = list(rows[start : start + COMPACT_CHUNK])
         target[start : start + len(chunk)] = source[chunk]

@@ -1,5 +1,6 @@
 """A packed store is read like the prepared one it was made from."""
 
+import errno
 import io
 import pickle
 import subprocess
@@ -101,8 +102,36 @@ def test_a_killed_packing_goes_on_and_leaves_the_same_bytes(store, small, tmp_pa
     assert files(made.path) == files(small.path)
     assert pack(store, tmp_path / "again", shard=7, progress=False).path == made.path  # nothing to do
     assert len(written) == 3
-    with pytest.raises(ValueError, match="again holds something other than this packed set; delete it"):
+    with pytest.raises(ValueError, match="again holds another set, or this one packed with another qual"):
         pack(store, tmp_path / "again", quality=80, shard=7, progress=False)
+
+
+def test_outputs_that_cannot_be_written_are_refused_before_any_work(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(packed, "_write_pictures", None)
+    (tmp_path / "file").write_text("content")
+    (tmp_path / "folder").mkdir()
+    for output, sentence in {
+        tmp_path / "file": "file exists and is not a packed set; choose another output",
+        tmp_path / "folder": "folder exists and is not a packed set; choose another output",
+        tmp_path / "file" / "packed": r"Nothing can be written to .*file/packed \(.*file is a file\): choose another",
+        store.path: "is in the prepared set itself: choose another output",
+        store.path / "packed": "packed is in the prepared set itself",
+        "": "'.' is no name of a file or folder: choose another output",
+    }.items():
+        with pytest.raises(ValueError, match=sentence):
+            pack(store, output, progress=False)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_full_disk_is_named_and_the_packing_resumes(store, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "Error writing bytes to file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packed, "_write_pictures", full)
+        with pytest.raises(OSError, match=r"No space left on device: .*pictures_00000.arrow"):
+            pack(store, tmp_path / "packed", progress=False)
+    assert len(pack(store, tmp_path / "packed", progress=False)) == len(store)
 
 
 def test_damage_is_named(store, tmp_path):

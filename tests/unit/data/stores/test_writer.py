@@ -1,12 +1,16 @@
 """Writing of a store: what is written is read back, also after kills."""
 
+import errno
 import hashlib
+import os
+import shutil
 
 import numpy as np
 import pytest
 
 from rim_lightning.data.stores import writer as writer_module
 from rim_lightning.data.stores.prepared import hash_by_name, partial_path
+from rim_lightning.data.stores.writer import one_writer
 from tests.helpers.toy_store import HEADER, contents, fill, sample, writer
 
 
@@ -102,6 +106,42 @@ def test_compaction_moves_all_chunks(tmp_path, monkeypatch):
     monkeypatch.setattr(writer_module, "COMPACT_CHUNK", 2)
     store = fill(tmp_path / "toy", order=(1, 2, 3, 4), skip=0)
     np.testing.assert_array_equal(store.images[:], np.stack([sample(index).image for index in (1, 2, 3, 4)]))
+
+
+def test_room_is_reserved_before_any_work(tmp_path, monkeypatch):
+    """A write into an array on a full disk would kill the process without a word."""
+
+    def full(descriptor, start, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(OSError, match=r"No space left on device: .*images.npy"):
+            writer(tmp_path / "toy")
+        assert not (partial_path(tmp_path / "toy") / writer_module.HEADER).exists()  # nothing to resume
+    writer(tmp_path / "toy").close()
+    for name in ("images.npy", "landmarks_five.npy", "parsing.npy"):
+        status = (partial_path(tmp_path / "toy") / name).stat()
+        assert status.st_blocks * 512 >= status.st_size
+
+
+def test_disks_that_cannot_reserve_are_used_if_they_have_room(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "posix_fallocate")
+    fill(tmp_path / "toy")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=5000))
+    with pytest.raises(OSError, match=r"No space left on device: .*images.npy"):
+        writer(tmp_path / "another")
+
+
+def test_a_place_where_nothing_can_be_made_is_refused_before_the_lock(tmp_path):
+    (tmp_path / "file").write_text("content")
+    with (
+        pytest.raises(ValueError, match=r"Nothing can be written to .*toy \(.*file is a file\)"),
+        one_writer(tmp_path / "file" / "toy"),
+    ):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
 def test_names_must_be_unique(tmp_path):
