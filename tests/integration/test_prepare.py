@@ -231,6 +231,51 @@ def test_outputs_that_cannot_be_written_are_refused_before_any_work(tmp_path, mo
     assert (tmp_path / "file").read_text() == "content"
 
 
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["hr_size=abc"], "hr_size is abc; it must be a whole number of pixels"),
+        (["hr_size=32.5"], r"hr_size is 32.5; it must be a whole number of pixels"),
+        (["hr_size=null"], "hr_size is None; it must be a whole number of pixels"),
+        (["margin=abc"], "margin is abc; it must be a share of hr_size between 0 and 1"),
+        (["workers=-1"], "workers is -1; it must be a number of processes"),
+        (["workers=abc"], "workers is abc; it must be a number of processes"),
+        (["source.name=a/b"], "source.name is 'a/b'; it must be a name of a folder"),
+        (["source.reader.root="], r"source.reader.root is empty; add source.reader.root=<value>"),
+        (["+source.reader.depth=2"], "source.reader: got an unexpected keyword argument 'depth'"),
+    ],
+)
+def test_wrong_settings_are_refused_before_a_source_is_read(tmp_path, settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        run(compose_prepare("source=folders", "source.reader.root=nowhere", f"output={tmp_path}/store", *settings))
+
+
+def test_a_split_that_does_not_exist_is_refused(tmp_path):
+    write_people(tmp_path)
+    root = tmp_path / "images" / "person0"
+    with pytest.raises(ValueError, match=r"0000.png is in the split 'tset'; choose one of train, val, test"):
+        run(compose_prepare("source=folder", f"source.reader.root={root}", "source.reader.split=tset", "output=store"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux alone")
+def test_names_that_are_no_utf8_are_prepared(tmp_path):
+    write_people(tmp_path)
+    picture = tmp_path / "images" / "person0" / "0000.png"
+    picture.rename(os.fsdecode(os.fsencode(picture.parent) + b"/\xff.png"))
+    (tmp_path / "images" / "person1").rename(os.fsdecode(os.fsencode(tmp_path / "images") + b"/\xfe"))
+    (store,) = run(
+        compose_prepare(
+            "source=folders",
+            f"source.reader.root={tmp_path}/images",
+            f"output={tmp_path}/store",
+            "alignment=none",
+            "workers=0",
+        )
+    )
+    assert len(store) == 6
+    assert "person0/\udcff.png" in store.names
+
+
 def test_a_mistake_in_the_last_source_is_found_before_the_first_is_prepared(tmp_path):
     write_people(tmp_path / "celeba")
     with pytest.raises(FileNotFoundError, match=r"celebamask/images is not a folder"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from collections import Counter
@@ -38,9 +39,12 @@ def run(cfg: DictConfig) -> list[PreparedStore]:
         OSError: If the data are missing.
         ValueError: If the data are laid out differently, or a setting is wrong.
     """
+    from rim_lightning.data.preparation import check_settings  # not at the top: `--help` should not wait for it
+
     sources = [cfg.source] if "reader" in cfg.source else list(cfg.source.values())
     if len(sources) > 1 and cfg.output is not None:
         raise ValueError("output names one store; with several sources set paths.prepared_dir instead.")
+    check_settings(cfg.hr_size, cfg.margin, cfg.alignment, cfg.landmarks, cfg.detector, cfg.workers)
     outputs = [_output_of(cfg, source) for source in sources]
     listed = [_records_of(source) for source in sources]  # all of them: a mistake in the last one is found at once
     return [_prepare_source(cfg, *each) for each in zip(sources, outputs, listed, strict=True)]
@@ -53,6 +57,8 @@ def _output_of(cfg: DictConfig, source: DictConfig) -> Path:
 
     setting = "output" if cfg.output is not None else "paths.prepared_dir"
     folder = cfg.output if cfg.output is not None else cfg.paths.prepared_dir
+    if not source.name or Path(str(source.name)).name != str(source.name):
+        raise ValueError(f"source.name is '{source.name}'; it must be a name of a folder.")
     if not str(folder or "").strip():
         raise ValueError(f"{setting} is empty; name a folder.")
     output = Path(folder) if cfg.output is not None else Path(folder, f"{source.name}_{cfg.hr_size}")
@@ -70,6 +76,13 @@ def _records_of(source: DictConfig) -> tuple[list[Record], UnusedFiles]:
 
     arguments: Any = OmegaConf.to_container(source.reader, resolve=True, throw_on_missing=True)
     read = get_method(arguments.pop("_target_"))
+    empty = [name for name, value in arguments.items() if isinstance(value, str) and not value.strip()]
+    if empty:
+        raise ValueError(f"source.reader.{empty[0]} is empty; add source.reader.{empty[0]}=<value> to the command.")
+    try:
+        inspect.signature(read).bind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"source.reader: {error}.") from error
     records = read(**arguments)
     labels = [value for value in arguments.values() if isinstance(value, str) and os.path.isfile(value)]
     return records, unused_files(records, labels)

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim_lightning.data.alignment import align, center_square_matrix, similarity_from_points, template
-from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName, checked_detector
+from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DETECTORS, DetectorName, checked_detector
 from rim_lightning.data.images import ImageError, has_plain_pixels, picture_header, read_image
 from rim_lightning.data.landmark_check import differ, landmark_fault, mask_fault
 from rim_lightning.data.readers.record import Record
-from rim_lightning.data.stores.prepared import MANIFEST, PreparedStore, hash_by_name, stored_side
+from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, PreparedStore, hash_by_name, stored_side
 from rim_lightning.data.stores.writer import Sample, StoreWriter, one_writer
 from rim_lightning.data.workers import worker_pool
 from rim_lightning.files import READERS, content_digest
@@ -95,7 +95,10 @@ def prepare(
             holds no store, or one made from other records or settings.
         MissingExtra: If a detector is needed and its packages are not installed.
     """
-    settings = _checked_settings(hr_size, margin, alignment, landmarks, detector or DEFAULT_DETECTOR)
+    settings = check_settings(hr_size, margin, alignment, landmarks, detector or DEFAULT_DETECTOR, workers)
+    wrong = next((record for record in records if record.split not in SPLITS), None)
+    if wrong is not None:
+        raise ValueError(f"{wrong.name} is in the split '{wrong.split}'; choose one of {', '.join(SPLITS)}.")
     header = _header(records, name, margin, settings)
     wanted = header if detector is not None else {key: value for key, value in header.items() if key != "detector"}
     if (Path(output) / MANIFEST).is_file():
@@ -152,17 +155,31 @@ def _prepared_store(
         writer.close()
 
 
-def _checked_settings(
-    hr_size: int, margin: float, alignment: Alignment, landmarks: Landmarks, detector: DetectorName
+def check_settings(
+    hr_size: int, margin: float, alignment: Alignment, landmarks: Landmarks, detector: DetectorName, workers: int
 ) -> _Settings:
+    """Check the settings of `prepare`, before a data set is listed.
+
+    Returns:
+        What a worker process needs of them.
+
+    Raises:
+        ValueError: If one is of the wrong kind or out of range.
+    """
+    if not isinstance(hr_size, int):
+        raise ValueError(f"hr_size is {hr_size}; it must be a whole number of pixels.")
     if hr_size < 16:
         raise ValueError(f"hr_size is {hr_size}; it must be at least 16 pixels.")
-    if not 0 <= margin <= 1:
+    if not isinstance(margin, int | float) or not 0 <= margin <= 1:
         raise ValueError(f"margin is {margin}; it must be a share of hr_size between 0 and 1.")
+    if not isinstance(workers, int) or workers < 0:
+        raise ValueError(f"workers is {workers}; it must be a number of processes, or 0 to work in this one.")
     if alignment not in ("five", "none"):
         raise ValueError(f"alignment is '{alignment}'; choose 'five' or 'none'.")
     if landmarks not in ("auto", "detect"):
         raise ValueError(f"landmarks is '{landmarks}'; choose 'auto' or 'detect'.")
+    if detector not in DETECTORS:
+        raise ValueError(f"detector is '{detector}'; choose {' or '.join(DETECTORS)}.")
     return _Settings(hr_size, (stored_side(hr_size, margin) - hr_size) // 2, alignment, landmarks, detector)
 
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 
 from rim_lightning.data import detection, preparation
 from rim_lightning.data.alignment import FIVE_POINT_TEMPLATE_112, align, similarity_from_points, template
-from rim_lightning.data.images import read_image
+from rim_lightning.data.images import IMAGE_FORMATS, read_image
 from rim_lightning.data.preparation import prepare
 from rim_lightning.data.readers.record import Record
 from rim_lightning.data.stores.prepared import partial_path
@@ -178,8 +178,7 @@ def test_unusable_files_are_named_and_left_out(tmp_path, records, fake_detector)
     assert reasons.pop("08.png").startswith("is damaged or incomplete (OSError: image file is truncated")
     assert reasons == {
         "01.png": "is empty: replace the file",
-        "03.png": "is not an image of a known format (JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM, JPEG2000): "
-        "convert it to one of them",
+        "03.png": f"is not an image of a known format ({', '.join(IMAGE_FORMATS)}): convert it to one of them",
         "04.png": "cannot be read (No such file or directory)",
         "05.png": "cannot be read (Is a directory)",
         "06.png": "no face found",

@@ -10,11 +10,13 @@ from rim_lightning.data.images import picture_size, read_numbers
 from rim_lightning.data.readers.files import (
     hash_split,
     list_images,
+    read_label_text,
     read_landmark_table,
     read_splits,
-    require_file,
+    require_a_match,
     require_folder,
     resized_mask,
+    same_name,
     split_of,
 )
 from rim_lightning.data.readers.record import Record
@@ -114,13 +116,14 @@ def read_celebamask(root: str | Path, splits: str | Path | None = None, split_ke
     images = list_images(root / "images", "the portraits of CelebAMask-HQ")
     masks = require_folder(root / "masks", "one PNG of class numbers per image")
     table = read_landmark_table(root / "landmarks.tsv")
+    require_a_match(root / "landmarks.tsv", table, (same_name(image.stem) for image in images))
     split_by_name = read_splits(splits, split_key)
     records = []
     for image in images:
         mask = masks / f"{image.stem}.png"
         load = partial(load_index_mask, mask, image) if mask.is_file() else None
         split = split_of(image.name, split_by_name, splits)
-        records.append(Record(image.name, image, None, split, table.get(image.stem, {}), load))
+        records.append(Record(image.name, image, None, split, table.get(same_name(image.stem), {}), load))
     return records
 
 
@@ -160,7 +163,7 @@ def read_celebamask_official(root: str | Path) -> list[Record]:
 def _official_splits(file: Path) -> dict[int, str]:
     """Read number of CelebA-HQ -> split from lines `<number> <CelebA index> <CelebA file>.jpg` under a header."""
     splits = {}
-    for line in require_file(file, "the numbers of CelebA").read_text(encoding="utf-8").splitlines()[1:]:
+    for line in read_label_text(file, "the numbers of CelebA").splitlines()[1:]:
         try:
             number, _, original = line.split()
             celeba = int(Path(original).stem)

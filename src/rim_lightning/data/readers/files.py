@@ -2,7 +2,11 @@
 
 import csv
 import hashlib
+import io
 import json
+import os
+import posixpath
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -104,8 +108,34 @@ def require_images(file: Path, mentions: Iterable[tuple[int, str]], names: Colle
         )
 
 
-def read_landmark_table(file: Path) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Read landmarks from a tab-separated table with a header.
+def read_label_text(file: Path, what: str) -> str:
+    """Read a file of labels: text in UTF-8, or in UTF-16 as spreadsheets write it.
+
+    Args:
+        file: The file.
+        what: What it should hold, for the message.
+
+    Returns:
+        Its text, without a byte order mark.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no text.
+    """
+    content = require_file(file, what).read_bytes()
+    try:
+        return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} is no text in UTF-8; expected {what} there.") from None
+
+
+def same_name(name: str) -> str:
+    """Return the form in which names of images are compared: composed characters, '/', and no '.' or '..' parts."""
+    return posixpath.normpath(unicodedata.normalize("NFC", name.strip()).replace("\\", "/"))
+
+
+def read_landmark_table(file: Path, root: Path | None = None) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Read landmarks from a table with a header, whose columns are separated by tabs, commas or semicolons.
 
     The first column, `image`, names the image. Columns `five_x0, five_y0, ...` or `left_eye_x, left_eye_y, right_eye_x,
     ..., nose_x, ..., mouth_left_x, ..., mouth_right_x, ...` are the scheme "five", columns `x0, y0, ..., x67, y67` the
@@ -113,17 +143,23 @@ def read_landmark_table(file: Path) -> dict[str, dict[str, NDArray[np.float64]]]
 
     Args:
         file: The table.
+        root: Folder of the images. A name that is an absolute path in it is shortened to the part below it.
 
     Returns:
-        Image name -> scheme name -> (P, 2) points in pixels.
+        Image name, as `same_name` returns it -> scheme name -> (P, 2) points in pixels.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the header has none of these columns, or a row is cut off or not numeric.
+        ValueError: If the header has none of these columns, a row is cut off or not numeric, or two rows contradict
+            each other.
     """
-    with require_file(file, "a table of landmarks").open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.reader(stream, delimiter="\t"))
-    header = rows[0] if rows else []
+    text = read_label_text(file, "a table of landmarks")
+    separator = max("\t,;", key=text.partition("\n")[0].count)
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
+    except csv.Error as error:
+        raise ValueError(f"{file} is no table ({error}); expected lines of columns separated by tabs.") from None
+    header = [cell.strip() for cell in rows[0]] if rows else []
     schemes = _schemes_of(header)
     if not schemes or header[0] != "image":
         raise ValueError(f"{file} has no column 'image' followed by five_x0 ..., left_eye_x ... or x0 ... y67.")
@@ -133,11 +169,36 @@ def read_landmark_table(file: Path) -> dict[str, dict[str, NDArray[np.float64]]]
         if len(row) != len(header):
             raise ValueError(f"{file} line {number} has {len(row)} columns where the header has {len(header)}.")
         try:
-            values = np.array([np.nan, *(float(cell) if cell else np.nan for cell in row[1:])])
+            values = np.array([np.nan, *(float(cell) if cell.strip() else np.nan for cell in row[1:])])
         except ValueError:
             raise ValueError(f"{file} line {number} holds something that is not a number.") from None
-        table[row[0]] = {scheme: values[columns] for scheme, columns in schemes}
+        name = same_name(row[0])
+        if root is not None and posixpath.isabs(name):
+            name = same_name(os.path.relpath(name, os.path.abspath(root)))
+        landmarks = {scheme: values[columns] for scheme, columns in schemes}
+        if name in table and any(not np.array_equal(table[name][key], landmarks[key], True) for key in landmarks):
+            raise ValueError(f"{file} line {number} gives other landmarks of {name} than an earlier line; keep one.")
+        table[name] = landmarks
     return table
+
+
+def require_a_match(file: Path, table: Collection[str], names: Iterable[str]) -> None:
+    """Check that a table of landmarks was made for these images.
+
+    Args:
+        file: The table, for the message.
+        table: Names in the table.
+        names: Names of the images, as `same_name` returns them.
+
+    Raises:
+        ValueError: If the table names none of the images.
+    """
+    names = list(names)
+    if table and names and not any(name in table for name in names):
+        raise ValueError(
+            f"{file} names none of the {len(names)} images: its first is {next(iter(table))}, that of the folder "
+            f"{names[0]}; use the same names."
+        )
 
 
 def _schemes_of(header: list[str]) -> list[tuple[str, NDArray[np.int64]]]:
@@ -185,13 +246,15 @@ def read_splits(file: str | Path | None, key: str) -> dict[str, str]:
     """
     if file is None:
         return {}
-    file = require_file(Path(file), "the splits as JSON")
+    file = Path(file)
     try:
-        lists = json.loads(file.read_text(encoding="utf-8"))[key]
+        lists = json.loads(read_label_text(file, "the splits as JSON"))[key]
         pairs = [(name, split) for split in SPLITS for name in lists.get(split, [])]
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{file} is not JSON with an entry '{key}' of lists train, val and test.") from None
     splits = dict(pairs)
+    if not splits:
+        raise ValueError(f"{file} lists no names of '{key}'.")
     if len(splits) != len(pairs):
         raise ValueError(f"{file} lists a name of '{key}' in two splits.")
     return splits
@@ -199,7 +262,7 @@ def read_splits(file: str | Path | None, key: str) -> dict[str, str]:
 
 def hash_split(key: str) -> str:
     """Return "val" for about a tenth of all keys and "train" for the others; it depends on the key alone."""
-    fraction = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
+    fraction = int.from_bytes(hashlib.sha256(key.encode(errors="surrogateescape")).digest()[:8], "big") / 2**64
     return "val" if fraction < VALIDATION_SHARE else "train"
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rim_lightning.data.images import picture_size, read_numbers
 from rim_lightning.data.listing import list_folder
-from rim_lightning.data.readers.files import hash_split, require_file, require_folder, resized_mask
+from rim_lightning.data.readers.files import hash_split, read_label_text, require_folder, resized_mask
 from rim_lightning.data.readers.record import Record
 from rim_lightning.schemes import HELEN11, HELEN194
 
@@ -27,7 +27,7 @@ def read_annotation(file: Path) -> tuple[str, NDArray[np.float64]]:
     Raises:
         ValueError: If the file has another format.
     """
-    lines = file.read_text(encoding="utf-8").split("\n")
+    lines = read_label_text(file, "an annotation of Helen").splitlines()
     try:
         points = np.array([[float(value) for value in line.split(",")] for line in lines[1:] if line.strip()])
     except ValueError:
@@ -83,7 +83,7 @@ def read_helen(root: str | Path) -> list[Record]:
         raise FileNotFoundError(
             f"{root} holds no Helen; expected annotation/*.txt and photographs in helen_1/ ... there."
         )
-    test_names = require_file(root / "testnames.txt", "the names of Helen's test images").read_text(encoding="utf-8")
+    test_names = read_label_text(root / "testnames.txt", "the names of Helen's test images")
     test = set(test_names.split())
     records = []
     for file in annotations:
@@ -116,8 +116,8 @@ def read_smith(root: str | Path) -> list[Record]:
     require_folder(root / "labels", "one folder of probability maps per image")
     records = []
     for listing, split in SMITH_SPLITS.items():
-        file = require_file(root / listing, "lines '<k> , <name>'")
-        for line in file.read_text(encoding="utf-8").splitlines():
+        file = root / listing
+        for line in read_label_text(file, "lines '<k> , <name>'").splitlines():
             if not line.strip():
                 continue
             name = line.partition(",")[2].strip()

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from rim_lightning.data.pairs import Pair
-from rim_lightning.data.readers.files import require_file, require_images
+from rim_lightning.data.readers.files import read_label_text, require_images
 from rim_lightning.data.readers.people import read_people
 from rim_lightning.data.readers.record import Record
 
@@ -30,8 +30,8 @@ def read_lfw(root: str | Path, images: str = "lfw-deepfunneled", landmarks: str 
 def read_pairs(file: str | Path, names: Collection[str] | None = None) -> list[Pair]:
     """Read the pairs of LFW's View 2 from `pairs.txt`.
 
-    The fields of a line are separated by tabs. The header is `<folds> <n>`. Each fold is n lines `<person> <i> <j>`
-    (genuine) and then n lines `<person> <i> <other person> <j>` (impostor).
+    The fields of a line are separated by tabs or spaces. The header is `<folds> <n>`. Each fold is n lines
+    `<person> <i> <j>` (genuine) and then n lines `<person> <i> <other person> <j>` (impostor).
 
     Args:
         file: The pairs file.
@@ -44,9 +44,9 @@ def read_pairs(file: str | Path, names: Collection[str] | None = None) -> list[P
         FileNotFoundError: If there is no such file.
         ValueError: If the header, a line or the number of lines is wrong, or an image is missing.
     """
-    file = require_file(Path(file), "the pairs of LFW's View 2")
-    text = file.read_text(encoding="utf-8").splitlines()
-    lines = [(number, line.split("\t")) for number, line in enumerate(text, start=1) if line.strip()]
+    file = Path(file)
+    text = read_label_text(file, "the pairs of LFW's View 2").splitlines()
+    lines = [(number, line.split()) for number, line in enumerate(text, start=1) if line.strip()]
     try:
         folds, size = (int(value) for value in lines[0][1])
     except (IndexError, ValueError):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from rim_lightning.data.pairs import Pair
-from rim_lightning.data.readers.files import require_file, require_images
+from rim_lightning.data.readers.files import read_label_text, require_images
 from rim_lightning.files import whole_file
 
 ANNOTATED_FOLDS = 10
@@ -36,8 +36,8 @@ def read_annotated_pairs(file: str | Path, names: Collection[str] | None = None)
         ValueError: If a line is wrong, a kind of pair cannot be dealt to ten folds, the flags contradict the folds, or
             an image is missing.
     """
-    file = require_file(Path(file), "two lines '<image> <flag>' per pair")
-    text = file.read_text(encoding="utf-8").splitlines()
+    file = Path(file)
+    text = read_label_text(file, "two lines '<image> <flag>' per pair").splitlines()
     lines = [(number, line.split()) for number, line in enumerate(text, start=1) if line.strip()]
     for number, fields in lines:
         if len(fields) != 2 or not fields[1].isdecimal():
@@ -94,9 +94,9 @@ def read_pair_csv(file: str | Path, names: Collection[str] | None = None) -> lis
         FileNotFoundError: If there is no such file.
         ValueError: If the header or a line is wrong, there are no pairs, or an image is missing.
     """
-    file = require_file(Path(file), f"a table with the header {','.join(_COLUMNS)}")
-    with file.open(newline="", encoding="utf-8") as stream:
-        header, *rows = list(csv.reader(stream)) or [[]]
+    file = Path(file)
+    text = read_label_text(file, f"a table with the header {','.join(_COLUMNS)}")
+    header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
     if header not in (_COLUMNS[:3], _COLUMNS) or not rows:
         raise ValueError(f"{file} is not the header {','.join(_COLUMNS)} (the fold may be left out) and then pairs.")
     pairs = []

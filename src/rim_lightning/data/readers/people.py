@@ -8,7 +8,9 @@ from rim_lightning.data.readers.files import (
     images_in,
     read_landmark_table,
     read_splits,
+    require_a_match,
     require_folder,
+    same_name,
     split_of,
 )
 from rim_lightning.data.readers.record import Record
@@ -36,14 +38,16 @@ def read_people(
         ValueError: If the table or the splits are damaged, or a person is in no split.
     """
     root = require_folder(Path(root), "one folder of images per person")
-    table = read_landmark_table(Path(landmarks)) if landmarks is not None else {}
+    table = read_landmark_table(Path(landmarks), root) if landmarks is not None else {}
     split_by_person = read_splits(splits, split_key)
     records = []
     for person in folders_in(root):
         split = split_of(person.name, split_by_person, splits)
         for image in images_in(person):
             name = f"{person.name}/{image.name}"
-            records.append(Record(name, image, person.name, split, table.get(name, {})))
+            records.append(Record(name, image, person.name, split, table.get(same_name(name), {})))
+    if landmarks is not None:
+        require_a_match(Path(landmarks), table, (same_name(record.name) for record in records))
     if not records:
         raise FileNotFoundError(
             f"{root} holds no images in sub-folders; expected one folder of images per person there"

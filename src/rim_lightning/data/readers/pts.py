@@ -5,7 +5,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rim_lightning.data.readers.files import hash_split, list_images, read_splits, require_folder, split_of
+from rim_lightning.data.readers.files import (
+    hash_split,
+    list_images,
+    read_label_text,
+    read_splits,
+    require_folder,
+    split_of,
+)
 from rim_lightning.data.readers.record import Record
 from rim_lightning.schemes import LANDMARK_SCHEMES
 
@@ -29,7 +36,7 @@ def read_points(file: Path, first_pixel: float = 1.0) -> dict[str, NDArray[np.fl
     Raises:
         ValueError: If the file has another format, or a number of points that no scheme has.
     """
-    text = file.read_text(encoding="utf-8", errors="replace")
+    text = read_label_text(file, "landmarks 'x y' between braces")
     body = text.partition("{")[2].partition("}")[0]
     try:
         points = np.array([[float(value) for value in line.split()] for line in body.splitlines() if line.strip()])

@@ -159,20 +159,25 @@ def pack(
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         marker.write_text(content, encoding="utf-8")
-    _write_samples(partial / "samples.arrow", store)
+    _write_set(partial, store, quality, shard, output.name if progress else None)
+    os.replace(marker, partial / MANIFEST)
+    os.replace(partial, output)
+    return PackedStore(output)
+
+
+def _write_set(folder: Path, store: PreparedStore, quality: int, shard: int, title: str | None) -> None:
+    """Write the files of a packed store that are missing. Without a title no progress bar is shown."""
+    _write_samples(folder / "samples.arrow", store)
     for scheme in store.landmarks:
-        shutil.copyfile(store.path / f"landmarks_{scheme}.npy", partial / f"landmarks_{scheme}.npy")
+        shutil.copyfile(store.path / f"landmarks_{scheme}.npy", folder / f"landmarks_{scheme}.npy")
     starts = range(0, len(store), shard)
-    for number, start in enumerate(progress_bar(starts, desc=output.name, unit="file", shown=progress)):
-        file = partial / picture_file(number)
+    for number, start in enumerate(progress_bar(starts, desc=title, unit="file", shown=title is not None)):
+        file = folder / picture_file(number)
         if not file.is_file():
             try:
                 _write_pictures(file, store, range(start, min(start + shard, len(store))), quality)
             except OSError as error:  # Arrow's has no name of a file
                 raise OSError(error.errno, os.strerror(error.errno or 0), str(file)) from error
-    os.replace(marker, partial / MANIFEST)
-    os.replace(partial, output)
-    return PackedStore(output)
 
 
 def picture_file(number: int) -> str:

@@ -43,7 +43,7 @@ def hash_by_name(values: Mapping[str, str]) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(values):
-        digest.update(f"{name}\t{values[name]}\n".encode())
+        digest.update(f"{name}\t{values[name]}\n".encode(errors="surrogateescape"))  # names need not be UTF-8
     return digest.hexdigest()
 
 

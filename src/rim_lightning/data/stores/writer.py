@@ -266,6 +266,8 @@ def _reserved_memmap(file: Path, mode: Literal["r+", "w+"], shape: tuple[int, ..
                 os.posix_fallocate(stream.fileno(), 0, size)
             except OSError as error:
                 if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some network disks cannot reserve
+                    if mode == "w+":
+                        os.ftruncate(stream.fileno(), 0)  # gives back what was reserved
                     raise OSError(error.errno, error.strerror, str(file)) from error
     elif mode == "w+" and size > shutil.disk_usage(file.parent).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
