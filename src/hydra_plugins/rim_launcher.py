@@ -14,6 +14,7 @@ from hydra.utils import call
 from omegaconf import DictConfig
 
 from rim_lightning.commands.errors import Hints, one_sentence
+from rim_lightning.commands.hydra_command import hydra_prints_again
 from rim_lightning.commands.train import check_packages
 from rim_lightning.extras import require_extra
 from rim_lightning.files import write_json
@@ -62,6 +63,7 @@ class RimLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra hands out before the first launch."""
+        hydra_prints_again()
         self.context = hydra_context
         self.config = config
 

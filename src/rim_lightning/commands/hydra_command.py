@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import functools
+import os
+import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rim_lightning.commands.errors import Hints, one_sentence
+from rim_lightning.commands.settings_check import check_settings, nearest
 from rim_lightning.extras import require_extra
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+_HIDDEN: list[str] = []
+"""Environment variables that this module has set and that the user does not know of."""
 
 
 def hydra_command(name: str, hints: Hints | None = None) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
@@ -32,12 +39,16 @@ def hydra_command(name: str, hints: Hints | None = None) -> Callable[[Callable[[
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
         @functools.wraps(task)
         def job(cfg: DictConfig) -> Any:
+            from rim_lightning.commands.settings_rules import RULES
+
             with one_sentence(name, hints):
+                hydra_prints_again()
+                check_settings(cfg, RULES[name])
                 return task(cfg)
 
         @functools.wraps(task)
         def command() -> None:
-            with one_sentence(name, hints):
+            with one_sentence(name, hints), _nearest_name(name), _hydra_raises():
                 if "--version" in sys.argv[1:]:
                     from rim_lightning import __version__
 
@@ -56,6 +67,71 @@ def hydra_command(name: str, hints: Hints | None = None) -> Callable[[Callable[[
         return command
 
     return decorate
+
+
+@contextmanager
+def _hydra_raises() -> Iterator[None]:
+    """Let Hydra raise its errors within the block; it would print them in many lines and end the process."""
+    if "HYDRA_FULL_ERROR" not in os.environ:  # a user who sets it wants traces
+        os.environ["HYDRA_FULL_ERROR"] = "1"
+        _HIDDEN.append("HYDRA_FULL_ERROR")
+    try:
+        yield
+    finally:
+        hydra_prints_again()
+
+
+def hydra_prints_again() -> None:
+    """Undo what lets Hydra raise its errors, before anything starts another process."""
+    while _HIDDEN:
+        os.environ.pop(_HIDDEN.pop(), None)
+
+
+@contextmanager
+def _nearest_name(command: str) -> Iterator[None]:
+    """Add the setting or choice that is written most alike to Hydra's message about one that is not there."""
+    try:
+        yield
+    except Exception as error:
+        if "HydraException" not in {base.__name__ for base in type(error).__mro__}:
+            raise
+        text = str(error).partition("Config search path")[0].strip()
+        like = _suggestion(command, text)
+        if like:
+            text = f"{text[text.index('Could not') :].splitlines()[0].rstrip('.')}: did you mean {like}?"
+        raise ValueError(text) from error
+
+
+def _suggestion(command: str, message: str) -> str:
+    """Return what a message of Hydra may have meant; "" if nothing is alike."""
+    from rim_lightning.commands.config_path import CONF_DIR
+
+    group = re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", message)
+    if group is not None:
+        options = [file.stem for file in (CONF_DIR / group[1]).glob("*.yaml")]
+        like = nearest(group[2], options)
+        return f"{group[1]}={like}" if like else ""
+    setting = re.search(r"Could not (?:override|delete from config\.|append to config\.)(?: Key)? '([^']+)'", message)
+    return "" if setting is None else nearest(setting[1], _names(command))
+
+
+def _names(command: str) -> list[str]:
+    """List groups and settings of a command, by their dotted names."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import DictConfig
+
+    from rim_lightning.commands.config_path import CONF_DIR
+
+    def below(cfg: DictConfig, prefix: str) -> Iterator[str]:
+        for name in map(str, cfg):
+            yield prefix + name
+            node: Any = cfg._get_node(name)
+            if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
+                yield from below(node, f"{prefix}{name}.")
+
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        cfg = compose(command.removeprefix("rim-"))
+    return [*(folder.name for folder in CONF_DIR.iterdir() if folder.is_dir()), *below(cfg, "")]
 
 
 def check_overrides(overrides: Sequence[str]) -> None:

@@ -69,7 +69,12 @@ def main(cfg: DictConfig) -> float | None:
     finally:
         if "wandb" in sys.modules:  # consecutive sweep jobs would otherwise log into one run
             sys.modules["wandb"].finish()
-    return figures.get(cfg.optimized_metric) if isinstance(cfg.optimized_metric, str) else None
+    wanted = cfg.optimized_metric
+    if not isinstance(wanted, str):  # none, or several, which the search reads itself
+        return None
+    if wanted not in figures:
+        raise ValueError(f'The run has no figure "{wanted}" (optimized_metric); it has {", ".join(figures)}.')
+    return figures[wanted]
 
 
 def check_names(cfg: DictConfig) -> None:

@@ -94,6 +94,18 @@ def check_evaluation(plan: EvaluationPlan, stores: Mapping[str, str], hr_size: i
                 f"{name} has {people} people in its {split} split; verification in folds needs 4 or more: leave "
                 f"{name} out of evaluation.identities, or give the split more people."
             )
+    check_evaluation_files(plan)
+
+
+def check_evaluation_files(plan: EvaluationPlan) -> None:
+    """Refuse an evaluation whose folders or lists are missing; prepared sets may still be made.
+
+    Args:
+        plan: What is to be measured.
+
+    Raises:
+        FileNotFoundError: If a folder or a file is missing.
+    """
     if plan.sr.root is not None:
         require_folder(Path(plan.sr.root), "face images")
     if plan.lfw.root is not None:

@@ -17,6 +17,9 @@ from rim_lightning.metrics.unique import keep_unique
 
 FALSE_ACCEPT_RATES = {"tar_at_far_1e-1": 1e-1, "tar_at_far_1e-2": 1e-2, "tar_at_far_1e-3": 1e-3}
 
+FIGURES = ("accuracy", "accuracy_std", *FALSE_ACCEPT_RATES, "eer", "auc", "pairs")
+"""Names of the figures of `IdentityVerification`."""
+
 
 class IdentityVerification(Metric):
     """Cosine verification of gallery embedding i against probe embedding j ≠ i, on randomly sampled pairs.
@@ -103,6 +106,5 @@ class IdentityVerification(Metric):
         )
 
     def _figures(self, pairs: int, **measured: float) -> dict[str, Tensor]:
-        names = ("accuracy", "accuracy_std", *FALSE_ACCEPT_RATES, "eer", "auc")
-        figures = {name: measured.get(name, float("nan")) for name in names} | {"pairs": float(pairs)}
+        figures = {name: measured.get(name, float("nan")) for name in FIGURES[:-1]} | {"pairs": float(pairs)}
         return {name: torch.tensor(value, device=self.device) for name, value in figures.items()}

@@ -1,6 +1,7 @@
 """What the training modules share: stages, probes, optimizers and schedules, clipping, logging, checkpoints."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, ClassVar, NamedTuple
 
 import pytorch_lightning as pl
@@ -56,6 +57,8 @@ class PhasedModule(pl.LightningModule):
     """
 
     architecture: str
+    validated: Sequence[str] = ("val/*",)
+    """Names of the figures that its validation logs, or patterns of them."""
     phases: ClassVar[Sequence[Phase]]
     stage_phases: ClassVar[Mapping[str, Sequence[str]]]
 
@@ -72,7 +75,7 @@ class PhasedModule(pl.LightningModule):
         for stage in schedule.stages:
             if stage.name not in self.stage_phases:
                 choices = ", ".join(self.stage_phases)
-                raise ValueError(f'There is no training stage "{stage.name}"; choose from {choices}.')
+                raise ValueError(f'There is no training stage "{stage.name}" (schedule.stages); choose from {choices}.')
         missing = {phase.name for phase in self.phases} - set(optimizers)
         if missing:
             raise ValueError(f"The phases {', '.join(sorted(missing))} have no optimizer.")
@@ -210,6 +213,15 @@ class PhasedModule(pl.LightningModule):
     def judged_pairs(self) -> tuple[Tensor, Tensor] | None:
         """Return scores (P,) and truth (P,) of the last validation; None for a system without recognition."""
         return None
+
+    def figures_of(self, stage: str) -> Sequence[str]:
+        """Return the validation figures by which a stage is judged; the first one that could be measured decides."""
+        return ()
+
+    def logs(self, name: str) -> bool:
+        """Return True if a training logs a figure of this name."""
+        trained = name.split("/")[0] in ("train", "gradient", "speed") or name == "stage"
+        return trained or any(fnmatchcase(name, pattern) for pattern in self.validated)
 
     def keep_terms(self, phase: str, terms: Terms) -> None:
         """Keep the terms of a phase for `log_figures`."""

@@ -11,7 +11,7 @@ from rim_lightning.functional.resize import resized
 from rim_lightning.losses.center import CenterLoss
 from rim_lightning.losses.distillation import StageDistillation
 from rim_lightning.losses.identity import IdentityLoss
-from rim_lightning.metrics.verification import IdentityVerification
+from rim_lightning.metrics.verification import FIGURES, IdentityVerification
 from rim_lightning.networks.backbones.frozen import FrozenTeacher
 from rim_lightning.networks.compared.guided import GuidedRecognizer
 from rim_lightning.networks.teacher_weights import fill_backbone
@@ -65,6 +65,7 @@ class RecognitionModule(PhasedModule):
     architecture = "recognizer"
     phases = (Phase("recognition", ("recognizer", "classifier")),)
     stage_phases: ClassVar[Mapping[str, Sequence[str]]] = {"sharp": ("recognition",), "mixed": ("recognition",)}
+    validated = tuple(f"val/recognizer/{figure}" for figure in FIGURES)
     recognizer: GuidedRecognizer
 
     def __init__(  # noqa: PLR0913 - one argument over: they are the keys of conf/system/recognizer.yaml
@@ -186,6 +187,10 @@ class RecognitionModule(PhasedModule):
             batch.identity[has_identity],
             batch.index[has_identity],
         )
+
+    def figures_of(self, stage: str) -> Sequence[str]:
+        """Return the accuracy of verification, see `PhasedModule.figures_of`."""
+        return ("val/recognizer/accuracy",)
 
     def judged_pairs(self) -> tuple[Tensor, Tensor] | None:
         """Return scores and truth of the validation people, see `PhasedModule.judged_pairs`."""

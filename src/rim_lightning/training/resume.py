@@ -21,7 +21,7 @@ MAY_CHANGE = (
     *("evaluation.probe_sizes*", "evaluation.flip", "evaluation.batch_size", "evaluation.panel_faces"),
     *("evaluation.sr.*", "evaluation.identities*", "evaluation.lfw.*"),
     *("logger.*", "callbacks.throughput*", "callbacks.wandb*", "callbacks.progress*", "callbacks.last*"),
-    *("callbacks.best.dirpath", "trainer.log_every_n_steps", "trainer.enable_progress_bar", "trainer.max_epochs"),
+    *("callbacks.best*", "trainer.log_every_n_steps", "trainer.enable_progress_bar", "trainer.max_epochs"),
     *("trainer.check_val_every_n_epoch", "trainer.num_sanity_val_steps", "trainer.limit_val_batches"),
 )
 """Settings with which a resumed run still ends like an undisturbed one, as patterns of their names.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rim_lightning.evaluation.hallucination import HallucinationMetrics, hallucinate_batch
 from rim_lightning.metrics.domain_gap import DomainGap
-from rim_lightning.metrics.verification import IdentityVerification
+from rim_lightning.metrics.verification import FIGURES, IdentityVerification
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.teacher_weights import fill_backbone
@@ -146,6 +146,19 @@ class RIMModule(PhasedModule):
             gallery = self.rim.embed_gallery(batch.hr[has_identity])
             probe = self.rim.hrn.probe(hallucinated.images["sr"][has_identity])
             self.verification.update(gallery, probe, batch.identity[has_identity], batch.index[has_identity])
+
+    @property
+    def validated(self) -> list[str]:  # type: ignore[override]  # here it depends on the model
+        """Names of the figures that its validation logs."""
+        quality = [f"val/{image}/{figure}_y" for image in ("sr", "coarse", "bicubic") for figure in ("psnr", "ssim")]
+        errors = [f"val/nme/{scheme}" for scheme in self.model_arguments["schemes"]]
+        domains = ["val/miou", "val/mmd", "val/mmd_p"]
+        return ["val/psnr_gain", *(f"val/rim/{figure}" for figure in FIGURES), *quality, *errors, *domains]
+
+    def figures_of(self, stage: str) -> Sequence[str]:
+        """Return recognition for stages that train it, otherwise image quality, see `PhasedModule.figures_of`."""
+        recognizes = {"student", "assistant"} & set(self.stage_phases[stage])
+        return ("val/rim/auc", "val/psnr_gain") if recognizes else ("val/psnr_gain",)
 
     def judged_pairs(self) -> tuple[Tensor, Tensor] | None:
         """Return scores and truth of the validation people, see `PhasedModule.judged_pairs`."""

@@ -1,15 +1,17 @@
 """One training run: prepare missing data, train through the stages, evaluate, write a report."""
 
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from rim_lightning import __version__
@@ -19,7 +21,7 @@ from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.distributed import leave_process_group
 from rim_lightning.evaluation.plan import EvaluationPlan, evaluation_plan
 from rim_lightning.evaluation.report import write_metrics
-from rim_lightning.evaluation.run import check_evaluation, evaluate
+from rim_lightning.evaluation.run import check_evaluation, check_evaluation_files, evaluate
 from rim_lightning.files import file_digest, write_json, write_json_once
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.runs.folder import RunFolder
@@ -27,11 +29,12 @@ from rim_lightning.runs.progress import StepCounter
 from rim_lightning.runs.signals import Interrupted
 from rim_lightning.runs.state import record_run
 from rim_lightning.training.budget import batches_per_epoch, one_epoch_each
-from rim_lightning.training.callbacks.wandb_tracking import log_results
+from rim_lightning.training.callbacks.wandb_tracking import log_results, start_wandb
 from rim_lightning.training.csv_logger import StageCSVLogger
 from rim_lightning.training.kept_teacher import TeacherRequest, provide_teacher
 from rim_lightning.training.phased_module import PhasedModule
 from rim_lightning.training.rank import is_first_process
+from rim_lightning.training.rehearsal import rehearse
 from rim_lightning.training.resume import Origin, differences, digests_of_files, read_origin, read_progress, refusal
 from rim_lightning.training.rim_module import RIMModule
 from rim_lightning.training.settings import plain
@@ -59,11 +62,14 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
         _check_folder(cfg, folder)
     interruptions = (KeyboardInterrupt, SystemExit, Interrupted)
     with record_run(folder.path, interruptions) if first else nullcontext():
-        _check_precision(cfg)
+        if first:
+            _check_settings(cfg)
         _save_configuration(cfg, folder)
         if cfg.threads:
             torch.set_num_threads(cfg.threads)
         trainer = build_trainer(cfg)
+        if first:
+            start_wandb(trainer.loggers, ask=sys.stdin.isatty())
         steps = StepCounter(_step_titles(cfg), silent=not first)
         steps.begin("prepare")
         data = _prepare(cfg)
@@ -127,18 +133,19 @@ def build_module(
     Raises:
         ValueError: If the system cannot be compiled or evaluated.
     """
-    available = {"teacher_weights": teacher_weights, "people": 0 if data is None else data.people()}
-    arguments = {name: value for name, value in available.items() if name in cfg.system}
-    module: PhasedModule = instantiate(cfg.system, _convert_="all", **arguments)
+    module = _instantiate_system(cfg, teacher_weights, 0 if data is None else data.people())
     if cfg.channels_last:
         module.to(memory_format=torch.channels_last)
-    if module.architecture != "rim" and (cfg.compile or cfg.evaluate):
-        raise ValueError(
-            f"compile and evaluate are for RIM; this system is a {module.architecture}: set both to false, rim-compare "
-            "measures it."
-        )
+    _check_extras(cfg, module)
     if cfg.compile and isinstance(module, RIMModule):
         module.rim.compile_networks()
+    return module
+
+
+def _instantiate_system(cfg: DictConfig, teacher_weights: Mapping[str, Any] | None, people: int) -> PhasedModule:
+    available = {"teacher_weights": teacher_weights, "people": people}
+    arguments = {name: value for name, value in available.items() if name in cfg.system}
+    module: PhasedModule = instantiate(cfg.system, _convert_="all", **arguments)
     return module
 
 
@@ -155,11 +162,76 @@ def configured_sources(cfg: DictConfig) -> list[Source]:
     ]
 
 
-def _check_precision(cfg: DictConfig) -> None:
+def _check_settings(cfg: DictConfig) -> None:
+    """Refuse settings that do not go together, and files that are missing, before any work."""
     if str(cfg.trainer.precision).startswith("16"):
         raise ValueError(
             f"trainer.precision={cfg.trainer.precision} needs a loss scaler, which does not go with clipping and "
             "several optimizers here: use bf16-mixed or 32-true."
+        )
+    _check_data(cfg)
+    hr_size, probes = cfg.model.hr_size, cfg.probes
+    if not 1 <= probes.low <= probes.high:
+        raise ValueError(f"probes.low is {probes.low} and probes.high {probes.high}: low must not be larger.")
+    for name in ("nominal", "high"):
+        if probes[name] > hr_size:
+            raise ValueError(
+                f"probes.{name} is {probes[name]} px, larger than the face of model.hr_size={hr_size}: make it smaller."
+            )
+    weights = None if cfg.teacher.epochs else cfg.teacher.weights
+    module = rehearse(partial(_instantiate_system, cfg, plain(weights) if weights else None, people=2), hr_size)
+    _check_extras(cfg, module)
+    _check_figures(cfg, module)
+    if cfg.evaluate:
+        plan = _evaluation(cfg)
+        check_evaluation_files(plan)
+        for size in plan.probe_sizes:
+            if size > hr_size:
+                raise ValueError(
+                    f"evaluation.probe_sizes has {size} px, larger than the face of model.hr_size={hr_size}: leave it "
+                    "out."
+                )
+
+
+def _check_data(cfg: DictConfig) -> None:
+    """Refuse data that are no training set, and sources whose files are missing."""
+    if not issubclass(get_class(cfg.data._target_), FaceDataModule):
+        raise ValueError(
+            f"data: {cfg.data._target_.rpartition('.')[2]} holds pairs for a test, nothing to train on: choose "
+            "data=real, helen, celeba or synthetic; rim-eval and rim-compare measure on LFW and Helen."
+        )
+    for name, source in plain(cfg.sources, throw_on_missing=True).items():
+        for key in ("root", "landmarks", "splits"):
+            path = source["reader"].get(key)
+            if path is not None and not Path(path).exists():
+                raise FileNotFoundError(f"There is no {path}: set sources.{name}.reader.{key}, or paths.data_dir.")
+
+
+def _check_figures(cfg: DictConfig, module: PhasedModule) -> None:
+    """Refuse a figure that is monitored or optimized and that no run of this system logs."""
+    for name, callback in cfg.callbacks.items():
+        monitor = None if callback is None else callback.get("monitor")
+        if monitor is not None and not module.logs(monitor):
+            raise ValueError(
+                f'callbacks.{name}.monitor is "{monitor}", which this system does not log; choose from '
+                f"{', '.join(module.validated)}."
+            )
+    wanted = plain(cfg)["optimized_metric"] or []
+    for metric in [wanted] if isinstance(wanted, str) else wanted:
+        measured = cfg.evaluate and metric.startswith(("sr/", "verification/"))
+        if not measured and not module.logs(metric):
+            evaluated = ", or a figure of the evaluation (sr/… or verification/…)" if cfg.evaluate else ""
+            raise ValueError(
+                f'optimized_metric is "{metric}", which no run of this system has; choose from '
+                f"{', '.join(module.validated)}{evaluated}."
+            )
+
+
+def _check_extras(cfg: DictConfig, module: PhasedModule) -> None:
+    if module.architecture != "rim" and (cfg.compile or cfg.evaluate):
+        raise ValueError(
+            f"compile and evaluate are for RIM; this system is a {module.architecture}: set both to false, rim-compare "
+            "measures it."
         )
 
 

@@ -40,6 +40,10 @@ class SuperResolutionModule(PhasedModule):
     architecture = "super_resolver"
     phases: ClassVar[Sequence[Phase]] = (Phase("hallucination", ("super_resolver",)),)
     stage_phases: ClassVar[Mapping[str, Sequence[str]]] = {"pixel": ("hallucination",)}
+    validated = (
+        "val/psnr_gain",
+        *(f"val/{image}/{figure}_y" for image in ("sr", "bicubic") for figure in ("psnr", "ssim")),
+    )
     super_resolver: SuperResolver
 
     def __init__(
@@ -75,6 +79,10 @@ class SuperResolutionModule(PhasedModule):
         """
         targets = [reduce(hr, face.shape[-1], quantize=False) for face in levels[:-1]] + [hr]
         return torch.stack([self.pixel(face, target) for face, target in zip(levels, targets, strict=True)]).sum()
+
+    def figures_of(self, stage: str) -> Sequence[str]:
+        """Return image quality, see `PhasedModule.figures_of`."""
+        return ("val/psnr_gain",)
 
     def faces(self, enlarged: Tensor) -> dict[str, Tensor]:
         """Return the hallucinated faces, see `PhasedModule.faces`."""

@@ -3,7 +3,7 @@
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +25,8 @@ from rim_lightning.training.phased_module import PhasedModule
 from rim_lightning.training.rank import is_first_process
 
 ID = "wandb_id.json"  # in the directory of the run
+OFFLINE = ("offline", "dryrun", "disabled")  # values of WANDB_MODE
+SECONDS = 20  # for the first answer of the server
 
 
 def wandb_logger(save_dir: str, offline: bool, **settings: Any) -> WandbLogger:
@@ -49,6 +51,36 @@ def wandb_logger(save_dir: str, offline: bool, **settings: Any) -> WandbLogger:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {"id": uuid.uuid4().hex[:12]})
     return WandbLogger(save_dir=save_dir, offline=offline, id=json.loads(path.read_text())["id"], **settings)
+
+
+def start_wandb(loggers: Sequence[Any], ask: bool) -> None:
+    """Start the W&B run before any work, so that a missing key or network is noticed now.
+
+    Args:
+        loggers: Loggers of the trainer.
+        ask: True if a person can be asked for the key.
+
+    Raises:
+        ValueError: If W&B cannot be reached, or no key is known.
+    """
+    for logger in loggers:
+        if not isinstance(logger, WandbLogger) or logger._offline or os.environ.get("WANDB_MODE") in OFFLINE:
+            continue
+        import requests  # comes with W&B
+        import wandb
+
+        url = wandb.setup().settings.base_url
+        try:
+            if not ask:
+                wandb.login()  # raises without a key, where it cannot ask for it
+            requests.head(url, timeout=SECONDS)
+            _ = logger.experiment
+        except (requests.RequestException, wandb.errors.Error) as error:
+            reason = str(error).strip().partition("\n")[0][:200].rstrip(".")
+            raise ValueError(
+                f"logger=wandb cannot use {url} ({reason}): check the network, and the key by `wandb login` or "
+                "WANDB_API_KEY, or add logger.wandb.offline=true and send the run later by `wandb sync`."
+            ) from error
 
 
 def sweep_job() -> dict[str, Any]:

@@ -1,0 +1,222 @@
+"""Settings of every command that Hydra reads are checked before any work: type, range and choices of each."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+class Rule(NamedTuple):
+    """What a setting may be.
+
+    Attributes:
+        words: It in words, after "it must be".
+        holds: Returns True for a value that it may have.
+        choices: The values, if they are few.
+    """
+
+    words: str
+    holds: Callable[[Any], bool]
+    choices: Sequence[str] = ()
+
+
+RuleTable = Mapping[str, Rule]
+"""Pattern of dotted names -> rule; `*` stands for one part of a name. The first pattern that fits a name decides."""
+
+
+def whole(low: int = 0, high: float = math.inf) -> Rule:
+    """Rule of a whole number in low..high."""
+    return Rule(f"a whole number {_span(low, high)}", lambda value: _is_whole(value) and low <= value <= high)
+
+
+def number(low: float = -math.inf, high: float = math.inf, above: float = -math.inf, below: float = math.inf) -> Rule:
+    """Rule of a finite number in [low, high] and in (above, below)."""
+
+    def holds(value: Any) -> bool:
+        finite = _is_number(value) and math.isfinite(value)
+        return finite and low <= value <= high and above < value < below
+
+    return Rule(f"a number {_span(low, high)}{_span(above, below, strict=True)}".strip(), holds)
+
+
+def choice(*choices: Any) -> Rule:
+    """Rule of one of several values."""
+    return Rule(f"one of {', '.join(map(str, choices))}", lambda value: value in choices, tuple(map(str, choices)))
+
+
+def choice_or_class(*choices: str) -> Rule:
+    """Rule of a name, or `module.Class` of the user's own."""
+    names = choice(*choices)
+    return names._replace(holds=lambda value: value in choices or (isinstance(value, str) and "." in value))
+
+
+def optional(rule: Rule) -> Rule:
+    """Rule that also allows null."""
+    return rule._replace(words=f"{rule.words}, or null", holds=lambda value: value is None or rule.holds(value))
+
+
+def either(*rules: Rule) -> Rule:
+    """Rule of a value that follows one of several rules."""
+    choices = [name for rule in rules for name in rule.choices]
+    words = ", or ".join(rule.words for rule in rules)
+    return Rule(words, lambda value: any(rule.holds(value) for rule in rules), choices)
+
+
+def list_of(rule: Rule, least: int = 0) -> Rule:
+    """Rule of a list of values with one rule."""
+
+    def holds(value: Any) -> bool:
+        return isinstance(value, list) and len(value) >= least and all(map(rule.holds, value))
+
+    some = f" of {least} or more" if least else ""
+    return Rule(f"a list{some}, each {rule.words.removeprefix('one of ')}", holds, rule.choices)
+
+
+def mapping_of(rule: Rule, *keys: str) -> Rule:
+    """Rule of a mapping whose values have one rule; with `keys`, it has these keys and no others."""
+
+    def holds(value: Any) -> bool:
+        fits = isinstance(value, dict) and all(map(rule.holds, value.values()))
+        return fits and (not keys or set(value) == set(keys))
+
+    named = f" of {', '.join(keys)}" if keys else ""
+    return Rule(f"a mapping{named}, each value {rule.words}", holds)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _span(low: float, high: float, strict: bool = False) -> str:
+    if math.isinf(low) and math.isinf(high):
+        return ""
+    equal = "" if strict else "="
+    sign = {"<": "<", "<=": "≤", ">": ">", ">=": "≥"}
+    least, most = (bound if math.isinf(bound) or bound % 1 else int(bound) for bound in (low, high))
+    if math.isinf(high):
+        return f"{sign['>' + equal]} {least}"
+    if math.isinf(low):
+        return f"{sign['<' + equal]} {most}"
+    return f"between {least} and {most}" + (", both excluded" if strict else "")
+
+
+FLAG = Rule("true or false", lambda value: isinstance(value, bool))
+TEXT = Rule("a text", lambda value: isinstance(value, str) and value != "")
+ANY_TEXT = Rule("a text", lambda value: isinstance(value, str | int | float) and not isinstance(value, bool))
+ANYTHING = Rule("anything", lambda value: True)
+FRACTION = number(0, 1)
+NONNEGATIVE = number(0)
+POSITIVE = number(above=0)
+
+
+def check_settings(cfg: DictConfig, rules: RuleTable) -> None:
+    """Refuse a setting with a wrong value. References to other settings are checked where they point to.
+
+    Args:
+        cfg: The configuration of a command.
+        rules: What its settings may be.
+
+    Raises:
+        ValueError: If a value is wrong. The message names the setting, the value and what it may be.
+    """
+    for key, value in _values(cfg, rules):
+        rule = _rule_of(key, rules)
+        if rule is None:
+            if _is_group(key, rules):
+                raise ValueError(f"{key} is {_shown(value)}; it is a group of settings: give {key}.<name>=<value>.")
+            like = nearest(key, _siblings(cfg, key, rules))
+            if like:
+                raise ValueError(f"There is no setting {key}; did you mean {like}?")
+        elif not rule.holds(value):
+            raise ValueError(f"{key} is {_shown(value)}; it must be {rule.words}{_suggestion(value, rule.choices)}.")
+
+
+def uncovered(cfg: DictConfig, rules: RuleTable) -> list[str]:
+    """List the settings of a configuration that no rule covers; arguments of classes of the user's own are some."""
+    return [key for key, _ in _values(cfg, rules) if _rule_of(key, rules) is None]
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """Return the name that is written most alike; "" if none is."""
+    return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=0.6)), "")
+
+
+def _values(cfg: DictConfig, rules: RuleTable, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the name and the plain value of every setting that is given, not referred to."""
+    from omegaconf import DictConfig, ListConfig, OmegaConf
+
+    for name in map(str, cfg):
+        key = prefix + name
+        if name.startswith("_") or OmegaConf.is_interpolation(cfg, name) or OmegaConf.is_missing(cfg, name):
+            continue
+        node: Any = cfg._get_node(name)
+        if _rule_of(key, rules) is not None or not OmegaConf.is_config(node) or node._is_none():
+            yield key, _plain(node)
+        if isinstance(node, ListConfig) and not node._is_none() and any(OmegaConf.is_dict(entry) for entry in node):
+            node = OmegaConf.create({str(place): entry for place, entry in enumerate(node)})
+        if isinstance(node, DictConfig) and not node._is_none():
+            yield from _values(node, rules, f"{key}.")
+
+
+def _plain(node: Any) -> Any:
+    from omegaconf import OmegaConf
+
+    value = node._value() if hasattr(node, "_value") and not OmegaConf.is_config(node) else node
+    if not OmegaConf.is_config(value):
+        return value
+    return None if value._is_none() else OmegaConf.to_container(value, resolve=False)
+
+
+def _rule_of(key: str, rules: RuleTable) -> Rule | None:
+    parts = key.split(".")
+    for pattern, rule in rules.items():
+        wanted = pattern.split(".")
+        if len(wanted) == len(parts) and all(w in ("*", part) for w, part in zip(wanted, parts, strict=True)):
+            return rule
+    return None
+
+
+def _is_group(key: str, rules: RuleTable) -> bool:
+    """Return True if settings below this name have rules."""
+    depth = key.count(".") + 1
+    above = {".".join(pattern.split(".")[:depth]): ANYTHING for pattern in rules if pattern.count(".") >= depth}
+    return _rule_of(key, above) is not None
+
+
+def _siblings(cfg: DictConfig, key: str, rules: RuleTable) -> list[str]:
+    """List the settings beside an unknown one; none in a class of the user's own, which has what it has."""
+    from omegaconf import OmegaConf
+
+    first = key.partition(".")[0]
+    tops = sorted({pattern.partition(".")[0] for pattern in rules})
+    if first not in tops:
+        return [f"{nearest(first, tops)}{key.removeprefix(first)}"] if nearest(first, tops) else []
+    parent = key.rpartition(".")[0]
+    if not parent or "_target_" in OmegaConf.select(cfg, parent):
+        return []
+    return [pattern for pattern in rules if pattern.rpartition(".")[0] == parent and "*" not in pattern]
+
+
+def _suggestion(value: Any, choices: Sequence[str]) -> str:
+    values = value if isinstance(value, list) else [value]
+    wrong = next((str(entry) for entry in values if str(entry) not in choices), "")
+    like = nearest(wrong, choices)
+    return f" (did you mean {like}?)" if like else ""
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else re.sub(r"\s+", " ", str(value))

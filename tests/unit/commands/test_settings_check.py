@@ -1,0 +1,147 @@
+"""Wrong values of settings are named before any work; every setting of every configuration has a rule."""
+
+import functools
+from typing import get_args
+
+import pytest
+from omegaconf import OmegaConf
+
+from rim_lightning.commands import settings_rules
+from rim_lightning.commands.config_path import CONF_DIR
+from rim_lightning.commands.settings_check import check_settings, uncovered
+from rim_lightning.commands.settings_rules import RULES
+from rim_lightning.functional.degradation import DEGRADATIONS
+from rim_lightning.networks.backbones.build import BACKBONES
+from rim_lightning.networks.compared.build import SUPER_RESOLVERS
+from rim_lightning.networks.recognition import Head
+from rim_lightning.networks.teacher_weights import WEIGHT_FORMATS
+from tests.helpers.configurations import configuration
+
+GROUPS = {
+    "train": ("system", "model", "data", "objective", "optim", "schedule", "probes", "teacher", "trainer", "logger"),
+    "prepare": ("source",),
+    "embed": ("trainer",),
+    "speed": ("grid",),
+    "compare": ("protocol",),
+    "eval": ("evaluation",),
+}
+
+
+def choices():
+    """(command, overrides) of every configuration and of every choice of its groups."""
+    for command, groups in GROUPS.items():
+        yield command, ()
+        for group in groups:
+            for file in sorted((CONF_DIR / group).glob("*.yaml")):
+                yield command, (f"{group}={file.stem}",)
+
+
+@functools.cache
+def composed(command, *overrides):
+    return configuration(command, overrides)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(file.stem for file in (CONF_DIR / "experiment").glob("*.yaml")))
+def test_every_experiment_follows_the_rules(name):
+    cfg = composed("train", f"experiment={name}")
+    check_settings(cfg, RULES["rim-train"])
+    assert uncovered(cfg, RULES["rim-train"]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "overrides"), list(choices()), ids=str)
+def test_every_setting_has_a_rule_that_its_default_follows(command, overrides):
+    cfg = composed(command, *overrides)
+    check_settings(cfg, RULES[f"rim-{command}"])
+    assert uncovered(cfg, RULES[f"rim-{command}"]) == []
+
+
+def test_the_choices_are_those_of_the_code():
+    assert settings_rules.DEGRADATIONS == DEGRADATIONS
+    assert tuple(BACKBONES) == settings_rules.BACKBONES
+    assert tuple(SUPER_RESOLVERS) == settings_rules.SUPER_RESOLVERS
+    assert tuple(WEIGHT_FORMATS) == settings_rules.WEIGHT_FORMATS
+    assert settings_rules.TRAIN_RULES["model.recognition.head"].choices == get_args(Head)
+
+
+WRONG = [
+    ("train", "system.alternation", "simultanous", "one of simultaneous, sequential (did you mean simultaneous?)"),
+    ("train", "probes.degradation", "realistc", "one of bicubic, realistic (did you mean realistic?)"),
+    ("train", "optim.clip", "abc", "a number > 0, or null"),
+    ("train", "optim.clip", 0, "a number > 0, or null"),
+    ("train", "optim.optimizers.student.lr", 0.0, "a number > 0"),
+    ("train", "optim.optimizers.student.lr", float("nan"), "a number > 0"),
+    ("train", "seed", -1, "a whole number between 0 and 4294967295"),
+    ("train", "seed", 1.5, "a whole number"),
+    ("train", "schedule.stages.0.epochs", -2, "a whole number ≥ 0"),
+    ("train", "schedule.stages.0.epochs", "three", "a whole number ≥ 0"),
+    ("train", "schedule.warmup", 2, "a number between 0 and 1"),
+    ("train", "data.batch_size", 0, "a whole number ≥ 1"),
+    ("train", "data.samples_per_epoch", 0, "a whole number ≥ 1, or null"),
+    ("train", "data.workers", -1, "a whole number ≥ 0"),
+    ("train", "objective.weights.hallucination.pixel", -1, "a number ≥ 0"),
+    ("train", "objective.student_stages", [5], "a list of 1 or more, each 1, 2, 3, 4"),
+    ("train", "trainer.precision", "bf16-mixd", "(did you mean bf16-mixed?)"),
+    ("train", "trainer.accelerator", "gpuu", "(did you mean gpu?)"),
+    ("train", "trainer.devices", 0, "a whole number ≥ 1, or one of auto, -1"),
+    ("train", "teacher.kind", "arcfase", "(did you mean arcface?)"),
+    ("train", "teacher.weights.weight_format", "arcface-torch", "(did you mean arcface_torch?)"),
+    ("train", "teacher.epochs", -1, "a whole number ≥ 0"),
+    ("train", "model.recognition.head", "studnt", "(did you mean student?)"),
+    ("train", "model.recognition.teacher.name", "mobilfacenet", "(did you mean mobilefacenet?)"),
+    ("train", "model.hallucination.coarse_gradient", "ful", "(did you mean full?)"),
+    ("train", "evaluation.probe_sizes", [], "a list of 1 or more"),
+    ("train", "evaluation.sr.protocol", "yuv", "one of y, rgb"),
+    ("train", "callbacks.ema.decay", 1, "a number"),
+    ("train", "threads", 0, "a whole number ≥ 1, or null"),
+    ("train", "budget", -3, "a number > 0, or null"),
+    ("train", "resume", "maybe", "true or false"),
+    ("train", "data", 3, "a group of settings: give data.<name>=<value>"),
+    ("train", "callbacks.best", 3, "a group of settings"),
+    ("train", "probes.degradation", {"name": "bicubic"}, "one of bicubic, realistic"),
+    ("eval", "device", "gpu0", "cpu, cuda or cuda:<number>"),
+    ("eval", "workers", -1, "a whole number ≥ 0"),
+    ("eval", "evaluation.sr.split", "tests", "(did you mean test?)"),
+    ("prepare", "alignment", "fives", "(did you mean five?)"),
+    ("prepare", "hr_size", 0, "a whole number ≥ 8"),
+    ("prepare", "margin", -0.1, "a number ≥ 0"),
+    ("embed", "side", "galery", "(did you mean gallery?)"),
+    ("embed", "shard", 0, "a whole number ≥ 1"),
+    ("speed", "steps", 0, "a whole number ≥ 1"),
+    ("speed", "train_on", "gpus", "(did you mean gpu?)"),
+    ("compare", "budget", 0, "a number > 0"),
+    ("compare", "table", 5, "one of 1, 2, 3, 4"),
+    ("compare", "measure_on", "cuda", "one of cpu, gpu"),
+    ("compare", "parallel", 0, "a whole number ≥ 1"),
+]
+
+
+@pytest.mark.parametrize(("command", "key", "value", "sentence"), WRONG, ids=str)
+def test_a_wrong_value_is_named_with_its_key_and_what_it_may_be(command, key, value, sentence):
+    cfg = composed(command, *(("experiment=demo", "teacher=published") if command == "train" else ())).copy()
+    OmegaConf.set_struct(cfg, False)
+    OmegaConf.update(cfg, key, value, merge=False)
+    with pytest.raises(ValueError, match=rf"^{key} is ") as error:
+        check_settings(cfg, RULES[f"rim-{command}"])
+    assert sentence in str(error.value)
+    shown = {float: lambda value: f"{value}", str: lambda value: f'"{value}"'}.get(type(value), str)(value)
+    assert f"{key} is {shown}; it " in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("added", "meant"), [("optim.clp", "optim.clip"), ("trainr.devices", "trainer.devices"), ("sed", "seed")]
+)
+def test_a_setting_that_does_not_exist_is_refused_with_the_nearest_one(added, meant):
+    cfg = composed("train", "experiment=demo").copy()
+    OmegaConf.update(cfg, added, 1, force_add=True)
+    with pytest.raises(ValueError, match=rf"There is no setting {added}; did you mean {meant}\?"):
+        check_settings(cfg, RULES["rim-train"])
+
+
+def test_arguments_of_classes_of_the_users_own_are_theirs():
+    cfg = composed("train", "experiment=demo").copy()
+    OmegaConf.update(cfg, "callbacks.mine", {"_target_": "mine.Callback", "patience": -3}, force_add=True)
+    OmegaConf.update(cfg, "objective.pixel.epsilon", 1, force_add=True)
+    OmegaConf.update(cfg, "note", "a remark", force_add=True)
+    check_settings(cfg, RULES["rim-train"])
