@@ -53,7 +53,9 @@ def main(cfg: DictConfig) -> float | None:
     from rim_lightning.training.run import train  # not at the top of the file: `--help` should not wait for torch
 
     warnings.filterwarnings(
-        "ignore", message=".*does not have many workers.*|.*treespec.*|.*in eval mode at the start.*|.*not resumable.*"
+        "ignore",
+        message=".*does not have many workers.*|.*treespec.*|.*in eval mode at the start.*|.*not resumable.*|"
+        ".*smaller than the logging interval.*",  # an epoch logs its losses at least once
     )
     for library in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)  # what is said of devices, tips and ends of loops

@@ -166,14 +166,13 @@ def _stage_spans(rows: Sequence[Mapping[str, str]]) -> list[tuple[str, float, fl
         if spans and spans[-1][0] == name:
             spans[-1] = (name, spans[-1][1], step)
         else:
-            spans.append((name, step, step))
+            spans.append((name, spans[-1][2] if spans else step, step))
     return spans
 
 
 def _mark_stages(axis: Any, spans: Sequence[tuple[str, float, float]]) -> None:
     """Shade every second stage."""
-    for number, (_, start, _) in enumerate(spans):
-        end = spans[number + 1][1] if number + 1 < len(spans) else spans[number][2]
+    for number, (_, start, end) in enumerate(spans):
         if number % 2:
             axis.axvspan(start, end, color="0.94", zorder=0, linewidth=0)
 

@@ -1,5 +1,6 @@
 """What a person sees while a command works: one kind of progress bar, and a line for each step."""
 
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -21,8 +22,9 @@ def progress_bar(iterable: Iterable[Any] | None = None, *, shown: bool = True, *
 
 
 def say(text: str) -> None:
-    """Print a line without breaking a progress bar."""
+    """Print a line at once, without breaking a progress bar."""
     tqdm.write(text)
+    sys.stdout.flush()
 
 
 class StepCounter:

@@ -91,12 +91,16 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
         return _finish(cfg, trainer, data, folder, logged, steps)
 
 
+def _epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"
+
+
 def _step_titles(cfg: DictConfig) -> dict[str, str]:
     """Return the steps of a run that its configuration asks for: name -> title."""
-    stages = ", ".join(f"{stage.name} {stage.epochs} epochs" for stage in cfg.schedule.stages)
+    stages = ", ".join(f"{stage.name} for {_epochs(stage.epochs)}" for stage in cfg.schedule.stages)
     titles = {"prepare": "prepare the faces"}
     if cfg.teacher.epochs:
-        titles["teacher"] = f"train the teacher, {cfg.teacher.epochs} epochs"
+        titles["teacher"] = f"train the teacher for {_epochs(cfg.teacher.epochs)}"
     if cfg.budget:
         titles["budget"] = f"time a few batches for a budget of {cfg.budget} minutes"
     titles["train"] = f"train {stages}"

@@ -21,6 +21,7 @@ from rim_lightning.data.synthetic.shape import (
     sample_view,
 )
 from rim_lightning.data.workers import worker_pool
+from rim_lightning.runs.progress import progress_bar
 
 SYNTHESIS_VERSION = 2
 """Version of the pictures. It increases when the same seeds give another picture; older stores are then made again."""
@@ -135,7 +136,8 @@ def _make_store(directory: str | PathLike[str], header: dict[str, Any], workers:
         frame = (header["stored_size"] - hr_size) // 2
         paint = partial(_sample, seed=header["seed"], size=hr_size, margin=frame)
         painted = _paint_all([samples[i] for i in pending], paint, workers)
-        for index, sample in zip(pending, painted, strict=True):
+        pairs = zip(pending, painted, strict=True)
+        for index, sample in progress_bar(pairs, total=len(pending), desc="synthetic faces", unit="face", leave=False):
             writer.write(index, sample)
         return writer.finish()
     finally:
