@@ -405,6 +405,9 @@ def test_rim_enroll_takes_embeddings(begun, model, tmp_path):
     assert refused.exit_code == 2
     assert "embeddings of two models do not mix" in refused.stderr
     assert not (tmp_path / "index").exists()
+    dry = enroll(begun.path, "--dry-run")
+    assert "18 pictures are new, 1 are known" in dry.stdout
+    assert not (tmp_path / "index").exists()
     done = enroll(begun.path)
     assert done.exit_code == 3
     assert "18 pictures added, 1 were known; 7 people in" in done.stdout

@@ -377,3 +377,21 @@ def test_pictures_of_phones_are_enrolled(rim, site, monkeypatch):
         patch.setitem(sys.modules, "pillow_heif", None)
         assert kinds(rim("enroll", site, "--sync", "--json")) == []
     assert len(json.loads(rim("gallery list", "eve", "--json").stdout)["templates"]) == 2
+
+
+def test_a_name_that_is_almost_right(rim, enrolled):
+    done = rim("forget", "ANA ")
+    assert done.exit_code == 1
+    assert "0 templates of ANA" in done.stdout
+    assert "the gallery has 'ana': names are compared letter by letter" in done.stderr
+
+
+def test_a_probe_folder_names_what_it_does_not_read(rim, enrolled, tmp_path):
+    probe = picture(tmp_path / "probes" / "1.bmp", 5)
+    shutil.copyfile(probe, tmp_path / "probes" / "2")
+    picture(tmp_path / "probes" / ".hidden" / "3.bmp", 6)
+    done = rim("identify", tmp_path / "probes", "--json")
+    answer = json.loads(done.stdout)
+    assert [one["picture"] for one in answer["probes"]] == [str(probe)]
+    assert list(answer["left_out"]) == [str(tmp_path / "probes" / "2")]
+    assert done.exit_code == 3

@@ -11,6 +11,7 @@ import torch
 from rim_lightning.extras import require_extra
 from rim_lightning.files import printable
 from rim_lightning.functional.degradation import synthesize_probe
+from rim_lightning.gallery.changes import picture_state, remark_of
 from rim_lightning.gallery.index import Gallery
 from rim_lightning.inference.calibration import PROBE_SIZES
 from rim_lightning.inference.face_pictures import face_pictures
@@ -121,7 +122,12 @@ class Page:
         except (OSError, ValueError) as error:
             return _in_bold(error), [], []
         rows = [
-            [f"{hit.similarity:.3f}", hit.person, "yes" if hit.similarity >= point.threshold else "no", hit.source]
+            [
+                f"{hit.similarity:.3f}",
+                hit.person,
+                "yes" if hit.similarity >= point.threshold else "no",
+                hit.source + remark_of(picture_state(hit.source, hit.digest)),
+            ]
             for hit in hits
         ]
         templates = len(self.gallery)

@@ -92,14 +92,14 @@ def list_folder(folder: str | os.PathLike, deep: bool = True) -> Listing:
     return listing
 
 
-def image_files(folder: str | os.PathLike) -> list[Path]:
-    """List the image files of a folder and of all folders in it, sorted by path; see `list_folder`.
+def list_pictures(folder: str | os.PathLike) -> Listing:
+    """List the files of a folder that holds at least one picture, and of all folders in it; see `list_folder`.
 
     Args:
-        folder: Folder to search.
+        folder: The folder.
 
     Returns:
-        Paths that begin with `folder` and end in one of `suffixes()`, at least one.
+        Its files.
 
     Raises:
         ImageError: If there are no image files.
@@ -108,13 +108,20 @@ def image_files(folder: str | os.PathLike) -> list[Path]:
     """
     listing = list_folder(folder)
     if not listing.pictures:
-        raise no_picture(folder, listing)
-    return listing.pictures
+        raise ImageError(f"{folder} holds no image: {_what_it_holds(listing)}.")
+    return listing
 
 
-def no_picture(folder: str | os.PathLike, listing: Listing) -> ImageError:
-    """Return the error for a folder without pictures. It says what the folder holds instead."""
-    return ImageError(f"{folder} holds no image: {_what_it_holds(listing)}.")
+def image_files(folder: str | os.PathLike) -> list[Path]:
+    """List the image files of a folder and of all folders in it, sorted by path; see `list_pictures`.
+
+    Args:
+        folder: Folder to search.
+
+    Returns:
+        Paths that begin with `folder` and end in one of `suffixes()`, at least one.
+    """
+    return list_pictures(folder).pictures
 
 
 def folders_in(folder: Path) -> list[Path]:

@@ -227,6 +227,11 @@ def picture_state(template_source: str, digest: str) -> str:
         return GONE
 
 
+def remark_of(state: str) -> str:
+    """Return what is said behind the path of a picture that is not what was enrolled; "" if it is."""
+    return {CHANGED: ", CHANGED since it was enrolled", GONE: ", no longer there"}.get(state, "")
+
+
 def shared_pictures(templates: Iterable[Enrolled], digests: set[str]) -> list[list[Enrolled]]:
     """Return templates of one picture that have different people.
 

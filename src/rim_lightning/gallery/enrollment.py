@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rim_lightning.data.listing import Listing, list_folder, no_picture
+from rim_lightning.data.listing import Listing, list_pictures
 from rim_lightning.files import changed_files
 from rim_lightning.gallery.changes import (
     Changes,
@@ -221,25 +221,6 @@ def enroll(
     return Enrollment(
         added, len(changes.unchanged), faces.several, faces.small, left_out | faces.left_out, changes.differences
     )
-
-
-def list_pictures(folder: Path) -> Listing:
-    """List the files of a folder that holds at least one picture.
-
-    Args:
-        folder: The folder.
-
-    Returns:
-        Its files.
-
-    Raises:
-        ImageError: If the folder holds no picture.
-        NotADirectoryError: If there is no such folder.
-    """
-    listing = list_folder(folder)
-    if not listing.pictures:
-        raise no_picture(folder, listing)
-    return listing
 
 
 def compare_embedded(gallery: Gallery | None, folder: EmbeddedFolder) -> FolderChanges:

@@ -67,13 +67,13 @@ def enroll(
       rim enroll --index known embedded
     """
     require_extra("gallery", "A gallery")
+    from rim_lightning.data.listing import list_pictures
     from rim_lightning.gallery.embedded_folder import is_embedded
-    from rim_lightning.gallery.enrollment import list_pictures
 
-    if is_embedded(folder):
+    if dry_run:
+        _compare(index, folder, aligned, as_json)
+    elif is_embedded(folder):
         _enroll_embedded(model.load().fingerprint if model.path else None, index, folder, sync, as_json)
-    elif dry_run:
-        _compare_pictures(index, folder, aligned, as_json)
     elif model.path is None:
         raise click.UsageError("Missing option '--model' / '-m'.")
     else:
@@ -81,12 +81,18 @@ def enroll(
         _enroll_pictures(model.load(), index, folder, aligned, sync, as_json)
 
 
-def _compare_pictures(index: str, folder: Path, aligned: bool, as_json: bool) -> None:
-    """Say what differs between a folder of pictures and the gallery."""
-    from rim_lightning.gallery.enrollment import compare_folder
+def _compare(index: str, folder: Path, aligned: bool, as_json: bool) -> None:
+    """Say what differs between the gallery and a folder of pictures, or what rim-embed made of one."""
+    from rim_lightning.gallery.embedded_folder import EmbeddedFolder, is_embedded
+    from rim_lightning.gallery.enrollment import check_embedded, compare_embedded, compare_folder
 
     gallery = open_if_there(index)
-    compared = compare_folder(gallery, folder, aligned, lambda files: progress_bar(files, "reading"))
+    if is_embedded(folder):
+        embedded = EmbeddedFolder(folder)
+        check_embedded(embedded, gallery.fingerprint if gallery else embedded.manifest.model)
+        compared = compare_embedded(gallery, embedded)
+    else:
+        compared = compare_folder(gallery, folder, aligned, lambda files: progress_bar(files, "reading"))
     changes = compared.changes
     report = FolderReport.of(compared, gallery)
     if as_json:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rim_lightning.commands.errors import sentence_of
-from rim_lightning.commands.rim.folder_report import on_date
+from rim_lightning.commands.rim.folder_report import on_date, unicode_name
 from rim_lightning.commands.rim.options import (
     EXIT_CODES,
     NO,
@@ -78,7 +78,7 @@ def identify(
     templates = len(gallery)
     answers: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
-    paths = [picture for place in probes for picture in pictures_of(place)]
+    paths = [picture for place in probes for picture in pictures_of(place, left_out)]
     for path in progress_bar(paths, "identifying"):
         try:
             (face,) = recognizer.align(path, aligned)
@@ -118,7 +118,7 @@ def forget(index: str, person: str | None, picture: Path | None, folder: Path | 
       rim forget --index known --picture passports/jane/2.jpg
       rim forget --index known --folder old_passports
     """
-    from rim_lightning.gallery.changes import templates_of_folder, templates_of_picture
+    from rim_lightning.gallery.changes import alike_names, templates_of_folder, templates_of_picture
     from rim_lightning.gallery.index import Gallery
 
     if sum(choice is not None for choice in (person, picture, folder)) != 1:
@@ -132,6 +132,11 @@ def forget(index: str, person: str | None, picture: Path | None, folder: Path | 
         unwanted = templates_of_picture(rows, picture) if picture else templates_of_folder(rows, folder or Path())
         removed = gallery.remove(set(unwanted)) if unwanted else 0
     say(f"{removed} templates of {name} removed from {index}")
+    if person is not None and not removed:
+        alike = [other for names in alike_names([person, *gallery.people()]) if person in names for other in names]
+        others = [repr(other) for other in alike if other != person]
+        if others:
+            say(f"the gallery has {', '.join(others)}: names are compared letter by letter", err=True)
     sys.exit(0 if removed else NO)
 
 
@@ -159,11 +164,12 @@ def list_templates(index: str, person: str | None, as_json: bool) -> None:
       rim gallery list --index known
       rim gallery list --index known "Jane Doe" --json
     """
-    from rim_lightning.gallery.changes import UNCHANGED, picture_state
+    from rim_lightning.gallery.changes import UNCHANGED, picture_state, remark_of
     from rim_lightning.gallery.index import Gallery
 
     opened = Gallery(index, None)
-    rows = [row for row in sorted(opened.enrolled()) if person in (None, row.person)]
+    wanted = person and unicode_name(person)
+    rows = sorted((row for row in opened.enrolled() if wanted in (None, row.person)), key=lambda row: row[:3])
     states = [picture_state(row.source, row.digest) for row in progress_bar(rows, "reading")]
     people: dict[str, list[tuple[Enrolled, str]]] = {}
     for row, state in zip(rows, states, strict=True):
@@ -177,7 +183,7 @@ def list_templates(index: str, person: str | None, as_json: bool) -> None:
             say(f"{name}: {len(pictures)} {'picture' if len(pictures) == 1 else 'pictures'}")
             for row, state in pictures:
                 date = (row.enrolled or UNKNOWN_DATE)[:10]
-                say(f"  {date}  {row.alignment or 'unknown':<8}  {row.source}{_remark(state)}")
+                say(f"  {date}  {row.alignment or 'unknown':<8}  {row.source}{remark_of(state)}")
         say(f"{len(rows)} pictures of {len(people)} people in {index}, by the model {opened.fingerprint}")
         differing = len(rows) - states.count(UNCHANGED)
         if differing:
@@ -209,13 +215,10 @@ def _identify(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: 
 
 
 def _print_hits(answer: dict[str, Any]) -> None:
+    from rim_lightning.gallery.changes import remark_of
+
     say(f"{answer['picture']}: {answer['size']:.0f} px, threshold {answer['threshold']:.3f} {at_far(answer['far'])}")
     for hit in answer["hits"]:
         mark = "accepted" if hit["accepted"] else ""
-        picture = f"{hit['source']}, {on_date(hit['enrolled']).strip() or 'date unknown'}{_remark(hit['state'])}"
+        picture = f"{hit['source']}, {on_date(hit['enrolled']).strip() or 'date unknown'}{remark_of(hit['state'])}"
         say("  ".join(filter(None, (f"  {hit['similarity']:6.3f}", hit["person"], mark, f"({picture})"))))
-
-
-def _remark(state: str) -> str:
-    """Return what is said behind a picture that is not what was enrolled."""
-    return {"changed": ", CHANGED since it was enrolled", "gone": ", no longer there"}.get(state, "")

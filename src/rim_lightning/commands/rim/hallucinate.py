@@ -52,11 +52,11 @@ def hallucinate(
     from rim_lightning.inference.face_pictures import face_strip, sharp_face
 
     recognizer = model.load()
-    paths = pictures_of(source)
+    left_out: dict[str, str] = {}
+    paths = pictures_of(source, left_out)
     targets = _targets(source, paths, target)
     _check_targets(source, paths, target, targets, overwrite)
     written: list[dict[str, Any]] = []
-    left_out: dict[str, str] = {}
     for path, file in zip(progress_bar(paths, "hallucinating"), targets, strict=True):
         try:
             faces = recognizer.hallucinate(path, aligned)

@@ -220,11 +220,26 @@ def open_gallery(index: str, recognizer: Recognizer, create: bool = False) -> Ga
     return Gallery(index, recognizer.fingerprint, recognizer.embedding_size, create)
 
 
-def pictures_of(path: Path) -> list[Path]:
-    """List the pictures of a folder and of all folders in it, or the one picture that is given."""
-    from rim_lightning.data.listing import image_files
+def pictures_of(path: Path, left_out: dict[str, str]) -> list[Path]:
+    """List the pictures of a folder and of all folders in it, or the one picture that is given.
 
-    return image_files(path) if path.is_dir() else [path]
+    Args:
+        path: Picture or folder.
+        left_out: Picture -> reason. Pictures of the folder that cannot be read by their name are added.
+
+    Returns:
+        The pictures, at least one.
+    """
+    from rim_lightning.data.listing import list_pictures, why_not
+
+    if not path.is_dir():
+        return [path]
+    listing = list_pictures(path)
+    for other in listing.others:
+        unused = why_not(other)
+        if unused.picture:
+            left_out[str(other)] = f"{other} {unused.reason}."
+    return listing.pictures
 
 
 def faces_of(recognizer: Recognizer, path: Path, aligned: bool, left_out: dict[str, str]) -> list[AlignedFace]:
@@ -246,7 +261,7 @@ def faces_of(recognizer: Recognizer, path: Path, aligned: bool, left_out: dict[s
     if not path.is_dir():
         return recognizer.align(path, aligned)
     faces = []
-    for picture in pictures_of(path):
+    for picture in pictures_of(path, left_out):
         try:
             faces += recognizer.align(picture, aligned)
         except (OSError, ValueError) as error:
