@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import time
 from collections import Counter
@@ -20,13 +19,10 @@ if TYPE_CHECKING:
     from rim_lightning.data.unused import UnusedFiles
 
 SHOWN_SKIPS = 20
-"""Number of skipped pictures that are named on the screen. `LEFT_OUT` lists all of them."""
+"""Number of skipped pictures that are named on the screen. A file in the store lists all of them."""
 
 SHOWN_EXAMPLES = 3
 """Number of pictures that are named for each reason if more are skipped."""
-
-LEFT_OUT = "left_out.tsv"
-"""File in a store: name and reason of every file of the source that is not in the store."""
 
 
 def run(cfg: DictConfig) -> list[PreparedStore]:
@@ -72,6 +68,7 @@ def _records_of(source: DictConfig) -> tuple[list[Record], UnusedFiles]:
     from hydra.utils import get_method  # not at the top of the file: `--help` should not wait for it
     from omegaconf import OmegaConf
 
+    from rim_lightning.data.sources import call_reader
     from rim_lightning.data.unused import unused_files
 
     arguments: Any = OmegaConf.to_container(source.reader, resolve=True, throw_on_missing=True)
@@ -79,11 +76,7 @@ def _records_of(source: DictConfig) -> tuple[list[Record], UnusedFiles]:
     empty = [name for name, value in arguments.items() if isinstance(value, str) and not value.strip()]
     if empty:
         raise ValueError(f"source.reader.{empty[0]} is empty; add source.reader.{empty[0]}=<value> to the command.")
-    try:
-        inspect.signature(read).bind(**arguments)
-    except TypeError as error:
-        raise ValueError(f"source.reader: {error}.") from error
-    records = read(**arguments)
+    records = call_reader(read, arguments)
     labels = [value for value in arguments.values() if isinstance(value, str) and os.path.isfile(value)]
     return records, unused_files(records, labels)
 
@@ -112,6 +105,8 @@ def _prepare_source(
 
 def report(store: PreparedStore, seconds: float, unused: UnusedFiles) -> str:
     """Return a few lines: what a store holds, and which files were left out. A file in the store names all of them."""
+    from rim_lightning.data.unused import write_left_out  # not at the top of the file: `--help` should not wait for it
+
     splits = Counter(store.splits)
     counts = ", ".join(f"{splits[split]} {split}" for split in ("train", "val", "test") if splits[split])
     labels = [*store.landmarks, *(["parsing"] if store.parsing is not None else [])]
@@ -123,28 +118,12 @@ def report(store: PreparedStore, seconds: float, unused: UnusedFiles) -> str:
         f"{store.path}: {len(store)} images ({counts}){people}, labels: {', '.join(labels) or 'none'}, "
         f"{detected} found by detection, {len(skipped)} left out, {seconds:.1f} s"
     ]
-    lines += _left_out(skipped, len(store) + len(skipped), _write_left_out(store.path, skipped))
+    lines += _left_out(skipped, len(store) + len(skipped), write_left_out(store.path, skipped))
     if unused.hidden:
         names = ", ".join(unused.hidden[:SHOWN_EXAMPLES])
         more = f" and {len(unused.hidden) - SHOWN_EXAMPLES} more" if len(unused.hidden) > SHOWN_EXAMPLES else ""
         lines.append(f"  hidden and system files and folders are never read: {names}{more}")
     return "\n".join(lines)
-
-
-def _write_left_out(folder: Path, skipped: list[dict[str, str]]) -> Path | None:
-    """Write name and reason of every file that was left out. Returns None if the store cannot be written to."""
-    from rim_lightning.files import write_text
-
-    file = folder / LEFT_OUT
-    text = "".join(f"{entry['name']}\t{entry['reason']}\n" for entry in skipped)
-    try:
-        if not skipped:
-            file.unlink(missing_ok=True)
-        elif not file.is_file() or file.read_text(encoding="utf-8", errors="replace") != text:
-            write_text(file, text)
-    except (OSError, UnicodeError):  # a finished store on a disk that is read-only, or a name that is no text
-        return None
-    return file
 
 
 def _left_out(skipped: list[dict[str, str]], count: int, file: Path | None) -> list[str]:

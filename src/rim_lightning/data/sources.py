@@ -1,8 +1,9 @@
 """Data sets by name, and the preparation of those that are missing."""
 
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rim_lightning.data.preparation import prepare
 from rim_lightning.data.readers.record import Record
@@ -18,6 +19,20 @@ class Source(NamedTuple):
 
     name: str
     read: Callable[[], list[Record]]
+
+
+def call_reader(read: Callable[..., list[Record]], arguments: Mapping[str, Any]) -> list[Record]:
+    """Read the list of a data set with arguments that a user chose.
+
+    Raises:
+        FileNotFoundError: If files of the source are missing.
+        ValueError: If the reader has no such argument, or the files are laid out differently.
+    """
+    try:
+        inspect.signature(read).bind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"source.reader: {error}.") from error
+    return read(**arguments)
 
 
 def prepare_missing(sources: Iterable[Source], prepared_dir: str | Path, hr_size: int, workers: int) -> None:

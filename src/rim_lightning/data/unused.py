@@ -1,13 +1,16 @@
 """Files of a data set that its reader does not use, each with the reason: nothing is passed over in silence."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from rim_lightning.data.listing import list_folder, why_not
 from rim_lightning.data.readers.record import Record
-from rim_lightning.files import printable
+from rim_lightning.files import printable, write_text
+
+LEFT_OUT = "left_out.tsv"
+"""File in a store: name and reason of every file of the source that is not in the store."""
 
 
 class UnusedFiles(NamedTuple):
@@ -55,6 +58,28 @@ def unused_files(records: Sequence[Record], labels: Iterable[str | os.PathLike] 
             if Path(os.path.abspath(path)) not in used:
                 unused.reasons[_name(path, folder)] = why_not(path).reason
     return unused
+
+
+def write_left_out(folder: Path, skipped: Sequence[Mapping[str, str]]) -> Path | None:
+    """Write the file `LEFT_OUT` of a store, unless it is there already.
+
+    Args:
+        folder: Folder of the store.
+        skipped: Name and reason of each file that was left out. Without any the file is removed.
+
+    Returns:
+        The file. None if the store cannot be written to.
+    """
+    file = folder / LEFT_OUT
+    text = "".join(f"{entry['name']}\t{entry['reason']}\n" for entry in skipped)
+    try:
+        if not skipped:
+            file.unlink(missing_ok=True)
+        elif not file.is_file() or file.read_text(encoding="utf-8", errors="replace") != text:
+            write_text(file, text)
+    except (OSError, UnicodeError):  # a finished store on a disk that is read-only, or a name that is no text
+        return None
+    return file
 
 
 class _Layout(NamedTuple):
