@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,10 @@ from torch import Tensor
 from rim_lightning.data.alignment import align, similarity_from_points, template
 from rim_lightning.data.detection import find_faces
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName
-from rim_lightning.data.images import ImageError, read_image
+from rim_lightning.data.images import MIN_SIDE, ImageError, read_image
 from rim_lightning.files import printable
 from rim_lightning.functional.resize import enlarge, reduce
+from rim_lightning.inference.resolution import size_of_detail
 from rim_lightning.types import to_unit
 
 SHARP = 0.5
@@ -30,15 +31,33 @@ class AlignedFace:
 
     Attributes:
         pixels: (3, S, S), RGB in [-1, 1], where S is the `hr_size` of the model. A smaller face is enlarged to S.
-        size: Side of the square that was cut out, in pixels of the picture. The threshold of a probe depends on it.
+        size: Side by which the face is judged, in pixels. It is that of the square that was cut out of the picture, or
+            less if the picture was enlarged and has the detail of a smaller face. The threshold of a probe depends on
+            it.
         faces: Number of faces in the picture, of which the largest is taken. 0 if none was searched for.
         name: Name of the picture, for messages.
+        side: Side of the square in pixels of the picture if the picture was enlarged, so that `size` is less.
     """
 
     pixels: Tensor
     size: float
     faces: int
     name: str
+    side: float | None = None
+
+    @property
+    def pixels_across(self) -> float:
+        """Side of the square that was cut out, in pixels of the picture."""
+        return self.size if self.side is None else self.side
+
+    def remark(self) -> str | None:
+        """Return a warning if the picture was enlarged."""
+        if self.side is None:
+            return None
+        return (
+            f"{self.name}: the face has {self.side:.0f} px, but no more detail than one of about {self.size:.0f} px: "
+            f"it is judged as {self.size:.0f} px"
+        )
 
 
 if TYPE_CHECKING:
@@ -103,7 +122,8 @@ class FaceAligner:
             pixels = enlarge(pixels, self.hr_size)
         elif width > self.hr_size:
             pixels = reduce(pixels, self.hr_size)
-        return AlignedFace(pixels[0], float(width), 0, name)
+        size = size_of_detail(image, np.array([(width - 1) / 2, (width - 1) / 2]), float(width))
+        return AlignedFace(pixels[0], size, 0, name, float(width) if size < width else None)
 
     def _largest_face(self, image: NDArray[np.uint8], name: str) -> AlignedFace:
         """Search a picture and cut out its largest face."""
@@ -120,7 +140,27 @@ class FaceAligner:
         pixels = _as_tensor(warped)
         if size < self.hr_size:  # as in training: the face on a grid of its own size, enlarged
             pixels = enlarge(reduce(pixels, max(1, round(size))), self.hr_size)
-        return AlignedFace(pixels[0], size, len(usable), name)
+        middle = (self.hr_size - 1) / 2
+        center = np.linalg.solve(matrix[:, :2], middle - matrix[:, 2])
+        detail = size_of_detail(image, center, size)
+        return AlignedFace(pixels[0], detail, len(usable), name, size if detail < size else None)
+
+
+def judged_as(faces: Sequence[AlignedFace], size: float | None) -> list[AlignedFace]:
+    """Return faces that are judged by a size that somebody knows better than the pixels tell it.
+
+    Args:
+        faces: The faces.
+        size: Side in pixels, ≥ `MIN_SIDE`. None leaves the faces as they are.
+
+    Raises:
+        ValueError: If the size is less than that.
+    """
+    if size is None:
+        return list(faces)
+    if not MIN_SIDE <= size < float("inf"):
+        raise ValueError(f"A face of {size:g} px cannot be judged: its side must be at least {MIN_SIDE} pixels.")
+    return [replace(face, size=float(size), side=None) for face in faces]
 
 
 def as_list(pictures: FaceSource | Sequence[FaceSource]) -> list[FaceSource]:

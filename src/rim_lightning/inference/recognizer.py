@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName, checked_detector
 from rim_lightning.inference.calibration import Calibration
-from rim_lightning.inference.faces import AlignedFace, FaceAligner
+from rim_lightning.inference.faces import AlignedFace, FaceAligner, judged_as
 from rim_lightning.inference.model_folder import fingerprint, read_model
 from rim_lightning.inference.verdict import DEFAULT_FAR, CalibrationSet
 from rim_lightning.networks.checkpoints import load_rim
@@ -32,8 +32,8 @@ class Verification(NamedTuple):
         far: False accept rate that was requested: share of strangers who are accepted.
         frr: False reject rate at the threshold: share of true pairs that are refused. Like the threshold, it comes
             from the people of the calibration.
-        probe_size: Side of the smallest probe face, in pixels of its picture.
-        gallery_size: Side of the smallest gallery face, in pixels of its picture.
+        probe_size: Side of the smallest probe face, in pixels: of its picture, or of its detail if that was enlarged.
+        gallery_size: Side of the smallest gallery face, likewise.
         probes: Number of probes that were pooled into one template.
         gallery: Number of gallery pictures that were pooled into one template.
         chosen_on: The people of the calibration: name of the set, number of people, photographs or synthetic.
@@ -207,6 +207,7 @@ class Recognizer:
         gallery: FaceSource | Sequence[FaceSource],
         far: float = DEFAULT_FAR,
         aligned: bool = False,
+        size: float | None = None,
     ) -> Verification:
         """Decide whether a probe and a gallery picture show one person.
 
@@ -217,6 +218,7 @@ class Recognizer:
             gallery: One or several sharp pictures of one person.
             far: False accept rate, one of `calibration.usable_fars()`.
             aligned: True if each picture is an aligned square face already.
+            size: Side of the probes in pixels, if it is known better than the pictures tell. It decides the threshold.
 
         Returns:
             The answer, with its similarity, threshold and error rates.
@@ -229,7 +231,7 @@ class Recognizer:
         """
         calibration = self.required_calibration()
         calibration.check_far(far)
-        probe_faces = self.align(probe, aligned)
+        probe_faces = judged_as(self.align(probe, aligned), size)
         gallery_faces = self.align(gallery, aligned)
         probe_size, gallery_size = (min(face.size for face in faces) for faces in (probe_faces, gallery_faces))
         point = calibration.operating_point(probe_size, far, len(probe_faces), len(gallery_faces))

@@ -29,7 +29,7 @@ SPREAD = 0.12
 """Half of the width, as a logarithm, of the band that is averaged around a frequency."""
 
 ENLARGED = 0.7
-"""A face is enlarged if its detail suffices for less than this share of its pixels. A lens or a reduction takes some."""
+"""A face is enlarged if its detail suffices for less than this share of its pixels. A good lens takes some, too."""
 
 ENOUGH = 50.0
 """Pixels from which on more detail decides little: the teacher reads a face of 56 px like one of 112."""

@@ -86,7 +86,7 @@ def placed(sharp, monkeypatch, scale, degrees, shift, also=(), fault=None):
 def test_a_face_in_a_picture_is_cut_out(sharp, monkeypatch):
     picture = placed(sharp[0], monkeypatch, 2.0, 10.0, (60.0, 70.0))
     (face,) = FaceAligner(SIDE).align(picture)
-    assert face.size == pytest.approx(2 * SIDE)
+    assert face.pixels_across == pytest.approx(2 * SIDE)
     assert face.faces == 1
     inner = (slice(None), slice(4, -4), slice(4, -4))  # beyond the face's edge there is another picture
     assert (face.pixels - to_unit(sharp[0]))[inner].abs().mean() < 0.02
@@ -96,7 +96,7 @@ def test_a_small_face_is_seen_as_in_training(sharp, monkeypatch):
     small = reduce(to_unit(sharp[:1]), SIDE // 2)
     picture = placed(sharp[0], monkeypatch, 0.5, 0.0, (60.0, 70.0))
     (face,) = FaceAligner(SIDE).align(picture)
-    assert face.size == pytest.approx(SIDE / 2)
+    assert face.pixels_across == pytest.approx(SIDE / 2)
     inner = (slice(None), slice(4, -4), slice(4, -4))
     assert (face.pixels - enlarge(small, SIDE)[0])[inner].abs().mean() < 0.02
 
@@ -118,7 +118,7 @@ def test_of_several_faces_the_first_that_the_detector_gives(sharp, monkeypatch):
     picture = placed(sharp[0], monkeypatch, 2.0, 0.0, (60.0, 70.0), also=[other])
     (face,) = FaceAligner(SIDE).align(picture)
     assert face.faces == 2
-    assert face.size == pytest.approx(2 * SIDE)
+    assert face.pixels_across == pytest.approx(2 * SIDE)
 
 
 def test_a_picture_without_a_face_gets_a_sentence(tmp_path):

@@ -26,9 +26,11 @@ from rim_lightning.commands.rim.options import (
     open_gallery,
     pictures_of,
     progress_bar,
+    report_enlarged,
     report_left_out,
     report_several_faces,
     say,
+    size_option,
 )
 from rim_lightning.inference.verdict import at_far
 
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="People for each probe.")
 @far_option
 @aligned_option
+@size_option
 @demo_option
 @json_option
 def identify(
@@ -56,6 +59,7 @@ def identify(
     top: int,
     far: float,
     aligned: bool,
+    size: float | None,
     demo: bool,
     as_json: bool,
 ) -> None:
@@ -71,6 +75,8 @@ def identify(
       rim identify --model my_model --index known cctv/*.png --top 1
       rim identify --model my_model --index known cctv_folder --top 10 --far 1e-4 --json
     """
+    from rim_lightning.inference.faces import judged_as
+
     recognizer = model.load(demo)
     calibration = recognizer.required_calibration()
     calibration.check_far(far)
@@ -81,13 +87,14 @@ def identify(
     paths = [picture for place in probes for picture in pictures_of(place, left_out)]
     for path in progress_bar(paths, "identifying"):
         try:
-            (face,) = recognizer.align(path, aligned)
+            (face,) = judged_as(recognizer.align(path, aligned), size)
         except (OSError, ValueError) as error:
             left_out[str(path)] = sentence_of(error)
             continue
         answers.append({"picture": str(path)} | _identify(recognizer, gallery, face, top, far))
         if not as_json:
             report_several_faces([face])
+            report_enlarged([face])
             _print_hits(answers[-1])
     if as_json:
         chosen_on = calibration.chosen_on._asdict()
@@ -203,6 +210,7 @@ def _identify(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: 
     (hits,) = gallery.search(recognizer.embed_probes([face]), top)
     return {
         "size": face.size,
+        "pixels": face.pixels_across,
         "faces": face.faces,
         "threshold": point.threshold,
         "far": far,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
 
+MIN_SIZE = 7  # pixels; `images.MIN_SIDE`, without an import of numpy
 NO, WRONG, SOME = 1, 2, 3
 """Exit codes: the answer is no; wrong input; some pictures were left out, or differ from the gallery."""
 
@@ -62,6 +63,13 @@ class Place(click.Path):
         return super().convert(value, param, ctx)
 
 
+def _face_size(ctx: click.Context, param: click.Parameter, size: float | None) -> float | None:
+    """Return the value of `--size`; refuse what is no size of a face."""
+    if size is not None and not MIN_SIZE <= size < float("inf"):
+        raise click.BadParameter(f"{size:g} is no side of a face: give at least {MIN_SIZE} pixels.")
+    return size
+
+
 aligned_option = click.option(
     "--aligned", is_flag=True, help="The pictures are aligned square faces already: no search for the face."
 )
@@ -70,6 +78,12 @@ far_option = click.option(
     default=DEFAULT_FAR,
     show_default=True,
     help="False accept rate of one comparison.",
+)
+size_option = click.option(
+    "--size",
+    type=float,
+    callback=_face_size,
+    help="Side of the probe's face in pixels, if you know it better than the picture tells: it decides the threshold.",
 )
 demo_option = click.option(
     "--demo", is_flag=True, help="Try a model out whose thresholds were chosen on synthetic faces; else it is refused."
@@ -283,6 +297,13 @@ def report_several_faces(faces: Iterable[AlignedFace]) -> None:
     for face in faces:
         if face.faces > 1:
             say(f"{face.name} shows {face.faces} faces: the largest was taken", err=True)
+
+
+def report_enlarged(faces: Iterable[AlignedFace]) -> None:
+    """Name the pictures that somebody enlarged on the error output."""
+    for face in faces:
+        if remark := face.remark():
+            say(f"{remark} (--size, for a probe, if you know better)", err=True)
 
 
 def report_left_out(left_out: dict[str, str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,9 +20,11 @@ from rim_lightning.commands.rim.options import (
     far_option,
     json_option,
     model_options,
+    report_enlarged,
     report_left_out,
     report_several_faces,
     say,
+    size_option,
 )
 from rim_lightning.inference.verdict import verdict
 
@@ -36,10 +38,18 @@ if TYPE_CHECKING:
 @click.argument("gallery", type=Place())
 @far_option
 @aligned_option
+@size_option
 @demo_option
 @json_option
 def verify(
-    model: ModelChoice, probe: Path, gallery: Path, far: float, aligned: bool, demo: bool, as_json: bool
+    model: ModelChoice,
+    probe: Path,
+    gallery: Path,
+    far: float,
+    aligned: bool,
+    size: float | None,
+    demo: bool,
+    as_json: bool,
 ) -> None:
     """Do PROBE and GALLERY show one person?
 
@@ -51,18 +61,27 @@ def verify(
       rim verify --model my_model cctv.png passport.jpg
       rim verify --model my_model cctv.png passport.jpg --far 1e-2 --json
     """
-    from rim_lightning.inference.faces import SHARP
+    from rim_lightning.inference.faces import SHARP, judged_as
 
     recognizer = model.load(demo)
     recognizer.required_calibration().check_far(far)
     left_out: dict[str, str] = {}
     probes, sharp = (faces_of(recognizer, path, aligned, left_out) for path in (probe, gallery))
+    probes = judged_as(probes, size)
     answer = recognizer.verify(probes, sharp, far)
     if as_json:
-        faces = {"probe_faces": [face.faces for face in probes], "gallery_faces": [face.faces for face in sharp]}
+        faces: dict[str, list[Any]] = {
+            "probe_faces": [face.faces for face in probes],
+            "gallery_faces": [face.faces for face in sharp],
+        }
+        faces |= {
+            "probe_pixels": [face.pixels_across for face in probes],
+            "gallery_pixels": [face.pixels_across for face in sharp],
+        }
         echo_json(answer._asdict() | {"chosen_on": answer.chosen_on._asdict()} | faces | {"left_out": left_out})
     else:
         report_several_faces(probes + sharp)
+        report_enlarged(probes + sharp)
         report_left_out(left_out)
         _print_answer(answer, SHARP * recognizer.rim.hr_size)
     sys.exit(0 if answer.same_person else NO)
