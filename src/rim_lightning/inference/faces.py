@@ -141,7 +141,7 @@ class FaceAligner:
         if size < self.hr_size:  # as in training: the face on a grid of its own size, enlarged
             pixels = enlarge(reduce(pixels, max(1, round(size))), self.hr_size)
         middle = (self.hr_size - 1) / 2
-        center = np.linalg.solve(matrix[:, :2], middle - matrix[:, 2])
+        center = np.asarray(np.linalg.solve(matrix[:, :2], middle - matrix[:, 2]), dtype=np.float64)
         detail = size_of_detail(image, center, size)
         return AlignedFace(pixels[0], detail, len(usable), name, size if detail < size else None)
 
