@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
 
-MIN_SIZE = 7  # pixels; `images.MIN_SIDE`, without an import of numpy
+SMALLEST_FACE = 7  # pixels; `images.MIN_SIDE`, without an import of numpy
 NO, WRONG, SOME = 1, 2, 3
 """Exit codes: the answer is no; wrong input; some pictures were left out, or differ from the gallery."""
 
@@ -65,8 +65,8 @@ class Place(click.Path):
 
 def _face_size(ctx: click.Context, param: click.Parameter, size: float | None) -> float | None:
     """Return the value of `--size`; refuse what is no size of a face."""
-    if size is not None and not MIN_SIZE <= size < float("inf"):
-        raise click.BadParameter(f"{size:g} is no side of a face: give at least {MIN_SIZE} pixels.")
+    if size is not None and not SMALLEST_FACE <= size < float("inf"):
+        raise click.BadParameter(f"{size:g} is no side of a face: give at least {SMALLEST_FACE} pixels.")
     return size
 
 
