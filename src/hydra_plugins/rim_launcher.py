@@ -138,7 +138,7 @@ class RimLauncher(Launcher):
         """
         file = sweep.folder / REPORTED
         if self.searches and file.is_file():
-            self.reported = json.loads(file.read_text())
+            self.reported = json.loads(file.read_text(encoding="utf-8"))
         unfinished = [
             job for job in jobs if job.number >= len(self.reported) and job.state.name not in ("finished", "failed")
         ]

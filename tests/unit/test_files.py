@@ -1,9 +1,11 @@
+import ast
 import errno
 import hashlib
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,8 @@ from rim_lightning.files import (
     write_json_once,
     write_text,
 )
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 of "abc", FIPS 180-2, B.1
 
@@ -254,3 +258,17 @@ def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path, monkeypatch):
         ValueError, match=r"Nothing can be written to .*new \(Permission denied\): choose another output"
     ):
         check_writable(tmp_path / "new")
+
+
+@pytest.mark.parametrize("file", sorted(SOURCE.rglob("*.py")), ids=lambda file: str(file.relative_to(SOURCE)))
+def test_text_is_utf8_on_every_system(file):
+    """Without an encoding, Windows reads and writes text in the one of its language."""
+    calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    for call in calls:
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        mode = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+        is_text = name in ("read_text", "write_text") or (name == "open" and isinstance(call.func, ast.Name))
+        if not is_text or any(isinstance(value, str) and "b" in value for value in mode):
+            continue
+        is_ours = name == "write_text" and isinstance(call.func, ast.Name)  # `files.write_text`
+        assert is_ours or any(keyword.arg == "encoding" for keyword in call.keywords), f"line {call.lineno}"

@@ -39,7 +39,8 @@ def experiments() -> str:
     The purpose is the first sentence of the comment below the command of the experiment.
     """
     return "\n".join(
-        f"  {file.stem:<19} {_purpose(file.read_text())}" for file in sorted((CONF_DIR / "experiment").glob("*.yaml"))
+        f"  {file.stem:<19} {_purpose(file.read_text(encoding='utf-8'))}"
+        for file in sorted((CONF_DIR / "experiment").glob("*.yaml"))
     )
 
 

@@ -190,7 +190,7 @@ def _output_is_closed() -> bool:
     poll.register(descriptor, 0)
     closed = any(event & select.POLLERR for _, event in poll.poll(0))
     if closed:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it stays open until the program ends
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, it stays open until the program ends
     return closed
 
 
@@ -199,7 +199,7 @@ def _flush_fails() -> bool:
     try:
         sys.stdout.flush()
     except OSError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it stays open until the program ends
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, it stays open until the program ends
         return True
     return False
 

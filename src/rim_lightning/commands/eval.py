@@ -49,7 +49,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
         workers=cfg.workers,
         curves=folder_of_checkpoint(cfg.checkpoint).curves,
     )
-    print(output.report.read_text())
+    print(output.report.read_text(encoding="utf-8"))
     print(f"Report: {output.report}")
     return figures
 

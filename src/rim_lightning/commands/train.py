@@ -131,7 +131,7 @@ def complete_overrides(cfg: DictConfig, given: Sequence[str]) -> list[str]:
 
 def read_overrides(folder: RunFolder) -> list[str]:
     """Return the settings with which the run in a folder was started; none if there is no run."""
-    return list(json.loads(folder.origin.read_text())["overrides"]) if folder.origin.is_file() else []
+    return list(json.loads(folder.origin.read_text(encoding="utf-8"))["overrides"]) if folder.origin.is_file() else []
 
 
 def setting_of(override: str) -> str:

@@ -150,7 +150,7 @@ def _write_table(name: str, recipe: TableRecipe, comparison: Comparison, folder:
                 digest = write_pair_csv(folder / f"pairs_{title}.csv", pairs.listed())
                 notes.append(f"pairs_{title}.csv, written beside this, has the SHA-256 {digest[:16]}….")
     file = write_table(folder, f"table_{name}" if name.isdigit() else name, table, notes)
-    print(file.read_text())
+    print(file.read_text(encoding="utf-8"))
     print(f"Table: {file}, with .csv and .tex beside it")
     return {row[0]: cell for row in table.rows for cell in row if cell == NOT_RUN or cell.startswith(FAILED)}
 

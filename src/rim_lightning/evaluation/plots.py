@@ -197,7 +197,7 @@ def _logged_rows(logs: Path) -> list[dict[str, str]]:
     """Return the rows of all attempts, without those that a resumed attempt did again after its checkpoint."""
     rows: list[dict[str, str]] = []
     for file in sorted(logs.glob("version_*/metrics.csv"), key=lambda file: int(file.parent.name.split("_")[1])):
-        with file.open() as stream:
+        with file.open(encoding="utf-8") as stream:
             attempt = list(csv.DictReader(stream))
         first = min((float(row["step"]) for row in attempt), default=float("inf"))
         rows = [row for row in rows if float(row["step"]) < first] + attempt

@@ -108,7 +108,7 @@ class EmbeddedFolder:
         if not file.is_file():
             raise FileNotFoundError(f"{path} holds no embeddings: it has no {MANIFEST}. rim-embed makes such a folder.")
         try:
-            content = json.loads(file.read_text())
+            content = json.loads(file.read_text(encoding="utf-8"))
             if content.pop("format") != FORMAT:
                 raise KeyError("format")
             self.manifest = Manifest(**content)

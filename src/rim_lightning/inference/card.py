@@ -27,7 +27,7 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not a model folder: it has no {CARD}. rim export makes one.")
     try:
-        card = current_names(json.loads(path.read_text()))
+        card = current_names(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise ValueError(f"{path} is damaged: it is not JSON. Copy it again.") from error
     keys = {"architecture", "fingerprint", "files", "calibration", "license", "limits"}

@@ -142,7 +142,7 @@ def recorded_digests(path: str | Path) -> list[str]:
         replaces an old one, or if the process died at that moment.
     """
     file = digest_file(path)
-    return file.read_text().split() if file.is_file() else []
+    return file.read_text(encoding="utf-8").split() if file.is_file() else []
 
 
 def digest_file(path: str | Path) -> Path:

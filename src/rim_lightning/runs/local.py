@@ -140,7 +140,7 @@ def _run_one(
     attempts_before = read_attempts(job.folder)
     if hasattr(os, "sched_setaffinity"):  # Linux: of this thread and of the processes that it starts
         os.sched_setaffinity(0, slot.cores)
-    with open(job.log, "a") as log:
+    with open(job.log, "a", encoding="utf-8") as log:
         process = subprocess.Popen(
             sweep.command_of(job),
             stdin=subprocess.DEVNULL,

@@ -31,7 +31,7 @@ class ClusterJob:
     def __call__(self) -> int:
         """Run the command to its end and return its exit code."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.log, "a") as log:
+        with open(self.log, "a", encoding="utf-8") as log:
             environment = os.environ | self.environment
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment

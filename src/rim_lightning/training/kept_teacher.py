@@ -110,7 +110,7 @@ def _kept_figures(kept: Path) -> dict[str, float] | None:
     if not (kept.is_file() and record.is_file()):
         return None
     try:
-        content = json.loads(record.read_text())
+        content = json.loads(record.read_text(encoding="utf-8"))
         if content["sha256"] == file_digest(kept):
             return dict(content["figures"])
     except (ValueError, KeyError, TypeError):

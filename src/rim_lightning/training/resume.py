@@ -240,4 +240,4 @@ class Origin(NamedTuple):
 
 def read_origin(folder: RunFolder) -> Origin | None:
     """Read how the run in a folder was started; None if it was not, or by a version that wrote no `origin.json`."""
-    return Origin(**json.loads(folder.origin.read_text())) if folder.origin.is_file() else None
+    return Origin(**json.loads(folder.origin.read_text(encoding="utf-8"))) if folder.origin.is_file() else None

@@ -365,7 +365,7 @@ def _faces_within_budget(cfg: DictConfig, teacher_weights: Mapping[str, Any] | N
 def _measured_faces(cfg: DictConfig) -> int:
     """Return the number of faces per epoch in the file of the budget, if it was measured for this budget."""
     file = Path(cfg.paths.budget_file)
-    record = json.loads(file.read_text())
+    record = json.loads(file.read_text(encoding="utf-8"))
     if record["minutes"] != cfg.budget:
         raise ValueError(
             f"{file} was measured for budget={record['minutes']}, not {cfg.budget}: set budget={record['minutes']}, or "
@@ -430,7 +430,7 @@ def _finish(
             logger.log_metrics(figures, step=trainer.fit_loop.total_batch_idx)
             logger.save()
     log_results(trainer, folder)
-    print(folder.report.read_text())
+    print(folder.report.read_text(encoding="utf-8"))
     print(f"Report: {folder.report}")
     return figures
 

@@ -136,7 +136,7 @@ def _metrics_of(checkpoint: Path) -> dict[str, Any]:
     import json
 
     try:
-        return dict(json.loads(run.metrics.read_text()))
+        return dict(json.loads(run.metrics.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{run.metrics} does not hold the figures of a run: remove it.") from error
 

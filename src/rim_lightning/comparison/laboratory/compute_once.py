@@ -30,7 +30,7 @@ def compute_file(file: Path, compute: Callable[[], Any]) -> Any:
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, compute())
-    return _with_nan(json.loads(file.read_text()))
+    return _with_nan(json.loads(file.read_text(encoding="utf-8")))
 
 
 def _with_nan(content: Any) -> Any:

@@ -58,7 +58,7 @@ class Run(NamedTuple):
 
     def merit(self) -> float | None:
         """Return the figure of the validation faces that chooses among trials; None if there is no finite one."""
-        figures = json.loads(self.folder.metrics.read_text())
+        figures = json.loads(self.folder.metrics.read_text(encoding="utf-8"))
         finite = [figures[name] for name in self.merits if math.isfinite(figures.get(name, math.nan))]
         return finite[0] if finite else None
 

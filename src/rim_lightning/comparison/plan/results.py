@@ -21,7 +21,7 @@ def check_results(folder: Path) -> None:
     if not (folder / "runs").is_dir():
         return
     file = _format_file(folder)
-    stored = json.loads(file.read_text())["format"] if file.is_file() else 1
+    stored = json.loads(file.read_text(encoding="utf-8"))["format"] if file.is_file() else 1
     if stored != FORMAT:
         raise ValueError(
             f"{folder} holds results of another version of rim-lightning (format {stored}, this one writes {FORMAT}): "

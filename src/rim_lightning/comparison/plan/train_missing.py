@@ -155,7 +155,7 @@ def _start(run: Run) -> subprocess.Popen:
         override("hydra.run.dir", folder.path),
         "resume=true",
     ]
-    with open(folder.log, "a") as log:
+    with open(folder.log, "a", encoding="utf-8") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"})
 
 

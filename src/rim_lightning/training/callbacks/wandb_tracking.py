@@ -50,7 +50,9 @@ def wandb_logger(save_dir: str, offline: bool, **settings: Any) -> WandbLogger:
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {"id": uuid.uuid4().hex[:12]})
-    return WandbLogger(save_dir=save_dir, offline=offline, id=json.loads(path.read_text())["id"], **settings)
+    return WandbLogger(
+        save_dir=save_dir, offline=offline, id=json.loads(path.read_text(encoding="utf-8"))["id"], **settings
+    )
 
 
 def start_wandb(loggers: Sequence[Any], ask: bool) -> None:
