@@ -266,7 +266,7 @@ def test_text_is_utf8_on_every_system(file):
     calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
     for call in calls:
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-        mode = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+        mode = [argument.value for argument in call.args[1:2] if isinstance(argument, ast.Constant)]
         is_text = name in ("read_text", "write_text") or (name == "open" and isinstance(call.func, ast.Name))
         if not is_text or any(isinstance(value, str) and "b" in value for value in mode):
             continue

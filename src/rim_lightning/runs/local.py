@@ -160,7 +160,7 @@ def _run_one(
 
 def _record_failed_start(job: Job, attempts: int, code: int) -> None:
     """Record that a job failed which died before it could do so itself, for example because of a wrong override."""
-    lines = [line for line in job.log.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [line for line in job.log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     if lines and "HYDRA_FULL_ERROR" in lines[-1]:  # Hydra's last line says how to see a trace
         del lines[-1]
     message = lines[-1] if lines else f"it ended with {code} without a message"

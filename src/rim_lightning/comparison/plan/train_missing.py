@@ -70,7 +70,7 @@ def train_missing(plan: Plan, names: Sequence[str], parallel: int) -> dict[str, 
 def failure(run: Run) -> str:
     """Return the sentence with which a run ended."""
     log = run.folder.log
-    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
     messages = [line for line in lines if line.startswith("rim-train: ")]
     return read_state(run.folder.path).message or (messages[-1] if messages else f"it was killed; see {log}")
 
