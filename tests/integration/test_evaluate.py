@@ -175,3 +175,15 @@ def test_an_evaluation_that_cannot_be_carried_out_is_refused_at_once(tmp_path, c
     check()
     with pytest.raises((ValueError, FileNotFoundError), match=sentence):
         check(**change)
+
+
+def test_an_evaluation_of_nothing_is_refused(folder, tmp_path):
+    nothing = [
+        "evaluation.sr.sets=[]",
+        "evaluation.sr.root=null",
+        "evaluation.identities={}",
+        "evaluation.lfw.root=null",
+    ]
+    with pytest.raises(ValueError, match=r"^Nothing is to be measured: name sets in evaluation.sr.sets"):
+        run(evaluation(folder, tmp_path, *nothing))
+    assert not (tmp_path / "report.md").exists()

@@ -32,6 +32,7 @@ def run(cfg: DictConfig) -> EmbeddedFolder:
     Raises:
         OSError: If the pictures or the model are missing, or a file cannot be written.
         ValueError: If a setting is wrong, or the folder holds embeddings of other pictures or another model.
+        Incomplete: If every picture was left out.
         Interrupted: If a signal requested the end of the command.
     """
     require_extra("packed", "A folder of embeddings")
@@ -41,6 +42,7 @@ def run(cfg: DictConfig) -> EmbeddedFolder:
     from rim_lightning.data.detector_choice import checked_detector
     from rim_lightning.gallery.embed import embed_folder
     from rim_lightning.inference.recognizer import Recognizer
+    from rim_lightning.runs.incomplete import Incomplete
 
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
@@ -50,6 +52,8 @@ def run(cfg: DictConfig) -> EmbeddedFolder:
     trainer = instantiate(cfg.trainer, logger=False, enable_checkpointing=False, enable_model_summary=False)
     folder = embed_folder(recognizer, pictures, output, trainer, **settings)
     print(report(folder), flush=True)
+    if not folder.missing() and len(folder.left_out()) == folder.manifest.count:
+        raise Incomplete(f"None of the {folder.manifest.count} pictures of {pictures} could be embedded.", nothing=True)
     return folder
 
 

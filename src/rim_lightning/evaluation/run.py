@@ -78,6 +78,11 @@ def check_evaluation(plan: EvaluationPlan, stores: Mapping[str, str], hr_size: i
         FileNotFoundError: If a set, a folder or a file is missing.
         ValueError: If a set is unknown, of another size, or has no faces or too few people.
     """
+    if not (plan.sr.sets or plan.sr.root or plan.identities or plan.lfw.root):
+        raise ValueError(
+            "Nothing is to be measured: name sets in evaluation.sr.sets or evaluation.identities, or a folder in "
+            "evaluation.sr.root or evaluation.lfw.root; rim-train evaluate=false trains without an evaluation."
+        )
     for name, split in [*((name, plan.sr.split) for name in plan.sr.sets), *plan.identities.items()]:
         store = _open(stores, name)
         if store.hr_size != hr_size:
