@@ -85,9 +85,13 @@ def _prepare_source(
     cfg: DictConfig, source: DictConfig, output: Path, listed: tuple[list[Record], UnusedFiles]
 ) -> PreparedStore:
     from rim_lightning.data.preparation import prepare
+    from rim_lightning.data.sources import check_on_faces
+    from rim_lightning.data.stores.prepared import MANIFEST
 
     start = time.perf_counter()
     records, unused = listed
+    if cfg.landmarks == "auto" and not (output / MANIFEST).is_file():
+        check_on_faces(records, source.name)
     store = prepare(
         records,
         output,

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rim_lightning.data import detection
 from rim_lightning.data.alignment import FIVE_POINT_TEMPLATE_112
+from rim_lightning.data.detection import Face
 from rim_lightning.data.readers.record import Record
-from rim_lightning.data.sources import Source, prepare_missing
+from rim_lightning.data.sources import MAX_EMPTY, Source, call_reader, check_on_faces, prepare_missing
 from rim_lightning.data.stores.prepared import PreparedStore
 
 
@@ -33,3 +35,74 @@ def test_the_files_of_a_source_that_are_missing_are_named(tmp_path):
 
     with pytest.raises(FileNotFoundError, match="data/helen is not a folder"):
         prepare_missing([Source("helen", read)], tmp_path, 32, workers=0)
+
+
+@pytest.fixture
+def finding(monkeypatch):
+    """finding(points, ...) makes the detector find these faces in the pictures one after the other; it counts them."""
+
+    def begin(*points_of):
+        looks = iter(points_of)
+        seen = []
+
+        def find(images):
+            seen.append(len(images))
+            points = next(looks)
+            return [[] if points is None else [Face(np.zeros(4), five, 1.0) for five in points]]
+
+        monkeypatch.setattr(detection, "find_faces", find)
+        return seen
+
+    return begin
+
+
+def records_of(folder, count, five):
+    records = []
+    for index in range(count):
+        image = folder / f"{index}.png"
+        Image.fromarray(np.full((120, 120, 3), 100, np.uint8)).save(image)
+        records.append(Record(image.name, image, None, "train", {"five": five}))
+    return records
+
+
+HALF = FIVE_POINT_TEMPLATE_112 / 2
+
+
+def test_landmarks_beside_the_faces_of_all_pictures_are_refused(tmp_path, finding):
+    """As those of pictures of half the size: they fit a face and lie inside, but the faces are elsewhere."""
+    seen = finding(*[[FIVE_POINT_TEMPLATE_112]] * 12)
+    with pytest.raises(
+        ValueError, match=r"The landmarks of set do not lie on faces: in 12 pictures .* the first is 0.png"
+    ):
+        check_on_faces(records_of(tmp_path, 30, HALF), "set")
+    assert len(seen) == 12
+
+
+def test_one_face_under_its_landmarks_ends_the_check(tmp_path, finding):
+    records = records_of(tmp_path, 30, HALF)
+    seen = finding([FIVE_POINT_TEMPLATE_112], [FIVE_POINT_TEMPLATE_112, HALF + 1])
+    check_on_faces(records, "set")
+    assert len(seen) == 2
+
+
+def test_pictures_without_faces_and_few_pictures_say_nothing(tmp_path, finding):
+    seen = finding(*[None] * 12)
+    check_on_faces(records_of(tmp_path, 30, HALF), "set")
+    assert len(seen) == MAX_EMPTY
+    finding(*[[FIVE_POINT_TEMPLATE_112]] * 3)
+    check_on_faces(records_of(tmp_path, 3, HALF), "set")
+
+
+def test_landmarks_with_a_fault_of_their_own_are_left_to_that(tmp_path, finding):
+    seen = finding()
+    check_on_faces(records_of(tmp_path, 30, FIVE_POINT_TEMPLATE_112 * 2), "set")
+    check_on_faces(records_of(tmp_path, 30, np.full((5, 2), np.nan)), "set")
+    assert seen == []
+
+
+def test_an_argument_that_a_reader_does_not_have_is_named():
+    assert call_reader(lambda root: [root], {"root": 1}) == [1]
+    with pytest.raises(ValueError, match=r"source.reader: got an unexpected keyword argument 'depth'"):
+        call_reader(lambda root: [root], {"root": 1, "depth": 2})
+    with pytest.raises(ValueError, match=r"source.reader: missing a required argument: 'root'"):
+        call_reader(lambda root: [root], {})
