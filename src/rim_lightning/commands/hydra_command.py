@@ -9,11 +9,13 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rim_lightning.commands.errors import Hints, one_sentence
 from rim_lightning.commands.settings_check import check_settings, nearest
 from rim_lightning.extras import require_extra
+from rim_lightning.runs.overrides import quoted
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -61,6 +63,7 @@ def hydra_command(name: str, hints: Hints | None = None) -> Callable[[Callable[[
                 from rim_lightning.commands.config_path import CONF_DIR
 
                 start = hydra.main(str(CONF_DIR), name.removeprefix("rim-"), version_base="1.3")
+                quoted(Path.cwd())  # raises for a folder that Hydra would resolve
                 check_overrides(get_args_parser().parse_args().overrides)
                 start(job)()
 

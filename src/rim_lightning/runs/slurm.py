@@ -1,6 +1,7 @@
 """The jobs of a sweep on a SLURM cluster, by submitit: one array job, requeued when it is preempted."""
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Sequence
@@ -84,6 +85,10 @@ def submit(  # noqa: PLR0913, the arguments after `jobs` are the keys of conf/la
     require_extra("slurm", "launcher=slurm")
     import submitit
 
+    if cluster is None and shutil.which("sbatch") is None:  # submitit would run the jobs on this machine instead
+        raise ValueError(
+            "launcher=slurm finds no SLURM here (no sbatch): call it on a node of the cluster, or use launcher=local."
+        )
     executor = submitit.AutoExecutor(sweep.folder / "slurm", cluster=cluster)
     executor.update_parameters(
         name="rim-sweep",

@@ -80,15 +80,17 @@ def _work_table(entries: Sequence[Entry]) -> list[str]:
 
 def _plot_setting(speed: Any, memory: Any, setting: str, entries: Sequence[Entry]) -> None:
     """Draw one line per series into two axes of matplotlib."""
-    for series, name in _distinct({entry["series"]: entry["series"].split() for entry in entries}).items():
+    names = _distinct({entry["series"]: entry["series"].split() for entry in entries})
+    for number, (series, name) in enumerate(names.items()):
+        width = 1 + 0.8 * (len(names) - 1 - number)  # the first line stays visible under those that lie on it
         line = [entry for entry in entries if entry["series"] == series]
         x, y = [entry["x"][1] for entry in line], [entry["pairs_per_s"] for entry in line]
         error = [
             [entry["pairs_per_s"] - entry["pairs_per_s_low"] for entry in line],
             [entry["pairs_per_s_high"] - entry["pairs_per_s"] for entry in line],
         ]
-        speed.errorbar(x, y, error, fmt="o-", label=name or setting)
-        memory.plot(x, [entry["memory_gb"] for entry in line], "o-")
+        speed.errorbar(x, y, error, fmt="o-", linewidth=width, markersize=3 + width, label=name or setting)
+        memory.plot(x, [entry["memory_gb"] for entry in line], "o-", linewidth=width, markersize=3 + width)
     for axis, label in ((speed, "pairs/s"), (memory, "memory, GB")):
         axis.set_xscale("log", base=2)
         axis.set_xticks(sorted({entry["x"][1] for entry in entries}))
@@ -96,7 +98,7 @@ def _plot_setting(speed: Any, memory: Any, setting: str, entries: Sequence[Entry
         axis.set_ylim(bottom=0)
         axis.set_ylabel(label)
         axis.grid(True, alpha=0.2)
-    speed.legend(fontsize="small")
+    speed.legend(fontsize="x-small", loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)  # above the data
     memory.set_xlabel(setting)
 
 

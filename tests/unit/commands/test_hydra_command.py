@@ -1,6 +1,8 @@
 """Settings that Hydra cannot read get a sentence that shows how to write them."""
 
 import shlex
+import subprocess
+import sys
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -26,3 +28,13 @@ def test_settings_that_hydra_reads_pass():
     check_overrides(
         ["seed=1,2", "~callbacks.best", "+a={b: [1, 2]}", "x='a=b'", "lr=tag(log,interval(1e-4,1e-2))", "y="]
     )
+
+
+def test_a_folder_that_hydra_would_resolve_is_named(tmp_path):
+    folder = tmp_path / "${x}"
+    folder.mkdir()
+    for command in ("train", "speed"):
+        words = [sys.executable, "-m", f"rim_lightning.commands.{command}", "seed=1"]
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert f'rim-{command}: {folder} holds "${{", which Hydra reads as a reference' in done.stderr

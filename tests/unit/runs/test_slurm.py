@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rim_lightning.runs import slurm
 from rim_lightning.runs.slurm import ClusterJob, submit
 from rim_lightning.runs.sweep import new_sweep
 
@@ -40,3 +41,12 @@ def test_a_preempted_job_saves_and_is_queued_again_as_it_was(tmp_path, monkeypat
     assert job.state.name == "interrupted"
     assert again.function.command == running.command
     assert again.function.process is None
+
+
+def test_a_machine_without_slurm_is_no_cluster(tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm.shutil, "which", lambda name: None)
+    sweep = new_sweep(tmp_path, {}, COMMAND).with_jobs([["value=1"]])
+    options = {"partition": None, "nodes": 1, "gpus": 0, "cores_per_gpu": 1, "memory": None, "parallel": 2}
+    with pytest.raises(ValueError, match=r"launcher=slurm finds no SLURM here \(no sbatch\)"):
+        submit(sweep, sweep.jobs, minutes=5, wait=True, **options)
+    assert sweep.jobs[0].state.name == "waiting"
