@@ -40,6 +40,14 @@ def test_the_system_is_another_one(tmp_path):
     assert "ModuleNotFoundError: import of fcntl halted" in done.stderr
 
 
+def test_a_signal_that_a_system_lacks_stops_no_run():
+    code = (
+        "import signal; del signal.SIGUSR1; from rim_lightning.runs.signals import SIGNALS; print(*map(int, SIGNALS))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "15"]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help(command, tmp_path):
     assert command in succeed(tmp_path, command, "--help").lower()

@@ -9,6 +9,7 @@ for module in ("fcntl", "resource", "termios", "pwd", "grp", "tty", "pty", "sysl
     sys.modules[module] = None
 for name in ("sched_getaffinity", "sched_setaffinity", "sysconf", "getuid", "geteuid", "getgid", "killpg", "getpgid"):
     delattr(os, name)
-for name in ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGQUIT", "SIGALRM"):
+# SIGUSR1 and SIGKILL stay: Lightning asks for the system before it uses them.
+for name in ("SIGUSR2", "SIGHUP", "SIGQUIT", "SIGALRM"):
     delattr(signal, name)
 del select.poll
