@@ -395,3 +395,19 @@ def test_a_probe_folder_names_what_it_does_not_read(rim, enrolled, tmp_path):
     assert [one["picture"] for one in answer["probes"]] == [str(probe)]
     assert list(answer["left_out"]) == [str(tmp_path / "probes" / "2")]
     assert done.exit_code == 3
+
+
+def test_photographs_are_not_taken_for_aligned_faces(rim, tmp_path, monkeypatch):
+    """The face takes half of each picture."""
+    from rim_lightning.data.alignment import template
+    from rim_lightning.data.detectors import Face
+    from rim_lightning.gallery import aligned_check
+
+    for number in range(4):
+        picture(tmp_path / "photographs" / "ana" / f"{number}.bmp", number)
+    faces = [[Face(np.zeros(4), template(6) + 3, 1.0)]]
+    monkeypatch.setattr(aligned_check, "find_faces", lambda *_: faces)
+    done = rim("enroll", tmp_path / "photographs")
+    assert done.exit_code == 2
+    assert "The pictures are no aligned faces, as --aligned says: in 4 of them the face takes 50%" in done.output
+    assert not (tmp_path / "index").exists()

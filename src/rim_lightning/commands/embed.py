@@ -40,7 +40,10 @@ def run(cfg: DictConfig) -> EmbeddedFolder:
     from hydra.utils import instantiate
 
     from rim_lightning.data.detector_choice import checked_detector
+    from rim_lightning.data.listing import image_files
+    from rim_lightning.gallery.aligned_check import check_aligned
     from rim_lightning.gallery.embed import embed_folder
+    from rim_lightning.gallery.embedded_folder import is_embedded
     from rim_lightning.inference.recognizer import Recognizer
     from rim_lightning.runs.incomplete import Incomplete
 
@@ -49,6 +52,8 @@ def run(cfg: DictConfig) -> EmbeddedFolder:
     settings = {name: cfg[name] for name in ("side", "aligned", "shard", "batch_size", "workers")}
     pictures, output = str(cfg.pictures), str(cfg.output)
     recognizer = Recognizer.from_checkpoint(str(cfg.checkpoint), detector=checked_detector(cfg.detector))
+    if cfg.aligned and not is_embedded(output):
+        check_aligned(image_files(pictures), recognizer.aligner)
     trainer = instantiate(cfg.trainer, logger=False, enable_checkpointing=False, enable_model_summary=False)
     folder = embed_folder(recognizer, pictures, output, trainer, **settings)
     print(report(folder), flush=True)

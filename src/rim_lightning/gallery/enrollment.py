@@ -218,9 +218,8 @@ def enroll(
         added += len(block)
     if added:
         gallery.tidy()
-    return Enrollment(
-        added, len(changes.unchanged), faces.several, faces.small, left_out | faces.left_out, changes.differences
-    )
+    known = len(changes.unchanged) - (len(changes.undated) if sync else 0)
+    return Enrollment(added, known, faces.several, faces.small, left_out | faces.left_out, changes.differences)
 
 
 def compare_embedded(gallery: Gallery | None, folder: EmbeddedFolder) -> FolderChanges:
@@ -308,7 +307,8 @@ def enroll_embedded(
             block = []
     if added:
         gallery.tidy()
-    return EmbeddedEnrollment(added, len(changes.unchanged), several, small, left_out, changes.differences)
+    known = len(changes.unchanged) - (len(changes.undated) if sync else 0)
+    return EmbeddedEnrollment(added, known, several, small, left_out, changes.differences)
 
 
 def check_embedded(folder: EmbeddedFolder, fingerprint: str) -> None:

@@ -68,6 +68,7 @@ def enroll(
     """
     require_extra("gallery", "A gallery")
     from rim_lightning.data.listing import list_pictures
+    from rim_lightning.gallery.aligned_check import check_aligned
     from rim_lightning.gallery.embedded_folder import is_embedded
 
     if dry_run:
@@ -77,8 +78,11 @@ def enroll(
     elif model.path is None:
         raise click.UsageError("Missing option '--model' / '-m'.")
     else:
-        list_pictures(folder)  # refuses a folder without pictures before the model is loaded and a gallery made
-        _enroll_pictures(model.load(), index, folder, aligned, sync, as_json)
+        pictures = list_pictures(folder).pictures  # refuses a folder without any before the model is loaded
+        recognizer = model.load()
+        if aligned:
+            check_aligned(pictures, recognizer.aligner)  # before a gallery is made
+        _enroll_pictures(recognizer, index, folder, aligned, sync, as_json)
 
 
 def _compare(index: str, folder: Path, aligned: bool, as_json: bool) -> None:
@@ -126,7 +130,7 @@ def _enroll_pictures(
         compared=compared,
     )
     people = len(gallery.people())
-    report = FolderReport.of(compared, gallery, result.left_out)
+    report = FolderReport.of(compared, gallery, result.left_out, sync)
     if as_json:
         echo_json(_counts(result, sync) | {"templates": len(gallery), "people": people} | report.plain())
     else:
@@ -158,7 +162,7 @@ def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, sync: bo
         gallery, embedded, lambda numbers: progress_bar(numbers, "enrolling", "file"), sync=sync, compared=compared
     )
     people = len(gallery.people())
-    report = FolderReport.of(compared, gallery)
+    report = FolderReport.of(compared, gallery, None, sync)
     if as_json:
         echo_json(report.plain() | _counts(result, sync) | {"templates": len(gallery), "people": people})
     else:

@@ -40,7 +40,11 @@ class FolderReport(NamedTuple):
 
     @classmethod
     def of(
-        cls, compared: FolderChanges, gallery: Gallery | None, left_out: Mapping[str, str] | None = None
+        cls,
+        compared: FolderChanges,
+        gallery: Gallery | None,
+        left_out: Mapping[str, str] | None = None,
+        sync: bool = False,
     ) -> FolderReport:
         """Look at a folder that was compared with a gallery.
 
@@ -48,6 +52,7 @@ class FolderReport(NamedTuple):
             compared: The folder and what differs.
             gallery: The gallery, or None if there is none yet.
             left_out: Picture -> reason, by default for those that could not be read.
+            sync: True if the gallery was made what the folder is.
 
         Returns:
             The report.
@@ -72,7 +77,7 @@ class FolderReport(NamedTuple):
             shared=[[(template.person, template.source) for template in group] for group in shared],
             alike=alike_names(names | people),
             single=single if names else [],
-            undated=len(changes.undated),
+            undated=0 if sync else len(changes.undated),
         )
 
     def plain(self) -> dict[str, Any]:
