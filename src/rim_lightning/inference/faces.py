@@ -18,7 +18,7 @@ from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName
 from rim_lightning.data.images import MIN_SIDE, ImageError, read_image
 from rim_lightning.files import printable
 from rim_lightning.functional.resize import enlarge, reduce
-from rim_lightning.inference.resolution import size_of_detail
+from rim_lightning.inference.resolution import size_of_detail, without_repetition
 from rim_lightning.types import to_unit
 
 SHARP = 0.5
@@ -109,10 +109,10 @@ class FaceAligner:
                 yield source
                 continue
             label = name or _name_of(source, number, len(sources))
-            image = read_image(source, label)
-            yield self._whole_picture(image, label) if aligned else self._largest_face(image, label)
+            image, factor = without_repetition(read_image(source, label))
+            yield self._whole_picture(image, factor, label) if aligned else self._largest_face(image, factor, label)
 
-    def _whole_picture(self, image: NDArray[np.uint8], name: str) -> AlignedFace:
+    def _whole_picture(self, image: NDArray[np.uint8], factor: float, name: str) -> AlignedFace:
         """Take a picture that is an aligned face already."""
         height, width = image.shape[:2]
         if height != width:
@@ -122,10 +122,10 @@ class FaceAligner:
             pixels = enlarge(pixels, self.hr_size)
         elif width > self.hr_size:
             pixels = reduce(pixels, self.hr_size)
-        size = size_of_detail(image, np.array([(width - 1) / 2, (width - 1) / 2]), float(width))
+        size = size_of_detail(image, np.array([(width - 1) / 2, (width - 1) / 2]), float(width), factor)
         return AlignedFace(pixels[0], size, 0, name, float(width) if size < width else None)
 
-    def _largest_face(self, image: NDArray[np.uint8], name: str) -> AlignedFace:
+    def _largest_face(self, image: NDArray[np.uint8], factor: float, name: str) -> AlignedFace:
         """Search a picture and cut out its largest face."""
         (faces,) = find_faces([image], self.detector, self.device)
         advice = "cut out the part with the face, or give the aligned face and say so (--aligned, aligned=True)"
@@ -142,7 +142,7 @@ class FaceAligner:
             pixels = enlarge(reduce(pixels, max(1, round(size))), self.hr_size)
         middle = (self.hr_size - 1) / 2
         center = np.asarray(np.linalg.solve(matrix[:, :2], middle - matrix[:, 2]), dtype=np.float64)
-        detail = size_of_detail(image, center, size)
+        detail = size_of_detail(image, center, size, factor)
         return AlignedFace(pixels[0], detail, len(usable), name, size if detail < size else None)
 
 

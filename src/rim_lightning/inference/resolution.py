@@ -5,6 +5,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from rim_lightning.data.images import MIN_SIDE
+
 ANALYZED = 128
 """Side in pixels to which larger faces are reduced for the spectrum."""
 
@@ -40,10 +42,35 @@ REPEATED = 0.6
 MAX_FACTOR = 17.0
 """Largest factor by which pixels are looked for as repeated."""
 
+LOOKED_AT = 512
+"""Side in pixels of the middle of a picture that is searched for repeated pixels."""
+
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
-def size_of_detail(image: NDArray[np.uint8], center: NDArray[np.float64], size: float) -> float:
+def without_repetition(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+    """Enlarge a picture smoothly that was enlarged by repeating its pixels: in blocks no detector finds a face.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+
+    Returns:
+        (H, W, 3) uint8, the picture itself if no pixels are repeated; and the factor of the enlargement, 1 if there is
+        none.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    top, left = max(0, (height - LOOKED_AT) // 2), max(0, (width - LOOKED_AT) // 2)
+    middle = image[top : top + LOOKED_AT, left : left + LOOKED_AT]
+    factor = repetition(middle.astype(np.float32) @ LUMA) if min(middle.shape[:2]) >= 2 * MIN_SIDE else 1.0
+    if factor == 1:
+        return image, 1.0
+    small = cv2.resize(image, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8), factor
+
+
+def size_of_detail(image: NDArray[np.uint8], center: NDArray[np.float64], size: float, factor: float = 1.0) -> float:
     """Estimate the side of the smallest face that holds the detail of a face in a picture.
 
     A picture that was enlarged lacks the fine detail of a sharp face of its size: smoothly, if it was enlarged by
@@ -54,6 +81,7 @@ def size_of_detail(image: NDArray[np.uint8], center: NDArray[np.float64], size: 
         image: (H, W, 3) uint8 RGB.
         center: (2,) center of the square of the face, in pixels of the picture.
         size: Side of that square in pixels.
+        factor: Factor by which the pixels of the whole picture were repeated, see `without_repetition`.
 
     Returns:
         Side in pixels; `size` if the face is as sharp as others of its size, or sharp enough (`ENOUGH`).
@@ -63,7 +91,7 @@ def size_of_detail(image: NDArray[np.uint8], center: NDArray[np.float64], size: 
     luma = image[low[1] : max(y1, 0), low[0] : max(x1, 0)].astype(np.float32) @ LUMA
     if min(luma.shape) < 8:
         return size
-    factor = repetition(luma)
+    factor = factor if factor > 1 else repetition(luma)
     detail = size / factor if factor > 1 else 2 * cutoff(luma, size)
     return detail if detail < min(ENLARGED * size, ENOUGH) else size
 

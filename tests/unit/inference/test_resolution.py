@@ -15,7 +15,7 @@ from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.faces import FaceAligner
 from rim_lightning.inference.model_folder import write_model
 from rim_lightning.inference.recognizer import Recognizer
-from rim_lightning.inference.resolution import repetition, size_of_detail
+from rim_lightning.inference.resolution import repetition, size_of_detail, without_repetition
 from rim_lightning.networks.rim import RIM
 from tests.helpers.tiny import MODEL
 
@@ -73,6 +73,24 @@ def test_repeated_pixels_are_counted(factor):
     large = small[(np.arange(side) / factor).astype(int)][:, (np.arange(side) / factor).astype(int)]
     assert repetition(large.astype(np.float32)) == pytest.approx(factor, rel=0.02)
     assert repetition(small.astype(np.float32)) == 1
+
+
+def test_a_picture_of_repeated_pixels_is_enlarged_smoothly_instead():
+    small = resized(photograph(0), 40)
+    blocks, smooth = (np.asarray(resized(small, 320, name)) for name in ("NEAREST", "BICUBIC"))
+    picture, factor = without_repetition(blocks)
+    assert factor == pytest.approx(8, rel=0.02)
+    assert np.abs(picture.astype(float) - smooth).mean() < 1.5 < np.abs(blocks.astype(float) - smooth).mean()
+    same, factor = without_repetition(smooth)
+    assert (same is smooth, factor) == (True, 1)
+
+
+def test_a_face_of_repeated_pixels_is_found(tmp_path):
+    face = Image.fromarray(paint_face(7, 2, 28, 14)[0])
+    face.resize((8 * face.width, 8 * face.width), Image.Resampling.NEAREST).save(tmp_path / "blocks.png")
+    (aligned,) = FaceAligner(64).align(tmp_path / "blocks.png")
+    assert aligned.pixels_across == pytest.approx(8 * 28, rel=0.2)
+    assert aligned.size == pytest.approx(aligned.pixels_across / 8, rel=0.02)
 
 
 @pytest.mark.parametrize("picture", [np.zeros((32, 32, 3)), np.full((7, 7, 3), 9), np.eye(40)[..., None].repeat(3, 2)])
