@@ -109,6 +109,10 @@ def test_the_base_install_verifies(base, away):
     answer = json.loads(succeed(base, away, "rim", *verify, codes=(0, 1)))
     here = subprocess.run([sys.executable, "-m", "rim_lightning", *map(str, verify)], cwd=away, capture_output=True)
     assert answer["similarity"] == pytest.approx(json.loads(here.stdout)["similarity"], abs=1e-5)
+    searched = succeed(
+        base, away, "rim", "verify", "-m", "model", EXAMPLE[1], EXAMPLE[1], "--far", "1e-2", codes=(0, 1)
+    )
+    assert "for a probe of" in searched  # the detector is in the wheel
     assert "RIM, 8 -> 32 px" in succeed(base, away, "rim", "info", "model")
     succeed(base, away, "rim", "hallucinate", "-m", "model", EXAMPLE[0], "face.png", "--aligned")
 
