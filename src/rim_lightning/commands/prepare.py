@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -69,7 +68,7 @@ def _records_of(source: DictConfig) -> tuple[list[Record], UnusedFiles]:
     from omegaconf import OmegaConf
 
     from rim_lightning.data.sources import call_reader
-    from rim_lightning.data.unused import unused_files
+    from rim_lightning.data.unused import files_among, unused_files
 
     arguments: Any = OmegaConf.to_container(source.reader, resolve=True, throw_on_missing=True)
     read = get_method(arguments.pop("_target_"))
@@ -77,8 +76,7 @@ def _records_of(source: DictConfig) -> tuple[list[Record], UnusedFiles]:
     if empty:
         raise ValueError(f"source.reader.{empty[0]} is empty; add source.reader.{empty[0]}=<value> to the command.")
     records = call_reader(read, arguments)
-    labels = [value for value in arguments.values() if isinstance(value, str) and os.path.isfile(value)]
-    return records, unused_files(records, labels)
+    return records, unused_files(records, files_among(arguments))
 
 
 def _prepare_source(
@@ -109,14 +107,15 @@ def _prepare_source(
 
 def report(store: PreparedStore, seconds: float, unused: UnusedFiles) -> str:
     """Return a few lines: what a store holds, and which files were left out. A file in the store names all of them."""
-    from rim_lightning.data.unused import write_left_out  # not at the top of the file: `--help` should not wait for it
+    # not at the top of the file: `--help` should not wait for it
+    from rim_lightning.data.unused import left_out_files, write_left_out
+    from rim_lightning.gallery.changes import alike_names
 
     splits = Counter(store.splits)
     counts = ", ".join(f"{splits[split]} {split}" for split in ("train", "val", "test") if splits[split])
     labels = [*store.landmarks, *(["parsing"] if store.parsing is not None else [])]
     people = f", {len(store.identities)} people" if store.identities else ""
-    skipped: list[dict[str, str]] = list(store.manifest["skipped"])
-    skipped += [{"name": name, "reason": reason} for name, reason in unused.reasons.items()]
+    skipped = left_out_files(store, unused)
     detected = sum(sample["detected"] for sample in store.manifest["samples"])
     lines = [
         f"{store.path}: {len(store)} images ({counts}){people}, labels: {', '.join(labels) or 'none'}, "
@@ -127,6 +126,7 @@ def report(store: PreparedStore, seconds: float, unused: UnusedFiles) -> str:
         names = ", ".join(unused.hidden[:SHOWN_EXAMPLES])
         more = f" and {len(unused.hidden) - SHOWN_EXAMPLES} more" if len(unused.hidden) > SHOWN_EXAMPLES else ""
         lines.append(f"  hidden and system files and folders are never read: {names}{more}")
+    lines += [f"  these people may be one: {', '.join(map(repr, names))}" for names in alike_names(store.identities)]
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
 """Data sets by name, and the preparation of those that are missing."""
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from rim_lightning.data.landmark_check import differ, landmark_fault
 from rim_lightning.data.preparation import prepare
 from rim_lightning.data.readers.record import Record
 from rim_lightning.data.stores.prepared import MANIFEST
+from rim_lightning.data.unused import files_among, left_out_files, unused_files, write_left_out
 from rim_lightning.schemes import five_points
 
 LOOKED_AT = 12
@@ -27,7 +29,8 @@ class Source(NamedTuple):
 
     Attributes:
         name: Name of the set. The prepared store is called `<name>_<hr_size>`.
-        read: Lists the images of the set with their annotations.
+        read: Lists the images of the set with their annotations. The files among the keywords of a `partial`, such as
+            tables of landmarks, count as used.
     """
 
     name: str
@@ -101,9 +104,16 @@ def prepare_missing(sources: Iterable[Source], prepared_dir: str | Path, hr_size
         FileNotFoundError: If the files of a source are missing.
         ValueError: If a store exists that was made from other images, landmarks or splits.
     """
-    listed = [(source.name, source.read()) for source in sources]  # a mistake in the last one is found at once
-    for name, records in listed:
+    listed = [(source, source.read()) for source in sources]  # a mistake in the last one is found at once
+    for source, records in listed:
+        name = source.name
         output = Path(prepared_dir) / f"{name}_{hr_size}"
-        if not (output / MANIFEST).is_file():
-            check_on_faces(records, name)
-        prepare(records, output, name=name, hr_size=hr_size, workers=workers)
+        if (output / MANIFEST).is_file():
+            prepare(records, output, name=name, hr_size=hr_size, workers=workers)  # checks that it is made of these
+            continue
+        check_on_faces(records, name)
+        store = prepare(records, output, name=name, hr_size=hr_size, workers=workers)
+        left_out = left_out_files(store, unused_files(records, files_among(getattr(source.read, "keywords", {}))))
+        file = write_left_out(store.path, left_out)
+        if left_out:
+            print(f"{name}: {len(left_out)} files were left out, {file or output} names them", file=sys.stderr)

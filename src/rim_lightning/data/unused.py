@@ -3,10 +3,11 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rim_lightning.data.listing import list_folder, why_not
 from rim_lightning.data.readers.record import Record
+from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.files import printable, write_text
 
 LEFT_OUT = "left_out.tsv"
@@ -58,6 +59,17 @@ def unused_files(records: Sequence[Record], labels: Iterable[str | os.PathLike] 
             if Path(os.path.abspath(path)) not in used:
                 unused.reasons[_name(path, folder)] = why_not(path).reason
     return unused
+
+
+def files_among(arguments: Mapping[str, Any]) -> list[str]:
+    """Return those of the arguments of a reader that are paths of files, such as tables of landmarks."""
+    return [value for value in arguments.values() if isinstance(value, str) and os.path.isfile(value)]
+
+
+def left_out_files(store: PreparedStore, unused: UnusedFiles) -> list[dict[str, str]]:
+    """Return name and reason of every file of a data set that is not in its store."""
+    files = [{"name": name, "reason": reason} for name, reason in unused.reasons.items()]
+    return [*store.manifest["skipped"], *files]
 
 
 def write_left_out(folder: Path, skipped: Sequence[Mapping[str, str]]) -> Path | None:

@@ -1,5 +1,7 @@
 """Sources are prepared where their stores are missing."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -106,3 +108,16 @@ def test_an_argument_that_a_reader_does_not_have_is_named():
         call_reader(lambda root: [root], {"root": 1, "depth": 2})
     with pytest.raises(ValueError, match=r"source.reader: missing a required argument: 'root'"):
         call_reader(lambda root: [root], {})
+
+
+def test_what_a_training_leaves_out_is_said_once(tmp_path, capsys):
+    helen = source(tmp_path / "files", "helen")
+    for name in ("b.png", "points.tsv"):
+        (tmp_path / "files" / "helen" / name).write_bytes(b"x")
+    read = partial(lambda landmarks: helen.read(), landmarks=str(tmp_path / "files" / "helen" / "points.tsv"))
+    for _ in range(2):
+        prepare_missing([Source("helen", read)], tmp_path / "prepared", 32, workers=0)
+    file = tmp_path / "prepared" / "helen_32" / "left_out.tsv"
+    said = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert said == [f"helen: 1 files were left out, {file} names them"]
+    assert file.read_text() == "b.png\tis not in this data set: its reader does not name it\n"
