@@ -148,7 +148,7 @@ def repetition(luma: NDArray[np.float32]) -> float:
         shares.append(spectrum / max(float(energy.sum()), 1e-6))
     share = np.minimum(*shares)
     shortest = min(luma.shape)
-    share[frequency < max(1 / MAX_FACTOR, 2 / shortest)] = 0
+    share[frequency < max(1 / MAX_FACTOR, 4 / shortest)] = 0  # four steps or more
     needed = max(REPEATED, 3 / math.sqrt(shortest))
     peaks = np.flatnonzero(share >= max(needed, 0.85 * float(share.max())))
     if len(peaks) == 0:
