@@ -345,8 +345,8 @@ def _curve(sizes: list[int], similarities: list[float], thresholds: list[float],
 
 
 def _remarks(faces: list[AlignedFace]) -> list[str]:
-    several = [f"{face.name} shows {face.faces} faces: the largest was taken." for face in faces if face.faces > 1]
-    return several + [f"{remark}." for face in faces if (remark := face.remark())]
+    notes = [f"{face.name} {note}." for face in faces for note in face.notes]
+    return notes + [f"{remark}." for face in faces if (remark := face.remark())]
 
 
 def _in_bold(error: Exception) -> str:

@@ -8,7 +8,6 @@ points that were found, and looked at again in four orientations. The points com
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -18,10 +17,10 @@ from numpy.typing import NDArray
 from rim_lightning.data.alignment import align, similarity_from_points, template, transform_points
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName
 from rim_lightning.data.detectors import Detector, Face, load_detector, point_distance, search, separate_faces
-from rim_lightning.data.images import MIN_SIDE
+from rim_lightning.data.images import MIN_SIDE, ImageError
 
-SEARCHED = 240
-"""Pictures whose longer side has fewer pixels are enlarged to it for the search, so that small faces are found."""
+FILLING = 0.3
+"""Side of a face, as a share of the shorter side of its image, from which on no smaller faces are searched for."""
 
 UPRIGHT = 20
 """Largest roll in degrees of a face that needs no closer look."""
@@ -110,15 +109,77 @@ def find_faces(
     return results
 
 
+def find_face_in_box(
+    image: NDArray[np.uint8],
+    box: tuple[float, float, float, float],
+    name: str,
+    detector: DetectorName = DEFAULT_DETECTOR,
+    device: str = "cpu",
+) -> Face:
+    """Find the face in a box: the box and what surrounds it is cut out and searched.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        box: x0, y0, x1, y1 in pixels of the image.
+        name: Name of the image, for messages.
+        detector: Name of the detector.
+        device: Device on which the detector runs.
+
+    Returns:
+        The usable face with its middle in the box that overlaps it most, in pixels of the image.
+
+    Raises:
+        ImageError: If the box lies outside of the image, or shows no usable face.
+    """
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = box
+    in_words = ",".join(f"{value:g}" for value in box)
+    if not (0 <= x0 < x1 and 0 <= y0 < y1 and x0 < width and y0 < height):
+        raise ImageError(f"The box {in_words} does not lie in {name}, which has {width} x {height} pixels.")
+    left, right = (int(np.clip(x, 0, width)) for x in (x0 - (x1 - x0) / 2, x1 + (x1 - x0) / 2 + 1))
+    top, bottom = (int(np.clip(y, 0, height)) for y in (y0 - (y1 - y0) / 2, y1 + (y1 - y0) / 2 + 1))
+    (faces,) = find_faces([np.ascontiguousarray(image[top:bottom, left:right])], detector, device)
+    shift = np.array([left, top])
+    moved = [face._replace(box=face.box + np.tile(shift, 2), points=face.points + shift) for face in faces]
+    inside = [face for face in moved if _holds(box, (face.box[:2] + face.box[2:]) / 2)]
+    usable = [face for face in inside if face.fault is None]
+    if usable:
+        return max(usable, key=lambda face: _overlap(face.box, np.array(box)))
+    if inside:
+        raise ImageError(f"The box {in_words} of {name} shows no face that can be used: {inside[0].fault}.")
+    raise ImageError(f"The box {in_words} of {name} shows no face that could be found: rim faces shows where they are.")
+
+
+def _holds(box: tuple[float, float, float, float], point: NDArray) -> bool:
+    return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
+
+
+def _overlap(box: NDArray, other: NDArray) -> float:
+    """Return the intersection of two boxes as a share of their union."""
+    low, high = np.maximum(box[:2], other[:2]), np.minimum(box[2:], other[2:])
+    common = float(np.prod((high - low).clip(0)))
+    return common / (float(np.prod(box[2:] - box[:2]) + np.prod(other[2:] - other[:2])) - common)
+
+
 def _search_at_all_sizes(network: Detector, images: Sequence[NDArray[np.uint8]], device: str) -> list[list[Face]]:
-    """Search each image at every size of the detector that it reaches."""
+    """Search each image at the sizes of the detector, until a face is found that fills much of the image."""
     faces_of: list[list[Face]] = [[] for _ in images]
-    for smaller, side in pairwise((0, *network.sides)):
-        indices = [index for index, image in enumerate(images) if max(image.shape[:2]) > smaller]
-        resized = [_resized_image(images[index], SEARCHED, side) for index in indices]
+    sides_of = [network.sides(max(image.shape[:2])) for image in images]
+    for number in range(max(map(len, sides_of), default=0)):
+        indices = [
+            index
+            for index, image in enumerate(images)
+            if number < len(sides_of[index]) and not any(_fills(face, image, network) for face in faces_of[index])
+        ]
+        resized = [_resized_image(images[index], sides_of[index][number]) for index in indices]
         for index, small, faces in zip(indices, resized, search(network, resized, device), strict=True):
             faces_of[index] += [_resized_face(face, small.shape, images[index].shape) for face in faces]
     return [separate_faces(faces) for faces in faces_of]
+
+
+def _fills(face: Face, image: NDArray, network: Detector) -> bool:
+    """Return True if a face that can be used fills much of an image: smaller faces are not what it shows."""
+    return face.confidence >= network.least and _area(face) >= FILLING**2 * min(image.shape[:2]) ** 2
 
 
 def _looked_at(network: Detector, images: Sequence[NDArray], looks: list[_Look], device: str) -> list[_Look]:
@@ -219,15 +280,14 @@ def _turned_back(face: Face, turns: int, shape: tuple[int, ...]) -> Face:
     return face._replace(box=box, points=points)
 
 
-def _resized_image(image: NDArray[np.uint8], min_side: int, max_side: int) -> NDArray[np.uint8]:
-    """Return the image at the size of the search."""
+def _resized_image(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Return the image with its longer side at this length."""
     import cv2
 
     height, width = image.shape[:2]
-    longer = max(height, width)
-    if min_side <= longer <= max_side:
+    scale = side / max(height, width)
+    if scale == 1:
         return image
-    scale = (max_side if longer > max_side else min_side) / longer
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     return np.asarray(resized, dtype=np.uint8)

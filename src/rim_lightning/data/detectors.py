@@ -70,14 +70,22 @@ class Detector(Protocol):
     """What finds faces in images of one size.
 
     Attributes:
-        sides: Lengths of the longer side in pixels at which a picture is searched, in rising order.
         sure: Confidence from which on a face needs no closer look.
         least: Smallest confidence of a face that is used.
     """
 
-    sides: tuple[int, ...]
     sure: float
     least: float
+
+    def sides(self, longer: int) -> tuple[int, ...]:
+        """Return the sizes at which a picture is searched, until it shows a face that fills much of it.
+
+        Args:
+            longer: Longer side of the picture in pixels.
+
+        Returns:
+            Longer sides in pixels, in rising order.
+        """
 
     def find(self, images: NDArray[np.uint8]) -> list[list[Face]]:
         """Find the faces of a batch.
@@ -91,15 +99,20 @@ class Detector(Protocol):
 
 
 class YuNetDetector:
-    """YuNet finds faces of 10 to 500 px, so a large picture is also searched at a smaller size."""
+    """YuNet finds faces of 30 to 500 px, so that a picture is searched at two sizes."""
 
-    sides: tuple[int, ...] = (640, 1920)
     sure = 0.92
-    least = 0.7
+    least = 0.5
     candidate = 0.3  # smallest confidence in a first search
 
     def __init__(self, device: str) -> None:
         self.network = load_yunet(device)
+
+    def sides(self, longer: int) -> tuple[int, ...]:
+        """Return 160 to 640 px for large faces; for small ones up to three times the picture, if that is no frame."""
+        large = min(max(longer, 160), 640)
+        small = min(3 * longer, max(1920, min(3 * longer // 2, 2880)))
+        return (large, small) if small > large else (large,)
 
     def find(self, images: NDArray[np.uint8]) -> list[list[Face]]:
         """Find the faces of a batch; see `Detector`."""
@@ -110,7 +123,6 @@ class YuNetDetector:
 class MTCNNDetector:
     """MTCNN (Zhang et al., 2016) of facenet-pytorch, an optional package. It finds faces of 20 px or more."""
 
-    sides: tuple[int, ...] = (1920,)
     sure = 1.01  # it is as confident of faces that lie on their side
     least = 0.9
     min_face = 20  # pixels
@@ -119,6 +131,10 @@ class MTCNNDetector:
         from facenet_pytorch import MTCNN
 
         self.network = MTCNN(keep_all=True, min_face_size=self.min_face, device=device).eval()
+
+    def sides(self, longer: int) -> tuple[int, ...]:
+        """Return the size of the picture, from 240 to 1920 px: MTCNN reduces it by itself to find large faces."""
+        return (min(max(longer, 240), 1920),)
 
     def find(self, images: NDArray[np.uint8]) -> list[list[Face]]:
         """Find the faces of a batch; see `Detector`."""

@@ -6,18 +6,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
+from rim_lightning.files import whole_file
 from rim_lightning.functional.heatmaps import decode_heatmaps
 from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.schemes import parsing_colors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rim_lightning.data.detectors import Face
     from rim_lightning.inference.recognizer import HallucinatedFaces
 
 CAPTION_HEIGHT = 18  # pixels
 GAP = 4  # pixels between two pictures
 POINT_COLOR = (60, 220, 90)
+USABLE_COLOR, FAULTY_COLOR = (30, 140, 255), (230, 70, 40)
+NUMBERED_SIDE = 960  # pixels; smaller pictures are enlarged, so that the numbers can be read
 
 
 def sharp_face(faces: HallucinatedFaces, index: int) -> Image.Image:
@@ -83,6 +90,57 @@ def face_strip(faces: HallucinatedFaces, index: int, side: int = 192) -> Image.I
         draw.text((left + 2, 3), caption, fill="black")
         strip.paste(picture, (left, CAPTION_HEIGHT))
     return strip
+
+
+def numbered_faces(image: NDArray[np.uint8], faces: Sequence[Face]) -> Image.Image:
+    """Draw the boxes, points and numbers of faces into a picture.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        faces: Its faces. The first is number 1.
+
+    Returns:
+        The picture, enlarged if it is small. Boxes of faces that cannot be used are red.
+    """
+    picture = Image.fromarray(image)
+    scale = max(1.0, NUMBERED_SIDE / max(picture.size))
+    if scale > 1:
+        size = (round(picture.width * scale), round(picture.height * scale))
+        picture = picture.resize(size, Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(picture)
+    line = max(2, round(max(picture.size) / 480))
+    font = ImageFont.load_default(size=9 * line)
+    for number, face in reversed(list(enumerate(faces, start=1))):  # the first on top
+        color = USABLE_COLOR if face.fault is None else FAULTY_COLOR
+        x0, y0, x1, y1 = ((face.box + 0.5) * scale).tolist()
+        draw.rectangle((x0, y0, max(x0, x1), max(y0, y1)), outline=color, width=line)
+        for x, y in ((face.points + 0.5) * scale).tolist():
+            draw.ellipse((x - line, y - line, x + line, y + line), fill=POINT_COLOR)
+        _, _, width, height = draw.textbbox((0, 0), str(number), font=font)
+        left = min(max(0.0, x0), picture.width - width - 2 * line)
+        above = y0 - height - 2 * line
+        top = above if above >= 0 else min(max(0.0, y0), picture.height - height - 2 * line)
+        draw.rectangle((left, top, left + width + 2 * line, top + height + 2 * line), fill=color)
+        draw.text((left + line, top + line), str(number), font=font, fill="white")
+    return picture
+
+
+def save_picture(picture: Image.Image, file: Path) -> None:
+    """Write a PNG file, whole or not at all.
+
+    Args:
+        picture: The picture.
+        file: The file. Its folder is made if it is missing.
+
+    Raises:
+        OSError: If it cannot be written. The error names the file.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(file) as part:
+            picture.save(part, "PNG")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from error
 
 
 def _enlarged(pixels: NDArray[np.uint8], side: int) -> Image.Image:

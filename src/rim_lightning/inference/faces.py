@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rim_lightning.data.alignment import align, similarity_from_points, template
-from rim_lightning.data.detection import find_faces
+from rim_lightning.data.detection import find_face_in_box, find_faces
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName
+from rim_lightning.data.detectors import Face, point_distance
 from rim_lightning.data.images import MIN_SIDE, ImageError, read_image
 from rim_lightning.files import printable
 from rim_lightning.functional.resize import enlarge, reduce
@@ -34,9 +35,12 @@ class AlignedFace:
         size: Side by which the face is judged, in pixels. It is that of the square that was cut out of the picture, or
             less if the picture was enlarged and has the detail of a smaller face. The threshold of a probe depends on
             it.
-        faces: Number of faces in the picture, of which the largest is taken. 0 if none was searched for.
+        faces: Number of usable faces in the picture. 0 if none was searched for.
         name: Name of the picture, for messages.
         side: Side of the square in pixels of the picture if the picture was enlarged, so that `size` is less.
+        found: Where the face lies in the picture. None if none was searched for.
+        number: Number of the face in the picture, from 1; 0 if none was searched for, or it was found in a given box.
+        notes: What else a user should know about the face, each the end of a sentence that begins with the name.
     """
 
     pixels: Tensor
@@ -44,6 +48,9 @@ class AlignedFace:
     faces: int
     name: str
     side: float | None = None
+    found: Face | None = None
+    number: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def pixels_across(self) -> float:
@@ -59,11 +66,33 @@ class AlignedFace:
             f"it is judged as {self.size:.0f} px"
         )
 
+    def plain_found(self) -> dict[str, Any] | None:
+        """Return where the face lies in the picture, for a JSON object; None if it was not searched for."""
+        return None if self.found is None else plain_face(self.found, self.number)
+
 
 if TYPE_CHECKING:
     from rim_lightning.data.images import Picture
 
     FaceSource = Picture | AlignedFace
+
+Box = tuple[float, float, float, float]
+Side = Literal["probe", "gallery"]
+Aligned = bool | Literal["probe", "gallery", "both"]
+
+SEVERAL = "the largest was taken"
+"""End of the remark about a picture with several faces."""
+
+ELSEWHERE = 0.5
+"""Distance of the points of a face to the template, as a share of the eye distance, from which on it is not aligned."""
+
+
+class _ReadPicture(NamedTuple):
+    """A picture (H, W, 3) uint8 RGB, the factor by which its pixels were repeated, and its name for messages."""
+
+    image: NDArray[np.uint8]
+    factor: float
+    name: str
 
 
 @dataclass(frozen=True)
@@ -74,16 +103,19 @@ class FaceAligner:
         hr_size: Side S of an aligned face, in pixels.
         detector: Name of the detector.
         device: Device on which it runs.
+        face: Which face of a picture is taken: its number, from 1; or the box x0, y0, x1, y1 in pixels in which it
+            lies. None takes the largest.
     """
 
     hr_size: int
     detector: DetectorName = DEFAULT_DETECTOR
     device: str = "cpu"
+    face: int | Box | None = None
 
     def align(
         self, pictures: FaceSource | Sequence[FaceSource], aligned: bool = False, name: str | None = None
     ) -> Iterator[AlignedFace]:
-        """Yield the largest face of each picture.
+        """Yield one face of each picture: the largest, or the one that `face` names.
 
         Args:
             pictures: One picture, a list of them, or a batch of arrays (B, H, W, C) or tensors (B, C, H, W). An
@@ -109,11 +141,48 @@ class FaceAligner:
                 yield source
                 continue
             label = name or _name_of(source, number, len(sources))
-            image, factor = without_repetition(read_image(source, label))
-            yield self._whole_picture(image, factor, label) if aligned else self._largest_face(image, factor, label)
+            picture = _read(source, label)
+            yield self._whole_picture(picture) if aligned else self._chosen_face(picture)
 
-    def _whole_picture(self, image: NDArray[np.uint8], factor: float, name: str) -> AlignedFace:
+    def find(self, picture: Picture, name: str | None = None) -> list[Face]:
+        """Return the faces of a picture in the order of their numbers.
+
+        Args:
+            picture: The picture.
+            name: Name of the picture in messages. By default its path.
+
+        Returns:
+            First the faces that can be used, the largest first, then the others.
+
+        Raises:
+            ImageError: If the picture cannot be used.
+            FileNotFoundError: If there is no such file.
+        """
+        (faces,) = find_faces([_read(picture, name or _name_of(picture, 0, 1)).image], self.detector, self.device)
+        return faces
+
+    def align_all(self, picture: Picture, name: str | None = None) -> list[AlignedFace]:
+        """Return all usable faces of a picture, the largest first.
+
+        Args:
+            picture: The picture.
+            name: Name of the picture in messages. By default its path.
+
+        Returns:
+            At least one face.
+
+        Raises:
+            ImageError: If the picture cannot be used, or shows no usable face.
+            FileNotFoundError: If there is no such file.
+        """
+        read = _read(picture, name or _name_of(picture, 0, 1))
+        (faces,) = find_faces([read.image], self.detector, self.device)
+        usable = usable_faces(faces, read.name)
+        return [self._cut_out(read, face, len(usable), number) for number, face in enumerate(usable, start=1)]
+
+    def _whole_picture(self, picture: _ReadPicture) -> AlignedFace:
         """Take a picture that is an aligned face already."""
+        image, factor, name = picture
         height, width = image.shape[:2]
         if height != width:
             raise ImageError(f"{name} is {width} x {height} pixels: an aligned face is square.")
@@ -123,27 +192,53 @@ class FaceAligner:
         elif width > self.hr_size:
             pixels = reduce(pixels, self.hr_size)
         size = size_of_detail(image, np.array([(width - 1) / 2, (width - 1) / 2]), float(width), factor)
-        return AlignedFace(pixels[0], size, 0, name, float(width) if size < width else None)
+        return AlignedFace(pixels[0], size, 0, name, float(width) if size < width else None, notes=self._doubts(image))
 
-    def _largest_face(self, image: NDArray[np.uint8], factor: float, name: str) -> AlignedFace:
-        """Search a picture and cut out its largest face."""
+    def _doubts(self, image: NDArray[np.uint8]) -> tuple[str, ...]:
+        """Return a remark if the detector finds the face of an aligned picture elsewhere than on the template."""
         (faces,) = find_faces([image], self.detector, self.device)
-        advice = "cut out the part with the face, or give the aligned face and say so (--aligned, aligned=True)"
-        if not faces:
-            raise ImageError(f"{name} shows no face that could be found: {advice}.")
-        if faces[0].fault:
-            raise ImageError(f"{name} shows no face that can be used, {faces[0].fault}: {advice}.")
         usable = [face for face in faces if face.fault is None]
-        matrix = similarity_from_points(usable[0].points, template(self.hr_size))
-        size = usable[0].size
+        if not usable or point_distance(usable[0].points, template(len(image))) < ELSEWHERE:
+            return ()
+        return ("does not look aligned: its face lies elsewhere. Leave --aligned out to have it searched for",)
+
+    def _chosen_face(self, picture: _ReadPicture) -> AlignedFace:
+        """Search a picture and cut out the face that `face` names."""
+        image, _, name = picture
+        if isinstance(self.face, tuple):
+            found = find_face_in_box(image, self.face, name, self.detector, self.device)
+            return self._cut_out(picture, found, 1, 0)
+        (faces,) = find_faces([image], self.detector, self.device)
+        if self.face is None:
+            usable = usable_faces(faces, name)
+            notes = (f"shows {len(usable)} faces: {SEVERAL}",) if len(usable) > 1 else ()
+            return self._cut_out(picture, usable[0], len(usable), 1, notes)
+        if not 1 <= self.face <= len(faces):
+            faces_in_words = {0: "no face", 1: "one face"}.get(len(faces), f"{len(faces)} faces")
+            raise ImageError(f"{name} shows {faces_in_words}: there is no face {self.face}. rim faces numbers them.")
+        chosen = faces[self.face - 1]
+        if chosen.fault:
+            raise ImageError(f"Face {self.face} of {name} cannot be used: {chosen.fault}.")
+        return self._cut_out(picture, chosen, sum(face.fault is None for face in faces), self.face)
+
+    def _cut_out(
+        self, picture: _ReadPicture, face: Face, faces: int, number: int, notes: tuple[str, ...] = ()
+    ) -> AlignedFace:
+        """Cut out a face and align it."""
+        image, factor, name = picture
+        matrix = similarity_from_points(face.points, template(self.hr_size))
+        size = face.size
         warped, _, _ = align(image, matrix, self.hr_size, {}, None)
         pixels = _as_tensor(warped)
         if size < self.hr_size:  # as in training: the face on a grid of its own size, enlarged
             pixels = enlarge(reduce(pixels, max(1, round(size))), self.hr_size)
+        if face.turned:
+            notes = (*notes, f"shows the face turned: the picture was turned by {face.turned}° clockwise")
         middle = (self.hr_size - 1) / 2
         center = np.asarray(np.linalg.solve(matrix[:, :2], middle - matrix[:, 2]), dtype=np.float64)
         detail = size_of_detail(image, center, size, factor)
-        return AlignedFace(pixels[0], detail, len(usable), name, size if detail < size else None)
+        side = size if detail < size else None
+        return AlignedFace(pixels[0], detail, faces, name, side, face, number, notes)
 
 
 def judged_as(faces: Sequence[AlignedFace], size: float | None) -> list[AlignedFace]:
@@ -163,6 +258,67 @@ def judged_as(faces: Sequence[AlignedFace], size: float | None) -> list[AlignedF
     return [replace(face, size=float(size), side=None) for face in faces]
 
 
+def usable_faces(faces: Sequence[Face], name: str) -> list[Face]:
+    """Return the faces of a picture that can be used.
+
+    Args:
+        faces: What `find_faces` found.
+        name: Name of the picture, for messages.
+
+    Returns:
+        At least one face, the largest first.
+
+    Raises:
+        ImageError: If there is none.
+    """
+    usable = [face for face in faces if face.fault is None]
+    if not usable:
+        advice = "cut out the part with the face, or give the aligned face and say so (--aligned, aligned=True)"
+        if not faces:
+            raise ImageError(f"{name} shows no face that could be found: {advice}.")
+        raise ImageError(f"{name} shows no face that can be used, {faces[0].fault}: {advice}.")
+    return usable
+
+
+def plain_face(face: Face, number: int) -> dict[str, Any]:
+    """Return a face for a JSON object.
+
+    Args:
+        face: The face.
+        number: Its number in the picture.
+
+    Returns:
+        Number, box and points in pixels of the picture, size, confidence, turn in degrees clockwise, and fault.
+    """
+    return {
+        "number": number,
+        "box": [round(float(value), 1) for value in face.box],
+        "points": [[round(float(value), 1) for value in point] for point in face.points],
+        "size": round(face.size, 1),
+        "confidence": round(face.confidence, 3),
+        "turned": face.turned,
+        "fault": face.fault,
+    }
+
+
+def is_aligned(aligned: Aligned, side: Side) -> bool:
+    """Return True if the pictures of a side are aligned.
+
+    Args:
+        aligned: True or "both", False, or the side whose pictures are aligned.
+        side: "probe" or "gallery".
+
+    Returns:
+        True if so.
+
+    Raises:
+        ValueError: If `aligned` is something else.
+    """
+    if aligned not in (True, False, "probe", "gallery", "both"):
+        raise ValueError(f"aligned is {aligned!r}: choose probe, gallery or both (True), or False.")
+    return aligned in (True, "both", side)
+
+
 def as_list(pictures: FaceSource | Sequence[FaceSource]) -> list[FaceSource]:
     """List one picture, a sequence of pictures, or a batch.
 
@@ -177,6 +333,11 @@ def as_list(pictures: FaceSource | Sequence[FaceSource]) -> list[FaceSource]:
     if isinstance(pictures, Sequence) and not isinstance(pictures, str | bytes):
         return list(pictures)
     return [pictures]
+
+
+def _read(picture: Picture, name: str) -> _ReadPicture:
+    """Decode a picture. One whose pixels were repeated is made smooth, because no face is found in blocks."""
+    return _ReadPicture(*without_repetition(read_image(picture, name)), name)
 
 
 def _as_tensor(image: NDArray[np.uint8]) -> Tensor:

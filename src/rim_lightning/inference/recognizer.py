@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,13 +13,14 @@ from torch import Tensor
 
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName, checked_detector
 from rim_lightning.inference.calibration import Calibration
-from rim_lightning.inference.faces import AlignedFace, FaceAligner, judged_as
+from rim_lightning.inference.faces import Aligned, AlignedFace, Box, FaceAligner, is_aligned, judged_as
 from rim_lightning.inference.model_folder import fingerprint, read_model
 from rim_lightning.inference.verdict import DEFAULT_FAR, CalibrationSet
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
 
 if TYPE_CHECKING:
+    from rim_lightning.data.images import Picture
     from rim_lightning.inference.faces import FaceSource
 
 
@@ -147,14 +149,20 @@ class Recognizer:
         return cls(load_rim(path), calibration, device, detector=detector, demo=demo)
 
     def align(
-        self, pictures: FaceSource | Sequence[FaceSource], aligned: bool = False, name: str | None = None
+        self,
+        pictures: FaceSource | Sequence[FaceSource],
+        aligned: bool = False,
+        name: str | None = None,
+        face: int | Box | None = None,
     ) -> list[AlignedFace]:
-        """Return the largest face of each picture.
+        """Return one face of each picture. It may be given to the other methods in place of the picture.
 
         Args:
             pictures: One or several pictures.
             aligned: True if each picture is an aligned square face already.
             name: Name of a picture in messages. By default its path or number.
+            face: Number of the face, from 1; or the box x0, y0, x1, y1 in pixels in which it lies. None takes the
+                largest.
 
         Returns:
             One face for each picture.
@@ -164,10 +172,15 @@ class Recognizer:
                 is True.
             FileNotFoundError: If there is no such file.
         """
-        return list(self.aligner.align(pictures, aligned, name))
+        aligner = self.aligner if face is None else replace(self.aligner, face=face)
+        return list(aligner.align(pictures, aligned, name))
+
+    def align_all(self, picture: Picture, name: str | None = None) -> list[AlignedFace]:
+        """Return all usable faces of a picture, the largest first; see `FaceAligner.align_all`."""
+        return self.aligner.align_all(picture, name)
 
     @torch.no_grad()
-    def embed_gallery(self, pictures: FaceSource | Sequence[FaceSource], aligned: bool = False) -> Tensor:
+    def embed_gallery(self, pictures: FaceSource | Sequence[FaceSource], aligned: Aligned = False) -> Tensor:
         """Embed sharp pictures with the teacher.
 
         Args:
@@ -181,10 +194,10 @@ class Recognizer:
             ImageError: See `align`.
             FileNotFoundError: See `align`.
         """
-        return self._embed(self.rim.embed_gallery, self.aligner.align(pictures, aligned))
+        return self._embed(self.rim.embed_gallery, self.aligner.align(pictures, is_aligned(aligned, "gallery")))
 
     @torch.no_grad()
-    def embed_probes(self, pictures: FaceSource | Sequence[FaceSource], aligned: bool = False) -> Tensor:
+    def embed_probes(self, pictures: FaceSource | Sequence[FaceSource], aligned: Aligned = False) -> Tensor:
         """Embed probes with the hallucination network, the student and the assistant.
 
         Args:
@@ -198,7 +211,7 @@ class Recognizer:
             ImageError: See `align`.
             FileNotFoundError: See `align`.
         """
-        return self._embed(self.rim.embed_probe, self.aligner.align(pictures, aligned))
+        return self._embed(self.rim.embed_probe, self.aligner.align(pictures, is_aligned(aligned, "probe")))
 
     @torch.no_grad()
     def verify(
@@ -206,7 +219,7 @@ class Recognizer:
         probe: FaceSource | Sequence[FaceSource],
         gallery: FaceSource | Sequence[FaceSource],
         far: float = DEFAULT_FAR,
-        aligned: bool = False,
+        aligned: Aligned = False,
         size: float | None = None,
     ) -> Verification:
         """Decide whether a probe and a gallery picture show one person.
@@ -217,7 +230,8 @@ class Recognizer:
             probe: One or several probes of one person.
             gallery: One or several sharp pictures of one person.
             far: False accept rate, one of `calibration.usable_fars()`.
-            aligned: True if each picture is an aligned square face already.
+            aligned: True or "both" if each picture is an aligned square face already; "probe" or "gallery" if those of
+                one side are.
             size: Side of the probes in pixels, if it is known better than the pictures tell. It decides the threshold.
 
         Returns:
@@ -231,8 +245,8 @@ class Recognizer:
         """
         calibration = self.required_calibration()
         calibration.check_far(far)
-        probe_faces = judged_as(self.align(probe, aligned), size)
-        gallery_faces = self.align(gallery, aligned)
+        probe_faces = judged_as(self.align(probe, is_aligned(aligned, "probe")), size)
+        gallery_faces = self.align(gallery, is_aligned(aligned, "gallery"))
         probe_size, gallery_size = (min(face.size for face in faces) for faces in (probe_faces, gallery_faces))
         point = calibration.operating_point(probe_size, far, len(probe_faces), len(gallery_faces))
         probe_template = pool(self._embed(self.rim.embed_probe, probe_faces))
@@ -252,7 +266,7 @@ class Recognizer:
         )
 
     @torch.no_grad()
-    def hallucinate(self, pictures: FaceSource | Sequence[FaceSource], aligned: bool = False) -> HallucinatedFaces:
+    def hallucinate(self, pictures: FaceSource | Sequence[FaceSource], aligned: Aligned = False) -> HallucinatedFaces:
         """Hallucinate sharp faces from probes, with landmark heatmaps and parsing.
 
         Args:
@@ -266,7 +280,7 @@ class Recognizer:
             ImageError: See `align`.
             FileNotFoundError: See `align`.
         """
-        faces = self.align(pictures, aligned)
+        faces = self.align(pictures, is_aligned(aligned, "probe"))
         outputs = [self._hallucinate_batch(batch) for batch in _batches(faces, self.batch_size)]
         return HallucinatedFaces(
             bicubic=torch.cat([output.bicubic for output in outputs]),

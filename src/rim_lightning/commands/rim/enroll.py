@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,13 @@ from rim_lightning.commands.rim.folder_report import (
 )
 from rim_lightning.commands.rim.options import (
     EXIT_CODES,
+    FaceChoice,
+    FaceCommand,
     ModelChoice,
     Place,
-    aligned_option,
     echo_json,
     exit_if_left_out,
+    face_options,
     index_option,
     json_option,
     open_gallery,
@@ -35,18 +38,18 @@ if TYPE_CHECKING:
     from rim_lightning.inference.recognizer import Recognizer
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(cls=FaceCommand, epilog=EXIT_CODES)
 @optional_model_options
 @index_option
 @click.argument("folder", type=Place())
-@aligned_option
+@face_options("gallery", every=False)
 @click.option(
     "--sync", is_flag=True, help="Make the gallery what FOLDER is: also replace, rename and remove templates."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what differs from the gallery. Nothing is written.")
 @json_option
 def enroll(
-    model: ModelChoice, index: str, folder: Path, aligned: bool, sync: bool, dry_run: bool, as_json: bool
+    model: ModelChoice, index: str, folder: Path, choice: FaceChoice, sync: bool, dry_run: bool, as_json: bool
 ) -> None:
     """Add the pictures of FOLDER to the gallery.
 
@@ -72,7 +75,7 @@ def enroll(
     from rim_lightning.gallery.embedded_folder import is_embedded
 
     if dry_run:
-        _compare(index, folder, aligned, as_json)
+        _compare(index, folder, bool(choice.aligned), as_json)
     elif is_embedded(folder):
         _enroll_embedded(model.load().fingerprint if model.path else None, index, folder, sync, as_json)
     elif model.path is None:
@@ -80,9 +83,10 @@ def enroll(
     else:
         pictures = list_pictures(folder).pictures  # refuses a folder without any before the model is loaded
         recognizer = model.load()
-        if aligned:
+        recognizer.aligner = replace(recognizer.aligner, face=choice.gallery_face)
+        if choice.aligned:
             check_aligned(pictures, recognizer.aligner)  # before a gallery is made
-        _enroll_pictures(recognizer, index, folder, aligned, sync, as_json)
+        _enroll_pictures(recognizer, index, folder, bool(choice.aligned), sync, as_json)
 
 
 def _compare(index: str, folder: Path, aligned: bool, as_json: bool) -> None:

@@ -13,12 +13,14 @@ from rim_lightning.commands.rim.folder_report import on_date, unicode_name
 from rim_lightning.commands.rim.options import (
     EXIT_CODES,
     NO,
+    FaceChoice,
+    FaceCommand,
     ModelChoice,
     Place,
-    aligned_option,
     demo_option,
     echo_json,
     exit_if_left_out,
+    face_options,
     far_option,
     index_option,
     json_option,
@@ -28,7 +30,7 @@ from rim_lightning.commands.rim.options import (
     progress_bar,
     report_enlarged,
     report_left_out,
-    report_several_faces,
+    report_notes,
     say,
     size_option,
 )
@@ -42,13 +44,13 @@ if TYPE_CHECKING:
     from rim_lightning.inference.recognizer import Recognizer
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(cls=FaceCommand, epilog=EXIT_CODES)
 @model_options
 @index_option
 @click.argument("probes", type=Place(), nargs=-1, required=True)
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="People for each probe.")
+@face_options("probe")
 @far_option
-@aligned_option
 @size_option
 @demo_option
 @json_option
@@ -57,8 +59,8 @@ def identify(
     index: str,
     probes: tuple[Path, ...],
     top: int,
+    choice: FaceChoice,
     far: float,
-    aligned: bool,
     size: float | None,
     demo: bool,
     as_json: bool,
@@ -74,6 +76,7 @@ def identify(
       rim identify --model my_model --index known cctv.png
       rim identify --model my_model --index known cctv/*.png --top 1
       rim identify --model my_model --index known cctv_folder --top 10 --far 1e-4 --json
+      rim identify --model my_model --index known frame.jpg --faces all
     """
     from rim_lightning.inference.faces import judged_as
 
@@ -87,15 +90,16 @@ def identify(
     paths = [picture for place in probes for picture in pictures_of(place, left_out)]
     for path in progress_bar(paths, "identifying"):
         try:
-            (face,) = judged_as(recognizer.align(path, aligned), size)
+            faces = judged_as(choice.align(recognizer, path), size)
         except (OSError, ValueError) as error:
             left_out[str(path)] = sentence_of(error)
             continue
-        answers.append({"picture": str(path)} | _identify(recognizer, gallery, face, top, far))
-        if not as_json:
-            report_several_faces([face])
-            report_enlarged([face])
-            _print_hits(answers[-1])
+        for face in faces:
+            answers.append({"picture": str(path)} | _identify(recognizer, gallery, face, top, far))
+            if not as_json:
+                report_notes([face])
+                report_enlarged([face])
+                _print_hits(answers[-1], choice.every)
     if as_json:
         chosen_on = calibration.chosen_on._asdict()
         echo_json({"far": far, "chosen_on": chosen_on, "templates": templates, "probes": answers, "left_out": left_out})
@@ -212,6 +216,7 @@ def _identify(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: 
         "size": face.size,
         "pixels": face.pixels_across,
         "faces": face.faces,
+        "found": face.plain_found(),
         "threshold": point.threshold,
         "far": far,
         "hits": [
@@ -222,10 +227,13 @@ def _identify(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: 
     }
 
 
-def _print_hits(answer: dict[str, Any]) -> None:
+def _print_hits(answer: dict[str, Any], numbered: bool) -> None:
+    """Print the people who are most similar to a probe; with the number of the face in its picture."""
     from rim_lightning.gallery.changes import remark_of
 
-    say(f"{answer['picture']}: {answer['size']:.0f} px, threshold {answer['threshold']:.3f} {at_far(answer['far'])}")
+    number = f", face {answer['found']['number']}" if numbered else ""
+    judged = f"{answer['size']:.0f} px, threshold {answer['threshold']:.3f} {at_far(answer['far'])}"
+    say(f"{answer['picture']}{number}: {judged}")
     for hit in answer["hits"]:
         mark = "accepted" if hit["accepted"] else ""
         picture = f"{hit['source']}, {on_date(hit['enrolled']).strip() or 'date unknown'}{remark_of(hit['state'])}"

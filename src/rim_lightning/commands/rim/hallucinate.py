@@ -10,57 +10,75 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from PIL import Image
+    pass
 
 from rim_lightning.commands.errors import sentence_of
 from rim_lightning.commands.rim.options import (
     EXIT_CODES,
+    FaceChoice,
+    FaceCommand,
     ModelChoice,
     Place,
-    aligned_option,
     echo_json,
     exit_if_left_out,
+    face_options,
     json_option,
     model_options,
     pictures_of,
     progress_bar,
     report_left_out,
+    report_notes,
     say,
 )
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(cls=FaceCommand, epilog=EXIT_CODES)
 @model_options
 @click.argument("source", type=Place())
 @click.argument("target", type=Place())
 @click.option("--strip", is_flag=True, help="Bicubic, coarse, hallucinated, landmarks and parsing side by side.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-@aligned_option
+@face_options("probe")
 @json_option
 def hallucinate(
-    model: ModelChoice, source: Path, target: Path, strip: bool, overwrite: bool, aligned: bool, as_json: bool
+    model: ModelChoice,
+    source: Path,
+    target: Path,
+    choice: FaceChoice,
+    strip: bool,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Write the sharp faces that the network makes of SOURCE.
 
-    SOURCE is a picture, and TARGET the PNG file to write; or both are folders.
+    SOURCE is a picture, and TARGET the PNG file to write; or both are folders. With --faces all the number of the face
+    is added to the name of its file.
 
     \b
     Examples:
       rim hallucinate --model my_model cctv.png face.png
       rim hallucinate --model my_model cctv_folder faces_folder --strip
     """
-    from rim_lightning.inference.face_pictures import face_strip, sharp_face
+    from rim_lightning.inference.face_pictures import face_strip, save_picture, sharp_face
 
     recognizer = model.load()
     left_out: dict[str, str] = {}
     paths = pictures_of(source, left_out)
     targets = _targets(source, paths, target)
-    _check_targets(source, paths, target, targets, overwrite)
+    _check_targets(source, paths, target, targets, overwrite, choice.every)
     written: list[dict[str, Any]] = []
     for path, file in zip(progress_bar(paths, "hallucinating"), targets, strict=True):
         try:
-            faces = recognizer.hallucinate(path, aligned)
-            _save(face_strip(faces, 0) if strip else sharp_face(faces, 0), file)
+            for face in choice.align(recognizer, path):
+                own = file.with_stem(f"{file.stem}_{face.number}") if choice.every else file
+                if choice.every:
+                    _refuse_existing(own, path, overwrite)
+                faces = recognizer.hallucinate([face])
+                save_picture(face_strip(faces, 0) if strip else sharp_face(faces, 0), own)
+                size = round(float(faces.size[0]), 1)
+                written.append({"picture": str(path), "face": str(own), "size": size, "found": face.plain_found()})
+                if not as_json:
+                    report_notes([face])
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise OSError(
@@ -68,12 +86,13 @@ def hallucinate(
                     "written before it. Free space, then repeat the command with the remaining pictures."
                 ) from error
             left_out[str(path)] = sentence_of(error)
-            continue
-        written.append({"picture": str(path), "face": str(file), "size": round(float(faces.size[0]), 1)})
     if as_json:
         echo_json({"written": written, "left_out": left_out})
     else:
-        say(f"{len(written)} of {len(paths)} faces written to {target}")
+        if choice.every:
+            say(f"{len(written)} faces of {len(paths) - len(left_out)} pictures written beside {target}")
+        else:
+            say(f"{len(written)} of {len(paths)} faces written to {target}")
         report_left_out(left_out)
     exit_if_left_out(len(left_out), len(written))
 
@@ -87,7 +106,9 @@ def _targets(source: Path, paths: list[Path], target: Path) -> list[Path]:
     return [target]
 
 
-def _check_targets(source: Path, paths: list[Path], target: Path, targets: list[Path], overwrite: bool) -> None:
+def _check_targets(
+    source: Path, paths: list[Path], target: Path, targets: list[Path], overwrite: bool, numbered: bool
+) -> None:
     """Check that no input is overwritten, no other file without `overwrite`, and that there is a place to write to."""
     from rim_lightning.files import check_folder
 
@@ -100,19 +121,15 @@ def _check_targets(source: Path, paths: list[Path], target: Path, targets: list[
             raise ValueError(f"{pictures[file]} and {path} would both be written to {file}: rename one of them.")
         if os.path.realpath(file) in sources:
             raise ValueError(f"{file} is a picture that is read, and would be overwritten: choose another place.")
-        if file.exists() and not overwrite:
+        if file.exists() and not overwrite and not numbered:
             raise ValueError(f"{file} exists already: choose another place, or add --overwrite.")
         pictures[file] = path
     check_folder(target if source.is_dir() else target.parent)
 
 
-def _save(picture: Image.Image, file: Path) -> None:
-    """Write a PNG file, whole or not at all. An OSError names the file."""
-    from rim_lightning.files import whole_file
-
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(file) as part:
-            picture.save(part, "PNG")
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(file)) from error
+def _refuse_existing(file: Path, picture: Path, overwrite: bool) -> None:
+    """Check the file of a numbered face, whose name is known only when the faces are found."""
+    if os.path.realpath(file) == os.path.realpath(picture):
+        raise ValueError(f"{file} is a picture that is read, and would be overwritten: choose another place.")
+    if file.exists() and not overwrite:
+        raise ValueError(f"{file} exists already: choose another place, or add --overwrite.")

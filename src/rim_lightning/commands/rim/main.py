@@ -3,6 +3,7 @@
 import click
 
 from rim_lightning.commands.rim.enroll import enroll
+from rim_lightning.commands.rim.faces import faces
 from rim_lightning.commands.rim.gallery import forget, gallery, identify
 from rim_lightning.commands.rim.hallucinate import hallucinate
 from rim_lightning.commands.rim.model import export, info
@@ -21,6 +22,7 @@ def main() -> None:
     \b
     Examples:
       rim export outputs/real_128/checkpoints/last.ckpt my_model --people prepared/celeba_128
+      rim faces frame.jpg numbered.png
       rim verify --model my_model cctv.png passport.jpg
       rim enroll --model my_model --index known passports
       rim identify --model my_model --index known cctv_folder
@@ -31,7 +33,7 @@ def main() -> None:
     """
 
 
-for command in (verify, enroll, identify, forget, gallery, hallucinate, page, export, info):
+for command in (faces, verify, enroll, identify, forget, gallery, hallucinate, page, export, info):
     main.add_command(command)
 
 

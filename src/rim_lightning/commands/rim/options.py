@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from io import TextIOWrapper
@@ -19,7 +19,7 @@ from rim_lightning.inference.verdict import DEFAULT_FAR
 
 if TYPE_CHECKING:
     from rim_lightning.gallery.index import Gallery
-    from rim_lightning.inference.faces import AlignedFace
+    from rim_lightning.inference.faces import Aligned, AlignedFace, Box, Side
     from rim_lightning.inference.recognizer import Recognizer
 
 SMALLEST_FACE = 7  # pixels; `images.MIN_SIDE`, without an import of numpy
@@ -70,9 +70,139 @@ def _face_size(ctx: click.Context, param: click.Parameter, size: float | None) -
     return size
 
 
-aligned_option = click.option(
-    "--aligned", is_flag=True, help="The pictures are aligned square faces already: no search for the face."
-)
+SIDES = ("probe", "gallery")
+
+
+class FaceCommand(click.Command):
+    """A command with `--aligned`, whose value may be left out: then it is `both`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put in the value where the next word is none."""
+        completed = list(args)
+        for place, word in enumerate(args):
+            if word == "--":
+                break
+            if word == "--aligned" and args[place + 1 : place + 2] not in [[side] for side in (*SIDES, "both")]:
+                completed[place] = "--aligned=both"
+        return super().parse_args(ctx, completed)
+
+
+class BoxType(click.ParamType):
+    """The box of a face, x0,y0,x1,y1 in pixels."""
+
+    name = "x0,y0,x1,y1"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return four numbers; fail if they are no box."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            x0, y0, x1, y1 = (float(number) for number in value.split(","))
+        except ValueError:
+            self.fail(f"{value} is no box: give x0,y0,x1,y1 in pixels, as rim faces prints them.", param, ctx)
+        if not (0 <= x0 < x1 < float("inf") and 0 <= y0 < y1 < float("inf")):
+            self.fail(f"{value} is no box: x0 must be less than x1, y0 less than y1, none below 0.", param, ctx)
+        return x0, y0, x1, y1
+
+
+@dataclass(frozen=True)
+class FaceChoice:
+    """What the options `--aligned`, `--face`, `--box`, `--gallery-face`, `--gallery-box` and `--faces` say.
+
+    Attributes:
+        aligned: False, or the side whose pictures are aligned: "probe", "gallery" or "both".
+        face: Number or box of the face in a probe, or in the one kind of pictures that there is; None for the largest.
+        gallery_face: The same for a gallery picture.
+        every: True to answer for every face of a probe.
+    """
+
+    aligned: Aligned
+    face: int | Box | None = None
+    gallery_face: int | Box | None = None
+    every: bool = False
+
+    def align(self, recognizer: Recognizer, picture: Path, side: Side = "probe") -> list[AlignedFace]:
+        """Align the chosen face of a picture, or all of them.
+
+        Args:
+            recognizer: The model.
+            picture: The picture.
+            side: Side that it is on.
+
+        Returns:
+            At least one face.
+
+        Raises:
+            ValueError: If the picture cannot be used, or does not show the face.
+            FileNotFoundError: If there is no such picture.
+        """
+        from rim_lightning.inference.faces import is_aligned
+
+        if self.every and side == "probe":
+            return recognizer.align_all(picture)
+        face = self.gallery_face if side == "gallery" else self.face
+        return recognizer.align(picture, is_aligned(self.aligned, side), face=face)
+
+
+def face_options(*sides: Side, every: bool = True) -> Callable[[Command], Command]:
+    """Add the options that say which faces of the pictures are meant. The command gets them as one `FaceChoice`.
+
+    Args:
+        sides: Sides of the pictures that the command reads. `--gallery-face` exists where there are both.
+        every: True to add `--faces all`.
+    """
+    prefixes = ("", "gallery-") if len(sides) > 1 else ("",)
+
+    def add(command: Command) -> Command:
+        @wraps(command)
+        def with_choice(*, aligned: str | None, faces: str | None = None, **values: Any) -> Any:
+            chosen = [_one_face(values, prefix) for prefix in prefixes]
+            side = aligned or False
+            if side in SIDES and side not in sides:
+                raise click.BadParameter(
+                    f"this command reads {sides[0]} pictures: choose {sides[0]}.", param_hint="--aligned"
+                )
+            for face, at in zip(chosen, sides, strict=True):
+                if face is not None and side in (at, "both"):
+                    raise click.UsageError("A face is chosen among those that are searched for: leave --aligned out.")
+            if faces and (chosen[0] is not None or side in (sides[0], "both")):
+                raise click.UsageError("--faces all takes every face: leave --face, --box and --aligned out.")
+            face, gallery_face = (*chosen, None)[:2] if "probe" in sides else (None, chosen[0])
+            return command(choice=FaceChoice(side, face, gallery_face, faces == "all"), **values)  # type: ignore[arg-type]
+
+        with_options: Any = with_choice
+        for option in _face_options(sides, prefixes, every):
+            with_options = option(with_options)
+        return with_options
+
+    return add
+
+
+def _face_options(sides: tuple[Side, ...], prefixes: tuple[str, ...], every: bool) -> Iterator[Callable[[Any], Any]]:
+    """Yield the options of `face_options`, the last one of the help first."""
+    text = "The pictures are aligned square faces already: no search for the face."
+    if len(sides) > 1:
+        text = "Pictures that are aligned square faces already: no search for the face. Without a word: both."
+    yield click.option("--aligned", type=click.Choice((*SIDES, "both")), help=text)
+    if every:
+        yield click.option("--faces", type=click.Choice(["all"]), help="Answer for every face of the picture.")
+    for prefix, place in zip(
+        reversed(prefixes), ("the gallery picture", "the probe") if len(sides) > 1 else ("each picture",), strict=True
+    ):
+        yield click.option(f"--{prefix}box", type=BoxType(), help=f"Box in pixels around the face in {place}.")
+        number = f"Number of the face in {place}, as rim faces counts; the largest is 1 and taken by default."
+        yield click.option(f"--{prefix}face", type=click.IntRange(1), help=number)
+
+
+def _one_face(values: dict[str, Any], prefix: str) -> int | Box | None:
+    """Take the two options of one face out of the values."""
+    argument = prefix.replace("-", "_")
+    number, box = values.pop(f"{argument}face"), values.pop(f"{argument}box")
+    if number is not None and box is not None:
+        raise click.UsageError(f"Give one of --{prefix}face and --{prefix}box.")
+    return box if number is None else number
+
+
 far_option = click.option(
     "--far",
     default=DEFAULT_FAR,
@@ -171,19 +301,43 @@ class ModelChoice:
         """
         if self.path is None:
             raise click.UsageError("Missing option '--model' / '-m'.")
-        import torch
-
+        check_device(self.device)
         from rim_lightning.inference.recognizer import Recognizer
 
-        try:
-            requested = torch.device(self.device)
-        except RuntimeError:
-            raise ValueError(
-                f"--device {self.device} is not a device of PyTorch: choose cpu, cuda or cuda:1."
-            ) from None
-        if requested.type == "cuda" and (requested.index or 0) >= torch.cuda.device_count():
-            raise ValueError(f"--device {self.device}, but PyTorch finds no such CUDA device here: set --device cpu.")
         return Recognizer.from_checkpoint(self.path, device=self.device, detector=self.detector, demo=demo)
+
+
+def check_device(device: str) -> None:
+    """Check that PyTorch has a device.
+
+    Args:
+        device: Device as PyTorch calls it.
+
+    Raises:
+        ValueError: If there is none of that name here.
+    """
+    import torch
+
+    try:
+        requested = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"--device {device} is not a device of PyTorch: choose cpu, cuda or cuda:1.") from None
+    if requested.type == "cuda" and (requested.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"--device {device}, but PyTorch finds no such CUDA device here: set --device cpu.")
+
+
+def detector_options(command: Command) -> Command:
+    """Add `--device` and `--detector` to a command."""
+    detector_option = click.option(
+        "--detector",
+        type=click.Choice(DETECTORS),
+        default=DEFAULT_DETECTOR,
+        show_default=True,
+        callback=lambda ctx, param, name: checked_detector(name),  # before a model is loaded
+        help="What finds the faces; mtcnn needs facenet-pytorch.",
+    )
+    device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, …")
+    return device_option(detector_option(command))
 
 
 def model_options(command: Command) -> Command:
@@ -201,21 +355,8 @@ def _with_model(command: Command, required: bool, text: str) -> Command:
     def with_choice(*, model: Path | None, device: str, detector: DetectorName, **values: Any) -> Any:
         return command(model=ModelChoice(model, device, detector), **values)
 
-    with_options: Any = with_choice
-    for option in (
-        click.option(
-            "--detector",
-            type=click.Choice(DETECTORS),
-            default=DEFAULT_DETECTOR,
-            show_default=True,
-            callback=lambda ctx, param, name: checked_detector(name),  # before a model is loaded
-            help="What finds the faces; mtcnn needs facenet-pytorch.",
-        ),
-        click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, …"),
-        click.option("--model", "-m", required=required, type=Place(), help=text),
-    ):
-        with_options = option(with_options)
-    return with_options
+    with_options: Any = detector_options(with_choice)
+    return click.option("--model", "-m", required=required, type=Place(), help=text)(with_options)
 
 
 def open_gallery(index: str, recognizer: Recognizer, create: bool = False) -> Gallery:
@@ -256,13 +397,16 @@ def pictures_of(path: Path, left_out: dict[str, str]) -> list[Path]:
     return listing.pictures
 
 
-def faces_of(recognizer: Recognizer, path: Path, aligned: bool, left_out: dict[str, str]) -> list[AlignedFace]:
+def faces_of(
+    recognizer: Recognizer, path: Path, choice: FaceChoice, side: Side, left_out: dict[str, str]
+) -> list[AlignedFace]:
     """Align the face of a picture, or those of all usable pictures of a folder.
 
     Args:
         recognizer: The model.
         path: Picture or folder.
-        aligned: True if the pictures are aligned square faces.
+        choice: Which faces are meant.
+        side: Side that the pictures are on.
         left_out: Picture -> reason. Pictures of the folder that cannot be used are added.
 
     Returns:
@@ -273,11 +417,11 @@ def faces_of(recognizer: Recognizer, path: Path, aligned: bool, left_out: dict[s
         FileNotFoundError: If there is no such picture.
     """
     if not path.is_dir():
-        return recognizer.align(path, aligned)
+        return choice.align(recognizer, path, side)
     faces = []
     for picture in pictures_of(path, left_out):
         try:
-            faces += recognizer.align(picture, aligned)
+            faces += choice.align(recognizer, picture, side)
         except (OSError, ValueError) as error:
             left_out[str(picture)] = sentence_of(error)
     if not faces:
@@ -292,11 +436,14 @@ def progress_bar(items: Sequence[Item], title: str, unit: str = "picture") -> It
     return tqdm(items, desc=title, unit=unit, leave=False, disable=len(items) == 1 or not sys.stderr.isatty())
 
 
-def report_several_faces(faces: Iterable[AlignedFace]) -> None:
-    """Name the pictures with several faces on the error output."""
+def report_notes(faces: Iterable[AlignedFace]) -> None:
+    """Print on the error output what a user should know about the faces: there are several, or one is turned."""
+    from rim_lightning.inference.faces import SEVERAL
+
     for face in faces:
-        if face.faces > 1:
-            say(f"{face.name} shows {face.faces} faces: the largest was taken", err=True)
+        for note in face.notes:
+            hint = " (--face N takes another one; rim faces numbers them)" if note.endswith(SEVERAL) else ""
+            say(f"{face.name} {note}{hint}", err=True)
 
 
 def report_enlarged(faces: Iterable[AlignedFace]) -> None:

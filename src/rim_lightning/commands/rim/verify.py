@@ -11,33 +11,36 @@ import click
 from rim_lightning.commands.rim.options import (
     EXIT_CODES,
     NO,
+    FaceChoice,
+    FaceCommand,
     ModelChoice,
     Place,
-    aligned_option,
     demo_option,
     echo_json,
+    face_options,
     faces_of,
     far_option,
     json_option,
     model_options,
     report_enlarged,
     report_left_out,
-    report_several_faces,
+    report_notes,
     say,
     size_option,
 )
 from rim_lightning.inference.verdict import verdict
 
 if TYPE_CHECKING:
+    from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Verification
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(cls=FaceCommand, epilog=EXIT_CODES)
 @model_options
 @click.argument("probe", type=Place())
 @click.argument("gallery", type=Place())
+@face_options("probe", "gallery")
 @far_option
-@aligned_option
 @size_option
 @demo_option
 @json_option
@@ -45,8 +48,8 @@ def verify(
     model: ModelChoice,
     probe: Path,
     gallery: Path,
+    choice: FaceChoice,
     far: float,
-    aligned: bool,
     size: float | None,
     demo: bool,
     as_json: bool,
@@ -54,37 +57,51 @@ def verify(
     """Do PROBE and GALLERY show one person?
 
     Each is a picture, or a folder of pictures of one person. Pictures of a folder that cannot be used are left out.
-    Exit code 0: yes, 1: no.
+    Exit code 0: yes, 1: no. With --faces all each face of PROBE is compared with GALLERY; 0: one of them is the person.
 
     \b
     Examples:
       rim verify --model my_model cctv.png passport.jpg
+      rim verify --model my_model frame.jpg family.jpg --face 3 --gallery-face 2
       rim verify --model my_model cctv.png passport.jpg --far 1e-2 --json
     """
     from rim_lightning.inference.faces import SHARP, judged_as
 
+    if choice.every and probe.is_dir():
+        raise click.UsageError("--faces all needs one picture as PROBE, not a folder.")
     recognizer = model.load(demo)
     recognizer.required_calibration().check_far(far)
     left_out: dict[str, str] = {}
-    probes, sharp = (faces_of(recognizer, path, aligned, left_out) for path in (probe, gallery))
-    probes = judged_as(probes, size)
-    answer = recognizer.verify(probes, sharp, far)
+    found = faces_of(recognizer, probe, choice, "probe", left_out)
+    found = judged_as(found, size)
+    people = [[face] for face in found] if choice.every else [found]
+    sharp = faces_of(recognizer, gallery, choice, "gallery", left_out)
+    answers = [recognizer.verify(probes, sharp, far) for probes in people]
     if as_json:
-        faces: dict[str, list[Any]] = {
-            "probe_faces": [face.faces for face in probes],
-            "gallery_faces": [face.faces for face in sharp],
-        }
-        faces |= {
-            "probe_pixels": [face.pixels_across for face in probes],
-            "gallery_pixels": [face.pixels_across for face in sharp],
-        }
-        echo_json(answer._asdict() | {"chosen_on": answer.chosen_on._asdict()} | faces | {"left_out": left_out})
+        plain = [_plain(answer, probes, sharp) for answer, probes in zip(answers, people, strict=True)]
+        echo_json(({"faces": plain} if choice.every else plain[0]) | {"left_out": left_out})
     else:
-        report_several_faces(probes + sharp)
-        report_enlarged(probes + sharp)
+        report_notes(found + sharp)
+        report_enlarged(found + sharp)
         report_left_out(left_out)
-        _print_answer(answer, SHARP * recognizer.rim.hr_size)
-    sys.exit(0 if answer.same_person else NO)
+        for answer, probes in zip(answers, people, strict=True):
+            if choice.every:
+                say(f"face {probes[0].number}:")
+            _print_answer(answer, SHARP * recognizer.rim.hr_size)
+    sys.exit(0 if any(answer.same_person for answer in answers) else NO)
+
+
+def _plain(answer: Verification, probes: list[AlignedFace], sharp: list[AlignedFace]) -> dict[str, Any]:
+    """Return an answer for a JSON object, with the place of each face."""
+    return answer._asdict() | {
+        "chosen_on": answer.chosen_on._asdict(),
+        "probe_faces": [face.faces for face in probes],
+        "gallery_faces": [face.faces for face in sharp],
+        "probe_pixels": [face.pixels_across for face in probes],
+        "gallery_pixels": [face.pixels_across for face in sharp],
+        "probe_found": [face.plain_found() for face in probes],
+        "gallery_found": [face.plain_found() for face in sharp],
+    }
 
 
 def _print_answer(answer: Verification, sharp_size: float) -> None:

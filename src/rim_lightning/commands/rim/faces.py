@@ -1,0 +1,95 @@
+"""`rim faces`: number the faces of a picture."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rim_lightning.commands.rim.options import (
+    EXIT_CODES,
+    NO,
+    Place,
+    check_device,
+    detector_options,
+    echo_json,
+    json_option,
+    say,
+)
+
+if TYPE_CHECKING:
+    from rim_lightning.data.detector_choice import DetectorName
+    from rim_lightning.data.detectors import Face
+
+
+@click.command(epilog=EXIT_CODES)
+@detector_options
+@click.argument("picture", type=Place())
+@click.argument("target", type=Place(), required=False)
+@click.option("--overwrite", is_flag=True, help="Replace TARGET if it exists.")
+@json_option
+def faces(
+    device: str, detector: DetectorName, picture: Path, target: Path | None, overwrite: bool, as_json: bool
+) -> None:
+    """Number the faces of PICTURE: a row for each, and all of them drawn into TARGET, a PNG file.
+
+    The numbers are those of --face in other commands: first the faces that can be used, the largest first, then the
+    others. Exit code 0: there is a usable face, 1: there is none. No model is needed.
+
+    \b
+    Examples:
+      rim faces frame.jpg numbered.png
+      rim faces frame.jpg --json
+      rim verify --model my_model frame.jpg passport.jpg --face 3
+    """
+    from rim_lightning.data.images import read_image
+    from rim_lightning.inference.faces import FaceAligner, plain_face
+
+    if target is not None:
+        _check_target(picture, target, overwrite)
+    check_device(device)
+    image = read_image(picture)
+    found = FaceAligner(1, detector, device).find(picture)
+    if target is not None:
+        from rim_lightning.inference.face_pictures import numbered_faces, save_picture
+
+        save_picture(numbered_faces(image, found), target)
+    if as_json:
+        height, width = image.shape[:2]
+        plain = [plain_face(face, number) for number, face in enumerate(found, start=1)]
+        echo_json({"picture": str(picture), "width": width, "height": height, "detector": detector, "faces": plain})
+    else:
+        for number, face in enumerate(found, start=1):
+            say(_row(number, face))
+        if not found:
+            say(f"{picture} shows no face that could be found", err=True)
+        elif target is not None:
+            say(f"drawn into {target}")
+    sys.exit(0 if found and found[0].fault is None else NO)
+
+
+def _check_target(picture: Path, target: Path, overwrite: bool) -> None:
+    """Check the place of the drawing before the picture is read."""
+    from rim_lightning.files import check_folder
+
+    if target.suffix.lower() != ".png":
+        raise ValueError(f"{target} does not end in .png: the picture with the numbers is written as a PNG file.")
+    if os.path.realpath(target) == os.path.realpath(picture):
+        raise ValueError(f"{target} is the picture that is read, and would be overwritten: choose another place.")
+    if target.exists() and not overwrite:
+        raise ValueError(f"{target} exists already: choose another place, or add --overwrite.")
+    check_folder(target.parent)
+
+
+def _row(number: int, face: Face) -> str:
+    """Return the row of one face."""
+    x0, y0, x1, y1 = face.box
+    turned = f", turned by {face.turned}°" if face.turned else ""
+    usable = "usable" if face.fault is None else f"not usable: {face.fault}"
+    return (
+        f"{number:3}  box {x0:.0f},{y0:.0f},{x1:.0f},{y1:.0f}  {face.size:.0f} px  confidence {face.confidence:.2f}"
+        f"{turned}  {usable}"
+    )
