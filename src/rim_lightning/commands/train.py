@@ -91,13 +91,18 @@ def check_names(cfg: DictConfig) -> None:
 
 
 def check_packages(cfg: DictConfig) -> None:
-    """Refuse a logger whose package is not installed.
+    """Refuse a logger or a network whose package is not installed.
 
     Raises:
         MissingExtra: If a package is missing.
     """
     if "wandb" in cfg.logger:
         require_extra("wandb", "logger=wandb")
+    weights = cfg.teacher.weights
+    if weights is not None and weights.get("weight_format") == "facenet_pytorch":
+        require_extra("mtcnn", "teacher.weights.weight_format=facenet_pytorch")
+    if any(cfg.model.recognition[part].name == "inception_resnet_v1" for part in ("teacher", "student", "assistant")):
+        require_extra("mtcnn", "The network inception_resnet_v1")
 
 
 def complete_overrides(cfg: DictConfig, given: Sequence[str]) -> list[str]:

@@ -1,11 +1,14 @@
-"""Settings whose names have changed are refused, not ignored."""
+"""Settings are refused before any work: those whose names have changed, and those whose package is missing."""
+
+import sys
 
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from rim_lightning.commands.config_path import CONF_DIR
-from rim_lightning.commands.train import RENAMED, check_names
+from rim_lightning.commands.train import RENAMED, check_names, check_packages
+from rim_lightning.extras import MissingExtra
 
 
 @pytest.mark.parametrize("old", RENAMED)
@@ -16,3 +19,30 @@ def test_a_setting_of_the_first_version_is_refused_by_its_new_name(old):
         check_names(cfg)
     check_names(good)
     assert OmegaConf.select(good, RENAMED[old], default="no such setting") != "no such setting"
+
+
+NEEDS = {
+    "logger=wandb": (["logger=wandb"], "wandb", "logger=wandb needs wandb"),
+    "weights": (
+        ["teacher.weights.weight_format=facenet_pytorch"],
+        "facenet_pytorch",
+        "teacher.weights.weight_format=facenet_pytorch needs facenet_pytorch",
+    ),
+    "network": (
+        ["model.recognition.teacher={name: inception_resnet_v1}", "teacher=random"],
+        "facenet_pytorch",
+        "The network inception_resnet_v1 needs facenet_pytorch",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_a_setting_whose_package_is_missing_is_refused(name, monkeypatch):
+    overrides, package, sentence = NEEDS[name]
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        cfg, other = (compose("train", overrides=["paths.output_dir=unused", *more]) for more in (overrides, []))
+    check_packages(cfg)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra, match=f"^{sentence}, which is not installed: pip install"):
+        check_packages(cfg)
+    check_packages(other)

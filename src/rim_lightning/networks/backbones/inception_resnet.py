@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from rim_lightning.extras import require_extra
 from rim_lightning.networks.backbones.base import Backbone, apply_stages
 
 
@@ -15,6 +16,7 @@ class InceptionResnetV1(Backbone):
     """
 
     def __init__(self) -> None:
+        require_extra("mtcnn", "The network inception_resnet_v1")
         from facenet_pytorch import InceptionResnetV1 as Original
 
         super().__init__()
