@@ -19,6 +19,7 @@ LAYERS = {
     "files": 0,
     "locks": 0,
     "plotting": 0,
+    "seeds": 0,
     "functional": 1,
     "runs": 1,
     "losses": 2,
@@ -37,7 +38,7 @@ LAYERS = {
 }
 FRAMEWORKS = {"pytorch_lightning", "lightning", "hydra", "omegaconf", "wandb"}
 LIGHTNING_FREE = {
-    *("types", "schemes", "distributed", "extras", "files", "locks", "plotting", "functional"),
+    *("types", "schemes", "distributed", "extras", "files", "locks", "plotting", "seeds", "functional"),
     *("losses", "metrics", "networks", "data", "evaluation", "inference", "runs"),
 }
 STEP = {"phases", "parameters", "finite_watch", "deferred", "objective", "schedule", "probes"}

@@ -96,26 +96,26 @@ def compare(cfg: DictConfig, compose: Compose) -> None:
         figure = _recipe(FIGURES, "figure", name)
         comparison, untrained = _prepared(cfg, compose, figure.systems)
         missing = _write_figure(name, figure, comparison, Path(cfg.paths.output_dir))
-    check_complete(untrained, missing, cfg.train)
+    check_complete(untrained, missing)
 
 
-def check_complete(untrained: Mapping[str, str], missing: Mapping[str, str], train: bool) -> None:
+def check_complete(untrained: Mapping[str, str], missing: Mapping[str, str]) -> None:
     """Refuse an outcome in which a system could not be trained or measured.
 
     Args:
         untrained: System -> reason why it could not be trained.
-        missing: Row or curve -> reason why it is missing.
-        train: False if only what is already trained was asked for: then a system that was not yet run is no failure.
+        missing: Row or curve -> reason why it is missing. A system that was not yet run, because nothing asked for its
+            training, is no failure.
 
     Raises:
         Incomplete: If there is such a system. What was measured is written by then.
     """
-    broken = [label for label, reason in missing.items() if train or reason != NOT_RUN]
+    broken = [label for label, reason in missing.items() if reason != NOT_RUN]
     if not untrained and not broken:
         return
     parts = []
     if untrained:
-        parts.append(f"{len(untrained)} systems could not be trained ({', '.join(untrained)})")
+        parts.append(f"{len(untrained)} of the systems could not be trained ({', '.join(untrained)})")
     if broken:
         parts.append(f"{len(broken)} could not be measured ({', '.join(broken)})")
     raise Incomplete(f"{'; '.join(parts)}. The reasons stand above; the others are done.", nothing=False)

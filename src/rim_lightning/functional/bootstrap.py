@@ -1,13 +1,23 @@
 """Intervals that show how certain a figure is: over pairs, over people and over training seeds."""
 
 import math
-from collections.abc import Sequence
-from statistics import fmean, stdev
 
 import torch
 from torch import Tensor
 
 from rim_lightning.functional.verification import tar_at_far
+from rim_lightning.seeds import seed_interval
+
+__all__ = [
+    "bootstrap_interval",
+    "mean_interval",
+    "paired_difference",
+    "percentile_interval",
+    "person_interval",
+    "person_resampled_tar",
+    "seed_interval",
+    "seeds_resampled",
+]
 
 
 def bootstrap_interval(
@@ -191,34 +201,6 @@ def person_resampled_tar(
     return estimate[0], torch.tensor(rates, dtype=torch.float64)
 
 
-def seed_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float, float]:
-    """Compute the mean of a figure over n training seeds and its t-interval.
-
-    The interval is mean ± t · std / √n, with t of n − 1 degrees of freedom.
-
-    Args:
-        values: n ≥ 2 finite numbers, one per seed.
-        level: Coverage of the interval, in (0, 1).
-
-    Returns:
-        Mean, standard deviation (n − 1 in the denominator), lower end and upper end.
-
-    Raises:
-        ValueError: If there are fewer than two values, one is not finite or level is not in (0, 1).
-
-    Example:
-        >>> [round(figure, 2) for figure in seed_interval([1.0, 2.0, 3.0])]  # t with 2 degrees of freedom is 4.30
-        [2.0, 1.0, -0.48, 4.48]
-    """
-    if len(values) < 2 or not all(math.isfinite(value) for value in values):
-        raise ValueError(f"An interval over seeds needs two or more finite values, got {list(values)}.")
-    if not 0 < level < 1:
-        raise ValueError(f"The coverage is {level}; it must lie in (0, 1).")
-    mean, std = fmean(values), stdev(values)
-    margin = _student_quantile(len(values) - 1, level) * std / math.sqrt(len(values))
-    return mean, std, mean - margin, mean + margin
-
-
 def seeds_resampled(values: Tensor, generator: torch.Generator) -> Tensor:
     """Average a figure over training seeds that each resample draws with replacement.
 
@@ -265,27 +247,3 @@ def _descending(scores: Tensor, person: Tensor, pairs: Tensor) -> tuple[Tensor, 
     row, column = pairs.nonzero(as_tuple=True)
     ordered, order = scores[row, column].sort(descending=True)
     return ordered, person[row[order]], person[len(scores) + column[order]]
-
-
-def _student_quantile(freedom: int, level: float) -> float:
-    """Find t with P(|T| ≤ t) = level by bisection of the angle θ = atan(t / √freedom)."""
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _student_coverage(freedom, middle) < level:
-            low = middle
-        else:
-            high = middle
-    return math.sqrt(freedom) * math.tan(low)
-
-
-def _student_coverage(freedom: int, angle: float) -> float:
-    """Compute P(|T| ≤ √freedom · tan(angle)), a finite sum (Abramowitz and Stegun 26.7.3, 26.7.4)."""
-    odd = freedom % 2
-    term = math.cos(angle) if odd else 1.0
-    total = 0.0
-    for power in range(odd, freedom - 1, 2):
-        total += term
-        term *= (power + 1) / (power + 2) * math.cos(angle) ** 2
-    total *= math.sin(angle)
-    return 2 / math.pi * (angle + total) if odd else total

@@ -1,7 +1,6 @@
 """The figures of a sweep: a table of its jobs, and a plot of the effect of every setting that was varied."""
 
 import csv
-import math
 import statistics
 import textwrap
 from collections import defaultdict
@@ -13,13 +12,12 @@ from typing import Any, NamedTuple
 from rim_lightning.plotting import pyplot
 from rim_lightning.runs.sweep import Job, Sweep, swept_settings
 from rim_lightning.runs.words import in_words
+from rim_lightning.seeds import seed_interval
 
 FIGURES = ("*/psnr_gain_y", "*/rim/accuracy", "val/psnr_gain")
 """Patterns of the figures that are shown by default."""
 SEED = "seed"
 """The setting whose values are repetitions."""
-T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-"""97.5 % quantiles of Student's t with 1, 2, … degrees of freedom."""
 
 
 def chosen_figures(jobs: Sequence[Job], patterns: Sequence[str] = FIGURES) -> dict[str, list[float | None]]:
@@ -153,7 +151,8 @@ def effect_of(column: Sequence[str], values: Sequence[float | None], seeds: Sequ
         means = [statistics.fmean(figures) for figures in of_seeds.values()]
         half = None
         if len(means) > 1:
-            half = _t_quantile(len(means) - 1) * statistics.stdev(means) / math.sqrt(len(means))
+            mean, _, low, _ = seed_interval(means)
+            half = mean - low
         effects.append(Effect(choice, jobs, statistics.fmean(jobs), half))
     return effects
 
@@ -182,16 +181,6 @@ def _plot_effect(axis: Any, effects: Sequence[Effect]) -> None:
     turned = sum(map(len, labels)) > 30
     axis.set_xticks(places, labels, rotation=30 if turned else 0, ha="right" if turned else "center", fontsize="small")
     axis.set_xlim(-0.6, len(effects) - 0.4)
-
-
-def _t_quantile(freedom: int) -> float:
-    """Return the 97.5 % quantile of Student's t; beyond 10 degrees of freedom by Fisher's expansion."""
-    if freedom <= len(T_QUANTILES):
-        return T_QUANTILES[freedom - 1]
-    z = statistics.NormalDist().inv_cdf(0.975)
-    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / freedom + second / freedom**2 + third / freedom**3
 
 
 def _as_number(text: str) -> tuple[int, float, str]:

@@ -59,16 +59,15 @@ def test_settings_are_checked_first(tmp_path, overrides, sentence):
 
 
 def test_what_could_not_be_trained_or_measured_ends_the_command_with_its_names():
-    check_complete({}, {}, train=True)
-    check_complete({}, {"RIM": "not yet run"}, train=False)  # only what is trained was asked for
-    for untrained, missing, train, sentence in (
-        ({"fhn": "diverged"}, {}, True, "1 systems could not be trained (fhn). The reasons stand above"),
-        ({}, {"RIM": "not yet run"}, True, "1 could not be measured (RIM)"),
-        ({"fhn": "diverged"}, {"RIM": "failed: a damaged file"}, True, "trained (fhn); 1 could not be measured (RIM)"),
-        ({}, {"RIM": "failed: a damaged file", "SRCNN": "not yet run"}, False, "1 could not be measured (RIM)"),
+    check_complete({}, {})
+    check_complete({}, {"RIM": "not yet run"})  # nothing asked for its training
+    for untrained, missing, sentence in (
+        ({"fhn": "diverged"}, {"RIM": "not yet run"}, "1 of the systems could not be trained (fhn). The reasons stand"),
+        ({"fhn": "diverged"}, {"RIM": "failed: damaged"}, "could not be trained (fhn); 1 could not be measured (RIM)"),
+        ({}, {"RIM": "failed: a damaged file", "SRCNN": "not yet run"}, "1 could not be measured (RIM)"),
     ):
         with pytest.raises(Incomplete, match=re.escape(sentence)):
-            check_complete(untrained, missing, train)
+            check_complete(untrained, missing)
 
 
 def test_no_hydra_app_is_needed(tmp_path):
