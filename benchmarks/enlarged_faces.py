@@ -3,7 +3,7 @@
     python benchmarks/enlarged_faces.py ../shared/data val     # Helen's 87 validation photographs, for the rule
     python benchmarks/enlarged_faces.py ../shared/data test    # its 330 test photographs, for the table
 
-Each photograph is reduced until its face has 10 to 48 px, saved as JPEG or not, enlarged, and saved as JPEG or not: one
+Each photograph is reduced until its face has 10 to 36 px, saved as JPEG or not, enlarged, and saved as JPEG or not: one
 face of a random size for each row. The sharp rows are photographs as they are, reduced, blurred, and saved as JPEG; and
 those faces of `faces/` whose eyes are at least 40.3 px apart in their source, so that nobody enlarged them to 160 px.
 """
@@ -25,7 +25,7 @@ from rim_lightning.schemes import five_points
 
 FACTORS = (2, 4, 8)
 FILTERS = ("nearest", "bilinear", "bicubic", "Lanczos")
-SIZES = (10, 48)
+SIZES = (10, 36)
 QUALITY = (50, 95)
 REDUCTIONS = ("BILINEAR", "BICUBIC", "LANCZOS", "BOX")
 SOURCE_EYES = 40.3
