@@ -34,7 +34,7 @@ ENLARGED = 0.7
 """A face is enlarged if its detail suffices for less than this share of its pixels. A good lens takes some, too."""
 
 ENOUGH = 40.0
-"""Pixels from which on more detail decides little: RIM reads a face of 28 px nearly like one of 112 (docs/model_card.md)."""
+"""Pixels from which on more detail decides little: RIM reads 28 px nearly like 112 (docs/model_card.md)."""
 
 REPEATED = 0.6
 """Share of the differences between neighbors that must lie on a regular grid if pixels were repeated."""
