@@ -41,6 +41,10 @@ from rim_lightning.training.settings import plain
 from rim_lightning.training.teacher import train_teacher
 
 
+SEVERAL_PROCESSES = "ddp_find_unused_parameters_true"
+"""Strategy of several processes, as in `conf/trainer/ddp.yaml`: the phases use different parameters in turn."""
+
+
 def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
     """Carry out one training run. `state.json` in its folder records how it ended.
 
@@ -113,8 +117,10 @@ def _step_titles(cfg: DictConfig) -> dict[str, str]:
 def build_trainer(cfg: DictConfig) -> pl.Trainer:
     """Build the trainer of a configuration with its loggers and callbacks."""
     loggers = [instantiate(logger) for logger in cfg.logger.values()]
+    several = _processes(cfg) > 1 and "strategy" not in cfg.trainer
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
+        **({"strategy": SEVERAL_PROCESSES} if several else {}),
         max_epochs=sum(stage.epochs for stage in cfg.schedule.stages),
         callbacks=[instantiate(callback) for callback in cfg.callbacks.values()],
         logger=loggers,
