@@ -187,3 +187,38 @@ def test_an_evaluation_of_nothing_is_refused(folder, tmp_path):
     with pytest.raises(ValueError, match=r"^Nothing is to be measured: name sets in evaluation.sr.sets"):
         run(evaluation(folder, tmp_path, *nothing))
     assert not (tmp_path / "report.md").exists()
+
+
+@pytest.mark.slow
+def test_figures_are_not_written_over_those_of_another_evaluation(folder, tmp_path):
+    faces_alone = [f"evaluation.sr.root={folder / 'flat'}", "evaluation.lfw.root=null"]
+    first = run(evaluation(folder, tmp_path, *faces_alone))
+    assert run(evaluation(folder, tmp_path, *faces_alone, "workers=1")) == first  # the same once more
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    with pytest.raises(ValueError, match=r"holds the figures of .* another evaluation: choose another hydra.run.dir"):
+        run(evaluation(folder, tmp_path, *faces_alone, "evaluation.sr.crop=2"))
+    (tmp_path / "origin.json").unlink()  # as in the folder of a training run that made no such file
+    with pytest.raises(ValueError, match="holds the figures of a training run"):
+        run(evaluation(folder, tmp_path, *faces_alone))
+    before.pop(tmp_path / "origin.json")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("evaluation.probe_sizes=[8,40]", "has 40 px, larger than the face of 32 px"),
+        ("device=cuda:99", "device is cuda:99, but torch finds"),
+        ("evaluation.lfw.pairs=nowhere.txt", "nowhere.txt"),
+    ],
+)
+def test_a_wrong_evaluation_is_refused_before_its_folder_is_made(folder, tmp_path, override, sentence):
+    with pytest.raises((ValueError, FileNotFoundError), match=sentence):
+        run(evaluation(folder, tmp_path / "output", override))
+    assert not (tmp_path / "output").exists()
+
+
+def test_an_output_that_cannot_be_written_is_named(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"Nothing can be written to .*file.*choose another hydra\.run\.dir"):
+        run(evaluation(folder, tmp_path / "file"))

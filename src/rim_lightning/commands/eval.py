@@ -10,6 +10,8 @@ from rim_lightning.commands.hydra_command import hydra_command
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from rim_lightning.runs.folder import RunFolder
+
 
 def run(cfg: DictConfig) -> dict[str, float]:
     """Measure `checkpoint` as `conf/eval.yaml` says and write metrics.json and report.md into `paths.output_dir`.
@@ -25,24 +27,30 @@ def run(cfg: DictConfig) -> dict[str, float]:
     from omegaconf import OmegaConf
 
     from rim_lightning.evaluation.plan import evaluation_plan
-    from rim_lightning.evaluation.run import evaluate
+    from rim_lightning.evaluation.run import check_evaluation, evaluate
+    from rim_lightning.files import write_json
     from rim_lightning.networks.checkpoints import load_rim
     from rim_lightning.runs.folder import RunFolder, folder_of_checkpoint
 
-    if str(cfg.device).startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device is {cfg.device}, but torch finds no GPU here: set device=cpu.")
+    _check_device(str(cfg.device))
+    output = RunFolder(Path(cfg.paths.output_dir))
+    origin = _origin(cfg)
+    _check_output(output, origin)
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
-    output = RunFolder(Path(cfg.paths.output_dir))
-    output.path.mkdir(parents=True, exist_ok=True)
     rim = load_rim(cfg.checkpoint).to(cfg.device)
     settings: Any = OmegaConf.to_container(cfg.evaluation, resolve=True, throw_on_missing=True)
-    stores: Any = OmegaConf.to_container(cfg.stores, resolve=True)
+    places: Any = OmegaConf.to_container(cfg.stores, resolve=True)
+    stores = {name: path.replace("{hr_size}", str(rim.hr_size)) for name, path in places.items()}
+    plan = evaluation_plan(settings)
+    check_evaluation(plan, stores, rim.hr_size)
+    output.path.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, output.config, resolve=True)
+    write_json(output.origin, origin)
     figures = evaluate(
         rim,
-        evaluation_plan(settings),
-        {name: path.replace("{hr_size}", str(rim.hr_size)) for name, path in stores.items()},
+        plan,
+        stores,
         prepared_dir=Path(cfg.paths.prepared_dir),
         folder=output.path,
         title=f"RIM: {cfg.checkpoint}",
@@ -52,6 +60,39 @@ def run(cfg: DictConfig) -> dict[str, float]:
     print(output.report.read_text(encoding="utf-8"))
     print(f"Report: {output.report}")
     return figures
+
+
+def _check_device(device: str) -> None:
+    """Refuse a device that is not there."""
+    import torch
+
+    kind, _, place = device.partition(":")
+    count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(kind, 1)
+    if int(place or 0) >= count:
+        found = f"only {count}" if count else "no GPU"
+        raise ValueError(f"device is {device}, but torch finds {found} here: set device=cpu.")
+
+
+def _origin(cfg: DictConfig) -> dict[str, Any]:
+    """Return what decides the figures: the content of the checkpoint and the settings, without where and how fast."""
+    from omegaconf import OmegaConf
+
+    from rim_lightning.files import file_digest
+
+    settings: Any = OmegaConf.to_container(cfg.evaluation, resolve=True)
+    checkpoint = Path(cfg.checkpoint)
+    return {"checkpoint": file_digest(checkpoint) if checkpoint.is_file() else str(checkpoint), "evaluation": settings}
+
+
+def _check_output(output: RunFolder, origin: dict[str, Any]) -> None:
+    """Refuse a folder that holds other figures, or in which nothing can be written."""
+    from rim_lightning.files import check_writable, read_json
+
+    check_writable(output.metrics, "hydra.run.dir")
+    if output.metrics.is_file() and not (output.origin.is_file() and read_json(output.origin, dict) == origin):
+        raise ValueError(
+            f"{output.path} holds the figures of a training run or of another evaluation: choose another hydra.run.dir."
+        )
 
 
 @hydra_command("rim-eval")

@@ -65,7 +65,11 @@ def hydra_command(name: str, hints: Hints | None = None) -> Callable[[Callable[[
                 start = hydra.main(str(CONF_DIR), name.removeprefix("rim-"), version_base="1.3")
                 quoted(Path.cwd())  # raises for a folder that Hydra would resolve
                 check_overrides(get_args_parser().parse_args().overrides)
-                start(job)()
+                try:
+                    start(job)()
+                except OSError as error:  # Hydra makes the folder of the run; errors of the task do not come here
+                    why = f"Nothing can be written to {error.filename} ({error.strerror})"
+                    raise ValueError(f"{why}: choose another hydra.run.dir.") from error
 
         return command
 

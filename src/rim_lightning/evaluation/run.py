@@ -99,6 +99,11 @@ def check_evaluation(plan: EvaluationPlan, stores: Mapping[str, str], hr_size: i
                 f"{name} has {people} people in its {split} split; verification in folds needs 4 or more: leave "
                 f"{name} out of evaluation.identities, or give the split more people."
             )
+    largest = max(plan.probe_sizes)
+    if largest > hr_size:
+        raise ValueError(
+            f"evaluation.probe_sizes has {largest} px, larger than the face of {hr_size} px: leave it out."
+        )
     check_evaluation_files(plan)
 
 

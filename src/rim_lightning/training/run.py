@@ -18,11 +18,12 @@ from rim_lightning import __version__
 from rim_lightning.data.sources import Source, prepare_missing
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.datamodules.faces import FaceDataModule
+from rim_lightning.datamodules.synthetic import SyntheticDataModule
 from rim_lightning.distributed import leave_process_group
 from rim_lightning.evaluation.plan import EvaluationPlan, evaluation_plan
 from rim_lightning.evaluation.report import write_metrics
 from rim_lightning.evaluation.run import check_evaluation, check_evaluation_files, evaluate
-from rim_lightning.files import file_digest, write_json, write_json_once
+from rim_lightning.files import check_writable, file_digest, write_json, write_json_once
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.progress import StepCounter
@@ -39,7 +40,6 @@ from rim_lightning.training.resume import Origin, differences, digests_of_files,
 from rim_lightning.training.rim_module import RIMModule
 from rim_lightning.training.settings import plain
 from rim_lightning.training.teacher import train_teacher
-
 
 SEVERAL_PROCESSES = "ddp_find_unused_parameters_true"
 """Strategy of several processes, as in `conf/trainer/ddp.yaml`: the phases use different parameters in turn."""
@@ -63,6 +63,7 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
     folder = RunFolder(Path(cfg.paths.output_dir))
     first = is_first_process()
     if first:
+        check_writable(folder.state, "hydra.run.dir")
         _check_folder(cfg, folder)
     interruptions = (KeyboardInterrupt, SystemExit, Interrupted)
     with record_run(folder.path, interruptions) if first else nullcontext():
@@ -192,6 +193,7 @@ def _check_settings(cfg: DictConfig) -> None:
     module = rehearse(partial(_instantiate_system, cfg, plain(weights) if weights else None, people=2), hr_size)
     _check_extras(cfg, module)
     _check_figures(cfg, module)
+    _check_places(cfg)
     if cfg.evaluate:
         plan = _evaluation(cfg)
         check_evaluation_files(plan)
@@ -215,6 +217,20 @@ def _check_data(cfg: DictConfig) -> None:
             path = source["reader"].get(key)
             if path is not None and not Path(path).exists():
                 raise FileNotFoundError(f"There is no {path}: set sources.{name}.reader.{key}, or paths.data_dir.")
+
+
+def _check_places(cfg: DictConfig) -> None:
+    """Refuse folders that the run will have to write to and cannot."""
+    prepared = Path(cfg.paths.prepared_dir)
+    made = [prepared / f"{source.name}_{cfg.model.hr_size}" for source in cfg.sources.values()]
+    if issubclass(get_class(cfg.data._target_), SyntheticDataModule):
+        made += instantiate(cfg.data).stores.values()
+    if not all((store / MANIFEST).is_file() for store in made):
+        check_writable(prepared / "store", "paths.prepared_dir")
+    if cfg.teacher.epochs and not cfg.trainer.fast_dev_run:
+        check_writable(Path(cfg.paths.teachers_dir) / "teacher", "paths.teachers_dir")
+    if cfg.budget:
+        check_writable(cfg.paths.budget_file, "paths.budget_file")
 
 
 def _check_figures(cfg: DictConfig, module: PhasedModule) -> None:

@@ -3,6 +3,10 @@
 import pytest
 from hydra.errors import InstantiationException
 
+from rim_lightning.commands.config_path import CONF_DIR
+from rim_lightning.commands.errors import Hints, ending_of
+from rim_lightning.commands.settings_check import check_settings
+from rim_lightning.commands.settings_rules import RULES
 from rim_lightning.training.run import _check_settings
 from tests.helpers.configurations import training_configuration
 
@@ -48,3 +52,47 @@ def test_settings_that_do_not_go_together_are_refused(overrides, sentence):
 def test_figures_of_training_validation_and_evaluation_can_be_optimized():
     for name in ("val/psnr_gain", "val/rim/auc", "train/student/loss", "sr/synthetic/psnr_y"):
         checked(f"optimized_metric={name}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", ["paths.prepared_dir", "paths.teachers_dir", "paths.budget_file"])
+def test_a_place_that_cannot_be_written_is_named_with_its_setting(setting, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=f"Nothing can be written .* is a file.*: choose another {setting}"):
+        checked(f"paths.prepared_dir={tmp_path}", "budget=1", f"{setting}={tmp_path / 'file' / 'place'}")
+
+
+CHOICES = [
+    f"{group}={file.stem}" for group in ("experiment", "system") for file in sorted((CONF_DIR / group).glob("*.yaml"))
+]
+DATA = sorted({file.stem for file in (CONF_DIR / "data").glob("*.yaml")} - {"faces"})
+INCOMPLETE = ("system=super_resolver", "system=adversarial_super_resolver", "system=recognizer", "system=authors_step")
+"""Systems that an experiment completes."""
+
+
+def sentence_for(chosen, data, folder):
+    """The sentence with which a combination is refused; "" if it is not."""
+    cfg = training_configuration([chosen, f"data={data}", f"paths.output_dir={folder}"])
+    cfg.sources, cfg.paths.prepared_dir, cfg.evaluate = {}, str(folder), False
+    cfg.teacher.weights, cfg.teacher.epochs = None, 0
+    check_settings(cfg, RULES["rim-train"])
+    try:
+        _check_settings(cfg)
+    except Exception as error:
+        ending = ending_of(error, Hints())
+        assert ending is not None, "a trace"
+        return ending.sentence
+    return ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("chosen", CHOICES)
+def test_data_and_systems_go_together_or_are_refused_in_a_sentence(chosen, data, tmp_path):
+    sentence = sentence_for(chosen, data, tmp_path)
+    if data in ("lfw", "helen_pairs"):
+        assert "nothing to train on: choose data=real, helen, celeba or synthetic" in sentence
+    elif chosen in INCOMPLETE:
+        assert sentence
+    else:
+        assert sentence == ""
