@@ -7,12 +7,13 @@ import pytest
 
 from rim_lightning.data.alignment import FIVE_POINT_TEMPLATE_112
 from rim_lightning.data.images import PictureHeader, picture_header
-from rim_lightning.data.landmark_check import differ, landmark_fault
+from rim_lightning.data.landmark_check import differ, landmark_fault, mask_fault
 from rim_lightning.data.readers.celebamask import read_celebamask
 from rim_lightning.data.readers.lfw import read_lfw
 from rim_lightning.data.readers.pts import read_pts
 from rim_lightning.data.synthetic.store import paint_face
-from rim_lightning.schemes import LANDMARK_SCHEMES
+from rim_lightning.schemes import HELEN11, LANDMARK_SCHEMES
+from rim_lightning.types import UNLABELED
 from tests.helpers.faces import face_points
 
 HEADER = PictureHeader(120, 140, 1)
@@ -158,11 +159,27 @@ def test_schemes_that_show_different_faces():
     assert differ(five, five + np.array([0, 46]))  # 0.4 of 112 pixels are 44.8
 
 
+def test_a_mask_covers_its_face():
+    """Skin in the rows of the mask that a share of the points lies on: eyes 51, nose 71, corners of the mouth 92."""
+    mask = np.zeros((112, 112), np.uint8)
+    assert mask_fault(FIVE_POINT_TEMPLATE_112, mask) == (
+        "has a mask of another face (0 of 5 landmarks lie on its face): correct mask or landmarks"
+    )
+    mask[60:80] = HELEN11.classes.index("nose")
+    assert "(1 of 5 landmarks lie on its face)" in mask_fault(FIVE_POINT_TEMPLATE_112, mask)
+    mask[40:60] = HELEN11.classes.index("face_skin")
+    assert mask_fault(FIVE_POINT_TEMPLATE_112, mask) is None
+    assert mask_fault(FIVE_POINT_TEMPLATE_112, np.full_like(mask, UNLABELED)) is None
+    assert "0 of 5" in mask_fault(FIVE_POINT_TEMPLATE_112, np.full_like(mask, HELEN11.classes.index("hair")))
+    assert mask_fault(FIVE_POINT_TEMPLATE_112 + 500, np.full_like(mask, 1)) is None  # its border
+
+
 def test_no_synthetic_face_is_refused():
     for person in range(8):
-        _, ibug68, helen194, five, _ = paint_face(person, 0, 64, 8)
+        _, ibug68, helen194, five, parsing = paint_face(person, 0, 64, 8)
         landmarks = {"five": five, "ibug68": ibug68, "helen194": helen194}
         assert landmark_fault(landmarks, PictureHeader(80, 80, 1)) is None
+        assert mask_fault(five, parsing) is None
 
 
 @pytest.mark.slow

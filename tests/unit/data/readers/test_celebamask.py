@@ -116,3 +116,21 @@ def test_other_layouts_are_refused(tmp_path, picture):
     (tmp_path / "CelebAMask-HQ-mask-anno").mkdir()
     with pytest.raises(ValueError, match=r"face.jpg is not named by its number"):
         read_celebamask_official(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (np.full((10, 12), 19), r"mask.png holds the class 19; CelebAMask-HQ has 0 to 18, and 255 is not labeled"),
+        (np.zeros((12, 10)), "the mask of 10 x 12 pixels has another shape than the picture of 12 x 10"),
+    ],
+)
+def test_masks_that_cannot_belong_to_their_picture(tmp_path, picture, gray, values, sentence):
+    image, mask = picture(tmp_path / "image.png"), gray(tmp_path / "mask.png", values)
+    with pytest.raises(ValueError, match=sentence):
+        load_index_mask(mask, image)
+
+
+def test_what_is_not_labeled_stays_so(tmp_path, picture, gray):
+    mask = gray(tmp_path / "mask.png", np.full((20, 24), 255))
+    assert (load_index_mask(mask, picture(tmp_path / "image.png")) == 255).all()
