@@ -1,6 +1,7 @@
 """Short fits on a few synthetic faces: who moves, who does not, what is saved, what a resume gives."""
 
 import csv
+import re
 from functools import partial
 
 import pytest
@@ -12,6 +13,7 @@ from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
 from rim_lightning.training.callbacks.ema import WarmedEMA
+from rim_lightning.training.callbacks.progress import StageProgress
 from rim_lightning.training.csv_logger import StageCSVLogger
 from rim_lightning.training.finite_watch import NonFiniteLoss
 from rim_lightning.training.phases import PHASES
@@ -88,6 +90,19 @@ def trainer_of(folder, epochs, callbacks=(), **changes):
 
 def values(module):
     return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+
+
+def test_a_log_has_a_line_for_each_epoch_that_names_its_stage(store, tmp_path, capsys):
+    stages = [{"name": "fhn", "epochs": 1}, {"name": "student", "epochs": 1}]
+    trainer = trainer_of(
+        tmp_path, 2, [StageProgress()], limit_train_batches=2, enable_progress_bar=True, enable_checkpointing=False
+    )
+    trainer.fit(module_of(stages), data_of(store))
+    shown = capsys.readouterr()
+    assert re.fullmatch(
+        r"  fhn, epoch 1 of 2: 2 batches in \d+ s\n  student, epoch 2 of 2: 2 batches in \d+ s\n", shown.out
+    )
+    assert "\r" not in shown.err
 
 
 def test_short_runs_log_losses_and_the_name_of_every_stage(store, tmp_path):

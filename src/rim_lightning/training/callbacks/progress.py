@@ -1,5 +1,6 @@
 """The progress bar of a training: one bar for each epoch, which names its stage."""
 
+import math
 import time
 from typing import Any
 
@@ -26,6 +27,7 @@ class StageProgress(ProgressBar):
         self._bar: tqdm | None = None
         self._enabled = True
         self._started = 0.0
+        self._batches = 0
 
     def disable(self) -> None:
         """Show nothing. Lightning calls this on every process but the first."""
@@ -42,25 +44,26 @@ class StageProgress(ProgressBar):
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Begin a bar."""
         self._started = time.monotonic()
-        self._open(self._title(trainer), int(trainer.num_training_batches))
+        self._open(self._title(trainer), trainer.num_training_batches)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Move the bar."""
-        self._move(batch_idx + 1)
+        self._batches = batch_idx + 1
+        self._move(self._batches)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the bar and say how long the epoch took, its validation included."""
         self._close()
         if self._enabled:
             elapsed = duration_in_words(time.monotonic() - self._started)
-            say(f"  {self._title(trainer)}: {trainer.num_training_batches} batches in {elapsed}")
+            say(f"  {self._title(trainer)}: {self._batches} batches in {elapsed}")
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show a bar for a validation."""
         self._close()
-        self._open("validation", sum(int(count) for count in trainer.num_val_batches))
+        self._open("validation", sum(trainer.num_val_batches))
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         """Move the bar of the validation."""
@@ -79,7 +82,8 @@ class StageProgress(ProgressBar):
         stage = getattr(trainer.lightning_module, "stage", self.stage)
         return f"{stage}, epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
 
-    def _open(self, title: str, total: int) -> None:
+    def _open(self, title: str, batches: float) -> None:
+        total = int(batches) if math.isfinite(batches) else None  # a loader may not know its length
         self._bar = progress_bar(total=total, desc=title, unit="batch", leave=False, shown=self._enabled)
 
     def _move(self, done: int) -> None:
