@@ -7,7 +7,7 @@ import math
 import os
 import tempfile
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -19,6 +19,9 @@ MAX_NAME = 255
 """Longest name of a file in bytes on nearly all file systems."""
 
 READERS = 8  # threads that read files for their digests
+CHUNK = 32  # files that a thread reads in turn
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -200,14 +203,32 @@ def changed_files(files: Sequence[tuple[str, str]]) -> list[str]:
     Returns:
         Their paths.
     """
+    return [
+        path
+        for (path, old), new in zip(files, in_threads(_digest_or_none, files), strict=True)
+        if new not in (old, None)
+    ]
+
+
+def in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """Yield the results of a function that reads a file for each item, in their order. Several files are read at once.
+
+    Args:
+        function: Called for each item, in threads.
+        items: The items.
+
+    Yields:
+        The results.
+    """
+    chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     with ThreadPoolExecutor(READERS) as pool:
-        digests = pool.map(_digest_or_none, [path for path, _ in files])
-        return [path for (path, old), new in zip(files, digests, strict=True) if new not in (old, None)]
+        for results in pool.map(lambda chunk: [function(item) for item in chunk], chunks):
+            yield from results
 
 
-def _digest_or_none(path: str) -> str | None:
+def _digest_or_none(file: tuple[str, str]) -> str | None:
     try:
-        return content_digest(path)
+        return content_digest(file[0])
     except OSError:
         return None
 

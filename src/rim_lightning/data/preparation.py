@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -19,7 +18,7 @@ from rim_lightning.data.readers.record import Record
 from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, PreparedStore, hash_by_name, stored_side
 from rim_lightning.data.stores.writer import Sample, StoreWriter, one_writer
 from rim_lightning.data.workers import worker_pool
-from rim_lightning.files import READERS, content_digest
+from rim_lightning.files import content_digest, in_threads
 from rim_lightning.runs.progress import progress_bar
 from rim_lightning.schemes import FIVE, five_points
 
@@ -212,9 +211,8 @@ def _checked_store(store: PreparedStore, header: dict[str, Any], records: Sequen
 def _has_the_same_content(store: PreparedStore, records: Sequence[Record]) -> bool:
     """Compare the digests of the images with those of a store. Names and sizes would not show every replacement."""
     images = {record.name: record.image for record in records}
-    with ThreadPoolExecutor(READERS) as pool:
-        digests = pool.map(content_digest, [images[name] for name in store.names])
-        digest_of = dict(zip(store.names, digests, strict=True))
+    digests = in_threads(content_digest, [images[name] for name in store.names])
+    digest_of = dict(zip(store.names, digests, strict=True))
     return hash_by_name(digest_of) == store.manifest["source_hash"]
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from rim_lightning.data.listing import Listing
-from rim_lightning.files import READERS, content_digest, printable
+from rim_lightning.files import content_digest, in_threads, printable
 from rim_lightning.gallery.index import Enrolled
 
 UNCHANGED, CHANGED, GONE = "unchanged", "changed", "gone"
@@ -139,14 +138,13 @@ def read_pictures(
     root = folder.resolve()
     pictures: list[FolderPicture] = []
     left_out: dict[str, str] = {}
-    with ThreadPoolExecutor(READERS) as pool:
-        results = pool.map(lambda path: _picture_or_error(path, folder, root), files)
-        for path, result in zip(progress(files), results, strict=True):
-            if isinstance(result, FolderPicture):
-                pictures.append(result)
-            else:
-                name = printable(str(path)) if isinstance(result, UnicodeError) else str(path)
-                left_out[name] = reason_of(result, name)
+    results = in_threads(lambda path: _picture_or_error(path, folder, root), files)
+    for path, result in zip(progress(files), results, strict=True):
+        if isinstance(result, FolderPicture):
+            pictures.append(result)
+        else:
+            name = printable(str(path)) if isinstance(result, UnicodeError) else str(path)
+            left_out[name] = reason_of(result, name)
     return pictures, left_out
 
 
@@ -189,7 +187,8 @@ def compare(
             if template not in kept
         ]
     stale: dict[str, list[Enrolled]] = {}
-    present = {str(Path(root) / path.relative_to(folder)) for path in (*listing.pictures, *listing.others)}
+    files = (*listing.pictures, *listing.others) if own else ()
+    present = {os.path.join(root, path.relative_to(folder)) for path in files}
     for source, missing in own.items():
         if source not in present:
             for template in missing:

@@ -240,10 +240,11 @@ def compare_embedded(gallery: Gallery | None, folder: EmbeddedFolder) -> FolderC
     listing = Listing([], [], [])
     for number in folder.shards:
         for row in folder.read(number, ["person", "source", "digest", "left_out"]).to_pylist():
-            listing.pictures.append(root / row["source"])
+            source = os.path.join(folder.manifest.pictures, row["source"])
+            listing.pictures.append(Path(source))
             if row["left_out"] is None:
-                pictures.append(FolderPicture(row["person"], str(root / row["source"]), row["digest"]))
-    changed = changed_files([(picture.source, picture.digest) for picture in pictures])
+                pictures.append(FolderPicture(row["person"], source, row["digest"]))
+    changed = changed_files([(picture.source, picture.digest) for picture in pictures]) if root.is_dir() else []
     if changed:
         raise ValueError(
             f"{len(changed)} pictures have changed since rim-embed wrote {folder.path}, the first is {changed[0]}: "
