@@ -1,8 +1,8 @@
 """Check whether annotated landmarks can belong to their picture: by their position, and by their fit to a face.
 
-Limits were chosen on 31,421 annotated and machine-made sets of points (Helen, CelebAMask-HQ, CelebA, LFW, FFHQ), none
-of which is refused. Of the same points with x and y, left and right, or eyes and mouth exchanged all are refused; of
-those with two single points exchanged, more than 96 % (benchmarks/landmark_check.py).
+None of 31,421 annotated and machine-made sets of points (Helen, CelebAMask-HQ, CelebA, LFW, FFHQ) is refused. Of the
+same points with x and y, left and right, or eyes and mouth exchanged all are; of those with two single points
+exchanged, more than 96 % (benchmarks/landmark_check.py).
 """
 
 from collections.abc import Iterator, Mapping

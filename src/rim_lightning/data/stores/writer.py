@@ -23,6 +23,7 @@ from rim_lightning.types import UNLABELED
 
 JOURNAL = "journal.jsonl"
 HEADER = "header.json"
+SHOWN_REASONS = 3  # reasons, and samples of each, that are named if no sample could be prepared
 COMPACT_CHUNK = 256  # samples moved at a time when the store is finished
 
 
@@ -161,8 +162,9 @@ class StoreWriter:
         prepared = [i for i in range(len(self._names)) if "reason" not in self.done[i]]
         self.close()
         if not prepared:
-            first = self.done[0]["reason"] if self.done else "the source lists no images"
-            raise ValueError(f"None of the {len(self._names)} samples of {self.path} could be prepared: {first}.")
+            shutil.rmtree(self.partial, ignore_errors=True)  # the same command judges the pictures again
+            count, reasons = len(self._names), self._reasons()
+            raise ValueError(f"None of the {count} samples of {self.path} could be prepared: {reasons}.")
         for name in self._array_shapes():
             _compact(self.partial / f"{name}.npy", prepared)
         manifest = json.dumps(self._manifest(prepared), indent=1, sort_keys=True)
@@ -171,6 +173,18 @@ class StoreWriter:
         (self.partial / JOURNAL).unlink()
         os.replace(self.partial, self.path)
         return PreparedStore(self.path)
+
+    def _reasons(self) -> str:
+        """Return why no sample could be prepared: the first reasons, each with the first samples."""
+        names_of: dict[str, list[str]] = {}
+        for index, entry in sorted(self.done.items()):
+            names_of.setdefault(entry["reason"], []).append(self._names[index])
+        reasons = []
+        for reason, names in names_of.items():
+            more = f" and {len(names) - SHOWN_REASONS} more" if len(names) > SHOWN_REASONS else ""
+            reasons.append(f"{reason} ({', '.join(names[:SHOWN_REASONS])}{more})")
+        more_reasons = [f"{len(reasons) - SHOWN_REASONS} more reasons"] if len(reasons) > SHOWN_REASONS else []
+        return "; ".join(reasons[:SHOWN_REASONS] + more_reasons) or "the source lists no images"
 
     def close(self) -> None:
         """Flush all samples; a later writer with the same arguments resumes from here."""

@@ -154,6 +154,9 @@ def test_finishing_early_or_with_nothing_is_refused(tmp_path):
         writer(tmp_path / "early").finish()
     empty = writer(tmp_path / "empty")
     for index in range(5):
-        empty.skip(index, "is empty")
-    with pytest.raises(ValueError, match=r"None of the 5 samples .* could be prepared: is empty"):
+        empty.skip(index, "is empty" if index < 4 else "no face found")
+    with pytest.raises(
+        ValueError, match=r"None of the 5 .* prepared: is empty \(a, b, c and 1 more\); no face found \(e\)\."
+    ):
         empty.finish()
+    assert not partial_path(tmp_path / "empty").exists()  # the same command judges the pictures again
