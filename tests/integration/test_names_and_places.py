@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from PIL import Image
 from rim_lightning.commands.page import Page
 from rim_lightning.commands.rim.main import main
 from rim_lightning.inference.calibration import Calibration
+from rim_lightning.inference.card import CARD
 from rim_lightning.inference.model_folder import write_model
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
@@ -200,3 +202,38 @@ def test_an_upload_that_was_removed_is_asked_for_again(model, faces):
     gone, there = str(faces / "gone.png"), str(faces / "a line\nbreak.png")
     sentence = "**A picture is no longer there: uploads are removed after 10 minutes. Give it again.**"
     assert page.verify(gone, there, None)[0] == page.reduce(gone, 8, None)[0] == sentence
+
+
+@pytest.mark.parametrize(("place", "why"), [("a_file", "a_file is no folder"), ("/proc/nowhere", "No such file")])
+def test_a_place_for_a_gallery_is_checked_before_pictures_are_read(model, tmp_path, monkeypatch, place, why):
+    monkeypatch.setattr("rim_lightning.gallery.enrollment.compare_folder", lambda *_: pytest.fail("work has begun"))
+    (tmp_path / "a_file").write_text("")
+    (tmp_path / "known").mkdir()
+    Image.fromarray(np.full((9, 9, 3), 7, np.uint8)).save(tmp_path / "known" / "ana.png")
+    done = rim("enroll", "-m", model, "-i", tmp_path / place, tmp_path / "known", "--aligned")
+    assert done.exit_code == 2
+    assert re.fullmatch(rf"rim: Nothing can be written to .*: .*{why}.*\. Choose another place\.\n", done.stderr)
+
+
+@pytest.mark.parametrize("command", ["faces", "hallucinate"])
+def test_a_folder_where_a_picture_is_to_be_written(model, faces, tmp_path, untouched, command):
+    (tmp_path / "folder.png").mkdir()
+    options = ("-m", model, "--aligned") if command == "hallucinate" else ()
+    done = rim(command, faces / "a line\nbreak.png", tmp_path / "folder.png", "--overwrite", *options)
+    assert (done.exit_code, done.stderr) == (
+        2,
+        f"rim: {tmp_path}/folder.png is a folder: give the PNG file to write.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "change", [{"calibration": {"sizes": [8]}}, {"calibration": []}, {"architecture": {}}, {"limits": None}]
+)
+def test_a_card_that_lacks_something_gets_a_sentence(model, tmp_path, change):
+    folder = tmp_path / "copy"
+    shutil.copytree(model, folder)
+    card = json.loads((folder / CARD).read_text())
+    (folder / CARD).write_text(json.dumps(card | change))
+    done = rim("info", folder)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.endswith("is not a model that this version can read: export it again from its checkpoint.\n")

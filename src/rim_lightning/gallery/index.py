@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rim_lightning.extras import require_extra
+from rim_lightning.files import check_folder
 
 if TYPE_CHECKING:  # people are listed and removed without torch
     from torch import Tensor
@@ -130,6 +131,8 @@ class Gallery:
         missing = f"There is no gallery at {self.address}: rim enroll makes one."
         if not create and "://" not in self.address and not Path(self.address).is_dir():
             raise FileNotFoundError(missing)  # LanceDB would make the folder
+        if create and "://" not in self.address:
+            check_folder(self.address)
         with _storage(self.address):
             database = lancedb.connect(self.address, read_consistency_interval=timedelta(0))  # others write too
             tables = database.list_tables().tables

@@ -79,6 +79,8 @@ def _check_target(picture: Path, target: Path, overwrite: bool) -> None:
         raise ValueError(f"{target} does not end in .png: the picture with the numbers is written as a PNG file.")
     if os.path.realpath(target) == os.path.realpath(picture):
         raise ValueError(f"{target} is the picture that is read, and would be overwritten: choose another place.")
+    if target.is_dir():
+        raise ValueError(f"{target} is a folder: give the PNG file to write.")
     if target.exists() and not overwrite:
         raise ValueError(f"{target} exists already: choose another place, or add --overwrite.")
     check_folder(target.parent)

@@ -103,6 +103,8 @@ def _targets(source: Path, paths: list[Path], target: Path) -> list[Path]:
         return [(target / path.relative_to(source)).with_suffix(".png") for path in paths]
     if target.suffix.lower() != ".png":
         raise ValueError(f"{target} does not end in .png: the face of one picture is written as a PNG file.")
+    if target.is_dir():
+        raise ValueError(f"{target} is a folder: give the PNG file to write.")
     return [target]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,16 +91,27 @@ def info(model: Path, as_json: bool) -> None:
     if as_json:
         echo_json(card)
         return
+    try:
+        lines = list(_card_lines(card))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f"{model} is not a model that this version can read: export it again from its checkpoint."
+        ) from error
+    for line in lines:
+        say(line)
+
+
+def _card_lines(card: dict[str, Any]) -> Iterator[str]:
+    """Yield what a card says, line by line."""
     arguments = card["architecture"]["arguments"]
-    say(f"RIM, {arguments['lr_size']} -> {arguments['hr_size']} px, fingerprint {card['fingerprint']}")
-    say(f"files: {', '.join(card['files'])}")
+    yield f"RIM, {arguments['lr_size']} -> {arguments['hr_size']} px, fingerprint {card['fingerprint']}"
+    yield f"files: {', '.join(card['files'])}"
     if card["calibration"] is None:
-        say("no thresholds: rim export --people chooses them")
+        yield "no thresholds: rim export --people chooses them"
     else:
-        _print_calibration(card["calibration"], arguments["lr_size"])
-    say(card["license"])
-    for limit in card["limits"]:
-        say(f"- {limit}")
+        yield from _calibration_lines(card["calibration"], arguments["lr_size"])
+    yield str(card["license"])
+    yield from (f"- {limit}" for limit in card["limits"])
 
 
 def _check_people(store: PreparedStore, split: str) -> None:
@@ -141,27 +153,27 @@ def _metrics_of(checkpoint: Path) -> dict[str, Any]:
         raise ValueError(f"{run.metrics} does not hold the figures of a run: remove it.") from error
 
 
-def _print_calibration(plain: dict[str, Any], lr_size: int) -> None:
-    """Print the false reject rates of single pictures by size and FAR, then those of templates."""
+def _calibration_lines(plain: dict[str, Any], lr_size: int) -> Iterator[str]:
+    """Yield the false reject rates of single pictures by size and FAR, then those of templates."""
     from rim_lightning.inference.calibration import Calibration
 
     calibration = Calibration.from_plain(plain)
     if calibration.synthetic:
-        say(f"the faces of the thresholds are synthetic:{_demo_only(calibration)}")
-    say(
+        yield f"the faces of the thresholds are synthetic:{_demo_only(calibration)}"
+    yield (
         f"thresholds chosen on {calibration.people} people of {calibration.set_name}, {calibration.genuine:,} genuine "
         f"and {calibration.impostors:,} impostor pairs ({calibration.chosen_on.faces}); share of true pairs refused:"
     )
-    say("  probe    " + "".join(f"FAR {far:<9g}" for far in calibration.fars))
+    yield "  probe    " + "".join(f"FAR {far:<9g}" for far in calibration.fars)
     for size, rates in zip(calibration.sizes, calibration.frrs[0, 0], strict=True):
         cells = ["–" if math.isnan(rate) else f"{rate:.1%}" for rate in rates]
-        say(f"  {size:>3} px   " + "".join(f"{cell:<13}" for cell in cells))
+        yield f"  {size:>3} px   " + "".join(f"{cell:<13}" for cell in cells)
     fars = calibration.usable_fars()
     if len(calibration.counts) == 1 or not fars:
         return
     far = min(fars, key=lambda usable: abs(math.log(usable / DEFAULT_FAR)))  # nearest to that of `rim verify`
-    say(f"  the same at {lr_size} px and FAR {far:g} where pictures are pooled into templates:")
-    say("  probes   " + "".join(f"gallery {count:<5}" for count in calibration.counts))
+    yield f"  the same at {lr_size} px and FAR {far:g} where pictures are pooled into templates:"
+    yield "  probes   " + "".join(f"gallery {count:<5}" for count in calibration.counts)
     for probes in calibration.counts:
         rates = [calibration.operating_point(lr_size, far, probes, gallery).frr for gallery in calibration.counts]
-        say(f"  {probes:>3}      " + "".join(f"{f'{rate:.1%}':<13}" for rate in rates))
+        yield f"  {probes:>3}      " + "".join(f"{f'{rate:.1%}':<13}" for rate in rates)
