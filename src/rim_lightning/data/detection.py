@@ -25,14 +25,22 @@ FILLING = 0.3
 UPRIGHT = 20
 """Largest roll in degrees of a face that needs no closer look."""
 
-LOOKS = 5
+LOOKS = 6
 """Largest number of closer looks at a face. Each begins where the last one found the points."""
 
 LOOK_SIDE = 160
 """Side of the picture of a closer look in pixels. The aligned square of the face has half of it."""
 
+TILT = 4
+"""Largest difference of the rolls of two looks in degrees, a quarter turn apart, after which no other look is needed.
+
+A detector underestimates the roll, so that a tilted face becomes upright little by little."""
+
 STEADY = 0.12
-"""Distance of the points of two looks, as a share of the eye distance, below which no other look is needed."""
+"""Distance of the points of two looks, as a share of the eye distance, after which no other look is needed."""
+
+ALIKE = 0.25
+"""Distance of the points of two looks, as a share of the eye distance, up to which their mean is taken."""
 
 RESIDUAL = 0.3
 """Largest distance of the points to the template after the alignment, as a share of the eye distance."""
@@ -44,6 +52,7 @@ class _Look(NamedTuple):
     image: int
     face: Face
     moved: float = 0.0  # distance of its points to those of the look before, as a share of the eye distance
+    tilt: float = 0.0  # difference of its roll to that of the look before, apart from quarter turns, in degrees
 
 
 def detect_faces(
@@ -188,9 +197,12 @@ def _looked_at(network: Detector, images: Sequence[NDArray], looks: list[_Look],
     pending = [look for look in looks if not (look.face.confidence >= network.sure and abs(look.face.roll) <= UPRIGHT)]
     for number in range(LOOKS):
         after = _look_once(network, images, pending, (0, 1, 2, 3) if number == 0 else (0,), device)
-        steady = [look.face.confidence == 0 or look.moved <= STEADY or number == LOOKS - 1 for look in after]
+        steady = [
+            look.face.confidence == 0 or (look.tilt <= TILT and look.moved <= STEADY) or number == LOOKS - 1
+            for look in after
+        ]
         for before, look, done in zip(pending, after, steady, strict=True):
-            if done and look.face.confidence and look.moved <= STEADY:  # two looks at the same points
+            if done and look.face.confidence and look.moved <= ALIKE:  # two looks at the same points
                 mean = (before.face.points + look.face.points) / 2
                 look = look._replace(face=look.face._replace(points=mean))
             if done:
@@ -225,7 +237,9 @@ def _look_once(
         x0, y0, x1, y1 = best.box
         corners = transform_points(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]), matrix)
         box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
-        after.append(_Look(look.image, Face(box, points, best.confidence), point_distance(look.face.points, points)))
+        face = Face(box, points, best.confidence)
+        tilt = abs((face.roll - look.face.roll + 45) % 90 - 45)
+        after.append(_Look(look.image, face, point_distance(look.face.points, points), tilt))
     return after
 
 

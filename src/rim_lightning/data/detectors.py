@@ -102,7 +102,7 @@ class YuNetDetector:
     """YuNet finds faces of 30 to 500 px, so that a picture is searched at two sizes."""
 
     sure = 0.92
-    least = 0.5
+    least = 0.6
     candidate = 0.3  # smallest confidence in a first search
 
     def __init__(self, device: str) -> None:
