@@ -370,7 +370,7 @@ PICTURES = {
     "16 bit.pgm": (deep(33_600, np.uint16), {}, (131, 131, 131)),
     "16 in 32 bit.tif": (deep(33_600, np.int32), {}, (131, 131, 131)),
     "cmyk.tif": (plain("CMYK", (255, 0, 0, 0)), {}, (0, 255, 255)),
-    "ycbcr.tif": (plain("YCbCr", (100, 128, 128)), {}, (100, 100, 100)),
+    "ycbcr.tif": (plain("YCbCr", (100, 128, 128)), {"compression": "tiff_deflate"}, (100, 100, 100)),
     "moving.gif": (*animation("red", "blue"), (255, 0, 0)),
     "moving.png": (*animation("red", "blue"), (255, 0, 0)),
 }
