@@ -339,9 +339,20 @@ def test_people_who_are_doubtful_are_named(rim, site):
         picture(site / name / "1.bmp", 90)
     done = rim("enroll", site)
     assert done.exit_code == 0, done.output
-    assert "one picture is enrolled under several people: ana (" in done.stderr
+    places = f"'ana ({site / 'ana' / '1.bmp'})', 'ben ({site / 'ben' / 'copy.bmp'})'"
+    assert f"one picture is enrolled under several people: {places}. Remove it from all but one" in done.stderr
     assert "these people may be one: 'Ana', 'ana', 'ana '" in done.stderr
     assert "these people may be one: 'Zo\u0308e', 'Zo\u00eb'" in done.stderr or "'Zoe\u0308', 'Zo\u00eb'" in done.stderr
+
+
+def test_a_stranger_who_is_enrolled_elsewhere_takes_a_place(rim, enrolled, tmp_path):
+    """Her picture takes ana's place: after --sync it is the picture of two people."""
+    stranger = picture(tmp_path / "other" / "eve" / "1.bmp", 77)
+    assert rim("enroll", tmp_path / "other").exit_code == 0
+    shutil.copyfile(stranger, enrolled / "ana" / "1.bmp")
+    done = rim("enroll", enrolled, "--sync")
+    assert "put right in the gallery: 1 replaced" in done.stdout
+    assert "one picture is enrolled under several people: 'eve (" in done.stderr
 
 
 def test_files_that_are_not_read_are_named(rim, site):

@@ -62,7 +62,8 @@ class FolderReport(NamedTuple):
 
         folder, listing, changes, unreadable = compared
         reasons = {str(path): why_not(path) for path in listing.others}
-        pictures = [*changes.unchanged, *changes.new]
+        now = (difference.picture for difference in changes.differences)
+        pictures = [*changes.unchanged, *changes.new, *(picture for picture in now if picture is not None)]
         templates = [] if gallery is None else gallery.enrolled()
         shared = shared_pictures(templates, {picture.digest for picture in pictures})
         parts = [path.relative_to(folder).parts for path in listing.pictures]
@@ -89,7 +90,7 @@ class FolderReport(NamedTuple):
         report_left_out(self.left_out)
         report_unused(self.unused, self.hidden)
         for group in self.shared:
-            places = ", ".join(f"{person} ({source})" for person, source in group)
+            places = _some([f"{person} ({source})" for person, source in dict(group).items()])
             say(f"one picture is enrolled under several people: {places}. Remove it from all but one", err=True)
         for names in self.alike:
             say(f"these people may be one: {', '.join(map(repr, names))}. If so, join their folders", err=True)
