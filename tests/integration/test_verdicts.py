@@ -224,3 +224,14 @@ def test_thresholds_know_whether_their_faces_are_synthetic(tmp_path, packed):
     assert calibrate(network, FaceDataset(painted, "train"), "mine", "0", sizes=(8,), fars=(0.5,)).synthetic is True
     noise = noise_store(tmp_path / "synthetic_noise", list("abcd"), list("aabb"), {"ibug68": 68}, hr_size=32)
     assert calibrate(network, FaceDataset(noise, "train"), "noise", "0", sizes=(8,), fars=(0.5,)).synthetic is False
+
+
+def test_command_and_page_warn_alike_of_a_gallery_that_is_not_sharp(model, pictures, tmp_path):
+    small = tmp_path / "small.png"
+    Image.open(pictures / "sharp.png").resize((20, 20)).save(small)
+    done = rim("verify", "-m", model, pictures / "probe.png", small)
+    (warning,) = [line for line in done.stderr.splitlines() if line.startswith("the gallery face has")]
+    assert "the rates below are those of sharp ones, of 16 px or more" in warning
+    text, _ = Page(Recognizer.from_checkpoint(model)).verify(str(pictures / "probe.png"), str(small), None)
+    assert f"Caution: {warning}." in text
+    assert "Caution" not in Page(Recognizer.from_checkpoint(model)).verify(*[str(pictures / "sharp.png")] * 2, None)[0]

@@ -15,9 +15,9 @@ from rim_lightning.gallery.changes import picture_state, remark_of
 from rim_lightning.gallery.index import Gallery
 from rim_lightning.inference.calibration import PROBE_SIZES
 from rim_lightning.inference.face_pictures import face_pictures
-from rim_lightning.inference.faces import AlignedFace
+from rim_lightning.inference.faces import SHARP, AlignedFace
 from rim_lightning.inference.recognizer import Recognizer
-from rim_lightning.inference.verdict import DEFAULT_FAR, at_far, verdict
+from rim_lightning.inference.verdict import DEFAULT_FAR, at_far, unsharp, verdict
 from rim_lightning.plotting import pyplot
 
 if TYPE_CHECKING:
@@ -88,8 +88,10 @@ class Page:
             answer = self.recognizer.verify([face], [sharp], far)
         except (OSError, ValueError) as error:
             return _in_bold(error), []
+        warning = unsharp(answer.gallery_size, SHARP * self.recognizer.rim.hr_size)
         lines = [
             f"### {verdict(answer.same_person, answer.far)}",
+            *([f"Caution: {warning}."] if warning else []),
             f"Similarity **{answer.similarity:.3f}**, threshold **{answer.threshold:.3f}**, judged at "
             f"**{answer.probe_size:.0f} px**.",
             f"At this threshold {answer.far:g} of strangers are accepted and {answer.frr:.1%} of true pairs refused, "

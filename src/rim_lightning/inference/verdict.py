@@ -54,6 +54,25 @@ def verdict(same_person: bool, far: float) -> str:
     return f"{'the same person' if same_person else 'not the same person'}, {at_far(far)}"
 
 
+def unsharp(gallery_size: float, sharp_size: float) -> str | None:
+    """Return a warning if a gallery face is not sharp, so that the stated error rates do not hold for it.
+
+    Args:
+        gallery_size: Side of the gallery face in pixels.
+        sharp_size: Side from which on a face is sharp.
+
+    Example:
+        >>> unsharp(20.4, 64)
+        'the gallery face has 20 px: the rates below are those of sharp ones, of 64 px or more'
+    """
+    if gallery_size >= sharp_size:
+        return None
+    return (
+        f"the gallery face has {gallery_size:.0f} px: the rates below are those of sharp ones, of {sharp_size:.0f} px "
+        "or more"
+    )
+
+
 def at_far(far: float) -> str:
     """Return the false accept rate of a verdict in words.
 

@@ -28,7 +28,7 @@ from rim_lightning.commands.rim.options import (
     say,
     size_option,
 )
-from rim_lightning.inference.verdict import verdict
+from rim_lightning.inference.verdict import unsharp, verdict
 
 if TYPE_CHECKING:
     from rim_lightning.inference.faces import AlignedFace
@@ -106,12 +106,8 @@ def _plain(answer: Verification, probes: list[AlignedFace], sharp: list[AlignedF
 
 def _print_answer(answer: Verification, sharp_size: float) -> None:
     """Print the answer; warn if the gallery face is smaller than `sharp_size` pixels."""
-    if answer.gallery_size < sharp_size:
-        say(
-            f"the gallery face has {answer.gallery_size:.0f} px: the rates below are those of sharp ones, of "
-            f"{sharp_size:.0f} px or more",
-            err=True,
-        )
+    if warning := unsharp(answer.gallery_size, sharp_size):
+        say(warning, err=True)
     say(verdict(answer.same_person, answer.far))
     say(f"similarity {answer.similarity:.3f}, threshold {answer.threshold:.3f}")
     counts = (
