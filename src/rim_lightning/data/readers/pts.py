@@ -36,6 +36,8 @@ def read_points(file: Path, first_pixel: float = 1.0) -> dict[str, NDArray[np.fl
     Raises:
         ValueError: If the file has another format, or a number of points that no scheme has.
     """
+    if not isinstance(first_pixel, int | float):
+        raise ValueError(f"first_pixel is {first_pixel}; it must be the coordinate of the first pixel, 0 or 1.")
     text = read_label_text(file, "landmarks 'x y' between braces")
     body = text.partition("{")[2].partition("}")[0]
     try:

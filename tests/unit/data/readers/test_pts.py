@@ -73,3 +73,8 @@ def test_a_flat_folder(root):
         ("200_1.jpg", "val", None),
     ]
     np.testing.assert_allclose(records[0].landmarks["ibug68"], POINTS - 1)
+
+
+def test_a_first_pixel_that_is_no_number_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="first_pixel is abc; it must be the coordinate of the first pixel, 0 or 1"):
+        read_points(tmp_path / "a.pts", "abc")
