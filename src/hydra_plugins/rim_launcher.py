@@ -11,10 +11,12 @@ from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import call
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from rim_lightning.commands.errors import Hints, one_sentence
 from rim_lightning.commands.hydra_command import hydra_prints_again
+from rim_lightning.commands.settings_check import check_settings
+from rim_lightning.commands.settings_rules import LAUNCHER_RULES, RULES
 from rim_lightning.commands.train import check_packages
 from rim_lightning.extras import require_extra
 from rim_lightning.files import write_json
@@ -95,8 +97,11 @@ class RimLauncher(Launcher):
             raise ValueError("A search learns from the figures of its jobs: add hydra.launcher.wait=true.")
         if self.launch_config["_target_"] == "rim_lightning.runs.slurm.submit":
             require_extra("slurm", "launcher=slurm")
+        check_settings(OmegaConf.create({"launcher": self.launch_config}), LAUNCHER_RULES)
         for overrides in job_overrides:
-            check_packages(self.context.config_loader.load_sweep_config(self.config, list(overrides)))
+            cfg = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+            check_settings(cfg, RULES["rim-train"])
+            check_packages(cfg)
 
     def _take_jobs(self, job_overrides: Sequence[Sequence[str]], first: int) -> tuple[Sweep, Sequence[Job]]:
         """Return the sweep and the jobs of the batch from number `first` on. Jobs that it lacks are written down.

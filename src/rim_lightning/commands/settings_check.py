@@ -157,7 +157,12 @@ def _values(cfg: DictConfig, rules: RuleTable, prefix: str = "") -> Iterator[tup
 
     for name in map(str, cfg):
         key = prefix + name
-        if name.startswith("_") or OmegaConf.is_interpolation(cfg, name) or OmegaConf.is_missing(cfg, name):
+        if (
+            key == "hydra"
+            or name.startswith("_")
+            or OmegaConf.is_interpolation(cfg, name)
+            or OmegaConf.is_missing(cfg, name)
+        ):
             continue
         node: Any = cfg._get_node(name)
         if _rule_of(key, rules) is not None or not OmegaConf.is_config(node) or node._is_none():

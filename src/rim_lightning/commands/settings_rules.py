@@ -353,6 +353,18 @@ COMPARE_RULES: RuleTable = {
     "ranks": list_of(whole(1), 1),
     **PATHS_RULES,
 }
+LAUNCHER_RULES: RuleTable = {
+    "launcher.parallel": optional(whole(1)),
+    "launcher.gpus_per_job": whole(),
+    "launcher.minutes": whole(1),
+    "launcher.partition": optional(ANY_TEXT),
+    "launcher.nodes": whole(1),
+    "launcher.gpus": whole(),
+    "launcher.cores_per_gpu": whole(1),
+    "launcher.memory": optional(TEXT),
+    "launcher.wait": FLAG,
+}
+"""What the settings of the group `launcher` may be; Hydra has them under hydra.launcher."""
 RULES: dict[str, RuleTable] = {
     "rim-train": TRAIN_RULES,
     "rim-eval": EVAL_RULES,

@@ -129,6 +129,18 @@ def test_a_wrong_value_is_named_with_its_key_and_what_it_may_be(command, key, va
     assert f"{key} is {shown}; it " in str(error.value)
 
 
+@pytest.mark.parametrize("kind", ["local", "slurm"])
+def test_every_setting_of_a_launcher_has_a_rule(kind):
+    settings = OmegaConf.load(CONF_DIR / "launcher" / f"{kind}.yaml")
+    settings.pop("function")
+    cfg = OmegaConf.create({"launcher": settings})
+    check_settings(cfg, settings_rules.LAUNCHER_RULES)
+    assert uncovered(cfg, settings_rules.LAUNCHER_RULES) == []
+    cfg.launcher.parallel = 0
+    with pytest.raises(ValueError, match=r"launcher\.parallel is 0; it must be a whole number ≥ 1"):
+        check_settings(cfg, settings_rules.LAUNCHER_RULES)
+
+
 @pytest.mark.parametrize(
     ("added", "meant"), [("optim.clp", "optim.clip"), ("trainr.devices", "trainer.devices"), ("sed", "seed")]
 )
