@@ -1,6 +1,7 @@
 """Measuring a checkpoint: any pair list, any folder of images, and refusals that come before the work."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.commands.eval import run
 from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.evaluation.plan import EvaluationPlan, FacesPlan, PairListPlan
-from rim_lightning.evaluation.run import check_evaluation
+from rim_lightning.evaluation.run import check_evaluation, refuse_nothing
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.resize import reduce
 from rim_lightning.functional.verification import cosine_similarity, kfold_accuracy, roc_auc
@@ -177,16 +178,13 @@ def test_an_evaluation_that_cannot_be_carried_out_is_refused_at_once(tmp_path, c
         check(**change)
 
 
-def test_an_evaluation_of_nothing_is_refused(folder, tmp_path):
-    nothing = [
-        "evaluation.sr.sets=[]",
-        "evaluation.sr.root=null",
-        "evaluation.identities={}",
-        "evaluation.lfw.root=null",
-    ]
+def test_an_evaluation_of_nothing_is_refused():
+    faces = FacesPlan([], "test", None, 1.0, "five", "y", 0)
+    nothing = EvaluationPlan([8], False, 4, 2, faces, {}, 10, NO_LIST)
     with pytest.raises(ValueError, match=r"^Nothing is to be measured: name sets in evaluation.sr.sets"):
-        run(evaluation(folder, tmp_path, *nothing))
-    assert not (tmp_path / "report.md").exists()
+        refuse_nothing(nothing)
+    refuse_nothing(replace(nothing, identities={"people": "test"}))
+    refuse_nothing(replace(nothing, sr=replace(faces, root="pictures")))
 
 
 @pytest.mark.slow

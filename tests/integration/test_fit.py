@@ -95,7 +95,12 @@ def values(module):
 def test_a_log_has_a_line_for_each_epoch_that_names_its_stage(store, tmp_path, capsys):
     stages = [{"name": "fhn", "epochs": 1}, {"name": "student", "epochs": 1}]
     trainer = trainer_of(
-        tmp_path, 2, [StageProgress()], limit_train_batches=2, enable_progress_bar=True, enable_checkpointing=False
+        tmp_path,
+        2,
+        [StageProgress(refresh_rate=1)],
+        limit_train_batches=2,
+        enable_progress_bar=True,
+        enable_checkpointing=False,
     )
     trainer.fit(module_of(stages), data_of(store))
     shown = capsys.readouterr()

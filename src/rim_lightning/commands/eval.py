@@ -98,6 +98,13 @@ def _check_output(output: RunFolder, origin: dict[str, Any]) -> None:
 @hydra_command("rim-eval")
 def main(cfg: DictConfig) -> None:
     """Measure a checkpoint."""
+    from omegaconf import OmegaConf
+
+    from rim_lightning.evaluation.plan import evaluation_plan
+    from rim_lightning.evaluation.run import refuse_nothing
+
+    settings: Any = OmegaConf.to_container(cfg.evaluation, resolve=True, throw_on_missing=True)
+    refuse_nothing(evaluation_plan(settings))
     run(cfg)
 
 

@@ -66,6 +66,19 @@ def evaluate(
     return report.figures
 
 
+def refuse_nothing(plan: EvaluationPlan) -> None:
+    """Refuse a plan that measures nothing: a command with it would look as if it had succeeded.
+
+    Raises:
+        ValueError: If the plan names no set and no folder.
+    """
+    if not (plan.sr.sets or plan.sr.root or plan.identities or plan.lfw.root):
+        raise ValueError(
+            "Nothing is to be measured: name sets in evaluation.sr.sets or evaluation.identities, or a folder in "
+            "evaluation.sr.root or evaluation.lfw.root; rim-train evaluate=false trains without an evaluation."
+        )
+
+
 def check_evaluation(plan: EvaluationPlan, stores: Mapping[str, str], hr_size: int) -> None:
     """Refuse an evaluation that cannot be carried out: before hours of training, not after them.
 
@@ -78,11 +91,6 @@ def check_evaluation(plan: EvaluationPlan, stores: Mapping[str, str], hr_size: i
         FileNotFoundError: If a set, a folder or a file is missing.
         ValueError: If a set is unknown, of another size, or has no faces or too few people.
     """
-    if not (plan.sr.sets or plan.sr.root or plan.identities or plan.lfw.root):
-        raise ValueError(
-            "Nothing is to be measured: name sets in evaluation.sr.sets or evaluation.identities, or a folder in "
-            "evaluation.sr.root or evaluation.lfw.root; rim-train evaluate=false trains without an evaluation."
-        )
     for name, split in [*((name, plan.sr.split) for name in plan.sr.sets), *plan.identities.items()]:
         store = _open(stores, name)
         if store.hr_size != hr_size:

@@ -22,7 +22,7 @@ from rim_lightning.datamodules.synthetic import SyntheticDataModule
 from rim_lightning.distributed import leave_process_group
 from rim_lightning.evaluation.plan import EvaluationPlan, evaluation_plan
 from rim_lightning.evaluation.report import write_metrics
-from rim_lightning.evaluation.run import check_evaluation, check_evaluation_files, evaluate
+from rim_lightning.evaluation.run import check_evaluation, check_evaluation_files, evaluate, refuse_nothing
 from rim_lightning.files import check_writable, file_digest, write_json, write_json_once
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.runs.folder import RunFolder
@@ -320,6 +320,7 @@ def _prepare(cfg: DictConfig) -> FaceDataModule:
         for path in data.stores.values():
             _wait_for(Path(path) / MANIFEST)
     if cfg.evaluate:
+        refuse_nothing(_evaluation(cfg))
         check_evaluation(_evaluation(cfg), _stores(data), cfg.model.hr_size)
     return data
 

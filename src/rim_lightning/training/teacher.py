@@ -164,7 +164,7 @@ def _trainer(accelerator: str, epochs: int, fast_dev_run: bool | int) -> pl.Trai
         check_val_every_n_epoch=epochs,
         fast_dev_run=fast_dev_run,
         num_sanity_val_steps=0,
-        callbacks=[StageProgress(stage="teacher")],
+        callbacks=[StageProgress(refresh_rate=1, stage="teacher")],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,

@@ -20,7 +20,7 @@ class StageProgress(ProgressBar):
         stage: Name of the training, for a module that has no stages.
     """
 
-    def __init__(self, refresh_rate: int = 10, stage: str = "") -> None:
+    def __init__(self, refresh_rate: int, stage: str = "") -> None:
         super().__init__()
         self.refresh_rate = refresh_rate
         self.stage = stage
