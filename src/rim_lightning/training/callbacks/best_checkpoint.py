@@ -25,9 +25,7 @@ class BestCheckpoint(Checkpoint):
         filename: Name of the file, without suffix.
     """
 
-    def __init__(
-        self, dirpath: str, monitor: str | None = None, mode: Literal["max", "min"] = "max", filename: str = "best"
-    ) -> None:
+    def __init__(self, dirpath: str, monitor: str | None, mode: Literal["max", "min"], filename: str = "best") -> None:
         self.path = Path(dirpath) / f"{filename}.ckpt"
         self.monitor = monitor
         self.mode = mode

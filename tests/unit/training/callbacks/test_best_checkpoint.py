@@ -17,7 +17,7 @@ class Run:
     """A training that only validates; the "checkpoint" is the epoch."""
 
     def __init__(self, folder, callback=None):
-        self.callback = callback or BestCheckpoint(str(folder))
+        self.callback = callback or BestCheckpoint(str(folder), monitor=None, mode="max")
         self.trainer = SimpleNamespace(
             current_epoch=0,
             is_global_zero=True,
