@@ -75,6 +75,27 @@ def test_two_pictures(page, folder):
     np.testing.assert_array_equal(pictures[2][0], Image.fromarray(pixels).resize((256, 256), Image.Resampling.BICUBIC))
 
 
+def frame_of(folder):
+    """A picture of two people: person 2 is larger than person 0."""
+    picture = Image.new("RGB", (420, 260), (120, 120, 120))
+    for person, left, top, side in (("person 0/1", 20, 90, 120), ("person 2/5", 190, 20, 200)):
+        picture.paste(Image.open(folder / "known" / f"{person}.png").resize((side, side)), (left, top))
+    picture.save(folder / "frame.png")
+    return str(folder / "frame.png")
+
+
+def test_a_face_is_chosen_by_its_number(page, folder):
+    frame = frame_of(folder)
+    shown = page.faces(frame)
+    assert [caption.split(":")[0] for _, caption in shown] == ["1", "2"]
+    assert page.faces(str(folder / "probe.png")) == page.faces(None) == page.faces(str(folder / "notes.png")) == []
+    sharp = str(folder / "known" / "person 1" / "3.png")
+    answers = {number: page.verify(frame, sharp, 1e-2, number)[0] for number in (None, 1, 2)}
+    assert "The probe shows 2 faces: the largest was taken." in answers[None]
+    assert "largest" not in answers[1] + answers[2]
+    assert answers[1].splitlines()[2] == answers[None].splitlines()[2] != answers[2].splitlines()[2]
+
+
 def test_a_search(page, folder):
     text, rows, pictures = page.search(str(folder / "known" / "person 2" / "4.png"), 1e-2, 2)
     assert [row[1] for row in rows] == [hit.person for hit in hits_of(page, folder)]

@@ -42,8 +42,9 @@ def run(cfg: DictConfig) -> EmbeddedFolder:
     from rim_lightning.data.detector_choice import checked_detector
     from rim_lightning.data.listing import image_files
     from rim_lightning.gallery.aligned_check import check_aligned
-    from rim_lightning.gallery.embed import embed_folder
+    from rim_lightning.gallery.embed import SIDES, embed_folder
     from rim_lightning.gallery.embedded_folder import is_embedded
+    from rim_lightning.inference.faces import is_aligned
     from rim_lightning.inference.recognizer import Recognizer
     from rim_lightning.runs.incomplete import Incomplete
 
@@ -51,8 +52,13 @@ def run(cfg: DictConfig) -> EmbeddedFolder:
         torch.set_num_threads(cfg.threads)
     settings = {name: cfg[name] for name in ("side", "aligned", "shard", "batch_size", "workers")}
     pictures, output = str(cfg.pictures), str(cfg.output)
+    if cfg.aligned in SIDES and cfg.aligned != cfg.side:
+        raise ValueError(
+            f"aligned={cfg.aligned}, but only side={cfg.side} is embedded: set aligned={cfg.side} or false."
+        )
+    settings["aligned"] = is_aligned(cfg.aligned, cfg.side)
     recognizer = Recognizer.from_checkpoint(str(cfg.checkpoint), detector=checked_detector(cfg.detector))
-    if cfg.aligned and not is_embedded(output):
+    if settings["aligned"] and not is_embedded(output):
         check_aligned(image_files(pictures), recognizer.aligner)
     trainer = instantiate(cfg.trainer, logger=False, enable_checkpointing=False, enable_model_summary=False)
     folder = embed_folder(recognizer, pictures, output, trainer, **settings)

@@ -14,7 +14,7 @@ from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.gallery.changes import picture_state, remark_of
 from rim_lightning.gallery.index import Gallery
 from rim_lightning.inference.calibration import PROBE_SIZES
-from rim_lightning.inference.face_pictures import face_pictures
+from rim_lightning.inference.face_pictures import face_pictures, face_pixels
 from rim_lightning.inference.faces import SHARP, AlignedFace
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.inference.verdict import DEFAULT_FAR, at_far, unsharp, verdict
@@ -68,13 +68,42 @@ class Page:
         self.fars = self._calibration.usable_fars()
         self.far = DEFAULT_FAR if DEFAULT_FAR in self.fars else None
 
-    def verify(self, probe: str | None, gallery: str | None, far: float | None) -> tuple[str, Pictures]:
+    def faces(self, picture: str | None) -> Pictures:
+        """Show the faces of a picture, if there are several to choose from.
+
+        Args:
+            picture: Path of the picture. None if the user gave none.
+
+        Returns:
+            Pictures of the usable faces in the order of their numbers, with the number and the size. Nothing if there
+            is one face or none: then nothing is to be chosen.
+        """
+        if picture is None:
+            return []
+        try:
+            found = self.recognizer.align_all(picture, "The picture")
+        except (OSError, ValueError):
+            return []  # the answer to the question will say why
+        pictures = [face_pixels(face) for face in found]
+        captions = [f"{face.number}: {face.pixels_across:.0f} px" for face in found]
+        return list(zip(pictures, captions, strict=True)) if len(found) > 1 else []
+
+    def verify(
+        self,
+        probe: str | None,
+        gallery: str | None,
+        far: float | None,
+        probe_face: int | None = None,
+        gallery_face: int | None = None,
+    ) -> tuple[str, Pictures]:
         """Compare two pictures.
 
         Args:
             probe: Path of the probe. None if the user gave none.
             gallery: Path of the gallery picture. None if the user gave none.
             far: False accept rate. None for the default of every command.
+            probe_face: Number of the face in the probe; None for the largest.
+            gallery_face: Number of the face in the gallery picture; None for the largest.
 
         Returns:
             The answer in Markdown, and pictures of what the network makes of the probe.
@@ -83,8 +112,8 @@ class Page:
             return "Give a probe and a gallery picture.", []
         try:
             far = self._checked(far)
-            (face,) = self.recognizer.align(probe, name="The probe")
-            (sharp,) = self.recognizer.align(gallery, name="The gallery picture")
+            (face,) = self.recognizer.align(probe, name="The probe", face=probe_face)
+            (sharp,) = self.recognizer.align(gallery, name="The gallery picture", face=gallery_face)
             answer = self.recognizer.verify([face], [sharp], far)
         except (OSError, ValueError) as error:
             return _in_bold(error), []
@@ -100,13 +129,16 @@ class Page:
         ]
         return "\n\n".join(lines), self._pictures_of(face)
 
-    def search(self, probe: str | None, far: float | None, top: int) -> tuple[str, list[list[Any]], Pictures]:
+    def search(
+        self, probe: str | None, far: float | None, top: int, face_number: int | None = None
+    ) -> tuple[str, list[list[Any]], Pictures]:
         """Search the gallery.
 
         Args:
             probe: Path of the probe. None if the user gave none.
             far: False accept rate. None for the default of every command.
             top: Number of people to show.
+            face_number: Number of the face in the probe; None for the largest.
 
         Returns:
             The answer in Markdown, rows of (similarity, person, accepted, picture), and pictures of what the network
@@ -118,7 +150,7 @@ class Page:
             return "Give a probe.", [], []
         try:
             far = self._checked(far)
-            (face,) = self.recognizer.align(probe, name="The probe")
+            (face,) = self.recognizer.align(probe, name="The probe", face=face_number)
             point = self._calibration.operating_point(face.size, far)
             (hits,) = self.gallery.search(self.recognizer.embed_probes([face]), top)
         except (OSError, ValueError) as error:
@@ -141,13 +173,16 @@ class Page:
         ]
         return "\n\n".join(lines), rows, self._pictures_of(face)
 
-    def reduce(self, picture: str | None, size: int, far: float | None) -> tuple[str, Pictures, Any]:
+    def reduce(
+        self, picture: str | None, size: int, far: float | None, face_number: int | None = None
+    ) -> tuple[str, Pictures, Any]:
         """Reduce a sharp picture and compare it with itself.
 
         Args:
             picture: Path of the picture. None if the user gave none.
             size: Side of the reduced face in pixels.
             far: False accept rate. None for the default of every command.
+            face_number: Number of the face in the picture; None for the largest.
 
         Returns:
             The answer in Markdown, pictures of what the network makes of the reduced face, and a figure of the
@@ -157,7 +192,7 @@ class Page:
             return "Give a picture.", [], None
         try:
             far = self._checked(far)
-            (face,) = self.recognizer.align(picture, name="The picture")
+            (face,) = self.recognizer.align(picture, name="The picture", face=face_number)
         except (OSError, ValueError) as error:
             return _in_bold(error), [], None
         if size > face.size:
@@ -266,44 +301,70 @@ def _verify_tab(page: Page) -> None:
     import gradio as gr
 
     with gr.Row():
-        probe, sharp = _upload("Probe: few pixels"), _upload("Gallery: sharp")
+        with gr.Column():
+            probe, probe_face = _upload(page, "Probe: few pixels")
+        with gr.Column():
+            sharp, sharp_face = _upload(page, "Gallery: sharp")
     far, button = _far_choice(page), gr.Button("Compare", variant="primary")
     answer, faces = gr.Markdown(), _face_row()
-    button.click(page.verify, [probe, sharp, far], [answer, faces], **PRIVATE)
+    button.click(page.verify, [probe, sharp, far, probe_face, sharp_face], [answer, faces], **PRIVATE)
 
 
 def _search_tab(page: Page) -> None:
     import gradio as gr
 
-    probe = _upload("Probe: few pixels")
+    probe, face = _upload(page, "Probe: few pixels")
     far, top = _far_choice(page), gr.Slider(1, 20, 5, step=1, label="People shown")
     button = gr.Button("Search", variant="primary")
     answer = gr.Markdown()
     rows = gr.Dataframe(headers=["similarity", "person", "accepted", "picture"], interactive=False)
-    button.click(page.search, [probe, far, top], [answer, rows, _face_row()], **PRIVATE)
+    button.click(page.search, [probe, far, top, face], [answer, rows, _face_row()], **PRIVATE)
 
 
 def _reduce_tab(page: Page) -> None:
     import gradio as gr
 
-    picture = _upload("Your own photograph")
+    picture, face = _upload(page, "Your own photograph")
     rim = page.recognizer.rim
     size = gr.Slider(7, rim.hr_size, rim.lr_size, step=1, label="Reduce the face to, px")
     far, button = _far_choice(page), gr.Button("Reduce", variant="primary")
-    inputs, outputs = [picture, size, far], [gr.Markdown(), _face_row(), gr.Plot(show_label=False)]
+    inputs, outputs = [picture, size, far, face], [gr.Markdown(), _face_row(), gr.Plot(show_label=False)]
     button.click(page.reduce, inputs, outputs, **PRIVATE)
     size.release(page.reduce, inputs, outputs, **PRIVATE)
 
 
-def _upload(label: str) -> gradio.Image:
-    """Make a place for a picture."""
+def _upload(page: Page, label: str) -> tuple[gradio.Image, gradio.State]:
+    """Make a place for a picture, and the number of the face in it that was clicked, None for the largest."""
     import gradio as gr
 
     image = gr.Image(label=label, type="filepath", sources=["upload", "clipboard"], height=260, buttons=[])
     # Pass the file unopened: Gradio would open it, and has no clear message for a damaged one. A subclass would not do:
     # Gradio writes a stub file beside its source.
     image.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]
-    return image
+    number = gr.State(None)
+    faces = gr.Gallery(
+        label="Several faces: click the one that is meant. The largest is 1.",
+        interactive=False,
+        visible=False,
+        allow_preview=False,
+        format="png",
+        columns=6,
+        height=150,
+        object_fit="contain",
+        buttons=[],
+        elem_classes="choice",
+    )
+
+    def show(picture: str | None) -> tuple[Any, None]:
+        found = page.faces(picture)
+        return gr.Gallery(value=found, visible=bool(found), selected_index=0 if found else None), None
+
+    def choose(event: gr.SelectData) -> int:
+        return event.index + 1
+
+    image.change(show, image, [faces, number], **PRIVATE)
+    faces.select(choose, None, number, **PRIVATE)
+    return image, number
 
 
 def _far_choice(page: Page) -> gradio.Dropdown:

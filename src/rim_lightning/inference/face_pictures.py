@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rim_lightning.data.detectors import Face
+    from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import HallucinatedFaces
 
 CAPTION_HEIGHT = 18  # pixels
@@ -38,6 +39,18 @@ def sharp_face(faces: HallucinatedFaces, index: int) -> Image.Image:
         Picture of (S, S) pixels.
     """
     return Image.fromarray(to_pixels(faces.sr[index], black=0.0))
+
+
+def face_pixels(face: AlignedFace) -> Image.Image:
+    """Return an aligned face as the network sees it.
+
+    Args:
+        face: The face.
+
+    Returns:
+        Picture of (S, S) pixels.
+    """
+    return Image.fromarray(to_pixels(face.pixels))
 
 
 def face_pictures(faces: HallucinatedFaces, index: int, side: int) -> list[tuple[Image.Image, str]]:
