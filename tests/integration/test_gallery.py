@@ -224,6 +224,19 @@ def test_another_way_of_reading_is_noticed(rim, site, tmp_path, monkeypatch, fir
     }
 
 
+def test_another_face_of_the_pictures_is_noticed(rim, site, tmp_path, monkeypatch):
+    face = Recognizer.align
+    monkeypatch.setattr(Recognizer, "align", lambda self, source, aligned=False, **_: face(self, source, True))
+    assert rim("enroll", site, "--face", 1, aligned=False).exit_code == 0
+    assert rim("enroll", site, aligned=False).exit_code == 0  # the largest is the first
+    done = rim("enroll", site, "--face", 2, aligned=False)
+    assert done.exit_code == 2
+    assert "were enrolled with another choice of the face (detected): give the same --face or --box" in done.output
+    done = rim("enroll", site, "--face", 2, "--sync", "--json", aligned=False)
+    assert (done.exit_code, kinds(done)) == (0, ["made differently"] * 4)
+    assert {row.alignment for row in Gallery(tmp_path / "index", None).enrolled()} == {"detected, face 2"}
+
+
 def test_one_template_is_forgotten(rim, enrolled, tmp_path):
     Gallery(tmp_path / "index", None)
     assert rim("forget", "--picture", enrolled / "ana" / "nothing.bmp").exit_code == 1

@@ -25,7 +25,7 @@ from rim_lightning.gallery.changes import (
 )
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder
 from rim_lightning.gallery.index import Enrolled, Gallery, Template
-from rim_lightning.inference.faces import SHARP, AlignedFace
+from rim_lightning.inference.faces import SHARP, AlignedFace, Box
 from rim_lightning.inference.recognizer import Recognizer
 
 BLOCK = 64
@@ -146,7 +146,12 @@ class _FoundFaces:
 
 
 def compare_folder(
-    gallery: Gallery | None, folder: Path, aligned: bool = False, progress: Progress = iter
+    gallery: Gallery | None,
+    folder: Path,
+    aligned: bool = False,
+    progress: Progress = iter,
+    *,
+    face: int | Box | None = None,
 ) -> FolderChanges:
     """Compare the pictures of a folder, and of all folders in it, with a gallery. Nothing is written.
 
@@ -155,6 +160,7 @@ def compare_folder(
         folder: Folder of pictures.
         aligned: True if the pictures are aligned square faces.
         progress: Wraps the list of pictures in a progress bar.
+        face: Which face of a picture is taken, see `FaceAligner`.
 
     Returns:
         What differs.
@@ -166,7 +172,7 @@ def compare_folder(
     listing = list_pictures(folder)
     pictures, left_out = read_pictures(folder, listing.pictures, progress)
     templates = [] if gallery is None else gallery.enrolled()
-    changes = compare(pictures, templates, folder, _alignment(aligned), listing)
+    changes = compare(pictures, templates, folder, _alignment(aligned, face), listing)
     return FolderChanges(folder, listing, changes, left_out)
 
 
@@ -202,9 +208,9 @@ def enroll(
         NotADirectoryError: If there is no such folder.
         ValueError: If the pictures were enrolled with another `aligned`, unless `sync` is True.
     """
-    folder, _, changes, left_out = compared or compare_folder(gallery, folder, aligned)
+    folder, _, changes, left_out = compared or compare_folder(gallery, folder, aligned, face=recognizer.aligner.face)
     _check_alignment(changes, folder, aligned, sync)
-    origin = _Origin(str(folder.resolve()), _alignment(aligned))
+    origin = _Origin(str(folder.resolve()), _alignment(aligned, recognizer.aligner.face))
     wanted = _prepare_gallery(gallery, changes, origin, sync)
     faces = _FoundFaces(recognizer, aligned)
     names = {picture: str(folder / os.path.relpath(picture.source, origin.root)) for picture in wanted.pictures}
@@ -340,8 +346,15 @@ def check_embedded(folder: EmbeddedFolder, fingerprint: str) -> None:
         )
 
 
-def _alignment(aligned: bool) -> str:
-    return "aligned" if aligned else "detected"
+def _alignment(aligned: bool, face: int | Box | None = None) -> str:
+    """Return in words how a picture is read; the largest face, which is the first, is not mentioned."""
+    if aligned:
+        return "aligned"
+    if face in (None, 1):
+        return "detected"
+    return (
+        f"detected, face {face}" if isinstance(face, int) else f"detected, box {','.join(f'{x:g}' for x in face or ())}"
+    )
 
 
 def _check_alignment(changes: Changes, folder: Path, aligned: bool, sync: bool) -> None:
@@ -349,6 +362,12 @@ def _check_alignment(changes: Changes, folder: Path, aligned: bool, sync: bool) 
     otherwise = changes.of_kind("made differently")
     if not otherwise or sync:
         return
+    before = otherwise[0].template.alignment
+    if not aligned and before != "aligned":
+        raise ValueError(
+            f"{len(otherwise)} pictures of {folder} were enrolled with another choice of the face ({before}): give the "
+            "same --face or --box, or add --sync to embed them again."
+        )
     before, now = ("without", "with") if aligned else ("with", "without")
     advice = "leave --aligned out" if aligned else "add --aligned"
     raise ValueError(

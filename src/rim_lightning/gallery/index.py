@@ -36,8 +36,8 @@ class Enrolled(NamedTuple):
         digest: SHA-256 of the picture when it was enrolled.
         root: Folder that was enrolled. None if unknown.
         enrolled: Date and time of the enrollment (ISO 8601, UTC). None if unknown.
-        alignment: "aligned" if the picture was taken as an aligned face, "detected" if the face was searched for. None
-            if unknown.
+        alignment: "aligned" if the picture was taken as an aligned face, "detected" if the largest face was searched
+            for, "detected, face 2" or "detected, box x0,y0,x1,y1" if another was chosen. None if unknown.
         detector: Detector that found the face. None if there was none, or if it is unknown.
         faces: Number of faces in the picture, of which the largest was taken. 0 if none was searched for. None if
             unknown.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ def enroll(
     from rim_lightning.gallery.embedded_folder import is_embedded
 
     if dry_run:
-        _compare(index, folder, bool(choice.aligned), as_json)
+        _compare(index, folder, choice, as_json)
     elif is_embedded(folder):
         _enroll_embedded(model.load().fingerprint if model.path else None, index, folder, sync, as_json)
     elif model.path is None:
@@ -89,7 +90,7 @@ def enroll(
         _enroll_pictures(recognizer, index, folder, bool(choice.aligned), sync, as_json)
 
 
-def _compare(index: str, folder: Path, aligned: bool, as_json: bool) -> None:
+def _compare(index: str, folder: Path, choice: FaceChoice, as_json: bool) -> None:
     """Say what differs between the gallery and a folder of pictures, or what rim-embed made of one."""
     from rim_lightning.gallery.embedded_folder import EmbeddedFolder, is_embedded
     from rim_lightning.gallery.enrollment import check_embedded, compare_embedded, compare_folder
@@ -100,7 +101,8 @@ def _compare(index: str, folder: Path, aligned: bool, as_json: bool) -> None:
         check_embedded(embedded, gallery.fingerprint if gallery else embedded.manifest.model)
         compared = compare_embedded(gallery, embedded)
     else:
-        compared = compare_folder(gallery, folder, aligned, lambda files: progress_bar(files, "reading"))
+        bar = partial(progress_bar, title="reading")
+        compared = compare_folder(gallery, folder, bool(choice.aligned), bar, face=choice.gallery_face)
     changes = compared.changes
     report = FolderReport.of(compared, gallery)
     if as_json:
@@ -123,7 +125,8 @@ def _enroll_pictures(
     from rim_lightning.inference.faces import SHARP
 
     gallery = open_gallery(index, recognizer, create=True)
-    compared = compare_folder(gallery, folder, aligned, lambda files: progress_bar(files, "reading"))
+    bar = partial(progress_bar, title="reading")
+    compared = compare_folder(gallery, folder, aligned, bar, face=recognizer.aligner.face)
     result = enroll(
         recognizer,
         gallery,
