@@ -42,7 +42,7 @@ def number(low: float = -math.inf, high: float = math.inf, above: float = -math.
         finite = _is_number(value) and math.isfinite(value)
         return finite and low <= value <= high and above < value < below
 
-    return Rule(f"a number {_span(low, high)}{_span(above, below, strict=True)}".strip(), holds)
+    return Rule(f"a number {_span(low, high, above, below)}".strip(), holds)
 
 
 def choice(*choices: Any) -> Rule:
@@ -97,17 +97,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _span(low: float, high: float, strict: bool = False) -> str:
-    if math.isinf(low) and math.isinf(high):
-        return ""
-    equal = "" if strict else "="
-    sign = {"<": "<", "<=": "≤", ">": ">", ">=": "≥"}
-    least, most = (bound if math.isinf(bound) or bound % 1 else int(bound) for bound in (low, high))
-    if math.isinf(high):
-        return f"{sign['>' + equal]} {least}"
-    if math.isinf(low):
-        return f"{sign['<' + equal]} {most}"
-    return f"between {least} and {most}" + (", both excluded" if strict else "")
+def _span(low: float, high: float, above: float = -math.inf, below: float = math.inf) -> str:
+    """Return the bounds of a number in words; "" if there are none."""
+    if math.isfinite(low) and math.isfinite(high):
+        return f"between {low} and {high}"
+    bounds = {"≥": low, ">": above, "≤": high, "<": below}
+    return " and ".join(f"{sign} {bound}" for sign, bound in bounds.items() if math.isfinite(bound))
 
 
 FLAG = Rule("true or false", lambda value: isinstance(value, bool))

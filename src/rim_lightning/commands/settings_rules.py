@@ -21,6 +21,7 @@ from rim_lightning.commands.settings_check import (
     optional,
     whole,
 )
+from rim_lightning.data.detector_choice import DETECTORS
 
 DEGRADATIONS = ("bicubic", "realistic")
 SPLITS = ("train", "val", "test")
@@ -279,6 +280,7 @@ PREPARE_RULES: RuleTable = {
     "margin": NONNEGATIVE,
     "alignment": choice("five", "none"),
     "landmarks": choice("auto", "detect"),
+    "detector": choice(*DETECTORS),
     "workers": whole(),
     "output": optional(PLACE),
     **PATHS_RULES,
@@ -288,7 +290,8 @@ EMBED_RULES: RuleTable = {
     "pictures": PLACE,
     "output": PLACE,
     "side": choice("gallery", "probe"),
-    "aligned": FLAG,
+    "detector": choice(*DETECTORS),
+    "aligned": either(FLAG, choice("probe", "gallery", "both")),
     "shard": whole(1),
     "batch_size": whole(1),
     "workers": whole(),
