@@ -205,7 +205,10 @@ def test_every_other_answer_names_its_people_too(pictures, tmp_path, synthetic, 
     assert json.loads(rim(*call, "--json").stdout)["chosen_on"]["faces"] == faces
 
 
-@pytest.mark.parametrize(("name", "synthetic"), [("synthetic_64_d82fae8f, val", True), ("celeba_128, val", None)])
+@pytest.mark.parametrize(
+    ("name", "synthetic"),
+    [("synthetic_64_d82fae8f, val", True), ("drawn_64_05154d9c, val", True), ("celeba_128, val", None)],
+)
 def test_a_card_of_an_earlier_version_does_not_say_what_its_faces_are(tmp_path, name, synthetic):
     folder = model_of(tmp_path / "model", [0.0, 0.0, 0.0], name, False)
     card = json.loads((folder / CARD).read_text())

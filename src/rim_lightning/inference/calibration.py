@@ -16,8 +16,8 @@ from rim_lightning.inference.verdict import CalibrationSet
 PROBE_SIZES = (7, 8, 10, 12, 14, 16, 20, 24, 28, 40, 56, 112)
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 COUNTS = (1, 2, 4)
-SYNTHETIC_SETS = "synthetic"
-"""How the names of our synthetic sets begin. Cards of earlier versions have no other sign of them."""
+SYNTHETIC_SETS = ("synthetic", "drawn_")
+"""How the names of our synthetic sets begin, now and in version 0.1. Cards of earlier versions have no other sign."""
 
 
 class OperatingPoint(NamedTuple):
