@@ -75,20 +75,43 @@ def test_two_pictures(page, folder):
     np.testing.assert_array_equal(pictures[2][0], Image.fromarray(pixels).resize((256, 256), Image.Resampling.BICUBIC))
 
 
-def frame_of(folder):
-    """A picture of two people: person 2 is larger than person 0."""
+PLACES = (("person 2/5", 190, 20, 200), ("person 0/1", 20, 90, 120))  # picture, left, top, side; the largest first
+
+
+@pytest.fixture(scope="module")
+def frame(folder):
+    """A picture of two people."""
     picture = Image.new("RGB", (420, 260), (120, 120, 120))
-    for person, left, top, side in (("person 0/1", 20, 90, 120), ("person 2/5", 190, 20, 200)):
+    for person, left, top, side in PLACES:
         picture.paste(Image.open(folder / "known" / f"{person}.png").resize((side, side)), (left, top))
     picture.save(folder / "frame.png")
     return str(folder / "frame.png")
 
 
-def test_a_face_is_chosen_by_its_number(page, folder):
-    frame = frame_of(folder)
-    shown = page.faces(frame)
-    assert [caption.split(":")[0] for _, caption in shown] == ["1", "2"]
-    assert page.faces(str(folder / "probe.png")) == page.faces(None) == page.faces(str(folder / "notes.png")) == []
+def middle(number, scale=1.0):
+    _, left, top, side = PLACES[number - 1]
+    return scale * (left + side / 2), scale * (top + side / 2)
+
+
+def test_a_face_is_chosen_by_a_click(page, folder, frame):
+    menu = page.faces(frame)
+    scale = 960 / 420  # small pictures are shown with a longer side of 960 px
+    assert menu.drawn().size == (960, round(260 * scale))
+    for number in (1, 2):
+        chosen = menu.clicked(*middle(number, scale))
+        assert chosen.number_in(frame) == number
+        assert chosen.number_in("another picture") is None
+        x, y = np.array(middle(number, scale)).astype(int)
+        green = (np.asarray(chosen.drawn()) == (20, 150, 60)).all(-1)
+        assert green[:, x].any()
+        assert green[y].any()
+        assert not green[:, int(middle(3 - number, scale)[0])].any()
+    assert menu.clicked(3, 3) == menu  # beside all boxes
+    assert menu.number_in(frame) is None
+    assert page.faces(str(folder / "probe.png")) is page.faces(None) is page.faces(str(folder / "notes.png")) is None
+
+
+def test_a_face_is_chosen_by_its_number(page, folder, frame):
     sharp = str(folder / "known" / "person 1" / "3.png")
     answers = {number: page.verify(frame, sharp, 1e-2, number)[0] for number in (None, 1, 2)}
     assert "The probe shows 2 faces: the largest was taken." in answers[None]
@@ -225,6 +248,65 @@ def test_two_pictures_in_a_browser(folder, view, tmp_path):
     assert len(widths) == 5
     assert min(widths) >= 100
     looked_at(view, tmp_path / "compare.png")
+
+
+def click_face(view, number):
+    """Click the middle of a face in the picture with the numbers, as it is shown."""
+    shown = view.locator(".choice img:visible")
+    box = shown.bounding_box()
+    x, y = middle(number, box["width"] / 420)
+    shown.click(position={"x": x, "y": y})
+
+
+def similarity_of(answer):
+    return re.search(r"Similarity \*\*(.+?)\*\*", answer)[1]
+
+
+def shows(view, text):
+    view.locator("[role=tabpanel]:visible").get_by_text(text).locator("visible=true").first.wait_for()
+
+
+def test_a_face_is_clicked_in_a_browser(page, folder, frame, view, tmp_path):
+    sharp = str(folder / "known" / "person 1" / "3.png")
+    similarities = {number: similarity_of(page.verify(frame, sharp, None, number)[0]) for number in (1, 2)}
+    assert similarities[1] != similarities[2]
+    upload(view, frame, sharp)
+    view.locator(".choice img:visible").wait_for()
+    assert view.locator(".choice img:visible").count() == 1  # the other picture shows one face
+    view.get_by_role("button", name="Compare").click()
+    shows(view, re.compile("The probe shows 2 faces: the largest was taken"))
+    shows(view, similarities[1])
+    for number in (2, 1, 2):
+        click_face(view, number)
+        shows(view, similarities[number])
+        assert "the largest was taken" not in view.inner_text("body")
+    looked_at(view, tmp_path / "clicked.png")
+
+
+def test_another_picture_forgets_the_click_in_a_browser(page, folder, frame, view, tmp_path):
+    other = tmp_path / "other.png"
+    Image.open(frame).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(other)
+    sharp = str(folder / "known" / "person 1" / "3.png")
+    upload(view, frame, sharp)
+    click_face(view, 2)
+    shows(view, similarity_of(page.verify(frame, sharp, None, 2)[0]))
+    view.get_by_label("Remove").first.click()
+    view.locator(".choice img:visible").wait_for(state="detached")
+    upload(view, other)
+    view.get_by_role("button", name="Compare").click()
+    shows(view, similarity_of(page.verify(str(other), sharp, None)[0]))
+    shows(view, re.compile("The probe shows 2 faces: the largest was taken"))
+
+
+def test_a_search_for_a_clicked_face_in_a_browser(page, frame, view, tmp_path):
+    view.get_by_role("tab", name="Search").click()
+    upload(view, frame)
+    for number in (2, 1):
+        click_face(view, number)
+        text, rows, _ = page.search(frame, None, 5, number)
+        shows(view, re.search(r"judged at \*\*(.+? px)", text)[1])
+        shows(view, rows[0][0])
+    looked_at(view, tmp_path / "search.png")
 
 
 def test_a_wrong_file_in_a_browser(folder, view, tmp_path):

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from rim_lightning.data.images import read_image
 from rim_lightning.extras import require_extra
 from rim_lightning.files import printable
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.gallery.changes import picture_state, remark_of
 from rim_lightning.gallery.index import Gallery
 from rim_lightning.inference.calibration import PROBE_SIZES
-from rim_lightning.inference.face_pictures import face_pictures, face_pixels
+from rim_lightning.inference.face_pictures import face_pictures, numbered_faces, numbered_scale
 from rim_lightning.inference.faces import SHARP, AlignedFace
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.inference.verdict import DEFAULT_FAR, at_far, unsharp, verdict
 from rim_lightning.plotting import pyplot
 
 if TYPE_CHECKING:
-    import gradio
     from PIL import Image
+
+    from rim_lightning.data.detectors import Face
 
     Pictures = list[tuple[Image.Image, str]]  # with captions
 
@@ -32,6 +34,7 @@ PICTURE_SIDE = 256  # side of a picture of a face, in pixels
 CSS = """
 .faces .grid-wrap { height: auto; max-height: none; min-height: 0; }
 .faces .grid-container { grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)) !important; max-width: 1130px; }
+.choice img { cursor: pointer; }
 .faces .caption-label { font-size: 11px; padding: 1px 4px; }
 """
 TITLE = "Recognize faces of few pixels"
@@ -39,8 +42,44 @@ CAUTION = (
     "A similarity is evidence, not proof: strangers pass and people are refused at the rates shown, on the people that "
     "the thresholds were chosen on. A hallucinated face is a plausible one, not a photograph."
 )
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 1}
-"""Settings of every button: one question at a time, and no interface for programs."""
+
+
+class FaceMenu(NamedTuple):
+    """Faces of a picture to choose from, and the choice.
+
+    Attributes:
+        picture: Path of the picture.
+        faces: Its usable faces in the order of their numbers.
+        chosen: Number of the face that is meant. None for the largest, which is number 1.
+    """
+
+    picture: str
+    faces: list[Face]
+    chosen: int | None = None
+
+    def clicked(self, x: float, y: float) -> FaceMenu:
+        """Choose the face that was clicked.
+
+        Args:
+            x: Column of `drawn` that was clicked, in its pixels.
+            y: Row, likewise.
+
+        Returns:
+            The menu with another choice. It is the same if no box was clicked. Of boxes that overlap the smallest
+            counts.
+        """
+        scale = numbered_scale(read_image(self.picture).shape)
+        boxes = {number: scale * (face.box + 0.5) for number, face in enumerate(self.faces, start=1)}
+        hit = [number for number, (x0, y0, x1, y1) in boxes.items() if x0 <= x <= x1 and y0 <= y <= y1]
+        return self._replace(chosen=max(hit)) if hit else self  # the numbers follow the sizes
+
+    def drawn(self) -> Image.Image:
+        """Return the picture with numbered boxes, that of the chosen face in another color."""
+        return numbered_faces(read_image(self.picture), self.faces, self.chosen or 1)
+
+    def number_in(self, picture: str | None) -> int | None:
+        """Return the number that is chosen in a picture; None if the faces are those of an earlier picture."""
+        return self.chosen if picture == self.picture else None
 
 
 class Page:
@@ -68,25 +107,23 @@ class Page:
         self.fars = self._calibration.usable_fars()
         self.far = DEFAULT_FAR if DEFAULT_FAR in self.fars else None
 
-    def faces(self, picture: str | None) -> Pictures:
-        """Show the faces of a picture, if there are several to choose from.
+    def faces(self, picture: str | None) -> FaceMenu | None:
+        """Return the faces of a picture, if there are several to choose from.
 
         Args:
             picture: Path of the picture. None if the user gave none.
 
         Returns:
-            Pictures of the usable faces in the order of their numbers, with the number and the size. Nothing if there
-            is one face or none: then nothing is to be chosen.
+            The usable faces in the order of their numbers. None if there is one face or none.
         """
         if picture is None:
-            return []
+            return None
         try:
-            found = self.recognizer.align_all(picture, "The picture")
+            found = self.recognizer.aligner.find(picture, "The picture")
         except (OSError, ValueError):
-            return []  # the answer to the question will say why
-        pictures = [face_pixels(face) for face in found]
-        captions = [f"{face.number}: {face.pixels_across:.0f} px" for face in found]
-        return list(zip(pictures, captions, strict=True)) if len(found) > 1 else []
+            return None  # the answer to the question will say why
+        usable = [face for face in found if face.fault is None]
+        return FaceMenu(picture, usable) if len(usable) > 1 else None
 
     def verify(
         self,
@@ -230,34 +267,6 @@ class Page:
         return [AlignedFace(pixels, float(size), 0, face.name) for pixels, size in zip(probes, sizes, strict=True)]
 
 
-def build_page(page: Page) -> gradio.Blocks:
-    """Build the page: one tab for each question.
-
-    Args:
-        page: The answers.
-
-    Returns:
-        The page, ready to be launched.
-
-    Raises:
-        MissingExtra: If Gradio is not installed.
-    """
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    require_extra("page", "The page")
-    import gradio as gr
-
-    with gr.Blocks(title=TITLE, delete_cache=(60, UPLOAD_SECONDS), analytics_enabled=False) as blocks:
-        gr.Markdown(f"# {TITLE}\n\n{CAUTION}")
-        with gr.Tab("Two pictures"):
-            _verify_tab(page)
-        if page.gallery is not None:
-            with gr.Tab("Search"):
-                _search_tab(page)
-        with gr.Tab("How small?"):
-            _reduce_tab(page)
-    return blocks.queue(max_size=20)
-
-
 def serve(recognizer: Recognizer, gallery: Gallery | None, port: int) -> None:
     """Show the page on this machine until the user stops it. Uploads are removed then.
 
@@ -271,8 +280,12 @@ def serve(recognizer: Recognizer, gallery: Gallery | None, port: int) -> None:
         MissingExtra: If Gradio is not installed.
         ValueError: If the model has no thresholds.
     """
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    require_extra("page", "The page")
     with tempfile.TemporaryDirectory(prefix="rim_page_") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
+        from rim_lightning.commands.page_tabs import build_page
+
         blocks = build_page(Page(recognizer, gallery))
         import gradio as gr
 
@@ -295,100 +308,6 @@ def serve(recognizer: Recognizer, gallery: Gallery | None, port: int) -> None:
             blocks.block_thread()
         finally:
             blocks.close(verbose=False)
-
-
-def _verify_tab(page: Page) -> None:
-    import gradio as gr
-
-    with gr.Row():
-        with gr.Column():
-            probe, probe_face = _upload(page, "Probe: few pixels")
-        with gr.Column():
-            sharp, sharp_face = _upload(page, "Gallery: sharp")
-    far, button = _far_choice(page), gr.Button("Compare", variant="primary")
-    answer, faces = gr.Markdown(), _face_row()
-    button.click(page.verify, [probe, sharp, far, probe_face, sharp_face], [answer, faces], **PRIVATE)
-
-
-def _search_tab(page: Page) -> None:
-    import gradio as gr
-
-    probe, face = _upload(page, "Probe: few pixels")
-    far, top = _far_choice(page), gr.Slider(1, 20, 5, step=1, label="People shown")
-    button = gr.Button("Search", variant="primary")
-    answer = gr.Markdown()
-    rows = gr.Dataframe(headers=["similarity", "person", "accepted", "picture"], interactive=False)
-    button.click(page.search, [probe, far, top, face], [answer, rows, _face_row()], **PRIVATE)
-
-
-def _reduce_tab(page: Page) -> None:
-    import gradio as gr
-
-    picture, face = _upload(page, "Your own photograph")
-    rim = page.recognizer.rim
-    size = gr.Slider(7, rim.hr_size, rim.lr_size, step=1, label="Reduce the face to, px")
-    far, button = _far_choice(page), gr.Button("Reduce", variant="primary")
-    inputs, outputs = [picture, size, far, face], [gr.Markdown(), _face_row(), gr.Plot(show_label=False)]
-    button.click(page.reduce, inputs, outputs, **PRIVATE)
-    size.release(page.reduce, inputs, outputs, **PRIVATE)
-
-
-def _upload(page: Page, label: str) -> tuple[gradio.Image, gradio.State]:
-    """Make a place for a picture, and the number of the face in it that was clicked, None for the largest."""
-    import gradio as gr
-
-    image = gr.Image(label=label, type="filepath", sources=["upload", "clipboard"], height=260, buttons=[])
-    # Pass the file unopened: Gradio would open it, and has no clear message for a damaged one. A subclass would not do:
-    # Gradio writes a stub file beside its source.
-    image.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]
-    number = gr.State(None)
-    faces = gr.Gallery(
-        label="Several faces: click the one that is meant. The largest is 1.",
-        interactive=False,
-        visible=False,
-        allow_preview=False,
-        format="png",
-        columns=6,
-        height=150,
-        object_fit="contain",
-        buttons=[],
-        elem_classes="choice",
-    )
-
-    def show(picture: str | None) -> tuple[Any, None]:
-        found = page.faces(picture)
-        return gr.Gallery(value=found, visible=bool(found), selected_index=0 if found else None), None
-
-    def choose(event: gr.SelectData) -> int:
-        return event.index + 1
-
-    image.change(show, image, [faces, number], **PRIVATE)
-    faces.select(choose, None, number, **PRIVATE)
-    return image, number
-
-
-def _far_choice(page: Page) -> gradio.Dropdown:
-    """Make the choice of a false accept rate. It starts at the default of every command, or empty."""
-    import gradio as gr
-
-    choices: list[Any] = [(f"1 in {1 / far:,.0f}", far) for far in page.fars]
-    return gr.Dropdown(choices, value=page.far, label="Strangers accepted")
-
-
-def _face_row() -> gradio.Gallery:
-    """Make a row for the five pictures of a face."""
-    import gradio as gr
-
-    return gr.Gallery(
-        label="What the network makes of the probe",
-        show_label=False,
-        interactive=False,
-        format="png",
-        columns=5,
-        object_fit="contain",
-        buttons=["download", "fullscreen"],
-        elem_classes="faces",
-    )
 
 
 def _curve(sizes: list[int], similarities: list[float], thresholds: list[float], size: int) -> Any:

@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rim_lightning.data.detectors import Face
-    from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import HallucinatedFaces
 
 CAPTION_HEIGHT = 18  # pixels
 GAP = 4  # pixels between two pictures
 POINT_COLOR = (60, 220, 90)
-USABLE_COLOR, FAULTY_COLOR = (30, 140, 255), (230, 70, 40)
+USABLE_COLOR, FAULTY_COLOR, CHOSEN_COLOR = (30, 140, 255), (230, 70, 40), (20, 150, 60)
 NUMBERED_SIDE = 960  # pixels; smaller pictures are enlarged, so that the numbers can be read
 
 
@@ -39,18 +38,6 @@ def sharp_face(faces: HallucinatedFaces, index: int) -> Image.Image:
         Picture of (S, S) pixels.
     """
     return Image.fromarray(to_pixels(faces.sr[index], black=0.0))
-
-
-def face_pixels(face: AlignedFace) -> Image.Image:
-    """Return an aligned face as the network sees it.
-
-    Args:
-        face: The face.
-
-    Returns:
-        Picture of (S, S) pixels.
-    """
-    return Image.fromarray(to_pixels(face.pixels))
 
 
 def face_pictures(faces: HallucinatedFaces, index: int, side: int) -> list[tuple[Image.Image, str]]:
@@ -105,18 +92,25 @@ def face_strip(faces: HallucinatedFaces, index: int, side: int = 192) -> Image.I
     return strip
 
 
-def numbered_faces(image: NDArray[np.uint8], faces: Sequence[Face]) -> Image.Image:
+def numbered_scale(shape: tuple[int, ...]) -> float:
+    """Return the factor by which `numbered_faces` enlarges a picture of this shape."""
+    return max(1.0, NUMBERED_SIDE / max(shape[:2]))
+
+
+def numbered_faces(image: NDArray[np.uint8], faces: Sequence[Face], chosen: int | None = None) -> Image.Image:
     """Draw the boxes, points and numbers of faces into a picture.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         faces: Its faces. The first is number 1.
+        chosen: Number of the face that is meant, if one is.
 
     Returns:
-        The picture, enlarged if it is small. Boxes of faces that cannot be used are red.
+        The picture, enlarged if it is small. Boxes of faces that cannot be used are red, that of the chosen one is
+        green.
     """
     picture = Image.fromarray(image)
-    scale = max(1.0, NUMBERED_SIDE / max(picture.size))
+    scale = numbered_scale(image.shape)
     if scale > 1:
         size = (round(picture.width * scale), round(picture.height * scale))
         picture = picture.resize(size, Image.Resampling.BICUBIC)
@@ -124,7 +118,7 @@ def numbered_faces(image: NDArray[np.uint8], faces: Sequence[Face]) -> Image.Ima
     line = max(2, round(max(picture.size) / 480))
     font = ImageFont.load_default(size=9 * line)
     for number, face in reversed(list(enumerate(faces, start=1))):  # the first on top
-        color = USABLE_COLOR if face.fault is None else FAULTY_COLOR
+        color = CHOSEN_COLOR if number == chosen else USABLE_COLOR if face.fault is None else FAULTY_COLOR
         x0, y0, x1, y1 = ((face.box + 0.5) * scale).tolist()
         draw.rectangle((x0, y0, max(x0, x1), max(y0, y1)), outline=color, width=line)
         for x, y in ((face.points + 0.5) * scale).tolist():
