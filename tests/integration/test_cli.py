@@ -244,8 +244,17 @@ def test_enrolling_again_adds_what_is_new(model, faces, index):
     assert list(answer.pop("left_out")) == [str(faces / "more" / "torn.jpg")]
     assert answer.pop("small") == [str(faces / "more" / "d.png")]  # 9 px are not sharp
     assert answer.pop("single") == ["a.png", "b.jpg"]
+    assert [face["picture"] for face in answer.pop("pictures")] == [str(faces / "more" / "d.png")]
     counts = {"added": 1, "known": 3, "templates": 4, "people": 3, "undated": 0, "synced": False}
-    assert answer == counts | {"unused": {}, "several": [], "differences": [], "hidden": [], "shared": [], "alike": []}
+    assert answer == counts | {
+        "unused": {},
+        "several": [],
+        "differences": [],
+        "hidden": [],
+        "shared": [],
+        "alike": [],
+        "turned": {},
+    }
 
 
 def test_identify_finds_whom_the_python_interface_finds(model, faces, index):

@@ -229,3 +229,123 @@ def test_a_photograph_on_its_side_is_turned_and_says_so(model, portraits, tmp_pa
     Image.fromarray(np.rot90(upright, quarter)).save(tmp_path / "exif.jpg", exif=exif, quality=95)
     (found,) = Recognizer.from_checkpoint(model).align(tmp_path / "exif.jpg")
     assert found.found.turned == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ("verify", "--aligned", "probe", "face.png"),
+            "--aligned took 'probe' as the side, so that GALLERY is missing",
+        ),
+        (("verify", "--aligned", "gallery", "face.png"), "write --aligned ./gallery if it is a path"),
+        (("hallucinate", "--aligned", "probe", "out.png"), "so that TARGET is missing"),
+        (("enroll", "-i", "known", "--aligned", "gallery"), "so that FOLDER is missing"),
+        (("identify", "-i", "known", "--aligned", "both"), "write --aligned ./both if it is a path"),
+        (
+            ("identify", "-i", "known", "--aligned", "probe", "face.png"),
+            "write --aligned=probe, or ./probe for the path",
+        ),
+    ],
+)
+def test_a_path_that_is_called_like_a_side(model, portraits, tmp_path, monkeypatch, words, sentence):
+    pytest.importorskip("lancedb")
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(portraits[0][12:-12, 12:-12]).save("face.png")
+    for name in ("probe", "gallery"):
+        Image.open("face.png").save(name, "PNG")
+    done = rim(words[0], "-m", model, *words[1:])
+    assert done.exit_code == 2
+    assert sentence in " ".join(done.output.replace("│", " ").split())
+
+
+def test_the_path_and_the_side_can_both_be_said(model, portraits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(portraits[0][12:-12, 12:-12]).save("probe", "PNG")
+    Image.fromarray(portraits[0]).save("photo.png")
+    for words, kinds in (
+        (("--aligned", "./probe", "./probe"), (None, None)),
+        (("--aligned", "both", "probe", "probe"), (None, None)),
+        (("--aligned=probe", "probe", "photo.png"), (None, dict)),
+        (("probe", "photo.png", "--aligned", "probe"), (None, dict)),
+    ):
+        answer = json.loads(rim("verify", "-m", model, "--json", *words).stdout)
+        found = (answer["probe_found"][0], answer["gallery_found"][0])
+        assert tuple(None if face is None else type(face) for face in found) == kinds
+
+
+def turned_folder(folder, portraits):
+    """Pictures on their side, upright ones, and one with two faces, in a folder for each person."""
+    upright = cv2.resize(
+        cv2.copyMakeBorder(portraits[0], 40, 40, 40, 40, cv2.BORDER_CONSTANT, value=(120,) * 3), (400, 400)
+    )
+    two = np.concatenate([upright, cv2.resize(upright, (400, 400))[:, ::-1]], axis=1)
+    for name, picture in {
+        "ana/1.png": upright,
+        "ana/2.png": np.rot90(upright),
+        "eve/1.png": np.rot90(upright, 2),
+        "eve/2.png": two,
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.ascontiguousarray(picture)).save(folder / name)
+    return folder
+
+
+TURNED = {"ana/2.png": 90, "eve/1.png": 180}
+
+
+def test_enroll_says_what_was_turned_and_where_faces_lie(model, portraits, tmp_path):
+    pytest.importorskip("lancedb")
+    people = turned_folder(tmp_path / "people", portraits)
+    printed = rim("enroll", "-m", model, "-i", tmp_path / "printed", people)
+    assert printed.exit_code == 0
+    lines = printed.stderr.splitlines()
+    for name, turned in TURNED.items():
+        assert f"{people / name} shows the face turned: the picture was turned by {turned}° clockwise" in lines
+    assert f"{people}/eve/2.png shows several faces: the largest was taken" in lines
+    answer = json.loads(rim("enroll", "-m", model, "-i", tmp_path / "known", people, "--json").stdout)
+    assert answer["turned"] == {str(people / name): turned for name, turned in TURNED.items()}
+    rows = {row["picture"]: row for row in answer["pictures"]}
+    assert len(rows) == answer["added"] == 4
+    for name, row in rows.items():
+        verified = json.loads(rim("verify", "-m", model, name, name, "--json").stdout)
+        assert row["found"] == verified["gallery_found"][0]
+        assert row["faces"] == verified["gallery_faces"][0] == (2 if name.endswith("eve/2.png") else 1)
+        assert (row["size"], row["pixels"]) == (verified["gallery_size"], verified["gallery_pixels"][0])
+    chosen = rim("enroll", "-m", model, "-i", tmp_path / "second", people / "eve", "--face", 1)
+    assert "the largest was taken" not in chosen.output  # somebody chose it
+
+
+def test_many_turned_pictures_are_counted(model, portraits, tmp_path):
+    pytest.importorskip("lancedb")
+    people = turned_folder(tmp_path / "people", portraits)
+    for number in range(3, 7):
+        picture = np.rot90(np.asarray(Image.open(people / "ana" / "1.png"))).copy()
+        picture[:number] = 0  # no two are alike
+        Image.fromarray(picture).save(people / f"ana/{number}.png")
+    done = rim("enroll", "-m", model, "-i", tmp_path / "known", people)
+    note = "shows the face turned: the picture was turned by 90° clockwise"
+    names = ", ".join(f"{people}/ana/{number}.png" for number in (2, 3, 4))
+    assert f"5 pictures, each of which {note}: {names} and 2 more; --json names them all" in done.stderr.splitlines()
+
+
+def test_rim_prepare_says_what_was_turned(portraits, tmp_path, capsys):
+    from rim_lightning.commands.prepare import main as prepare
+
+    people = turned_folder(tmp_path / "people", portraits)
+    with pytest.MonkeyPatch.context() as patch:
+        words = ["source=folders", f"source.reader.root={people}", f"output={tmp_path / 'store'}", "hr_size=32"]
+        patch.setattr("sys.argv", ["rim-prepare", *words, "workers=0"])
+        prepare()
+    printed = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    rows = [line.split("\t") for line in (tmp_path / "store" / "notes.tsv").read_text().splitlines()]
+    for name, turned in TURNED.items():
+        note = f"shows the face turned: the picture was turned by {turned}° clockwise"
+        assert f"{name} {note}" in printed
+        assert [name, note] in rows
+    note = "shows several faces: the one nearest to the center was taken"
+    assert f"eve/2.png {note}" in printed
+    assert len(rows) == 3
+    samples = json.loads((tmp_path / "store" / "manifest.json").read_text())["samples"]
+    assert {sample["name"]: sample["turned"] for sample in samples if "turned" in sample} == TURNED
+    assert {sample["name"]: sample["faces"] for sample in samples if "faces" in sample} == {"eve/2.png": 2}

@@ -271,6 +271,7 @@ def test_a_face_is_clicked_in_a_browser(page, folder, frame, view, tmp_path):
     similarities = {number: similarity_of(page.verify(frame, sharp, None, number)[0]) for number in (1, 2)}
     assert similarities[1] != similarities[2]
     upload(view, frame, sharp)
+    shows(view, "Several faces: click the one that is meant")
     view.locator(".choice img:visible").wait_for()
     assert view.locator(".choice img:visible").count() == 1  # the other picture shows one face
     view.get_by_role("button", name="Compare").click()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rim_lightning.commands.errors import Hints
 from rim_lightning.commands.hydra_command import hydra_command
+from rim_lightning.commands.picture_notes import note_lines
 from rim_lightning.extras import require_extra
 from rim_lightning.files import printable, write_text
 
@@ -21,6 +22,9 @@ SHOWN_LEFT_OUT = 20
 
 LEFT_OUT = "_left_out.tsv"
 """File beside the embeddings: name and reason of every file of the tree that has none."""
+
+NOTES = "_notes.tsv"
+"""File beside the embeddings: pictures that were turned, and those with several faces."""
 
 
 def run(cfg: DictConfig) -> EmbeddedFolder:
@@ -84,6 +88,13 @@ def report(folder: EmbeddedFolder) -> str:
     )
     if len(left_out) > SHOWN_LEFT_OUT:
         lines.append(f"  ... and {len(left_out) - SHOWN_LEFT_OUT} more: {folder.path / LEFT_OUT} names them all")
+    notes = folder.notes()
+    write_text(
+        folder.path / NOTES,
+        "".join(f"{printable(name)}\t{printable(note)}\n" for note, names in notes.items() for name in names),
+    )
+    printed = {note: [printable(name) for name in names] for note, names in notes.items()}
+    lines += [f"  {line}" for line in note_lines(printed, f"{folder.path / NOTES} names them all")]
     if hidden:
         lines.append(f"  hidden and system files and folders are never read: {len(hidden)}, the first is {hidden[0]}")
     return "\n".join(lines)

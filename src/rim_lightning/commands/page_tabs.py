@@ -112,8 +112,9 @@ def _upload(page: Page, label: str) -> _Upload:
     # Gradio writes a stub file beside its source.
     image.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]
     state = gr.State(None)
+    several = gr.Markdown("Several faces: click the one that is meant. Number 1 is taken otherwise.", visible=False)
     shown = gr.Image(
-        label="Several faces: click the one that is meant",
+        show_label=False,  # it would cover a corner of the picture
         interactive=False,
         visible=False,
         format="png",
@@ -121,9 +122,10 @@ def _upload(page: Page, label: str) -> _Upload:
         elem_classes="choice",
     )
 
-    def show(picture: str | None) -> tuple[Any, FaceMenu | None]:
+    def show(picture: str | None) -> tuple[Any, Any, FaceMenu | None]:
         menu = page.faces(picture)
-        return gr.Image(value=None if menu is None else menu.drawn(), visible=menu is not None), menu
+        visible = menu is not None
+        return gr.Markdown(visible=visible), gr.Image(value=menu.drawn() if menu else None, visible=visible), menu
 
     def choose(menu: FaceMenu | None, event: gr.SelectData) -> tuple[Any, FaceMenu | None]:
         if menu is None:
@@ -134,7 +136,7 @@ def _upload(page: Page, label: str) -> _Upload:
         except OSError:  # the upload was removed; the answer to the question will say so
             return gr.skip(), menu
 
-    image.change(show, image, [shown, state], **PRIVATE)
+    image.change(show, image, [several, shown, state], **PRIVATE)
     return _Upload(image, state, shown.select(choose, state, [shown, state], **PRIVATE))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rim_lightning.commands.errors import Hints
 from rim_lightning.commands.hydra_command import hydra_command
+from rim_lightning.commands.picture_notes import note_lines
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -122,12 +123,26 @@ def report(store: PreparedStore, seconds: float, unused: UnusedFiles) -> str:
         f"{detected} found by detection, {len(skipped)} left out, {seconds:.1f} s"
     ]
     lines += _left_out(skipped, len(store) + len(skipped), write_left_out(store.path, skipped))
+    lines += _notes(store)
     if unused.hidden:
         names = ", ".join(unused.hidden[:SHOWN_EXAMPLES])
         more = f" and {len(unused.hidden) - SHOWN_EXAMPLES} more" if len(unused.hidden) > SHOWN_EXAMPLES else ""
         lines.append(f"  hidden and system files and folders are never read: {names}{more}")
     lines += [f"  these people may be one: {', '.join(map(repr, names))}" for names in alike_names(store.identities)]
     return "\n".join(lines)
+
+
+def _notes(store: PreparedStore) -> list[str]:
+    """Return lines on pictures that were turned or show several faces, and write the file that names all of them."""
+    from rim_lightning.data.stores.prepared import MANIFEST
+    from rim_lightning.data.unused import NOTES, detection_notes, write_left_out
+
+    notes = detection_notes(store)
+    file = write_left_out(store.path, notes, NOTES)
+    pictures_of: dict[str, list[str]] = {}
+    for entry in notes:
+        pictures_of.setdefault(entry["reason"], []).append(entry["name"])
+    return [f"  {line}" for line in note_lines(pictures_of, f"{file or store.path / MANIFEST} names them all")]
 
 
 def _left_out(skipped: list[dict[str, str]], count: int, file: Path | None) -> list[str]:

@@ -55,26 +55,33 @@ class _Look(NamedTuple):
     tilt: float = 0.0  # difference of its roll to that of the look before, apart from quarter turns, in degrees
 
 
-def detect_faces(
+class CentralFace(NamedTuple):
+    """The face nearest to the center of an image, and the number of usable faces in the image."""
+
+    face: Face
+    faces: int
+
+
+def find_central_faces(
     images: Sequence[NDArray[np.uint8]], detector: DetectorName = DEFAULT_DETECTOR
-) -> list[NDArray[np.float64] | None]:
-    """Find the five points of the usable face nearest to the center of each image.
+) -> list[CentralFace | None]:
+    """Find the usable face nearest to the center of each image.
 
     Args:
         images: (H, W, 3) uint8 RGB arrays of any sizes.
         detector: Name of the detector.
 
     Returns:
-        For each image (5, 2) points in pixels, in the order of the scheme "five"; None if it shows no usable face.
+        For each image its face, in pixels of that image; None if it shows no usable one.
 
     Raises:
         MissingExtra: If the packages of the detector are missing.
     """
-    points: list[NDArray[np.float64] | None] = []
+    central: list[CentralFace | None] = []
     for faces, image in zip(find_faces(images, detector), images, strict=True):
         usable = [face for face in faces if face.fault is None]
-        points.append(_most_central(usable, *image.shape[:2]).points if usable else None)
-    return points
+        central.append(CentralFace(_most_central(usable, *image.shape[:2]), len(usable)) if usable else None)
+    return central
 
 
 def find_faces(

@@ -1,11 +1,13 @@
 """Preparation of a data set: every image is decoded, its face found and aligned, and stored once."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,9 @@ from rim_lightning.data.workers import worker_pool
 from rim_lightning.files import content_digest, in_threads
 from rim_lightning.runs.progress import progress_bar
 from rim_lightning.schemes import FIVE, five_points
+
+if TYPE_CHECKING:
+    from rim_lightning.data.detection import CentralFace
 
 Alignment = Literal["five", "none"]
 Landmarks = Literal["auto", "detect"]
@@ -309,11 +314,11 @@ def _prepare_block(records: Sequence[Record], settings: _Settings) -> list[Sampl
         for index, (record, image) in enumerate(zip(records, images, strict=True))
         if isinstance(image, _DecodedImage) and _needs_detection(record, settings)
     }
-    detections: dict[int, NDArray[np.float64] | None] = {}
+    detections: dict[int, CentralFace | None] = {}
     if to_detect:
-        from rim_lightning.data.detection import detect_faces
+        from rim_lightning.data.detection import find_central_faces
 
-        detections = dict(zip(to_detect, detect_faces(list(to_detect.values()), settings.detector), strict=True))
+        detections = dict(zip(to_detect, find_central_faces(list(to_detect.values()), settings.detector), strict=True))
     results: list[Sample | str] = []
     for index, (record, image) in enumerate(zip(records, images, strict=True)):
         if isinstance(image, str):
@@ -343,15 +348,15 @@ def _decode(record: Record, settings: _Settings) -> _DecodedImage | str:
 
 
 def _aligned_sample(
-    record: Record, image: _DecodedImage, settings: _Settings, detected: NDArray[np.float64] | None
+    record: Record, image: _DecodedImage, settings: _Settings, detected: CentralFace | None
 ) -> Sample | str:
     side = settings.hr_size + 2 * settings.margin
     landmarks = dict(record.landmarks)
     if detected is not None:
         annotated = five_points(_kept_landmarks(record, settings))
-        if annotated is not None and differ(annotated, detected):
+        if annotated is not None and differ(annotated, detected.face.points):
             return "has landmarks of another face than the detected one: cut out the part with the face"
-        landmarks[FIVE.name] = detected
+        landmarks[FIVE.name] = detected.face.points
     try:
         if settings.alignment == "none":
             height, width = image.pixels.shape[:2]
@@ -370,4 +375,6 @@ def _aligned_sample(
     except Exception as error:  # a damaged mask makes its decoder raise errors of any kind
         first_line = str(error).strip().split("\n")[0].rstrip(".")
         return f"has unusable labels ({first_line})"
-    return Sample(pixels, points, parsing, image.file_hash, detected=detected is not None)
+    if detected is None:
+        return Sample(pixels, points, parsing, image.file_hash)
+    return Sample(pixels, points, parsing, image.file_hash, True, detected.faces, detected.face.turned)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rim_lightning.data.face_notes import face_notes
 from rim_lightning.data.listing import list_folder, why_not
 from rim_lightning.data.readers.record import Record
 from rim_lightning.data.stores.prepared import PreparedStore
@@ -12,6 +13,10 @@ from rim_lightning.files import printable, write_text
 
 LEFT_OUT = "left_out.tsv"
 """File in a store: name and reason of every file of the source that is not in the store."""
+
+
+NOTES = "notes.tsv"
+"""File in a store: pictures that were turned, and those with several faces, of which one was taken."""
 
 
 class UnusedFiles(NamedTuple):
@@ -72,20 +77,30 @@ def left_out_files(store: PreparedStore, unused: UnusedFiles) -> list[dict[str, 
     return [*store.manifest["skipped"], *files]
 
 
-def write_left_out(folder: Path, skipped: Sequence[Mapping[str, str]]) -> Path | None:
-    """Write the file `LEFT_OUT` of a store, unless it is there already.
+def detection_notes(store: PreparedStore) -> list[dict[str, str]]:
+    """Return name and remark (`reason`) of every picture that was turned, or shows several faces."""
+    return [
+        {"name": sample["name"], "reason": note}
+        for sample in store.manifest["samples"]
+        for note in face_notes(sample.get("faces", 1), sample.get("turned"), "the one nearest to the center")
+    ]
+
+
+def write_left_out(folder: Path, entries: Sequence[Mapping[str, str]], name: str = LEFT_OUT) -> Path | None:
+    """Write the file `LEFT_OUT` or `NOTES` of a store, unless it is there already.
 
     Args:
         folder: Folder of the store.
-        skipped: Name and reason of each file that was left out. Without any the file is removed.
+        entries: Name and reason of each picture that was left out. Without any the file is removed.
+        name: Name of the file.
 
     Returns:
         The file. None if the store cannot be written to.
     """
-    file = folder / LEFT_OUT
-    text = "".join(f"{entry['name']}\t{entry['reason']}\n" for entry in skipped)
+    file = folder / name
+    text = "".join(f"{entry['name']}\t{entry['reason']}\n" for entry in entries)
     try:
-        if not skipped:
+        if not entries:
             file.unlink(missing_ok=True)
         elif not file.is_file() or file.read_text(encoding="utf-8", errors="replace") != text:
             write_text(file, text)

@@ -95,7 +95,7 @@ class PictureBlocks(Dataset[Block]):
                     "again, then repeat the command."
                 ) from error
             return EmbeddedRow(source, digest=digest, left_out=reason_of(error, source)), None
-        return EmbeddedRow(source, person, digest, face.size, face.faces), face.pixels
+        return EmbeddedRow(source, person, digest, face.size, face.faces, turned=face.turned), face.pixels
 
 
 class EmbeddingModule(pl.LightningModule):

@@ -5,6 +5,7 @@ embeddings_<k>.parquet     `shard` pictures each, in the order of their names, o
     source                 path of the picture in the tree
     person, digest         as in a gallery; the person of a picture that was left out is null
     size, faces            side of the face in pixels of its picture, and number of faces (0 if none was searched for)
+    turned                 degrees by which the picture was turned clockwise; files of earlier versions lack this column
     embedding              E numbers, length 1; null if the picture was left out
     left_out               reason why there is no embedding; null if there is one
 """
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rim_lightning.data.face_notes import face_notes
 from rim_lightning.extras import require_extra
 from rim_lightning.files import changed_files, check_folder, printable, whole_file, write_json_once
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = 1
+TURNED = "turned"
+"""Column that files of earlier versions lack; it is read as null there."""
+
 MANIFEST = "_embedding.json"  # readers of Parquet skip names that begin with an underscore
 ADVICE = "repeat the command that it was begun with, or choose another output"
 
@@ -75,6 +80,8 @@ class EmbeddedRow(NamedTuple):
         size: Side of the face in pixels of its picture.
         faces: Number of faces in the picture; 0 if none was searched for.
         left_out: Reason why the picture has no embedding, or None.
+        turned: Degrees by which the picture was turned clockwise, because its face lies on its side. None if the
+            picture has no embedding, or was embedded by an earlier version.
     """
 
     source: str
@@ -83,6 +90,7 @@ class EmbeddedRow(NamedTuple):
     size: float | None = None
     faces: int | None = None
     left_out: str | None = None
+    turned: int | None = None
 
 
 class EmbeddedFolder:
@@ -255,6 +263,9 @@ class EmbeddedFolder:
             raise ValueError(damaged) from error
         schema = self._schema()
         expected = pa.schema([schema.field(name) for name in columns or schema.names])
+        if TURNED in expected.names and TURNED not in table.column_names:
+            table = table.append_column(schema.field(TURNED), pa.nulls(len(table), pa.int32()))
+            table = table.select(expected.names) if set(expected.names) <= set(table.column_names) else table
         if table.schema != expected or len(table) != len(self.positions(number)):
             raise ValueError(damaged)
         return table
@@ -298,6 +309,22 @@ class EmbeddedFolder:
                 reasons |= dict(zip(table["source"].to_pylist(), table["left_out"].to_pylist(), strict=True))
         return reasons
 
+    def notes(self) -> dict[str, list[str]]:
+        """Return what else a user should know about the pictures of the finished files.
+
+        Returns:
+            The end of a sentence that begins with the name -> the pictures. Only pictures that have an embedding.
+        """
+        pictures_of: dict[str, list[str]] = {}
+        missing = set(self.missing())
+        for number in self.shards:
+            if number not in missing:
+                for row in self.read(number, ["source", "faces", "left_out", TURNED]).to_pylist():
+                    if row["left_out"] is None:
+                        for note in face_notes(row["faces"], row[TURNED], "the largest"):
+                            pictures_of.setdefault(note, []).append(row["source"])
+        return pictures_of
+
     def tidy(self) -> None:
         """Remove the unfinished files that killed processes left."""
         for part in self.path.glob(".*.part"):
@@ -307,7 +334,11 @@ class EmbeddedFolder:
         pa, _ = _parquet()
         text = pa.string()
         fields = [("source", text), ("person", text), ("digest", text), ("size", pa.float32()), ("faces", pa.int32())]
-        fields += [("left_out", text), ("embedding", pa.list_(pa.float32(), self.manifest.embedding_size))]
+        fields += [
+            ("left_out", text),
+            (TURNED, pa.int32()),
+            ("embedding", pa.list_(pa.float32(), self.manifest.embedding_size)),
+        ]
         return pa.schema(fields)
 
 

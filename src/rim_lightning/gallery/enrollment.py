@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +34,8 @@ BLOCK = 64
 EMBEDDED_BLOCK = 32_768
 """Smallest number of embedded pictures that are added to the gallery at a time."""
 
+_NO_PIXELS = torch.empty(3, 0, 0)
+
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
 
 
@@ -47,6 +49,8 @@ class Enrollment(NamedTuple):
         small: Pictures whose face is not sharp (`faces.SHARP`). Error rates do not hold for them.
         left_out: Picture -> reason why it was left out.
         differences: Templates that differ from the folder. They were put right if `enroll` was asked to do so.
+        turned: Picture -> degrees by which it was turned clockwise, for pictures whose face lies on its side.
+        faces: Faces that were added, without their pixels, in the order of their pictures.
     """
 
     added: int
@@ -55,6 +59,8 @@ class Enrollment(NamedTuple):
     small: list[str]
     left_out: dict[str, str]
     differences: list[StaleTemplate]
+    turned: dict[str, int]
+    faces: list[AlignedFace]
 
 
 class FolderChanges(NamedTuple):
@@ -83,6 +89,7 @@ class EmbeddedEnrollment(NamedTuple):
         small: Number of pictures whose face is not sharp (`faces.SHARP`).
         left_out: Number of pictures without an embedding.
         differences: Templates that differ from the folder, see `Enrollment`.
+        turned: Number of pictures that were turned, because their face lies on its side.
     """
 
     added: int
@@ -91,6 +98,7 @@ class EmbeddedEnrollment(NamedTuple):
     small: int
     left_out: int
     differences: list[StaleTemplate]
+    turned: int
 
 
 class _Wanted(NamedTuple):
@@ -122,6 +130,8 @@ class _FoundFaces:
         several: Pictures with several faces.
         small: Pictures whose face is not sharp.
         left_out: Picture -> reason why it was left out.
+        turned: Picture -> degrees by which it was turned clockwise.
+        faces: The faces, without their pixels.
     """
 
     recognizer: Recognizer
@@ -129,6 +139,8 @@ class _FoundFaces:
     several: list[str] = field(default_factory=list)
     small: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    turned: dict[str, int] = field(default_factory=dict)
+    faces: list[AlignedFace] = field(default_factory=list)
 
     def find(self, pictures: Iterable[tuple[FolderPicture, str]]) -> Iterator[tuple[FolderPicture, AlignedFace]]:
         """Yield the face of each picture that can be used. With each picture comes its name for people."""
@@ -138,8 +150,11 @@ class _FoundFaces:
             except (OSError, ValueError) as error:
                 self.left_out[name] = reason_of(error, name)
                 continue
-            if face.faces > 1:
+            self.faces.append(replace(face, pixels=_NO_PIXELS))
+            if face.one_of_several:
                 self.several.append(name)
+            if face.turned:
+                self.turned[name] = face.turned
             if face.size < SHARP * self.recognizer.aligner.hr_size:
                 self.small.append(name)
             yield picture, face
@@ -225,7 +240,16 @@ def enroll(
     if added:
         gallery.tidy()
     known = len(changes.unchanged) - (len(changes.undated) if sync else 0)
-    return Enrollment(added, known, faces.several, faces.small, left_out | faces.left_out, changes.differences)
+    return Enrollment(
+        added,
+        known,
+        faces.several,
+        faces.small,
+        left_out | faces.left_out,
+        changes.differences,
+        faces.turned,
+        faces.faces,
+    )
 
 
 def compare_embedded(gallery: Gallery | None, folder: EmbeddedFolder) -> FolderChanges:
@@ -293,7 +317,7 @@ def enroll_embedded(
     wanted = _prepare_gallery(gallery, changes, origin, sync)
     pictures = set(wanted.pictures)
     added = wanted.reused
-    several = small = left_out = 0
+    several = small = left_out = turned = 0
     block: list[Template] = []
     for number in progress(folder.shards):
         table = folder.read(number)
@@ -301,11 +325,12 @@ def enroll_embedded(
         left_out += len(table) - len(usable)
         vectors = usable["embedding"].chunk(0).flatten().to_numpy() if len(usable) else np.empty(0, np.float32)
         embeddings = torch.from_numpy(vectors.reshape(-1, manifest.embedding_size).copy())  # (rows, E)
-        columns = (usable[name].to_pylist() for name in ("person", "source", "digest", "faces", "size"))
-        for person, source, digest, faces, size, embedding in zip(*columns, embeddings, strict=True):
+        columns = (usable[name].to_pylist() for name in ("person", "source", "digest", "faces", "size", "turned"))
+        for person, source, digest, faces, size, turn, embedding in zip(*columns, embeddings, strict=True):
             picture = FolderPicture(person, os.path.join(manifest.pictures, source), digest)
             if picture in pictures:
                 several += faces > 1
+                turned += bool(turn)
                 small += size < SHARP * manifest.hr_size
                 block.append(origin.template(picture, embedding, manifest.detector if faces else None, faces))
         if len(block) >= EMBEDDED_BLOCK or number == folder.shards[-1]:
@@ -315,7 +340,7 @@ def enroll_embedded(
     if added:
         gallery.tidy()
     known = len(changes.unchanged) - (len(changes.undated) if sync else 0)
-    return EmbeddedEnrollment(added, known, several, small, left_out, changes.differences)
+    return EmbeddedEnrollment(added, known, several, small, left_out, changes.differences, turned)
 
 
 def check_embedded(folder: EmbeddedFolder, fingerprint: str) -> None:

@@ -115,7 +115,7 @@ def numbered_faces(image: NDArray[np.uint8], faces: Sequence[Face], chosen: int 
         size = (round(picture.width * scale), round(picture.height * scale))
         picture = picture.resize(size, Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(picture)
-    line = max(2, round(max(picture.size) / 480))
+    line = max(2, round(max(picture.size) / 320))
     font = ImageFont.load_default(size=9 * line)
     for number, face in reversed(list(enumerate(faces, start=1))):  # the first on top
         color = CHOSEN_COLOR if number == chosen else USABLE_COLOR if face.fault is None else FAULTY_COLOR

@@ -16,6 +16,7 @@ from rim_lightning.data.alignment import align, similarity_from_points, template
 from rim_lightning.data.detection import find_face_in_box, find_faces
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName
 from rim_lightning.data.detectors import Face, point_distance
+from rim_lightning.data.face_notes import turned_note
 from rim_lightning.data.images import MIN_SIDE, ImageError, read_image
 from rim_lightning.files import printable
 from rim_lightning.functional.resize import enlarge, reduce
@@ -65,6 +66,16 @@ class AlignedFace:
             f"{self.name}: the face has {self.side:.0f} px, but no more detail than one of about {self.size:.0f} px: "
             f"it is judged as {self.size:.0f} px"
         )
+
+    @property
+    def turned(self) -> int:
+        """Degrees by which the picture was turned clockwise to make the face upright; 0 if none was searched for."""
+        return 0 if self.found is None else self.found.turned
+
+    @property
+    def one_of_several(self) -> bool:
+        """True if the picture shows several faces, of which nobody chose this one."""
+        return any(note.endswith(SEVERAL) for note in self.notes)
 
     def plain_found(self) -> dict[str, Any] | None:
         """Return where the face lies in the picture, for a JSON object; None if it was not searched for."""
@@ -233,7 +244,7 @@ class FaceAligner:
         if size < self.hr_size:  # as in training: the face on a grid of its own size, enlarged
             pixels = enlarge(reduce(pixels, max(1, round(size))), self.hr_size)
         if face.turned:
-            notes = (*notes, f"shows the face turned: the picture was turned by {face.turned}° clockwise")
+            notes = (*notes, turned_note(face.turned))
         middle = (self.hr_size - 1) / 2
         center = np.asarray(np.linalg.solve(matrix[:, :2], middle - matrix[:, 2]), dtype=np.float64)
         detail = size_of_detail(image, center, size, factor)

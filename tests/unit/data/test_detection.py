@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rim_lightning.data.detection import _most_central, _rescaled, _resized_image, detect_faces, find_faces
+from rim_lightning.data.detection import _most_central, _rescaled, _resized_image, find_central_faces, find_faces
 from rim_lightning.data.detector_choice import DETECTORS, checked_detector
 from rim_lightning.data.detectors import Face, YuNetDetector, separate_faces
 from rim_lightning.data.readers.lfw import read_lfw
@@ -143,7 +143,7 @@ def test_points_return_to_the_small_image():
 def test_images_without_a_face_give_none(detector):
     gray = np.full((64, 48, 3), 128, np.uint8)
     images = [gray, gray, np.zeros((1, 1, 3), np.uint8), gray[:, :40]]
-    assert detect_faces(images, detector) == [None] * 4
+    assert find_central_faces(images, detector) == [None] * 4
     assert find_faces(images, detector) == [[], [], [], []]
     assert find_faces([], detector) == []
 
@@ -155,7 +155,8 @@ def test_real_faces_are_found_near_their_landmarks(detector):
 
     records = read_lfw(LFW, landmarks=LFW / "landmarks5.tsv")[::500]
     images = [np.asarray(Image.open(record.image).convert("RGB")) for record in records]
-    found = detect_faces([*images, np.asarray(Image.fromarray(images[0]).resize((1000, 1000)))], detector)
+    images.append(np.asarray(Image.fromarray(images[0]).resize((1000, 1000))))
+    found = [central.face.points for central in find_central_faces(images, detector)]
     errors = [np.linalg.norm(f - r.landmarks["five"], axis=1).mean() for f, r in zip(found, records, strict=False)]
     assert len(errors) == 8
     assert np.median(errors) < 6

@@ -54,9 +54,10 @@ def fake_detector(monkeypatch):
 
     def detect(images, detector):
         batches.append([image.tobytes() for image in images])
-        return [FIVE_POINT_TEMPLATE_112 * 0.4 if image.any() else None for image in images]
+        face = detection.Face(np.zeros(4), FIVE_POINT_TEMPLATE_112 * 0.4, 0.9)
+        return [detection.CentralFace(face, 1) if image.any() else None for image in images]
 
-    monkeypatch.setattr(detection, "detect_faces", detect)
+    monkeypatch.setattr(detection, "find_central_faces", detect)
     return batches
 
 

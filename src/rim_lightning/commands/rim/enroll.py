@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rim_lightning.commands.picture_notes import note_lines
 from rim_lightning.commands.rim.folder_report import (
     FolderReport,
     describe,
@@ -36,6 +37,7 @@ from rim_lightning.extras import require_extra
 
 if TYPE_CHECKING:
     from rim_lightning.gallery.enrollment import EmbeddedEnrollment, Enrollment
+    from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
 
 
@@ -141,11 +143,7 @@ def _enroll_pictures(
     if as_json:
         echo_json(_counts(result, sync) | {"templates": len(gallery), "people": people} | report.plain())
     else:
-        for picture in result.several:
-            say(f"{picture} shows several faces: the largest was taken", err=True)
-        for picture in result.small:
-            size = SHARP * recognizer.rim.hr_size
-            say(f"{picture}: a face of less than {size:.0f} px is not sharp", err=True)
+        _report_faces(result, SHARP * recognizer.rim.hr_size)
         say(f"{result.added} pictures added, {result.already_enrolled} were known; {people} people in {index}")
         report_differences(result.differences, folder, sync)
         report.print()
@@ -177,6 +175,7 @@ def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, sync: bo
         numbers = {
             "with several faces, of which the largest was taken": result.several,
             f"with a face of less than {size:.0f} px, which is not sharp": result.small,
+            "that were turned, because they show the face turned": result.turned,
             "that rim-embed has left out": result.left_out,
         }
         for pictures, number in numbers.items():
@@ -189,7 +188,35 @@ def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, sync: bo
     exit_if_left_out(result.left_out + wrong, result.added + result.already_enrolled + wrong)
 
 
+def _report_faces(result: Enrollment, sharp_size: float) -> None:
+    """Name the pictures with several faces, turned ones, and those whose face is smaller than `sharp_size` pixels."""
+    from rim_lightning.data.face_notes import face_notes
+
+    pictures_of: dict[str, list[str]] = {}
+    several = set(result.several)
+    for picture in dict.fromkeys([*result.several, *result.turned]):
+        for note in face_notes(2 if picture in several else 1, result.turned.get(picture), "the largest"):
+            pictures_of.setdefault(note, []).append(picture)
+    if result.small:
+        pictures_of[f"shows a face of less than {sharp_size:.0f} px, which is not sharp"] = result.small
+    for line in note_lines(pictures_of, "--json names them all"):
+        say(line, err=True)
+
+
+def _plain_face(face: AlignedFace) -> dict[str, Any]:
+    """Return a face for the JSON object, by the keys of `rim identify`."""
+    return {
+        "picture": face.name,
+        "size": face.size,
+        "pixels": face.pixels_across,
+        "faces": face.faces,
+        "found": face.plain_found(),
+    }
+
+
 def _counts(result: Enrollment | EmbeddedEnrollment, sync: bool) -> dict[str, Any]:
     """Return the fields by the keys of the JSON object."""
     plain = {"known" if name == "already_enrolled" else name: value for name, value in result._asdict().items()}
+    if "faces" in plain:
+        plain["pictures"] = [_plain_face(face) for face in plain.pop("faces")]
     return plain | {"differences": plain_differences(result.differences), "synced": sync}

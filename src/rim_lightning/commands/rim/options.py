@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -74,17 +75,41 @@ SIDES = ("probe", "gallery")
 
 
 class FaceCommand(click.Command):
-    """A command with `--aligned`, whose value may be left out: then it is `both`."""
+    """A command with `--aligned`, whose value may be left out: then it is `both`.
+
+    A word behind `--aligned` that is the name of a side is the side, and not a picture of that name.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put in the value where the next word is none."""
+        """Put in the value where the next word is none. Fail if that word may as well be a path."""
         completed = list(args)
+        taken = None
         for place, word in enumerate(args):
             if word == "--":
                 break
-            if word == "--aligned" and args[place + 1 : place + 2] not in [[side] for side in (*SIDES, "both")]:
-                completed[place] = "--aligned=both"
-        return super().parse_args(ctx, completed)
+            if word == "--aligned":
+                value = "".join(args[place + 1 : place + 2])
+                if value in (*SIDES, "both"):
+                    taken = value
+                else:
+                    completed[place] = "--aligned=both"
+        variadic = any(isinstance(param, click.Argument) and param.nargs == -1 for param in self.params)
+        if taken and variadic and os.path.lexists(taken):
+            raise click.UsageError(
+                f"'{taken}' behind --aligned may be the side or the path: write --aligned={taken}, or ./{taken} for "
+                "the path.",
+                ctx,
+            )
+        try:
+            return super().parse_args(ctx, completed)
+        except click.MissingParameter as error:
+            if taken is None or not isinstance(error.param, click.Argument):
+                raise
+            raise click.UsageError(
+                f"--aligned took '{taken}' as the side, so that {error.param.human_readable_name} is missing: write "
+                f"--aligned ./{taken} if it is a path.",
+                ctx,
+            ) from error
 
 
 class BoxType(click.ParamType):

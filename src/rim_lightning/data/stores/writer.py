@@ -23,6 +23,7 @@ from rim_lightning.types import UNLABELED
 
 JOURNAL = "journal.jsonl"
 HEADER = "header.json"
+UNUSUAL = ("faces", "turned")  # keys of samples with several detected faces, and of those that were turned
 SHOWN_REASONS = 3  # reasons, and samples of each, that are named if no sample could be prepared
 COMPACT_CHUNK = 256  # samples moved at a time when the store is finished
 
@@ -37,6 +38,8 @@ class Sample:
         parsing: (S, S) uint8 Helen-11 classes, or None.
         file_hash: SHA-256 (hexadecimal) of the source image file.
         detected: True if the detector found the face, False if annotated points did.
+        faces: Number of usable faces that the detector found.
+        turned: Degrees by which the picture was turned clockwise, because the detected face lies on its side.
     """
 
     image: NDArray[np.uint8]
@@ -44,6 +47,8 @@ class Sample:
     parsing: NDArray[np.uint8] | None
     file_hash: str
     detected: bool = False
+    faces: int = 1
+    turned: int = 0
 
 
 @contextmanager
@@ -139,7 +144,10 @@ class StoreWriter:
             self._arrays["parsing"][index] = UNLABELED if sample.parsing is None else sample.parsing
         labels = sorted(scheme for scheme, points in sample.landmarks.items() if np.isfinite(points).any())
         labels += ["parsing"] if sample.parsing is not None else []
-        self._record({"index": index, "file_hash": sample.file_hash, "labels": labels, "detected": sample.detected})
+        entry = {"index": index, "file_hash": sample.file_hash, "labels": labels, "detected": sample.detected}
+        unusual = {"faces": sample.faces} if sample.faces > 1 else {}
+        unusual |= {"turned": sample.turned} if sample.turned else {}
+        self._record(entry | unusual)
 
     def skip(self, index: int, reason: str) -> None:
         """Record that the sample at position `index` cannot be prepared.
@@ -202,6 +210,7 @@ class StoreWriter:
                 "labels": self.done[i]["labels"],
                 "detected": self.done[i]["detected"],
             }
+            | {key: self.done[i][key] for key in UNUSUAL if key in self.done[i]}
             for i in prepared
         ]
         skipped = [
