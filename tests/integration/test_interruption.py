@@ -258,6 +258,9 @@ def test_a_run_is_resumed_with_its_own_settings_or_not_at_all(tmp_path):
         (["resume=true", "seed=1", "optim.clip=3"], "optim.clip was 1.0 and is now 3; seed was 0 and is now 1"),
         (["resume=true", "experiment=real_128"], "was started with other settings"),
         ([*TAUGHT, prepared], "holds a run already"),
+        (["resume=true", "optimized_metric=nonsense"], 'optimized_metric is "nonsense", which no run'),
+        (["resume=true", "callbacks.best.monitor=val/nonsense"], 'callbacks.best.monitor is "val/nonsense"'),
+        (["resume=true", "evaluate=true", "evaluation.probe_sizes=[500]"], "evaluation.probe_sizes has 500 px"),
     ):
         done = rim_train(folder, *overrides)
         assert done.returncode == 1

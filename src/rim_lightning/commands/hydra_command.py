@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rim_lightning.commands.errors import Hints, one_sentence
-from rim_lightning.commands.settings_check import check_settings, nearest
+from rim_lightning.commands.settings_check import check_settings, is_addable, nearest
 from rim_lightning.extras import require_extra
 from rim_lightning.runs.overrides import quoted
 
@@ -59,6 +59,7 @@ def hydra_command(name: str, hints: Hints | None = None) -> Callable[[Callable[[
                 require_extra("train", "This command")
                 import hydra  # here: without the extra there is no Hydra
                 from hydra._internal.utils import get_args_parser
+                from hydra.errors import HydraException
 
                 from rim_lightning.commands.config_path import CONF_DIR
 
@@ -68,6 +69,8 @@ def hydra_command(name: str, hints: Hints | None = None) -> Callable[[Callable[[
                 try:
                     start(job)()
                 except OSError as error:  # Hydra makes the folder of the run; errors of the task do not come here
+                    if isinstance(error, HydraException):  # a configuration that is missing is one, too
+                        raise
                     why = f"Nothing can be written to {error.filename} ({error.strerror})"
                     raise ValueError(f"{why}: choose another hydra.run.dir.") from error
 
@@ -103,23 +106,30 @@ def _nearest_name(command: str) -> Iterator[None]:
         if "HydraException" not in {base.__name__ for base in type(error).__mro__}:
             raise
         text = str(error).partition("Config search path")[0].strip()
-        like = _suggestion(command, text)
-        if like:
-            text = f"{text[text.index('Could not') :].splitlines()[0].rstrip('.')}: did you mean {like}?"
+        advice = _advice(command, text)
+        if advice:
+            text = f"{text[text.index('Could not') :].splitlines()[0].rstrip('.')}: {advice}"
         raise ValueError(text) from error
 
 
-def _suggestion(command: str, message: str) -> str:
-    """Return what a message of Hydra may have meant; "" if nothing is alike."""
+def _advice(command: str, message: str) -> str:
+    """Return what the setting or choice in a message of Hydra may have meant; "" if nothing is alike."""
     from rim_lightning.commands.config_path import CONF_DIR
+    from rim_lightning.commands.settings_rules import RULES
 
     group = re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", message)
     if group is not None:
         options = [file.stem for file in (CONF_DIR / group[1]).glob("*.yaml")]
         like = nearest(group[2], options)
-        return f"{group[1]}={like}" if like else ""
-    setting = re.search(r"Could not (?:override|delete from config\.|append to config\.)(?: Key)? '([^']+)'", message)
-    return "" if setting is None else nearest(setting[1], _names(command))
+        return f"did you mean {group[1]}={like}?" if like else ""
+    setting = re.search(r"Could not (override|delete from config\.|append to config\.)(?: Key)? '([^']+)'", message)
+    if setting is None:
+        return ""
+    names = _names(command)
+    if setting[1] == "override" and is_addable(setting[2], names, RULES[command]):
+        return f"this setting is added, by +{setting[2]}=<value>."
+    like = nearest(setting[2], names)
+    return f"did you mean {like}?" if like else ""
 
 
 def _names(command: str) -> list[str]:
@@ -151,14 +161,19 @@ def check_overrides(overrides: Sequence[str]) -> None:
         ValueError: If there is such a setting. The message shows how to write it.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.core.override_parser.types import Quote, QuotedString
+    from hydra.core.override_parser.types import Quote, QuotedString, Sweep
     from hydra.errors import OverrideParseException
+
+    from rim_lightning.commands.config_path import CONF_DIR
 
     parser = OverridesParser.create()
     for text in overrides:
         key, equals, value = text.partition("=")
         try:
-            parser.parse_overrides([text])
+            (override,) = parser.parse_overrides([text])
+            options = sorted(file.stem for file in (CONF_DIR / key).glob("*.yaml"))
+            if options and not override.is_delete() and not isinstance(override.value(), str | list | Sweep):
+                raise ValueError(f"{text}: {key} is a group of settings; choose {key}=<{' or '.join(options)}>.")
         except OverrideParseException:
             written = f"{key}={QuotedString(value, Quote.double).with_quotes()}"
             try:

@@ -50,6 +50,11 @@ def choice(*choices: Any) -> Rule:
     return Rule(f"one of {', '.join(map(str, choices))}", lambda value: value in choices, tuple(map(str, choices)))
 
 
+def only(value: Any, reason: str) -> Rule:
+    """Rule of a setting of a library that has one value here, because of a reason."""
+    return Rule(f"{_shown(value)}: {reason}", lambda given: given == value and _is_number(given) == _is_number(value))
+
+
 def choice_or_class(*choices: str) -> Rule:
     """Rule of a name, or `module.Class` of the user's own."""
     names = choice(*choices)
@@ -139,6 +144,19 @@ def check_settings(cfg: DictConfig, rules: RuleTable) -> None:
 def uncovered(cfg: DictConfig, rules: RuleTable) -> list[str]:
     """List the settings of a configuration that no rule covers; arguments of classes of the user's own are some."""
     return [key for key, _ in _values(cfg, rules) if _rule_of(key, rules) is None]
+
+
+def is_addable(key: str, names: Sequence[str], rules: RuleTable) -> bool:
+    """Return True if a setting that a configuration lacks has a rule of its own, and a place there.
+
+    Args:
+        key: Its dotted name.
+        names: Dotted names of the groups and settings of the configuration.
+        rules: What settings may be.
+    """
+    parent, _, name = key.rpartition(".")
+    own = {pattern: rule for pattern, rule in rules.items() if pattern.rpartition(".")[2] == name}
+    return parent in names and _rule_of(key, own) is not None
 
 
 def nearest(name: str, names: Sequence[str]) -> str:

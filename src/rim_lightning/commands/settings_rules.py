@@ -18,6 +18,7 @@ from rim_lightning.commands.settings_check import (
     list_of,
     mapping_of,
     number,
+    only,
     optional,
     whole,
 )
@@ -49,7 +50,11 @@ TRAINER_RULES: RuleTable = {
     "trainer.devices": DEVICES,
     "trainer.num_nodes": whole(1),
     "trainer.precision": choice(*PRECISIONS),
-    "trainer.max_epochs": whole(-1),
+    "trainer.max_epochs": only(-1, "the epochs of schedule.stages are trained"),
+    "trainer.max_steps": only(-1, "the epochs of schedule.stages are trained"),
+    "trainer.gradient_clip_val": only(None, "optim.clip clips the gradients"),
+    "trainer.accumulate_grad_batches": only(1, "every batch is a step; data.batch_size is its size"),
+    "trainer.val_check_interval": number(above=0, high=1),
     "trainer.check_val_every_n_epoch": whole(1),
     "trainer.num_sanity_val_steps": whole(-1),
     "trainer.log_every_n_steps": whole(1),
@@ -60,7 +65,7 @@ TRAINER_RULES: RuleTable = {
     "trainer.strategy": TEXT,
     "trainer.plugins": ANYTHING,
     "trainer.enable_progress_bar": FLAG,
-    "trainer.limit_*_batches": BATCH_LIMIT,
+    **{f"trainer.limit_{part}_batches": BATCH_LIMIT for part in ("train", "val", "test", "predict")},
 }
 EVALUATION_RULES: RuleTable = {
     "evaluation.probe_sizes": list_of(whole(1), 1),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -23,7 +24,7 @@ from rim_lightning.distributed import leave_process_group
 from rim_lightning.evaluation.plan import EvaluationPlan, evaluation_plan
 from rim_lightning.evaluation.report import write_metrics
 from rim_lightning.evaluation.run import check_evaluation, check_evaluation_files, evaluate, refuse_nothing
-from rim_lightning.files import check_writable, file_digest, write_json, write_json_once
+from rim_lightning.files import check_writable, file_digest, whole_file, write_json, write_json_once
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.progress import StepCounter
@@ -61,20 +62,22 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
         NonFiniteLoss: If the training diverged.
     """
     folder = RunFolder(Path(cfg.paths.output_dir))
-    first = is_first_process()
+    first, resumes = is_first_process(), folder.holds_work()
     if first:
         check_writable(folder.state, "hydra.run.dir")
         _check_folder(cfg, folder)
+        if resumes:
+            _check_settings(cfg)  # a refused command leaves the state of the run as it is
     interruptions = (KeyboardInterrupt, SystemExit, Interrupted)
     with record_run(folder.path, interruptions) if first else nullcontext():
-        if first:
+        if first and not resumes:
             _check_settings(cfg)
-        _save_configuration(cfg, folder)
         if cfg.threads:
             torch.set_num_threads(cfg.threads)
         trainer = build_trainer(cfg)
         if first:
             start_wandb(trainer.loggers, ask=sys.stdin.isatty())
+            _save_configuration(cfg, folder)
         steps = StepCounter(_step_titles(cfg), silent=not first)
         steps.begin("prepare")
         data = _prepare(cfg)
@@ -86,7 +89,7 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
         if cfg.budget:
             steps.begin("budget")
             cfg.data.samples_per_epoch = _faces_within_budget(cfg, teacher_weights)
-            _save_configuration(cfg, folder)
+            _save_configuration(cfg, folder)  # a budget is for a single process
             data = instantiate(cfg.data)
         # Here, not before the teacher: a resumed run skips what comes before, and has the same weights all the same.
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -116,18 +119,31 @@ def _step_titles(cfg: DictConfig) -> dict[str, str]:
 
 
 def build_trainer(cfg: DictConfig) -> pl.Trainer:
-    """Build the trainer of a configuration with its loggers and callbacks."""
+    """Build the trainer of a configuration with its loggers and callbacks.
+
+    Raises:
+        ValueError: If Lightning refuses a setting, for example a GPU where there is none.
+    """
     loggers = [instantiate(logger) for logger in cfg.logger.values()]
     several = _processes(cfg) > 1 and "strategy" not in cfg.trainer
-    trainer: pl.Trainer = instantiate(
-        cfg.trainer,
-        **({"strategy": SEVERAL_PROCESSES} if several else {}),
-        max_epochs=sum(stage.epochs for stage in cfg.schedule.stages),
-        callbacks=[instantiate(callback) for callback in cfg.callbacks.values()],
-        logger=loggers,
-        default_root_dir=str(cfg.paths.output_dir),
-        enable_model_summary=False,
-    )
+    callbacks = [instantiate(callback) for callback in cfg.callbacks.values()]
+    try:
+        trainer: pl.Trainer = instantiate(
+            cfg.trainer,
+            **({"strategy": SEVERAL_PROCESSES} if several else {}),
+            max_epochs=sum(stage.epochs for stage in cfg.schedule.stages),
+            callbacks=callbacks,
+            logger=loggers,
+            default_root_dir=str(cfg.paths.output_dir),
+            enable_model_summary=False,
+        )
+    except InstantiationException as error:
+        settings = ", ".join(f"{name}={cfg.trainer[name]}" for name in ("accelerator", "devices", "precision"))
+        reason = str(error.__cause__ or error).strip().partition("\n")[0].rstrip(".!")
+        raise ValueError(
+            f"trainer: Lightning refuses these settings, among them {settings} ({reason}): correct them; without a GPU "
+            "choose trainer=cpu."
+        ) from error
     return trainer
 
 
@@ -307,7 +323,8 @@ def _processes(cfg: DictConfig) -> int:
 
 
 def _save_configuration(cfg: DictConfig, folder: RunFolder) -> None:
-    OmegaConf.save(cfg, folder.config, resolve=True)
+    with whole_file(folder.config) as part:
+        OmegaConf.save(cfg, part, resolve=True)
 
 
 def _prepare(cfg: DictConfig) -> FaceDataModule:

@@ -24,6 +24,19 @@ def test_what_is_no_setting_is_named(text):
         check_overrides([text])
 
 
+@pytest.mark.parametrize("value", ["null", "3", "true", "{epochs: 1}"])
+def test_a_group_that_is_given_no_name_is_told_its_choices(value):
+    with pytest.raises(ValueError, match=r"^teacher=.*; choose teacher=<published or random or trained>\.$"):
+        check_overrides([f"teacher={value}"])
+
+
+def test_a_choice_that_does_not_exist_is_refused_with_the_nearest_one(tmp_path):
+    words = [sys.executable, "-m", "rim_lightning.commands.train", "teacher=publishd", "experiment=demo"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "rim-train: Could not find 'teacher/publishd': did you mean teacher=published?\n"
+
+
 def test_settings_that_hydra_reads_pass():
     check_overrides(
         ["seed=1,2", "~callbacks.best", "+a={b: [1, 2]}", "x='a=b'", "lr=tag(log,interval(1e-4,1e-2))", "y="]

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from rim_lightning.commands import settings_rules
 from rim_lightning.commands.config_path import CONF_DIR
-from rim_lightning.commands.settings_check import check_settings, uncovered
+from rim_lightning.commands.settings_check import check_settings, is_addable, uncovered
 from rim_lightning.commands.settings_rules import RULES
 from rim_lightning.functional.degradation import DEGRADATIONS
 from rim_lightning.networks.backbones.build import BACKBONES
@@ -85,6 +85,12 @@ WRONG = [
     ("train", "trainer.precision", "bf16-mixd", "(did you mean bf16-mixed?)"),
     ("train", "trainer.accelerator", "gpuu", "(did you mean gpu?)"),
     ("train", "trainer.devices", 0, "a whole number ≥ 1, or one of auto, -1"),
+    ("train", "trainer.max_epochs", 5, "-1: the epochs of schedule.stages are trained"),
+    ("train", "trainer.max_steps", 5, "-1: the epochs of schedule.stages are trained"),
+    ("train", "trainer.gradient_clip_val", 1.0, "null: optim.clip clips the gradients"),
+    ("train", "trainer.accumulate_grad_batches", 4, "1: every batch is a step"),
+    ("train", "trainer.limit_train_batches", -1, "a whole number ≥ 0, or a number between 0 and 1"),
+    ("train", "trainer.val_check_interval", 500, "a number > 0 and ≤ 1"),
     ("train", "teacher.kind", "arcfase", "(did you mean arcface?)"),
     ("train", "teacher.weights.weight_format", "arcface-torch", "(did you mean arcface_torch?)"),
     ("train", "teacher.epochs", -1, "a whole number ≥ 0"),
@@ -114,6 +120,9 @@ WRONG = [
     ("speed", "train_on", "gpus", "(did you mean gpu?)"),
     ("compare", "budget", 0, "a number > 0"),
     ("compare", "search_share", 0, "a number > 0"),
+    ("embed", "aligned", "gallary", "true or false, or one of probe, gallery, both (did you mean gallery?)"),
+    ("embed", "detector", "yunett", "one of yunet, mtcnn (did you mean yunet?)"),
+    ("prepare", "detector", "yunett", "one of yunet, mtcnn (did you mean yunet?)"),
     ("compare", "measure_on", "cuda", "one of cpu, gpu"),
     ("compare", "parallel", 0, "a whole number ≥ 1"),
 ]
@@ -151,6 +160,22 @@ def test_a_setting_that_does_not_exist_is_refused_with_the_nearest_one(added, me
     OmegaConf.update(cfg, added, 1, force_add=True)
     with pytest.raises(ValueError, match=rf"There is no setting {added}; did you mean {meant}\?"):
         check_settings(cfg, RULES["rim-train"])
+
+
+@pytest.mark.parametrize(
+    ("key", "addable"),
+    [
+        ("trainer.limit_train_batches", True),
+        ("trainer.strategy", True),
+        ("optim.optimizers.student.betas", True),
+        ("optim.optimizers.teacher.betas", False),
+        ("optim.lr", False),
+        ("probes.sizes", False),
+    ],
+)
+def test_a_setting_that_can_be_added_is_told_from_one_that_does_not_exist(key, addable):
+    names = ["trainer", "optim", "optim.optimizers", "optim.optimizers.student", "probes"]
+    assert is_addable(key, names, RULES["rim-train"]) is addable
 
 
 def test_arguments_of_classes_of_the_users_own_are_theirs():
