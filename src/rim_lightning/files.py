@@ -72,14 +72,42 @@ def check_writable(path: str | Path, setting: str = "output") -> None:
     path = Path(path)
     if not path.name or not str(path).strip():
         raise ValueError(f"'{path}' is no name of a file or folder: choose another {setting}.")
-    try:
+    with _named_place(path, setting):
         path.with_name(f".{path.name}.partial").exists()  # raises if the name is too long
-        place = next(folder for folder in path.absolute().parents if folder.exists())
-        if not place.is_dir():
-            raise OSError(errno.ENOTDIR, f"{place} is a file")
-        os.rmdir(tempfile.mkdtemp(prefix=".rim_", dir=place))
+        _try_to_write(path.absolute().parents)
+
+
+def check_folder(folder: str | Path, setting: str) -> None:
+    """Make a folder if it is missing, and check before long work that files can be written there.
+
+    Args:
+        folder: The folder.
+        setting: Name of the setting that says where, for the message.
+
+    Raises:
+        ValueError: If it cannot be made, or nothing can be written there.
+    """
+    folder = Path(folder)
+    with _named_place(folder, setting):
+        _try_to_write([folder.absolute(), *folder.absolute().parents])
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _named_place(path: Path, setting: str) -> Iterator[None]:
+    """Turn an error of the system into the sentence about a place that cannot be written to."""
+    try:
+        yield
     except OSError as error:
         raise ValueError(f"Nothing can be written to {path} ({error.strerror}): choose another {setting}.") from error
+
+
+def _try_to_write(folders: Sequence[Path]) -> None:
+    """Raise OSError if nothing can be written to the first of some folders that exists."""
+    folder = next(folder for folder in folders if folder.exists())
+    if not folder.is_dir():
+        raise OSError(errno.ENOTDIR, f"{folder} is a file")
+    os.rmdir(tempfile.mkdtemp(prefix=".rim_", dir=folder))
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -236,30 +264,6 @@ def _digest_or_none(file: tuple[str, str]) -> str | None:
 @lru_cache(maxsize=1024)
 def _digest_of(path: Path, changed: int, size: int) -> str:
     return content_digest(path)
-
-
-def check_folder(folder: str | Path) -> None:
-    """Make a folder if it is missing, and check that files can be written there: before the work for them is done.
-
-    Args:
-        folder: The folder.
-
-    Raises:
-        OSError: If it cannot be made, or nothing can be written there. The message names the folder.
-    """
-    folder = Path(folder)
-    missing = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        for place in missing:
-            with suppress(OSError):
-                place.rmdir()
-        obstacle = next((place for place in (folder, *folder.parents) if os.path.exists(place)), folder)
-        why = str(error.strerror) if os.path.isdir(obstacle) else f"{obstacle} is no folder"
-        raise OSError(f"Nothing can be written to {folder}: {why}. Choose another place.") from error
 
 
 def shortened(name: str, longest: int) -> str:

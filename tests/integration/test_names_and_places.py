@@ -125,7 +125,7 @@ def untouched(monkeypatch):
 @pytest.mark.parametrize("many", [False, True])
 @pytest.mark.parametrize(
     ("place", "why"),
-    [("a_file/deep", "a_file is no folder"), ("/proc/nowhere", "No such file or directory"), ("o" * 256, "too long")],
+    [("a_file/deep", "a_file is a file"), ("/proc/nowhere", "No such file or directory"), ("o" * 256, "too long")],
 )
 def test_a_place_for_faces_is_checked_before_they_are_made(model, faces, tmp_path, untouched, many, place, why):
     (tmp_path / "a_file").write_text("")
@@ -170,7 +170,9 @@ def test_a_place_for_a_model_is_checked_before_thresholds(tmp_path, untouched, p
     call = ("export", checkpoint(tmp_path), tmp_path / place, "--people", tmp_path / "people", "--split", "train")
     done = rim(*call, "--no-onnx")
     assert done.exit_code == 2
-    assert re.fullmatch(r"rim: Nothing can be written to .*: .*\. Choose another place\.\n", done.stderr), done.stderr
+    assert re.fullmatch(r"rim: Nothing can be written to .* \(.*\): choose another folder\.\n", done.stderr), (
+        done.stderr
+    )
 
 
 def test_a_model_may_have_a_long_name(tmp_path):
@@ -204,7 +206,7 @@ def test_an_upload_that_was_removed_is_asked_for_again(model, faces):
     assert page.verify(gone, there, None)[0] == page.reduce(gone, 8, None)[0] == sentence
 
 
-@pytest.mark.parametrize(("place", "why"), [("a_file", "a_file is no folder"), ("/proc/nowhere", "No such file")])
+@pytest.mark.parametrize(("place", "why"), [("a_file", "a_file is a file"), ("/proc/nowhere", "No such file")])
 def test_a_place_for_a_gallery_is_checked_before_pictures_are_read(model, tmp_path, monkeypatch, place, why):
     monkeypatch.setattr("rim_lightning.gallery.enrollment.compare_folder", lambda *_: pytest.fail("work has begun"))
     (tmp_path / "a_file").write_text("")
@@ -212,7 +214,9 @@ def test_a_place_for_a_gallery_is_checked_before_pictures_are_read(model, tmp_pa
     Image.fromarray(np.full((9, 9, 3), 7, np.uint8)).save(tmp_path / "known" / "ana.png")
     done = rim("enroll", "-m", model, "-i", tmp_path / place, tmp_path / "known", "--aligned")
     assert done.exit_code == 2
-    assert re.fullmatch(rf"rim: Nothing can be written to .*: .*{why}.*\. Choose another place\.\n", done.stderr)
+    assert re.fullmatch(
+        rf"rim: Nothing can be written to .*{why}.*\): choose another place for the gallery\.\n", done.stderr
+    )
 
 
 @pytest.mark.parametrize("command", ["faces", "hallucinate"])

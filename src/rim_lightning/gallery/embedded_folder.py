@@ -144,7 +144,7 @@ class EmbeddedFolder:
         """
         path = Path(path)
         if not (path / MANIFEST).is_file():
-            check_folder(path)
+            check_folder(path, "output")
             if any(not entry.name.startswith((MANIFEST, f".{MANIFEST}")) for entry in path.iterdir()):
                 raise ValueError(f"{path} holds something other than embeddings: choose another output.")
             write_json_once(path / MANIFEST, {"format": FORMAT} | asdict(manifest))

@@ -132,7 +132,7 @@ class Gallery:
         if not create and "://" not in self.address and not Path(self.address).is_dir():
             raise FileNotFoundError(missing)  # LanceDB would make the folder
         if create and "://" not in self.address:
-            check_folder(self.address)
+            check_folder(self.address, "place for the gallery")
         with _storage(self.address):
             database = lancedb.connect(self.address, read_consistency_interval=timedelta(0))  # others write too
             tables = database.list_tables().tables

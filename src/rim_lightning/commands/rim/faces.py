@@ -14,6 +14,8 @@ from rim_lightning.commands.rim.options import (
     NO,
     Place,
     check_device,
+    check_new_file,
+    check_png,
     detector_options,
     echo_json,
     json_option,
@@ -46,44 +48,32 @@ def faces(
       rim verify --model my_model frame.jpg passport.jpg --face 3
     """
     from rim_lightning.data.images import read_image
+    from rim_lightning.files import check_folder
     from rim_lightning.inference.faces import FaceAligner, plain_face
 
     if target is not None:
-        _check_target(picture, target, overwrite)
+        check_png(target)
+        check_new_file(target, [os.path.realpath(picture)], overwrite)
+        check_folder(target.parent, "place")
     check_device(device)
     image = read_image(picture)
-    found = FaceAligner(1, detector, device).find(picture)
+    numbered = FaceAligner(1, detector, device).find(picture)
     if target is not None:
         from rim_lightning.inference.face_pictures import numbered_faces, save_picture
 
-        save_picture(numbered_faces(image, found), target)
+        save_picture(numbered_faces(image, numbered), target)
     if as_json:
         height, width = image.shape[:2]
-        plain = [plain_face(face, number) for number, face in enumerate(found, start=1)]
+        plain = [plain_face(face, number) for number, face in enumerate(numbered, start=1)]
         echo_json({"picture": str(picture), "width": width, "height": height, "detector": detector, "faces": plain})
     else:
-        for number, face in enumerate(found, start=1):
+        for number, face in enumerate(numbered, start=1):
             say(_row(number, face))
-        if not found:
+        if not numbered:
             say(f"{picture} shows no face that could be found", err=True)
         elif target is not None:
             say(f"drawn into {target}")
-    sys.exit(0 if found and found[0].fault is None else NO)
-
-
-def _check_target(picture: Path, target: Path, overwrite: bool) -> None:
-    """Check the place of the drawing before the picture is read."""
-    from rim_lightning.files import check_folder
-
-    if target.suffix.lower() != ".png":
-        raise ValueError(f"{target} does not end in .png: the picture with the numbers is written as a PNG file.")
-    if os.path.realpath(target) == os.path.realpath(picture):
-        raise ValueError(f"{target} is the picture that is read, and would be overwritten: choose another place.")
-    if target.is_dir():
-        raise ValueError(f"{target} is a folder: give the PNG file to write.")
-    if target.exists() and not overwrite:
-        raise ValueError(f"{target} exists already: choose another place, or add --overwrite.")
-    check_folder(target.parent)
+    sys.exit(0 if numbered and numbered[0].fault is None else NO)
 
 
 def _row(number: int, face: Face) -> str:

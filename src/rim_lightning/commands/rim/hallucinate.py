@@ -5,12 +5,9 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    pass
 
 from rim_lightning.commands.errors import sentence_of
 from rim_lightning.commands.rim.options import (
@@ -19,6 +16,8 @@ from rim_lightning.commands.rim.options import (
     FaceCommand,
     ModelChoice,
     Place,
+    check_new_file,
+    check_png,
     echo_json,
     exit_if_left_out,
     face_options,
@@ -72,7 +71,7 @@ def hallucinate(
             for face in choice.align(recognizer, path):
                 own = file.with_stem(f"{file.stem}_{face.number}") if choice.every else file
                 if choice.every:
-                    _refuse_existing(own, path, overwrite)
+                    check_new_file(own, [os.path.realpath(path)], overwrite)
                 faces = recognizer.hallucinate([face])
                 save_picture(face_strip(faces, 0) if strip else sharp_face(faces, 0), own)
                 size = round(float(faces.size[0]), 1)
@@ -101,10 +100,7 @@ def _targets(source: Path, paths: list[Path], target: Path) -> list[Path]:
     """Return the file that each picture is written to."""
     if source.is_dir():
         return [(target / path.relative_to(source)).with_suffix(".png") for path in paths]
-    if target.suffix.lower() != ".png":
-        raise ValueError(f"{target} does not end in .png: the face of one picture is written as a PNG file.")
-    if target.is_dir():
-        raise ValueError(f"{target} is a folder: give the PNG file to write.")
+    check_png(target)
     return [target]
 
 
@@ -114,24 +110,13 @@ def _check_targets(
     """Check that no input is overwritten, no other file without `overwrite`, and that there is a place to write to."""
     from rim_lightning.files import check_folder
 
-    sources = {os.path.realpath(path) for path in paths}
     if source.is_dir() and Path(os.path.realpath(target)).is_relative_to(os.path.realpath(source)):
         raise ValueError(f"{target} lies in {source}, whose pictures are read: choose another folder.")
+    sources = {os.path.realpath(path) for path in paths}
     pictures: dict[Path, Path] = {}
     for path, file in zip(paths, targets, strict=True):
         if file in pictures:
             raise ValueError(f"{pictures[file]} and {path} would both be written to {file}: rename one of them.")
-        if os.path.realpath(file) in sources:
-            raise ValueError(f"{file} is a picture that is read, and would be overwritten: choose another place.")
-        if file.exists() and not overwrite and not numbered:
-            raise ValueError(f"{file} exists already: choose another place, or add --overwrite.")
+        check_new_file(file, sources, overwrite or numbered)  # the files of numbered faces have other names
         pictures[file] = path
-    check_folder(target if source.is_dir() else target.parent)
-
-
-def _refuse_existing(file: Path, picture: Path, overwrite: bool) -> None:
-    """Check the file of a numbered face, whose name is known only when the faces are found."""
-    if os.path.realpath(file) == os.path.realpath(picture):
-        raise ValueError(f"{file} is a picture that is read, and would be overwritten: choose another place.")
-    if file.exists() and not overwrite:
-        raise ValueError(f"{file} exists already: choose another place, or add --overwrite.")
+    check_folder(target if source.is_dir() else target.parent, "place")

@@ -53,7 +53,7 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
     store = None if people is None else open_store(people)
     if store is not None:
         _check_people(store, split)
-    check_folder(folder.parent)
+    check_folder(folder.parent, "folder")
     rim = load_rim(checkpoint)
     about = {"checkpoint_sha256": file_digest(checkpoint), "metrics": _metrics_of(checkpoint)}
     calibration = None

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rim_lightning.commands.errors import FAULT, INTERRUPTED, Hints, one_sentence, sentence_of
+from rim_lightning.commands.errors import FAULT, INTERRUPTED, PARTLY, Hints, one_sentence, sentence_of
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DETECTORS, DetectorName, checked_detector
 from rim_lightning.extras import require_extra
 from rim_lightning.inference.verdict import DEFAULT_FAR
@@ -24,11 +23,11 @@ if TYPE_CHECKING:
     from rim_lightning.inference.recognizer import Recognizer
 
 SMALLEST_FACE = 7  # pixels; `images.MIN_SIDE`, without an import of numpy
-NO, WRONG, SOME = 1, 2, 3
-"""Exit codes: the answer is no; wrong input; some pictures were left out, or differ from the gallery."""
+NO, WRONG = 1, 2
+"""Exit codes: the answer is no; wrong input."""
 
 EXIT_CODES = (
-    f"Exit codes: 0 done, or the answer is yes; {NO} the answer is no; {WRONG} stopped by wrong input; {SOME} done, "
+    f"Exit codes: 0 done, or the answer is yes; {NO} the answer is no; {WRONG} stopped by wrong input; {PARTLY} done, "
     f"but some pictures were left out, or differ from the gallery; {FAULT} a fault of this program; {INTERRUPTED} "
     "interrupted."
 )
@@ -44,9 +43,6 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Wrong input ends it with exit code 2."""
-        for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter of a name shows an escape
-            if isinstance(stream, TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
         with one_sentence("rim", Hints(wrong=WRONG)):
             return super().invoke(ctx)
 
@@ -351,6 +347,35 @@ def check_device(device: str) -> None:
         raise ValueError(f"--device {device}, but PyTorch finds no such CUDA device here: set --device cpu.")
 
 
+def check_png(target: Path) -> None:
+    """Check that a path is a place for a PNG file.
+
+    Raises:
+        ValueError: If it has another ending, or is a folder.
+    """
+    if target.suffix.lower() != ".png":
+        raise ValueError(f"{target} does not end in .png: give the PNG file to write.")
+    if target.is_dir():
+        raise ValueError(f"{target} is a folder: give the PNG file to write.")
+
+
+def check_new_file(file: Path, sources: Collection[str], overwrite: bool) -> None:
+    """Check that a file may be written.
+
+    Args:
+        file: The file.
+        sources: Real paths of the pictures that are read.
+        overwrite: True if another file may be replaced.
+
+    Raises:
+        ValueError: If it is one of the pictures, or exists already.
+    """
+    if os.path.realpath(file) in sources:
+        raise ValueError(f"{file} is a picture that is read, and would be overwritten: choose another place.")
+    if file.exists() and not overwrite:
+        raise ValueError(f"{file} exists already: choose another place, or add --overwrite.")
+
+
 def detector_options(command: Command) -> Command:
     """Add `--device` and `--detector` to a command."""
     detector_option = click.option(
@@ -487,4 +512,4 @@ def report_left_out(left_out: dict[str, str]) -> None:
 def exit_if_left_out(left_out: int, done: int) -> None:
     """End the command if pictures were left out. The exit code says whether any other picture was done."""
     if left_out:
-        sys.exit(SOME if done else WRONG)
+        sys.exit(PARTLY if done else WRONG)
