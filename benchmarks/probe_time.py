@@ -4,7 +4,7 @@
 
 All cases take turns, `ROUNDS` times, so that other work of the machine slows all of them alike. The output has the
 median and the range over the rounds. In each round a case first runs once untimed, while the threads of the case before
-come to rest. The faces are aligned already; `small_faces.py` measures the search for faces.
+come to rest. The faces are aligned already; `detectors.py` measures the search for faces.
 """
 
 import statistics

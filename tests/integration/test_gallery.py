@@ -378,7 +378,7 @@ def test_files_that_are_not_read_are_named(rim, site):
     assert "4 pictures added" in done.stdout
     assert "scan.dat is a BMP picture, but its name does not say so: let it end in .bmp." in done.stderr
     assert "not read: a file that is no picture by its ending (.txt)" in done.stderr
-    assert "passed over: 1 hidden or system files and folders: '.ipynb_checkpoints'" in done.stderr
+    assert "never read: 1 hidden or system files and folders: '.ipynb_checkpoints'" in done.stderr
 
 
 def test_pictures_of_phones_are_enrolled(rim, site, monkeypatch):

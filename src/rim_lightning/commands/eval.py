@@ -69,8 +69,8 @@ def _check_device(device: str) -> None:
     kind, _, place = device.partition(":")
     count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(kind, 1)
     if int(place or 0) >= count:
-        found = f"only {count}" if count else "no GPU"
-        raise ValueError(f"device is {device}, but torch finds {found} here: set device=cpu.")
+        devices = f"only {count}" if count else "no GPU"
+        raise ValueError(f"device is {device}, but torch finds {devices} here: set device=cpu.")
 
 
 def _origin(cfg: DictConfig) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def run(cfg: DictConfig) -> list[PreparedStore]:
     check_settings(cfg.hr_size, cfg.margin, cfg.alignment, cfg.landmarks, cfg.detector, cfg.workers)
     outputs = [_output_of(cfg, source) for source in sources]
     listed = [_records_of(source) for source in sources]  # all of them: a mistake in the last one is found at once
-    return [_prepare_source(cfg, *each) for each in zip(sources, outputs, listed, strict=True)]
+    return [_prepare_source(cfg, *arguments) for arguments in zip(sources, outputs, listed, strict=True)]
 
 
 def _output_of(cfg: DictConfig, source: DictConfig) -> Path:

@@ -198,8 +198,8 @@ def _plain(node: Any) -> Any:
 def _rule_of(key: str, rules: RuleTable) -> Rule | None:
     parts = key.split(".")
     for pattern, rule in rules.items():
-        wanted = pattern.split(".")
-        if len(wanted) == len(parts) and all(w in ("*", part) for w, part in zip(wanted, parts, strict=True)):
+        names = pattern.split(".")
+        if len(names) == len(parts) and all(name in ("*", part) for name, part in zip(names, parts, strict=True)):
             return rule
     return None
 

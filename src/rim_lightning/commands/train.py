@@ -71,12 +71,12 @@ def main(cfg: DictConfig) -> float | None:
     finally:
         if "wandb" in sys.modules:  # consecutive sweep jobs would otherwise log into one run
             sys.modules["wandb"].finish()
-    wanted = cfg.optimized_metric
-    if not isinstance(wanted, str):  # none, or several, which the search reads itself
+    metric = cfg.optimized_metric
+    if not isinstance(metric, str):  # none, or several, which the search reads itself
         return None
-    if wanted not in figures:
-        raise ValueError(f'The run has no figure "{wanted}" (optimized_metric); it has {", ".join(figures)}.')
-    return figures[wanted]
+    if metric not in figures:
+        raise ValueError(f'The run has no figure "{metric}" (optimized_metric); it has {", ".join(figures)}.')
+    return figures[metric]
 
 
 def check_names(cfg: DictConfig) -> None:
@@ -105,7 +105,7 @@ def check_packages(cfg: DictConfig) -> None:
         require_extra("mtcnn", "The network inception_resnet_v1")
 
 
-def complete_overrides(cfg: DictConfig, given: Sequence[str]) -> list[str]:
+def complete_overrides(cfg: DictConfig, overrides: Sequence[str]) -> list[str]:
     """Return the settings of a run: those of the command or, if it resumes without saying what, also those of the run.
 
     A command that chooses an experiment, a model or another group of `GROUPS` says what to train. Any other command
@@ -113,25 +113,25 @@ def complete_overrides(cfg: DictConfig, given: Sequence[str]) -> list[str]:
 
     Args:
         cfg: Configuration of the command.
-        given: Settings on the command line, without Hydra's own.
+        overrides: Settings on the command line, without Hydra's own.
 
     Raises:
         ValueError: If the command does not say what to train, and there is no run to resume either.
     """
-    settings = {setting_of(override): override for override in given}
+    settings = {setting_of(override): override for override in overrides}
     if not settings.keys().isdisjoint(GROUPS):
-        return list(given)
+        return list(overrides)
     folder = RunFolder(Path(cfg.paths.output_dir))
-    kept = read_overrides(folder) if cfg.resume else []
-    if kept:
-        return list({**{setting_of(override): override for override in kept}, **settings}.values())
+    earlier = read_overrides(folder) if cfg.resume else []
+    if earlier:
+        return list({**{setting_of(override): override for override in earlier}, **settings}.values())
     if settings.keys() <= {"resume"}:
         missing = f"{folder.path} holds no run to resume. " if cfg.resume else ""
         raise ValueError(
             f"{missing}Say what to train: `rim-train experiment=demo` needs no data and takes minutes; `rim-train "
             "--help` lists the experiments and all settings."
         )
-    return list(given)
+    return list(overrides)
 
 
 def read_overrides(folder: RunFolder) -> list[str]:

@@ -227,11 +227,11 @@ def _look_once(
         crop, matrix = _cut_out(images[look.image], look.face.points)
         crops += [np.ascontiguousarray(np.rot90(crop, -turn)) for turn in turns]
         matrices.append(matrix)
-    found = search(network, crops, device)
+    faces_of_crops = search(network, crops, device)
     after = []
     for position, (look, matrix) in enumerate(zip(looks, matrices, strict=True)):
         candidates = []
-        for turn, faces in zip(turns, found[position * len(turns) :], strict=False):
+        for turn, faces in zip(turns, faces_of_crops[position * len(turns) :], strict=False):
             central = [face for face in faces if _is_central(face)]
             if central:
                 nearest = _most_central(central, LOOK_SIDE, LOOK_SIDE)

@@ -24,7 +24,7 @@ def checked_detector(name: str) -> DetectorName:
     """
     if name == "mtcnn":
         require_extra("mtcnn", "detector=mtcnn")
-    for known in DETECTORS:
-        if name == known:
-            return known
+    for detector in DETECTORS:
+        if name == detector:
+            return detector
     raise ValueError(f"detector is '{name}'; choose {' or '.join(DETECTORS)}.")

@@ -199,8 +199,8 @@ def separate_faces(faces: Sequence[Face]) -> list[Face]:
     import cv2
 
     corners = [(*face.box[:2], *(face.box[2:] - face.box[:2])) for face in faces]
-    kept = cv2.dnn.NMSBoxes(corners, [face.confidence for face in faces], 0.0, OVERLAP)
-    return [faces[index] for index in kept]
+    indices = cv2.dnn.NMSBoxes(corners, [face.confidence for face in faces], 0.0, OVERLAP)
+    return [faces[index] for index in indices]
 
 
 def point_distance(points: NDArray, other: NDArray) -> float:

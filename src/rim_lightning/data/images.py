@@ -286,8 +286,8 @@ def _without_texts(file: Path | io.BytesIO) -> io.BytesIO | None:
         if kind not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
             parts.append(content[start:end])
         start = end
-    kept = b"".join(parts)
-    return io.BytesIO(kept) if len(kept) < len(content) else None
+    pixels_alone = b"".join(parts)
+    return io.BytesIO(pixels_alone) if len(pixels_alone) < len(content) else None
 
 
 @contextmanager

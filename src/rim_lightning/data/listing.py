@@ -137,14 +137,14 @@ def folders_in(folder: Path) -> list[Path]:
     """
     folders = sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
     visited = {_identity(path) for path in (folder, *folders) if path == folder or not path.is_symlink()}
-    kept = []
+    distinct_folders = []
     for path in folders:
         if path.is_symlink():
             if _identity(path) in visited:
                 continue
             visited.add(_identity(path))
-        kept.append(path)
-    return kept
+        distinct_folders.append(path)
+    return distinct_folders
 
 
 def is_hidden(name: str) -> bool:

@@ -104,13 +104,13 @@ def prepare(
     if wrong is not None:
         raise ValueError(f"{wrong.name} is in the split '{wrong.split}'; choose one of {', '.join(SPLITS)}.")
     header = _header(records, name, margin, settings)
-    wanted = header if detector is not None else {key: value for key, value in header.items() if key != "detector"}
+    expected = header if detector is not None else {key: value for key, value in header.items() if key != "detector"}
     if (Path(output) / MANIFEST).is_file():
-        return _checked_store(PreparedStore(output), wanted, records)
+        return _checked_store(PreparedStore(output), expected, records)
     _refuse_wrong_landmarks(records, settings, name)
     with one_writer(output):
         if (Path(output) / MANIFEST).is_file():
-            return _checked_store(PreparedStore(output), wanted, records)
+            return _checked_store(PreparedStore(output), expected, records)
         return _prepared_store(records, output, header, settings, workers, name if progress else None)
 
 

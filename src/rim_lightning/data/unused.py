@@ -1,4 +1,4 @@
-"""Files of a data set that its reader does not use, each with the reason: nothing is passed over in silence."""
+"""Files of a data set that its reader does not use, each with the reason: nothing is skipped in silence."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence

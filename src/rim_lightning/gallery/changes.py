@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from rim_lightning.data.listing import Listing
 from rim_lightning.files import content_digest, in_threads, printable
-from rim_lightning.gallery.index import Enrolled
+from rim_lightning.gallery.index import Enrolled, unicode_name
 
 UNCHANGED, CHANGED, GONE = "unchanged", "changed", "gone"
 """States of the picture of a template, see `picture_state`."""
@@ -85,7 +85,7 @@ def person_of(path: Path, folder: Path) -> str:
         UnicodeError: If the name is not UTF-8.
     """
     parts = path.relative_to(folder).parts
-    return unicodedata.normalize("NFC", utf8_text(parts[0] if len(parts) > 1 else path.stem))
+    return unicode_name(utf8_text(parts[0] if len(parts) > 1 else path.stem))
 
 
 def utf8_text(name: str | Path) -> str:
@@ -180,11 +180,11 @@ def compare(
                 changes.undated.append(StaleTemplate("undated", as_wanted[0], picture))
         elif not same_place:
             open_pictures.append(picture)
-        kept = as_wanted[:1]
+        right_templates = as_wanted[:1]
         changes.differences += [
             StaleTemplate(_kind_in_place(template, picture), template, picture)
             for template in same_place
-            if template not in kept
+            if template not in right_templates
         ]
     stale: dict[str, list[Enrolled]] = {}
     files = (*listing.pictures, *listing.others) if own else ()
@@ -199,12 +199,12 @@ def compare(
             changes.unchanged.append(picture)  # a copy under another name
             continue
         enrolled.add((picture.person, picture.digest))
-        taken = _taken(stale, strays, picture)
-        if taken is None:
+        earlier = _pop_template_of(stale, strays, picture)
+        if earlier is None:
             changes.new.append(picture)
         else:
-            kind = "renamed" if taken.person == picture.person else "moved"
-            changes.differences.append(StaleTemplate(kind, taken, picture))
+            kind = "renamed" if earlier.person == picture.person else "moved"
+            changes.differences.append(StaleTemplate(kind, earlier, picture))
     changes.differences += [StaleTemplate("removed", template, None) for left in stale.values() for template in left]
     changes.differences.sort(key=lambda difference: (KINDS.index(difference.kind), difference.template.source))
     return changes
@@ -330,7 +330,7 @@ def _kind_in_place(template: Enrolled, picture: FolderPicture) -> str:
     return "moved" if template.person != picture.person else "made differently"
 
 
-def _taken(
+def _pop_template_of(
     stale: dict[str, list[Enrolled]], strays: dict[tuple[str, str], list[Enrolled]], picture: FolderPicture
 ) -> Enrolled | None:
     """Take a template of the same picture whose file is gone; one of the same person if there is one."""

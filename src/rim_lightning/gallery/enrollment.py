@@ -101,7 +101,7 @@ class EmbeddedEnrollment(NamedTuple):
     turned: int
 
 
-class _Wanted(NamedTuple):
+class _Task(NamedTuple):
     """Pictures that still have to be embedded, and the number of templates that were added without it."""
 
     pictures: list[FolderPicture]
@@ -121,7 +121,7 @@ class _Origin(NamedTuple):
 
 
 @dataclass
-class _FoundFaces:
+class _FaceFinder:
     """Faces of pictures, with a record of the pictures that cannot be used.
 
     Attributes:
@@ -226,11 +226,11 @@ def enroll(
     folder, _, changes, left_out = compared or compare_folder(gallery, folder, aligned, face=recognizer.aligner.face)
     _check_alignment(changes, folder, aligned, sync)
     origin = _Origin(str(folder.resolve()), _alignment(aligned, recognizer.aligner.face))
-    wanted = _prepare_gallery(gallery, changes, origin, sync)
-    faces = _FoundFaces(recognizer, aligned)
-    names = {picture: str(folder / os.path.relpath(picture.source, origin.root)) for picture in wanted.pictures}
-    added = wanted.reused
-    for block in _blocks(faces.find(progress(list(names.items())))):
+    task = _prepare_gallery(gallery, changes, origin, sync)
+    finder = _FaceFinder(recognizer, aligned)
+    names = {picture: str(folder / os.path.relpath(picture.source, origin.root)) for picture in task.pictures}
+    added = task.reused
+    for block in _blocks(finder.find(progress(list(names.items())))):
         embeddings = recognizer.embed_gallery([face for _, face in block])
         gallery.add(
             origin.template(picture, embedding, recognizer.aligner.detector if face.faces else None, face.faces)
@@ -239,16 +239,16 @@ def enroll(
         added += len(block)
     if added:
         gallery.tidy()
-    known = len(changes.unchanged) - (len(changes.undated) if sync else 0)
+    unchanged = len(changes.unchanged) - (len(changes.undated) if sync else 0)
     return Enrollment(
         added,
-        known,
-        faces.several,
-        faces.small,
-        left_out | faces.left_out,
+        unchanged,
+        finder.several,
+        finder.small,
+        left_out | finder.left_out,
         changes.differences,
-        faces.turned,
-        faces.faces,
+        finder.turned,
+        finder.faces,
     )
 
 
@@ -314,9 +314,9 @@ def enroll_embedded(
     manifest = folder.manifest
     _check_alignment(changes, Path(manifest.pictures), manifest.aligned, sync)
     origin = _Origin(manifest.pictures, _alignment(manifest.aligned))
-    wanted = _prepare_gallery(gallery, changes, origin, sync)
-    pictures = set(wanted.pictures)
-    added = wanted.reused
+    task = _prepare_gallery(gallery, changes, origin, sync)
+    pictures = set(task.pictures)
+    added = task.reused
     several = small = left_out = turned = 0
     block: list[Template] = []
     for number in progress(folder.shards):
@@ -339,8 +339,8 @@ def enroll_embedded(
             block = []
     if added:
         gallery.tidy()
-    known = len(changes.unchanged) - (len(changes.undated) if sync else 0)
-    return EmbeddedEnrollment(added, known, several, small, left_out, changes.differences, turned)
+    unchanged = len(changes.unchanged) - (len(changes.undated) if sync else 0)
+    return EmbeddedEnrollment(added, unchanged, several, small, left_out, changes.differences, turned)
 
 
 def check_embedded(folder: EmbeddedFolder, fingerprint: str) -> None:
@@ -401,36 +401,36 @@ def _check_alignment(changes: Changes, folder: Path, aligned: bool, sync: bool) 
     )
 
 
-def _prepare_gallery(gallery: Gallery, changes: Changes, origin: _Origin, sync: bool) -> _Wanted:
+def _prepare_gallery(gallery: Gallery, changes: Changes, origin: _Origin, sync: bool) -> _Task:
     """Remove templates that are wrong if `sync` is True, and add the pictures whose embedding the gallery has."""
-    wanted = list(changes.new)
+    pictures = list(changes.new)
     wrong = [*changes.differences, *changes.undated] if sync else []
     right = set(changes.unchanged) - {difference.picture for difference in changes.undated}
     if wrong:
-        pictures = (difference.picture for difference in wrong)
-        wanted += [picture for picture in dict.fromkeys(pictures) if picture is not None and picture not in right]
-    known = _known_embeddings(gallery, wanted, origin.alignment)
+        replacements = (difference.picture for difference in wrong)
+        pictures += [picture for picture in dict.fromkeys(replacements) if picture is not None and picture not in right]
+    reusable = _reusable_embeddings(gallery, pictures, origin.alignment)
     if wrong:
         gallery.remove({difference.template for difference in wrong})
     gallery.add(
         origin.template(picture, embedding, template.detector, template.faces)
-        for picture, (template, embedding) in known.items()
+        for picture, (template, embedding) in reusable.items()
     )
-    return _Wanted([picture for picture in wanted if picture not in known], len(known))
+    return _Task([picture for picture in pictures if picture not in reusable], len(reusable))
 
 
-def _known_embeddings(
+def _reusable_embeddings(
     gallery: Gallery, pictures: Sequence[FolderPicture], alignment: str
 ) -> dict[FolderPicture, tuple[Enrolled, Tensor]]:
     """Return the templates of the same content that the gallery has already: of renamed pictures and of copies."""
     templates = gallery.embeddings({picture.digest for picture in pictures})
-    known = {}
+    reusable = {}
     for picture in pictures:
         for template, embedding in templates.get(picture.digest, []):
             if template.alignment == alignment:
-                known[picture] = (template, embedding)
+                reusable[picture] = (template, embedding)
                 break
-    return known
+    return reusable
 
 
 def _blocks(faces: Iterable[tuple[FolderPicture, AlignedFace]]) -> Iterator[list[tuple[FolderPicture, AlignedFace]]]:

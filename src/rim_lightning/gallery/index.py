@@ -191,7 +191,7 @@ class Gallery:
         if not np.isfinite(vectors).all():
             raise ValueError("A new embedding holds NaN or infinity: check the model and its precision.")
         values = {name: [getattr(template, name) for template in templates] for name in (*REQUIRED, *LATER, "faces")}
-        values["person"] = [_composed(person) for person in values["person"]]
+        values["person"] = [unicode_name(person) for person in values["person"]]
         with self._lock, _storage(self.address):
             self._complete_columns()
             columns = [
@@ -218,16 +218,16 @@ class Gallery:
         """
         import torch
 
-        wanted: dict[str, list[tuple[Enrolled, Tensor]]] = {}
+        templates: dict[str, list[tuple[Enrolled, Tensor]]] = {}
         digests = set(digests).intersection(self._columns(["digest"])["digest"])
         if not digests:
-            return wanted
+            return templates
         names = [name for name in Enrolled._fields if name in self._schema.names]
         for batch in self._table.search().select([*names, "embedding"]).limit(max(1, len(self))).to_batches(BATCH):
             for row in batch.filter(_is_in(batch.column("digest"), digests)).to_pylist():
                 embedding = torch.tensor(row.pop("embedding"))
-                wanted.setdefault(row["digest"], []).append((Enrolled(**row), embedding))
-        return wanted
+                templates.setdefault(row["digest"], []).append((Enrolled(**row), embedding))
+        return templates
 
     def people(self) -> dict[str, int]:
         """Return the number of templates of each person, sorted by name."""
@@ -246,7 +246,7 @@ class Gallery:
         Raises:
             OSError: If the gallery cannot be written.
         """
-        return self.remove({row for row in self.enrolled() if row.person == _composed(person)})
+        return self.remove({row for row in self.enrolled() if row.person == unicode_name(person)})
 
     def remove(self, templates: Collection[Enrolled]) -> int:
         """Remove templates for good, all of them or none.
@@ -309,7 +309,7 @@ class Gallery:
         query = self._table.search(probes.numpy().astype(np.float32), vector_column_name="embedding")
         query = query.distance_type("cosine").bypass_vector_index().select([*columns, "_distance"])
         if people is not None:
-            names = ", ".join(_quoted(_composed(name)) for name in people)
+            names = ", ".join(_quoted(unicode_name(name)) for name in people)
             query = query.where(f"person IN ({names})" if people else "false", prefilter=True)
         limit = 4 * top
         while True:
@@ -365,8 +365,8 @@ def _storage(address: str) -> Iterator[None]:
         ) from error
 
 
-def _composed(name: str) -> str:
-    """Return a name in Unicode's composed form (NFC). File systems and keyboards use different forms."""
+def unicode_name(name: str) -> str:
+    """Return a name as a gallery writes it, in Unicode's composed form (NFC): keyboards and disks use others."""
     return unicodedata.normalize("NFC", name)
 
 

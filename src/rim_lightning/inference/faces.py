@@ -217,8 +217,8 @@ class FaceAligner:
         """Search a picture and cut out the face that `face` names."""
         image, _, name = picture
         if isinstance(self.face, tuple):
-            found = find_face_in_box(image, self.face, name, self.detector, self.device)
-            return self._cut_out(picture, found, 1, 0)
+            face_in_box = find_face_in_box(image, self.face, name, self.detector, self.device)
+            return self._cut_out(picture, face_in_box, 1, 0)
         (faces,) = find_faces([image], self.detector, self.device)
         if self.face is None:
             usable = usable_faces(faces, name)

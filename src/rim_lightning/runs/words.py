@@ -67,22 +67,22 @@ def in_words(key: str) -> str:
         >>> in_words("verification/lfw/16/rim/accuracy")
         'verification accuracy of RIM, lfw at 16 px'
     """
-    if found := re.fullmatch(r"train/([^/]+)/(.+)", key):
-        return f"{phase_in_words(found[1])}: {term_in_words(found[2])}"
-    if found := re.fullmatch(r"val/(sr|coarse|bicubic)/(psnr|ssim)(?:_\w+)?", key):
-        name, unit = QUALITY[found[2]]
-        return f"{name} of {IMAGES[found[1]]}{unit}"
-    if found := re.fullmatch(r"sr/([^/]+)/(?:(coarse|bicubic)/)?(psnr|ssim)(?:_y|_rgb)?", key):
-        name, unit = QUALITY[found[3]]
-        return f"{name} of {IMAGES[found[2] or 'sr']}, {found[1]}{unit}"
-    if found := re.fullmatch(r"(?:val|sr/([^/]+))/psnr_gain(?:_y|_rgb)?", key):
-        return f"PSNR gain over bicubic{_of(found[1])} (dB)"
-    if found := re.fullmatch(r"(?:val|sr/([^/]+))/(nme|miou)(_hr)?(?:/(\w+))?", key):
-        what = "landmark error, % of the eye distance" if found[2] == "nme" else "mean IoU of face parsing"
-        return f"{what}{_of(found[1])}, {'sharp face' if found[3] else 'probe'}{f' ({found[4]})' if found[4] else ''}"
-    if found := re.fullmatch(r"(?:val|verification/([^/]+)/(\d+|hr))/(\w+)/(accuracy|auc|eer)", key):
-        size = "" if found[2] is None else " with sharp probes" if found[2] == "hr" else f" at {found[2]} px"
-        return f"{RECOGNITION[found[4]]} of {SYSTEMS.get(found[3], found[3])}{_of(found[1])}{size}"
+    if match := re.fullmatch(r"train/([^/]+)/(.+)", key):
+        return f"{phase_in_words(match[1])}: {term_in_words(match[2])}"
+    if match := re.fullmatch(r"val/(sr|coarse|bicubic)/(psnr|ssim)(?:_\w+)?", key):
+        name, unit = QUALITY[match[2]]
+        return f"{name} of {IMAGES[match[1]]}{unit}"
+    if match := re.fullmatch(r"sr/([^/]+)/(?:(coarse|bicubic)/)?(psnr|ssim)(?:_y|_rgb)?", key):
+        name, unit = QUALITY[match[3]]
+        return f"{name} of {IMAGES[match[2] or 'sr']}, {match[1]}{unit}"
+    if match := re.fullmatch(r"(?:val|sr/([^/]+))/psnr_gain(?:_y|_rgb)?", key):
+        return f"PSNR gain over bicubic{_of(match[1])} (dB)"
+    if match := re.fullmatch(r"(?:val|sr/([^/]+))/(nme|miou)(_hr)?(?:/(\w+))?", key):
+        what = "landmark error, % of the eye distance" if match[2] == "nme" else "mean IoU of face parsing"
+        return f"{what}{_of(match[1])}, {'sharp face' if match[3] else 'probe'}{f' ({match[4]})' if match[4] else ''}"
+    if match := re.fullmatch(r"(?:val|verification/([^/]+)/(\d+|hr))/(\w+)/(accuracy|auc|eer)", key):
+        size = "" if match[2] is None else " with sharp probes" if match[2] == "hr" else f" at {match[2]} px"
+        return f"{RECOGNITION[match[4]]} of {SYSTEMS.get(match[3], match[3])}{_of(match[1])}{size}"
     return key
 
 

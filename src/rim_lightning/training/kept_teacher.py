@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from rim_lightning import __version__
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.files import file_digest, whole_file, write_json
+from rim_lightning.locks import process_lock
 from rim_lightning.training.teacher import train_teacher
 
 TEACHER_VERSION = 1
@@ -51,7 +52,7 @@ class TeacherRequest(NamedTuple):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def provide_teacher(data: FaceDataModule, request: TeacherRequest, path: Path, keep_in: Path) -> dict[str, float]:
+def provide_teacher(data: FaceDataModule, request: TeacherRequest, path: Path, folder: Path) -> dict[str, float]:
     """Write the weights of a teacher to a file. It is trained unless an earlier run has kept the same one.
 
     If several runs ask at once, one trains and the others wait. A kept file that is damaged is made anew.
@@ -60,7 +61,7 @@ def provide_teacher(data: FaceDataModule, request: TeacherRequest, path: Path, k
         data: Faces with identities.
         request: What decides the weights.
         path: File to write, see `save_backbone`.
-        keep_in: Folder of the kept teachers, shared by the runs.
+        folder: Folder of the kept teachers, shared by the runs.
 
     Returns:
         The figures of `train_teacher`.
@@ -70,54 +71,54 @@ def provide_teacher(data: FaceDataModule, request: TeacherRequest, path: Path, k
         ValueError: If the data have no identities.
     """
     data.prepare_data()
-    kept = keep_in / f"{request.digest(data)}.pt"
-    keep_in.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(kept.with_suffix(".lock"))
+    weights = folder / f"{request.digest(data)}.pt"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = process_lock(weights.with_suffix(".lock"))
     try:
         guard = lock.acquire(timeout=0)
     except Timeout:
-        print(f"Waiting for the teacher that another run trains: {kept}", flush=True)
+        print(f"Waiting for the teacher that another run trains: {weights}", flush=True)
         guard = lock.acquire()
     with guard:
-        figures = _kept_figures(kept)
+        figures = _kept_figures(weights)
         if figures is None:
-            figures = _train(data, request, kept)
+            figures = _train(data, request, weights)
         else:
-            print(f"Teacher taken from {kept}: an earlier run trained it with the same settings.", flush=True)
+            print(f"Teacher taken from {weights}: an earlier run trained it with the same settings.", flush=True)
         with whole_file(path) as part:
-            shutil.copyfile(kept, part)
+            shutil.copyfile(weights, part)
     return figures
 
 
-def _train(data: FaceDataModule, request: TeacherRequest, kept: Path) -> dict[str, float]:
+def _train(data: FaceDataModule, request: TeacherRequest, weights: Path) -> dict[str, float]:
     figures = train_teacher(
         data,
         request.backbone,
-        kept,
+        weights,
         accelerator=request.accelerator,
         verification_pairs=request.verification_pairs,
         seed=request.seed,
         **request.training,
     )
-    write_json(_record(kept), {"sha256": file_digest(kept), "figures": figures, "request": request._asdict()})
-    print(f"Teacher kept in {kept} for other runs.", flush=True)
+    write_json(_record(weights), {"sha256": file_digest(weights), "figures": figures, "request": request._asdict()})
+    print(f"Teacher kept in {weights} for other runs.", flush=True)
     return figures
 
 
-def _kept_figures(kept: Path) -> dict[str, float] | None:
+def _kept_figures(weights: Path) -> dict[str, float] | None:
     """Return the figures of a kept teacher; None if there is none, or if it is damaged."""
-    record = _record(kept)
-    if not (kept.is_file() and record.is_file()):
+    record = _record(weights)
+    if not (weights.is_file() and record.is_file()):
         return None
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
-        if content["sha256"] == file_digest(kept):
+        if content["sha256"] == file_digest(weights):
             return dict(content["figures"])
     except (ValueError, KeyError, TypeError):
         pass
-    print(f"The kept teacher {kept} is damaged: it is trained anew.", flush=True)
+    print(f"The kept teacher {weights} is damaged: it is trained anew.", flush=True)
     return None
 
 
-def _record(kept: Path) -> Path:
-    return kept.with_suffix(".json")
+def _record(weights: Path) -> Path:
+    return weights.with_suffix(".json")

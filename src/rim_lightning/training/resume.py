@@ -42,13 +42,13 @@ class Difference(NamedTuple):
 
     Attributes:
         key: Its dotted name.
-        kept: Its value in the run.
-        asked: Its value in the command.
+        before: Its value in the run.
+        now: Its value in the command.
     """
 
     key: str
-    kept: Any
-    asked: Any
+    before: Any
+    now: Any
 
 
 class Progress(NamedTuple):
@@ -65,25 +65,25 @@ class Progress(NamedTuple):
     diverged: bool = False
 
 
-def differences(kept: Mapping[str, Any], asked: Mapping[str, Any], progress: Progress) -> list[Difference]:
+def differences(run: Mapping[str, Any], command: Mapping[str, Any], progress: Progress) -> list[Difference]:
     """List the settings that keep a run from being resumed.
 
     Args:
-        kept: Configuration of the run, plain containers.
-        asked: Configuration of the command that resumes it, plain containers.
+        run: Configuration of the run, plain containers.
+        command: Configuration of the command that resumes it, plain containers.
         progress: How far the run is.
     """
-    stages_fit = _stages_fit(kept, asked, progress)
-    of_kept, of_asked = _flat(kept), _flat(asked)
-    found: list[Difference] = []
-    for key in [*of_kept, *(key for key in of_asked if key not in of_kept)]:
-        difference = Difference(key, of_kept.get(key, MISSING), of_asked.get(key, MISSING))
-        if difference.kept == difference.asked or _may_change(difference, kept, stages_fit):
+    stages_fit = _stages_fit(run, command, progress)
+    before, now = _flat(run), _flat(command)
+    refused: list[Difference] = []
+    for key in [*before, *(key for key in now if key not in before)]:
+        difference = Difference(key, before.get(key, MISSING), now.get(key, MISSING))
+        if difference.before == difference.now or _may_change(difference, run, stages_fit):
             continue
         if progress.diverged and key in AFTER_DIVERGENCE:
             continue
-        found.append(difference)
-    return _without_copies(found)
+        refused.append(difference)
+    return _without_copies(refused)
 
 
 def read_progress(folder: RunFolder) -> Progress:
@@ -114,10 +114,10 @@ def digests_of_files(settings: Mapping[str, Any]) -> dict[str, str]:
     return {key: file_digest(flat[key]) for key in FILES if isinstance(flat.get(key), str)}
 
 
-def refusal(folder: Path, found: Sequence[Difference]) -> str:
+def refusal(folder: Path, refused: Sequence[Difference]) -> str:
     """Return the sentence that refuses to resume a run with other settings."""
-    named = "; ".join(f"{key} was {kept} and is now {asked}" for key, kept, asked in found[:SHOWN])
-    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    named = "; ".join(f"{key} was {before} and is now {now}" for key, before, now in refused[:SHOWN])
+    more = f"; and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
     return (
         f"The run in {folder} was started with other settings: {named}{more}. Give the kept values, or leave all "
         f"settings out: resume=true hydra.run.dir={folder} takes them as they were. Only epochs that are not trained "
@@ -126,23 +126,23 @@ def refusal(folder: Path, found: Sequence[Difference]) -> str:
     )
 
 
-def _may_change(difference: Difference, kept: Mapping[str, Any], stages_fit: bool) -> bool:
-    key = difference.key
+def _may_change(difference: Difference, run: Mapping[str, Any], stages_fit: bool) -> bool:
+    key, values = difference.key, (difference.before, difference.now)
     if any(fnmatchcase(key, pattern) for pattern in MAY_CHANGE):
         return True
     if key in FILES or key.startswith("system.teacher_weights") or key == "system.start_from":
-        return MISSING not in (difference.kept, difference.asked) and None not in (difference.kept, difference.asked)
+        return MISSING not in values and None not in values
     if fnmatchcase(key, "data.stores.*"):
-        return MISSING not in (difference.kept, difference.asked)
+        return MISSING not in values
     if key == "data.samples_per_epoch":
-        return bool(kept.get("budget"))  # measured, and kept in the file of the budget
+        return bool(run.get("budget"))  # measured, and kept in the file of the budget
     return stages_fit and (key.startswith(("schedule.stages.", "system.schedule.stages.")))
 
 
-def _stages_fit(kept: Mapping[str, Any], asked: Mapping[str, Any], progress: Progress) -> bool:
+def _stages_fit(run: Mapping[str, Any], command: Mapping[str, Any], progress: Progress) -> bool:
     """Return True if the stages differ in epochs that are not trained yet alone."""
     try:
-        before, after = ([dict(stage) for stage in settings["schedule"]["stages"]] for settings in (kept, asked))
+        before, after = ([dict(stage) for stage in settings["schedule"]["stages"]] for settings in (run, command))
     except (KeyError, TypeError):
         return False
     if len(after) < len(before):
@@ -173,13 +173,17 @@ def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
     }
 
 
-def _without_copies(found: Sequence[Difference]) -> list[Difference]:
+def _without_copies(differences: Sequence[Difference]) -> list[Difference]:
     """Leave out settings that repeat another one: `system` refers to other groups, and many groups to the seed."""
     shown: dict[str, Difference] = {}
-    for difference in sorted(found, key=lambda each: (each.key.startswith("system."), each.key.count("."))):
-        change = f"{difference.key.rpartition('.')[2]} {difference.kept} {difference.asked}"
+    for difference in sorted(differences, key=_depth):
+        change = f"{difference.key.rpartition('.')[2]} {difference.before} {difference.now}"
         shown.setdefault(change, difference)
-    return [difference for difference in found if difference in shown.values()]
+    return [difference for difference in differences if difference in shown.values()]
+
+
+def _depth(difference: Difference) -> tuple[bool, int]:
+    return difference.key.startswith("system."), difference.key.count(".")
 
 
 class Origin(NamedTuple):
@@ -203,36 +207,36 @@ class Origin(NamedTuple):
         """Write `origin.json`."""
         write_json(folder.origin, self._asdict())
 
-    def check(self, kept: "Origin", folder: RunFolder) -> None:
+    def check(self, start: "Origin", folder: RunFolder) -> None:
         """Refuse to resume a run with other processes, faces or files. Say so if another version started it.
 
         Args:
-            kept: How the run was started.
+            start: How the run was started.
             folder: Folder of the run.
 
         Raises:
             ValueError: If something differs that the training depends on.
         """
         start_anew = "or start a new run in another hydra.run.dir"
-        if self.processes != kept.processes:
+        if self.processes != start.processes:
             raise ValueError(
-                f"The run in {folder.path} was trained by {kept.processes} processes, now there are {self.processes}: "
+                f"The run in {folder.path} was trained by {start.processes} processes, now there are {self.processes}: "
                 f"set trainer.devices and trainer.num_nodes as they were, {start_anew}."
             )
-        for name, digest in kept.stores.items():
+        for name, digest in start.stores.items():
             if self.stores.get(name, digest) != digest:
                 raise ValueError(
                     f"The run in {folder.path} was trained on other faces than those that the set {name} holds now: "
                     f"prepare them as they were, {start_anew}."
                 )
-        for key, digest in kept.files.items():
+        for key, digest in start.files.items():
             if self.files.get(key, digest) != digest:
                 raise ValueError(
                     f"The run in {folder.path} was started with another file as {key}: give that one, {start_anew}."
                 )
-        if self.version != kept.version:
+        if self.version != start.version:
             print(
-                f"The run in {folder.path} was started by version {kept.version}; version {self.version} resumes it, "
+                f"The run in {folder.path} was started by version {start.version}; version {self.version} resumes it, "
                 "which may not end exactly as that one would have.",
                 flush=True,
             )

@@ -238,10 +238,10 @@ def _check_data(cfg: DictConfig) -> None:
 def _check_places(cfg: DictConfig) -> None:
     """Refuse folders that the run will have to write to and cannot."""
     prepared = Path(cfg.paths.prepared_dir)
-    made = [prepared / f"{source.name}_{cfg.model.hr_size}" for source in cfg.sources.values()]
+    stores = [prepared / f"{source.name}_{cfg.model.hr_size}" for source in cfg.sources.values()]
     if issubclass(get_class(cfg.data._target_), SyntheticDataModule):
-        made += instantiate(cfg.data).stores.values()
-    if not all((store / MANIFEST).is_file() for store in made):
+        stores += instantiate(cfg.data).stores.values()
+    if not all((store / MANIFEST).is_file() for store in stores):
         check_writable(prepared / "store", "paths.prepared_dir")
     if cfg.teacher.epochs and not cfg.trainer.fast_dev_run:
         check_writable(Path(cfg.paths.teachers_dir) / "teacher", "paths.teachers_dir")
@@ -258,8 +258,8 @@ def _check_figures(cfg: DictConfig, module: PhasedModule) -> None:
                 f'callbacks.{name}.monitor is "{monitor}", which this system does not log; choose from '
                 f"{', '.join(module.validated)}."
             )
-    wanted = plain(cfg)["optimized_metric"] or []
-    for metric in [wanted] if isinstance(wanted, str) else wanted:
+    metrics = plain(cfg)["optimized_metric"] or []
+    for metric in [metrics] if isinstance(metrics, str) else metrics:
         measured = cfg.evaluate and metric.startswith(("sr/", "verification/"))
         if not measured and not module.logs(metric):
             evaluated = ", or a figure of the evaluation (sr/… or verification/…)" if cfg.evaluate else ""
@@ -286,10 +286,10 @@ def _check_folder(cfg: DictConfig, folder: RunFolder) -> None:
     if cfg.budget and Path(cfg.paths.budget_file).is_file():
         _measured_faces(cfg)
     if folder.config.is_file():
-        kept: Any = OmegaConf.to_container(OmegaConf.load(folder.config))
-        found = differences(kept, plain(cfg), read_progress(folder))
-        if found:
-            raise ValueError(refusal(folder.path, found))
+        settings: Any = OmegaConf.to_container(OmegaConf.load(folder.config))
+        refused = differences(settings, plain(cfg), read_progress(folder))
+        if refused:
+            raise ValueError(refusal(folder.path, refused))
     origin = read_origin(folder)
     if origin is not None:
         _origin(cfg, instantiate(cfg.data), ()).check(origin, folder)
@@ -298,12 +298,12 @@ def _check_folder(cfg: DictConfig, folder: RunFolder) -> None:
 def _record_origin(cfg: DictConfig, data: FaceDataModule, folder: RunFolder, overrides: Sequence[str]) -> None:
     """Record how the run was started. The sets may have been prepared since the folder was checked."""
     origin = _origin(cfg, data, overrides)
-    kept = read_origin(folder) if cfg.resume and folder.holds_work() else None
-    if kept is None:
+    start = read_origin(folder) if cfg.resume and folder.holds_work() else None
+    if start is None:
         origin.write(folder)
     else:
-        origin.check(kept, folder)
-        kept._replace(overrides=overrides or kept.overrides).write(folder)
+        origin.check(start, folder)
+        start._replace(overrides=overrides or start.overrides).write(folder)
 
 
 def _origin(cfg: DictConfig, data: FaceDataModule, overrides: Sequence[str]) -> Origin:

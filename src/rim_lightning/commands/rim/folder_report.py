@@ -59,6 +59,7 @@ class FolderReport(NamedTuple):
         """
         from rim_lightning.data.listing import why_not
         from rim_lightning.gallery.changes import alike_names, shared_pictures
+        from rim_lightning.gallery.index import unicode_name
 
         folder, listing, changes, unreadable = compared
         reasons = {str(path): why_not(path) for path in listing.others}
@@ -127,7 +128,7 @@ def report_unused(unused: Mapping[str, str], hidden: Sequence[str]) -> None:
         say(f"not read: {_counted(paths)} {reason}: {_some(paths)}", err=True)
     if hidden:
         names = list(dict.fromkeys(Path(path).name for path in hidden))
-        say(f"passed over: {len(hidden)} hidden or system files and folders: {_some(names)}", err=True)
+        say(f"never read: {len(hidden)} hidden or system files and folders: {_some(names)}", err=True)
 
 
 def report_differences(differences: Sequence[StaleTemplate], folder: Path, sync: bool) -> None:
@@ -183,13 +184,6 @@ def plain_differences(differences: Iterable[StaleTemplate]) -> list[dict[str, An
 def on_date(enrolled: str | None) -> str:
     """Return " on <day>" for a date of enrollment; "" if it is unknown."""
     return f" on {enrolled[:10]}" if enrolled else ""
-
-
-def unicode_name(name: str) -> str:
-    """Return a name as a gallery writes it, in Unicode's composed form (NFC)."""
-    import unicodedata
-
-    return unicodedata.normalize("NFC", name)
 
 
 def _counted(paths: Sequence[str]) -> str:

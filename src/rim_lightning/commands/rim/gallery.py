@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rim_lightning.commands.errors import sentence_of
-from rim_lightning.commands.rim.folder_report import on_date, unicode_name
+from rim_lightning.commands.rim.folder_report import on_date
 from rim_lightning.commands.rim.options import (
     EXIT_CODES,
     NO,
@@ -176,11 +176,11 @@ def list_templates(index: str, person: str | None, as_json: bool) -> None:
       rim gallery list --index known "Jane Doe" --json
     """
     from rim_lightning.gallery.changes import UNCHANGED, picture_state, remark_of
-    from rim_lightning.gallery.index import Gallery
+    from rim_lightning.gallery.index import Gallery, unicode_name
 
     opened = Gallery(index, None)
-    wanted = person and unicode_name(person)
-    rows = sorted((row for row in opened.enrolled() if wanted in (None, row.person)), key=lambda row: row[:3])
+    name_in_gallery = person and unicode_name(person)
+    rows = sorted((row for row in opened.enrolled() if name_in_gallery in (None, row.person)), key=lambda row: row[:3])
     states = [picture_state(row.source, row.digest) for row in progress_bar(rows, "reading")]
     people: dict[str, list[tuple[Enrolled, str]]] = {}
     for row, state in zip(rows, states, strict=True):

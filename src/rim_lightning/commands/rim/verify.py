@@ -72,17 +72,16 @@ def verify(
     recognizer = model.load(demo)
     recognizer.required_calibration().check_far(far)
     left_out: dict[str, str] = {}
-    found = faces_of(recognizer, probe, choice, "probe", left_out)
-    found = judged_as(found, size)
-    people = [[face] for face in found] if choice.every else [found]
-    sharp = faces_of(recognizer, gallery, choice, "gallery", left_out)
-    answers = [recognizer.verify(probes, sharp, far) for probes in people]
+    probe_faces = judged_as(faces_of(recognizer, probe, choice, "probe", left_out), size)
+    people = [[face] for face in probe_faces] if choice.every else [probe_faces]
+    gallery_faces = faces_of(recognizer, gallery, choice, "gallery", left_out)
+    answers = [recognizer.verify(probes, gallery_faces, far) for probes in people]
     if as_json:
-        plain = [_plain(answer, probes, sharp) for answer, probes in zip(answers, people, strict=True)]
+        plain = [_plain(answer, probes, gallery_faces) for answer, probes in zip(answers, people, strict=True)]
         echo_json(({"faces": plain} if choice.every else plain[0]) | {"left_out": left_out})
     else:
-        report_notes(found + sharp)
-        report_enlarged(found + sharp)
+        report_notes(probe_faces + gallery_faces)
+        report_enlarged(probe_faces + gallery_faces)
         report_left_out(left_out)
         for answer, probes in zip(answers, people, strict=True):
             if choice.every:
@@ -91,16 +90,16 @@ def verify(
     sys.exit(0 if any(answer.same_person for answer in answers) else NO)
 
 
-def _plain(answer: Verification, probes: list[AlignedFace], sharp: list[AlignedFace]) -> dict[str, Any]:
+def _plain(answer: Verification, probes: list[AlignedFace], gallery: list[AlignedFace]) -> dict[str, Any]:
     """Return an answer for a JSON object, with the place of each face."""
     return answer._asdict() | {
         "chosen_on": answer.chosen_on._asdict(),
         "probe_faces": [face.faces for face in probes],
-        "gallery_faces": [face.faces for face in sharp],
+        "gallery_faces": [face.faces for face in gallery],
         "probe_pixels": [face.pixels_across for face in probes],
-        "gallery_pixels": [face.pixels_across for face in sharp],
+        "gallery_pixels": [face.pixels_across for face in gallery],
         "probe_found": [face.plain_found() for face in probes],
-        "gallery_found": [face.plain_found() for face in sharp],
+        "gallery_found": [face.plain_found() for face in gallery],
     }
 
 
