@@ -364,7 +364,7 @@ def test_enrolling_the_embeddings_is_enrolling_the_pictures(pictures, tmp_path):
     folder = embedded(pictures, tmp_path / "out", model)
     galleries = [Gallery(tmp_path / name, model.fingerprint, 16, create=True) for name in ("pictures", "embeddings")]
     done = enroll(model, galleries[0], pictures, aligned=True)
-    assert enroll_embedded(galleries[1], folder) == (19, 1, 0, 1, 2, [])
+    assert enroll_embedded(galleries[1], folder) == (19, 1, 0, 1, 2, [], 0)
     numbers = (done.added, done.already_enrolled, len(done.several), len(done.small), len(done.left_out))
     again = Gallery(tmp_path / "embeddings", model.fingerprint, 16)
     probes = model.embed_probes(sorted((pictures / "person 4").iterdir()), aligned=True)
