@@ -18,6 +18,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from rim_lightning.commands.embed import main as embed_command
 from rim_lightning.commands.rim.main import main
 from rim_lightning.data.alignment import template
 from rim_lightning.data.detection import Face
@@ -430,6 +431,93 @@ def command(model, pictures, output, *settings):
 
 def run(*words):
     return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def embed_here(monkeypatch, capsys, *words):
+    """Run the command in this process: whether it failed, its standard output, and its sentence."""
+    monkeypatch.setattr("sys.argv", ["rim-embed", *words, "workers=0"])
+    try:
+        embed_command()
+    except SystemExit as end:  # Python prints the sentence and ends with 1
+        return True, capsys.readouterr().out, str(end.code)
+    return False, *capsys.readouterr()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ["gallery", "probe"])
+@pytest.mark.parametrize("aligned", ["true", "both", "gallery", "probe", "false"])
+def test_the_command_reads_the_aligned_side(model, pictures, tmp_path, monkeypatch, capsys, side, aligned):
+    words = (f"checkpoint={model}", f"pictures={pictures}", f"output={tmp_path / 'out'}", f"side={side}")
+    failed, _, wrong = embed_here(monkeypatch, capsys, *words, f"aligned={aligned}")
+    if aligned not in ("true", "both", "false", side):
+        assert failed
+        assert f"aligned={aligned}, but only side={side} is embedded: set aligned={side} or false." in wrong
+        assert not (tmp_path / "out").exists()
+        return
+    assert not failed, wrong
+    table, _ = rows(EmbeddedFolder(tmp_path / "out"))
+    searched = {row["faces"] == 0 for row in table if row["left_out"] is None}
+    assert searched == {aligned != "false"}
+    other = "false" if aligned != "false" else "true"
+    failed, _, wrong = embed_here(monkeypatch, capsys, *words, f"aligned={other}")
+    assert failed
+    assert f"was begun with aligned={aligned != 'false'}, this is aligned={other == 'true'}" in wrong
+
+
+@pytest.mark.parametrize("aligned", ["wrong", "null", "yes", "[probe]", "2"])
+def test_another_word_for_the_aligned_side_is_refused(pictures, tmp_path, monkeypatch, capsys, aligned):
+    words = ("checkpoint=no_model", f"pictures={pictures}", f"output={tmp_path / 'out'}", f"aligned={aligned}")
+    failed, _, wrong = embed_here(monkeypatch, capsys, *words)
+    assert failed
+    assert "it must be true or false, or one of probe, gallery, both." in wrong
+    assert len(wrong.splitlines()) == 1
+
+
+def test_turned_pictures_and_several_faces_are_named(model, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("lancedb")
+    store = small_synthetic_store(tmp_path / "store", people=6, views=1, hr_size=96)
+    upright = np.pad(np.asarray(store.images[0]), ((40, 40), (40, 40), (0, 0)), constant_values=120)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name, picture in {
+        "a": np.rot90(upright),
+        "b": np.rot90(upright, 2),
+        "c": upright,
+        "d": np.concatenate([upright, upright[:, ::-1]], 1),
+    }.items():
+        Image.fromarray(np.ascontiguousarray(picture)).save(tree / f"{name}.png")
+    words = (f"checkpoint={model}", f"pictures={tree}", f"output={tmp_path / 'out'}")
+    failed, printed, wrong = embed_here(monkeypatch, capsys, *words)
+    assert not failed, wrong
+    notes = {
+        "d.png": "shows several faces: the largest was taken",
+        "a.png": "shows the face turned: the picture was turned by 90° clockwise",
+        "b.png": "shows the face turned: the picture was turned by 180° clockwise",
+    }
+    assert {f"  {name} {note}" for name, note in notes.items()} <= set(printed.splitlines())
+    folder = EmbeddedFolder(tmp_path / "out")
+    assert dict(line.split("\t") for line in (folder.path / "_notes.tsv").read_text().splitlines()) == notes
+    assert [row["turned"] for row in rows(folder)[0]] == [90, 180, 0, 0]
+    enrolled = CliRunner().invoke(main, ["enroll", "-i", str(tmp_path / "known"), str(folder.path)])
+    assert "pictures that were turned, because they show the face turned: 2" in enrolled.stderr
+    assert "pictures with several faces, of which the largest was taken: 1" in enrolled.stderr
+
+
+def test_files_without_a_column_of_turns_are_read(begun, tmp_path):
+    """As an earlier version wrote them."""
+    folder = EmbeddedFolder(shutil.copytree(begun.path, tmp_path / "out"))
+    for number in folder.shards:
+        table = pq.read_table(folder.file(number)).drop_columns(["turned"])
+        pq.write_table(table, folder.file(number), write_page_checksum=True)
+    now, before = rows(begun)[0], rows(folder)[0]
+    assert [row.pop("turned") for row in before] == [None] * 21
+    for row in now:
+        row.pop("turned")
+    assert before == now
+    assert list(before[0]) == list(now[0])
+    assert folder.notes() == {}
+    assert folder.read(0, ["source", "turned"]).column_names == ["source", "turned"]
+    assert not folder.needs_work()
 
 
 @pytest.mark.slow

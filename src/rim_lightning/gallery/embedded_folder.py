@@ -257,15 +257,17 @@ class EmbeddedFolder:
         pa, pq = _parquet()
         file = self.file(number)
         damaged = f"{file} is missing or damaged: remove it, then repeat the command of rim-embed."
-        try:
-            table = pq.read_table(BytesIO(file.read_bytes()), columns=columns, page_checksum_verification=True)
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise ValueError(damaged) from error
         schema = self._schema()
         expected = pa.schema([schema.field(name) for name in columns or schema.names])
-        if TURNED in expected.names and TURNED not in table.column_names:
-            table = table.append_column(schema.field(TURNED), pa.nulls(len(table), pa.int32()))
-            table = table.select(expected.names) if set(expected.names) <= set(table.column_names) else table
+        try:
+            content = BytesIO(file.read_bytes())
+            stored = set(pq.read_schema(content).names)
+            names = [name for name in expected.names if name != TURNED or name in stored]
+            table = pq.read_table(content, columns=names, page_checksum_verification=True)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise ValueError(damaged) from error
+        if len(names) < len(expected):
+            table = table.append_column(schema.field(TURNED), pa.nulls(len(table), pa.int32())).select(expected.names)
         if table.schema != expected or len(table) != len(self.positions(number)):
             raise ValueError(damaged)
         return table
