@@ -481,9 +481,9 @@ def faces_of(
 
 def progress_bar(items: Sequence[Item], title: str, unit: str = "picture") -> Iterable[Item]:
     """Wrap items in a progress bar, unless there is one item or no terminal."""
-    from tqdm import tqdm
+    from rim_lightning.runs import progress  # not at the top of the file: `--help` should not wait for it
 
-    return tqdm(items, desc=title, unit=unit, leave=False, disable=len(items) == 1 or not sys.stderr.isatty())
+    return progress.progress_bar(items, desc=title, unit=unit, leave=False, shown=len(items) > 1)
 
 
 def report_notes(faces: Iterable[AlignedFace]) -> None:
