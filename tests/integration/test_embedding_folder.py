@@ -499,7 +499,7 @@ def test_turned_pictures_and_several_faces_are_named(model, tmp_path, monkeypatc
     assert dict(line.split("\t") for line in (folder.path / "_notes.tsv").read_text().splitlines()) == notes
     assert [row["turned"] for row in rows(folder)[0]] == [90, 180, 0, 0]
     enrolled = CliRunner().invoke(main, ["enroll", "-i", str(tmp_path / "known"), str(folder.path)])
-    assert "pictures that were turned, because they show the face turned: 2" in enrolled.stderr
+    assert "pictures that were turned, because their face lies on its side: 2" in enrolled.stderr
     assert "pictures with several faces, of which the largest was taken: 1" in enrolled.stderr
 
 

@@ -77,6 +77,15 @@ class AlignedFace:
         """True if the picture shows several faces, of which nobody chose this one."""
         return any(note.endswith(SEVERAL) for note in self.notes)
 
+    def plain(self) -> dict[str, Any]:
+        """Return the face for a JSON object, without its pixels."""
+        return {
+            "size": self.size,
+            "pixels": self.pixels_across,
+            "faces": self.faces,
+            "found": self.plain_found(),
+        }
+
     def plain_found(self) -> dict[str, Any] | None:
         """Return where the face lies in the picture, for a JSON object; None if it was not searched for."""
         return None if self.found is None else plain_face(self.found, self.number)

@@ -37,7 +37,6 @@ from rim_lightning.extras import require_extra
 
 if TYPE_CHECKING:
     from rim_lightning.gallery.enrollment import EmbeddedEnrollment, Enrollment
-    from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
 
 
@@ -109,7 +108,7 @@ def _compare(index: str, folder: Path, choice: FaceChoice, as_json: bool) -> Non
     report = FolderReport.of(compared, gallery)
     if as_json:
         plain = {"new": [picture.source for picture in changes.new], "known": len(changes.unchanged)}
-        echo_json(plain | {"differences": plain_differences(changes.differences)} | report.plain())
+        echo_json(plain | {"differences": plain_differences(changes.differences)} | report._asdict())
     else:
         say(f"{len(changes.new)} pictures are new, {len(changes.unchanged)} are known")
         for difference in changes.differences:
@@ -141,7 +140,7 @@ def _enroll_pictures(
     people = len(gallery.people())
     report = FolderReport.of(compared, gallery, result.left_out, sync)
     if as_json:
-        echo_json(_counts(result, sync) | {"templates": len(gallery), "people": people} | report.plain())
+        echo_json(_counts(result, sync) | {"templates": len(gallery), "people": people} | report._asdict())
     else:
         _report_faces(result, SHARP * recognizer.rim.hr_size)
         say(f"{result.added} pictures added, {result.already_enrolled} were known; {people} people in {index}")
@@ -169,13 +168,13 @@ def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, sync: bo
     people = len(gallery.people())
     report = FolderReport.of(compared, gallery, None, sync)
     if as_json:
-        echo_json(report.plain() | _counts(result, sync) | {"templates": len(gallery), "people": people})
+        echo_json(report._asdict() | _counts(result, sync) | {"templates": len(gallery), "people": people})
     else:
         size = SHARP * embedded.manifest.hr_size
         numbers = {
             "with several faces, of which the largest was taken": result.several,
             f"with a face of less than {size:.0f} px, which is not sharp": result.small,
-            "that were turned, because they show the face turned": result.turned,
+            "that were turned, because their face lies on its side": result.turned,
             "that rim-embed has left out": result.left_out,
         }
         for pictures, number in numbers.items():
@@ -203,20 +202,9 @@ def _report_faces(result: Enrollment, sharp_size: float) -> None:
         say(line, err=True)
 
 
-def _plain_face(face: AlignedFace) -> dict[str, Any]:
-    """Return a face for the JSON object, by the keys of `rim identify`."""
-    return {
-        "picture": face.name,
-        "size": face.size,
-        "pixels": face.pixels_across,
-        "faces": face.faces,
-        "found": face.plain_found(),
-    }
-
-
 def _counts(result: Enrollment | EmbeddedEnrollment, sync: bool) -> dict[str, Any]:
     """Return the fields by the keys of the JSON object."""
     plain = {"known" if name == "already_enrolled" else name: value for name, value in result._asdict().items()}
     if "faces" in plain:
-        plain["pictures"] = [_plain_face(face) for face in plain.pop("faces")]
+        plain["pictures"] = [{"picture": face.name} | face.plain() for face in plain.pop("faces")]
     return plain | {"differences": plain_differences(result.differences), "synced": sync}

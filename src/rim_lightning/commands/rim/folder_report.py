@@ -82,10 +82,6 @@ class FolderReport(NamedTuple):
             undated=0 if sync else len(changes.undated),
         )
 
-    def plain(self) -> dict[str, Any]:
-        """Return the entries of a JSON object."""
-        return self._asdict()
-
     def print(self) -> None:
         """Print everything on the error output."""
         report_left_out(self.left_out)

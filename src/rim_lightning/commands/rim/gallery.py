@@ -213,10 +213,7 @@ def _identify(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: 
     point = recognizer.required_calibration().operating_point(face.size, far)
     (hits,) = gallery.search(recognizer.embed_probes([face]), top)
     return {
-        "size": face.size,
-        "pixels": face.pixels_across,
-        "faces": face.faces,
-        "found": face.plain_found(),
+        **face.plain(),
         "threshold": point.threshold,
         "far": far,
         "hits": [
