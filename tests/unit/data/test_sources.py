@@ -121,3 +121,22 @@ def test_what_a_training_leaves_out_is_said_once(tmp_path, capsys):
     said = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
     assert said == [f"helen: 1 files were left out, {file} names them"]
     assert file.read_text() == "b.png\tis not in this data set: its reader does not name it\n"
+
+
+def test_what_a_training_turned_is_said_once(tmp_path, capsys, monkeypatch):
+    points = FIVE_POINT_TEMPLATE_112 * 0.4
+    sideways = np.stack([points[:, 1], 50 - points[:, 0]], axis=1)
+    central = detection.CentralFace(detection.Face(np.zeros(4), sideways, 0.9), 2)
+    monkeypatch.setattr(detection, "find_central_faces", lambda images, detector: [central] * len(images))
+    Image.new("RGB", (60, 60), "red").save(tmp_path / "a.png")
+    records = [Record("a.png", tmp_path / "a.png", None, "train", {}, None)]
+    for _ in range(2):
+        prepare_missing([Source("set", lambda: records)], tmp_path / "prepared", 32, workers=0)
+    file = tmp_path / "prepared" / "set_32" / "notes.tsv"
+    said = [line for line in capsys.readouterr().err.splitlines() if "turned" in line]
+    assert said == [f"set: pictures were turned or show several faces, {file} names them"]
+    assert file.read_text().splitlines() == [
+        "a.png\tshows several faces: the one nearest to the center was taken",
+        f"a.png\tshows the face turned: the picture was turned by {central.face.turned}° clockwise",
+    ]
+    assert central.face.turned == 90
