@@ -2,7 +2,8 @@
 
 A detector that looks once is not to be trusted: on a face that lies on its side it finds the eyes where an ear is, and
 is as confident of them as of a small upright face. So each face of which it is not sure is cut out, turned by the
-points that were found, and looked at again in four orientations. The points come from the most confident of them.
+points that were found, and looked at again in eight orientations. The most confident of them is looked at again, until
+two looks at the upright face agree. A face of which they never do is refused.
 """
 
 from __future__ import annotations
@@ -25,22 +26,27 @@ FILLING = 0.3
 UPRIGHT = 20
 """Largest roll in degrees of a face that needs no closer look."""
 
-LOOKS = 6
-"""Largest number of closer looks at a face. Each begins where the last one found the points."""
+LOOKS = (tuple(range(0, 360, 45)), (0, -20, 20), (0, -20, 20), (0,), (0,), (0,))
+"""Turns of the picture in each closer look at a face, in degrees clockwise. Each begins where the last one found the
+points, upright by them. A detector underestimates the roll, so that small turns are tried too."""
 
 LOOK_SIDE = 160
 """Side of the picture of a closer look in pixels. The aligned square of the face has half of it."""
 
-TILT = 4
-"""Largest difference of the rolls of two looks in degrees, a quarter turn apart, after which no other look is needed.
+ANOTHER_WAY = 60
+"""Difference of two rolls in degrees from which on they are two ways to turn a face."""
 
-A detector underestimates the roll, so that a tilted face becomes upright little by little."""
+CLEARER = 0.03
+"""By how much the confidence of a face must exceed that of the same place turned another way."""
+
+TILT = 4
+"""Largest difference of the rolls of two looks in degrees after which no other look is needed."""
 
 STEADY = 0.12
 """Distance of the points of two looks, as a share of the eye distance, after which no other look is needed."""
 
 ALIKE = 0.25
-"""Distance of the points of two looks, as a share of the eye distance, up to which their mean is taken."""
+"""Distance of the points of the last two looks, as a share of the eye distance, up to which a face is used."""
 
 RESIDUAL = 0.3
 """Largest distance of the points to the template after the alignment, as a share of the eye distance."""
@@ -52,7 +58,7 @@ class _Look(NamedTuple):
     image: int
     face: Face
     moved: float = 0.0  # distance of its points to those of the look before, as a share of the eye distance
-    tilt: float = 0.0  # difference of its roll to that of the look before, apart from quarter turns, in degrees
+    tilt: float = 0.0  # difference of its roll to that of the look before, in degrees
 
 
 class CentralFace(NamedTuple):
@@ -120,7 +126,7 @@ def find_faces(
     results = []
     for index, image in enumerate(images):
         faces = separate_faces([look.face for look in settled if look.image == index])
-        judged = [face._replace(fault=_fault(face, image.shape, network)) for face in faces]
+        judged = [face._replace(fault=face.fault or _fault(face, image.shape, network)) for face in faces]
         results.append(sorted(judged, key=lambda face: (face.fault is not None, -_area(face))))
     return results
 
@@ -199,62 +205,92 @@ def _fills(face: Face, image: NDArray, network: Detector) -> bool:
 
 
 def _looked_at(network: Detector, images: Sequence[NDArray], looks: list[_Look], device: str) -> list[_Look]:
-    """Look at the faces again until their points stay where they are: first in four orientations, then upright."""
+    """Look at the faces of which the detector is not sure again, until their points stay where they are."""
     settled = [look for look in looks if look.face.confidence >= network.sure and abs(look.face.roll) <= UPRIGHT]
     pending = [look for look in looks if not (look.face.confidence >= network.sure and abs(look.face.roll) <= UPRIGHT)]
-    for number in range(LOOKS):
-        after = _look_once(network, images, pending, (0, 1, 2, 3) if number == 0 else (0,), device)
-        steady = [
-            look.face.confidence == 0 or (look.tilt <= TILT and look.moved <= STEADY) or number == LOOKS - 1
+    for number, turns in enumerate(LOOKS):
+        after = _look_once(network, images, pending, turns, device)
+        last = number == len(LOOKS) - 1
+        done = [
+            look.face.confidence == 0 or last or (number > 0 and look.tilt <= TILT and look.moved <= STEADY)
             for look in after
         ]
-        for before, look, done in zip(pending, after, steady, strict=True):
-            if done and look.face.confidence and look.moved <= ALIKE:  # two looks at the same points
-                mean = (before.face.points + look.face.points) / 2
-                look = look._replace(face=look.face._replace(points=mean))
-            if done:
-                settled.append(look)
-        pending = [look for look, done in zip(after, steady, strict=True) if not done]
+        settled += [_settled(before, look) for before, look, ends in zip(pending, after, done, strict=True) if ends]
+        pending = [look for look, ends in zip(after, done, strict=True) if not ends]
     return settled
+
+
+def _settled(before: _Look, look: _Look) -> _Look:
+    """Take the mean of the last two looks at a face, or refuse it if they do not agree."""
+    if look.face.confidence == 0:
+        return look
+    if look.moved > ALIKE:
+        return look._replace(face=look.face._replace(fault="each look at it finds its points elsewhere"))
+    return look._replace(face=look.face._replace(points=(before.face.points + look.face.points) / 2))
 
 
 def _look_once(
     network: Detector, images: Sequence[NDArray], looks: list[_Look], turns: tuple[int, ...], device: str
 ) -> list[_Look]:
-    """Cut out each face, turned upright by its points, and find it there. A face that is not found has confidence 0."""
-    crops, matrices = [], []
-    for look in looks:
-        crop, matrix = _cut_out(images[look.image], look.face.points)
-        crops += [np.ascontiguousarray(np.rot90(crop, -turn)) for turn in turns]
-        matrices.append(matrix)
-    faces_of_crops = search(network, crops, device)
+    """Cut out each face, turned upright by its points, and find it there.
+
+    A face has confidence 0 if it is not found, or as much a face when it is turned another way.
+    """
+    cut_outs = [_cut_out(images[look.image], look.face.points, turn) for look in looks for turn in turns]
+    faces_of_crops = search(network, [crop for crop, _ in cut_outs], device)
     after = []
-    for position, (look, matrix) in enumerate(zip(looks, matrices, strict=True)):
+    for position, look in enumerate(looks):
         candidates = []
-        for turn, faces in zip(turns, faces_of_crops[position * len(turns) :], strict=False):
-            central = [face for face in faces if _is_central(face)]
+        for index in range(position * len(turns), (position + 1) * len(turns)):
+            central = [face for face in faces_of_crops[index] if _is_central(face)]
             if central:
                 nearest = _most_central(central, LOOK_SIDE, LOOK_SIDE)
-                candidates.append(_turned_back(nearest, turn, (LOOK_SIDE, LOOK_SIDE)))
+                candidates.append(_mapped(nearest, cut_outs[index][1]))
         if not candidates:
             after.append(look._replace(face=look.face._replace(confidence=0.0)))
             continue
-        best = max(candidates, key=lambda face: face.confidence)
-        points = transform_points(best.points, matrix)
-        x0, y0, x1, y1 = best.box
-        corners = transform_points(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]), matrix)
-        box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
-        face = Face(box, points, best.confidence)
-        tilt = abs((face.roll - look.face.roll + 45) % 90 - 45)
-        after.append(_Look(look.image, face, point_distance(look.face.points, points), tilt))
+        face = _clearest(candidates)
+        moved = point_distance(look.face.points, face.points)
+        after.append(_Look(look.image, face, moved, _angle(look.face, face)))
     return after
 
 
-def _cut_out(image: NDArray[np.uint8], points: NDArray) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Return the picture of a closer look, and the matrix from its pixels to those of the image."""
+def _clearest(candidates: Sequence[Face]) -> Face:
+    """Return the most confident of the faces found at one place, turned in different ways.
+
+    If it is hardly more confident than another way to turn the face, the upright one is taken, as most photographs are
+    upright. If none is upright, its confidence becomes 0.
+    """
+    best = max(candidates, key=lambda face: face.confidence)
+    close = [face for face in candidates if face.confidence > best.confidence - CLEARER]
+    if all(_angle(face, best) <= ANOTHER_WAY for face in close):
+        return best
+    upright = [face for face in close if abs(face.roll) <= UPRIGHT]
+    return max(upright, key=lambda face: face.confidence) if upright else best._replace(confidence=0.0)
+
+
+def _angle(face: Face, other: Face) -> float:
+    """Return the difference of the rolls of two faces in degrees, from 0 to 180."""
+    return abs((face.roll - other.roll + 180) % 360 - 180)
+
+
+def _mapped(face: Face, matrix: NDArray) -> Face:
+    """Map a face by a matrix (2, 3). Its box becomes the smallest that holds the mapped box."""
+    x0, y0, x1, y1 = face.box
+    corners = transform_points(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]), matrix)
+    box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+    return face._replace(box=box, points=transform_points(face.points, matrix))
+
+
+def _cut_out(image: NDArray[np.uint8], points: NDArray, turn: float) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return the picture of a closer look, turned clockwise by degrees, and the matrix from it to the image."""
     import cv2
 
-    matrix = similarity_from_points(points, template(LOOK_SIDE // 2, LOOK_SIDE // 4))
+    square = template(LOOK_SIDE // 2, LOOK_SIDE // 4)
+    middle = (LOOK_SIDE - 1) / 2
+    matrix = similarity_from_points(
+        points, transform_points(square, cv2.getRotationMatrix2D((middle, middle), -turn, 1.0))
+    )
     back = cv2.invertAffineTransform(matrix)
     corners = transform_points(np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) * LOOK_SIDE, back)
     # Of a large image only the part around the face is resized. At least one pixel is left where the face is outside.
