@@ -92,7 +92,7 @@ def record_run(folder: Path, interruptions: tuple[type[BaseException], ...] = (K
             end("interrupted", str(stop))
             raise
         except BaseException as error:
-            end("failed", f"{type(error).__name__}: {error}")
+            end("failed", _reason(error))
             raise
         end("finished", "")
 
@@ -101,6 +101,13 @@ def read_attempts(folder: Path) -> int:
     """Return how often the run in a folder was started."""
     path = RunFolder(folder).state
     return read_json(path, dict).get("attempts", 0) if path.is_file() else 0
+
+
+def _reason(error: BaseException) -> str:
+    """Return class and message of an exception on one line; of what Hydra could not build, the reason for that."""
+    while type(error).__name__ == "InstantiationException" and error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _taken_lock(path: Path, folder: Path) -> AbstractContextManager:

@@ -6,6 +6,8 @@ import sys
 import time
 
 import pytest
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 
 from rim_lightning.files import write_json, write_json_once
 from rim_lightning.runs import state
@@ -94,3 +96,12 @@ def test_of_several_that_write_once_the_first_one_stays(tmp_path):
     write_json_once(tmp_path / "budget.json", {"minutes": 2})
     assert json.loads((tmp_path / "budget.json").read_text()) == {"minutes": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["budget.json"]
+
+
+def test_the_reason_of_a_failure_is_one_line_about_the_setting(tmp_path):
+    with pytest.raises(InstantiationException), record_run(tmp_path):
+        instantiate({"_target_": "torch.zeros", "size": [-1]})
+    message = read_state(tmp_path).message
+    assert message.startswith("RuntimeError: ")
+    assert "full_key" not in message
+    assert "\n" not in message
