@@ -133,7 +133,7 @@ def test_what_a_training_turned_is_said_once(tmp_path, capsys, monkeypatch):
     for _ in range(2):
         prepare_missing([Source("set", lambda: records)], tmp_path / "prepared", 32, workers=0)
     file = tmp_path / "prepared" / "set_32" / "notes.tsv"
-    said = [line for line in capsys.readouterr().err.splitlines() if "turned" in line]
+    said = [line for line in capsys.readouterr().err.splitlines() if "were turned" in line]
     assert said == [f"set: pictures were turned or show several faces, {file} names them"]
     assert file.read_text().splitlines() == [
         "a.png\tshows several faces: the one nearest to the center was taken",
