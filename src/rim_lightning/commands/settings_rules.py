@@ -65,7 +65,8 @@ TRAINER_RULES: RuleTable = {
     "trainer.strategy": TEXT,
     "trainer.plugins": ANYTHING,
     "trainer.enable_progress_bar": FLAG,
-    **{f"trainer.limit_{part}_batches": BATCH_LIMIT for part in ("train", "val", "test", "predict")},
+    "trainer.limit_train_batches": either(whole(1), number(above=0, high=1)),
+    **{f"trainer.limit_{part}_batches": BATCH_LIMIT for part in ("val", "test", "predict")},
 }
 EVALUATION_RULES: RuleTable = {
     "evaluation.probe_sizes": list_of(whole(1), 1),

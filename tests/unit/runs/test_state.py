@@ -100,7 +100,7 @@ def test_of_several_that_write_once_the_first_one_stays(tmp_path):
 
 def test_the_reason_of_a_failure_is_one_line_about_the_setting(tmp_path):
     with pytest.raises(InstantiationException), record_run(tmp_path):
-        instantiate({"_target_": "torch.zeros", "size": [-1]})
+        instantiate({"_target_": "torch.zeros", "size": [-1], "_convert_": "all"})
     message = read_state(tmp_path).message
     assert message.startswith("RuntimeError: ")
     assert "full_key" not in message
