@@ -253,6 +253,19 @@ def test_one_template_is_forgotten(rim, enrolled, tmp_path):
         assert "Give one of PERSON, --picture and --folder" in done.output
 
 
+def test_one_path_in_two_folders_is_asked_about(rim, enrolled, tmp_path):
+    second = tmp_path / "second"
+    shutil.copytree(enrolled / "ana", second / "ana")
+    (second / "ana" / "1.bmp").write_bytes((enrolled / "ben" / "1.bmp").read_bytes())
+    assert rim("enroll", second).exit_code == 0
+    before = len(Gallery(tmp_path / "index", None))
+    done = rim("forget", "--picture", "ana/1.bmp")
+    assert done.exit_code == 2
+    assert f"ana/1.bmp may be {second / 'ana' / '1.bmp'} or {enrolled / 'ana' / '1.bmp'}: give the" in done.output
+    assert rim("forget", "--picture", second / "ana" / "1.bmp").exit_code == 0
+    assert len(Gallery(tmp_path / "index", None)) == before - 1
+
+
 def test_the_list_shows_people_pictures_and_dates(rim, enrolled, tmp_path):
     from datetime import UTC, datetime
 

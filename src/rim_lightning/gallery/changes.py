@@ -272,14 +272,22 @@ def templates_of_picture(templates: Iterable[Enrolled], picture: Path) -> list[E
 
     Returns:
         Its templates; none if it was not enrolled.
+
+    Raises:
+        ValueError: If several folders that were enrolled have a picture of this path.
     """
+    templates = list(templates)
     places = {os.path.abspath(picture), str(picture.resolve())}
-    return [
+    if exact := [template for template in templates if template.source in places]:
+        return exact
+    inside = [
         template
         for template in templates
-        if template.source in places
-        or (template.root and str(picture) == os.path.relpath(template.source, template.root))
+        if template.root and str(picture) == os.path.relpath(template.source, template.root)
     ]
+    if len(sources := sorted({template.source for template in inside})) > 1:
+        raise ValueError(f"{picture} may be {' or '.join(sources)}: give the whole path.")
+    return inside
 
 
 def templates_of_folder(templates: Iterable[Enrolled], folder: Path) -> list[Enrolled]:

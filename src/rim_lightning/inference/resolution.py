@@ -88,7 +88,8 @@ def size_of_detail(image: NDArray[np.uint8], center: NDArray[np.float64], size: 
         factor: Factor by which the pixels of the whole picture were repeated, see `without_repetition`.
 
     Returns:
-        Side in pixels; `size` if the face is as sharp as others of its size, or sharp enough (`ENOUGH`).
+        Side in pixels; `size` if the face is as sharp as others of its size, or sharp enough (`ENOUGH`). Repeated
+        pixels are counted at any size, because there is no doubt about them.
     """
     low = np.maximum(np.floor(center - size / 2 + 0.5), 0).astype(int)
     x1, y1 = np.ceil(center + size / 2 + 0.5).astype(int)
@@ -96,7 +97,9 @@ def size_of_detail(image: NDArray[np.uint8], center: NDArray[np.float64], size: 
     if min(luma.shape) < 8:
         return size
     factor = factor if factor > 1 else repetition(luma)
-    detail = size / factor if factor > 1 else PIXELS_PER_CYCLE * cutoff(luma, size)
+    if factor > 1:
+        return size / factor
+    detail = PIXELS_PER_CYCLE * cutoff(luma, size)
     return detail if detail < min(ENLARGED * size, ENOUGH) else size
 
 

@@ -75,6 +75,13 @@ def test_repeated_pixels_are_counted(factor):
     assert repetition(small.astype(np.float32)) == 1
 
 
+@pytest.mark.parametrize("side", [24, 40, 60, 100])
+def test_repeated_pixels_are_counted_in_faces_of_any_size(side):
+    for factor in (2, 3, 4):
+        blocks = resized(resized(photograph(side), side), factor * side, "NEAREST")
+        assert detail(blocks) == pytest.approx(side, rel=0.02)
+
+
 def test_a_picture_of_repeated_pixels_is_enlarged_smoothly_instead():
     small = resized(photograph(0), 40)
     blocks, smooth = (np.asarray(resized(small, 320, name)) for name in ("NEAREST", "BICUBIC"))
