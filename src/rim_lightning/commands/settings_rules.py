@@ -25,6 +25,7 @@ from rim_lightning.commands.settings_check import (
 from rim_lightning.data.detector_choice import DETECTORS
 
 DEGRADATIONS = ("bicubic", "realistic")
+LANDMARKS = ("five", "ibug68", "helen194")
 SPLITS = ("train", "val", "test")
 BACKBONES = ("mobilefacenet", "iresnet50", "resnet34", "inception_resnet_v1", "resnet50", "centerface")
 SUPER_RESOLVERS = ("srcnn", "vdsr", "lapsrn", "esrgan", "coarse", "bicubic")
@@ -196,7 +197,7 @@ DATA_RULES: RuleTable = {
     "data.workers": whole(),
     "data.samples_per_epoch": optional(whole(1)),
     "data.seed": whole(),
-    "data.schemes": optional(list_of(TEXT)),
+    "data.schemes": optional(list_of(choice(*LANDMARKS))),
     "data.stores": mapping_of(PLACE),
     "data.stores.*": PLACE,
     "data.shares": optional(mapping_of(POSITIVE)),

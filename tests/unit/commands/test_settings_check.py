@@ -15,6 +15,7 @@ from rim_lightning.networks.backbones.build import BACKBONES
 from rim_lightning.networks.compared.build import SUPER_RESOLVERS
 from rim_lightning.networks.recognition import Head
 from rim_lightning.networks.teacher_weights import WEIGHT_FORMATS
+from rim_lightning.schemes import LANDMARK_SCHEMES
 from tests.helpers.configurations import configuration
 
 GROUPS = {
@@ -62,6 +63,7 @@ def test_the_choices_are_those_of_the_code():
     assert tuple(BACKBONES) == settings_rules.BACKBONES
     assert tuple(SUPER_RESOLVERS) == settings_rules.SUPER_RESOLVERS
     assert tuple(WEIGHT_FORMATS) == settings_rules.WEIGHT_FORMATS
+    assert tuple(LANDMARK_SCHEMES) == settings_rules.LANDMARKS
     assert settings_rules.TRAIN_RULES["model.recognition.head"].choices == get_args(Head)
 
 
@@ -78,6 +80,7 @@ WRONG = [
     ("train", "schedule.stages.0.epochs", "three", "a whole number ≥ 0"),
     ("train", "schedule.warmup", 2, "a number between 0 and 1"),
     ("train", "data.batch_size", 0, "a whole number ≥ 1"),
+    ("train", "data.schemes", ["ibug86"], "each five, ibug68, helen194, or null (did you mean ibug68?)"),
     ("train", "data.samples_per_epoch", 0, "a whole number ≥ 1, or null"),
     ("train", "data.workers", -1, "a whole number ≥ 0"),
     ("train", "objective.weights.hallucination.pixel", -1, "a number ≥ 0"),
