@@ -187,7 +187,7 @@ def test_a_search_judges_by_the_detail_too(model, files, tmp_path):
 def test_the_page_says_it_too(model, files, monkeypatch):
     recognizer = Recognizer.from_checkpoint(model)
     align = recognizer.align
-    monkeypatch.setattr(recognizer, "align", lambda picture, name: align(picture, True, name))
+    monkeypatch.setattr(recognizer, "align", lambda picture, name, face=None: align(picture, True, name))
     text, pictures = Page(recognizer).verify(str(files / "enlarged.png"), str(files / "sharp.png"), None)
     assert "The probe: the face has 160 px, but no more detail than one of about" in text
     (face,) = FaceAligner(MODEL["hr_size"]).align(files / "enlarged.png", aligned=True)
