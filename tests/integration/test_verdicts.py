@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 import rim_lightning
-from rim_lightning.commands.page import Page, _far_choice
+from rim_lightning.commands.page import Page
+from rim_lightning.commands.page_tabs import _far_choice
 from rim_lightning.commands.rim.main import main
 from rim_lightning.data.dataset import FaceDataset
 from rim_lightning.data.stores.packed import pack

@@ -17,8 +17,7 @@ from rim_lightning.locks import process_lock
 lock = process_lock(Path(sys.argv[1]))
 lock.acquire(timeout=0)
 if os.fork() == 0:
-    time.sleep(30)
-print("held", flush=True)
+    print("held", flush=True)  # by the child: it has run what it does after the fork
 time.sleep(30)
 """
 OTHER_SYSTEM = Path(__file__).resolve().parents[1] / "helpers" / "other_system"

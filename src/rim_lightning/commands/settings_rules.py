@@ -217,7 +217,10 @@ DATA_RULES: RuleTable = {
     "data.augmentation.hue": number(0, 180),
     "data.augmentation.scale": number(0, below=1),
     "data.augmentation.shift": number(0, below=1),
-    "data.augmentation.*": number(0, below=1),
+    "data.augmentation.brightness": number(0, below=1),
+    "data.augmentation.contrast": number(0, below=1),
+    "data.augmentation.gamma": number(0, below=1),
+    "data.augmentation.*": ANYTHING,  # arguments of a class of the user
     "data.store": PLACE,
     "data.pairs_file": PLACE,
     "data.folds": whole(2),

@@ -16,7 +16,7 @@ class StageProgress(ProgressBar):
     """Shows a bar for the batches of an epoch, and prints one line when the epoch has ended.
 
     Args:
-        refresh_rate: Number of batches between two updates of the bar.
+        refresh_rate: Number of batches between two updates of the bar. 0 for no bar.
         stage: Name of the training, for a module that has no stages.
     """
 
@@ -84,11 +84,12 @@ class StageProgress(ProgressBar):
 
     def _open(self, title: str, batches: float) -> None:
         total = int(batches) if math.isfinite(batches) else None  # a loader may not know its length
-        self._bar = progress_bar(total=total, desc=title, unit="batch", leave=False, shown=self._enabled)
+        shown = self._enabled and self.refresh_rate > 0
+        self._bar = progress_bar(total=total, desc=title, unit="batch", leave=False, shown=shown)
 
     def _move(self, done: int) -> None:
         bar = self._bar
-        if bar is not None and (done % self.refresh_rate == 0 or done == bar.total):
+        if bar is not None and (done == bar.total or (self.refresh_rate and done % self.refresh_rate == 0)):
             bar.update(done - bar.n)
 
     def _close(self) -> None:
