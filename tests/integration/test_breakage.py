@@ -100,6 +100,7 @@ def test_a_dead_loader_process_is_reported_and_the_run_resumes_without_it(store,
     assert read_state(folder).name == "failed"
     check_digest(str(last))
     epoch = torch.load(last, weights_only=True)["epoch"]
-    done = train(folder, store, STAGES.format(epoch + 1))
+    orders.unlink()
+    done = train(folder, store, STAGES.format(epoch + 1), dying)
     assert done.returncode == 0, done.stderr
     assert read_state(folder).name == "finished"
