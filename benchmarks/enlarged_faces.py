@@ -3,9 +3,10 @@
     python benchmarks/enlarged_faces.py ../shared/data val     # Helen's 87 validation photographs, for the rule
     python benchmarks/enlarged_faces.py ../shared/data test    # its 330 test photographs, for the table
 
-Each photograph is reduced until its face has 10 to 36 px, saved as JPEG or not, enlarged, and saved as JPEG or not: one
-face of a random size for each row. The sharp rows are photographs as they are, reduced, blurred, and saved as JPEG; and
-those faces of `faces/` whose eyes are at least 40.3 px apart in their source, so that nobody enlarged them to 160 px.
+Each photograph is reduced until its face has 10 to 36 px, or 40 to 110, saved as JPEG or not, enlarged, and saved as
+JPEG or not: one face of a random size for each row. The sharp rows are photographs as they are, reduced, blurred, and
+saved as JPEG; and those faces of `faces/` whose eyes are at least 40.3 px apart in their source, so that nobody
+enlarged them to 160 px.
 """
 
 import io
@@ -25,7 +26,7 @@ from rim_lightning.schemes import five_points
 
 FACTORS = (2, 4, 8)
 FILTERS = ("nearest", "bilinear", "bicubic", "Lanczos")
-SIZES = (10, 36)
+SIZES = ((10, 36), (40, 110))
 QUALITY = (50, 95)
 REDUCTIONS = ("BILINEAR", "BICUBIC", "LANCZOS", "BOX")
 SOURCE_EYES = 40.3
@@ -72,11 +73,11 @@ def estimated(face):
     return size_of_detail(np.asarray(face.picture), face.center, face.size)
 
 
-def enlarged_row(faces, factor, name, after, rng):
+def enlarged_row(faces, sizes, factor, name, after, rng):
     """Return share of the faces that are noticed, and the ratios of estimated and true size of those."""
     ratios = []
     for face in faces:
-        small = reduced(face, rng, *SIZES)
+        small = reduced(face, rng, *sizes)
         small = saved(small, rng) if rng.random() < 0.5 else small
         large = resized(small, factor, name)
         large = saved(large, rng) if after else large
@@ -84,6 +85,15 @@ def enlarged_row(faces, factor, name, after, rng):
         if size < large.size:
             ratios.append(size / small.size)
     return len(ratios) / len(faces), np.array(ratios)
+
+
+def enlarged_cell(faces, sizes, factor, name, rng):
+    cells = []
+    for after in (False, True):
+        share, ratios = enlarged_row(faces, sizes, factor, name, after, rng)
+        median, near = (np.median(ratios), np.mean(np.abs(np.log(ratios)) < np.log(1.4))) if len(ratios) else (0.0, 0.0)
+        cells.append(f"{share:.1%}, {median:.2f}, {near:.0%}")
+    return " | ".join(cells)
 
 
 def sharp_rows(faces, rng):
@@ -122,16 +132,14 @@ def main():
         if record.split == split
     ]
     print(f"{len(faces)} photographs of {split}; noticed, median of estimated / true size, within a factor of 1.4")
-    print("| enlarged by | " + " | ".join(f"{factor}×{jpeg}" for factor in FACTORS for jpeg in ("", ", JPEG")) + " |")
-    print("|---" * (1 + 2 * len(FACTORS)) + "|")
-    for name in FILTERS:
-        cells = []
-        for factor in FACTORS:
-            for after in (False, True):
-                share, ratios = enlarged_row(faces, factor, name, after, rng)
-                near = np.mean(np.abs(np.log(ratios)) < np.log(1.4))
-                cells.append(f"{share:.1%}, {np.median(ratios):.2f}, {near:.0%}")
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    for sizes in SIZES:
+        print(f"\nFaces of {sizes[0]} to {sizes[1]} px")
+        columns = [f"{factor}×{jpeg}" for factor in FACTORS for jpeg in ("", ", JPEG")]
+        print("| enlarged by | " + " | ".join(columns) + " |")
+        print("|---" * (1 + 2 * len(FACTORS)) + "|")
+        for name in FILTERS:
+            cells = [enlarged_cell(faces, sizes, factor, name, rng) for factor in FACTORS]
+            print(f"| {name} | {' | '.join(cells)} |", flush=True)
     print("\n| sharp pictures | faces | accused |\n|---|---|---|")
     for name, count, share in sharp_rows(faces, rng):
         print(f"| {name} | {count} | {share:.1%} |", flush=True)

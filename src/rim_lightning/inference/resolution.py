@@ -40,6 +40,10 @@ ENLARGED = 0.7
 ENOUGH = 40.0
 """Pixels from which on more detail decides little: RIM reads 28 px nearly like 112 (docs/model_card.md)."""
 
+ENLARGED_FAR = 0.3
+"""The same share for faces with the detail of `ENOUGH` pixels: so little that no lens or blur is likely to have taken
+the rest."""
+
 REPEATED = 0.6
 """Share of the differences between neighbors that must lie on a regular grid if pixels were repeated."""
 
@@ -88,8 +92,8 @@ def size_of_detail(image: NDArray[np.uint8], center: NDArray[np.float64], size: 
         factor: Factor by which the pixels of the whole picture were repeated, see `without_repetition`.
 
     Returns:
-        Side in pixels; `size` if the face is as sharp as others of its size, or sharp enough (`ENOUGH`). Repeated
-        pixels are counted at any size, because there is no doubt about them.
+        Side in pixels; `size` if the face is as sharp as others of its size, or has much detail (`ENOUGH`) and was not
+        enlarged far. Repeated pixels are counted at any size, because there is no doubt about them.
     """
     low = np.maximum(np.floor(center - size / 2 + 0.5), 0).astype(int)
     x1, y1 = np.ceil(center + size / 2 + 0.5).astype(int)
@@ -100,7 +104,8 @@ def size_of_detail(image: NDArray[np.uint8], center: NDArray[np.float64], size: 
     if factor > 1:
         return size / factor
     detail = PIXELS_PER_CYCLE * cutoff(luma, size)
-    return detail if detail < min(ENLARGED * size, ENOUGH) else size
+    share = ENLARGED if detail < ENOUGH else ENLARGED_FAR
+    return detail if detail < share * size else size
 
 
 def cutoff(luma: NDArray[np.float32], size: float) -> float:

@@ -54,6 +54,14 @@ def test_an_enlarged_face_has_the_detail_of_the_small_one(name, factor, compress
         assert detail(jpeg(large) if compressed else large) == pytest.approx(side, rel=0.4)
 
 
+@pytest.mark.parametrize("factor", [4, 8])
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_large_face_that_was_enlarged_far_is_noticed_too(name, factor):
+    for side in (44, 60, 90):
+        large = resized(resized(photograph(2), side), factor * side, name)
+        assert detail(large) == pytest.approx(side, rel=0.2)
+
+
 @pytest.mark.parametrize("side", [10, 16, 24, 40, 80, 160, 256])
 def test_a_face_that_was_not_enlarged_keeps_its_size(side):
     for number in range(5):
