@@ -358,6 +358,7 @@ def test_a_checkpoint_answers_too_but_not_without_thresholds(faces, tmp_path):
         (("enroll", "-m", "MODEL", "-i", "index", "EMPTY"), "holds no image: files must end in"),
         (("enroll", "-m", "MODEL", "-i", "index", "FACES/a.png"), "There is no folder .*a.png"),
         (("verify", "-m", "MODEL", "FACES/a.png", "FACES/b.jpg", "--device", "gpu"), "is not a device of PyTorch"),
+        (("verify", "-m", "MODEL", "FACES/a.png", "FACES/b.jpg", "--device", "meta"), "is not a device of PyTorch"),
     ],
 )
 def test_wrong_input_gets_a_sentence_and_exit_code_2(model, faces, tmp_path, monkeypatch, words, sentence):
@@ -403,6 +404,10 @@ def test_a_device_that_is_not_there(model, faces, monkeypatch):
     done = rim("verify", "-m", model, faces / "a.png", faces / "b.jpg", "--device", "cuda:1")
     assert done.exit_code == 2
     assert "finds no such CUDA device here: set --device cpu" in done.output
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    done = rim("faces", faces / "b.jpg", "--device", "mps")
+    assert done.exit_code == 2
+    assert "--device mps, but PyTorch finds no such MPS device here: set --device cpu" in done.output
 
 
 def examples():

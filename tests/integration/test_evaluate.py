@@ -132,7 +132,7 @@ def test_a_checkpoint_in_the_working_directory_is_measured(folder, tmp_path, mon
 
 def test_a_missing_gpu_is_named(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="device is cuda, but torch finds no GPU"):
+    with pytest.raises(ValueError, match="device=cuda, but PyTorch finds no such CUDA device here: set device=cpu"):
         run(evaluation(folder, tmp_path, "device=cuda"))
 
 
@@ -206,7 +206,7 @@ def test_figures_are_not_written_over_those_of_another_evaluation(folder, tmp_pa
     ("override", "sentence"),
     [
         ("evaluation.probe_sizes=[8,40]", "has 40 px, larger than the face of 32 px"),
-        ("device=cuda:99", "device is cuda:99, but torch finds"),
+        ("device=cuda:99", "device=cuda:99, but PyTorch finds no such CUDA device"),
         ("evaluation.lfw.pairs=nowhere.txt", "nowhere.txt"),
     ],
 )

@@ -114,6 +114,7 @@ def test_the_number_chooses_the_face(model, frame, tmp_path, portraits):
     several = rim("verify", "-m", model, frame, files[0])
     assert "shows 3 faces: the largest was taken (--face N takes another one; rim faces numbers them)" in several.stderr
     assert "the largest was taken" not in rim("verify", "-m", model, frame, files[0], "--face", 1).stderr
+    assert "(--gallery-face N takes another one" in rim("verify", "-m", model, files[0], frame).stderr
 
 
 def test_the_box_chooses_the_face(model, frame):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rim_lightning.commands.device import check_device
 from rim_lightning.commands.hydra_command import hydra_command
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     from rim_lightning.networks.checkpoints import load_rim
     from rim_lightning.runs.folder import RunFolder, folder_of_checkpoint
 
-    _check_device(str(cfg.device))
+    check_device(str(cfg.device), "device=")
     output = RunFolder(Path(cfg.paths.output_dir))
     origin = _origin(cfg)
     _check_output(output, origin)
@@ -60,17 +61,6 @@ def run(cfg: DictConfig) -> dict[str, float]:
     print(output.report.read_text(encoding="utf-8"))
     print(f"Report: {output.report}")
     return figures
-
-
-def _check_device(device: str) -> None:
-    """Refuse a device that is not there."""
-    import torch
-
-    kind, _, place = device.partition(":")
-    count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(kind, 1)
-    if int(place or 0) >= count:
-        devices = f"only {count}" if count else "no GPU"
-        raise ValueError(f"device is {device}, but torch finds {devices} here: set device=cpu.")
 
 
 def _origin(cfg: DictConfig) -> dict[str, Any]:

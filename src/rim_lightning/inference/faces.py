@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -266,15 +267,25 @@ def judged_as(faces: Sequence[AlignedFace], size: float | None) -> list[AlignedF
 
     Args:
         faces: The faces.
-        size: Side in pixels, ≥ `MIN_SIDE`. None leaves the faces as they are.
+        size: Side in pixels, from `MIN_SIDE` to that of the square in the picture (`AlignedFace.pixels_across`),
+            rounded up. None leaves the faces as they are.
+
+    Returns:
+        The faces, judged by that size.
 
     Raises:
-        ValueError: If the size is less than that.
+        ValueError: If a face cannot have this size.
     """
     if size is None:
         return list(faces)
     if not MIN_SIDE <= size < float("inf"):
         raise ValueError(f"A face of {size:g} px cannot be judged: its side must be at least {MIN_SIDE} pixels.")
+    for face in faces:
+        if size > math.ceil(face.pixels_across):
+            raise ValueError(
+                f"{face.name}: the face has {math.ceil(face.pixels_across)} px in the picture, it cannot be judged as "
+                f"{size:g} px: give a size of no more than that."
+            )
     return [replace(face, size=float(size), side=None) for face in faces]
 
 

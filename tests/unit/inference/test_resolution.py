@@ -177,6 +177,9 @@ def test_who_knows_the_size_says_it(model, files):
     assert (python.probe_size, python.frr, python.gallery_size) == (160, answer["frr"], 256)
     for wrong in ("6", "nan", "inf", "-3"):
         assert asked(*call[:-1], wrong).exit_code == 2
+    too_large = asked(*call[:-1], "161")  # no face has more detail than pixels
+    assert (too_large.exit_code, asked(*call[:-1], "1e9").exit_code) == (2, 2)
+    assert "enlarged.png: the face has 160 px in the picture, it cannot be judged as 161 px" in too_large.stderr
     with pytest.raises(ValueError, match="A face of 3 px cannot be judged"):
         Recognizer.from_checkpoint(model).verify(files / "enlarged.png", files / "sharp.png", aligned=True, size=3)
 
@@ -190,6 +193,9 @@ def test_a_search_judges_by_the_detail_too(model, files, tmp_path):
     assert "no more detail than one of about" in asked(*call).stderr
     (answer,) = json.loads(asked(*call, "--size", 128, "--json").stdout)["probes"]
     assert (answer["size"], answer["threshold"]) == (128, pytest.approx(0.1))
+    both = asked(*call, files / "original.png", "--size", 128, "--json")
+    assert both.exit_code == 3
+    assert list(json.loads(both.stdout)["left_out"]) == [str(files / "original.png")]  # it has 20 px
 
 
 def test_the_page_says_it_too(model, files, monkeypatch):

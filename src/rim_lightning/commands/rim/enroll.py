@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rim_lightning.commands.picture_notes import note_lines
+from rim_lightning.commands.rim.face_choice import FaceChoice, FaceCommand, face_options
 from rim_lightning.commands.rim.folder_report import (
     FolderReport,
     describe,
@@ -17,22 +18,9 @@ from rim_lightning.commands.rim.folder_report import (
     plain_differences,
     report_differences,
 )
-from rim_lightning.commands.rim.options import (
-    EXIT_CODES,
-    FaceChoice,
-    FaceCommand,
-    ModelChoice,
-    Place,
-    echo_json,
-    exit_if_left_out,
-    face_options,
-    index_option,
-    json_option,
-    open_gallery,
-    optional_model_options,
-    progress_bar,
-    say,
-)
+from rim_lightning.commands.rim.model_choice import ModelChoice, open_gallery, optional_model_options
+from rim_lightning.commands.rim.options import EXIT_CODES, Place, index_option, json_option
+from rim_lightning.commands.rim.output import echo_json, exit_if_left_out, progress_bar, say
 from rim_lightning.extras import require_extra
 
 if TYPE_CHECKING:

@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rim_lightning.commands.rim.options import (
-    EXIT_CODES,
-    NO,
-    Place,
-    check_device,
-    check_new_file,
-    check_png,
-    detector_options,
-    echo_json,
-    json_option,
-    say,
-)
+from rim_lightning.commands.device import check_device
+from rim_lightning.commands.rim.model_choice import detector_options
+from rim_lightning.commands.rim.new_file import check_new_file, check_png
+from rim_lightning.commands.rim.options import EXIT_CODES, NO, Place, json_option
+from rim_lightning.commands.rim.output import echo_json, say
 
 if TYPE_CHECKING:
     from rim_lightning.data.detector_choice import DetectorName
@@ -55,7 +48,7 @@ def faces(
         check_png(target)
         check_new_file(target, [os.path.realpath(picture)], overwrite)
         check_folder(target.parent, "place")
-    check_device(device)
+    check_device(device, "--device ")
     image = read_image(picture)
     numbered = FaceAligner(1, detector, device).find(picture)
     if target is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rim_lightning.commands.rim.options import report_left_out, say
+from rim_lightning.commands.rim.output import report_left_out, say
 
 if TYPE_CHECKING:
     from rim_lightning.gallery.changes import StaleTemplate

@@ -9,30 +9,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rim_lightning.commands.errors import sentence_of
+from rim_lightning.commands.rim.face_choice import FaceChoice, FaceCommand, face_options, pictures_of
 from rim_lightning.commands.rim.folder_report import on_date
+from rim_lightning.commands.rim.model_choice import ModelChoice, model_options, open_gallery
 from rim_lightning.commands.rim.options import (
     EXIT_CODES,
     NO,
-    FaceChoice,
-    FaceCommand,
-    ModelChoice,
+    Decision,
     Place,
-    demo_option,
-    echo_json,
-    exit_if_left_out,
-    face_options,
-    far_option,
+    decision_options,
     index_option,
     json_option,
-    model_options,
-    open_gallery,
-    pictures_of,
+)
+from rim_lightning.commands.rim.output import (
+    echo_json,
+    exit_if_left_out,
     progress_bar,
     report_enlarged,
     report_left_out,
     report_notes,
     say,
-    size_option,
 )
 from rim_lightning.inference.verdict import at_far
 
@@ -50,9 +46,7 @@ if TYPE_CHECKING:
 @click.argument("probes", type=Place(), nargs=-1, required=True)
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="People for each probe.")
 @face_options("probe")
-@far_option
-@size_option
-@demo_option
+@decision_options
 @json_option
 def identify(
     model: ModelChoice,
@@ -60,9 +54,7 @@ def identify(
     probes: tuple[Path, ...],
     top: int,
     choice: FaceChoice,
-    far: float,
-    size: float | None,
-    demo: bool,
+    decision: Decision,
     as_json: bool,
 ) -> None:
     """Search the gallery for the people on PROBES.
@@ -80,9 +72,9 @@ def identify(
     """
     from rim_lightning.inference.faces import judged_as
 
-    recognizer = model.load(demo)
-    calibration = recognizer.required_calibration()
-    calibration.check_far(far)
+    recognizer = decision.load(model)
+    chosen_on = recognizer.required_calibration().chosen_on
+    far = decision.far
     gallery = open_gallery(index, recognizer)
     templates = len(gallery)
     answers: list[dict[str, Any]] = []
@@ -90,7 +82,7 @@ def identify(
     paths = [picture for place in probes for picture in pictures_of(place, left_out)]
     for path in progress_bar(paths, "identifying"):
         try:
-            faces = judged_as(choice.align(recognizer, path), size)
+            faces = judged_as(choice.align(recognizer, path), decision.size)
         except (OSError, ValueError) as error:
             left_out[str(path)] = sentence_of(error)
             continue
@@ -101,12 +93,12 @@ def identify(
                 report_enlarged([face])
                 _print_hits(answers[-1], choice.every)
     if as_json:
-        chosen_on = calibration.chosen_on._asdict()
-        echo_json({"far": far, "chosen_on": chosen_on, "templates": templates, "probes": answers, "left_out": left_out})
+        plain = {"far": far, "chosen_on": chosen_on._asdict(), "templates": templates}
+        echo_json(plain | {"probes": answers, "left_out": left_out})
     else:
         if answers:
             say(f"of {templates} pictures; a stranger passes for {far * templates:.2g} of them on average")
-            say(f"thresholds chosen on {calibration.chosen_on.in_words()}")
+            say(f"thresholds chosen on {chosen_on.in_words()}")
         report_left_out(left_out)
     exit_if_left_out(len(left_out), len(answers))
     accepted = any(hit["accepted"] for answer in answers for hit in answer["hits"])

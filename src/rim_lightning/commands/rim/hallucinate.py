@@ -10,20 +10,13 @@ from typing import Any
 import click
 
 from rim_lightning.commands.errors import sentence_of
-from rim_lightning.commands.rim.options import (
-    EXIT_CODES,
-    FaceChoice,
-    FaceCommand,
-    ModelChoice,
-    Place,
-    check_new_file,
-    check_png,
+from rim_lightning.commands.rim.face_choice import FaceChoice, FaceCommand, face_options, pictures_of
+from rim_lightning.commands.rim.model_choice import ModelChoice, model_options
+from rim_lightning.commands.rim.new_file import check_new_file, check_png
+from rim_lightning.commands.rim.options import EXIT_CODES, Place, json_option
+from rim_lightning.commands.rim.output import (
     echo_json,
     exit_if_left_out,
-    face_options,
-    json_option,
-    model_options,
-    pictures_of,
     progress_bar,
     report_left_out,
     report_notes,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rim_lightning.commands.rim.options import EXIT_CODES, Place, echo_json, json_option, say
+from rim_lightning.commands.rim.options import EXIT_CODES, Place, json_option
+from rim_lightning.commands.rim.output import echo_json, say
 from rim_lightning.extras import require_extra
 from rim_lightning.inference.verdict import DEFAULT_FAR
 

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import click
 
-from rim_lightning.commands.rim.options import (
-    EXIT_CODES,
-    ModelChoice,
-    demo_option,
-    model_options,
-    open_gallery,
-    optional_index_option,
-)
+from rim_lightning.commands.rim.model_choice import ModelChoice, model_options, open_gallery
+from rim_lightning.commands.rim.options import EXIT_CODES, demo_option, optional_index_option
 from rim_lightning.extras import require_extra
 
 

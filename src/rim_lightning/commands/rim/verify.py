@@ -8,26 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rim_lightning.commands.rim.options import (
-    EXIT_CODES,
-    NO,
-    FaceChoice,
-    FaceCommand,
-    ModelChoice,
-    Place,
-    demo_option,
-    echo_json,
-    face_options,
-    faces_of,
-    far_option,
-    json_option,
-    model_options,
-    report_enlarged,
-    report_left_out,
-    report_notes,
-    say,
-    size_option,
-)
+from rim_lightning.commands.rim.face_choice import FaceChoice, FaceCommand, face_options, faces_of
+from rim_lightning.commands.rim.model_choice import ModelChoice, model_options
+from rim_lightning.commands.rim.options import EXIT_CODES, NO, Decision, Place, decision_options, json_option
+from rim_lightning.commands.rim.output import echo_json, report_enlarged, report_left_out, report_notes, say
 from rim_lightning.inference.verdict import unsharp, verdict
 
 if TYPE_CHECKING:
@@ -40,19 +24,10 @@ if TYPE_CHECKING:
 @click.argument("probe", type=Place())
 @click.argument("gallery", type=Place())
 @face_options("probe", "gallery")
-@far_option
-@size_option
-@demo_option
+@decision_options
 @json_option
 def verify(
-    model: ModelChoice,
-    probe: Path,
-    gallery: Path,
-    choice: FaceChoice,
-    far: float,
-    size: float | None,
-    demo: bool,
-    as_json: bool,
+    model: ModelChoice, probe: Path, gallery: Path, choice: FaceChoice, decision: Decision, as_json: bool
 ) -> None:
     """Do PROBE and GALLERY show one person?
 
@@ -65,22 +40,22 @@ def verify(
       rim verify --model my_model frame.jpg family.jpg --face 3 --gallery-face 2
       rim verify --model my_model cctv.png passport.jpg --far 1e-2 --json
     """
-    from rim_lightning.inference.faces import SHARP, judged_as
+    from rim_lightning.inference.faces import SHARP
 
     if choice.every and probe.is_dir():
         raise click.UsageError("--faces all needs one picture as PROBE, not a folder.")
-    recognizer = model.load(demo)
-    recognizer.required_calibration().check_far(far)
+    recognizer = decision.load(model)
     left_out: dict[str, str] = {}
-    probe_faces = judged_as(faces_of(recognizer, probe, choice, "probe", left_out), size)
+    probe_faces = faces_of(recognizer, probe, choice, "probe", left_out, decision.size)
     people = [[face] for face in probe_faces] if choice.every else [probe_faces]
     gallery_faces = faces_of(recognizer, gallery, choice, "gallery", left_out)
-    answers = [recognizer.verify(probes, gallery_faces, far) for probes in people]
+    answers = [recognizer.verify(probes, gallery_faces, decision.far) for probes in people]
     if as_json:
         plain = [_plain(answer, probes, gallery_faces) for answer, probes in zip(answers, people, strict=True)]
         echo_json(({"faces": plain} if choice.every else plain[0]) | {"left_out": left_out})
     else:
-        report_notes(probe_faces + gallery_faces)
+        report_notes(probe_faces)
+        report_notes(gallery_faces, "--gallery-face")
         report_enlarged(probe_faces + gallery_faces)
         report_left_out(left_out)
         for answer, probes in zip(answers, people, strict=True):

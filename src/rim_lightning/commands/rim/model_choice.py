@@ -1,0 +1,105 @@
+"""The choice of a model and of what finds the faces: `--model`, `--device` and `--detector`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from rim_lightning.commands.device import check_device
+from rim_lightning.commands.rim.options import Place
+from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DETECTORS, DetectorName, checked_detector
+
+if TYPE_CHECKING:
+    from rim_lightning.gallery.index import Gallery
+    from rim_lightning.inference.recognizer import Recognizer
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """What the options `--model`, `--device` and `--detector` say.
+
+    Attributes:
+        path: Model folder or checkpoint. None if the option was left out where it may be.
+        device: Device as PyTorch calls it.
+        detector: What finds the faces.
+    """
+
+    path: Path | None
+    device: str
+    detector: DetectorName
+
+    def load(self, demo: bool = False) -> Recognizer:
+        """Load the recognizer.
+
+        Args:
+            demo: True to decide even if the thresholds were chosen on synthetic faces.
+
+        Returns:
+            The recognizer, on the device.
+
+        Raises:
+            ValueError: If there is no such device, or the model is damaged.
+            FileNotFoundError: If there is no such model.
+        """
+        if self.path is None:
+            raise click.UsageError("Missing option '--model' / '-m'.")
+        check_device(self.device, "--device ")
+        from rim_lightning.inference.recognizer import Recognizer
+
+        return Recognizer.from_checkpoint(self.path, device=self.device, detector=self.detector, demo=demo)
+
+
+def detector_options(command: Command) -> Command:
+    """Add `--device` and `--detector` to a command."""
+    detector_option = click.option(
+        "--detector",
+        type=click.Choice(DETECTORS),
+        default=DEFAULT_DETECTOR,
+        show_default=True,
+        callback=lambda ctx, param, name: checked_detector(name),  # before a model is loaded
+        help="What finds the faces; mtcnn needs facenet-pytorch.",
+    )
+    device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, …")
+    return device_option(detector_option(command))
+
+
+def model_options(command: Command) -> Command:
+    """Add `--model`, `--device` and `--detector` to a command, which gets them as one `ModelChoice`."""
+    return _with_model(command, required=True, text="Model folder or checkpoint.")
+
+
+def optional_model_options(command: Command) -> Command:
+    """Add the options of `model_options`, of which `--model` may be left out."""
+    return _with_model(command, required=False, text="Model folder or checkpoint; what rim-embed wrote needs none.")
+
+
+def open_gallery(index: str, recognizer: Recognizer, create: bool = False) -> Gallery:
+    """Open the gallery of a model.
+
+    Args:
+        index: Address of the gallery.
+        recognizer: The model.
+        create: True to make the gallery if there is none.
+
+    Returns:
+        The gallery.
+    """
+    from rim_lightning.gallery.index import Gallery
+
+    return Gallery(index, recognizer.fingerprint, recognizer.embedding_size, create)
+
+
+def _with_model(command: Command, required: bool, text: str) -> Command:
+    @wraps(command)
+    def with_choice(*, model: Path | None, device: str, detector: DetectorName, **values: Any) -> Any:
+        return command(model=ModelChoice(model, device, detector), **values)
+
+    with_options: Any = detector_options(with_choice)
+    return click.option("--model", "-m", required=required, type=Place(), help=text)(with_options)

@@ -1,0 +1,36 @@
+"""Checks of a picture that is to be written, before any work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+
+def check_png(target: Path) -> None:
+    """Check that a path is a place for a PNG file.
+
+    Raises:
+        ValueError: If it has another ending, or is a folder.
+    """
+    if target.suffix.lower() != ".png":
+        raise ValueError(f"{target} does not end in .png: give the PNG file to write.")
+    if target.is_dir():
+        raise ValueError(f"{target} is a folder: give the PNG file to write.")
+
+
+def check_new_file(file: Path, sources: Collection[str], overwrite: bool) -> None:
+    """Check that a file may be written.
+
+    Args:
+        file: The file.
+        sources: Real paths of the pictures that are read.
+        overwrite: True if another file may be replaced.
+
+    Raises:
+        ValueError: If it is one of the pictures, or exists already.
+    """
+    if os.path.realpath(file) in sources:
+        raise ValueError(f"{file} is a picture that is read, and would be overwritten: choose another place.")
+    if file.exists() and not overwrite:
+        raise ValueError(f"{file} exists already: choose another place, or add --overwrite.")
