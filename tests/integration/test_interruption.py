@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from rim_lightning.runs.signals import Interrupted
-from rim_lightning.training import run
+from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.signals import SIGNALS, Interrupted
+from rim_lightning.runs.state import read_state
+from rim_lightning.training import run, teacher
 from tests.helpers import killable
 from tests.helpers.configurations import training_configuration
 from tests.helpers.stores import small_synthetic_store
@@ -193,6 +195,23 @@ def test_killed_after_its_teacher_was_trained_it_ends_bit_for_bit_alike(taught, 
     assert not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
     run.train(taught_configuration(prepared, tmp_path / "run", own, "resume=true"))
     assert_same_checkpoint(tmp_path / "run", undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", SIGNALS)
+@pytest.mark.parametrize("place", ["prepare_missing", "TeacherModule.training_step", "build_module"])
+def test_a_signal_before_the_training_ends_the_run_at_once_and_says_how_to_resume(
+    taught, tmp_path, monkeypatch, signum, place
+):
+    """Lightning would end the training of the teacher with exit code 0, or 1 without a word."""
+    owner = teacher.TeacherModule if "." in place else run
+    monkeypatch.setattr(owner, place.rpartition(".")[2], lambda *_, **__: signal.raise_signal(signum))
+    before = signal.getsignal(signum)
+    with pytest.raises(Interrupted, match=f"^stopped by {signum.name}; .*: `rim-train resume=true"):
+        run.train(taught_configuration(taught[0], tmp_path / "run", f"paths.teachers_dir={tmp_path / 'teachers'}"))
+    assert signal.getsignal(signum) == before
+    assert read_state(tmp_path / "run").name == "interrupted"
+    assert RunFolder(tmp_path / "run").origin.is_file()  # else the command of the message would not know its settings
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from rim_lightning.evaluation.protocols import (
     surveillance,
 )
 from rim_lightning.runs.overrides import override
+from rim_lightning.runs.signals import stopped_by_signals
 from rim_lightning.training.kept_teacher import provide_teacher
 from rim_lightning.training.run import configured_sources, teacher_request, teacher_settings
 
@@ -205,7 +206,9 @@ def _teacher(cfg: DictConfig, data: Any, results: Path) -> dict[str, str]:
     text = json.dumps([settings, backbone, {name: str(path) for name, path in data.stores.items()}], sort_keys=True)
     path = results / f"teacher_{hashlib.sha256(text.encode()).hexdigest()[:8]}.pt"
     if not path.is_file():
-        provide_teacher(data, teacher_request(cfg)._replace(accelerator="cpu"), path, Path(cfg.paths.teachers_dir))
+        request = teacher_request(cfg)._replace(accelerator="cpu")
+        with stopped_by_signals():  # in place of Lightning, which would end with 0 or without a word
+            provide_teacher(data, request, path, Path(cfg.paths.teachers_dir))
     return {"weight_format": "rim_lightning", "path": str(path)}
 
 

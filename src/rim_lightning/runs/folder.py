@@ -1,7 +1,10 @@
 """The folder of a run and the names of its files. No other module spells these names."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
+
+from rim_lightning.runs.overrides import override
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,11 @@ class RunFolder:
     def request(self) -> Path:
         """Path of the title and overrides of a run that another process started."""
         return self.path / "run.json"
+
+    @property
+    def resume_command(self) -> str:
+        """Command that resumes the run with its own settings, as a shell takes it."""
+        return f"rim-train resume=true {shlex.quote(override('hydra.run.dir', self.path.resolve()))}"
 
     def holds_work(self) -> bool:
         """Return True if the folder holds something that a run has computed."""

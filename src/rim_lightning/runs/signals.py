@@ -23,11 +23,14 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def stopped_by_signals() -> Iterator[None]:
+def stopped_by_signals(advice: str = "repeat the command to resume") -> Iterator[None]:
     """End the block at once if a signal of `SIGNALS` arrives. A second signal kills the process.
 
     Lightning itself would finish its predictions or, under SLURM, save a checkpoint. Only the main thread can receive
     signals: in any other thread the block runs unchanged.
+
+    Args:
+        advice: How to resume, the end of the message.
 
     Raises:
         Interrupted: If such a signal arrives.
@@ -39,7 +42,7 @@ def stopped_by_signals() -> Iterator[None]:
     def stop(signum: int, frame: FrameType | None) -> None:
         signal.signal(signum, signal.SIG_DFL)
         name = signal.Signals(signum).name
-        raise Interrupted(f"stopped by {name}; the finished files stay: repeat the command to resume.", signum)
+        raise Interrupted(f"stopped by {name}; the finished files stay: {advice}.", signum)
 
     handlers = {signum: signal.signal(signum, stop) for signum in SIGNALS}
     try:

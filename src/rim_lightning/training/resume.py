@@ -120,7 +120,7 @@ def refusal(folder: Path, refused: Sequence[Difference]) -> str:
     more = f"; and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
     return (
         f"The run in {folder} was started with other settings: {named}{more}. Give the kept values, or leave all "
-        f"settings out: resume=true hydra.run.dir={folder} takes them as they were. Only epochs that are not trained "
+        f"settings out: `{RunFolder(folder).resume_command}` takes them as they were. Only epochs that are not trained "
         "yet, paths, workers, threads, the evaluation, loggers and callbacks that only watch may change; for anything "
         "else start a new run in another hydra.run.dir."
     )

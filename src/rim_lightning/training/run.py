@@ -28,7 +28,7 @@ from rim_lightning.files import check_writable, file_digest, whole_file, write_j
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.progress import StepCounter
-from rim_lightning.runs.signals import Interrupted
+from rim_lightning.runs.signals import Interrupted, stopped_by_signals
 from rim_lightning.runs.state import record_run
 from rim_lightning.training.budget import batches_per_epoch, one_epoch_each
 from rim_lightning.training.callbacks.wandb_tracking import log_results, start_wandb
@@ -60,6 +60,7 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
         FileNotFoundError: If data or weights are missing.
         ValueError: If a setting is wrong.
         NonFiniteLoss: If the training diverged.
+        Interrupted: If a signal stopped it.
     """
     folder = RunFolder(Path(cfg.paths.output_dir))
     first, resumes = is_first_process(), folder.holds_work()
@@ -69,7 +70,11 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
         if resumes:
             _check_settings(cfg)  # a refused command leaves the state of the run as it is
     interruptions = (KeyboardInterrupt, SystemExit, Interrupted)
-    with record_run(folder.path, interruptions) if first else nullcontext():
+    # `LastCheckpoint` handles the signals between the first and the last batch.
+    with (
+        stopped_by_signals(f"`{folder.resume_command}` resumes the run"),
+        record_run(folder.path, interruptions) if first else nullcontext(),
+    ):
         if first and not resumes:
             _check_settings(cfg)
         if cfg.threads:
@@ -78,6 +83,7 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
         if first:
             start_wandb(trainer.loggers, ask=sys.stdin.isatty())
             _save_configuration(cfg, folder)
+            _record_origin(cfg, instantiate(cfg.data), folder, overrides)  # it may be stopped while it prepares faces
         steps = StepCounter(_step_titles(cfg), silent=not first)
         steps.begin("prepare")
         data = _prepare(cfg)

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from rim_lightning.distributed import any_rank
+from rim_lightning.runs.folder import folder_of_checkpoint
 from rim_lightning.runs.signals import SIGNALS, Interrupted
 from rim_lightning.training.deferred import Deferred
 
@@ -104,6 +105,7 @@ class LastCheckpoint(Checkpoint):
         signum = self._signum or signal.SIGTERM
         raise Interrupted(
             f"stopped by {signal.Signals(signum).name} in epoch {trainer.current_epoch}; {self.path} has "
-            "everything up to here, or up to the batch before: repeat the command with resume=true.",
+            f"everything up to here, or up to the batch before: `{folder_of_checkpoint(self.path).resume_command}` "
+            "resumes the run.",
             signum,
         )
