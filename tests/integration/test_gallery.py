@@ -381,6 +381,32 @@ def test_a_stranger_who_is_enrolled_elsewhere_takes_a_place(rim, enrolled, tmp_p
     assert "one picture is enrolled under several people: 'eve (" in done.stderr
 
 
+def test_a_picture_of_two_nested_folders_is_put_right(rim, site, tmp_path):
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    shutil.move(site, parent / "site")
+    assert rim("enroll", parent).exit_code == 0  # every picture as 'site'
+    done = rim("enroll", parent / "site", "--json")
+    assert len(json.loads(done.stdout)["shared"]) == 4
+    done = rim("enroll", parent / "site")
+    assert "ana/1.bmp is enrolled as 'ana' and as 'site', because a folder and one inside it" in done.stderr
+    assert "remove the wrong name by rim forget, and enroll only one of the folders" in done.stderr
+    assert rim("forget", "site").exit_code == 0
+    done = rim("enroll", parent / "site", "--sync")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert {person for person, _ in templates(tmp_path)} == {"ana", "ben", "zoe"}
+
+
+def test_a_gallery_inside_its_folder_is_not_named(rim, site, tmp_path):
+    (tmp_path / "index").symlink_to(site / "index")
+    (site / "index").mkdir()
+    (site / "index" / "notes.txt").write_text("mine")
+    for words in ((), (), ("--sync",), ("--dry-run",)):
+        done = json.loads(rim("enroll", site, *words, "--json").stdout)
+        assert list(done["unused"]) == [str(site / "index" / "notes.txt")]
+    assert len(list((site / "index").rglob("*.lance"))) > 1
+
+
 def test_files_that_are_not_read_are_named(rim, site):
     (site / "notes.txt").write_text("x")
     (site / ".ipynb_checkpoints").mkdir()

@@ -26,7 +26,7 @@ from rim_lightning.gallery.changes import (
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder
 from rim_lightning.gallery.index import Enrolled, Gallery, Template
 from rim_lightning.inference.faces import SHARP, AlignedFace, Box
-from rim_lightning.inference.recognizer import Recognizer
+from rim_lightning.inference.recognizer import Recognizer, batches
 
 BLOCK = 64
 """Number of pictures that are added to the gallery at a time."""
@@ -117,7 +117,7 @@ class _Origin(NamedTuple):
     def template(self, picture: FolderPicture, embedding: Tensor, detector: str | None, faces: int | None) -> Template:
         """Make the template of a picture that is enrolled now."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return Template(*picture, embedding, self.root, now, self.alignment, detector, faces)
+        return Template(Enrolled(*picture, self.root, now, self.alignment, detector, faces), embedding)
 
 
 @dataclass
@@ -230,7 +230,7 @@ def enroll(
     finder = _FaceFinder(recognizer, aligned)
     names = {picture: str(folder / os.path.relpath(picture.source, origin.root)) for picture in task.pictures}
     added = task.reused
-    for block in _blocks(finder.find(progress(list(names.items())))):
+    for block in batches(finder.find(progress(list(names.items()))), BLOCK):
         embeddings = recognizer.embed_gallery([face for _, face in block])
         gallery.add(
             origin.template(picture, embedding, recognizer.aligner.detector if face.faces else None, face.faces)
@@ -409,36 +409,25 @@ def _prepare_gallery(gallery: Gallery, changes: Changes, origin: _Origin, sync: 
     if wrong:
         replacements = (difference.picture for difference in wrong)
         pictures += [picture for picture in dict.fromkeys(replacements) if picture is not None and picture not in right]
-    reusable = _reusable_embeddings(gallery, pictures, origin.alignment)
+    reusable = _reusable_templates(gallery, pictures, origin.alignment)
     if wrong:
         gallery.remove({difference.template for difference in wrong})
     gallery.add(
-        origin.template(picture, embedding, template.detector, template.faces)
-        for picture, (template, embedding) in reusable.items()
+        origin.template(picture, template.embedding, template.picture.detector, template.picture.faces)
+        for picture, template in reusable.items()
     )
     return _Task([picture for picture in pictures if picture not in reusable], len(reusable))
 
 
-def _reusable_embeddings(
+def _reusable_templates(
     gallery: Gallery, pictures: Sequence[FolderPicture], alignment: str
-) -> dict[FolderPicture, tuple[Enrolled, Tensor]]:
+) -> dict[FolderPicture, Template]:
     """Return the templates of the same content that the gallery has already: of renamed pictures and of copies."""
-    templates = gallery.embeddings({picture.digest for picture in pictures})
+    templates = gallery.templates_of({picture.digest for picture in pictures})
     reusable = {}
     for picture in pictures:
-        for template, embedding in templates.get(picture.digest, []):
-            if template.alignment == alignment:
-                reusable[picture] = (template, embedding)
+        for template in templates.get(picture.digest, []):
+            if template.picture.alignment == alignment:
+                reusable[picture] = template
                 break
     return reusable
-
-
-def _blocks(faces: Iterable[tuple[FolderPicture, AlignedFace]]) -> Iterator[list[tuple[FolderPicture, AlignedFace]]]:
-    block: list[tuple[FolderPicture, AlignedFace]] = []
-    for face in faces:
-        block.append(face)
-        if len(block) == BLOCK:
-            yield block
-            block = []
-    if block:
-        yield block

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import unicodedata
@@ -28,7 +29,7 @@ BATCH = 4096  # number of templates that are rewritten at a time
 
 
 class Enrolled(NamedTuple):
-    """A picture of a known person, without its embedding. A gallery of an earlier version knows only the first three.
+    """What a gallery knows of a picture of a known person. One of an earlier version knows only the first three.
 
     Attributes:
         person: Name of the person.
@@ -57,26 +58,12 @@ class Template(NamedTuple):
     """A picture of a known person, with its embedding.
 
     Attributes:
-        person: Name of the person.
-        source: Path of the picture.
-        digest: SHA-256 of the picture.
+        picture: Person, path and all else that the gallery knows of the picture.
         embedding: (E,), of length 1.
-        root: Folder that was enrolled.
-        enrolled: Date and time of the enrollment (ISO 8601, UTC).
-        alignment: "aligned" or "detected", see `Enrolled`.
-        detector: Detector that found the face, or None.
-        faces: Number of faces in the picture, or 0.
     """
 
-    person: str
-    source: str
-    digest: str
+    picture: Enrolled
     embedding: Tensor
-    root: str | None = None
-    enrolled: str | None = None
-    alignment: str | None = None
-    detector: str | None = None
-    faces: int | None = None
 
 
 class Hit(NamedTuple):
@@ -167,6 +154,11 @@ class Gallery:
     def __len__(self) -> int:
         return self._table.count_rows()
 
+    def owns(self, path: Path) -> bool:
+        """Return True if a file is one of those in which the gallery is kept."""
+        table = os.path.join(os.path.realpath(self.address), f"{TABLE_NAME}.lance")
+        return os.path.realpath(path).startswith(table + os.sep)
+
     def add(self, templates: Iterable[Template]) -> None:
         """Append templates, all of them or none.
 
@@ -190,7 +182,8 @@ class Gallery:
             )
         if not np.isfinite(vectors).all():
             raise ValueError("A new embedding holds NaN or infinity: check the model and its precision.")
-        values = {name: [getattr(template, name) for template in templates] for name in (*REQUIRED, *LATER, "faces")}
+        columns_by_field = zip(*(template.picture for template in templates), strict=True)
+        values: dict[str, Sequence[Any]] = dict(zip(Enrolled._fields, columns_by_field, strict=True))
         values["person"] = [unicode_name(person) for person in values["person"]]
         with self._lock, _storage(self.address):
             self._complete_columns()
@@ -207,18 +200,18 @@ class Gallery:
         rows = self._columns([name for name in Enrolled._fields if name in self._schema.names])
         return [Enrolled(**dict(zip(rows, row, strict=True))) for row in zip(*rows.values(), strict=True)]
 
-    def embeddings(self, digests: Collection[str]) -> dict[str, list[tuple[Enrolled, Tensor]]]:
+    def templates_of(self, digests: Collection[str]) -> dict[str, list[Template]]:
         """Return the templates of some pictures.
 
         Args:
             digests: SHA-256 of the pictures.
 
         Returns:
-            Digest -> every template of that picture, with its embedding (E,).
+            Digest -> every template of that picture.
         """
         import torch
 
-        templates: dict[str, list[tuple[Enrolled, Tensor]]] = {}
+        templates: dict[str, list[Template]] = {}
         digests = set(digests).intersection(self._columns(["digest"])["digest"])
         if not digests:
             return templates
@@ -226,7 +219,7 @@ class Gallery:
         for batch in self._table.search().select([*names, "embedding"]).limit(max(1, len(self))).to_batches(BATCH):
             for row in batch.filter(_is_in(batch.column("digest"), digests)).to_pylist():
                 embedding = torch.tensor(row.pop("embedding"))
-                templates.setdefault(row["digest"], []).append((Enrolled(**row), embedding))
+                templates.setdefault(row["digest"], []).append(Template(Enrolled(**row), embedding))
         return templates
 
     def people(self) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,8 @@ from rim_lightning.networks.rim import RIM
 if TYPE_CHECKING:
     from rim_lightning.data.images import Picture
     from rim_lightning.inference.faces import FaceSource
+
+Item = TypeVar("Item")
 
 
 class Verification(NamedTuple):
@@ -281,7 +283,7 @@ class Recognizer:
             FileNotFoundError: See `align`.
         """
         faces = self.align(pictures, is_aligned(aligned, "probe"))
-        outputs = [self._hallucinate_batch(batch) for batch in _batches(faces, self.batch_size)]
+        outputs = [self._hallucinate_batch(batch) for batch in batches(faces, self.batch_size)]
         return HallucinatedFaces(
             bicubic=torch.cat([output.bicubic for output in outputs]),
             coarse=torch.cat([output.coarse for output in outputs]),
@@ -326,8 +328,8 @@ class Recognizer:
 
     def _embed(self, embed: Callable[[Tensor], Tensor], faces: Iterable[AlignedFace]) -> Tensor:
         """Embed faces with one of the two functions of the network, batch by batch, while they are read."""
-        batches = _batches(faces, self.batch_size)
-        return torch.cat([F.normalize(embed(self._stacked(batch)).float()).cpu() for batch in batches])
+        blocks = batches(faces, self.batch_size)
+        return torch.cat([F.normalize(embed(self._stacked(block)).float()).cpu() for block in blocks])
 
     def _stacked(self, faces: list[AlignedFace]) -> Tensor:
         return torch.stack([face.pixels for face in faces]).to(self.device)  # (B, 3, S, S)
@@ -345,10 +347,19 @@ def pool(embeddings: Tensor) -> Tensor:
     return F.normalize(embeddings.mean(0), dim=0)
 
 
-def _batches(faces: Iterable[AlignedFace], size: int) -> Iterator[list[AlignedFace]]:
-    batch: list[AlignedFace] = []
-    for face in faces:
-        batch.append(face)
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield lists of `size` items, as soon as each is complete; the last one may be shorter.
+
+    Args:
+        items: Anything that is iterated over once.
+        size: Number of items in a list.
+
+    Yields:
+        The lists.
+    """
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
         if len(batch) == size:
             yield batch
             batch = []

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rim_lightning.gallery.index import Gallery, Template
+from rim_lightning.gallery.index import Enrolled, Gallery, Template
 
 SIZE = 16
 
@@ -27,7 +27,7 @@ def embeddings(count, seed=0):
 
 def templates(vectors, per_person=3, first=0):
     return [
-        Template(f"person {(first + i) // per_person}", f"{first + i}.png", f"digest {first + i}", vector)
+        Template(Enrolled(f"person {(first + i) // per_person}", f"{first + i}.png", f"digest {first + i}"), vector)
         for i, vector in enumerate(vectors)
     ]
 
@@ -87,7 +87,7 @@ def test_what_was_enrolled_is_there_when_it_is_opened_again(gallery):
 
 @pytest.mark.parametrize(("together", "tidied"), [(False, False), (True, False), (True, True)])
 def test_a_deleted_person_is_gone_from_the_files_too(gallery, tmp_path, together, tidied):
-    secret = Template("O'Neill; drop", "holiday-in-secret.png", "d", embeddings(1, seed=5)[0])
+    secret = Template(Enrolled("O'Neill; drop", "holiday-in-secret.png", "d"), embeddings(1, seed=5)[0])
     first, second = templates(embeddings(2, seed=7), first=100)
     gallery.add([first, secret, second] if together else [secret])
     if tidied:
@@ -114,7 +114,7 @@ def test_a_deleted_person_is_gone_from_the_files_too(gallery, tmp_path, together
 
 
 def test_a_deletion_that_was_killed_is_finished_by_the_next(gallery, tmp_path):
-    gallery.add([Template("secret", "holiday-in-secret.png", "d", embeddings(1, seed=5)[0])])
+    gallery.add([Template(Enrolled("secret", "holiday-in-secret.png", "d"), embeddings(1, seed=5)[0])])
     gallery._table.delete("person = 'secret'")  # and then killed
     assert gallery.delete("secret") == 0
     content = b"".join(path.read_bytes() for path in (tmp_path / "index").rglob("*") if path.is_file())
@@ -144,7 +144,7 @@ def test_whoever_lost_the_model_can_still_delete(gallery):
 
 def test_a_name_is_one_name_however_it_is_written(gallery):
     composed, decomposed = "Zo\u00eb", "Zoe\u0308"
-    gallery.add([Template(decomposed, "z.png", "d", embeddings(1, seed=5)[0])])
+    gallery.add([Template(Enrolled(decomposed, "z.png", "d"), embeddings(1, seed=5)[0])])
     assert gallery.search(embeddings(1, seed=5), 1, people=[composed])[0][0].person == composed
     assert gallery.search(embeddings(1, seed=5), 1, people=[decomposed])[0][0].person == composed
     assert gallery.delete(composed) == 1
@@ -186,23 +186,24 @@ def test_embeddings_of_another_length_are_refused(gallery):
     with pytest.raises(
         ValueError, match="This gallery holds embeddings of length 16, got 8: use the model that made it"
     ):
-        gallery.add([Template("a", "a.png", "d", torch.ones(8))])
+        gallery.add([Template(Enrolled("a", "a.png", "d"), torch.ones(8))])
     assert len(gallery) == 60
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_embeddings_that_are_not_finite_are_refused(gallery, value):
     with pytest.raises(ValueError, match="A new embedding holds NaN or infinity: check the model and its precision"):
-        gallery.add([Template("a", "a.png", "d", torch.full((16,), value))])
+        gallery.add([Template(Enrolled("a", "a.png", "d"), torch.full((16,), value))])
     assert len(gallery) == 60
 
 
 ENROLL = """
 import sys, torch, torch.nn.functional as F
-from rim_lightning.gallery.index import Gallery, Template
+from rim_lightning.gallery.index import Enrolled, Gallery, Template
 gallery = Gallery(sys.argv[1], "abc", 16, create=True)
 for block in range(10**6):
-    gallery.add([Template(f"person {block}", f"{i}.png", "d", F.normalize(torch.randn(16), dim=0)) for i in range(100)])
+    pictures = [Enrolled(f"person {block}", f"{i}.png", "d") for i in range(100)]
+    gallery.add([Template(picture, F.normalize(torch.randn(16), dim=0)) for picture in pictures])
     print(block, flush=True)
 """
 
@@ -221,5 +222,5 @@ def test_nothing_that_was_enrolled_is_lost_when_killed(tmp_path):
         people = left.people()
         assert set(people.values()) == {100}  # no half block
         assert len(people) - (1 + len(printed)) in (0, 1)  # all that it printed, and maybe one more
-        left.add([Template("after", "a.png", "d", embeddings(1)[0])])
+        left.add([Template(Enrolled("after", "a.png", "d"), embeddings(1)[0])])
         assert len(left) == 100 * len(people) + 1

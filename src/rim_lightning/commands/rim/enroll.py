@@ -24,7 +24,10 @@ from rim_lightning.commands.rim.output import echo_json, exit_if_left_out, progr
 from rim_lightning.extras import require_extra
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rim_lightning.gallery.enrollment import EmbeddedEnrollment, Enrollment
+    from rim_lightning.gallery.index import Gallery
     from rim_lightning.inference.recognizer import Recognizer
 
 
@@ -114,28 +117,14 @@ def _enroll_pictures(
     from rim_lightning.inference.faces import SHARP
 
     gallery = open_gallery(index, recognizer, create=True)
-    bar = partial(progress_bar, title="reading")
-    compared = compare_folder(gallery, folder, aligned, bar, face=recognizer.aligner.face)
-    result = enroll(
-        recognizer,
-        gallery,
-        folder,
-        aligned,
-        lambda files: progress_bar(files, "enrolling"),
-        sync=sync,
-        compared=compared,
+    compared = compare_folder(
+        gallery, folder, aligned, partial(progress_bar, title="reading"), face=recognizer.aligner.face
     )
-    people = len(gallery.people())
+    bar = partial(progress_bar, title="enrolling")
+    result = enroll(recognizer, gallery, folder, aligned, bar, sync=sync, compared=compared)
+    remarks = _remarks_on_faces(result, SHARP * recognizer.rim.hr_size)
     report = FolderReport.of(compared, gallery, result.left_out, sync)
-    if as_json:
-        echo_json(_counts(result, sync) | {"templates": len(gallery), "people": people} | report._asdict())
-    else:
-        _report_faces(result, SHARP * recognizer.rim.hr_size)
-        say(f"{result.added} pictures added, {result.already_enrolled} were known; {people} people in {index}")
-        report_differences(result.differences, folder, sync)
-        report.print()
-    wrong = 0 if sync else len(result.differences)
-    exit_if_left_out(len(report.left_out) + wrong, result.added + result.already_enrolled + wrong)
+    _finish(gallery, folder, result, report, remarks, sync, as_json)
 
 
 def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, sync: bool, as_json: bool) -> None:
@@ -150,33 +139,48 @@ def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, sync: bo
     check_embedded(embedded, fingerprint or maker)  # before a gallery is made
     gallery = Gallery(index, maker, embedded.manifest.embedding_size, create=True)
     compared = compare_embedded(gallery, embedded)
-    result = enroll_embedded(
-        gallery, embedded, lambda numbers: progress_bar(numbers, "enrolling", "file"), sync=sync, compared=compared
-    )
-    people = len(gallery.people())
+    bar = partial(progress_bar, title="enrolling", unit="file")
+    result = enroll_embedded(gallery, embedded, bar, sync=sync, compared=compared)
+    numbers = {
+        "with several faces, of which the largest was taken": result.several,
+        f"with a face of less than {SHARP * embedded.manifest.hr_size:.0f} px, which is not sharp": result.small,
+        "that were turned, because their face lies on its side": result.turned,
+        "that rim-embed has left out": result.left_out,
+    }
+    remarks = [f"pictures {pictures}: {number}" for pictures, number in numbers.items() if number]
     report = FolderReport.of(compared, gallery, None, sync)
+    _finish(gallery, folder, result, report, remarks, sync, as_json)
+
+
+def _finish(
+    gallery: Gallery,
+    folder: Path,
+    result: Enrollment | EmbeddedEnrollment,
+    report: FolderReport,
+    remarks: Sequence[str],
+    sync: bool,
+    as_json: bool,
+) -> None:
+    """Print what became of a folder, and end the command."""
+    people = len(gallery.people())
+    added, known = result.added, result.already_enrolled
+    left_out = report.left_out if isinstance(result.left_out, dict) else result.left_out
     if as_json:
-        echo_json(report._asdict() | _counts(result, sync) | {"templates": len(gallery), "people": people})
+        plain = _counts(result, sync) | {"templates": len(gallery), "people": people} | report._asdict()
+        echo_json(plain | {"left_out": left_out})
     else:
-        size = SHARP * embedded.manifest.hr_size
-        numbers = {
-            "with several faces, of which the largest was taken": result.several,
-            f"with a face of less than {size:.0f} px, which is not sharp": result.small,
-            "that were turned, because their face lies on its side": result.turned,
-            "that rim-embed has left out": result.left_out,
-        }
-        for pictures, number in numbers.items():
-            if number:
-                say(f"pictures {pictures}: {number}", err=True)
-        say(f"{result.added} pictures added, {result.already_enrolled} were known; {people} people in {index}")
+        for remark in remarks:
+            say(remark, err=True)
+        say(f"{added} pictures added, {known} were known; {people} people in {gallery.address}")
         report_differences(result.differences, folder, sync)
         report.print()
     wrong = 0 if sync else len(result.differences)
-    exit_if_left_out(result.left_out + wrong, result.added + result.already_enrolled + wrong)
+    number = left_out if isinstance(left_out, int) else len(left_out)
+    exit_if_left_out(number + wrong, added + known + wrong)
 
 
-def _report_faces(result: Enrollment, sharp_size: float) -> None:
-    """Name the pictures with several faces, turned ones, and those whose face is smaller than `sharp_size` pixels."""
+def _remarks_on_faces(result: Enrollment, sharp_size: float) -> list[str]:
+    """Return lines on pictures with several faces, turned ones, and faces smaller than `sharp_size` pixels."""
     from rim_lightning.data.face_notes import face_notes
 
     pictures_of: dict[str, list[str]] = {}
@@ -186,8 +190,7 @@ def _report_faces(result: Enrollment, sharp_size: float) -> None:
             pictures_of.setdefault(note, []).append(picture)
     if result.small:
         pictures_of[f"shows a face of less than {sharp_size:.0f} px, which is not sharp"] = result.small
-    for line in note_lines(pictures_of, "--json names them all"):
-        say(line, err=True)
+    return note_lines(pictures_of, "--json names them all")
 
 
 def _counts(result: Enrollment | EmbeddedEnrollment, sync: bool) -> dict[str, Any]:

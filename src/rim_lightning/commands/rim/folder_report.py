@@ -62,7 +62,8 @@ class FolderReport(NamedTuple):
         from rim_lightning.gallery.index import unicode_name
 
         folder, listing, changes, unreadable = compared
-        reasons = {str(path): why_not(path) for path in listing.others}
+        others = [path for path in listing.others if gallery is None or not gallery.owns(path)]
+        reasons = {str(path): why_not(path) for path in others}
         now = (difference.picture for difference in changes.differences)
         pictures = [*changes.unchanged, *changes.new, *(picture for picture in now if picture is not None)]
         templates = [] if gallery is None else gallery.enrolled()
@@ -87,8 +88,7 @@ class FolderReport(NamedTuple):
         report_left_out(self.left_out)
         report_unused(self.unused, self.hidden)
         for group in self.shared:
-            places = _some([f"{person} ({source})" for person, source in dict(group).items()])
-            say(f"one picture is enrolled under several people: {places}. Remove it from all but one", err=True)
+            say(_shared_line(group), err=True)
         for names in self.alike:
             say(f"these people may be one: {', '.join(map(repr, names))}. If so, join their folders", err=True)
         if self.single:
@@ -103,6 +103,29 @@ class FolderReport(NamedTuple):
                 "--sync embeds them again",
                 err=True,
             )
+
+
+def _shared_line(group: Sequence[tuple[str, str]]) -> str:
+    """Return what is said of one picture with several people, and how to put it right.
+
+    Args:
+        group: (person, path) of its templates.
+    """
+    people_of: dict[str, list[str]] = {}
+    for person, source in group:
+        people_of.setdefault(source, []).append(person)
+    for source, people in people_of.items():
+        if len(people) > 1:  # nothing can be moved in the folders: they share the file
+            names = " and as ".join(map(repr, sorted(people)))
+            return (
+                f"{source} is enrolled as {names}, because a folder and one inside it were enrolled: remove the wrong "
+                "name by rim forget, and enroll only one of the folders"
+            )
+    places = _some([f"{person} ({source})" for person, source in dict(group).items()])
+    return (
+        f"one picture is enrolled under several people: {places}. Remove it from all but one and add --sync, or remove "
+        "the wrong name by rim forget"
+    )
 
 
 def open_if_there(index: str) -> Gallery | None:
