@@ -63,7 +63,14 @@ class Faulty(Dataset):
 
 
 def loaded(end):
-    return lambda: next(iter(DataLoader(Faulty(end), num_workers=1, multiprocessing_context="fork")))
+    def load():
+        batches = iter(DataLoader(Faulty(end), num_workers=1, multiprocessing_context="fork"))
+        try:
+            next(batches)
+        finally:
+            batches._shutdown_workers()  # a loader that is left to the garbage collector waits 5 s for its process
+
+    return load
 
 
 def built(target, **arguments):

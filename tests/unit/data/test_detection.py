@@ -169,13 +169,13 @@ def test_real_faces_are_found_near_their_landmarks(detector):
 
     records = read_lfw(LFW, landmarks=LFW / "landmarks5.tsv")[::500]
     images = [np.asarray(Image.open(record.image).convert("RGB")) for record in records]
-    images.append(np.asarray(Image.fromarray(images[0]).resize((1000, 1000))))
+    images.append(np.asarray(Image.fromarray(images[0]).resize((500, 500))))
     found = [central.face.points for central in find_central_faces(images, detector)]
     errors = [np.linalg.norm(f - r.landmarks["five"], axis=1).mean() for f, r in zip(found, records, strict=False)]
     assert len(errors) == 8
     assert np.median(errors) < 6
     tolerance = {"mtcnn": 2.5, "yunet": 7.0}[detector]  # YuNet's points move with the size: 7 px are 17 % of this face
-    np.testing.assert_allclose(_rescaled(found[-1], (1000, 1000), (250, 250)), found[0], atol=tolerance)
+    np.testing.assert_allclose(_rescaled(found[-1], (500, 500), (250, 250)), found[0], atol=tolerance)
 
 
 @both_detectors
