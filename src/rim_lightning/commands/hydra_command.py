@@ -24,7 +24,9 @@ _HIDDEN: list[str] = []
 """Environment variables that this module has set and that the user does not know of."""
 
 
-def hydra_command(name: str, hints: Hints | None = None) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+def hydra_command(
+    name: str, hints: Hints | None = None, complete: Callable[[Sequence[str]], list[str]] | None = None
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a command of a function that takes a configuration.
 
     Errors are caught twice: inside Hydra, which would print a trace of its own, and around it, where settings are read
@@ -33,6 +35,7 @@ def hydra_command(name: str, hints: Hints | None = None) -> Callable[[Callable[[
     Args:
         name: Name of the command, "rim-<name of its file in `conf/`>".
         hints: Exit code and advice that the command adds to the common error messages.
+        complete: Takes the settings of the command line and returns those that the command works with.
 
     Returns:
         Decorator of the function. The decorated function takes no argument; it reads the command line.
@@ -65,7 +68,11 @@ def hydra_command(name: str, hints: Hints | None = None) -> Callable[[Callable[[
 
                 start = hydra.main(str(CONF_DIR), name.removeprefix("rim-"), version_base="1.3")
                 quoted(Path.cwd())  # raises for a folder that Hydra would resolve
-                check_overrides(get_args_parser().parse_args().overrides)
+                arguments = get_args_parser().parse_args()
+                check_overrides(arguments.overrides)
+                if complete is not None and not arguments.multirun:
+                    options = [word for word in sys.argv[1:] if word not in arguments.overrides]
+                    sys.argv[1:] = [*options, *complete(arguments.overrides)]
                 try:
                     start(job)()
                 except OSError as error:  # Hydra makes the folder of the run; errors of the task do not come here

@@ -40,45 +40,6 @@ RENAMED = {
 """Settings of version 0.1 -> their names in this version."""
 
 
-@hydra_command("rim-train", HINTS)
-def main(cfg: DictConfig) -> float | None:
-    """Train as `conf/train.yaml` says.
-
-    Returns:
-        The figure named by `optimized_metric`, which a sweeper optimizes.
-    """
-    from hydra import compose
-    from hydra.core.hydra_config import HydraConfig
-
-    from rim_lightning.training.run import train  # not at the top of the file: `--help` should not wait for torch
-
-    warnings.filterwarnings(
-        "ignore",
-        message=".*does not have many workers.*|.*treespec.*|.*in eval mode at the start.*|.*not resumable.*|"
-        ".*smaller than the logging interval.*",  # an epoch logs its losses at least once
-    )
-    for library in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(library).setLevel(logging.WARNING)  # what is said of devices, tips and ends of loops
-    try:
-        check_names(cfg)
-        check_directory(HydraConfig.get().overrides.hydra)
-        overrides = complete_overrides(cfg, HydraConfig.get().overrides.task)
-        if overrides != HydraConfig.get().overrides.task:
-            print(f"Resuming with the kept settings: {' '.join(overrides)}", flush=True)
-            cfg = compose("train", overrides=overrides)
-        check_packages(cfg)
-        figures = train(cfg, overrides)
-    finally:
-        if "wandb" in sys.modules:  # consecutive sweep jobs would otherwise log into one run
-            sys.modules["wandb"].finish()
-    metric = cfg.optimized_metric
-    if not isinstance(metric, str):  # none, or several, which the search reads itself
-        return None
-    if metric not in figures:
-        raise ValueError(f'The run has no figure "{metric}" (optimized_metric); it has {", ".join(figures)}.')
-    return figures[metric]
-
-
 def check_names(cfg: DictConfig) -> None:
     """Refuse settings of version 0.1, which Hydra adds with a "+" and which nothing would read.
 
@@ -105,33 +66,48 @@ def check_packages(cfg: DictConfig) -> None:
         require_extra("mtcnn", "The network inception_resnet_v1")
 
 
-def complete_overrides(cfg: DictConfig, overrides: Sequence[str]) -> list[str]:
+def complete_overrides(overrides: Sequence[str]) -> list[str]:
     """Return the settings of a run: those of the command or, if it resumes without saying what, also those of the run.
 
     A command that chooses an experiment, a model or another group of `GROUPS` says what to train. Any other command
     with resume=true means the run in its folder: its settings are taken, then those of the command.
 
     Args:
-        cfg: Configuration of the command.
-        overrides: Settings on the command line, without Hydra's own.
-
-    Raises:
-        ValueError: If the command does not say what to train, and there is no run to resume either.
+        overrides: Settings on the command line, which Hydra can read.
     """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
     settings = {setting_of(override): override for override in overrides}
     if not settings.keys().isdisjoint(GROUPS):
         return list(overrides)
-    folder = RunFolder(Path(cfg.paths.output_dir))
-    earlier = read_overrides(folder) if cfg.resume else []
+    parser = OverridesParser.create()
+    keys = settings.keys() & {"resume", "paths.output_dir", "hydra.run.dir"}
+    values = {key: parser.parse_override(settings[key]).value() for key in keys}
+    folder = values.get("paths.output_dir", values.get("hydra.run.dir"))
+    if values.get("resume") is not True or folder is None:
+        return list(overrides)
+    earlier = read_overrides(RunFolder(Path(str(folder))))
     if earlier:
-        return list({**{setting_of(override): override for override in earlier}, **settings}.values())
-    if settings.keys() <= {"resume"}:
-        missing = f"{folder.path} holds no run to resume. " if cfg.resume else ""
+        print(f"Resuming with the kept settings: {' '.join(earlier)}", flush=True)
+    return list({**{setting_of(override): override for override in earlier}, **settings}.values())
+
+
+def check_says_what(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse a command that does not say what to train.
+
+    Args:
+        cfg: Configuration of the command.
+        overrides: Settings of the command, without Hydra's own, and of the run that it resumes.
+
+    Raises:
+        ValueError: If there are no settings.
+    """
+    if {setting_of(override) for override in overrides} <= {"resume"}:
+        missing = f"{cfg.paths.output_dir} holds no run to resume. " if cfg.resume else ""
         raise ValueError(
             f"{missing}Say what to train: `rim-train experiment=demo` needs no data and takes minutes; `rim-train "
             "--help` lists the experiments and all settings."
         )
-    return list(overrides)
 
 
 def read_overrides(folder: RunFolder) -> list[str]:
@@ -162,6 +138,42 @@ def check_directory(overrides: Sequence[str]) -> None:
             "Several processes were started by torchrun or SLURM: add hydra.run.dir=<directory> to the command, the "
             "same for all, and resume=true to resume it later."
         )
+
+
+@hydra_command("rim-train", HINTS, complete_overrides)
+def main(cfg: DictConfig) -> float | None:
+    """Train as `conf/train.yaml` says.
+
+    Returns:
+        The figure named by `optimized_metric`, which a sweeper optimizes.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    from rim_lightning.training.run import train  # not at the top of the file: `--help` should not wait for torch
+
+    warnings.filterwarnings(
+        "ignore",
+        message=".*does not have many workers.*|.*treespec.*|.*in eval mode at the start.*|.*not resumable.*|"
+        ".*smaller than the logging interval.*",  # an epoch logs its losses at least once
+    )
+    for library in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)  # what is said of devices, tips and ends of loops
+    try:
+        check_names(cfg)
+        check_directory(HydraConfig.get().overrides.hydra)
+        overrides = list(HydraConfig.get().overrides.task)
+        check_says_what(cfg, overrides)
+        check_packages(cfg)
+        figures = train(cfg, overrides)
+    finally:
+        if "wandb" in sys.modules:  # consecutive sweep jobs would otherwise log into one run
+            sys.modules["wandb"].finish()
+    metric = cfg.optimized_metric
+    if not isinstance(metric, str):  # none, or several, which the search reads itself
+        return None
+    if metric not in figures:
+        raise ValueError(f'The run has no figure "{metric}" (optimized_metric); it has {", ".join(figures)}.')
+    return figures[metric]
 
 
 if __name__ == "__main__":

@@ -7,8 +7,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from rim_lightning.commands.config_path import CONF_DIR
-from rim_lightning.commands.train import RENAMED, check_names, check_packages
+from rim_lightning.commands.train import RENAMED, check_names, check_packages, complete_overrides
 from rim_lightning.extras import MissingExtra
+from rim_lightning.files import write_json
+from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.overrides import override
 
 
 @pytest.mark.parametrize("old", RENAMED)
@@ -19,6 +22,17 @@ def test_a_setting_of_the_first_version_is_refused_by_its_new_name(old):
         check_names(cfg)
     check_names(good)
     assert OmegaConf.select(good, RENAMED[old], default="no such setting") != "no such setting"
+
+
+def test_a_resumed_run_takes_its_settings_then_those_of_the_command(tmp_path):
+    folder = tmp_path / "it's [x]"
+    folder.mkdir()
+    write_json(RunFolder(folder).origin, {"overrides": ["experiment=demo", "seed=1", "data.people=24"]})
+    here = override("hydra.run.dir", folder)
+    resumed = complete_overrides([here, "resume=true", "data.people=25"])
+    assert resumed == ["experiment=demo", "seed=1", "data.people=25", here, "resume=true"]
+    for overrides in ([here], [here, "resume=false"], [here, "resume=true", "model=tiny"], ["resume=true"]):
+        assert complete_overrides(overrides) == overrides
 
 
 NEEDS = {
