@@ -1,5 +1,8 @@
 """Locks between processes, on every system. The system frees a lock when its process ends, whatever the cause."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,3 +26,24 @@ def process_lock(path: Path) -> "BaseFileLock":
     if FileLock is SoftFileLock:  # neither fcntl nor Windows: there the existence of a file is the lock
         path = path.with_name(f"{path.name}.held")
     return FileLock(path)
+
+
+@contextmanager
+def wait_and_hold(lock: "BaseFileLock", waiting: str) -> Iterator[None]:
+    """Hold a lock while the block runs. If another process holds it, say so and wait.
+
+    Args:
+        lock: The lock. Its holder may take it again.
+        waiting: Sentence for the error output.
+    """
+    from filelock import Timeout  # not at the top of the file: `--help` should not wait for it
+
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(waiting, file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

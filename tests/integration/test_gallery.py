@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +15,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from rim_lightning.commands.rim.main import main
+from rim_lightning.gallery.enrollment import enroll
 from rim_lightning.gallery.index import Gallery
 from rim_lightning.inference.recognizer import Recognizer
+from rim_lightning.locks import process_lock
 from tests.integration.test_cli import model_folder
 
 pytest.importorskip("lancedb")
@@ -237,6 +241,59 @@ def test_another_face_of_the_pictures_is_noticed(rim, site, tmp_path, monkeypatc
     assert {row.alignment for row in Gallery(tmp_path / "index", None).enrolled()} == {"detected, face 2"}
 
 
+def test_another_detector_is_noticed(rim, site, model, tmp_path, monkeypatch):
+    face = Recognizer.align
+    monkeypatch.setattr(Recognizer, "align", lambda self, source, aligned=False, **_: face(self, source, True))
+    recognizer = Recognizer.from_checkpoint(model)
+    recognizer.aligner = replace(recognizer.aligner, detector="mtcnn")
+    enroll(recognizer, Gallery(tmp_path / "index", recognizer.fingerprint, recognizer.embedding_size, True), site)
+    rows = Gallery(tmp_path / "index", None).enrolled()
+    assert [row.detector for row in rows] == ["mtcnn"] * 4
+    done = rim("enroll", site, aligned=False)
+    assert done.exit_code == 2
+    assert "were enrolled by the detector mtcnn: add --detector mtcnn, or add --sync to embed them" in done.stderr
+    told = rim("enroll", site, "--dry-run", aligned=False)
+    assert (told.exit_code, told.stdout.count("was read as detected by mtcnn")) == (3, 4)
+    assert Gallery(tmp_path / "index", None).enrolled() == rows
+    done = rim("enroll", site, "--sync", "--json", aligned=False)
+    assert (done.exit_code, kinds(done)) == (0, ["made differently"] * 4)
+    assert [row.detector for row in Gallery(tmp_path / "index", None).enrolled()] == ["yunet"] * 4
+
+
+def test_who_comes_second_waits_and_adds_nothing_again(rim, site, tmp_path):
+    """Two commands at once would embed every picture twice."""
+    assert rim("enroll", site / "ana").exit_code == 0
+    other = process_lock(tmp_path / "index" / ".lock")
+    other.acquire(timeout=0)
+    with ThreadPoolExecutor(1) as threads:
+        try:
+            second = threads.submit(rim, "enroll", site)
+            assert wait([second], timeout=0.5).not_done
+            assert len(templates(tmp_path)) == 2
+        finally:
+            other.release()
+        assert "Waiting for another process, which writes to" in second.result().stderr
+    assert len(templates(tmp_path)) == 6
+
+
+def test_templates_that_are_there_twice_are_named(rim, enrolled, model, tmp_path):
+    """An earlier version let two commands write at once."""
+    gallery = Gallery(tmp_path / "index", None)
+    (row,) = [row for row in gallery.enrolled() if row.person == "zoe"]
+    gallery.add(gallery.templates_of({row.digest})[row.digest])
+    done = rim("enroll", enrolled, "--json")
+    assert (done.exit_code, kinds(done)) == (3, ["doubled"] * 2)
+    assert "has several templates" in rim("enroll", enrolled).stderr
+    assert rim("enroll", enrolled, "--sync").exit_code == 0
+    assert templates(tmp_path) == [
+        ("ana", "ana/1.bmp"),
+        ("ana", "ana/2.bmp"),
+        ("ben", "ben/1.bmp"),
+        ("zoe", "zoe/1.bmp"),
+    ]
+    assert embedding_error(model, tmp_path) < 1e-5
+
+
 def test_one_template_is_forgotten(rim, enrolled, tmp_path):
     Gallery(tmp_path / "index", None)
     assert rim("forget", "--picture", enrolled / "ana" / "nothing.bmp").exit_code == 1
@@ -404,6 +461,7 @@ def test_a_gallery_inside_its_folder_is_not_named(rim, site, tmp_path):
     for words in ((), (), ("--sync",), ("--dry-run",)):
         done = json.loads(rim("enroll", site, *words, "--json").stdout)
         assert list(done["unused"]) == [str(site / "index" / "notes.txt")]
+        assert done["hidden"] == []
     assert len(list((site / "index").rglob("*.lance"))) > 1
 
 

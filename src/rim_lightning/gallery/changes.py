@@ -16,8 +16,25 @@ from rim_lightning.gallery.index import Enrolled, unicode_name
 UNCHANGED, CHANGED, GONE = "unchanged", "changed", "gone"
 """States of the picture of a template, see `picture_state`."""
 
-KINDS = ("replaced", "renamed", "moved", "made differently", "removed")
-"""Kinds of differences: other content under the same path; another path; another person; aligned or not; no file."""
+KINDS = ("replaced", "renamed", "moved", "made differently", "doubled", "removed")
+"""Kinds of differences: other content under the same path; another path; another person; another `Way`; several
+templates of one picture; no file."""
+
+
+class Way(NamedTuple):
+    """How pictures are read.
+
+    Attributes:
+        alignment: "aligned", "detected" or the choice of the face, see `Enrolled`.
+        detector: Name of the detector; None if there is none.
+    """
+
+    alignment: str
+    detector: str | None
+
+    def made(self, template: Enrolled) -> bool:
+        """Return True if a template was made in this way, as far as its gallery knows."""
+        return template.alignment in (self.alignment, None) and template.detector in (self.detector, None)
 
 
 class FolderPicture(NamedTuple):
@@ -149,7 +166,7 @@ def read_pictures(
 
 
 def compare(
-    pictures: Sequence[FolderPicture], templates: Sequence[Enrolled], folder: Path, alignment: str, listing: Listing
+    pictures: Sequence[FolderPicture], templates: Sequence[Enrolled], folder: Path, way: Way, listing: Listing
 ) -> Changes:
     """Compare the pictures of a folder with the templates that a gallery holds of it.
 
@@ -160,7 +177,7 @@ def compare(
         pictures: Pictures of the folder.
         templates: All templates of the gallery.
         folder: The folder.
-        alignment: How the pictures are to be read: "aligned" or "detected".
+        way: How the pictures are to be read.
         listing: Files of the folder. A template whose file is there, but could not be read, is not removed.
 
     Returns:
@@ -173,18 +190,18 @@ def compare(
     for picture in pictures:
         same_place = own.pop(picture.source, [])
         current = [t for t in same_place if (t.digest, t.person) == (picture.digest, picture.person)]
-        as_wanted = [t for t in current if t.alignment in (alignment, None)]
-        if as_wanted:
+        as_wanted = [template for template in current if way.made(template)]
+        if len(as_wanted) > 1:  # by two processes that did not know of each other
+            changes.differences += [StaleTemplate("doubled", template, picture) for template in as_wanted]
+        elif as_wanted:
             changes.unchanged.append(picture)
             if as_wanted[0].alignment is None:
                 changes.undated.append(StaleTemplate("undated", as_wanted[0], picture))
         elif not same_place:
             open_pictures.append(picture)
-        right_templates = as_wanted[:1]
+        wrong = [template for template in same_place if template not in as_wanted]
         changes.differences += [
-            StaleTemplate(_kind_in_place(template, picture), template, picture)
-            for template in same_place
-            if template not in right_templates
+            StaleTemplate(_kind_in_place(template, picture), template, picture) for template in wrong
         ]
     stale: dict[str, list[Enrolled]] = {}
     files = (*listing.pictures, *listing.others) if own else ()

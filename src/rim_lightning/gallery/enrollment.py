@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rim_lightning.data.detector_choice import DEFAULT_DETECTOR
 from rim_lightning.data.listing import Listing, list_pictures
 from rim_lightning.files import changed_files
 from rim_lightning.gallery.changes import (
     Changes,
     FolderPicture,
     StaleTemplate,
+    Way,
     compare,
     read_pictures,
     reason_of,
@@ -112,12 +114,12 @@ class _Origin(NamedTuple):
     """What all templates of a folder have in common: its path, and how its pictures are read."""
 
     root: str
-    alignment: str
+    way: Way
 
-    def template(self, picture: FolderPicture, embedding: Tensor, detector: str | None, faces: int | None) -> Template:
+    def template(self, picture: FolderPicture, embedding: Tensor, faces: int | None) -> Template:
         """Make the template of a picture that is enrolled now."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return Template(Enrolled(*picture, self.root, now, self.alignment, detector, faces), embedding)
+        return Template(Enrolled(*picture, self.root, now, *self.way, faces), embedding)
 
 
 @dataclass
@@ -167,6 +169,7 @@ def compare_folder(
     progress: Progress = iter,
     *,
     face: int | Box | None = None,
+    detector: str = DEFAULT_DETECTOR,
 ) -> FolderChanges:
     """Compare the pictures of a folder, and of all folders in it, with a gallery. Nothing is written.
 
@@ -176,6 +179,7 @@ def compare_folder(
         aligned: True if the pictures are aligned square faces.
         progress: Wraps the list of pictures in a progress bar.
         face: Which face of a picture is taken, see `FaceAligner`.
+        detector: What finds the faces.
 
     Returns:
         What differs.
@@ -187,7 +191,7 @@ def compare_folder(
     listing = list_pictures(folder)
     pictures, left_out = read_pictures(folder, listing.pictures, progress)
     templates = [] if gallery is None else gallery.enrolled()
-    changes = compare(pictures, templates, folder, _alignment(aligned, face), listing)
+    changes = compare(pictures, templates, folder, _way(aligned, detector, face), listing)
     return FolderChanges(folder, listing, changes, left_out)
 
 
@@ -223,9 +227,10 @@ def enroll(
         NotADirectoryError: If there is no such folder.
         ValueError: If the pictures were enrolled with another `aligned`, unless `sync` is True.
     """
-    folder, _, changes, left_out = compared or compare_folder(gallery, folder, aligned, face=recognizer.aligner.face)
-    _check_alignment(changes, folder, aligned, sync)
-    origin = _Origin(str(folder.resolve()), _alignment(aligned, recognizer.aligner.face))
+    face, detector = recognizer.aligner.face, recognizer.aligner.detector
+    folder, _, changes, left_out = compared or compare_folder(gallery, folder, aligned, face=face, detector=detector)
+    origin = _Origin(str(folder.resolve()), _way(aligned, detector, face))
+    _check_way(changes, folder, origin.way, sync)
     task = _prepare_gallery(gallery, changes, origin, sync)
     finder = _FaceFinder(recognizer, aligned)
     names = {picture: str(folder / os.path.relpath(picture.source, origin.root)) for picture in task.pictures}
@@ -233,8 +238,8 @@ def enroll(
     for block in batches(finder.find(progress(list(names.items()))), BLOCK):
         embeddings = recognizer.embed_gallery([face for _, face in block])
         gallery.add(
-            origin.template(picture, embedding, recognizer.aligner.detector if face.faces else None, face.faces)
-            for (picture, face), embedding in zip(block, embeddings, strict=True)
+            origin.template(picture, embedding, found.faces)
+            for (picture, found), embedding in zip(block, embeddings, strict=True)
         )
         added += len(block)
     if added:
@@ -281,7 +286,8 @@ def compare_embedded(gallery: Gallery | None, folder: EmbeddedFolder) -> FolderC
             "repeat the command of rim-embed."
         )
     templates = [] if gallery is None else gallery.enrolled()
-    changes = compare(pictures, templates, root, _alignment(folder.manifest.aligned), listing)
+    way = _way(folder.manifest.aligned, folder.manifest.detector)
+    changes = compare(pictures, templates, root, way, listing)
     return FolderChanges(root, listing, changes, {})
 
 
@@ -312,8 +318,8 @@ def enroll_embedded(
     check_embedded(folder, gallery.fingerprint)
     changes = (compared or compare_embedded(gallery, folder)).changes
     manifest = folder.manifest
-    _check_alignment(changes, Path(manifest.pictures), manifest.aligned, sync)
-    origin = _Origin(manifest.pictures, _alignment(manifest.aligned))
+    origin = _Origin(manifest.pictures, _way(manifest.aligned, manifest.detector))
+    _check_way(changes, Path(manifest.pictures), origin.way, sync)
     task = _prepare_gallery(gallery, changes, origin, sync)
     pictures = set(task.pictures)
     added = task.reused
@@ -332,7 +338,7 @@ def enroll_embedded(
                 several += faces > 1
                 turned += bool(turn)
                 small += size < SHARP * manifest.hr_size
-                block.append(origin.template(picture, embedding, manifest.detector if faces else None, faces))
+                block.append(origin.template(picture, embedding, faces))
         if len(block) >= EMBEDDED_BLOCK or number == folder.shards[-1]:
             gallery.add(block)
             added += len(block)
@@ -371,33 +377,35 @@ def check_embedded(folder: EmbeddedFolder, fingerprint: str) -> None:
         )
 
 
-def _alignment(aligned: bool, face: int | Box | None = None) -> str:
-    """Return in words how a picture is read; the largest face, which is the first, is not mentioned."""
+def _way(aligned: bool, detector: str, face: int | Box | None = None) -> Way:
+    """Return how a picture is read; the largest face, which is the first, is not mentioned."""
     if aligned:
-        return "aligned"
+        return Way("aligned", None)
     if face in (None, 1):
-        return "detected"
-    return (
-        f"detected, face {face}" if isinstance(face, int) else f"detected, box {','.join(f'{x:g}' for x in face or ())}"
-    )
+        return Way("detected", detector)
+    which = f"face {face}" if isinstance(face, int) else f"box {','.join(f'{x:g}' for x in face or ())}"
+    return Way(f"detected, {which}", detector)
 
 
-def _check_alignment(changes: Changes, folder: Path, aligned: bool, sync: bool) -> None:
-    """Raise ValueError if pictures of the folder were enrolled with another `aligned`."""
+def _check_way(changes: Changes, folder: Path, way: Way, sync: bool) -> None:
+    """Raise ValueError if pictures of the folder were enrolled in another way."""
     otherwise = changes.of_kind("made differently")
     if not otherwise or sync:
         return
-    before = otherwise[0].template.alignment
-    if not aligned and before != "aligned":
-        raise ValueError(
-            f"{len(otherwise)} pictures of {folder} were enrolled with another choice of the face ({before}): give the "
-            "same --face or --box, or add --sync to embed them again."
-        )
-    before, now = ("without", "with") if aligned else ("with", "without")
-    advice = "leave --aligned out" if aligned else "add --aligned"
+    before = otherwise[0].template
+    if "aligned" in (before.alignment, way.alignment):
+        aligned = way.alignment == "aligned"
+        words = ("without", "with") if aligned else ("with", "without")
+        difference = f"{words[0]} --aligned, this command is {words[1]} it"
+        advice = "leave --aligned out" if aligned else "add --aligned"
+    elif before.alignment != way.alignment:
+        difference = f"with another choice of the face ({before.alignment})"
+        advice = "give the same --face or --box"
+    else:
+        difference, advice = f"by the detector {before.detector}", f"add --detector {before.detector}"
     raise ValueError(
-        f"{len(otherwise)} pictures of {folder} were enrolled {before} --aligned, this command is {now} it: {advice}, "
-        "or add --sync to embed them again."
+        f"{len(otherwise)} pictures of {folder} were enrolled {difference}: {advice}, or add --sync to embed them "
+        "again."
     )
 
 
@@ -409,25 +417,22 @@ def _prepare_gallery(gallery: Gallery, changes: Changes, origin: _Origin, sync: 
     if wrong:
         replacements = (difference.picture for difference in wrong)
         pictures += [picture for picture in dict.fromkeys(replacements) if picture is not None and picture not in right]
-    reusable = _reusable_templates(gallery, pictures, origin.alignment)
+    reusable = _reusable_templates(gallery, pictures, origin.way)
     if wrong:
         gallery.remove({difference.template for difference in wrong})
     gallery.add(
-        origin.template(picture, template.embedding, template.picture.detector, template.picture.faces)
-        for picture, template in reusable.items()
+        origin.template(picture, template.embedding, template.picture.faces) for picture, template in reusable.items()
     )
     return _Task([picture for picture in pictures if picture not in reusable], len(reusable))
 
 
-def _reusable_templates(
-    gallery: Gallery, pictures: Sequence[FolderPicture], alignment: str
-) -> dict[FolderPicture, Template]:
+def _reusable_templates(gallery: Gallery, pictures: Sequence[FolderPicture], way: Way) -> dict[FolderPicture, Template]:
     """Return the templates of the same content that the gallery has already: of renamed pictures and of copies."""
     templates = gallery.templates_of({picture.digest for picture in pictures})
     reusable = {}
     for picture in pictures:
         for template in templates.get(picture.digest, []):
-            if template.picture.alignment == alignment:
+            if (template.picture.alignment, template.picture.detector) == way:
                 reusable[picture] = template
                 break
     return reusable

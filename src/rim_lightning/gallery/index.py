@@ -8,7 +8,7 @@ import threading
 import unicodedata
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +17,7 @@ import numpy as np
 
 from rim_lightning.extras import require_extra
 from rim_lightning.files import check_folder
+from rim_lightning.locks import process_lock, wait_and_hold
 
 if TYPE_CHECKING:  # people are listed and removed without torch
     from torch import Tensor
@@ -25,6 +26,7 @@ TABLE_NAME = "templates"
 FINGERPRINT = "fingerprint"
 REQUIRED = ("person", "source", "digest")  # columns of text that every gallery has
 LATER = ("root", "enrolled", "alignment", "detector")  # text that galleries of an earlier version lack until `add`
+LOCK_FILE = ".lock"  # file in the gallery's folder, see `Gallery.writing`
 BATCH = 4096  # number of templates that are rewritten at a time
 
 
@@ -111,36 +113,15 @@ class Gallery:
 
     def __init__(self, address: str | Path, fingerprint: str | None, size: int = 0, create: bool = False) -> None:
         require_extra("gallery", "A gallery")
-        import lancedb
-        import pyarrow as pa
-
         self.address = str(address)
-        missing = f"There is no gallery at {self.address}: rim enroll makes one."
-        if not create and "://" not in self.address and not Path(self.address).is_dir():
-            raise FileNotFoundError(missing)  # LanceDB would make the folder
-        if create and "://" not in self.address:
+        is_folder = "://" not in self.address
+        self._process_lock = process_lock(Path(self.address) / LOCK_FILE) if is_folder else None
+        if is_folder and create:
             check_folder(self.address, "place for the gallery")
-        with _storage(self.address):
-            database = lancedb.connect(self.address, read_consistency_interval=timedelta(0))  # others write too
-            tables = database.list_tables().tables
-        self._table: Any  # the annotations of LanceDB lack some of its methods
-        if TABLE_NAME in tables:
-            try:
-                self._table = database.open_table(TABLE_NAME)
-            except (ValueError, RuntimeError) as error:
-                raise ValueError(
-                    f"The gallery {self.address} is damaged: restore it from a copy, or enroll its pictures again in "
-                    "another place."
-                ) from error
-        elif create:
-            fields = [pa.field(name, pa.string(), nullable=False) for name in REQUIRED]
-            fields.append(pa.field("embedding", pa.list_(pa.float32(), size), nullable=False))
-            fields += _later_fields()
-            with _storage(self.address):
-                schema = pa.schema(fields, metadata={FINGERPRINT: fingerprint})
-                self._table = database.create_table(TABLE_NAME, schema=schema)
-        else:
-            raise FileNotFoundError(missing)
+        elif is_folder and not Path(self.address).is_dir():
+            raise FileNotFoundError(self._missing())  # LanceDB would make the folder
+        with self.writing() if create else nullcontext():
+            self._table = self._open_table(fingerprint, size, create)
         maker = (self._table.schema.metadata or {}).get(FINGERPRINT.encode(), b"").decode()
         if fingerprint not in (None, maker):
             raise ValueError(
@@ -156,8 +137,23 @@ class Gallery:
 
     def owns(self, path: Path) -> bool:
         """Return True if a file is one of those in which the gallery is kept."""
-        table = os.path.join(os.path.realpath(self.address), f"{TABLE_NAME}.lance")
-        return os.path.realpath(path).startswith(table + os.sep)
+        home, place = os.path.realpath(self.address), os.path.realpath(path)
+        return place == os.path.join(home, LOCK_FILE) or place.startswith(os.path.join(home, f"{TABLE_NAME}.lance", ""))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep other processes of this machine from writing while the block runs; wait for one that does.
+
+        An object store has no such lock.
+
+        Raises:
+            OSError: If nothing can be written to the gallery.
+        """
+        if self._process_lock is None:
+            yield
+            return
+        with wait_and_hold(self._process_lock, f"Waiting for another process, which writes to {self.address} ..."):
+            yield
 
     def add(self, templates: Iterable[Template]) -> None:
         """Append templates, all of them or none.
@@ -185,7 +181,7 @@ class Gallery:
         columns_by_field = zip(*(template.picture for template in templates), strict=True)
         values: dict[str, Sequence[Any]] = dict(zip(Enrolled._fields, columns_by_field, strict=True))
         values["person"] = [unicode_name(person) for person in values["person"]]
-        with self._lock, _storage(self.address):
+        with self.writing(), self._lock, _storage(self.address):
             self._complete_columns()
             columns = [
                 pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), size)
@@ -239,14 +235,14 @@ class Gallery:
         Raises:
             OSError: If the gallery cannot be written.
         """
-        return self.remove({row for row in self.enrolled() if row.person == unicode_name(person)})
+        with self.writing():
+            return self.remove({row for row in self.enrolled() if row.person == unicode_name(person)})
 
     def remove(self, templates: Collection[Enrolled]) -> int:
         """Remove templates for good, all of them or none.
 
         The files are written again without them, and all earlier files are removed, including those that an interrupted
-        call left. No other process may write to the gallery meanwhile. A search in another process may have to be
-        repeated.
+        call left. A search in another process may have to be repeated.
 
         Args:
             templates: Templates to remove, as `enrolled` returned them.
@@ -259,7 +255,6 @@ class Gallery:
         """
         import pyarrow as pa
 
-        before = len(self)
         names = [name for name in Enrolled._fields if name in self._schema.names]
         unwanted = {tuple(getattr(template, name) for name in names) for template in templates}
 
@@ -268,12 +263,13 @@ class Gallery:
                 rows = zip(*(batch.column(name).to_pylist() for name in names), strict=True)
                 yield batch.filter(pa.array([row not in unwanted for row in rows])).cast(self._schema)
 
-        with self._lock, _storage(self.address), warnings.catch_warnings():
+        with self.writing(), self._lock, _storage(self.address), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # LanceDB warns that earlier files are removed, which is the purpose
+            before = len(self)
             if before:
                 self._table.add(pa.RecordBatchReader.from_batches(self._schema, remaining()), mode="overwrite")
             self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
-        return before - len(self)
+            return before - len(self)
 
     def tidy(self) -> None:
         """Join the pieces that many small additions left. Searches are faster afterwards."""
@@ -316,10 +312,39 @@ class Gallery:
                 return [list(hits.values())[:top] for hits in hits_by_person]
             limit *= 4
 
+    def _open_table(self, fingerprint: str | None, size: int, create: bool) -> Any:
+        """Open the table, or make it. The annotations of LanceDB lack some of its methods."""
+        import lancedb
+        import pyarrow as pa
+
+        with _storage(self.address):
+            database = lancedb.connect(self.address, read_consistency_interval=timedelta(0))  # others write too
+            tables = database.list_tables().tables
+        if TABLE_NAME in tables:
+            try:
+                return database.open_table(TABLE_NAME)
+            except (ValueError, RuntimeError) as error:
+                raise ValueError(
+                    f"The gallery {self.address} is damaged: restore it from a copy, or enroll its pictures again in "
+                    "another place."
+                ) from error
+        if not create:
+            raise FileNotFoundError(self._missing())
+        fields = [pa.field(name, pa.string(), nullable=False) for name in REQUIRED]
+        fields.append(pa.field("embedding", pa.list_(pa.float32(), size), nullable=False))
+        fields += _later_fields()
+        with _storage(self.address):
+            schema = pa.schema(fields, metadata={FINGERPRINT: fingerprint})
+            return database.create_table(TABLE_NAME, schema=schema)
+
+    def _missing(self) -> str:
+        return f"There is no gallery at {self.address}: rim enroll makes one."
+
     def _complete_columns(self) -> None:
         """Add the columns that a gallery of an earlier version lacks. Their values are unknown."""
         import pyarrow as pa
 
+        self._schema = self._table.schema
         if missing := [field for field in _later_fields() if field.name not in self._schema.names]:
             self._table.add_columns(pa.schema(missing))
             self._schema = self._table.schema

@@ -68,7 +68,7 @@ def enroll(
     from rim_lightning.gallery.embedded_folder import is_embedded
 
     if dry_run:
-        _compare(index, folder, choice, as_json)
+        _compare(index, folder, choice, model.detector, as_json)
     elif is_embedded(folder):
         _enroll_embedded(model.load().fingerprint if model.path else None, index, folder, sync, as_json)
     elif model.path is None:
@@ -82,7 +82,7 @@ def enroll(
         _enroll_pictures(recognizer, index, folder, bool(choice.aligned), sync, as_json)
 
 
-def _compare(index: str, folder: Path, choice: FaceChoice, as_json: bool) -> None:
+def _compare(index: str, folder: Path, choice: FaceChoice, detector: str, as_json: bool) -> None:
     """Say what differs between the gallery and a folder of pictures, or what rim-embed made of one."""
     from rim_lightning.gallery.embedded_folder import EmbeddedFolder, is_embedded
     from rim_lightning.gallery.enrollment import check_embedded, compare_embedded, compare_folder
@@ -94,7 +94,9 @@ def _compare(index: str, folder: Path, choice: FaceChoice, as_json: bool) -> Non
         compared = compare_embedded(gallery, embedded)
     else:
         bar = partial(progress_bar, title="reading")
-        compared = compare_folder(gallery, folder, bool(choice.aligned), bar, face=choice.gallery_face)
+        compared = compare_folder(
+            gallery, folder, bool(choice.aligned), bar, face=choice.gallery_face, detector=detector
+        )
     changes = compared.changes
     report = FolderReport.of(compared, gallery)
     if as_json:
@@ -117,11 +119,13 @@ def _enroll_pictures(
     from rim_lightning.inference.faces import SHARP
 
     gallery = open_gallery(index, recognizer, create=True)
-    compared = compare_folder(
-        gallery, folder, aligned, partial(progress_bar, title="reading"), face=recognizer.aligner.face
-    )
+    face, detector = recognizer.aligner.face, recognizer.aligner.detector
     bar = partial(progress_bar, title="enrolling")
-    result = enroll(recognizer, gallery, folder, aligned, bar, sync=sync, compared=compared)
+    with gallery.writing():
+        compared = compare_folder(
+            gallery, folder, aligned, partial(progress_bar, title="reading"), face=face, detector=detector
+        )
+        result = enroll(recognizer, gallery, folder, aligned, bar, sync=sync, compared=compared)
     remarks = _remarks_on_faces(result, SHARP * recognizer.rim.hr_size)
     report = FolderReport.of(compared, gallery, result.left_out, sync)
     _finish(gallery, folder, result, report, remarks, sync, as_json)
@@ -138,9 +142,10 @@ def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, sync: bo
     maker = embedded.manifest.model
     check_embedded(embedded, fingerprint or maker)  # before a gallery is made
     gallery = Gallery(index, maker, embedded.manifest.embedding_size, create=True)
-    compared = compare_embedded(gallery, embedded)
     bar = partial(progress_bar, title="enrolling", unit="file")
-    result = enroll_embedded(gallery, embedded, bar, sync=sync, compared=compared)
+    with gallery.writing():
+        compared = compare_embedded(gallery, embedded)
+        result = enroll_embedded(gallery, embedded, bar, sync=sync, compared=compared)
     numbers = {
         "with several faces, of which the largest was taken": result.several,
         f"with a face of less than {SHARP * embedded.manifest.hr_size:.0f} px, which is not sharp": result.small,

@@ -62,7 +62,10 @@ class FolderReport(NamedTuple):
         from rim_lightning.gallery.index import unicode_name
 
         folder, listing, changes, unreadable = compared
-        others = [path for path in listing.others if gallery is None or not gallery.owns(path)]
+        others, hidden = (
+            [path for path in paths if gallery is None or not gallery.owns(path)]
+            for paths in (listing.others, listing.hidden)
+        )
         reasons = {str(path): why_not(path) for path in others}
         now = (difference.picture for difference in changes.differences)
         pictures = [*changes.unchanged, *changes.new, *(picture for picture in now if picture is not None)]
@@ -76,7 +79,7 @@ class FolderReport(NamedTuple):
             left_out=dict(unreadable if left_out is None else left_out)
             | {path: f"{path} {unused.reason}." for path, unused in reasons.items() if unused.picture},
             unused={path: unused.reason for path, unused in reasons.items() if not unused.picture},
-            hidden=[str(path) for path in listing.hidden],
+            hidden=[str(path) for path in hidden],
             shared=[[(template.person, template.source) for template in group] for group in shared],
             alike=alike_names(names | people),
             single=single if names else [],
@@ -180,7 +183,10 @@ def describe(difference: StaleTemplate) -> str:
     if difference.kind == "replaced":
         return f"replaced: {old} is another picture now"
     if difference.kind == "made differently":
-        return f"made differently: {old} was read as {template.alignment}"
+        by = f" by {template.detector}" if template.detector else ""
+        return f"made differently: {old} was read as {template.alignment}{by}"
+    if difference.kind == "doubled":
+        return f"doubled: {old} has several templates"
     now = f" of {picture.person}" if difference.kind == "moved" else ""
     return f"{difference.kind}: {old} is now {picture.source}{now}"
 

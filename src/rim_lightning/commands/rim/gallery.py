@@ -127,13 +127,14 @@ def forget(index: str, person: str | None, picture: Path | None, folder: Path | 
     if sum(choice is not None for choice in (person, picture, folder)) != 1:
         raise click.UsageError("Give one of PERSON, --picture and --folder.")
     gallery = Gallery(index, None)
-    if person is not None:
-        removed, name = gallery.delete(person), person
-    else:
-        rows = gallery.enrolled()
-        name = str(picture or folder)
-        unwanted = templates_of_picture(rows, picture) if picture else templates_of_folder(rows, folder or Path())
-        removed = gallery.remove(set(unwanted)) if unwanted else 0
+    with gallery.writing():
+        if person is not None:
+            removed, name = gallery.delete(person), person
+        else:
+            rows = gallery.enrolled()
+            name = str(picture or folder)
+            unwanted = templates_of_picture(rows, picture) if picture else templates_of_folder(rows, folder or Path())
+            removed = gallery.remove(set(unwanted)) if unwanted else 0
     say(f"{removed} templates of {name} removed from {index}")
     if person is not None and not removed:
         alike = [other for names in alike_names([person, *gallery.people()]) if person in names for other in names]

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from rim_lightning.data.stores.prepared import FORMAT, MANIFEST, PreparedStore, hash_by_name, partial_path
 from rim_lightning.files import check_writable
-from rim_lightning.locks import process_lock
+from rim_lightning.locks import process_lock, wait_and_hold
 from rim_lightning.schemes import LANDMARK_SCHEMES
 from rim_lightning.types import UNLABELED
 
@@ -64,23 +63,14 @@ def one_writer(path: str | os.PathLike[str]) -> Iterator[None]:
     Raises:
         ValueError: If the store cannot be made there.
     """
-    from filelock import Timeout
-
     path = Path(path)
     check_writable(path)  # a lock would wait for a folder that cannot be made
     if path.is_mount():
         raise ValueError(f"{path} is a disk of its own: choose a folder on it as output.")
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = process_lock(path.with_name(f".{path.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"Waiting for another process, which prepares {path} ...", file=sys.stderr, flush=True)
-        lock.acquire()
-    try:
+    with wait_and_hold(lock, f"Waiting for another process, which prepares {path} ..."):
         yield
-    finally:
-        lock.release()
 
 
 class StoreWriter:
