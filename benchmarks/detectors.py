@@ -1,25 +1,32 @@
-"""How well are faces found? For both detectors: small and turned faces, pictures without a face, recognition, frames.
+"""How well are faces found? For both detectors: small, turned and enrolled faces, refusals, recognition, frames.
 
     python benchmarks/detectors.py ../shared/data                       # all tables
     python benchmarks/detectors.py ../shared/data --tables turned --detectors yunet --every 2
 
-Faces are Helen's validation photographs with their annotated points. The pictures without a face are squares of the
-background of CelebAMask-HQ's portraits. "once" is what the detector finds when it looks once, as rim-lightning did
-before it looked closer; the other rows are `find_faces`. A face is right if its five points are less than 30 % of the
-eye distance off on average (beyond that, the teacher's cosine to the well-aligned face falls below .3), else it is
+Faces are the validation photographs of Helen, with their annotated points, and the validation portraits of
+CelebAMask-HQ, with their 68 points. "once" is what the detector finds when it looks once, as rim-lightning did before
+it looked closer; the other rows are `find_faces`. A face is right if its five points are less than 30 % of the eye
+distance off on average (beyond that, the teacher's cosine to the well-aligned face falls below .3), else it is
 nonsense.
 
-"points" measures how far the points of a small face lie from the annotation, with and without their mean offset, and
-from those that the same detector finds in the photograph itself. "recognition" aligns small probes of validation
-people of CelebA by the points found in them, and compares them with a gallery of one photograph of each person that
-the same detector aligned at full size; a probe that is not found matches nobody. "frames" times pictures of 720p and
-1080p into which validation photographs are pasted.
+small        cut-outs of few pixels
+turned       cut-outs turned by some degrees, and what the thresholds of confidence and residual refuse there
+profile      faces by how far they look to the side, of Helen's training and validation photographs
+background   squares of the background of CelebAMask-HQ's portraits, which show no face
+points       how far the points lie from the annotation, with and without their mean offset, and from those that the
+             same detector finds in the whole photograph
+enrollment   whole photographs: cosine of the teacher between the face as it is found and by its annotated points, for
+             MTCNN once (which took the largest face, as `rim enroll` did), and for each detector now
+recognition  small probes of validation people of CelebA against a gallery of one photograph of each person; probes and
+             gallery are aligned by the same detector, and a probe that is not found matches nobody
+frames       pictures of 720p and 1080p into which photographs are pasted
 """
 
 import argparse
 import json
 import time
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -31,7 +38,7 @@ from rim_lightning.data.alignment import align, similarity_from_points, template
 from rim_lightning.data.detection import find_faces
 from rim_lightning.data.detector_choice import DETECTORS
 from rim_lightning.data.detectors import Face, load_detector, search
-from rim_lightning.data.readers.files import read_label_text
+from rim_lightning.data.readers.files import read_label_text, read_landmark_table, same_name
 from rim_lightning.data.readers.pts import read_pts
 from rim_lightning.functional.bootstrap import percentile_interval, person_resampled_tar
 from rim_lightning.networks.teacher_weights import load_teacher
@@ -39,9 +46,17 @@ from rim_lightning.schemes import five_points
 
 CONTEXT = 1.5  # width of a cut-out, as a multiple of the aligned square of the face
 SIZES = (8, 10, 12, 16, 20, 28, 40)
-TURNS = (0, 15, 30, 45, 90, 180, 270)
+TURNS = (0, 30, 45, 90, 180, 270)
 ENLARGED = 240  # pixels, as earlier versions did
 RIGHT = 0.3  # of the eye distance
+SIDEWAYS = (
+    0.0,
+    0.2,
+    0.5,
+    0.7,
+    1.0,
+)  # how far the tip of the nose lies from the middle between the eyes (0) to an eye (1)
+PROFILES = 100  # faces of each of these ranges
 LEAST_ONCE = {"yunet": 0.6, "mtcnn": 0.0}  # confidence of a face where the detector looks once; MTCNN has its own
 
 
@@ -57,20 +72,35 @@ def cut_out(photograph, points, size, degrees):
     return align(photograph, matrix, side, {}, None)[0], transform_points(points, matrix)
 
 
-def find_once(images, name):
+def find_all_once(images, name):
     detector = load_detector(name, "cpu")
     faces_of = []
     for image in images:
         scale = max(1.0, ENLARGED / max(image.shape[:2]))
         enlarged = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC) if scale > 1 else image
         (faces,) = search(detector, [enlarged], "cpu")
-        faces = [face for face in faces if face.confidence >= LEAST_ONCE[name]]
         faces_of.append([face._replace(points=(face.points + 0.5) / scale - 0.5) for face in faces])
     return faces_of
 
 
+def find_once(images, name):
+    return [[face for face in faces if face.confidence >= LEAST_ONCE[name]] for faces in find_all_once(images, name)]
+
+
 def find_closely(images, name):
     return [[face for face in find_faces([image], name)[0] if face.fault is None] for image in images]
+
+
+def find_all_closely(images, name):
+    """Find faces, with those that confidence or residual refuses."""
+    return [
+        [
+            face
+            for face in find_faces([image], name)[0]
+            if face.fault is None or "confidence" in face.fault or "five points" in face.fault
+        ]
+        for image in images
+    ]
 
 
 def finders_of(names):
@@ -117,21 +147,80 @@ def small_faces(faces, finders):
 
 
 def turned_faces(faces, finders):
-    print(
-        "\n| turned by | detector | "
-        + " | ".join(f"{size} px: right, nonsense, not found" for size in (20, 120))
-        + " |"
-    )
-    print("|---|---|---|---|")
+    print("\n| turned by | detector | 20 px: right, nonsense, not found | ms of CPU | 120 px | ms of CPU |")
+    print("|---|---|---|---|---|---|")
     for degrees in TURNS:
         for title, (finder, name) in finders.items():
             cells = []
             for size in (20, 120):
                 pictures, truth = zip(*(cut_out(*face, size, degrees) for face in faces), strict=True)
-                errors = errors_of(finder(pictures, name), truth)
+                faces_of, milliseconds = timed(finder, pictures, name)
+                errors = errors_of(faces_of, truth)
+                shares = ((errors <= RIGHT).mean(), (errors > RIGHT).mean(), np.isnan(errors).mean())
+                cells += [", ".join(f"{share:.0%}" for share in shares), f"{milliseconds:.0f}"]
+            print(f"| {degrees}° | {title} | {' | '.join(cells)} |", flush=True)
+
+
+def refusals(faces, names):
+    """Choose the thresholds of confidence and residual on the even faces, and show them on the odd ones.
+
+    Of each cut-out the most confident face is taken. Faces that are refused for other reasons are left out.
+    """
+    cut_outs = [
+        (number % 2, *cut_out(*face, size, degrees))
+        for degrees in TURNS
+        for size in (20, 120)
+        for number, face in enumerate(faces)
+    ]
+    for name in names:
+        for title, finder in ((f"{name}, once", find_all_once), (name, find_all_closely)):
+            rows = []
+            for (half, _, points), found in zip(cut_outs, finder([row[1] for row in cut_outs], name), strict=True):
+                if found:
+                    best = max(found, key=lambda face: face.confidence)
+                    rows.append((half, errors_of([[best]], [points])[0] <= RIGHT, best.confidence, best.residual))
+            print_refusals(title, *(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def print_refusals(title, half, right, confidence, residual):
+    counts = [f"{(right & (half == part)).sum()}, {(~right & (half == part)).sum()}" for part in (0, 1)]
+    print(f"\n| {title}: used if | first half: right refused, nonsense used | second half |\n|---|---|---|")
+    print(f"| (right, nonsense) | {' | '.join(counts)} |")
+    used = {
+        **{f"confidence >= {least}": confidence >= least for least in (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)},
+        **{f"residual <= {most:.0%}": residual <= most for most in (0.1, 0.15, 0.2, 0.3, 0.4)},
+        "confidence >= 0.6, residual <= 30%": (confidence >= 0.6) & (residual <= 0.3),
+    }
+    for rule, is_used in used.items():
+        cells = (
+            f"{(right & ~is_used)[half == part].sum()}, {(~right & is_used)[half == part].sum()}" for part in (0, 1)
+        )
+        print(f"| {rule} | {' | '.join(cells)} |", flush=True)
+
+
+def sideways(points):
+    """Return how far the tip of the nose lies from the middle between the eyes towards one of them, from 0 to 1."""
+    left, right, nose = points[:3]
+    along = (right - left) / np.linalg.norm(right - left)
+    return 2 * abs((nose - (left + right) / 2) @ along) / np.linalg.norm(right - left)
+
+
+def profiles(data, step, names):
+    print(
+        "\n| nose off the middle | faces | detector | 20 px: right, nonsense, not found | 120 px |"
+        "\n|---|---|---|---|---|"
+    )
+    faces = helen(data, ("train", "val"))
+    for low, high in pairwise(SIDEWAYS):
+        chosen = [face for face in faces if low <= sideways(face[1]) < high][:PROFILES][::step]
+        for name in names:
+            cells = []
+            for size in (20, 120):
+                pictures, truth = zip(*(cut_out(*face, size, 0) for face in chosen), strict=True)
+                errors = errors_of(find_closely(pictures, name), truth)
                 shares = ((errors <= RIGHT).mean(), (errors > RIGHT).mean(), np.isnan(errors).mean())
                 cells.append(", ".join(f"{share:.0%}" for share in shares))
-            print(f"| {degrees}° | {title} | {' | '.join(cells)} |", flush=True)
+            print(f"| {low:.0%} to {high:.0%} | {len(chosen)} | {name} | {' | '.join(cells)} |", flush=True)
 
 
 def without_a_face(data, step, finders):
@@ -152,10 +241,10 @@ def without_a_face(data, step, finders):
         print(f"| {title} | {np.mean([bool(found) for found in finder(pictures, name)]):.1%} |", flush=True)
 
 
-def points_of(pictures, name):
+def points_of(pictures, name, finder=find_closely):
     """Return the points of the face nearest to the center of each picture; None where none is found."""
     points = []
-    for faces, picture in zip(find_closely(pictures, name), pictures, strict=True):
+    for faces, picture in zip(finder(pictures, name), pictures, strict=True):
         middle = (np.array(picture.shape[1::-1]) - 1) / 2
         points.append(
             min((face.points for face in faces), key=lambda p: np.linalg.norm(p.mean(0) - middle), default=None)
@@ -213,7 +302,35 @@ def embeddings_of(teacher, pictures, points):
     return torch.nn.functional.normalize(torch.cat([teacher(part) for part in faces.split(64)]), dim=1)
 
 
+def enrollment(data, faces, names):
+    teacher = load_teacher("mobilefacenet_onnx", data / "weights" / "mobilefacenet512.onnx")
+    pictures, truth = zip(*faces, strict=True)
+    wanted = embeddings_of(teacher, pictures, truth)
+    print(
+        "\n| photographs | detector | enrolled | cosine: median, 5 % of faces below | below .3 |\n|---|---|---|---|---|"
+    )
+    for title, quarters in (("upright", lambda number: 0), ("on their side or head", lambda number: 1 + number % 3)):
+        turned = [np.ascontiguousarray(np.rot90(picture, -quarters(n))) for n, picture in enumerate(pictures)]
+        for row, finder, name in (
+            ("mtcnn, once, largest face", find_once, "mtcnn"),
+            *((name, find_closely, name) for name in names),
+        ):
+            largest = [
+                max(found, key=lambda face: np.prod(np.ptp(face.box.reshape(2, 2), axis=0)), default=None)
+                for found in finder(turned, name)
+            ]
+            enrolled = [face is not None for face in largest]
+            points = [None if face is None else face.points for face in largest]
+            cosines = (embeddings_of(teacher, turned, points) * wanted).sum(1).numpy()[enrolled]
+            print(
+                f"| {title} | {row} | {np.mean(enrolled):.1%} | {np.median(cosines):.3f}, "
+                f"{np.quantile(cosines, 0.05):.3f} | {(cosines < 0.3).mean():.1%} |",
+                flush=True,
+            )
+
+
 def recognition(data, step, names, probes_of_each=2):
+    finders = finders_of(names)
     teacher = load_teacher("mobilefacenet_onnx", data / "weights" / "mobilefacenet512.onnx")
     gallery, probes, gallery_person, probe_person = [], [], [], []
     for person, files in enumerate(validation_people(data)[::step]):
@@ -224,32 +341,34 @@ def recognition(data, step, names, probes_of_each=2):
         probe_person += [person] * (len(pictures) - 1)
     people = (torch.tensor(gallery_person), torch.tensor(probe_person))
     known = template(128) + (160 - 128) / 2
-    print(f"\n{len(gallery)} gallery faces, {len(probes)} probes: TAR at FAR 1e-2\n| face | aligned by | found | TAR |")
-    print("|---|---|---|---|")
-    full = {name: (points_of(gallery, name), points_of(probes, name)) for name in names}
+    galleries = {
+        title: embeddings_of(teacher, gallery, points_of(gallery, name, finder))
+        for title, (finder, name) in finders.items()
+    }
+    print(f"\n{len(gallery)} gallery faces, {len(probes)} probes: TAR at FAR 1e-2")
+    print("| face | aligned by | found | TAR | minus the first detector |\n|---|---|---|---|---|")
     for size in (16, 20, 28):
-        small = [cut_out(probe, known, size, 0)[0] for probe in probes]
-        scale = size / 128  # of the cut-out; its middle is the mean of the known points
-        middle = (len(small[0]) - 1) / 2
-        resampled = {}
-        for name in names:
-            of_gallery = embeddings_of(teacher, gallery, full[name][0])
-            carried = [None if five is None else (five - known.mean(0)) * scale + middle for five in full[name][1]]
-            for title, points in ((f"{name} at full size", carried), (name, points_of(small, name))):
-                scores = of_gallery @ embeddings_of(teacher, small, points).T
-                scores[:, [five is None for five in points]] = -1
-                tar, samples = person_resampled_tar(scores, *people, 1e-2, torch.Generator().manual_seed(0))
-                low, high = percentile_interval(samples)
-                found = np.mean([five is not None for five in points])
-                print(f"| {size} px | {title} | {found:.1%} | {tar:.1%} ({low:.1%} to {high:.1%}) |", flush=True)
-                resampled[title] = (tar, samples)
-        if len(names) == 2:
-            (one, ones), (two, twos) = (resampled[name] for name in names)
-            low, high = percentile_interval(ones - twos)
-            print(f"| {size} px | {' - '.join(names)} | | {one - two:+.1%} ({low:+.1%} to {high:+.1%}) |", flush=True)
+        small, truth = zip(*(cut_out(probe, known, size, 0) for probe in probes), strict=True)
+        rows = {"the alignment of the set": (embeddings_of(teacher, gallery, [known] * len(gallery)), truth)}
+        for title, (finder, name) in finders.items():
+            rows[title] = (galleries[title], points_of(small, name, finder))
+        tars = {}
+        for title, (of_gallery, points) in rows.items():
+            scores = of_gallery @ embeddings_of(teacher, small, points).T
+            scores[:, [five is None for five in points]] = -1
+            tars[title] = person_resampled_tar(scores, *people, 1e-2, torch.Generator().manual_seed(0))
+        first, first_samples = tars[names[0]]
+        for title, (tar, samples) in tars.items():
+            found = np.mean([five is not None for five in rows[title][1]])
+            (low, high), (least, most) = percentile_interval(samples), percentile_interval(samples - first_samples)
+            print(
+                f"| {size} px | {title} | {found:.1%} | {tar:.1%} ({low:.1%} to {high:.1%}) | "
+                f"{tar - first:+.1%} ({least:+.1%} to {most:+.1%}) |",
+                flush=True,
+            )
 
 
-def frames(faces, names):
+def frames(faces, finders):
     print("\n| frame | detector | seconds of CPU | faces of 20, 24, 30 px found |\n|---|---|---|---|")
     generator = np.random.default_rng(0)
     for width, height in ((1280, 720), (1920, 1080)):
@@ -260,9 +379,9 @@ def frames(faces, names):
             top = int(generator.integers(height - len(picture)))
             frame[top : top + len(picture), column : column + len(picture)] = picture
             truth.append(points + np.array([column, top]))
-        for name in names:
-            find_faces([frame[:64, :64]], name)  # loads the weights
-            (found,), milliseconds = timed(find_closely, [frame], name)
+        for title, (finder, name) in finders.items():
+            finder([frame[:64, :64]], name)  # loads the weights
+            (found,), milliseconds = timed(finder, [frame], name)
             near = [
                 any(
                     np.linalg.norm(face.points - points, axis=1).mean() < RIGHT * np.ptp(points[:2, 0])
@@ -270,10 +389,30 @@ def frames(faces, names):
                 )
                 for points in truth
             ]
-            print(f"| {height}p | {name} | {milliseconds / 1000:.2f} | {sum(near)} of {len(near)} |", flush=True)
+            print(f"| {height}p | {title} | {milliseconds / 1000:.2f} | {sum(near)} of {len(near)} |", flush=True)
 
 
-TABLES = ("small", "turned", "background", "points", "recognition", "frames")
+def helen(data, splits):
+    """Return the photographs of some splits of Helen and their five points."""
+    records = read_pts(data / "helen", splits=data / "splits.json", split_key="helen", first_pixel=0.0)
+    return [
+        (np.asarray(Image.open(record.image).convert("RGB")), five_points(record.landmarks))
+        for record in records
+        if record.split in splits
+    ]
+
+
+def celebamask(data):
+    """Return the validation portraits of CelebAMask-HQ and the five points of their 68."""
+    table = read_landmark_table(data / "celebamask" / "landmarks.tsv")
+    faces = []
+    for name in json.loads((data / "splits.json").read_text())["celebamask"]["val"]:
+        image = np.asarray(Image.open(data / "celebamask" / "images" / name).convert("RGB"))
+        faces.append((image, five_points({"ibug68": table[same_name(Path(name).stem)]["ibug68"]})))
+    return faces
+
+
+TABLES = ("small", "turned", "refusals", "profile", "background", "points", "enrollment", "recognition", "frames")
 
 
 def main():
@@ -285,17 +424,18 @@ def main():
     options = parser.parse_args()
     data, step, names, finders = options.data, options.every, options.detectors, finders_of(options.detectors)
     torch.set_num_threads(1)
-    records = read_pts(data / "helen", splits=data / "splits.json", split_key="helen", first_pixel=0.0)
-    records = [record for record in records if record.split == "val"][::step]
-    faces = [(np.asarray(Image.open(record.image).convert("RGB")), five_points(record.landmarks)) for record in records]
+    faces = [*helen(data, ("val",)), *celebamask(data)][::step]
     print(f"{len(faces)} faces")
     tables = {
         "small": lambda: small_faces(faces, finders),
         "turned": lambda: turned_faces(faces, finders),
+        "refusals": lambda: refusals(faces, names),
+        "profile": lambda: profiles(data, step, names),
         "background": lambda: without_a_face(data, step, finders),
         "points": lambda: precision_of_points(faces, names),
+        "enrollment": lambda: enrollment(data, faces, names),
         "recognition": lambda: recognition(data, step, names),
-        "frames": lambda: frames(faces, names),
+        "frames": lambda: frames(faces, finders),
     }
     for table in options.tables:
         tables[table]()

@@ -43,6 +43,12 @@ class Face(NamedTuple):
     fault: str | None = None
 
     @property
+    def area(self) -> float:
+        """Area of the box in square pixels."""
+        x0, y0, x1, y1 = self.box
+        return float((x1 - x0) * (y1 - y0))
+
+    @property
     def size(self) -> float:
         """Side of the aligned square in pixels of the image."""
         matrix = similarity_from_points(self.points, FIVE_POINT_TEMPLATE_112)
@@ -201,6 +207,21 @@ def separate_faces(faces: Sequence[Face]) -> list[Face]:
     corners = [(*face.box[:2], *(face.box[2:] - face.box[:2])) for face in faces]
     indices = cv2.dnn.NMSBoxes(corners, [face.confidence for face in faces], 0.0, OVERLAP)
     return [faces[index] for index in indices]
+
+
+def most_central(faces: Sequence[Face], height: int, width: int) -> Face:
+    """Return the face whose box has its center nearest to the center of an image.
+
+    Args:
+        faces: Faces of the image, at least one.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+
+    Returns:
+        The face.
+    """
+    center = np.array([(width - 1) / 2, (height - 1) / 2])
+    return min(faces, key=lambda face: np.linalg.norm((face.box[:2] + face.box[2:]) / 2 - center))
 
 
 def point_distance(points: NDArray, other: NDArray) -> float:

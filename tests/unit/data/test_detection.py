@@ -1,7 +1,6 @@
 """Detection: YuNet against OpenCV, changes of scale, turned faces, images without a face, real faces."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import cv2
@@ -9,28 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from rim_lightning.data.alignment import FIVE_POINT_TEMPLATE_112, align, transform_points
-from rim_lightning.data.detection import (
-    ALIKE,
-    _clearest,
-    _Look,
-    _most_central,
-    _rescaled,
-    _resized_image,
-    _settled,
-    find_central_faces,
-    find_faces,
-)
+from rim_lightning.data.detection import find_central_faces, find_faces
 from rim_lightning.data.detector_choice import DETECTORS, checked_detector
-from rim_lightning.data.detectors import Face, YuNetDetector, point_distance, separate_faces
-from rim_lightning.data.readers.files import read_landmark_table, same_name
+from rim_lightning.data.detectors import Face, YuNetDetector, most_central, separate_faces
 from rim_lightning.data.readers.lfw import read_lfw
 from rim_lightning.data.yunet import WEIGHTS, YuNet, load_yunet
 from rim_lightning.extras import MissingExtra
 from tests.helpers.stores import small_synthetic_store
 
 LFW = Path(__file__).parents[4] / "shared" / "data" / "lfw"
-CELEBAMASK = LFW.parent / "celebamask"
 PUBLISHED = WEIGHTS.with_suffix(".onnx")
 both_detectors = pytest.mark.parametrize("detector", DETECTORS)
 
@@ -130,27 +116,7 @@ def test_a_missing_package_is_named_before_any_work(monkeypatch):
 def test_the_most_central_face_is_chosen():
     boxes = np.array([[0, 0, 90, 90], [40, 45, 60, 55], [60, 60, 99, 99]], dtype=float)
     faces = [Face(box, np.full((5, 2), i), 1.0) for i, box in enumerate(boxes)]
-    assert _most_central(faces, 100, 100) is faces[1]
-
-
-def test_points_return_to_the_large_image():
-    large = np.zeros((512 * 4, 512 * 2, 3), np.uint8)
-    large[400:408, 800:808] = 255  # center (803.5, 403.5)
-    small = _resized_image(large, 512)
-    assert small.shape == (512, 512 // 2, 3)
-    center = np.argwhere(small[..., 0] == 255).mean(axis=0)[::-1]
-    np.testing.assert_allclose(_rescaled(center, small.shape, large.shape), [803.5, 403.5])
-    assert _resized_image(small, 512) is small
-
-
-def test_points_return_to_the_small_image():
-    small = np.zeros((20, 40, 3), np.uint8)
-    small[4:8, 20:24] = 255  # center (21.5, 5.5)
-    large = _resized_image(small, 160)
-    assert large.shape == (80, 160, 3)
-    bright = large[..., 0].astype(float)
-    center = (np.indices(bright.shape) * bright).sum((1, 2))[::-1] / bright.sum()
-    np.testing.assert_allclose(_rescaled(center, large.shape, small.shape), [21.5, 5.5], atol=0.05)
+    assert most_central(faces, 100, 100) is faces[1]
 
 
 @both_detectors
@@ -175,7 +141,7 @@ def test_real_faces_are_found_near_their_landmarks(detector):
     assert len(errors) == 8
     assert np.median(errors) < 6
     tolerance = {"mtcnn": 2.5, "yunet": 7.0}[detector]  # YuNet's points move with the size: 7 px are 17 % of this face
-    np.testing.assert_allclose(_rescaled(found[-1], (500, 500), (250, 250)), found[0], atol=tolerance)
+    np.testing.assert_allclose((found[-1] + 0.5) / 2 - 0.5, found[0], atol=tolerance)
 
 
 @both_detectors
@@ -199,54 +165,3 @@ def test_a_face_that_fills_a_large_picture_is_found(faces, detector):
     assert len(found) == 2
     for one, two in zip(found, small, strict=True):
         np.testing.assert_allclose(one.points / 8, two.points, atol=6.0)
-
-
-def face_turned(roll, confidence):
-    """A face on the template, turned so that `roll` degrees clockwise make it upright."""
-    turned = transform_points(FIVE_POINT_TEMPLATE_112, cv2.getRotationMatrix2D((56.0, 56.0), roll, 1.0))
-    return Face(np.array([0.0, 0.0, 112.0, 112.0]), turned, confidence)
-
-
-@pytest.mark.parametrize(
-    ("candidates", "expected"),
-    [
-        ([(0, 0.7), (45, 0.8), (180, 0.75)], (45, 0.8)),  # the clearest
-        ([(-5, 0.84), (40, 0.6), (130, 0.86)], (-5, 0.84)),  # as likely upright: most photographs are
-        ([(90, 0.84), (-90, 0.86)], (-90, 0.0)),  # it cannot be told which way
-        ([(30, 0.85), (60, 0.86)], (60, 0.86)),  # two looks at the same face
-    ],
-)
-def test_a_face_is_turned_the_way_that_is_clearer(candidates, expected):
-    clearest = _clearest([face_turned(*candidate) for candidate in candidates])
-    assert clearest.roll == pytest.approx(expected[0], abs=1e-6)
-    assert clearest.confidence == expected[1]
-
-
-@pytest.mark.skipif(not CELEBAMASK.is_dir(), reason="needs the portraits of ../shared/data")
-@pytest.mark.parametrize("degrees", [0, 45, 90, 135, 180, -45])
-def test_a_small_face_is_found_however_it_is_turned(degrees):
-    from PIL import Image
-
-    names = json.loads((CELEBAMASK.parent / "splits.json").read_text())["celebamask"]["val"][:3]
-    points_of = read_landmark_table(CELEBAMASK / "landmarks.tsv")
-    for name in names:
-        stem = Path(name).stem
-        image = np.asarray(Image.open(CELEBAMASK / "images" / f"{stem}.jpg").convert("RGB"))
-        truth = points_of[same_name(stem)]["five"]
-        middle = np.array([31.5, 31.5])
-        turn = cv2.getRotationMatrix2D((0.0, 0.0), -degrees, 0.2)[:, :2]
-        matrix = np.column_stack([turn, middle - turn @ truth.mean(axis=0)])
-        picture = align(image, matrix, 64, {}, None)[0]
-        usable = [face for face in find_faces([picture])[0] if face.fault is None]
-        assert point_distance(usable[0].points, transform_points(truth, matrix)) < 0.3
-
-
-def test_a_face_whose_points_move_with_each_look_is_refused():
-    before, after = face_turned(0, 0.9), face_turned(0, 0.9)
-    assert _settled(_Look(0, before), _Look(0, after, moved=ALIKE + 0.01)).face.fault == (
-        "each look at it finds its points elsewhere"
-    )
-    shifted = after._replace(points=after.points + 2.0)
-    settled = _settled(_Look(0, before), _Look(0, shifted, moved=ALIKE - 0.01)).face
-    assert settled.fault is None
-    np.testing.assert_allclose(settled.points, before.points + 1.0)
