@@ -156,14 +156,16 @@ def finite(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
-def write_json(path: str | Path, content: Any) -> None:
+def write_json(path: str | Path, content: Any, indent: int = 2, sort_keys: bool = False) -> None:
     """Write a JSON file in one piece, see `whole_file`.
 
     Args:
         path: File to write. Its folder must exist.
         content: Anything that `json.dumps` takes. Numbers that are not finite become null, see `finite`.
+        indent: Number of spaces before an entry.
+        sort_keys: True to sort entries by their names.
     """
-    write_text(path, _as_json(content))
+    write_text(path, _as_json(content, indent, sort_keys))
 
 
 def write_json_once(path: str | Path, content: Any) -> None:
@@ -314,8 +316,8 @@ def _part(path: Path) -> Path:
     return path.with_name(f".{shortened(path.name, MAX_NAME - 1 - len(ending))}{ending}")
 
 
-def _as_json(content: Any) -> str:
-    return json.dumps(finite(content), indent=2, allow_nan=False) + "\n"
+def _as_json(content: Any, indent: int = 2, sort_keys: bool = False) -> str:
+    return json.dumps(finite(content), indent=indent, sort_keys=sort_keys, allow_nan=False) + "\n"
 
 
 def _synchronize(path: Path) -> None:

@@ -23,7 +23,7 @@ from rim_lightning.commands.rim.main import main
 from rim_lightning.data.alignment import template
 from rim_lightning.data.detection import Face
 from rim_lightning.gallery import embedded_folder
-from rim_lightning.gallery.embed import embed_folder
+from rim_lightning.gallery.embed import EmbeddingProgress, embed_folder
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder
 from rim_lightning.gallery.enrollment import enroll, enroll_embedded
 from rim_lightning.gallery.index import Gallery
@@ -82,7 +82,7 @@ def pictures(synthetic, tmp_path):
     return Path(shutil.copytree(synthetic, tmp_path / "tree"))
 
 
-def embedded(pictures, output, model=None, precision="32-true", **settings):
+def embedded(pictures, output, model=None, precision="32-true", callbacks=(), **settings):
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=1,
@@ -90,8 +90,9 @@ def embedded(pictures, output, model=None, precision="32-true", **settings):
         precision=precision,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=False,
+        enable_progress_bar=bool(callbacks),
         use_distributed_sampler=False,
+        callbacks=list(callbacks),
     )
     settings = {"aligned": True, "shard": SHARD, "batch_size": 3} | settings
     return embed_folder(model or Recognizer(network()), pictures, output, trainer, **settings)
@@ -209,6 +210,27 @@ def test_a_resumed_run_does_what_is_missing_and_nothing_twice(pictures, tmp_path
     assert embedded(pictures, tmp_path / "out", model).missing() == []
     assert not batches
     assert written(folder) == times
+
+
+def test_the_bar_counts_the_pictures_that_are_left(pictures, tmp_path, monkeypatch):
+    bars = []
+
+    class Bar:
+        def __init__(self, total, shown, **options):
+            self.total, self.shown, self.done, self.closed = total, shown, 0, False
+            bars.append(self)
+
+        def update(self, pictures):
+            self.done += pictures
+
+        def close(self):
+            self.closed = True
+
+    monkeypatch.setattr("rim_lightning.gallery.embed.progress_bar", Bar)
+    folder = embedded(pictures, tmp_path / "out", callbacks=[EmbeddingProgress()])
+    folder.file(1).unlink()
+    embedded(pictures, tmp_path / "out", callbacks=[EmbeddingProgress()])
+    assert [(bar.total, bar.done, bar.shown, bar.closed) for bar in bars] == [(21, 21, True, True), (4, 4, True, True)]
 
 
 @pytest.mark.parametrize(
@@ -462,6 +484,47 @@ def test_the_command_reads_the_aligned_side(model, pictures, tmp_path, monkeypat
     failed, _, wrong = embed_here(monkeypatch, capsys, *words, f"aligned={other}")
     assert failed
     assert f"was begun with aligned={aligned != 'false'}, this is aligned={other == 'true'}" in wrong
+
+
+def test_an_output_inside_the_tree_is_not_named(model, pictures, tmp_path, monkeypatch, capsys):
+    words = (f"checkpoint={model}", f"pictures={pictures}", f"output={pictures / 'out'}", "aligned=true")
+    (pictures / "notes.txt").write_text("mine")
+    for _ in range(2):
+        failed, printed, wrong = embed_here(monkeypatch, capsys, *words)
+        assert not failed, wrong
+        listed = (pictures / "out" / "_left_out.tsv").read_text().splitlines()
+        assert [line.split("\t")[0] for line in listed] == ["person 2/cut.png", "torn.jpg", "notes.txt"]
+        assert not (pictures / "out" / "_notes.tsv").exists()
+        assert "out/" not in printed.partition("\n")[2]
+
+
+def test_a_finished_folder_on_a_disk_that_is_read_only(model, pictures, tmp_path, monkeypatch, capsys):
+    words = (f"checkpoint={model}", f"pictures={pictures}", f"output={tmp_path / 'out'}", "aligned=true")
+    assert not embed_here(monkeypatch, capsys, *words)[0]
+    (tmp_path / "out" / "_left_out.tsv").write_text("of an earlier version")
+
+    def read_only(*_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("rim_lightning.data.unused.write_text", read_only)
+    failed, printed, wrong = embed_here(monkeypatch, capsys, *words)
+    assert not failed, wrong
+    assert "19 of 21 pictures embedded, 2 left out" in printed
+
+
+def test_new_pictures_of_an_embedded_tree_are_enrolled_alone(model, pictures, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("lancedb")
+    words = (f"checkpoint={model}", f"pictures={pictures}", f"output={tmp_path / 'out'}", "aligned=true")
+    assert not embed_here(monkeypatch, capsys, *words)[0]
+    enroll = ["enroll", "-i", str(tmp_path / "index")]
+    assert CliRunner().invoke(main, [*enroll, str(tmp_path / "out")]).exit_code == 3
+    Image.new("RGB", (40, 40), "gray").save(pictures / "person 1" / "new.png")
+    failed, _, wrong = embed_here(monkeypatch, capsys, *words)
+    assert failed
+    assert "New ones alone are embedded by rim enroll --model" in wrong
+    done = CliRunner().invoke(main, [*enroll, "-m", str(model), str(pictures), "--aligned", "--json"])
+    answer = json.loads(done.stdout)
+    assert (answer["added"], answer["known"], answer["differences"]) == (1, 19, [])
 
 
 @pytest.mark.parametrize("aligned", ["wrong", "null", "yes", "[probe]", "2"])

@@ -53,6 +53,14 @@ def write_people(root: Path, count: int = 6, size: int = 64) -> Path:
     return root
 
 
+def compose_with_landmarks(root: Path, header: list[str], rows: list[list[str]]):
+    """The settings of the people in a folder of `write_people`, with other rows in the table of landmarks."""
+    table = root / "landmarks68.tsv"
+    table.write_text("".join("\t".join(row) + "\n" for row in [header, *rows]))
+    places = (f"source.reader.root={root}/images", f"source.reader.landmarks={table}", f"output={root}/store")
+    return compose_prepare("source=folders", *places, "workers=0")
+
+
 def children(process: int) -> list[int]:
     listing = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=True)
     return [int(pid) for pid in listing.stdout.split()]
@@ -159,22 +167,13 @@ def test_a_source_without_pictures_where_it_reads_says_where_they_lie(tmp_path):
 
 
 def test_landmarks_that_cannot_belong_to_their_picture_are_left_out_and_named(tmp_path, capsys):
-    write_people(tmp_path, count=7)
-    table = tmp_path / "landmarks68.tsv"
-    header, *rows = table.read_text().splitlines()
-    rows = [row.split("\t") for row in rows]
+    table = write_people(tmp_path, count=7) / "landmarks68.tsv"
+    header, *rows = (row.split("\t") for row in table.read_text().splitlines())
     for row in rows[:4]:
         points = np.array(row[1:], dtype=float).reshape(68, 2)
         row[1:] = [f"{value:.1f}" for value in points[:, ::-1].ravel()]  # y before x
     rows[5][1:] = [str(2 * float(value)) for value in rows[5][1:]]
-    table.write_text("\n".join([header, *("\t".join(row) for row in rows)]) + "\n")
-    cfg = compose_prepare(
-        "source=folders",
-        f"source.reader.root={tmp_path}/images",
-        f"source.reader.landmarks={table}",
-        f"output={tmp_path}/store",
-        "workers=0",
-    )
+    cfg = compose_with_landmarks(tmp_path, header, rows)
     (store,) = run(cfg)
     assert set(store.names) == {rows[4][0], rows[6][0]}
     printed = capsys.readouterr().out
@@ -186,19 +185,10 @@ def test_landmarks_that_cannot_belong_to_their_picture_are_left_out_and_named(tm
 
 
 def test_landmarks_that_are_all_wrong_end_the_command_before_any_work(tmp_path):
-    write_people(tmp_path, count=7)
-    table = tmp_path / "landmarks68.tsv"
-    header, *rows = table.read_text().splitlines()
-    rows = [row.split("\t") for row in rows]
+    table = write_people(tmp_path, count=7) / "landmarks68.tsv"
+    header, *rows = (row.split("\t") for row in table.read_text().splitlines())
     rows = [[row[0], *(str(float(value) / 64) for value in row[1:])] for row in rows]
-    table.write_text("\n".join([header, *("\t".join(row) for row in rows)]) + "\n")
-    cfg = compose_prepare(
-        "source=folders",
-        f"source.reader.root={tmp_path}/images",
-        f"source.reader.landmarks={table}",
-        f"output={tmp_path}/store",
-        "workers=0",
-    )
+    cfg = compose_with_landmarks(tmp_path, header, rows)
     with pytest.raises(
         ValueError, match=r"None of the 7 pictures of folders .* look normalized to 0 to 1 \(they reach"
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,9 @@ def run(cfg: DictConfig) -> list[PreparedStore]:
         raise ValueError("output names one store; with several sources set paths.prepared_dir instead.")
     check_settings(cfg.hr_size, cfg.margin, cfg.alignment, cfg.landmarks, cfg.detector, cfg.workers)
     outputs = [_output_of(cfg, source) for source in sources]
-    listed = [_records_of(source) for source in sources]  # all of them: a mistake in the last one is found at once
+    listed = [
+        _records_of(source, outputs) for source in sources
+    ]  # all of them: a mistake in the last one is found at once
     return [_prepare_source(cfg, *arguments) for arguments in zip(sources, outputs, listed, strict=True)]
 
 
@@ -63,8 +66,8 @@ def _output_of(cfg: DictConfig, source: DictConfig) -> Path:
     return output
 
 
-def _records_of(source: DictConfig) -> tuple[list[Record], UnusedFiles]:
-    """Read the list of a data set, and the files that it does not name."""
+def _records_of(source: DictConfig, outputs: Sequence[Path]) -> tuple[list[Record], UnusedFiles]:
+    """Read the list of a data set, and the files that it does not name. Those in `outputs` are ours."""
     from hydra.utils import get_method  # not at the top of the file: `--help` should not wait for it
     from omegaconf import OmegaConf
 
@@ -77,7 +80,7 @@ def _records_of(source: DictConfig) -> tuple[list[Record], UnusedFiles]:
     if empty:
         raise ValueError(f"source.reader.{empty[0]} is empty; add source.reader.{empty[0]}=<value> to the command.")
     records = call_reader(read, arguments)
-    return records, unused_files(records, files_among(arguments))
+    return records, unused_files(records, [*files_among(arguments), *outputs])
 
 
 def _prepare_source(
@@ -109,7 +112,7 @@ def _prepare_source(
 def report(store: PreparedStore, seconds: float, unused: UnusedFiles) -> str:
     """Return a few lines: what a store holds, and which files were left out. A file in the store names all of them."""
     # not at the top of the file: `--help` should not wait for it
-    from rim_lightning.data.unused import left_out_files, write_left_out
+    from rim_lightning.data.unused import left_out_files, write_list
     from rim_lightning.gallery.changes import alike_names
 
     splits = Counter(store.splits)
@@ -122,7 +125,7 @@ def report(store: PreparedStore, seconds: float, unused: UnusedFiles) -> str:
         f"{store.path}: {len(store)} images ({counts}){people}, labels: {', '.join(labels) or 'none'}, "
         f"{detected} found by detection, {len(skipped)} left out, {seconds:.1f} s"
     ]
-    lines += _left_out(skipped, len(store) + len(skipped), write_left_out(store.path, skipped))
+    lines += _left_out(skipped, len(store) + len(skipped), write_list(store.path, skipped))
     lines += _notes(store)
     if unused.hidden:
         names = ", ".join(unused.hidden[:SHOWN_EXAMPLES])
@@ -135,10 +138,10 @@ def report(store: PreparedStore, seconds: float, unused: UnusedFiles) -> str:
 def _notes(store: PreparedStore) -> list[str]:
     """Return lines on pictures that were turned or show several faces, and write the file that names all of them."""
     from rim_lightning.data.stores.prepared import MANIFEST
-    from rim_lightning.data.unused import NOTES, detection_notes, write_left_out
+    from rim_lightning.data.unused import NOTES, detection_notes, write_list
 
     notes = detection_notes(store)
-    file = write_left_out(store.path, notes, NOTES)
+    file = write_list(store.path, notes, NOTES)
     pictures_of: dict[str, list[str]] = {}
     for entry in notes:
         pictures_of.setdefault(entry["reason"], []).append(entry["name"])

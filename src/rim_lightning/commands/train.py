@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rim_lightning.commands.errors import Hints
 from rim_lightning.commands.hydra_command import hydra_command
+from rim_lightning.commands.quiet import quiet_lightning
 from rim_lightning.extras import require_extra
 from rim_lightning.runs.folder import RunFolder
 
@@ -151,13 +150,11 @@ def main(cfg: DictConfig) -> float | None:
 
     from rim_lightning.training.run import train  # not at the top of the file: `--help` should not wait for torch
 
-    warnings.filterwarnings(
-        "ignore",
-        message=".*does not have many workers.*|.*treespec.*|.*in eval mode at the start.*|.*not resumable.*|"
+    quiet_lightning(
+        ".*in eval mode at the start.*",
+        ".*not resumable.*",
         ".*smaller than the logging interval.*",  # an epoch logs its losses at least once
     )
-    for library in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(library).setLevel(logging.WARNING)  # what is said of devices, tips and ends of loops
     try:
         check_names(cfg)
         check_directory(HydraConfig.get().overrides.hydra)

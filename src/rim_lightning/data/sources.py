@@ -11,7 +11,7 @@ from rim_lightning.data.landmark_check import differ, landmark_fault
 from rim_lightning.data.preparation import prepare
 from rim_lightning.data.readers.record import Record
 from rim_lightning.data.stores.prepared import MANIFEST
-from rim_lightning.data.unused import NOTES, detection_notes, files_among, left_out_files, unused_files, write_left_out
+from rim_lightning.data.unused import NOTES, detection_notes, files_among, left_out_files, unused_files, write_list
 from rim_lightning.schemes import five_points
 
 LOOKED_AT = 12
@@ -113,11 +113,12 @@ def prepare_missing(sources: Iterable[Source], prepared_dir: str | Path, hr_size
             continue
         check_on_faces(records, name)
         store = prepare(records, output, name=name, hr_size=hr_size, workers=workers)
-        left_out = left_out_files(store, unused_files(records, files_among(getattr(source.read, "keywords", {}))))
-        file = write_left_out(store.path, left_out)
+        own: list[str | Path] = [*files_among(getattr(source.read, "keywords", {})), store.path]
+        left_out = left_out_files(store, unused_files(records, own))
+        file = write_list(store.path, left_out)
         if left_out:
             print(f"{name}: {len(left_out)} files were left out, {file or output} names them", file=sys.stderr)
         notes = detection_notes(store)
-        file = write_left_out(store.path, notes, NOTES)
+        file = write_list(store.path, notes, NOTES)
         if notes:
             print(f"{name}: pictures were turned or show several faces, {file or output} names them", file=sys.stderr)

@@ -14,7 +14,6 @@ from rim_lightning.files import printable, write_text
 LEFT_OUT = "left_out.tsv"
 """File in a store: name and reason of every file of the source that is not in the store."""
 
-
 NOTES = "notes.tsv"
 """File in a store: pictures that were turned, and those with several faces, of which one was taken."""
 
@@ -31,7 +30,7 @@ class UnusedFiles(NamedTuple):
     hidden: list[str]
 
 
-def unused_files(records: Sequence[Record], labels: Iterable[str | os.PathLike] = ()) -> UnusedFiles:
+def unused_files(records: Sequence[Record], own: Iterable[str | os.PathLike] = ()) -> UnusedFiles:
     """List the files beside the images of a data set that its reader does not use.
 
     The folders that are searched follow from the records: the name of a record is the last part of its path, and what
@@ -39,12 +38,13 @@ def unused_files(records: Sequence[Record], labels: Iterable[str | os.PathLike] 
 
     Args:
         records: Images that a reader returned.
-        labels: Other files that were read, such as tables of landmarks.
+        own: Other files that were read, such as tables of landmarks, and folders that this package wrote, such as the
+            prepared store.
 
     Returns:
         The files, sorted by folder and name. Landmarks beside an image (`.pts`) count as used if the image has any.
     """
-    used = {Path(os.path.abspath(file)) for file in labels}
+    used = {Path(os.path.abspath(path)) for path in own}
     records_of: dict[Path, list[Record]] = {}
     for record in records:
         used.add(Path(os.path.abspath(record.image)))
@@ -53,15 +53,16 @@ def unused_files(records: Sequence[Record], labels: Iterable[str | os.PathLike] 
         if record.image.is_file():  # a missing image is reported when it is prepared
             records_of.setdefault(_folder_of(record), []).append(record)
     unused = UnusedFiles({}, [])
-    for folder, own in sorted(records_of.items()):
+    for folder, images in sorted(records_of.items()):
         listing = list_folder(folder)
-        layout = _Layout.of(folder, own)
+        layout = _Layout.of(folder, images)
         unused.hidden.extend(_name(path, folder) for path in listing.hidden)
         for path in listing.pictures:
             if Path(os.path.abspath(path)) not in used:
                 unused.reasons[_name(path, folder)] = layout.reason(path)
         for path in listing.others:
-            if Path(os.path.abspath(path)) not in used:
+            place = Path(os.path.abspath(path))
+            if used.isdisjoint((place, *place.parents)):
                 unused.reasons[_name(path, folder)] = why_not(path).reason
     return unused
 
@@ -86,16 +87,16 @@ def detection_notes(store: PreparedStore) -> list[dict[str, str]]:
     ]
 
 
-def write_left_out(folder: Path, entries: Sequence[Mapping[str, str]], name: str = LEFT_OUT) -> Path | None:
-    """Write the file `LEFT_OUT` or `NOTES` of a store, unless it is there already.
+def write_list(folder: Path, entries: Sequence[Mapping[str, str]], name: str = LEFT_OUT) -> Path | None:
+    """Write a list of pictures, such as `LEFT_OUT` or `NOTES` of a store, unless it is there already.
 
     Args:
-        folder: Folder of the store.
-        entries: Name and reason of each picture that was left out. Without any the file is removed.
+        folder: Folder to write to.
+        entries: Name and reason, or remark, of each picture. Without any the file is removed.
         name: Name of the file.
 
     Returns:
-        The file. None if the store cannot be written to.
+        The file. None if the folder cannot be written to.
     """
     file = folder / name
     text = "".join(f"{entry['name']}\t{entry['reason']}\n" for entry in entries)
@@ -104,7 +105,7 @@ def write_left_out(folder: Path, entries: Sequence[Mapping[str, str]], name: str
             file.unlink(missing_ok=True)
         elif not file.is_file() or file.read_text(encoding="utf-8", errors="replace") != text:
             write_text(file, text)
-    except (OSError, UnicodeError):  # a finished store on a disk that is read-only, or a name that is no text
+    except (OSError, UnicodeError):  # a finished folder on a disk that is read-only, or a name that is no text
         return None
     return file
 

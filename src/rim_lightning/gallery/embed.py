@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.callbacks import ProgressBar
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 from rim_lightning.data.listing import image_files
 from rim_lightning.distributed import leave_process_group
@@ -20,6 +22,7 @@ from rim_lightning.gallery.changes import person_of, reason_of, utf8_text
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder, EmbeddedRow, Manifest, names_digest
 from rim_lightning.inference.faces import FaceAligner
 from rim_lightning.inference.recognizer import Recognizer
+from rim_lightning.runs.progress import progress_bar
 from rim_lightning.runs.signals import SIGNALS, stopped_by_signals
 
 if TYPE_CHECKING:
@@ -110,6 +113,9 @@ class EmbeddingModule(pl.LightningModule):
         names: (N,) names of all pictures as the file system has them, in order.
         batch_size: Number of pictures that go through the network at a time.
         workers: Number of loader processes, which find the faces. 0 finds them in this process.
+
+    Attributes:
+        own_pictures: Number of pictures that this rank embeds.
     """
 
     def __init__(
@@ -125,6 +131,7 @@ class EmbeddingModule(pl.LightningModule):
         self.rim = recognizer.rim
         self.aligner = recognizer.aligner
         self.folder, self.names, self.batch_size, self.workers = folder, names, batch_size, workers
+        self.own_pictures = 0
         self._rows: list[EmbeddedRow] = []
         self._embeddings: list[Tensor] = []
 
@@ -136,6 +143,7 @@ class EmbeddingModule(pl.LightningModule):
             if self.folder.changed_pictures(shard):
                 self.folder.file(shard).unlink()
         own = [shard for shard in self.folder.missing() if shard % world == rank]
+        self.own_pictures = sum(len(self.folder.positions(shard)) for shard in own)
         return DataLoader(
             PictureBlocks(self.folder, own, self.names, self.aligner, self.batch_size),
             batch_size=None,
@@ -174,6 +182,54 @@ class EmbeddingModule(pl.LightningModule):
         if len(self._rows) == len(self.folder.positions(batch.shard)):
             self.folder.write(batch.shard, self._rows, torch.cat(self._embeddings).numpy())
             self._rows, self._embeddings = [], []
+
+
+class EmbeddingProgress(ProgressBar):
+    """Shows a bar for the pictures of the first rank, in place of Lightning's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: tqdm | None = None
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Show nothing. Lightning calls this on every process but the first."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Show the bar again."""
+        self._enabled = True
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin the bar."""
+        total = pl_module.own_pictures
+        self._bar = progress_bar(total=total, desc="embedding", unit="picture", leave=False, shown=self._enabled)
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Block,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            self._bar.update(len(batch.rows))
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Close the bar."""
+        self._close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Close the bar before a message is printed."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
 def embed_folder(

@@ -157,7 +157,8 @@ class EmbeddedFolder:
         if earlier.names != manifest.names:
             raise ValueError(
                 f"{path} was begun with {earlier.count} pictures, but {manifest.pictures} now holds other pictures "
-                f"({manifest.count}): choose another output, or restore the pictures{folder._what_differs(names)}."
+                f"({manifest.count}): choose another output, or restore the pictures{folder._what_differs(names)}. New "
+                "ones alone are embedded by rim enroll --model, into a gallery that has the others."
             )
         return folder
 

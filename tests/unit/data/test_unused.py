@@ -52,6 +52,15 @@ def test_only_the_folder_of_the_images_is_searched(tmp_path):
     assert unused_files(read_lfw(tmp_path, "lfw"), [tmp_path / "lfw" / "table.tsv"]) == ({}, [])
 
 
+def test_what_was_written_into_the_folder_is_no_part_of_it(tmp_path):
+    picture(tmp_path / "a.jpg")
+    (tmp_path / "prepared" / "mine_128").mkdir(parents=True)
+    for name in ("mine_128/images.npy", "mine.txt"):
+        (tmp_path / "prepared" / name).write_bytes(b"x")
+    unused = unused_files(read_folder(tmp_path), [tmp_path / "prepared" / "mine_128"])
+    assert list(unused.reasons) == ["prepared/mine.txt"]
+
+
 @pytest.mark.parametrize("name", ["1", "1.jpg"])
 def test_a_reader_of_one_s_own(tmp_path, name):
     """Its names may be no paths; an image that is missing does not count."""

@@ -9,7 +9,6 @@ nothing in memory, at the price of decoding every picture (JPEG images, PNG pars
     landmarks_<scheme>.npy   those of the prepared store
 """
 
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -20,9 +19,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, Pictures, PreparedStore, read_manifest
+from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, Pictures, PreparedStore, read_manifest, write_manifest
 from rim_lightning.extras import require_extra
-from rim_lightning.files import check_writable
+from rim_lightning.files import check_writable, read_json
 from rim_lightning.runs.progress import progress_bar
 
 SHARD_SAMPLES = 10_000  # samples in a file
@@ -143,9 +142,8 @@ def pack(
         raise ValueError(f"{output} is in the prepared set itself: choose another output.")
     manifest = {key: value for key, value in store.manifest.items() if key != "samples"}
     manifest["packed"] = {"quality": quality, "shard": shard}
-    content = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
     if (output / MANIFEST).is_file():
-        if (output / MANIFEST).read_text(encoding="utf-8") == content:
+        if read_json(output / MANIFEST, dict) == manifest:
             return PackedStore(output)
         raise ValueError(
             f"{output} holds another set, or this one packed with another quality; delete it or choose another output."
@@ -155,10 +153,10 @@ def pack(
         raise ValueError(f"{output} exists and is not a packed set; choose another output.")
     partial = output.with_name(f"{output.name}.packing")
     marker = partial / "packing.json"
-    if not marker.is_file() or marker.read_text(encoding="utf-8") != content:
+    if not marker.is_file() or read_json(marker, dict) != manifest:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        marker.write_text(content, encoding="utf-8")
+        write_manifest(marker, manifest)
     _write_set(partial, store, quality, shard, output.name if progress else None)
     os.replace(marker, partial / MANIFEST)
     os.replace(partial, output)

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rim_lightning.files import write_json
 from rim_lightning.schemes import LANDMARK_SCHEMES
 from rim_lightning.types import NO_IDENTITY
 
@@ -205,6 +206,16 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f"{path} has format {format_number}, this version reads {FORMAT}; delete it and run rim-prepare again."
         )
     return manifest
+
+
+def write_manifest(file: Path, manifest: Mapping[str, Any]) -> None:
+    """Write the manifest of a store. Equal ones have equal bytes: runs are identified by the digest of this file.
+
+    Args:
+        file: The file.
+        manifest: Its content.
+    """
+    write_json(file, manifest, indent=1, sort_keys=True)
 
 
 def partial_path(path: str | os.PathLike[str]) -> Path:

@@ -14,7 +14,14 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from rim_lightning.data.stores.prepared import FORMAT, MANIFEST, PreparedStore, hash_by_name, partial_path
+from rim_lightning.data.stores.prepared import (
+    FORMAT,
+    MANIFEST,
+    PreparedStore,
+    hash_by_name,
+    partial_path,
+    write_manifest,
+)
 from rim_lightning.files import check_writable
 from rim_lightning.locks import process_lock, wait_and_hold
 from rim_lightning.schemes import LANDMARK_SCHEMES
@@ -165,8 +172,7 @@ class StoreWriter:
             raise ValueError(f"None of the {count} samples of {self.path} could be prepared: {reasons}.")
         for name in self._array_shapes():
             _compact(self.partial / f"{name}.npy", prepared)
-        manifest = json.dumps(self._manifest(prepared), indent=1, sort_keys=True)
-        (self.partial / MANIFEST).write_text(manifest + "\n", encoding="utf-8")
+        write_manifest(self.partial / MANIFEST, self._manifest(prepared))
         (self.partial / HEADER).unlink()  # before the journal: without a header, a killed run starts afresh
         (self.partial / JOURNAL).unlink()
         os.replace(self.partial, self.path)

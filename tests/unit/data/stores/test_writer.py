@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 
@@ -40,6 +41,8 @@ def test_manifest_names_hashes_and_what_was_skipped(tmp_path):
         ["five"],
     ]
     assert [sample["detected"] for sample in manifest["samples"]] == [False, False, True, False]
+    content = (tmp_path / "toy" / "manifest.json").read_text()  # its digest is kept in results and calibrations
+    assert content == json.dumps(manifest, indent=1, sort_keys=True) + "\n"
 
 
 def test_bytes_do_not_depend_on_the_order_of_arrival(tmp_path):
