@@ -78,6 +78,29 @@ def gallery_of(model, tmp_path):
     return tmp_path / "index"
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("verify", "-m", "{model}", "no.png", "{faces}/a.png"), "There is no image no.png."),
+        (("verify", "-m", "{model}", "{faces}/a.png", "{faces}/a.png", "--face", "0"), "0 is not in the range x>=1"),
+        (("verify", "-m", "{model}", "{faces}/a.png", "{faces}/a.png", "--far", "2"), "false accept rate of 2"),
+        (("verify", "{faces}/a.png"), "Missing argument 'GALLERY'."),
+        (("identify", "-m", "{model}", "-i", "none", "{faces}/a.png"), "There is no gallery at none"),
+        (("enroll", "-m", "{model}", "-i", "new", "none"), "There is no folder none."),
+        (("gallery", "list", "-i", "none"), "There is no gallery at none"),
+        (("faces", "none.png"), "There is no image none.png."),
+        (("info", "none"), "There is no checkpoint at none"),
+        (("no-command",), "No such command 'no-command'."),
+    ],
+)
+def test_what_is_wrong_is_said_in_json_too(model, faces, words, sentence):
+    done = rim(*(word.format(model=model, faces=faces) for word in words), "--json")
+    assert done.exit_code == 2
+    assert list(content := json.loads(done.stdout)) == ["error"]
+    assert sentence in content["error"]
+    assert sentence in " ".join(done.stderr.split())
+
+
 def test_json_is_utf8_whatever_the_names(model, faces, tmp_path):
     calls = [
         ("identify", "-m", model, "-i", gallery_of(model, tmp_path), faces, "--aligned", "--json"),

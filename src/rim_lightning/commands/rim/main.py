@@ -1,15 +1,52 @@
 """The command `rim`: a group that collects the sub-commands."""
 
+from typing import Any
+
 import click
 
+from rim_lightning.commands.errors import Hints, ending_of, one_sentence, sentence_of
 from rim_lightning.commands.rim.enroll import enroll
 from rim_lightning.commands.rim.faces import faces
 from rim_lightning.commands.rim.gallery import forget, gallery, identify
 from rim_lightning.commands.rim.hallucinate import hallucinate
 from rim_lightning.commands.rim.model import export, info
-from rim_lightning.commands.rim.options import EXIT_CODES, Group
+from rim_lightning.commands.rim.options import EXIT_CODES, WRONG
+from rim_lightning.commands.rim.output import echo_json
 from rim_lightning.commands.rim.page import page
 from rim_lightning.commands.rim.verify import verify
+
+_FOR_PROGRAMS = "rim_lightning.for_programs"  # key in click's context: True if `--json` was given
+
+
+class Group(click.Group):
+    """Command group that reports every error in one sentence, with `--json` also as {"error": sentence}.
+
+    Errors never exit with code 1, which means the answer "no".
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note whether a program reads the answer."""
+        ctx.meta[_FOR_PROGRAMS] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Wrong input ends it with exit code 2."""
+        hints = Hints(wrong=WRONG)
+        with one_sentence("rim", hints):
+            try:
+                return super().invoke(ctx)
+            except Exception as error:
+                if ctx.meta[_FOR_PROGRAMS] and not isinstance(error, BrokenPipeError | click.exceptions.Exit):
+                    echo_json({"error": _sentence(error, hints)})
+                raise
+
+
+def _sentence(error: Exception, hints: Hints) -> str:
+    """Return the message of an exception, which may be one of click's."""
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    ending = ending_of(error, hints)
+    return ending.sentence if ending else f"{type(error).__name__}: {sentence_of(error)}"
 
 
 @click.group(cls=Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rim_lightning.commands.errors import FAULT, INTERRUPTED, PARTLY, Hints, one_sentence
+from rim_lightning.commands.errors import FAULT, INTERRUPTED, PARTLY
 from rim_lightning.extras import require_extra
 from rim_lightning.inference.verdict import DEFAULT_FAR
 
@@ -28,18 +28,6 @@ EXIT_CODES = (
     "interrupted."
 )
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class Group(click.Group):
-    """Command group that reports every error in one sentence.
-
-    Errors never exit with code 1, which means the answer "no".
-    """
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Wrong input ends it with exit code 2."""
-        with one_sentence("rim", Hints(wrong=WRONG)):
-            return super().invoke(ctx)
 
 
 class Place(click.Path):
