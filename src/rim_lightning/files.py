@@ -9,7 +9,7 @@ import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -182,8 +182,13 @@ def write_json_once(path: str | Path, content: Any) -> None:
     try:
         part.write_text(_as_json(content), encoding="utf-8")
         _synchronize(part)
-        with suppress(FileExistsError):
+        try:
             os.link(part, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a disk without links, such as exFAT
+            if not path.exists():
+                os.replace(part, path)
         _synchronize(path.parent)
     finally:
         part.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Faces in pictures with several of them: rim faces numbers them; --face, --box, --faces and --aligned choose."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -165,6 +166,12 @@ def test_every_face_gets_an_answer(model, frame, tmp_path):
     again = rim("hallucinate", "-m", model, frame, tmp_path / "sharp.png", "--faces", "all")
     assert again.exit_code == 2
     assert "sharp_1.png exists already" in again.output
+    (tmp_path / "frames").mkdir()
+    for name in ("frame.png", "frame.dat"):  # the second is named as left out, and is none of the pictures read
+        shutil.copy(frame, tmp_path / "frames" / name)
+    done = rim("hallucinate", "-m", model, tmp_path / "frames", tmp_path / "sharp", "--faces", "all")
+    assert done.exit_code == 3
+    assert "3 faces of 1 pictures written beside" in done.stdout
 
 
 def test_identify_answers_for_every_face(model, frame, tmp_path, portraits):

@@ -146,6 +146,14 @@ def test_the_first_of_several_writers_stays(tmp_path):
     assert os.listdir(tmp_path) == ["plan.json"]
 
 
+def test_a_disk_without_links_will_do(tmp_path, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    test_the_first_of_several_writers_stays(tmp_path)
+
+
 def test_of_processes_that_write_at_once_one_stays_and_all_see_the_same(tmp_path):
     code = """
 import json, os, sys, time

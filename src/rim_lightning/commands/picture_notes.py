@@ -1,11 +1,22 @@
-"""What a command says about pictures that were used, but not as a user may think: turned ones, and several faces."""
+"""Lines about many pictures: what a user should know of those that were used, and the first names of a list."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 SHOWN = 3
-"""Number of pictures that are named for each remark."""
+"""Number of names that are shown of a list."""
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Return the first names of a list, and how many more there are.
+
+    Example:
+        >>> first_names(["a", "b", "c", "d", "e"])
+        'a, b, c and 2 more'
+    """
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def note_lines(pictures_of: Mapping[str, Sequence[str]], rest: str) -> list[str]:
@@ -23,6 +34,5 @@ def note_lines(pictures_of: Mapping[str, Sequence[str]], rest: str) -> list[str]
         if len(names) <= SHOWN:
             lines += [f"{name} {note}" for name in names]
         else:
-            shown = ", ".join(names[:SHOWN])
-            lines.append(f"{len(names)} pictures, each of which {note}: {shown} and {len(names) - SHOWN} more; {rest}")
+            lines.append(f"{len(names)} pictures, each of which {note}: {first_names(names)}; {rest}")
     return lines

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rim_lightning.commands.errors import Hints
 from rim_lightning.commands.hydra_command import hydra_command
-from rim_lightning.commands.picture_notes import note_lines
+from rim_lightning.commands.picture_notes import first_names, note_lines
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 SHOWN_SKIPS = 20
 """Number of skipped pictures that are named on the screen. A file in the store lists all of them."""
-
-SHOWN_EXAMPLES = 3
-"""Number of pictures that are named for each reason if more are skipped."""
 
 
 def run(cfg: DictConfig) -> list[PreparedStore]:
@@ -128,9 +125,7 @@ def report(store: PreparedStore, seconds: float, unused: UnusedFiles) -> str:
     lines += _left_out(skipped, len(store) + len(skipped), write_list(store.path, skipped))
     lines += _notes(store)
     if unused.hidden:
-        names = ", ".join(unused.hidden[:SHOWN_EXAMPLES])
-        more = f" and {len(unused.hidden) - SHOWN_EXAMPLES} more" if len(unused.hidden) > SHOWN_EXAMPLES else ""
-        lines.append(f"  hidden and system files and folders are never read: {names}{more}")
+        lines.append(f"  hidden and system files and folders are never read: {first_names(unused.hidden)}")
     lines += [f"  these people may be one: {', '.join(map(repr, names))}" for names in alike_names(store.identities)]
     return "\n".join(lines)
 
@@ -167,9 +162,7 @@ def _left_out(skipped: list[dict[str, str]], count: int, file: Path | None) -> l
     if len(skipped) <= SHOWN_SKIPS or file is None:
         return lines + [f"  left out {entry['name']}: {entry['reason']}" for entry in skipped]
     for entries in sorted(kinds.values(), key=len, reverse=True):
-        names = ", ".join(entry["name"] for entry in entries[:SHOWN_EXAMPLES])
-        more = f" and {len(entries) - SHOWN_EXAMPLES} more" if len(entries) > SHOWN_EXAMPLES else ""
-        lines.append(f"  left out {names}{more}: {entries[0]['reason']}")
+        lines.append(f"  left out {first_names([entry['name'] for entry in entries])}: {entries[0]['reason']}")
     return [*lines, f"  {file} names them all"]
 
 

@@ -14,7 +14,6 @@ from rim_lightning.commands.rim.face_choice import FaceChoice, FaceCommand, face
 from rim_lightning.commands.rim.folder_report import (
     FolderReport,
     describe,
-    open_if_there,
     plain_differences,
     report_differences,
 )
@@ -87,7 +86,7 @@ def _compare(index: str, folder: Path, choice: FaceChoice, detector: str, as_jso
     from rim_lightning.gallery.embedded_folder import EmbeddedFolder, is_embedded
     from rim_lightning.gallery.enrollment import check_embedded, compare_embedded, compare_folder
 
-    gallery = open_if_there(index)
+    gallery = _open_if_there(index)
     if is_embedded(folder):
         embedded = EmbeddedFolder(folder)
         check_embedded(embedded, gallery.fingerprint if gallery else embedded.manifest.model)
@@ -109,6 +108,16 @@ def _compare(index: str, folder: Path, choice: FaceChoice, detector: str, as_jso
         report.print()
     differing = len(changes.differences)
     exit_if_left_out(len(report.left_out) + differing, len(changes.new) + len(changes.unchanged) + differing)
+
+
+def _open_if_there(index: str) -> Gallery | None:
+    """Open a gallery of any model, or return None if there is none."""
+    from rim_lightning.gallery.index import Gallery
+
+    try:
+        return Gallery(index, None)
+    except FileNotFoundError:
+        return None
 
 
 def _enroll_pictures(

@@ -6,15 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rim_lightning.commands.picture_notes import SHOWN, first_names
 from rim_lightning.commands.rim.output import report_left_out, say
 
 if TYPE_CHECKING:
     from rim_lightning.gallery.changes import StaleTemplate
     from rim_lightning.gallery.enrollment import FolderChanges
     from rim_lightning.gallery.index import Gallery
-
-SHOWN = 3
-"""Number of files of a kind that are named on the screen. --json and --dry-run name all of them."""
 
 
 class FolderReport(NamedTuple):
@@ -97,7 +95,7 @@ class FolderReport(NamedTuple):
         if self.single:
             say(
                 f"{len(self.single)} pictures lie beside the folders of people, and each is a person of its own: "
-                f"{_some(self.single)}",
+                f"{_quoted(self.single)}",
                 err=True,
             )
         if self.undated:
@@ -124,21 +122,11 @@ def _shared_line(group: Sequence[tuple[str, str]]) -> str:
                 f"{source} is enrolled as {names}, because a folder and one inside it were enrolled: remove the wrong "
                 "name by rim forget, and enroll only one of the folders"
             )
-    places = _some([f"{person} ({source})" for person, source in dict(group).items()])
+    places = _quoted([f"{person} ({source})" for person, source in dict(group).items()])
     return (
         f"one picture is enrolled under several people: {places}. Remove it from all but one and add --sync, or remove "
         "the wrong name by rim forget"
     )
-
-
-def open_if_there(index: str) -> Gallery | None:
-    """Open a gallery of any model, or return None if there is none."""
-    from rim_lightning.gallery.index import Gallery
-
-    try:
-        return Gallery(index, None)
-    except FileNotFoundError:
-        return None
 
 
 def report_unused(unused: Mapping[str, str], hidden: Sequence[str]) -> None:
@@ -147,10 +135,10 @@ def report_unused(unused: Mapping[str, str], hidden: Sequence[str]) -> None:
     for path, reason in unused.items():
         by_reason.setdefault(reason, []).append(path)
     for reason, paths in by_reason.items():
-        say(f"not read: {_counted(paths)} {reason}: {_some(paths)}", err=True)
+        say(f"not read: {_counted(paths)} {reason}: {_quoted(paths)}", err=True)
     if hidden:
         names = list(dict.fromkeys(Path(path).name for path in hidden))
-        say(f"never read: {len(hidden)} hidden or system files and folders: {_some(names)}", err=True)
+        say(f"never read: {len(hidden)} hidden or system files and folders: {_quoted(names)}", err=True)
 
 
 def report_differences(differences: Sequence[StaleTemplate], folder: Path, sync: bool) -> None:
@@ -215,6 +203,5 @@ def _counted(paths: Sequence[str]) -> str:
     return "a file that" if len(paths) == 1 else f"{len(paths)} files, each of which"
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(map(repr, names[:SHOWN])) + more
+def _quoted(names: Iterable[str]) -> str:
+    return first_names([repr(name) for name in names])

@@ -82,7 +82,8 @@ def hallucinate(
         echo_json({"written": written, "left_out": left_out})
     else:
         if choice.every:
-            say(f"{len(written)} faces of {len(paths) - len(left_out)} pictures written beside {target}")
+            pictures = {entry["picture"] for entry in written}
+            say(f"{len(written)} faces of {len(pictures)} pictures written beside {target}")
         else:
             say(f"{len(written)} of {len(paths)} faces written to {target}")
         report_left_out(left_out)

@@ -141,17 +141,13 @@ def _demo_only(calibration: Calibration) -> str:
 
 def _metrics_of(checkpoint: Path) -> dict[str, Any]:
     """Return the figures of the run that wrote a checkpoint, if they are figures of this checkpoint: its last one."""
+    from rim_lightning.files import read_json
     from rim_lightning.runs.folder import RunFolder
 
     run = RunFolder(checkpoint.parent.parent)
     if checkpoint.name != run.last_checkpoint.name or not run.config.is_file() or not run.metrics.is_file():
         return {}
-    import json
-
-    try:
-        return dict(json.loads(run.metrics.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{run.metrics} does not hold the figures of a run: remove it.") from error
+    return read_json(run.metrics, dict)
 
 
 def _calibration_lines(plain: dict[str, Any], lr_size: int) -> Iterator[str]:
