@@ -89,7 +89,7 @@ def gallery_of(model, tmp_path):
         (("enroll", "-m", "{model}", "-i", "new", "none"), "There is no folder none."),
         (("gallery", "list", "-i", "none"), "There is no gallery at none"),
         (("faces", "none.png"), "There is no image none.png."),
-        (("info", "none"), "There is no checkpoint at none"),
+        (("info", "none"), "There is no model folder at none: rim export makes one."),
         (("no-command",), "No such command 'no-command'."),
     ],
 )

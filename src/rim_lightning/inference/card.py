@@ -1,6 +1,7 @@
 """The card of a model folder: `card.json`, which says what the model is. Imports no torch."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ def read_card(folder: str | Path) -> dict[str, Any]:
         ValueError: If the card is damaged, or of another format.
     """
     path = Path(folder) / CARD
+    if not os.path.lexists(folder):
+        raise FileNotFoundError(f"There is no model folder at {folder}: rim export makes one.")
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not a model folder: it has no {CARD}. rim export makes one.")
     try:
