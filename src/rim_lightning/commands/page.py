@@ -12,8 +12,8 @@ from rim_lightning.data.images import read_image
 from rim_lightning.extras import require_extra
 from rim_lightning.files import printable
 from rim_lightning.functional.degradation import synthesize_probe
-from rim_lightning.gallery.changes import picture_state, remark_of
 from rim_lightning.gallery.index import Gallery
+from rim_lightning.gallery.stored_templates import picture_state, remark_of
 from rim_lightning.inference.calibration import PROBE_SIZES
 from rim_lightning.inference.face_pictures import face_pictures, numbered_faces, numbered_scale
 from rim_lightning.inference.faces import SHARP, AlignedFace

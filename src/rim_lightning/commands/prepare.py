@@ -110,7 +110,7 @@ def report(store: PreparedStore, seconds: float, unused: UnusedFiles) -> str:
     """Return a few lines: what a store holds, and which files were left out. A file in the store names all of them."""
     # not at the top of the file: `--help` should not wait for it
     from rim_lightning.data.unused import left_out_files, write_list
-    from rim_lightning.gallery.changes import alike_names
+    from rim_lightning.gallery.names import alike_names
 
     splits = Counter(store.splits)
     counts = ", ".join(f"{splits[split]} {split}" for split in ("train", "val", "test") if splits[split])

@@ -18,8 +18,9 @@ from tqdm import tqdm
 from rim_lightning.data.listing import image_files
 from rim_lightning.distributed import leave_process_group
 from rim_lightning.files import content_digest
-from rim_lightning.gallery.changes import person_of, reason_of, utf8_text
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder, EmbeddedRow, Manifest, names_digest
+from rim_lightning.gallery.folder_pictures import reason_of
+from rim_lightning.gallery.names import person_of, utf8_text
 from rim_lightning.inference.faces import FaceAligner
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.runs.progress import progress_bar

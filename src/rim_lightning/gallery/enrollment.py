@@ -16,16 +16,9 @@ from torch import Tensor
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR
 from rim_lightning.data.listing import Listing, list_pictures
 from rim_lightning.files import changed_files
-from rim_lightning.gallery.changes import (
-    Changes,
-    FolderPicture,
-    StaleTemplate,
-    Way,
-    compare,
-    read_pictures,
-    reason_of,
-)
+from rim_lightning.gallery.changes import Changes, StaleTemplate, Way, compare
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder
+from rim_lightning.gallery.folder_pictures import FolderPicture, read_pictures, reason_of
 from rim_lightning.gallery.index import Enrolled, Gallery, Template
 from rim_lightning.inference.faces import SHARP, AlignedFace, Box
 from rim_lightning.inference.recognizer import Recognizer, batches

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import threading
-import unicodedata
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -17,6 +16,7 @@ import numpy as np
 
 from rim_lightning.extras import require_extra
 from rim_lightning.files import check_folder
+from rim_lightning.gallery.names import unicode_name
 from rim_lightning.locks import process_lock, wait_and_hold
 
 if TYPE_CHECKING:  # people are listed and removed without torch
@@ -381,11 +381,6 @@ def _storage(address: str) -> Iterator[None]:
             f"The gallery {address} cannot be written: {why}. Earlier additions are kept. Remove the cause, then "
             "repeat the command."
         ) from error
-
-
-def unicode_name(name: str) -> str:
-    """Return a name as a gallery writes it, in Unicode's composed form (NFC): keyboards and disks use others."""
-    return unicodedata.normalize("NFC", name)
 
 
 def _quoted(text: str) -> str:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rim_lightning.gallery.changes import person_of, reason_of, utf8_text
 from rim_lightning.gallery.enrollment import BLOCK, enroll
+from rim_lightning.gallery.folder_pictures import reason_of
 from rim_lightning.gallery.index import Gallery
+from rim_lightning.gallery.names import person_of, utf8_text
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
 from tests.helpers.tiny import MODEL

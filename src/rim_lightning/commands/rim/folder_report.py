@@ -56,8 +56,8 @@ class FolderReport(NamedTuple):
             The report.
         """
         from rim_lightning.data.listing import why_not
-        from rim_lightning.gallery.changes import alike_names, shared_pictures
-        from rim_lightning.gallery.index import unicode_name
+        from rim_lightning.gallery.names import alike_names, unicode_name
+        from rim_lightning.gallery.stored_templates import shared_pictures
 
         folder, listing, changes, unreadable = compared
         others, hidden = (

@@ -121,8 +121,9 @@ def forget(index: str, person: str | None, picture: Path | None, folder: Path | 
       rim forget --index known --picture passports/jane/2.jpg
       rim forget --index known --folder old_passports
     """
-    from rim_lightning.gallery.changes import alike_names, templates_of_folder, templates_of_picture
     from rim_lightning.gallery.index import Gallery
+    from rim_lightning.gallery.names import alike_names
+    from rim_lightning.gallery.stored_templates import templates_of_folder, templates_of_picture
 
     if sum(choice is not None for choice in (person, picture, folder)) != 1:
         raise click.UsageError("Give one of PERSON, --picture and --folder.")
@@ -168,8 +169,9 @@ def list_templates(index: str, person: str | None, as_json: bool) -> None:
       rim gallery list --index known
       rim gallery list --index known "Jane Doe" --json
     """
-    from rim_lightning.gallery.changes import UNCHANGED, picture_state, remark_of
-    from rim_lightning.gallery.index import Gallery, unicode_name
+    from rim_lightning.gallery.index import Gallery
+    from rim_lightning.gallery.names import unicode_name
+    from rim_lightning.gallery.stored_templates import UNCHANGED, picture_state, remark_of
 
     opened = Gallery(index, None)
     name_in_gallery = person and unicode_name(person)
@@ -201,7 +203,7 @@ def list_templates(index: str, person: str | None, as_json: bool) -> None:
 
 def _identify(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: int, far: float) -> dict[str, Any]:
     """Search the gallery for one face. The answer is ready for a JSON object."""
-    from rim_lightning.gallery.changes import picture_state
+    from rim_lightning.gallery.stored_templates import picture_state
 
     point = recognizer.required_calibration().operating_point(face.size, far)
     (hits,) = gallery.search(recognizer.embed_probes([face]), top)
@@ -219,7 +221,7 @@ def _identify(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: 
 
 def _print_hits(answer: dict[str, Any], numbered: bool) -> None:
     """Print the people who are most similar to a probe; with the number of the face in its picture."""
-    from rim_lightning.gallery.changes import remark_of
+    from rim_lightning.gallery.stored_templates import remark_of
 
     number = f", face {answer['found']['number']}" if numbered else ""
     judged = f"{answer['size']:.0f} px, threshold {answer['threshold']:.3f} {at_far(answer['far'])}"
