@@ -170,16 +170,16 @@ def test_a_replacement_that_cannot_be_used_removes_the_template(rim, enrolled, t
 
 
 def test_a_picture_that_cannot_be_read_keeps_its_template(rim, enrolled, tmp_path, monkeypatch):
-    from rim_lightning.gallery import changes
+    from rim_lightning.gallery import folder_pictures
 
-    read = changes.content_digest
+    read = folder_pictures.content_digest
 
     def refused(path):
         if str(path).endswith("ben/1.bmp"):
             raise PermissionError(13, "Permission denied", str(path))
         return read(path)
 
-    monkeypatch.setattr(changes, "content_digest", refused)
+    monkeypatch.setattr(folder_pictures, "content_digest", refused)
     done = rim("enroll", enrolled, "--sync")
     assert done.exit_code == 3
     assert "ben/1.bmp: Permission denied" in done.stderr
