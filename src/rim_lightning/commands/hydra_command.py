@@ -76,7 +76,7 @@ def hydra_command(
                 try:
                     start(job)()
                 except OSError as error:  # Hydra makes the folder of the run; errors of the task do not come here
-                    if isinstance(error, HydraException):  # a configuration that is missing is one, too
+                    if isinstance(error, HydraException) or error.filename is None:  # no configuration; a closed pipe
                         raise
                     why = f"Nothing can be written to {error.filename} ({error.strerror})"
                     raise ValueError(f"{why}: choose another hydra.run.dir.") from error

@@ -51,3 +51,12 @@ def test_a_folder_that_hydra_would_resolve_is_named(tmp_path):
         done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 1
         assert f'rim-{command}: {folder} holds "${{", which Hydra reads as a reference' in done.stderr
+
+
+def test_help_may_be_cut_off_by_head():
+    """The settings of rim-train are longer than a pipe holds, and nobody reads on."""
+    command = [sys.executable, "-m", "rim_lightning.commands.train", "--cfg", "job"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 130
