@@ -123,7 +123,8 @@ def sentence_of(error: BaseException) -> str:
     if in_loader:
         text = text.rpartition(f"{in_loader[1]}: ")[2]
     if "OmegaConfBaseException" in _class_names(error):
-        text = text.partition("\n    full_key:")[0]
+        key = getattr(error, "full_key", None)
+        text = f"{f'{key}: ' if key else ''}{text.partition(chr(10) + '    full_key:')[0]}"
     return re.sub(r"\s*\n\s*", " ", text)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rim_lightning.commands.errors import Hints, one_sentence
-from rim_lightning.commands.settings_check import check_settings, is_addable, nearest
+from rim_lightning.commands.settings_check import check_settings, explained, is_addable, names_of, nearest
 from rim_lightning.extras import require_extra
 from rim_lightning.runs.overrides import quoted
 
@@ -46,7 +46,7 @@ def hydra_command(
         def job(cfg: DictConfig) -> Any:
             from rim_lightning.commands.settings_rules import RULES
 
-            with one_sentence(name, hints):
+            with one_sentence(name, hints), _setting_named(cfg):
                 hydra_prints_again()
                 check_settings(cfg, RULES[name])
                 return task(cfg)
@@ -105,6 +105,22 @@ def hydra_prints_again() -> None:
 
 
 @contextmanager
+def _setting_named(cfg: DictConfig) -> Iterator[None]:
+    """Name the setting that a class does not take, or that was taken away with a "~"."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except (TypeError, LookupError, AttributeError, HydraException, OmegaConfBaseException) as error:
+        sentence = explained(cfg, HydraConfig.get().overrides.task, error)
+        if sentence:
+            raise ValueError(sentence) from error
+        raise
+
+
+@contextmanager
 def _nearest_name(command: str) -> Iterator[None]:
     """Add the setting or choice that is written most alike to Hydra's message about one that is not there."""
     try:
@@ -113,6 +129,9 @@ def _nearest_name(command: str) -> Iterator[None]:
         if "HydraException" not in {base.__name__ for base in type(error).__mro__}:
             raise
         text = str(error).partition("Config search path")[0].strip()
+        inner = getattr(error.__cause__, "full_key", None)
+        if inner and text.startswith("Could not override '"):  # a group was given as a mapping: the name is in it
+            text = f"Could not override '{inner}'."
         advice = _advice(command, text)
         if advice:
             text = f"{text[text.index('Could not') :].splitlines()[0].rstrip('.')}: {advice}"
@@ -140,22 +159,19 @@ def _advice(command: str, message: str) -> str:
 
 
 def _names(command: str) -> list[str]:
-    """List groups and settings of a command, by their dotted names."""
+    """List groups and settings of a command with the groups that its command line chooses, by their dotted names."""
     from hydra import compose, initialize_config_dir
-    from omegaconf import DictConfig
+    from hydra.errors import HydraException
 
     from rim_lightning.commands.config_path import CONF_DIR
 
-    def below(cfg: DictConfig, prefix: str) -> Iterator[str]:
-        for name in map(str, cfg):
-            yield prefix + name
-            node: Any = cfg._get_node(name)
-            if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
-                yield from below(node, f"{prefix}{name}.")
-
+    choices = [word for word in sys.argv[1:] if (CONF_DIR / word.partition("=")[0]).is_dir()]
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        cfg = compose(command.removeprefix("rim-"))
-    return [*(folder.name for folder in CONF_DIR.iterdir() if folder.is_dir()), *below(cfg, "")]
+        try:
+            cfg = compose(command.removeprefix("rim-"), choices)
+        except HydraException:  # choices of a sweep, or of a folder that --config-dir names
+            cfg = compose(command.removeprefix("rim-"))
+    return [*(folder.name for folder in CONF_DIR.iterdir() if folder.is_dir()), *names_of(cfg)]
 
 
 def check_overrides(overrides: Sequence[str]) -> None:

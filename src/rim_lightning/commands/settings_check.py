@@ -138,12 +138,51 @@ def check_settings(cfg: DictConfig, rules: RuleTable) -> None:
             if like:
                 raise ValueError(f"There is no setting {key}; did you mean {like}?")
         elif not rule.holds(value):
-            raise ValueError(f"{key} is {_shown(value)}; it must be {rule.words}{_suggestion(value, rule.choices)}.")
+            text = _is_number(value) and rule.holds(str(value))
+            advice = f": write '{key}=\"{value}\"'" if text else _suggestion(value, rule.choices)
+            raise ValueError(f"{key} is {_shown(value)}; it must be {rule.words}{advice}.")
 
 
 def uncovered(cfg: DictConfig, rules: RuleTable) -> list[str]:
     """List the settings of a configuration that no rule covers; arguments of classes of the user's own are some."""
     return [key for key, _ in _values(cfg, rules) if _rule_of(key, rules) is None]
+
+
+def explained(cfg: DictConfig, overrides: Sequence[str], error: Exception) -> str:
+    """Return what an error says about a setting that a class does not take, or needs and lacks; "" if it does not.
+
+    Args:
+        cfg: The configuration of the command.
+        overrides: Settings of the command line.
+        error: What ended the command.
+    """
+    from omegaconf import OmegaConf
+
+    while type(error).__name__ == "InstantiationException" and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    unexpected = re.search(r"got an unexpected keyword argument '(\w+)'", str(error))
+    if unexpected is not None:
+        groups = [key.rpartition(".")[0] for key in names_of(cfg) if key.rpartition(".")[2] == unexpected[1]]
+        if groups:
+            group = min(groups, key=len)  # system repeats other groups
+            like = nearest(unexpected[1], [name for name in OmegaConf.select(cfg, group) if name != unexpected[1]])
+            return f"There is no setting {group}.{unexpected[1]}{f'; did you mean {group}.{like}?' if like else '.'}"
+    deleted = [override for override in overrides if override.startswith("~")]
+    lacks = r"missing \d+ required|is not in struct|Missing key|Interpolation key .* not found"
+    if deleted and re.search(lacks, str(error)):
+        return f"{' '.join(deleted)} takes away what is needed ({str(error).partition(chr(10))[0]}): leave it out."
+    return ""
+
+
+def names_of(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all groups and settings; a group that is a reference is not entered."""
+    from omegaconf import DictConfig
+
+    for name in map(str, cfg):
+        yield prefix + name
+        node: Any = cfg._get_node(name)
+        if isinstance(node, DictConfig) and not (node._is_none() or node._is_missing() or node._is_interpolation()):
+            yield from names_of(node, f"{prefix}{name}.")
 
 
 def is_addable(key: str, names: Sequence[str], rules: RuleTable) -> bool:
@@ -170,12 +209,12 @@ def _values(cfg: DictConfig, rules: RuleTable, prefix: str = "") -> Iterator[tup
 
     for name in map(str, cfg):
         key = prefix + name
-        if (
-            key == "hydra"
-            or name.startswith("_")
-            or OmegaConf.is_interpolation(cfg, name)
-            or OmegaConf.is_missing(cfg, name)
-        ):
+        if key == "hydra" or name.startswith("_"):
+            continue
+        if OmegaConf.is_interpolation(cfg, name):
+            _check_reference(cfg, name, key)
+            continue
+        if OmegaConf.is_missing(cfg, name):
             continue
         node: Any = cfg._get_node(name)
         if _rule_of(key, rules) is not None or not OmegaConf.is_config(node) or node._is_none():
@@ -184,6 +223,21 @@ def _values(cfg: DictConfig, rules: RuleTable, prefix: str = "") -> Iterator[tup
             node = OmegaConf.create({str(place): entry for place, entry in enumerate(node)})
         if isinstance(node, DictConfig) and not node._is_none():
             yield from _values(node, rules, f"{key}.")
+
+
+def _check_reference(cfg: DictConfig, name: str, key: str) -> None:
+    """Refuse a setting that refers to one that does not exist."""
+    from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+
+    try:
+        cfg[name]
+    except InterpolationKeyError as error:
+        node: Any = cfg._get_node(name)
+        text = str(node._value())
+        if str(error).split("'")[1] in text:  # else it refers to a setting that refers to it
+            raise ValueError(f"{key} is {text}, but there is no such setting.") from None
+    except OmegaConfBaseException:  # a value that is missing, or that Hydra knows in the job only
+        pass
 
 
 def _plain(node: Any) -> Any:

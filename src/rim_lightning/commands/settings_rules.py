@@ -210,7 +210,7 @@ DATA_RULES: RuleTable = {
     "data.splits": mapping_of(POSITIVE, *SPLITS),
     "data.splits.*": POSITIVE,
     "data.synthesis_seed": whole(),
-    "data.augmentation": optional(ANYTHING),
+    "data.augmentation": optional(Rule("a group of settings with a _target_", lambda value: isinstance(value, dict))),
     "data.augmentation.flip": FRACTION,
     "data.augmentation.photometric": FRACTION,
     "data.augmentation.rotation": number(0, 180),

@@ -76,9 +76,13 @@ class PhasedModule(pl.LightningModule):
             if stage.name not in self.stage_phases:
                 choices = ", ".join(self.stage_phases)
                 raise ValueError(f'There is no training stage "{stage.name}" (schedule.stages); choose from {choices}.')
-        missing = {phase.name for phase in self.phases} - set(optimizers)
+        phases = [phase.name for phase in self.phases]
+        missing, unknown = set(phases) - set(optimizers), set(optimizers) - set(phases)
         if missing:
             raise ValueError(f"The phases {', '.join(sorted(missing))} have no optimizer.")
+        if unknown:
+            named = ", ".join(f"optim.optimizers.{name}" for name in sorted(unknown))
+            raise ValueError(f"{named} is of no phase of this system; its phases are {', '.join(phases)}.")
         self.model_arguments = network
         self.add_module(self.architecture, build_architecture(self.architecture, network))
         self.optimizer_of = optimizers

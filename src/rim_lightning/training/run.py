@@ -30,6 +30,7 @@ from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.progress import StepCounter
 from rim_lightning.runs.signals import Interrupted, stopped_by_signals
 from rim_lightning.runs.state import record_run
+from rim_lightning.schemes import LANDMARK_SCHEMES
 from rim_lightning.training.budget import batches_per_epoch, one_epoch_each
 from rim_lightning.training.callbacks.wandb_tracking import log_results, start_wandb
 from rim_lightning.training.csv_logger import StageCSVLogger
@@ -130,6 +131,10 @@ def build_trainer(cfg: DictConfig) -> pl.Trainer:
     Raises:
         ValueError: If Lightning refuses a setting, for example a GPU where there is none.
     """
+    for group in ("logger", "callbacks"):
+        for name, settings in cfg[group].items():
+            if settings is not None and "_target_" not in settings:
+                raise ValueError(f"{group}.{name} has no _target_, the class that it is: name one, or leave it out.")
     loggers = [instantiate(logger) for logger in cfg.logger.values()]
     several = _processes(cfg) > 1 and "strategy" not in cfg.trainer
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values()]
@@ -203,6 +208,10 @@ def _check_settings(cfg: DictConfig) -> None:
             "several optimizers here: use bf16-mixed or 32-true."
         )
     _check_data(cfg)
+    for name, points in cfg.model.schemes.items():
+        if name not in LANDMARK_SCHEMES or points != LANDMARK_SCHEMES[name].points:
+            known = ", ".join(f"{scheme.name}: {scheme.points}" for scheme in LANDMARK_SCHEMES.values())
+            raise ValueError(f"model.schemes.{name} is {points}; schemes and their numbers of points are {known}.")
     hr_size, probes = cfg.model.hr_size, cfg.probes
     if not 1 <= probes.low <= probes.high:
         raise ValueError(f"probes.low is {probes.low} and probes.high {probes.high}: low must not be larger.")
@@ -234,6 +243,9 @@ def _check_data(cfg: DictConfig) -> None:
             f"data: {cfg.data._target_.rpartition('.')[2]} holds pairs for a test, nothing to train on: choose "
             "data=real, helen, celeba or synthetic; rim-eval and rim-compare measure on LFW and Helen."
         )
+    augmentation = instantiate(cfg.data).augmentation
+    if augmentation is not None:
+        augmentation(cfg.model.hr_size)  # raises for wrong arguments; the training would do so after the teacher
     for name, source in plain(cfg.sources, throw_on_missing=True).items():
         for key in ("root", "landmarks", "splits"):
             path = source["reader"].get(key)

@@ -215,7 +215,7 @@ def test_a_pipe_to_another_process_is_a_file_error():
 
 def test_messages_of_omegaconf_lose_its_objects():
     error = raised(lambda: OmegaConf.create({"a": "${b}"}).a)
-    assert sentence_of(error) == "Interpolation key 'b' not found"
+    assert sentence_of(error) == "a: Interpolation key 'b' not found"
 
 
 def test_an_exception_names_itself_where_hydra_says_nothing_else():

@@ -4,11 +4,12 @@ import functools
 from typing import get_args
 
 import pytest
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from rim_lightning.commands import settings_rules
 from rim_lightning.commands.config_path import CONF_DIR
-from rim_lightning.commands.settings_check import check_settings, is_addable, uncovered
+from rim_lightning.commands.settings_check import check_settings, explained, is_addable, uncovered
 from rim_lightning.commands.settings_rules import RULES
 from rim_lightning.functional.degradation import DEGRADATIONS
 from rim_lightning.networks.backbones.build import BACKBONES
@@ -129,6 +130,8 @@ WRONG = [
     ("prepare", "detector", "yunett", "one of yunet, mtcnn (did you mean yunet?)"),
     ("compare", "measure_on", "cuda", "one of cpu, gpu"),
     ("compare", "parallel", 0, "a whole number ≥ 1"),
+    ("train", "data.augmentation", 5, "a group of settings with a _target_, or null"),
+    ("train", "paths.data_dir", 2024, """a text: write 'paths.data_dir="2024"'."""),
 ]
 
 
@@ -188,3 +191,27 @@ def test_arguments_of_classes_of_the_users_own_are_theirs():
     OmegaConf.update(cfg, "objective.pixel.epsilon", 1, force_add=True)
     OmegaConf.update(cfg, "note", "a remark", force_add=True)
     check_settings(cfg, RULES["rim-train"])
+
+
+def test_a_reference_to_a_setting_that_does_not_exist_is_refused():
+    cfg = composed("train", "experiment=demo", r"optim.clip=${nonsense}")
+    with pytest.raises(ValueError, match=r"^optim.clip is \$\{nonsense\}, but there is no such setting\.$"):
+        check_settings(cfg, RULES["rim-train"])
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("+data.batchsize=3", "There is no setting data.batchsize; did you mean data.batch_size?"),
+        ("+logger.csv.foo=3", "There is no setting logger.csv.foo."),
+        ("~data.batch_size", "~data.batch_size takes away what is needed"),
+        ("~seed", "~seed takes away what is needed"),
+    ],
+)
+def test_a_setting_that_a_class_does_not_take_or_lacks_is_named(override, sentence):
+    cfg = composed("train", "experiment=demo", "paths.output_dir=unused", override)
+    group = cfg.logger.csv if "logger" in override else cfg.data
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - whatever Hydra makes of it
+        instantiate(group)
+    assert explained(cfg, [override], caught.value).startswith(sentence)
+    assert explained(cfg, [], ValueError("something else")) == ""

@@ -21,6 +21,10 @@ WRONG = [
     (["objective.weights.student.stage=0", "objective.weights.student.embedding=0"], "Every weight of the phase"),
     (["+optim.optimizers.student.betas=[2.0,2.0]"], "optim.optimizers.student: .*beta"),
     (["+optim.optimizers.student.nesterov=true"], "nesterov"),
+    (["+optim.optimizers.studnt.lr=1"], "optim.optimizers.studnt is of no phase .* are domain, hallucination"),
+    (["model.schemes={ibug68: 5}"], "model.schemes.ibug68 is 5; .* ibug68: 68"),
+    (["+model.schemes.foo=5"], "model.schemes.foo is 5; .* ibug68: 68"),
+    (["+data.augmentation.rotaton=3"], "unexpected keyword argument 'rotaton'"),
     (["probes.low=40"], "probes.low is 40 and probes.high 32"),
     (["probes.high=100"], "probes.high is 100 px, larger than the face"),
     (["evaluation.probe_sizes=[8,80]"], "evaluation.probe_sizes has 80 px"),
@@ -44,7 +48,7 @@ def checked(*overrides):
 @pytest.mark.slow
 @pytest.mark.parametrize(("overrides", "sentence"), WRONG, ids=lambda value: " ".join(value)[:60])
 def test_settings_that_do_not_go_together_are_refused(overrides, sentence):
-    with pytest.raises((ValueError, OSError, InstantiationException), match=sentence):
+    with pytest.raises((ValueError, TypeError, OSError, InstantiationException), match=sentence):
         checked(*overrides)
 
 
@@ -94,5 +98,7 @@ def test_data_and_systems_go_together_or_are_refused_in_a_sentence(chosen, data,
         assert "nothing to train on: choose data=real, helen, celeba or synthetic" in sentence
     elif chosen in INCOMPLETE:
         assert sentence
+    elif chosen == "experiment=demo" and data != "synthetic":
+        assert "unexpected keyword argument 'people'" in sentence  # it says how many people to paint
     else:
         assert sentence == ""
