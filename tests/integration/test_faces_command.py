@@ -159,6 +159,9 @@ def test_every_face_gets_an_answer(model, frame, tmp_path):
     assert [located(face["probe_found"][0]) for face in answer["faces"]] == [1, 2, 3]
     printed = rim("verify", "-m", model, frame, frame, "--faces", "all").stdout
     assert [line for line in printed.splitlines() if line.startswith("face ")] == ["face 1:", "face 2:", "face 3:"]
+    size = float(answer["faces"][0]["probe_pixels"][0])
+    too_large = rim("verify", "-m", model, frame, frame, "--faces", "all", "--size", size)
+    assert "frame.png: face 2 has" in too_large.stderr
     done = rim("hallucinate", "-m", model, frame, tmp_path / "sharp.png", "--faces", "all", "--json")
     written = json.loads(done.stdout)["written"]
     assert [file.name for file in sorted(tmp_path.iterdir())] == ["sharp_1.png", "sharp_2.png", "sharp_3.png"]

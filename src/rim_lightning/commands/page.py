@@ -96,7 +96,7 @@ class Page:
         far: The one that is chosen at first: that of every command. None if the model has no thresholds for it.
 
     Raises:
-        ValueError: If the model has no thresholds, or such that were chosen on synthetic faces, without `demo`.
+        ValueError: If the model has no thresholds, or if they were chosen on synthetic faces and `demo` is False.
     """
 
     def __init__(self, recognizer: Recognizer, gallery: Gallery | None = None) -> None:

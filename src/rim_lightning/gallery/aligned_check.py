@@ -37,16 +37,19 @@ def check_aligned(pictures: Sequence[str | Path], aligner: FaceAligner) -> None:
         ValueError: If they are not aligned.
     """
     shares: list[float] = []
+    first = ""
     for path in pictures[:: max(1, len(pictures) // LOOKED_AT)][:LOOKED_AT]:
         try:
             image = read_image(path)
         except (OSError, ValueError):
             continue  # it is named when it is enrolled
         (faces,) = find_faces([image], aligner.detector, aligner.device)
-        shares += [face.size / image.shape[1] for face in faces[:1] if face.fault is None]
+        if faces and faces[0].fault is None:
+            first = first or str(path)
+            shares.append(faces[0].size / image.shape[1])
     if len(shares) >= ENOUGH and not NEAR[0] <= median(shares) <= NEAR[1]:
         raise ValueError(
             f"The pictures are no aligned faces, as --aligned says: in {len(shares)} of them the face takes "
-            f"{median(shares):.0%} of the side (median), aligned faces fill it. Leave --aligned out, so that the faces "
-            "are searched for."
+            f"{median(shares):.0%} of the side (median), aligned faces fill it. The first is {first}. Leave --aligned "
+            "out (aligned=false), so that the faces are searched for."
         )

@@ -174,10 +174,15 @@ class Gallery:
         vectors = np.stack([template.embedding.numpy() for template in templates]).astype(np.float32)
         if vectors.shape[1] != size:
             raise ValueError(
-                f"This gallery holds embeddings of length {size}, got {vectors.shape[1]}: use the model that made it."
+                f"The gallery {self.address} holds embeddings of length {size}, got {vectors.shape[1]}: use the model "
+                "that made it."
             )
-        if not np.isfinite(vectors).all():
-            raise ValueError("A new embedding holds NaN or infinity: check the model and its precision.")
+        damaged = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if len(damaged):
+            raise ValueError(
+                f"The embedding of {templates[damaged[0]].picture.source} holds NaN or infinity: check the model and "
+                "its precision."
+            )
         columns_by_field = zip(*(template.picture for template in templates), strict=True)
         values: dict[str, Sequence[Any]] = dict(zip(Enrolled._fields, columns_by_field, strict=True))
         values["person"] = [unicode_name(person) for person in values["person"]]

@@ -281,10 +281,12 @@ def judged_as(faces: Sequence[AlignedFace], size: float | None) -> list[AlignedF
     if not MIN_SIDE <= size < float("inf"):
         raise ValueError(f"A face of {size:g} px cannot be judged: its side must be at least {MIN_SIDE} pixels.")
     for face in faces:
-        if size > math.ceil(face.pixels_across):
+        pixels = math.ceil(face.pixels_across)
+        if size > pixels:
+            which = f"face {face.number}" if face.number > 1 else "the face"
             raise ValueError(
-                f"{face.name}: the face has {math.ceil(face.pixels_across)} px in the picture, it cannot be judged as "
-                f"{size:g} px: give a size of no more than that."
+                f"{face.name}: {which} has {pixels} px in the picture, it cannot be judged as {size:g} px: give a size "
+                "of no more than that."
             )
     return [replace(face, size=float(size), side=None) for face in faces]
 

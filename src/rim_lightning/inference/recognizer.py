@@ -240,8 +240,8 @@ class Recognizer:
             The answer, with its similarity, threshold and error rates.
 
         Raises:
-            ValueError: If the model has no thresholds, none for that false accept rate, or such that were chosen on
-                synthetic faces, without `demo`.
+            ValueError: If the model has no thresholds, or none for that false accept rate; or if they were chosen on
+                synthetic faces and `demo` is False.
             ImageError: See `align`.
             FileNotFoundError: See `align`.
         """

@@ -184,7 +184,7 @@ def test_a_place_without_a_gallery_gets_a_sentence(tmp_path):
 
 def test_embeddings_of_another_length_are_refused(gallery):
     with pytest.raises(
-        ValueError, match="This gallery holds embeddings of length 16, got 8: use the model that made it"
+        ValueError, match=r"The gallery .*index holds embeddings of length 16, got 8: use the model that made it"
     ):
         gallery.add([Template(Enrolled("a", "a.png", "d"), torch.ones(8))])
     assert len(gallery) == 60
@@ -192,8 +192,10 @@ def test_embeddings_of_another_length_are_refused(gallery):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_embeddings_that_are_not_finite_are_refused(gallery, value):
-    with pytest.raises(ValueError, match="A new embedding holds NaN or infinity: check the model and its precision"):
-        gallery.add([Template(Enrolled("a", "a.png", "d"), torch.full((16,), value))])
+    with pytest.raises(
+        ValueError, match=r"The embedding of b\.png holds NaN or infinity: check the model and its precision"
+    ):
+        gallery.add([*templates(embeddings(1)), Template(Enrolled("a", "b.png", "d"), torch.full((16,), value))])
     assert len(gallery) == 60
 
 

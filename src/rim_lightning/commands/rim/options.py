@@ -67,7 +67,7 @@ class Decision:
             The recognizer.
 
         Raises:
-            ValueError: If it has none, or such that were chosen on synthetic faces, without `--demo`.
+            ValueError: If it has none, or if they were chosen on synthetic faces and `--demo` is not given.
         """
         recognizer = model.load(self.demo)
         recognizer.required_calibration().check_far(self.far)
