@@ -3,7 +3,6 @@
 import json
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -19,7 +18,7 @@ from rim_lightning.commands.settings_check import check_settings
 from rim_lightning.commands.settings_rules import LAUNCHER_RULES, RULES
 from rim_lightning.commands.train import check_packages
 from rim_lightning.extras import require_extra
-from rim_lightning.files import write_json
+from rim_lightning.files import real_path, write_json
 from rim_lightning.runs.sweep import JOURNAL, Job, Sweep, new_sweep, read_sweep
 
 REPORTED = "reported.json"
@@ -31,7 +30,7 @@ class SweepEnd(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Look at the jobs of all batches, whatever the sweeper. A search says itself what failed."""
-        folder = Path(str(config.hydra.sweep.dir)).resolve()
+        folder = real_path(str(config.hydra.sweep.dir))
         if not (folder / JOURNAL).is_file():
             return
         print(f"Figures of the jobs: rim-sweep table {shlex.quote(str(folder))}", flush=True)
@@ -124,7 +123,7 @@ class RimLauncher(Launcher):
 
     def _begin(self) -> Sweep:
         """Return the sweep in `hydra.sweep.dir` with which a search resumes, or a new one."""
-        folder = Path(str(self.config.hydra.sweep.dir)).resolve()
+        folder = real_path(str(self.config.hydra.sweep.dir))
         if not (self.searches and (folder / JOURNAL).is_file()):
             return new_sweep(folder, self.launch_config, config_dir=self._config_dir())
         sweep = read_sweep(folder)

@@ -1,7 +1,6 @@
 """Hydra's sweeper for a search: Optuna proposes jobs by the figures of earlier ones, the launcher runs them."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import yaml
@@ -15,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rim_lightning.commands.errors import one_sentence
 from rim_lightning.extras import require_extra
+from rim_lightning.files import real_path
 from rim_lightning.runs.incomplete import Incomplete
 from rim_lightning.runs.progress import say
 
@@ -67,7 +67,7 @@ class RimSearch(Sweeper):
         self.launcher: Any = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
-        self.folder = Path(str(config.hydra.sweep.dir)).resolve()
+        self.folder = real_path(str(config.hydra.sweep.dir))
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the search, print its best settings and write them to `RESULTS`.

@@ -194,6 +194,18 @@ def write_json_once(path: str | Path, content: Any) -> None:
         part.unlink(missing_ok=True)
 
 
+def real_path(path: str | Path) -> Path:
+    """Follow all links of a path. A link in a circle stays as it is; `Path.resolve` would raise RuntimeError.
+
+    Args:
+        path: The path. Nothing needs to be there.
+
+    Returns:
+        The absolute path.
+    """
+    return Path(os.path.realpath(path))
+
+
 def file_digest(path: str | Path) -> str:
     """Compute the SHA-256 of a file. A file that did not change is read once per process.
 

@@ -489,11 +489,12 @@ def test_the_command_reads_the_aligned_side(model, pictures, tmp_path, monkeypat
 def test_an_output_inside_the_tree_is_not_named(model, pictures, tmp_path, monkeypatch, capsys):
     words = (f"checkpoint={model}", f"pictures={pictures}", f"output={pictures / 'out'}", "aligned=true")
     (pictures / "notes.txt").write_text("mine")
+    (pictures / "loop").symlink_to("loop")
     for _ in range(2):
         failed, printed, wrong = embed_here(monkeypatch, capsys, *words)
         assert not failed, wrong
         listed = (pictures / "out" / "_left_out.tsv").read_text().splitlines()
-        assert [line.split("\t")[0] for line in listed] == ["person 2/cut.png", "torn.jpg", "notes.txt"]
+        assert [line.split("\t")[0] for line in listed] == ["person 2/cut.png", "torn.jpg", "loop", "notes.txt"]
         assert not (pictures / "out" / "_notes.tsv").exists()
         assert "out/" not in printed.partition("\n")[2]
 

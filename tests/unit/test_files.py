@@ -14,6 +14,7 @@ from rim_lightning.files import (
     check_writable,
     file_digest,
     read_json,
+    real_path,
     whole_file,
     write_json,
     write_json_once,
@@ -280,3 +281,14 @@ def test_text_is_utf8_on_every_system(file):
             continue
         is_ours = name == "write_text" and isinstance(call.func, ast.Name)  # `files.write_text`
         assert is_ours or any(keyword.arg == "encoding" for keyword in call.keywords), f"line {call.lineno}"
+
+
+def test_links_that_go_in_a_circle_have_a_path(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    assert real_path(tmp_path / "loop") == tmp_path / "loop"
+    assert real_path(tmp_path / "link" / "x") == tmp_path / "there" / "x"
+    for file in SOURCE.rglob("*.py"):  # `Path.resolve` raises RuntimeError
+        for line in file.read_text().splitlines():
+            assert ".resolve()" not in line or "__file__" in line, (file, line)

@@ -10,7 +10,7 @@ from rim_lightning.commands.hydra_command import hydra_command
 from rim_lightning.commands.picture_notes import note_lines
 from rim_lightning.commands.quiet import quiet_lightning
 from rim_lightning.extras import require_extra
-from rim_lightning.files import printable
+from rim_lightning.files import printable, real_path
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -118,8 +118,8 @@ def _not_listed(pictures: Path, output: Path) -> tuple[dict[str, str], list[str]
     if not pictures.is_dir():
         return {}, []
     listing = list_folder(pictures)
-    own = output.resolve()
-    others = [path for path in listing.others if not path.resolve().is_relative_to(own)]
+    own = real_path(output)
+    others = [path for path in listing.others if not real_path(path).is_relative_to(own)]
     names = {path: printable(str(path.relative_to(pictures))) for path in (*others, *listing.hidden)}
     return (
         {names[path]: f"{names[path]} {why_not(path).reason}." for path in others},

@@ -7,6 +7,7 @@ from pathlib import Path
 from rim_lightning.commands.command_parser import command_parser
 from rim_lightning.commands.errors import Hints, one_sentence
 from rim_lightning.extras import require_extra
+from rim_lightning.files import real_path
 from rim_lightning.runs.sweep import Sweep, read_sweep, swept_settings
 from rim_lightning.runs.sweep_table import (
     FIGURES,
@@ -35,7 +36,7 @@ def main() -> None:
     hints = Hints(interrupted=f"stopped; `rim-sweep resume {arguments.folder}` resumes it")
     with one_sentence("rim-sweep", hints):
         require_extra("train", "This command")
-        sweep = read_sweep(arguments.folder.resolve())
+        sweep = read_sweep(real_path(arguments.folder))
         if arguments.action == "table":
             _table(sweep, arguments.figures)
         elif arguments.action == "status":

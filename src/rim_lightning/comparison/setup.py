@@ -24,6 +24,7 @@ from rim_lightning.evaluation.protocols import (
     first_image_as_gallery,
     surveillance,
 )
+from rim_lightning.files import real_path
 from rim_lightning.runs.overrides import override
 from rim_lightning.runs.signals import stopped_by_signals
 from rim_lightning.training.kept_teacher import provide_teacher
@@ -96,7 +97,7 @@ def prepare_comparison(cfg: DictConfig, compose: Compose) -> Comparison:
     """
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     _check_settings(settings)
-    results = Path(cfg.paths.results_dir).resolve()
+    results = real_path(cfg.paths.results_dir)
     check_results(results)
     torch.backends.cudnn.allow_tf32 = False  # a GPU measures as a CPU does, and what is kept may come from either
     common = [*settings["common"], *settings["settings"]]

@@ -14,6 +14,7 @@ from rim_lightning.evaluation.plan import EvaluationPlan, FacesPlan
 from rim_lightning.evaluation.protocols import FaceSet, PairSet, face_set, listed_pairs, sampled_pairs
 from rim_lightning.evaluation.report import Report
 from rim_lightning.evaluation.verification import evaluate_verification
+from rim_lightning.files import real_path
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import NO_IDENTITY
 
@@ -159,7 +160,7 @@ def _pair_sets(
         yield pairs, f"`{pairs.title}`: {description}, {_alignment(stores[name])}."
     lfw = plan.lfw
     if lfw.root is not None:
-        output = prepared_dir / f"{Path(lfw.root).resolve().name}_{hr_size}"
+        output = prepared_dir / f"{real_path(lfw.root).name}_{hr_size}"
         records = read_lfw(lfw.root, lfw.images, lfw.landmarks)
         prepare(records, output, name="lfw", hr_size=hr_size, workers=workers)
         pairs = listed_pairs(str(output), lfw.pairs, "lfw")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rim_lightning.data.listing import Listing
+from rim_lightning.files import real_path
 from rim_lightning.gallery.folder_pictures import FolderPicture
 from rim_lightning.gallery.index import Enrolled
 from rim_lightning.gallery.stored_templates import lies_in
@@ -88,7 +89,7 @@ def compare(
     Returns:
         What has to be done.
     """
-    root = str(folder.resolve())
+    root = str(real_path(folder))
     own, strays = _templates_of(root, templates, pictures)
     changes = Changes()
     elsewhere: list[FolderPicture] = []

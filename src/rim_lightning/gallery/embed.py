@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from rim_lightning.data.listing import image_files
 from rim_lightning.distributed import leave_process_group
-from rim_lightning.files import content_digest
+from rim_lightning.files import content_digest, real_path
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder, EmbeddedRow, Manifest, names_digest
 from rim_lightning.gallery.folder_pictures import reason_of
 from rim_lightning.gallery.names import person_of, utf8_text
@@ -279,7 +279,7 @@ def embed_folder(
         raise ValueError(
             f"shard and batch_size must be at least 1 and workers at least 0, got {shard}, {batch_size} and {workers}."
         )
-    root = str(Path(pictures).resolve())
+    root = str(real_path(pictures))
     names = [os.fsencode(path)[len(os.fsencode(root)) :].lstrip(b"/") for path in image_files(root)]
     precision = str(trainer.precision)
     folder = EmbeddedFolder.begin(output, _manifest(recognizer, root, names, side, aligned, precision, shard), names)

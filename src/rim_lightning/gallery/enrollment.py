@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR
 from rim_lightning.data.listing import Listing, list_pictures
-from rim_lightning.files import changed_files
+from rim_lightning.files import changed_files, real_path
 from rim_lightning.gallery.changes import Changes, StaleTemplate, Way, compare
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder
 from rim_lightning.gallery.folder_pictures import FolderPicture, read_pictures, reason_of
@@ -222,7 +222,7 @@ def enroll(
     """
     face, detector = recognizer.aligner.face, recognizer.aligner.detector
     folder, _, changes, left_out = compared or compare_folder(gallery, folder, aligned, face=face, detector=detector)
-    origin = _Origin(str(folder.resolve()), _way(aligned, detector, face))
+    origin = _Origin(str(real_path(folder)), _way(aligned, detector, face))
     _check_way(changes, folder, origin.way, sync)
     task = _prepare_gallery(gallery, changes, origin, sync)
     finder = _FaceFinder(recognizer, aligned)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rim_lightning.files import content_digest, in_threads, printable
+from rim_lightning.files import content_digest, in_threads, printable, real_path
 from rim_lightning.gallery.names import person_of, utf8_text
 
 
@@ -37,7 +37,7 @@ def read_pictures(
     Returns:
         The pictures in the order of the files, and path -> reason for those that cannot be read.
     """
-    root = folder.resolve()
+    root = real_path(folder)
     pictures: list[FolderPicture] = []
     left_out: dict[str, str] = {}
     results = in_threads(lambda path: _picture_or_error(path, folder, root), files)

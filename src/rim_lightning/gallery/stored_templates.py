@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from rim_lightning.files import content_digest
+from rim_lightning.files import content_digest, real_path
 from rim_lightning.gallery.index import Enrolled
 
 UNCHANGED, CHANGED, GONE = "unchanged", "changed", "gone"
@@ -65,7 +65,7 @@ def templates_of_picture(templates: Iterable[Enrolled], picture: Path) -> list[E
         ValueError: If several folders that were enrolled have a picture of this path.
     """
     templates = list(templates)
-    places = {os.path.abspath(picture), str(picture.resolve())}
+    places = {os.path.abspath(picture), str(real_path(picture))}
     if exact := [template for template in templates if template.source in places]:
         return exact
     inside = [
@@ -88,7 +88,7 @@ def templates_of_folder(templates: Iterable[Enrolled], folder: Path) -> list[Enr
     Returns:
         Its templates; none if it was not enrolled.
     """
-    places = (os.path.abspath(folder), str(folder.resolve()))
+    places = (os.path.abspath(folder), str(real_path(folder)))
     return [template for template in templates if any(lies_in(template.source, place) for place in places)]
 
 

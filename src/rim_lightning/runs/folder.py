@@ -4,6 +4,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from rim_lightning.files import real_path
 from rim_lightning.runs.overrides import override
 
 
@@ -100,7 +101,7 @@ class RunFolder:
     @property
     def resume_command(self) -> str:
         """Command that resumes the run with its own settings, as a shell takes it."""
-        return f"rim-train resume=true {shlex.quote(override('hydra.run.dir', self.path.resolve()))}"
+        return f"rim-train resume=true {shlex.quote(override('hydra.run.dir', real_path(self.path)))}"
 
     def holds_work(self) -> bool:
         """Return True if the folder holds something that a run has computed."""
@@ -109,4 +110,4 @@ class RunFolder:
 
 def folder_of_checkpoint(checkpoint: str | Path) -> RunFolder:
     """Return the folder of the run that wrote `<run>/checkpoints/<name>.ckpt`."""
-    return RunFolder(Path(checkpoint).resolve().parents[1])
+    return RunFolder(real_path(checkpoint).parents[1])

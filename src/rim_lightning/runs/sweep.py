@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rim_lightning.files import read_json, write_json
+from rim_lightning.files import read_json, real_path, write_json
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.incomplete import Incomplete
 from rim_lightning.runs.overrides import override, quoted, unquoted
@@ -176,7 +176,7 @@ def new_sweep(
             f"{folder} holds a sweep already: resume it by `rim-sweep resume {folder}`, or set another hydra.sweep.dir."
         )
     if command is None:
-        configs = () if config_dir is None else ("--config-dir", str(Path(config_dir).resolve()))
+        configs = () if config_dir is None else ("--config-dir", str(real_path(config_dir)))
         command = (sys.executable, "-m", "rim_lightning.commands.train", *configs)
     return Sweep(folder, tuple(command), launcher, ())
 

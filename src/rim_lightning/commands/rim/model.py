@@ -44,7 +44,7 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
     from rim_lightning.data.dataset import FaceDataset
     from rim_lightning.data.stores.packed import open_store
     from rim_lightning.data.stores.prepared import MANIFEST
-    from rim_lightning.files import check_folder, file_digest
+    from rim_lightning.files import check_folder, file_digest, real_path
     from rim_lightning.inference.calibrate import calibrate
     from rim_lightning.inference.model_folder import write_model
     from rim_lightning.networks.checkpoints import load_rim
@@ -64,7 +64,7 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
                 f"{store.path} has faces of {store.hr_size} px, the model takes {rim.hr_size} px: prepare them with "
                 f"hr_size={rim.hr_size}."
             )
-        title = f"{store.path.resolve().name}, {split}"
+        title = f"{real_path(store.path).name}, {split}"
         calibration = calibrate(rim, FaceDataset(store, split), title, file_digest(store.path / MANIFEST))
     write_model(folder, rim, calibration, about, onnx)
     say(f"Model: {folder}")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, Pictures, PreparedStore, read_manifest, write_manifest
 from rim_lightning.extras import require_extra
-from rim_lightning.files import check_writable, read_json
+from rim_lightning.files import check_writable, read_json, real_path
 from rim_lightning.runs.progress import progress_bar
 
 SHARD_SAMPLES = 10_000  # samples in a file
@@ -138,7 +138,7 @@ def pack(
     if not 1 <= quality <= 100:
         raise ValueError(f"quality is {quality}; a JPEG has a quality between 1 and 100.")
     output = Path(output)
-    if store.path.resolve() in (output.resolve(), *output.resolve().parents):
+    if real_path(store.path) in (real_path(output), *real_path(output).parents):
         raise ValueError(f"{output} is in the prepared set itself: choose another output.")
     manifest = {key: value for key, value in store.manifest.items() if key != "samples"}
     manifest["packed"] = {"quality": quality, "shard": shard}
