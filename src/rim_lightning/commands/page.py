@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rim_lightning.data.images import read_image
+from rim_lightning.commands.face_menu import FaceMenu
 from rim_lightning.extras import require_extra
 from rim_lightning.files import printable
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.gallery.index import Gallery
 from rim_lightning.gallery.stored_templates import picture_state, remark_of
 from rim_lightning.inference.calibration import PROBE_SIZES
-from rim_lightning.inference.face_pictures import face_pictures, numbered_faces, numbered_scale
+from rim_lightning.inference.face_pictures import face_pictures
 from rim_lightning.inference.faces import SHARP, AlignedFace
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.inference.verdict import DEFAULT_FAR, at_far, unsharp, verdict
@@ -23,8 +23,6 @@ from rim_lightning.plotting import pyplot
 
 if TYPE_CHECKING:
     from PIL import Image
-
-    from rim_lightning.data.detectors import Face
 
     Pictures = list[tuple[Image.Image, str]]  # with captions
 
@@ -42,44 +40,6 @@ CAUTION = (
     "A similarity is evidence, not proof: strangers pass and people are refused at the rates shown, on the people that "
     "the thresholds were chosen on. A hallucinated face is a plausible one, not a photograph."
 )
-
-
-class FaceMenu(NamedTuple):
-    """Faces of a picture to choose from, and the choice.
-
-    Attributes:
-        picture: Path of the picture.
-        faces: Its usable faces in the order of their numbers.
-        chosen: Number of the face that is meant. None for the largest, which is number 1.
-    """
-
-    picture: str
-    faces: list[Face]
-    chosen: int | None = None
-
-    def clicked(self, x: float, y: float) -> FaceMenu:
-        """Choose the face that was clicked.
-
-        Args:
-            x: Column of `drawn` that was clicked, in its pixels.
-            y: Row, likewise.
-
-        Returns:
-            The menu with another choice. It is the same if no box was clicked. Of boxes that overlap the smallest
-            counts.
-        """
-        scale = numbered_scale(read_image(self.picture).shape)
-        boxes = {number: scale * (face.box + 0.5) for number, face in enumerate(self.faces, start=1)}
-        hit = [number for number, (x0, y0, x1, y1) in boxes.items() if x0 <= x <= x1 and y0 <= y <= y1]
-        return self._replace(chosen=max(hit)) if hit else self  # the numbers follow the sizes
-
-    def drawn(self) -> Image.Image:
-        """Return the picture with numbered boxes, that of the chosen face in another color."""
-        return numbered_faces(read_image(self.picture), self.faces, self.chosen or 1)
-
-    def number_in(self, picture: str | None) -> int | None:
-        """Return the number that is chosen in a picture; None if the faces are those of an earlier picture."""
-        return self.chosen if picture == self.picture else None
 
 
 class Page:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gradio as gr
 
-from rim_lightning.commands.page import CAUTION, TITLE, UPLOAD_SECONDS, FaceMenu, Page
+from rim_lightning.commands.face_menu import FaceMenu
+from rim_lightning.commands.page import CAUTION, TITLE, UPLOAD_SECONDS, Page
 
 if TYPE_CHECKING:
     from rim_lightning.commands.page import Pictures

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -23,6 +23,21 @@ from rim_lightning.files import printable
 from rim_lightning.functional.resize import enlarge, reduce
 from rim_lightning.inference.resolution import size_of_detail, without_repetition
 from rim_lightning.types import to_unit
+
+if TYPE_CHECKING:
+    from rim_lightning.data.images import Picture
+
+    FaceSource: TypeAlias = "Picture | AlignedFace"
+
+Box = tuple[float, float, float, float]
+Side = Literal["probe", "gallery"]
+Aligned = bool | Literal["probe", "gallery", "both"]
+
+SEVERAL = "the largest was taken"
+"""End of the remark about a picture with several faces."""
+
+ELSEWHERE = 0.5
+"""Distance of the points of a face to the template, as a share of the eye distance, from which on it is not aligned."""
 
 SHARP = 0.5
 """Share of `hr_size` from which on a gallery face is sharp: the teacher reads 56 px like 112 (docs/results.md)."""
@@ -90,22 +105,6 @@ class AlignedFace:
     def plain_found(self) -> dict[str, Any] | None:
         """Return where the face lies in the picture, for a JSON object; None if it was not searched for."""
         return None if self.found is None else plain_face(self.found, self.number)
-
-
-if TYPE_CHECKING:
-    from rim_lightning.data.images import Picture
-
-    FaceSource = Picture | AlignedFace
-
-Box = tuple[float, float, float, float]
-Side = Literal["probe", "gallery"]
-Aligned = bool | Literal["probe", "gallery", "both"]
-
-SEVERAL = "the largest was taken"
-"""End of the remark about a picture with several faces."""
-
-ELSEWHERE = 0.5
-"""Distance of the points of a face to the template, as a share of the eye distance, from which on it is not aligned."""
 
 
 class _ReadPicture(NamedTuple):
