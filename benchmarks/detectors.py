@@ -17,8 +17,8 @@ points       how far the points lie from the annotation, with and without their 
              same detector finds in the whole photograph
 enrollment   whole photographs: cosine of the teacher between the face as it is found and by its annotated points, for
              MTCNN once (which took the largest face, as `rim enroll` did), and for each detector now
-recognition  small probes of validation people of CelebA against a gallery of one photograph of each person; probes and
-             gallery are aligned by the same detector, and a probe that is not found matches nobody
+recognition  small probes of validation people of CelebA, aligned by the points found in them, against one photograph of
+             each person, aligned as the set has it; a probe that is not found matches nobody
 frames       pictures of 720p and 1080p into which photographs are pasted
 """
 
@@ -341,25 +341,22 @@ def recognition(data, step, names, probes_of_each=2):
         probe_person += [person] * (len(pictures) - 1)
     people = (torch.tensor(gallery_person), torch.tensor(probe_person))
     known = template(128) + (160 - 128) / 2
-    galleries = {
-        title: embeddings_of(teacher, gallery, points_of(gallery, name, finder))
-        for title, (finder, name) in finders.items()
-    }
+    of_gallery = embeddings_of(teacher, gallery, [known] * len(gallery))
     print(f"\n{len(gallery)} gallery faces, {len(probes)} probes: TAR at FAR 1e-2")
     print("| face | aligned by | found | TAR | minus the first detector |\n|---|---|---|---|---|")
     for size in (16, 20, 28):
         small, truth = zip(*(cut_out(probe, known, size, 0) for probe in probes), strict=True)
-        rows = {"the alignment of the set": (embeddings_of(teacher, gallery, [known] * len(gallery)), truth)}
+        rows = {"the alignment of the set": truth}
         for title, (finder, name) in finders.items():
-            rows[title] = (galleries[title], points_of(small, name, finder))
+            rows[title] = points_of(small, name, finder)
         tars = {}
-        for title, (of_gallery, points) in rows.items():
+        for title, points in rows.items():
             scores = of_gallery @ embeddings_of(teacher, small, points).T
             scores[:, [five is None for five in points]] = -1
             tars[title] = person_resampled_tar(scores, *people, 1e-2, torch.Generator().manual_seed(0))
         first, first_samples = tars[names[0]]
         for title, (tar, samples) in tars.items():
-            found = np.mean([five is not None for five in rows[title][1]])
+            found = np.mean([five is not None for five in rows[title]])
             (low, high), (least, most) = percentile_interval(samples), percentile_interval(samples - first_samples)
             print(
                 f"| {size} px | {title} | {found:.1%} | {tar:.1%} ({low:.1%} to {high:.1%}) | "

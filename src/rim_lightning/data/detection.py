@@ -2,10 +2,12 @@
 
 `find_faces` does so in three steps:
 
-1. Each image is searched at the sizes that suit the detector; one that shows no face is also turned (`face_search`).
+1. Each image is searched at the sizes that suit the detector (`face_search`).
 2. Each face of which the detector is not sure is cut out and looked at again, until two looks find the same points
    (`closer_looks`). One look is not enough: a detector is sure of nonsense, too.
 3. A face that is still doubtful gets a fault: the reason why it cannot be used.
+
+An image without a usable face goes through all three again, turned by 90, 180 and 270 degrees.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from rim_lightning.data.closer_looks import look_closer
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName
 from rim_lightning.data.detectors import Detector, Face, load_detector, most_central, separate_faces
-from rim_lightning.data.face_search import search_images
+from rim_lightning.data.face_search import search_at_all_sizes
 from rim_lightning.data.images import MIN_SIDE, ImageError
 
 RESIDUAL = 0.3
@@ -78,10 +80,16 @@ def find_faces(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        faces_of = look_closer(network, images, search_images(network, images, device), device)
+        faces_of = _judged_faces(network, images, device)
+        without = [index for index, faces in enumerate(faces_of) if all(face.fault for face in faces)]
+        for quarters in (1, 2, 3):
+            turned = [np.rot90(images[index], -quarters) for index in without]
+            for index, faces in zip(without, _judged_faces(network, turned, device), strict=True):
+                usable = [face for face in faces if face.fault is None]
+                faces_of[index] += [_turned_back(face, quarters, images[index].shape) for face in usable]
     finally:
         torch.set_num_threads(threads)
-    return [_judged(faces, image.shape, network) for faces, image in zip(faces_of, images, strict=True)]
+    return [sorted(separate_faces(faces), key=lambda face: (face.fault is not None, -face.area)) for faces in faces_of]
 
 
 def find_face_in_box(
@@ -136,10 +144,13 @@ def _overlap(box: NDArray, other: NDArray) -> float:
     return common / (float(np.prod(box[2:] - box[:2]) + np.prod(other[2:] - other[:2])) - common)
 
 
-def _judged(faces: Sequence[Face], shape: tuple[int, ...], network: Detector) -> list[Face]:
-    """Give the faces of an image of this shape their faults, and sort them: usable ones first, large ones first."""
-    judged = [face._replace(fault=face.fault or _fault(face, shape, network)) for face in separate_faces(faces)]
-    return sorted(judged, key=lambda face: (face.fault is not None, -face.area))
+def _judged_faces(network: Detector, images: Sequence[NDArray[np.uint8]], device: str) -> list[list[Face]]:
+    """Search images as they lie, look closer, and judge each face."""
+    faces_of = look_closer(network, images, search_at_all_sizes(network, images, device), device)
+    return [
+        [face._replace(fault=face.fault or _fault(face, image.shape, network)) for face in faces]
+        for faces, image in zip(faces_of, images, strict=True)
+    ]
 
 
 def _fault(face: Face, shape: tuple[int, ...], network: Detector) -> str | None:
@@ -158,3 +169,14 @@ def _fault(face: Face, shape: tuple[int, ...], network: Detector) -> str | None:
     if outside.any():
         return "the border of the picture cuts through it"
     return None
+
+
+def _turned_back(face: Face, turns: int, shape: tuple[int, ...]) -> Face:
+    """Convert a face of an image turned clockwise by quarter turns to pixels of the image, of this shape."""
+    corners, points = face.box.reshape(2, 2), face.points
+    heights = (shape[0], shape[1]) * 2  # of the image before each of the turns that are taken back
+    for turn in range(turns, 0, -1):
+        height = heights[turn - 1]
+        corners, points = (np.stack([xy[:, 1], height - 1 - xy[:, 0]], axis=1) for xy in (corners, points))
+    box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+    return face._replace(box=box, points=points)

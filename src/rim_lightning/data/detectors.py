@@ -194,18 +194,18 @@ def search(detector: Detector, images: Sequence[NDArray[np.uint8]], device: str)
 
 
 def separate_faces(faces: Sequence[Face]) -> list[Face]:
-    """Return the most confident of each group of faces whose boxes overlap.
+    """Return one of each group of faces whose boxes overlap: the most confident of those without a fault, if any.
 
     Args:
-        faces: Faces of one image.
+        faces: Faces of one image. Those of confidence 0 that have a fault are left out.
 
     Returns:
-        The remaining faces, the most confident first.
+        The remaining faces, those without a fault first, the most confident of each first.
     """
     import cv2
 
     corners = [(*face.box[:2], *(face.box[2:] - face.box[:2])) for face in faces]
-    indices = cv2.dnn.NMSBoxes(corners, [face.confidence for face in faces], 0.0, OVERLAP)
+    indices = cv2.dnn.NMSBoxes(corners, [face.confidence + (face.fault is None) for face in faces], 0.0, OVERLAP)
     return [faces[index] for index in indices]
 
 

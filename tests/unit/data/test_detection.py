@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from rim_lightning.data.detection import find_central_faces, find_faces
+from rim_lightning.data import detection
+from rim_lightning.data.alignment import template
+from rim_lightning.data.detection import _turned_back, find_central_faces, find_faces
 from rim_lightning.data.detector_choice import DETECTORS, checked_detector
 from rim_lightning.data.detectors import Face, YuNetDetector, most_central, separate_faces
 from rim_lightning.data.readers.lfw import read_lfw
@@ -165,3 +167,47 @@ def test_a_face_that_fills_a_large_picture_is_found(faces, detector):
     assert len(found) == 2
     for one, two in zip(found, small, strict=True):
         np.testing.assert_allclose(one.points / 8, two.points, atol=6.0)
+
+
+def test_faces_return_from_an_image_that_was_turned():
+    image = np.zeros((20, 40, 3), np.uint8)
+    image[5, 33] = 255  # x 33, y 5
+    for quarters in (1, 2, 3):
+        turned = np.rot90(image, -quarters)
+        row, column = np.argwhere(turned[..., 0])[0]
+        found = Face(np.array([column - 1, row - 2, column + 3, row + 4.0]), np.full((5, 2), (column, row)), 1.0)
+        back = _turned_back(found, quarters, image.shape)
+        np.testing.assert_array_equal(back.points, np.full((5, 2), (33, 5)))
+        width, height = back.box[2:] - back.box[:2]
+        assert (width, height) == ((4, 6) if quarters == 2 else (6, 4))
+        assert (back.box[:2] < (33, 5)).all()
+        assert (back.box[2:] > (33, 5)).all()
+
+
+class SureOfMarkedImages:
+    """Finds a face in the middle of every image, and is sure of it if the first pixel is white."""
+
+    sure, least = 0.9, 0.6
+
+    def sides(self, longer):
+        return (longer,)
+
+    def find(self, images):
+        points = template(60) + (np.array(images.shape[2:0:-1]) - 60) / 2
+        box = np.concatenate([points.min(0), points.max(0)])
+        return [[Face(box, points, 0.95 if image[0, 0, 0] == 255 else 0.4)] for image in images]
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_a_picture_without_a_usable_face_is_turned(monkeypatch, quarters):
+    monkeypatch.setattr(detection, "load_detector", lambda name, device: SureOfMarkedImages())
+    upright = np.zeros((100, 140, 3), np.uint8)
+    upright[0, 0] = 255
+    face, *others = find_faces([np.rot90(upright, quarters)])[0]
+    assert face.fault is None
+    assert all(other.fault for other in others)
+    assert face.turned == 90 * quarters
+    points = template(60) + np.array([40, 20])
+    for width in (140, 100, 140)[:quarters]:  # of the image before each turn
+        points = np.stack([points[:, 1], width - 1 - points[:, 0]], axis=1)
+    np.testing.assert_allclose(face.points, points)
