@@ -354,6 +354,7 @@ def test_a_checkpoint_answers_too_but_not_without_thresholds(faces, tmp_path):
         (("export", "MODEL/card.json", "out"), "is not a checkpoint of rim-train, or is damaged"),
         (("export", "nowhere", "MODEL"), "exists already: choose another folder"),
         (("info", "FACES"), "is not a model folder"),
+        (("export", "FACES", "out"), "is a folder: give a checkpoint, such as checkpoints/last.ckpt of a run"),
         (("identify", "-m", "MODEL", "-i", "nowhere", "a.png"), "There is no gallery at nowhere: rim enroll makes one"),
         (("enroll", "-m", "MODEL", "-i", "index", "EMPTY"), "holds no image: files must end in"),
         (("enroll", "-m", "MODEL", "-i", "index", "FACES/a.png"), "There is no folder .*a.png"),

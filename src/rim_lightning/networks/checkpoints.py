@@ -169,6 +169,8 @@ def upgrade_checkpoint(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_checkpoint(path: str | Path) -> dict[str, Any]:
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give a checkpoint, such as checkpoints/last.ckpt of a run.")
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no checkpoint at {path}, and no model folder.")
     check_digest(path)
