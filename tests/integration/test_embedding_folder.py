@@ -417,6 +417,15 @@ def test_embeddings_that_are_no_templates_are_refused(pictures, begun, tmp_path)
     assert enroll_embedded(gallery, embedded(pictures, tmp_path / "out")).added == 18
 
 
+def test_aligned_of_faces_that_were_searched_for_is_refused(pictures, tmp_path):
+    pytest.importorskip("lancedb")
+    folder = embedded(pictures, tmp_path / "out", aligned=False)
+    refused = CliRunner().invoke(main, ["enroll", "-i", str(tmp_path / "index"), str(folder.path), "--aligned"])
+    assert refused.exit_code == 2
+    assert "holds embeddings of faces that were searched for: leave --aligned out" in refused.stderr
+    assert not (tmp_path / "index").exists()
+
+
 def test_rim_enroll_takes_embeddings(begun, model, tmp_path):
     pytest.importorskip("lancedb")
     write_model(tmp_path / "other", network(1), None, {}, onnx=False)
@@ -428,6 +437,13 @@ def test_rim_enroll_takes_embeddings(begun, model, tmp_path):
     assert refused.exit_code == 2
     assert "embeddings of two models do not mix" in refused.stderr
     assert not (tmp_path / "index").exists()
+    for words, sentence in (
+        (("--face", 2), "holds embeddings of the largest faces: leave --face and --box out"),
+        (("--box", "1,1,9,9", "--dry-run"), "leave --face and --box out"),
+    ):
+        refused = enroll(begun.path, *words)
+        assert refused.exit_code == 2
+        assert sentence in refused.stderr
     dry = enroll(begun.path, "--dry-run")
     assert "18 pictures are new, 1 are known" in dry.stdout
     assert not (tmp_path / "index").exists()

@@ -451,7 +451,8 @@ def test_a_picture_of_two_nested_folders_is_put_right(rim, site, tmp_path):
     assert len(json.loads(done.stdout)["shared"]) == 4
     done = rim("enroll", parent / "site")
     assert "ana/1.bmp is enrolled as 'ana' and as 'site', because a folder and one inside it" in done.stderr
-    assert "remove the wrong name by rim forget, and enroll only one of the folders" in done.stderr
+    assert done.stderr.count("remove the wrong name by rim forget, and enroll only one of the folders") == 3
+    assert "1 more pictures are enrolled under several people; --json names them all" in done.stderr
     assert rim("forget", "site").exit_code == 0
     done = rim("enroll", parent / "site", "--sync")
     assert (done.exit_code, done.stderr) == (0, "")
@@ -508,6 +509,9 @@ def test_a_name_that_is_almost_right(rim, enrolled):
     done = rim("forget", "ANA ")
     assert done.exit_code == 1
     assert "0 templates of ANA" in done.stdout
+    assert "the gallery has 'ana': names are compared letter by letter" in done.stderr
+    done = rim("gallery list", "Ana")
+    assert done.exit_code == 1
     assert "the gallery has 'ana': names are compared letter by letter" in done.stderr
 
 

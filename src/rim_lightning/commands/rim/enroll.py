@@ -25,6 +25,7 @@ from rim_lightning.extras import require_extra
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rim_lightning.gallery.embedded_folder import EmbeddedFolder
     from rim_lightning.gallery.enrollment import EmbeddedEnrollment, Enrollment
     from rim_lightning.gallery.index import Gallery
     from rim_lightning.inference.recognizer import Recognizer
@@ -69,7 +70,8 @@ def enroll(
     if dry_run:
         _compare(index, folder, choice, model.detector, as_json)
     elif is_embedded(folder):
-        _enroll_embedded(model.load().fingerprint if model.path else None, index, folder, sync, as_json)
+        embedded = _open_embedded(folder, choice)  # refuses a wrong choice before the model is loaded
+        _enroll_embedded(model.load().fingerprint if model.path else None, index, embedded, sync, as_json)
     elif model.path is None:
         raise click.UsageError("Missing option '--model' / '-m'.")
     else:
@@ -83,12 +85,12 @@ def enroll(
 
 def _compare(index: str, folder: Path, choice: FaceChoice, detector: str, as_json: bool) -> None:
     """Say what differs between the gallery and a folder of pictures, or what rim-embed made of one."""
-    from rim_lightning.gallery.embedded_folder import EmbeddedFolder, is_embedded
+    from rim_lightning.gallery.embedded_folder import is_embedded
     from rim_lightning.gallery.enrollment import check_embedded, compare_embedded, compare_folder
 
     gallery = _open_if_there(index)
     if is_embedded(folder):
-        embedded = EmbeddedFolder(folder)
+        embedded = _open_embedded(folder, choice)
         check_embedded(embedded, gallery.fingerprint if gallery else embedded.manifest.model)
         compared = compare_embedded(gallery, embedded)
     else:
@@ -108,6 +110,18 @@ def _compare(index: str, folder: Path, choice: FaceChoice, detector: str, as_jso
         report.print()
     differing = len(changes.differences)
     exit_if_left_out(len(report.left_out) + differing, len(changes.new) + len(changes.unchanged) + differing)
+
+
+def _open_embedded(folder: Path, choice: FaceChoice) -> EmbeddedFolder:
+    """Open what rim-embed wrote. Raises ValueError if its faces are not those of the options."""
+    from rim_lightning.gallery.embedded_folder import EmbeddedFolder
+
+    embedded = EmbeddedFolder(folder)
+    if choice.gallery_face is not None:
+        raise ValueError(f"{folder} holds embeddings of the largest faces: leave --face and --box out.")
+    if choice.aligned and not embedded.manifest.aligned:
+        raise ValueError(f"{folder} holds embeddings of faces that were searched for: leave --aligned out.")
+    return embedded
 
 
 def _open_if_there(index: str) -> Gallery | None:
@@ -140,14 +154,12 @@ def _enroll_pictures(
     _finish(gallery, folder, result, report, remarks, sync, as_json)
 
 
-def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, sync: bool, as_json: bool) -> None:
+def _enroll_embedded(fingerprint: str | None, index: str, embedded: EmbeddedFolder, sync: bool, as_json: bool) -> None:
     """Enroll what rim-embed wrote. If a fingerprint is given, the embeddings must be of that model."""
-    from rim_lightning.gallery.embedded_folder import EmbeddedFolder
     from rim_lightning.gallery.enrollment import check_embedded, compare_embedded, enroll_embedded
     from rim_lightning.gallery.index import Gallery
     from rim_lightning.inference.faces import SHARP
 
-    embedded = EmbeddedFolder(folder)
     maker = embedded.manifest.model
     check_embedded(embedded, fingerprint or maker)  # before a gallery is made
     gallery = Gallery(index, maker, embedded.manifest.embedding_size, create=True)
@@ -163,7 +175,7 @@ def _enroll_embedded(fingerprint: str | None, index: str, folder: Path, sync: bo
     }
     remarks = [f"pictures {pictures}: {number}" for pictures, number in numbers.items() if number]
     report = FolderReport.of(compared, gallery, None, sync)
-    _finish(gallery, folder, result, report, remarks, sync, as_json)
+    _finish(gallery, embedded.path, result, report, remarks, sync, as_json)
 
 
 def _finish(

@@ -88,8 +88,11 @@ class FolderReport(NamedTuple):
         """Print everything on the error output."""
         report_left_out(self.left_out)
         report_unused(self.unused, self.hidden)
-        for group in self.shared:
+        for group in self.shared[:SHOWN]:
             say(_shared_line(group), err=True)
+        if len(self.shared) > SHOWN:
+            more = len(self.shared) - SHOWN
+            say(f"{more} more pictures are enrolled under several people; --json names them all", err=True)
         for names in self.alike:
             say(f"these people may be one: {', '.join(map(repr, names))}. If so, join their folders", err=True)
         if self.single:

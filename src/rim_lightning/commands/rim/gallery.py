@@ -122,7 +122,6 @@ def forget(index: str, person: str | None, picture: Path | None, folder: Path | 
       rim forget --index known --folder old_passports
     """
     from rim_lightning.gallery.index import Gallery
-    from rim_lightning.gallery.names import alike_names
     from rim_lightning.gallery.stored_templates import templates_of_folder, templates_of_picture
 
     if sum(choice is not None for choice in (person, picture, folder)) != 1:
@@ -138,10 +137,7 @@ def forget(index: str, person: str | None, picture: Path | None, folder: Path | 
             removed = gallery.remove(set(unwanted)) if unwanted else 0
     say(f"{removed} templates of {name} removed from {index}")
     if person is not None and not removed:
-        alike = [other for names in alike_names([person, *gallery.people()]) if person in names for other in names]
-        others = [repr(other) for other in alike if other != person]
-        if others:
-            say(f"the gallery has {', '.join(others)}: names are compared letter by letter", err=True)
+        _name_alike(person, gallery)
     sys.exit(0 if removed else NO)
 
 
@@ -198,7 +194,20 @@ def list_templates(index: str, person: str | None, as_json: bool) -> None:
             say(
                 f"{undated} of them come from an earlier version: date and alignment are unknown until --sync", err=True
             )
-    sys.exit(NO if person is not None and not rows else 0)
+    if person is not None and not rows:
+        if not as_json:
+            _name_alike(person, opened)
+        sys.exit(NO)
+
+
+def _name_alike(person: str, gallery: Gallery) -> None:
+    """Say which people of the gallery have nearly the name of somebody whom it lacks."""
+    from rim_lightning.gallery.names import alike_names
+
+    alike = [other for names in alike_names([person, *gallery.people()]) if person in names for other in names]
+    others = [repr(other) for other in alike if other != person]
+    if others:
+        say(f"the gallery has {', '.join(others)}: names are compared letter by letter", err=True)
 
 
 def _identify(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: int, far: float) -> dict[str, Any]:
