@@ -1,5 +1,6 @@
 """A run that is killed or asked to stop at any moment ends as if nothing had happened, bit for bit."""
 
+import json
 import os
 import random
 import re
@@ -247,10 +248,12 @@ def test_a_trial_of_a_few_batches_reaches_the_teacher_and_leaves_nothing_that_a_
 def test_a_finished_run_that_is_resumed_holds_the_averaged_weights(taught, monkeypatch):
     """No batch is left; validation and figures must be those of the average, which `last.ckpt` holds."""
     prepared, folder = taught
-    modules = []
+    modules, figures = [], json.loads((folder / "metrics.json").read_text())
     build = run.build_module
     monkeypatch.setattr(run, "build_module", lambda *arguments: modules.append(build(*arguments)) or modules[-1])
     run.train(taught_configuration(prepared, folder, "resume=true"))
+    assert json.loads((folder / "metrics.json").read_text()) == figures
+    assert "train/student/loss" in figures
     average = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     (module,) = modules
     different = [name for name, value in module.state_dict().items() if not torch.equal(value, average[name])]

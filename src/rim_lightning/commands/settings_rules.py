@@ -35,15 +35,19 @@ WEIGHT_FORMATS = (
 )
 MARGINS = ("arcface", "cosface", "softmax")
 ACCELERATORS = ("cpu", "gpu", "cuda", "mps", "auto")
-PRECISIONS = (
-    *("32-true", "bf16-mixed", "64-true", "bf16-true", "32", "64", "bf16", "16-mixed", "16-true", "16", 16, 32, 64),
-)
-"""Names that Lightning knows. `training.run` refuses those that need a loss scaler."""
+PRECISIONS = ("32-true", "bf16-mixed", "32", "bf16", "16-mixed", "16-true", "16", 16, 32)
+"""Names of Lightning; faces are of 32 bits. `training.run` refuses those that need a loss scaler."""
 
 DEVICES = either(whole(1), choice("auto", -1), list_of(whole(), 1))
 BATCH_LIMIT = either(whole(), FRACTION)
 PLACE = TEXT
 WIDTHS, COUNTS = list_of(whole(1), 1), list_of(whole())
+
+
+def elsewhere(advice: str) -> Rule:
+    """Rule of a setting that is not given, because another one has what it asks for."""
+    return Rule(f"left out: {advice}", lambda value: False)
+
 
 PATHS_RULES: RuleTable = {"paths.*": PLACE}
 TRAINER_RULES: RuleTable = {
@@ -55,6 +59,9 @@ TRAINER_RULES: RuleTable = {
     "trainer.max_steps": only(-1, "the epochs of schedule.stages are trained"),
     "trainer.gradient_clip_val": only(None, "optim.clip clips the gradients"),
     "trainer.accumulate_grad_batches": only(1, "every batch is a step; data.batch_size is its size"),
+    "trainer.callbacks": elsewhere("callbacks.<name> are the callbacks"),
+    "trainer.logger": elsewhere("logger.<name> are the loggers"),
+    "trainer.default_root_dir": elsewhere("hydra.run.dir is the folder of the run"),
     "trainer.val_check_interval": number(above=0, high=1),
     "trainer.check_val_every_n_epoch": whole(1),
     "trainer.num_sanity_val_steps": whole(-1),
@@ -253,8 +260,9 @@ TRAIN_RULES: RuleTable = {
     "probes.seed": whole(),
     "callbacks.best.mode": choice("max", "min"),
     "callbacks.best.monitor": optional(TEXT),
-    "callbacks.*.dirpath": PLACE,
-    "callbacks.*.filename": TEXT,
+    "callbacks.best.dirpath": elsewhere("checkpoints are in the folder of the run, hydra.run.dir"),
+    "callbacks.last.dirpath": elsewhere("checkpoints are in the folder of the run, hydra.run.dir"),
+    "callbacks.last.filename": choice("last.ckpt"),
     "callbacks.last.minutes": NONNEGATIVE,
     "callbacks.ema.decay": number(above=0, below=1),
     "callbacks.wandb.faces": whole(),

@@ -24,7 +24,7 @@ from rim_lightning.distributed import leave_process_group
 from rim_lightning.evaluation.plan import EvaluationPlan, evaluation_plan
 from rim_lightning.evaluation.report import write_metrics
 from rim_lightning.evaluation.run import check_evaluation, check_evaluation_files, evaluate, refuse_nothing
-from rim_lightning.files import check_writable, file_digest, whole_file, write_json, write_json_once
+from rim_lightning.files import check_writable, file_digest, read_json, whole_file, write_json, write_json_once
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.progress import StepCounter
@@ -468,6 +468,9 @@ def _finish(
     if not cfg.evaluate or not trainer.is_global_zero or cfg.trainer.fast_dev_run:
         figures = {name: float(value) for name, value in logged.items()}
         if trainer.is_global_zero and not cfg.trainer.fast_dev_run:
+            trained = any(name.startswith("train/") for name in figures)
+            if not trained and folder.metrics.is_file():  # a finished run was resumed: its figures stay
+                figures = {**read_json(folder.metrics, dict), **figures}
             write_metrics(folder.metrics, figures)
         return figures
     steps.begin("measure")

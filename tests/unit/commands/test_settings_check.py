@@ -130,6 +130,11 @@ WRONG = [
     ("prepare", "detector", "yunett", "one of yunet, mtcnn (did you mean yunet?)"),
     ("compare", "measure_on", "cuda", "one of cpu, gpu"),
     ("compare", "parallel", 0, "a whole number ≥ 1"),
+    ("train", "trainer.precision", "64-true", "one of 32-true, bf16-mixed"),
+    ("train", "trainer.callbacks", [], "left out: callbacks.<name> are the callbacks"),
+    ("train", "trainer.default_root_dir", "there", "left out: hydra.run.dir is the folder of the run"),
+    ("train", "callbacks.last.dirpath", "there", "left out: checkpoints are in the folder of the run, hydra.run.dir"),
+    ("train", "callbacks.last.filename", "x.ckpt", "one of last.ckpt"),
     ("train", "data.augmentation", 5, "a group of settings with a _target_, or null"),
     ("train", "paths.data_dir", 2024, """a text: write 'paths.data_dir="2024"'."""),
 ]
