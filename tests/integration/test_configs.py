@@ -5,7 +5,6 @@ import math
 import platform
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from omegaconf import OmegaConf
 from rim_lightning.commands.config_path import CONF_DIR, experiments
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.training.run import build_module, train
+from tests.helpers.commands import run_here
 from tests.helpers.stores import small_synthetic_store
 
 EXPERIMENTS = sorted(path.stem for path in (CONF_DIR / "experiment").glob("*.yaml"))
@@ -251,37 +251,25 @@ def test_experiment_runs_one_batch_of_every_stage(name, tmp_path):
 @pytest.mark.parametrize(
     ("command", "overrides", "sentence"),
     [
-        ("rim_lightning.commands.train", ["model=huge"], "huge"),
-        ("rim_lightning.commands.eval", [], "rim-eval: checkpoint is not set"),
-        ("rim_lightning.commands.eval", ["checkpoint=nowhere.ckpt"], "nowhere.ckpt"),
-        ("rim_lightning.commands.train", ["experiment=real_smoke", "paths.data_dir=nowhere"], "nowhere"),
-        ("rim_lightning.commands.train", ["experiment=demo", "trainer=gpu"], "No supported gpu backend"),
+        ("train", ["model=huge"], "huge"),
+        ("eval", [], "rim-eval: checkpoint is not set"),
+        ("eval", ["checkpoint=nowhere.ckpt"], "nowhere.ckpt"),
+        ("train", ["experiment=real_smoke", "paths.data_dir=nowhere"], "nowhere"),
+        ("train", ["experiment=demo", "trainer=gpu"], "No supported gpu backend"),
         (
-            "rim_lightning.commands.train",
+            "train",
             ["-m", "experiment=demo", "seed=1,2", "hydra.launcher.parallel=99"],
             "parallel is 99",
         ),
-        ("rim_lightning.commands.speed", ["rows=[]"], "rows is empty"),
-        ("rim_lightning.commands.train", ["experiment=srcnn", "evaluate=true"], "this system is a super_resolver"),
+        ("speed", ["rows=[]"], "rows is empty"),
+        ("train", ["experiment=srcnn", "evaluate=true"], "this system is a super_resolver"),
     ],
 )
 @pytest.mark.slow
 def test_wrong_input_gets_a_sentence_not_a_stack_trace(tmp_path, command, overrides, sentence):
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            command,
-            *overrides,
-            f"hydra.run.dir={tmp_path}",
-            f"hydra.sweep.dir={tmp_path}",
-            f"paths.prepared_dir={tmp_path / 'p'}",
-        ],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-    assert done.returncode != 0
+    places = [f"hydra.run.dir={tmp_path}", f"hydra.sweep.dir={tmp_path}", f"paths.prepared_dir={tmp_path / 'p'}"]
+    done = run_here(command, *overrides, *places)
+    assert done.returncode == 1
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -289,12 +277,8 @@ def test_wrong_input_gets_a_sentence_not_a_stack_trace(tmp_path, command, overri
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "eval", "embed", "prepare", "speed", "compare"])
 def test_help_shows_examples(command):
-    done = subprocess.run(
-        [sys.executable, "-m", f"rim_lightning.commands.{command}", "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run_here(command, "--help")
+    assert done.returncode == 0
     title, examples, rest = done.stdout.split("\n\n", 2)
     assert title.startswith(f"rim-{command}: ")
     assert examples.startswith("Examples:\n")

@@ -18,6 +18,7 @@ from rim_lightning.runs.signals import SIGNALS, Interrupted
 from rim_lightning.runs.state import read_state
 from rim_lightning.training import run, teacher
 from tests.helpers import killable
+from tests.helpers.commands import run_here
 from tests.helpers.configurations import training_configuration
 from tests.helpers.stores import small_synthetic_store
 
@@ -261,8 +262,7 @@ def test_a_finished_run_that_is_resumed_holds_the_averaged_weights(taught, monke
 
 
 def rim_train(folder, *overrides):
-    command = [sys.executable, "-m", "rim_lightning.commands.train", *overrides, f"hydra.run.dir={folder}"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return run_here("train", *overrides, f"hydra.run.dir={folder}")
 
 
 @pytest.mark.slow

@@ -1,13 +1,12 @@
 """Settings that Hydra cannot read get a sentence that shows how to write them."""
 
 import shlex
-import subprocess
-import sys
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rim_lightning.commands.hydra_command import check_overrides
+from tests.helpers.commands import run_here
 
 
 @pytest.mark.parametrize("value", ["/data/a=b", "/data/jos\u00e9", "/a#b", "/a(b)", "it's", "[a"])
@@ -31,8 +30,7 @@ def test_a_group_that_is_given_no_name_is_told_its_choices(value):
 
 
 def test_a_choice_that_does_not_exist_is_refused_with_the_nearest_one(tmp_path):
-    words = [sys.executable, "-m", "rim_lightning.commands.train", "teacher=publishd", "experiment=demo"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    done = run_here("train", "teacher=publishd", "experiment=demo", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "rim-train: Could not find 'teacher/publishd': did you mean teacher=published?\n"
 
@@ -47,8 +45,7 @@ def test_a_folder_that_hydra_would_resolve_is_named(tmp_path):
     folder = tmp_path / "${x}"
     folder.mkdir()
     for command in ("train", "speed"):
-        words = [sys.executable, "-m", f"rim_lightning.commands.{command}", "seed=1"]
-        done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+        done = run_here(command, "seed=1", cwd=folder)
         assert done.returncode == 1
         assert f'rim-{command}: {folder} holds "${{", which Hydra reads as a reference' in done.stderr
 

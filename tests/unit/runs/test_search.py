@@ -1,25 +1,17 @@
 """A search by Optuna: it learns from its jobs, bears failed ones, and resumes where it was stopped."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from hydra_plugins.rim_search import distribution
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.helpers.commands import run_here
 
 
 def search(folder, *settings):
-    command = [
-        *(sys.executable, "-m", "rim_lightning.commands.train", "-m", "experiment=demo", "hydra/sweeper=search"),
-        *("optim.clip=interval(0.1,4)", "hydra.launcher.function=tests.helpers.search_jobs.run_parabola"),
-        f"hydra.sweep.dir={folder}",
-    ]
-    return subprocess.run([*command, *settings], cwd=ROOT, capture_output=True, text=True)
+    stand_in = "hydra.launcher.function=tests.helpers.search_jobs.run_parabola"
+    common = ["-m", "experiment=demo", "hydra/sweeper=search", "optim.clip=interval(0.1,4)", stand_in]
+    return run_here("train", *common, f"hydra.sweep.dir={folder}", *settings)
 
 
 @pytest.mark.slow
