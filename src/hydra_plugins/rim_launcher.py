@@ -89,7 +89,9 @@ class RimLauncher(Launcher):
         return is_search(self.config)
 
     def _check(self, job_overrides: Sequence[Sequence[str]]) -> None:
-        """Refuse wrong settings and overrides before anything runs."""
+        """Refuse wrong settings and overrides before anything runs. Every job looks for its files itself."""
+        from rim_lightning.training.run import check_together  # Hydra imports this file for every command
+
         if self.searches and not self.config.get("optimized_metric"):
             raise ValueError("A search needs optimized_metric=<key of metrics.json>, for example val/psnr_gain.")
         if self.searches and self.launch_config.get("wait") is False:
@@ -101,6 +103,7 @@ class RimLauncher(Launcher):
             cfg = self.context.config_loader.load_sweep_config(self.config, list(overrides))
             check_settings(cfg, RULES["rim-train"])
             check_packages(cfg)
+            check_together(cfg, teacher_weights=None, start_from=None)
 
     def _take_jobs(self, job_overrides: Sequence[Sequence[str]], first: int) -> tuple[Sweep, Sequence[Job]]:
         """Return the sweep and the jobs of the batch from number `first` on. Jobs that it lacks are written down.

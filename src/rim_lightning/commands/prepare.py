@@ -33,12 +33,12 @@ def run(cfg: DictConfig) -> list[PreparedStore]:
         OSError: If the data are missing.
         ValueError: If the data are laid out differently, or a setting is wrong.
     """
-    from rim_lightning.data.preparation import check_settings  # not at the top: `--help` should not wait for it
+    from rim_lightning.data.preparation import checked_settings  # not at the top: `--help` should not wait for it
 
     sources = [cfg.source] if "reader" in cfg.source else list(cfg.source.values())
     if len(sources) > 1 and cfg.output is not None:
         raise ValueError("output names one store; with several sources set paths.prepared_dir instead.")
-    check_settings(cfg.hr_size, cfg.margin, cfg.alignment, cfg.landmarks, cfg.detector, cfg.workers)
+    checked_settings(cfg.hr_size, cfg.margin, cfg.alignment, cfg.landmarks, cfg.detector, cfg.workers)
     outputs = [_output_of(cfg, source) for source in sources]
     listed = [
         _records_of(source, outputs) for source in sources

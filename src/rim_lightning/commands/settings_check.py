@@ -129,23 +129,31 @@ def check_settings(cfg: DictConfig, rules: RuleTable) -> None:
     Raises:
         ValueError: If a value is wrong. The message names the setting, the value and what it may be.
     """
-    for key, value in _values(cfg, rules):
-        rule = _rule_of(key, rules)
+    for key, value in given_settings(cfg, rules):
+        rule = rule_of(key, rules)
         if rule is None:
-            if _is_group(key, rules):
-                raise ValueError(f"{key} is {_shown(value)}; it is a group of settings: give {key}.<name>=<value>.")
-            like = nearest(key, _siblings(cfg, key, rules))
-            if like:
-                raise ValueError(f"There is no setting {key}; did you mean {like}?")
+            _refuse_unknown(cfg, key, value, rules)
         elif not rule.holds(value):
             text = _is_number(value) and rule.holds(str(value))
             advice = f": write '{key}=\"{value}\"'" if text else _suggestion(value, rule.choices)
             raise ValueError(f"{key} is {_shown(value)}; it must be {rule.words}{advice}.")
 
 
-def uncovered(cfg: DictConfig, rules: RuleTable) -> list[str]:
-    """List the settings of a configuration that no rule covers; arguments of classes of the user's own are some."""
-    return [key for key, _ in _values(cfg, rules) if _rule_of(key, rules) is None]
+def _refuse_unknown(cfg: DictConfig, key: str, value: Any, rules: RuleTable) -> None:
+    """Refuse a setting without a rule, unless it may be an argument of the user's own class or a remark of theirs."""
+    if _is_group(key, rules):
+        raise ValueError(f"{key} is {_shown(value)}; it is a group of settings: give {key}.<name>=<value>.")
+    top, dot, rest = key.partition(".")
+    tops = sorted({pattern.partition(".")[0] for pattern in rules})
+    group, _, name = key.rpartition(".")
+    names = _settings_of(cfg, group, rules) if top in tops else []
+    like = f"{group}.{near}" if (near := nearest(name, names)) else ""
+    if top not in tops and (near := nearest(top, tops)):
+        like = f"{near}{dot}{rest}"
+    if like:
+        raise ValueError(f"There is no setting {key}; did you mean {like}?")
+    if names:
+        raise ValueError(f"There is no setting {key}; {group} has {', '.join(names)}.")
 
 
 def explained(cfg: DictConfig, overrides: Sequence[str], error: Exception) -> str:
@@ -195,7 +203,7 @@ def is_addable(key: str, names: Sequence[str], rules: RuleTable) -> bool:
     """
     parent, _, name = key.rpartition(".")
     own = {pattern: rule for pattern, rule in rules.items() if pattern.rpartition(".")[2] == name}
-    return parent in names and _rule_of(key, own) is not None
+    return parent in names and rule_of(key, own) is not None
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
@@ -203,7 +211,7 @@ def nearest(name: str, names: Sequence[str]) -> str:
     return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=0.6)), "")
 
 
-def _values(cfg: DictConfig, rules: RuleTable, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def given_settings(cfg: DictConfig, rules: RuleTable, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the name and the plain value of every setting that is given, not referred to."""
     from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -217,12 +225,12 @@ def _values(cfg: DictConfig, rules: RuleTable, prefix: str = "") -> Iterator[tup
         if OmegaConf.is_missing(cfg, name):
             continue
         node: Any = cfg._get_node(name)
-        if _rule_of(key, rules) is not None or not OmegaConf.is_config(node) or node._is_none():
+        if rule_of(key, rules) is not None or not OmegaConf.is_config(node) or node._is_none():
             yield key, _plain(node)
         if isinstance(node, ListConfig) and not node._is_none() and any(OmegaConf.is_dict(entry) for entry in node):
             node = OmegaConf.create({str(place): entry for place, entry in enumerate(node)})
         if isinstance(node, DictConfig) and not node._is_none():
-            yield from _values(node, rules, f"{key}.")
+            yield from given_settings(node, rules, f"{key}.")
 
 
 def _check_reference(cfg: DictConfig, name: str, key: str) -> None:
@@ -249,7 +257,8 @@ def _plain(node: Any) -> Any:
     return None if value._is_none() else OmegaConf.to_container(value, resolve=False)
 
 
-def _rule_of(key: str, rules: RuleTable) -> Rule | None:
+def rule_of(key: str, rules: RuleTable) -> Rule | None:
+    """Return the rule of a setting; None if there is none."""
     parts = key.split(".")
     for pattern, rule in rules.items():
         names = pattern.split(".")
@@ -262,21 +271,23 @@ def _is_group(key: str, rules: RuleTable) -> bool:
     """Return True if settings below this name have rules."""
     depth = key.count(".") + 1
     above = {".".join(pattern.split(".")[:depth]): ANYTHING for pattern in rules if pattern.count(".") >= depth}
-    return _rule_of(key, above) is not None
+    return rule_of(key, above) is not None
 
 
-def _siblings(cfg: DictConfig, key: str, rules: RuleTable) -> list[str]:
-    """List the settings beside an unknown one; none in a class of the user's own, which has what it has."""
-    from omegaconf import OmegaConf
+def _settings_of(cfg: DictConfig, group: str, rules: RuleTable) -> list[str]:
+    """List the names in a group; none if users add their own, as arguments of a class or under any name."""
+    from omegaconf import DictConfig, OmegaConf
 
-    first = key.partition(".")[0]
-    tops = sorted({pattern.partition(".")[0] for pattern in rules})
-    if first not in tops:
-        return [f"{nearest(first, tops)}{key.removeprefix(first)}"] if nearest(first, tops) else []
-    parent = key.rpartition(".")[0]
-    if not parent or "_target_" in OmegaConf.select(cfg, parent):
+    node = OmegaConf.select(cfg, group)
+    if not isinstance(node, DictConfig) or "_target_" in node or "." in str(node.get("name", "")):
         return []
-    return [pattern for pattern in rules if pattern.rpartition(".")[0] == parent and "*" not in pattern]
+    parts = group.split(".")
+    names: dict[str, None] = {}
+    for pattern in rules:
+        above, below = pattern.split(".")[: len(parts)], pattern.split(".")[len(parts) :]
+        if below and all(name in ("*", part) for name, part in zip(above, parts, strict=True)):
+            names[below[0]] = None
+    return [] if "*" in names else list(names)
 
 
 def _suggestion(value: Any, choices: Sequence[str]) -> str:

@@ -294,8 +294,8 @@ EVAL_RULES: RuleTable = {
 PREPARE_RULES: RuleTable = {
     **{f"source.{key}": rule for key, rule in SOURCE_RULES.items()},
     **{f"source.*.{key}": rule for key, rule in SOURCE_RULES.items()},
-    "hr_size": whole(8),
-    "margin": NONNEGATIVE,
+    "hr_size": whole(16),
+    "margin": FRACTION,
     "alignment": choice("five", "none"),
     "landmarks": choice("auto", "detect"),
     "detector": choice(*DETECTORS),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from rim_lightning.commands.hydra_command import hydra_command
 from rim_lightning.commands.quiet import quiet_lightning
 from rim_lightning.extras import require_extra
 from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.origin import read_origin
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -61,7 +61,8 @@ def check_packages(cfg: DictConfig) -> None:
     weights = cfg.teacher.weights
     if weights is not None and weights.get("weight_format") == "facenet_pytorch":
         require_extra("mtcnn", "teacher.weights.weight_format=facenet_pytorch")
-    if any(cfg.model.recognition[part].name == "inception_resnet_v1" for part in ("teacher", "student", "assistant")):
+    networks = [cfg.model.recognition[part] for part in ("teacher", "student", "assistant")]
+    if any(network.get("name") == "inception_resnet_v1" for network in networks):
         require_extra("mtcnn", "The network inception_resnet_v1")
 
 
@@ -85,10 +86,11 @@ def complete_overrides(overrides: Sequence[str]) -> list[str]:
     folder = values.get("paths.output_dir", values.get("hydra.run.dir"))
     if values.get("resume") is not True or folder is None:
         return list(overrides)
-    earlier = read_overrides(RunFolder(Path(str(folder))))
-    if earlier:
-        print(f"Resuming with the kept settings: {' '.join(earlier)}", flush=True)
-    return list({**{setting_of(override): override for override in earlier}, **settings}.values())
+    origin = read_origin(RunFolder(Path(str(folder))))
+    if origin is None:
+        return list(overrides)
+    print(f"Resuming with the kept settings: {' '.join(origin.overrides)}", flush=True)
+    return list({**{setting_of(override): override for override in origin.overrides}, **settings}.values())
 
 
 def check_says_what(cfg: DictConfig, overrides: Sequence[str]) -> None:
@@ -107,11 +109,6 @@ def check_says_what(cfg: DictConfig, overrides: Sequence[str]) -> None:
             f"{missing}Say what to train: `rim-train experiment=demo` needs no data and takes minutes; `rim-train "
             "--help` lists the experiments and all settings."
         )
-
-
-def read_overrides(folder: RunFolder) -> list[str]:
-    """Return the settings with which the run in a folder was started; none if there is no run."""
-    return list(json.loads(folder.origin.read_text(encoding="utf-8"))["overrides"]) if folder.origin.is_file() else []
 
 
 def setting_of(override: str) -> str:

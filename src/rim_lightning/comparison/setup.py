@@ -96,7 +96,7 @@ def prepare_comparison(cfg: DictConfig, compose: Compose) -> Comparison:
         ValueError: If a setting is wrong, or the folder of results is of another version.
     """
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    _check_settings(settings)
+    _check_together(settings)
     results = real_path(cfg.paths.results_dir)
     check_results(results)
     torch.backends.cudnn.allow_tf32 = False  # a GPU measures as a CPU does, and what is kept may come from either
@@ -136,15 +136,11 @@ def prepare_comparison(cfg: DictConfig, compose: Compose) -> Comparison:
     )
 
 
-def _check_settings(settings: dict[str, Any]) -> None:
-    """Raise ValueError for settings that would otherwise fail only later."""
+def _check_together(settings: dict[str, Any]) -> None:
+    """Raise ValueError for settings that do not go together, or systems and pairs that are described wrongly."""
     _check_pairs(settings)
-    if settings["measure_on"] not in DEVICES:
-        raise ValueError(f'measure_on is "{settings["measure_on"]}"; choose from {", ".join(DEVICES)}.')
     if settings["measure_on"] == "gpu" and not torch.cuda.is_available():
         raise ValueError("measure_on=gpu, but PyTorch finds no CUDA device here: set measure_on=cpu.")
-    if settings["parallel"] < 1:
-        raise ValueError(f"parallel is {settings['parallel']}; the number of runs at a time must be 1 or more.")
     systems = settings["systems"]
     for name, system in systems.items():
         unknown = set(system) - set(System._fields)

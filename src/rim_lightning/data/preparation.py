@@ -99,7 +99,7 @@ def prepare(
             holds no store, or one made from other records or settings.
         MissingExtra: If a detector is needed and its packages are not installed.
     """
-    settings = check_settings(hr_size, margin, alignment, landmarks, detector or DEFAULT_DETECTOR, workers)
+    settings = checked_settings(hr_size, margin, alignment, landmarks, detector or DEFAULT_DETECTOR, workers)
     wrong = next((record for record in records if record.split not in SPLITS), None)
     if wrong is not None:
         raise ValueError(f"{wrong.name} is in the split '{wrong.split}'; choose one of {', '.join(SPLITS)}.")
@@ -159,7 +159,7 @@ def _prepared_store(
         writer.close()
 
 
-def check_settings(
+def checked_settings(
     hr_size: int, margin: float, alignment: Alignment, landmarks: Landmarks, detector: DetectorName, workers: int
 ) -> _Settings:
     """Check the settings of `prepare`, before a data set is listed.

@@ -25,7 +25,7 @@ class RunFolder:
 
     @property
     def origin(self) -> Path:
-        """Path of the record of how the run was started, see `training.resume`."""
+        """Path of the record of how the run was started, see `runs.origin`."""
         return self.path / "origin.json"
 
     @property

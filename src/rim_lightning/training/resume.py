@@ -1,6 +1,5 @@
 """What may change when a run is resumed. Everything else must be as it was, or two trainings would be mixed."""
 
-import json
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from rim_lightning.files import file_digest, write_json
+from rim_lightning.files import file_digest
 from rim_lightning.networks.checkpoints import check_digest
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.state import read_state
@@ -17,12 +16,12 @@ from rim_lightning.training.finite_watch import NonFiniteLoss
 MAY_CHANGE = (
     *("resume", "name", "evaluate", "optimized_metric"),
     *("workers", "threads", "data.workers", "data.eval_batch_size"),
-    *("paths.*", "data.directory", "sources*"),
-    *("evaluation.probe_sizes*", "evaluation.flip", "evaluation.batch_size", "evaluation.panel_faces"),
-    *("evaluation.sr.*", "evaluation.identities*", "evaluation.lfw.*"),
-    *("logger.*", "callbacks.throughput*", "callbacks.wandb*", "callbacks.progress*", "callbacks.last*"),
-    *("callbacks.best*", "trainer.log_every_n_steps", "trainer.enable_progress_bar", "trainer.max_epochs"),
-    *("trainer.check_val_every_n_epoch", "trainer.num_sanity_val_steps", "trainer.limit_val_batches"),
+    *("paths.*", "data.directory", "sources", "sources.*"),  # a mapping without entries is a value of its own
+    *("evaluation.probe_sizes", "evaluation.flip", "evaluation.batch_size", "evaluation.panel_faces"),
+    *("evaluation.sr.*", "evaluation.identities", "evaluation.identities.*", "evaluation.lfw.*"),
+    *("logger", "logger.*", "trainer.log_every_n_steps", "trainer.enable_progress_bar"),
+    *("callbacks.progress*", "callbacks.throughput*", "callbacks.wandb*", "callbacks.last*", "callbacks.best*"),
+    *("trainer.check_val_every_n_epoch", "trainer.limit_val_batches", "trainer.num_sanity_val_steps"),
 )
 """Settings with which a resumed run still ends like an undisturbed one, as patterns of their names.
 
@@ -184,64 +183,3 @@ def _without_copies(differences: Sequence[Difference]) -> list[Difference]:
 
 def _depth(difference: Difference) -> tuple[bool, int]:
     return difference.key.startswith("system."), difference.key.count(".")
-
-
-class Origin(NamedTuple):
-    """How a run was started, as `origin.json` in its folder says.
-
-    Attributes:
-        overrides: Settings of the command.
-        version: Version of this package.
-        processes: Number of processes that trained.
-        stores: Name of a prepared set -> digest of its manifest.
-        files: Setting -> digest of the file that it names, see `digests_of_files`.
-    """
-
-    overrides: Sequence[str]
-    version: str
-    processes: int
-    stores: Mapping[str, str]
-    files: Mapping[str, str]
-
-    def write(self, folder: RunFolder) -> None:
-        """Write `origin.json`."""
-        write_json(folder.origin, self._asdict())
-
-    def check(self, start: "Origin", folder: RunFolder) -> None:
-        """Refuse to resume a run with other processes, faces or files. Say so if another version started it.
-
-        Args:
-            start: How the run was started.
-            folder: Folder of the run.
-
-        Raises:
-            ValueError: If something differs that the training depends on.
-        """
-        start_anew = "or start a new run in another hydra.run.dir"
-        if self.processes != start.processes:
-            raise ValueError(
-                f"The run in {folder.path} was trained by {start.processes} processes, now there are {self.processes}: "
-                f"set trainer.devices and trainer.num_nodes as they were, {start_anew}."
-            )
-        for name, digest in start.stores.items():
-            if self.stores.get(name, digest) != digest:
-                raise ValueError(
-                    f"The run in {folder.path} was trained on other faces than those that the set {name} holds now: "
-                    f"prepare them as they were, {start_anew}."
-                )
-        for key, digest in start.files.items():
-            if self.files.get(key, digest) != digest:
-                raise ValueError(
-                    f"The run in {folder.path} was started with another file as {key}: give that one, {start_anew}."
-                )
-        if self.version != start.version:
-            print(
-                f"The run in {folder.path} was started by version {start.version}; version {self.version} resumes it, "
-                "which may not end exactly as that one would have.",
-                flush=True,
-            )
-
-
-def read_origin(folder: RunFolder) -> Origin | None:
-    """Read how the run in a folder was started; None if it was not, or by a version that wrote no `origin.json`."""
-    return Origin(**json.loads(folder.origin.read_text(encoding="utf-8"))) if folder.origin.is_file() else None

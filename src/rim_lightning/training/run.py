@@ -27,6 +27,7 @@ from rim_lightning.evaluation.run import check_evaluation, check_evaluation_file
 from rim_lightning.files import check_writable, file_digest, read_json, whole_file, write_json, write_json_once
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.origin import Origin, read_origin
 from rim_lightning.runs.progress import StepCounter
 from rim_lightning.runs.signals import Interrupted, stopped_by_signals
 from rim_lightning.runs.state import record_run
@@ -38,10 +39,10 @@ from rim_lightning.training.kept_teacher import TeacherRequest, provide_teacher
 from rim_lightning.training.phased_module import PhasedModule
 from rim_lightning.training.rank import is_first_process
 from rim_lightning.training.rehearsal import rehearse
-from rim_lightning.training.resume import Origin, differences, digests_of_files, read_origin, read_progress, refusal
+from rim_lightning.training.resume import differences, digests_of_files, read_progress, refusal
 from rim_lightning.training.rim_module import RIMModule
 from rim_lightning.training.settings import plain
-from rim_lightning.training.teacher import train_teacher
+from rim_lightning.training.teacher import build_teacher, train_teacher
 
 SEVERAL_PROCESSES = "ddp_find_unused_parameters_true"
 """Strategy of several processes, as in `conf/trainer/ddp.yaml`: the phases use different parameters in turn."""
@@ -149,6 +150,8 @@ def build_trainer(cfg: DictConfig) -> pl.Trainer:
             enable_model_summary=False,
         )
     except InstantiationException as error:
+        if isinstance(error.__cause__, TypeError):  # an argument that the trainer does not have
+            raise
         settings = ", ".join(f"{name}={cfg.trainer[name]}" for name in ("accelerator", "devices", "precision"))
         reason = str(error.__cause__ or error).strip().partition("\n")[0].rstrip(".!")
         raise ValueError(
@@ -171,7 +174,7 @@ def build_module(
     Raises:
         ValueError: If the system cannot be compiled or evaluated.
     """
-    module = _instantiate_system(cfg, teacher_weights, 0 if data is None else data.people())
+    module = _instantiate_system(cfg, 0 if data is None else data.people(), teacher_weights=teacher_weights)
     if cfg.channels_last:
         module.to(memory_format=torch.channels_last)
     _check_extras(cfg, module)
@@ -180,8 +183,9 @@ def build_module(
     return module
 
 
-def _instantiate_system(cfg: DictConfig, teacher_weights: Mapping[str, Any] | None, people: int) -> PhasedModule:
-    available = {"teacher_weights": teacher_weights, "people": people}
+def _instantiate_system(cfg: DictConfig, people: int, **files: Any) -> PhasedModule:
+    """Build a training module. `files` replaces settings of the system that name files, where it has them."""
+    available = {"people": people, **files}
     arguments = {name: value for name, value in available.items() if name in cfg.system}
     module: PhasedModule = instantiate(cfg.system, _convert_="all", **arguments)
     return module
@@ -202,6 +206,28 @@ def configured_sources(cfg: DictConfig) -> list[Source]:
 
 def _check_settings(cfg: DictConfig) -> None:
     """Refuse settings that do not go together, and files that are missing, before any work."""
+    weights = None if cfg.teacher.epochs else cfg.teacher.weights
+    module = check_together(cfg, teacher_weights=plain(weights) if weights else None)
+    _check_figures(cfg, module)
+    _check_sources(cfg)
+    _check_places(cfg)
+    if cfg.evaluate:
+        check_evaluation_files(_evaluation(cfg))
+
+
+def check_together(cfg: DictConfig, **files: Any) -> PhasedModule:
+    """Refuse settings that do not go together.
+
+    Args:
+        cfg: A configuration as `conf/train.yaml` describes it. Its folder and its files need not exist.
+        **files: Values of the settings of the system that name files: `teacher_weights`, `start_from`.
+
+    Returns:
+        The training module, without weights.
+
+    Raises:
+        ValueError: If settings do not go together.
+    """
     if str(cfg.trainer.precision).startswith("16"):
         raise ValueError(
             f"trainer.precision={cfg.trainer.precision} needs a loss scaler, which does not go with clipping and "
@@ -220,24 +246,24 @@ def _check_settings(cfg: DictConfig) -> None:
             raise ValueError(
                 f"probes.{name} is {probes[name]} px, larger than the face of model.hr_size={hr_size}: make it smaller."
             )
-    weights = None if cfg.teacher.epochs else cfg.teacher.weights
-    module = rehearse(partial(_instantiate_system, cfg, plain(weights) if weights else None, people=2), hr_size)
+    module = rehearse(partial(_instantiate_system, cfg, people=2, **files), hr_size)
+    if cfg.teacher.epochs:
+        loss = {name: cfg.teacher[name] for name in ("kind", "margin", "scale")}
+        with torch.device("meta"):
+            build_teacher(plain(cfg.model.recognition.teacher), people=2, **loss)
     _check_extras(cfg, module)
-    _check_figures(cfg, module)
-    _check_places(cfg)
     if cfg.evaluate:
-        plan = _evaluation(cfg)
-        check_evaluation_files(plan)
-        for size in plan.probe_sizes:
+        for size in cfg.evaluation.probe_sizes:
             if size > hr_size:
                 raise ValueError(
                     f"evaluation.probe_sizes has {size} px, larger than the face of model.hr_size={hr_size}: leave it "
                     "out."
                 )
+    return module
 
 
 def _check_data(cfg: DictConfig) -> None:
-    """Refuse data that are no training set, and sources whose files are missing."""
+    """Refuse data that are no training set, and augmentation that cannot be made."""
     if not issubclass(get_class(cfg.data._target_), FaceDataModule):
         raise ValueError(
             f"data: {cfg.data._target_.rpartition('.')[2]} holds pairs for a test, nothing to train on: choose "
@@ -246,6 +272,10 @@ def _check_data(cfg: DictConfig) -> None:
     augmentation = instantiate(cfg.data).augmentation
     if augmentation is not None:
         augmentation(cfg.model.hr_size)  # raises for wrong arguments; the training would do so after the teacher
+
+
+def _check_sources(cfg: DictConfig) -> None:
+    """Refuse sources whose files are missing."""
     for name, source in plain(cfg.sources, throw_on_missing=True).items():
         for key in ("root", "landmarks", "splits"):
             path = source["reader"].get(key)
@@ -276,7 +306,7 @@ def _check_figures(cfg: DictConfig, module: PhasedModule) -> None:
                 f'callbacks.{name}.monitor is "{monitor}", which this system does not log; choose from '
                 f"{', '.join(module.validated)}."
             )
-    metrics = plain(cfg)["optimized_metric"] or []
+    metrics = cfg.optimized_metric or []
     for metric in [metrics] if isinstance(metrics, str) else metrics:
         measured = cfg.evaluate and metric.startswith(("sr/", "verification/"))
         if not measured and not module.logs(metric):

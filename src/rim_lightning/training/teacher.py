@@ -139,21 +139,41 @@ def train_teacher(  # noqa: PLR0913 - one argument over: they are the keys of co
         ValueError: If the data have no identities.
     """
     people = _count_people(data)
-    arguments = dict(backbone)
-    name = arguments.pop("name")
     pl.seed_everything(seed, workers=True, verbose=False)
-    network = build_backbone(name, **arguments)
-    module = TeacherModule(
-        network,
-        MarginSoftmax(_embedding_size(network, name), people, kind, margin, scale),
-        IdentityVerification(pairs=verification_pairs, seed=0),
-        learning_rate,
-        weight_decay,
-    )
+    network, loss = build_teacher(backbone, people, kind, margin, scale)
+    verification = IdentityVerification(pairs=verification_pairs, seed=0)
     trainer = _trainer(accelerator, epochs, fast_dev_run)
-    trainer.fit(module, data)
-    save_backbone(path, network, name, arguments)
+    trainer.fit(TeacherModule(network, loss, verification, learning_rate, weight_decay), data)
+    arguments = dict(backbone)
+    save_backbone(path, network, arguments.pop("name"), arguments)
     return {key: float(value) for key, value in trainer.callback_metrics.items()}
+
+
+def build_teacher(
+    backbone: Mapping[str, Any],
+    people: int,
+    kind: Literal["arcface", "cosface", "softmax"],
+    margin: float,
+    scale: float,
+) -> tuple[Backbone, MarginSoftmax]:
+    """Build a teacher without weights, and its loss.
+
+    Args:
+        backbone: {"name": ..., arguments of that backbone}.
+        people: Number of training people.
+        kind: See `MarginSoftmax`.
+        margin: See `MarginSoftmax`.
+        scale: See `MarginSoftmax`.
+
+    Raises:
+        ValueError: If the backbone has no embedding, or a setting of the loss is wrong.
+    """
+    network = build_backbone(**backbone)
+    if network.embedding_size is None:
+        raise ValueError(
+            f"The backbone {backbone['name']} has no embedding, which a teacher needs: set its embedding_size."
+        )
+    return network, MarginSoftmax(network.embedding_size, people, kind, margin, scale)
 
 
 def _trainer(accelerator: str, epochs: int, fast_dev_run: bool | int) -> pl.Trainer:
@@ -169,12 +189,6 @@ def _trainer(accelerator: str, epochs: int, fast_dev_run: bool | int) -> pl.Trai
         enable_checkpointing=False,
         enable_model_summary=False,
     )
-
-
-def _embedding_size(network: Backbone, name: str) -> int:
-    if network.embedding_size is None:
-        raise ValueError(f"The backbone {name} has no embedding, which a teacher needs: set its embedding_size.")
-    return network.embedding_size
 
 
 def _count_people(data: FaceDataModule) -> int:

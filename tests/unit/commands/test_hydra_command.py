@@ -1,6 +1,8 @@
 """Settings that Hydra cannot read get a sentence that shows how to write them."""
 
 import shlex
+import subprocess
+import sys
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser

@@ -1,41 +1,63 @@
 """Wrong values of settings are named before any work; every setting of every configuration has a rule."""
 
 import functools
-from typing import get_args
+import re
+from typing import get_args, get_type_hints
 
 import pytest
 from hydra.utils import instantiate
+from lightning_fabric.connector import _PRECISION_INPUT_INT, _PRECISION_INPUT_STR, _PRECISION_INPUT_STR_ALIAS
 from omegaconf import OmegaConf
 
 from rim_lightning.commands import settings_rules
 from rim_lightning.commands.config_path import CONF_DIR
-from rim_lightning.commands.settings_check import check_settings, explained, is_addable, uncovered
+from rim_lightning.commands.settings_check import check_settings, explained, given_settings, is_addable, rule_of
 from rim_lightning.commands.settings_rules import RULES
+from rim_lightning.comparison.plan.systems import System
+from rim_lightning.data.preparation import Alignment, Landmarks
+from rim_lightning.data.stores.prepared import SPLITS
+from rim_lightning.evaluation.plan import FacesPlan
 from rim_lightning.functional.degradation import DEGRADATIONS
+from rim_lightning.functional.mk_mmd import Estimator, Statistic
+from rim_lightning.losses.distillation import StageDistillation
+from rim_lightning.losses.margin import MarginSoftmax
+from rim_lightning.losses.pixel import PixelLoss
 from rim_lightning.networks.backbones.build import BACKBONES
+from rim_lightning.networks.backbones.iresnet import Layout
+from rim_lightning.networks.backbones.mobilefacenet import MobileFaceNet
 from rim_lightning.networks.compared.build import SUPER_RESOLVERS
+from rim_lightning.networks.hallucination.blocks import Norm, Upsampling
+from rim_lightning.networks.hallucination.network import HallucinationNetwork
 from rim_lightning.networks.recognition import Head
 from rim_lightning.networks.teacher_weights import WEIGHT_FORMATS
 from rim_lightning.schemes import LANDMARK_SCHEMES
+from rim_lightning.training.callbacks.best_checkpoint import BestCheckpoint
+from rim_lightning.training.teacher import train_teacher
 from tests.helpers.configurations import configuration
 
-GROUPS = {
-    "train": ("system", "model", "data", "objective", "optim", "schedule", "probes", "teacher", "trainer", "logger"),
-    "prepare": ("source",),
-    "embed": ("trainer",),
-    "speed": ("grid",),
-    "compare": ("protocol",),
-    "eval": ("evaluation",),
+FILES = sorted(file for file in CONF_DIR.glob("*/*.yaml") if file.parent.name != "launcher")
+"""Every experiment and every choice of a group; `conf/hydra` has no settings of ours."""
+PLACES = {
+    **{name: (("train", name), ("eval", name)) for name in ("evaluation", "paths")},
+    "trainer": (("train", "trainer"), ("embed", "trainer")),
+    "source": (("prepare", "source"), ("train", "sources.any")),
+    "classifier": (("train", "system.classifier"),),
+    "grid": (("speed", ""),),
+    "protocol": (("compare", ""),),
+    "experiment": (("train", ""),),
 }
+"""Folder of `conf/` -> command and place of its settings there; the others are groups of rim-train."""
 
 
-def choices():
-    """(command, overrides) of every configuration and of every choice of its groups."""
-    for command, groups in GROUPS.items():
-        yield command, ()
-        for group in groups:
-            for file in sorted((CONF_DIR / group).glob("*.yaml")):
-                yield command, (f"{group}={file.stem}",)
+def unruled(cfg, rules):
+    return [key for key, _ in given_settings(cfg, rules) if rule_of(key, rules) is None]
+
+
+def elsewhere(content):
+    """The plain content of a file whose references, mostly to other files, all lead to `_elsewhere`."""
+    if isinstance(content, dict):
+        return {key: elsewhere(value) for key, value in content.items()}
+    return "${_elsewhere}" if isinstance(content, str) and "${" in content else content
 
 
 @functools.cache
@@ -43,29 +65,71 @@ def composed(command, *overrides):
     return configuration(command, overrides)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(file.stem for file in (CONF_DIR / "experiment").glob("*.yaml")))
-def test_every_experiment_follows_the_rules(name):
-    cfg = composed("train", f"experiment={name}")
-    check_settings(cfg, RULES["rim-train"])
-    assert uncovered(cfg, RULES["rim-train"]) == []
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}={file.stem}")
+def test_every_setting_of_a_file_has_a_rule_that_its_value_follows(file):
+    settings = OmegaConf.create(elsewhere(OmegaConf.to_container(OmegaConf.load(file))))
+    settings.pop("defaults", None)
+    for command, place in PLACES.get(file.parent.name, (("train", file.parent.name),)):
+        cfg = OmegaConf.create({"_elsewhere": ""})
+        OmegaConf.update(cfg, place, settings) if place else cfg.update(settings)
+        check_settings(cfg, RULES[f"rim-{command}"])
+        assert unruled(cfg, RULES[f"rim-{command}"]) == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("command", "overrides"), list(choices()), ids=str)
-def test_every_setting_has_a_rule_that_its_default_follows(command, overrides):
-    cfg = composed(command, *overrides)
+@pytest.mark.parametrize("command", sorted(file.stem for file in CONF_DIR.glob("*.yaml")))
+def test_every_setting_of_a_command_has_a_rule_that_its_default_follows(command):
+    cfg = composed(command)
     check_settings(cfg, RULES[f"rim-{command}"])
-    assert uncovered(cfg, RULES[f"rim-{command}"]) == []
+    assert unruled(cfg, RULES[f"rim-{command}"]) == []
 
 
-def test_the_choices_are_those_of_the_code():
-    assert settings_rules.DEGRADATIONS == DEGRADATIONS
-    assert tuple(BACKBONES) == settings_rules.BACKBONES
-    assert tuple(SUPER_RESOLVERS) == settings_rules.SUPER_RESOLVERS
-    assert tuple(WEIGHT_FORMATS) == settings_rules.WEIGHT_FORMATS
-    assert tuple(LANDMARK_SCHEMES) == settings_rules.LANDMARKS
-    assert settings_rules.TRAIN_RULES["model.recognition.head"].choices == get_args(Head)
+def argument(function, name):
+    """The values that the type of an argument or of a field has."""
+    return get_args(get_type_hints(function)[name])
+
+
+@pytest.mark.parametrize(
+    ("command", "key", "values"),
+    [
+        ("train", "probes.degradation", DEGRADATIONS),
+        ("train", "model.recognition.teacher.name", BACKBONES),
+        ("train", "model.recognition.head", get_args(Head)),
+        ("train", "model.recognition.teacher.layout", get_args(Layout)),
+        ("train", "model.recognition.teacher.normalization", argument(MobileFaceNet.__init__, "normalization")),
+        ("train", "model.hallucination.coarse.norm", get_args(Norm)),
+        ("train", "model.hallucination.coarse.upsampling", get_args(Upsampling)),
+        ("train", "model.hallucination.coarse_gradient", argument(HallucinationNetwork.__init__, "coarse_gradient")),
+        ("train", "model.discriminator.norm", get_args(Norm)),
+        ("train", "system.super_resolver.name", SUPER_RESOLVERS),
+        ("train", "system.pixel.kind", argument(PixelLoss.__init__, "kind")),
+        ("train", "system.classifier.kind", argument(MarginSoftmax.__init__, "kind")),
+        ("train", "objective.pixel.kind", argument(PixelLoss.__init__, "kind")),
+        ("train", "objective.domain.estimator", get_args(Estimator)),
+        ("train", "objective.domain.bandwidth", get_args(Statistic)),
+        ("train", "objective.stages.kind", argument(StageDistillation.__init__, "kind")),
+        ("train", "teacher.kind", argument(train_teacher, "kind")),
+        ("train", "teacher.weights.weight_format", WEIGHT_FORMATS),
+        ("train", "callbacks.best.mode", argument(BestCheckpoint.__init__, "mode")),
+        ("train", "data.schemes", LANDMARK_SCHEMES),
+        ("train", "evaluation.sr.split", SPLITS),
+        ("train", "evaluation.sr.protocol", argument(FacesPlan, "protocol")),
+        ("prepare", "source.reader.split", SPLITS),
+        ("prepare", "alignment", get_args(Alignment)),
+        ("prepare", "landmarks", get_args(Landmarks)),
+        ("compare", "systems.rim.kind", argument(System, "kind")),
+        ("compare", "calibration.split", SPLITS),
+    ],
+    ids=str,
+)
+def test_the_choices_are_those_of_the_code(command, key, values):
+    assert rule_of(key, RULES[f"rim-{command}"]).choices == tuple(values)
+
+
+def test_every_precision_is_one_of_lightning():
+    known = {
+        *get_args(_PRECISION_INPUT_STR), *get_args(_PRECISION_INPUT_INT), *get_args(_PRECISION_INPUT_STR_ALIAS)
+    }  # fmt: skip
+    assert {*settings_rules.PRECISIONS} <= known
 
 
 WRONG = [
@@ -115,8 +179,8 @@ WRONG = [
     ("eval", "workers", -1, "a whole number ≥ 0"),
     ("eval", "evaluation.sr.split", "tests", "(did you mean test?)"),
     ("prepare", "alignment", "fives", "(did you mean five?)"),
-    ("prepare", "hr_size", 0, "a whole number ≥ 8"),
-    ("prepare", "margin", -0.1, "a number ≥ 0"),
+    ("prepare", "hr_size", 0, "a whole number ≥ 16"),
+    ("prepare", "margin", -0.1, "a number between 0 and 1"),
     ("prepare", "detector", "yunnet", "(did you mean yunet?)"),
     ("embed", "side", "galery", "(did you mean gallery?)"),
     ("embed", "shard", 0, "a whole number ≥ 1"),
@@ -158,19 +222,33 @@ def test_every_setting_of_a_launcher_has_a_rule(kind):
     settings.pop("function")
     cfg = OmegaConf.create({"launcher": settings})
     check_settings(cfg, settings_rules.LAUNCHER_RULES)
-    assert uncovered(cfg, settings_rules.LAUNCHER_RULES) == []
+    assert unruled(cfg, settings_rules.LAUNCHER_RULES) == []
     cfg.launcher.parallel = 0
     with pytest.raises(ValueError, match=r"launcher\.parallel is 0; it must be a whole number ≥ 1"):
         check_settings(cfg, settings_rules.LAUNCHER_RULES)
 
 
 @pytest.mark.parametrize(
-    ("added", "meant"), [("optim.clp", "optim.clip"), ("trainr.devices", "trainer.devices"), ("sed", "seed")]
+    ("added", "advice"),
+    [
+        ("optim.clp", "did you mean optim.clip?"),
+        ("trainr.devices", "did you mean trainer.devices?"),
+        ("sed", "did you mean seed?"),
+        ("model.recognition.teacher.lay_out", "did you mean model.recognition.teacher.layout?"),
+        ("evaluation.sr.foo", "evaluation.sr has sets, split, root, first_pixel, alignment, protocol, crop."),
+        ("schedule.stages.0.foo", "schedule.stages.0 has name, epochs, lr_scale."),
+        (
+            "teacher.foo",
+            "teacher has weights, start_students, epochs, learning_rate, weight_decay",
+        ),
+        ("model.foo", "model has hr_size, lr_size, schemes, hallucination, discriminator, recognition."),
+    ],
 )
-def test_a_setting_that_does_not_exist_is_refused_with_the_nearest_one(added, meant):
+def test_a_setting_that_does_not_exist_is_refused_with_those_that_do(added, advice):
     cfg = composed("train", "experiment=demo").copy()
+    OmegaConf.set_struct(cfg, False)
     OmegaConf.update(cfg, added, 1, force_add=True)
-    with pytest.raises(ValueError, match=rf"There is no setting {added}; did you mean {meant}\?"):
+    with pytest.raises(ValueError, match=re.escape(f"There is no setting {added}; {advice}")):
         check_settings(cfg, RULES["rim-train"])
 
 
@@ -194,6 +272,7 @@ def test_arguments_of_classes_of_the_users_own_are_theirs():
     cfg = composed("train", "experiment=demo").copy()
     OmegaConf.update(cfg, "callbacks.mine", {"_target_": "mine.Callback", "patience": -3}, force_add=True)
     OmegaConf.update(cfg, "objective.pixel.epsilon", 1, force_add=True)
+    OmegaConf.update(cfg, "model.recognition.teacher", {"name": "mine.Backbone", "depth": -1}, force_add=True)
     OmegaConf.update(cfg, "note", "a remark", force_add=True)
     check_settings(cfg, RULES["rim-train"])
 

@@ -9,9 +9,10 @@ from omegaconf import OmegaConf
 from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.commands.train import RENAMED, check_names, check_packages, complete_overrides
 from rim_lightning.extras import MissingExtra
-from rim_lightning.files import write_json
 from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.origin import Origin
 from rim_lightning.runs.overrides import override
+from tests.helpers.commands import run_here
 
 
 @pytest.mark.parametrize("old", RENAMED)
@@ -27,7 +28,7 @@ def test_a_setting_of_the_first_version_is_refused_by_its_new_name(old):
 def test_a_resumed_run_takes_its_settings_then_those_of_the_command(tmp_path):
     folder = tmp_path / "it's [x]"
     folder.mkdir()
-    write_json(RunFolder(folder).origin, {"overrides": ["experiment=demo", "seed=1", "data.people=24"]})
+    Origin(["experiment=demo", "seed=1", "data.people=24"], "1.0", 1, {}, {}).write(RunFolder(folder))
     here = override("hydra.run.dir", folder)
     resumed = complete_overrides([here, "resume=true", "data.people=25"])
     assert resumed == ["experiment=demo", "seed=1", "data.people=25", here, "resume=true"]
@@ -60,3 +61,43 @@ def test_a_setting_whose_package_is_missing_is_refused(name, monkeypatch):
     with pytest.raises(MissingExtra, match=f"^{sentence}, which is not installed: pip install"):
         check_packages(cfg)
     check_packages(other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        (
+            "schedule.stages.2.name=joint,jiont",
+            'There is no training stage "jiont" (schedule.stages); choose from coarse',
+        ),
+        ("model.hr_size=64,100", "cannot work on faces of model.hr_size=100"),
+        ("+optim.optimizers.foo.lr=1,2", "optim.optimizers.foo is of no phase of this system; its phases are domain"),
+        ("data.batch_size=8,0", "data.batch_size is 0; it must be a whole number ≥ 1"),
+    ],
+)
+def test_a_sweep_finds_a_wrong_setting_before_its_first_job(setting, sentence, tmp_path):
+    done = run_here("train", "-m", "experiment=demo", setting, f"hydra.sweep.dir={tmp_path}")
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert not (tmp_path / "0").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("seed=${nonsense}", "seed is ${nonsense}, but there is no such setting."),
+        ("+logger.csv.foo=1", "There is no setting logger.csv.foo."),
+        (
+            "+callbacks.best.patience=1",
+            "There is no setting callbacks.best.patience.",
+        ),
+        ("+trainer.foo=1", "There is no setting trainer.foo."),
+        ("+model.recognition.student.depth=1", "There is no setting model.recognition.student.depth; "),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_in_full(setting, sentence, tmp_path):
+    done = run_here("train", "experiment=demo", setting, f"hydra.run.dir={tmp_path}")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"rim-train: {sentence}")

@@ -9,6 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from rim_lightning.comparison.run import FIGURES, TABLES, check_complete, compare, protocol_notes
 from rim_lightning.runs.incomplete import Incomplete
+from tests.helpers.commands import run_here
 from tests.helpers.configurations import configuration, training_configuration
 
 
@@ -39,8 +40,6 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch):
         (["detailed=MegaFace"], 'detailed is "MegaFace"'),
         (["pairs.LFW.kind=all"], 'The pairs LFW are of kind "all"; choose from listed, random, mirrored, sampled.'),
         (["flip=true"], "set pairs.Helen=null"),
-        (["parallel=0"], "parallel is 0"),
-        (["measure_on=tpu"], 'measure_on is "tpu"; choose from cpu, gpu'),
         (["+systems.srcnn.budget=3"], "systems.srcnn has the unknown setting budget; choose from kind, experiment"),
         (
             ["systems.srcnn.kind=vision"],
@@ -110,3 +109,11 @@ def test_a_table_or_a_figure_must_be_named(overrides, sentence):
     cfg = configuration("compare", [*overrides, "paths.output_dir=unused"])
     with pytest.raises(ValueError, match=re.escape(sentence)):
         compare(cfg, training_configuration)
+
+
+def test_the_command_knows_its_tables(tmp_path):
+    done = run_here("compare", "table=5", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        'rim-compare: There is no table "5"; choose from 1, 2, 3, 4, sweep, alignment, identification.\n'
+    )

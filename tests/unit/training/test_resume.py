@@ -7,7 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from rim_lightning.runs.folder import RunFolder
-from rim_lightning.training.resume import Difference, Origin, Progress, differences, read_origin, refusal
+from rim_lightning.runs.origin import Origin, read_origin
+from rim_lightning.training.resume import Difference, Progress, differences, refusal
 from tests.helpers.configurations import training_configuration
 
 UNTRAINED, IN_HRN = Progress(0, 0), Progress(4, 5)  # the stages of the demo: fhn 3, hrn 5, joint 1
