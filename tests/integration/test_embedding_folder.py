@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from rim_lightning.commands.embed import main as embed_command
+from rim_lightning.commands.embed import report
 from rim_lightning.commands.rim.main import main
 from rim_lightning.data.alignment import template
 from rim_lightning.data.detection import Face
@@ -417,10 +418,12 @@ def test_embeddings_that_are_no_templates_are_refused(pictures, begun, tmp_path)
     assert enroll_embedded(gallery, embedded(pictures, tmp_path / "out")).added == 18
 
 
-def test_aligned_of_faces_that_were_searched_for_is_refused(pictures, tmp_path):
+def test_aligned_of_faces_that_were_searched_for_is_refused(begun, tmp_path):
     pytest.importorskip("lancedb")
-    folder = embedded(pictures, tmp_path / "out", aligned=False)
-    refused = CliRunner().invoke(main, ["enroll", "-i", str(tmp_path / "index"), str(folder.path), "--aligned"])
+    shutil.copytree(begun.path, tmp_path / "out")
+    manifest = json.loads((begun.path / embedded_folder.MANIFEST).read_text()) | {"aligned": False}
+    (tmp_path / "out" / embedded_folder.MANIFEST).write_text(json.dumps(manifest))
+    refused = CliRunner().invoke(main, ["enroll", "-i", str(tmp_path / "index"), str(tmp_path / "out"), "--aligned"])
     assert refused.exit_code == 2
     assert "holds embeddings of faces that were searched for: leave --aligned out" in refused.stderr
     assert not (tmp_path / "index").exists()
@@ -502,46 +505,37 @@ def test_the_command_reads_the_aligned_side(model, pictures, tmp_path, monkeypat
     assert f"was begun with aligned={aligned != 'false'}, this is aligned={other == 'true'}" in wrong
 
 
-def test_an_output_inside_the_tree_is_not_named(model, pictures, tmp_path, monkeypatch, capsys):
-    words = (f"checkpoint={model}", f"pictures={pictures}", f"output={pictures / 'out'}", "aligned=true")
+def test_an_output_inside_the_tree_is_not_named(pictures):
     (pictures / "notes.txt").write_text("mine")
-    (pictures / "loop").symlink_to("loop")
+    folder = embedded(pictures, pictures / "out")
     for _ in range(2):
-        failed, printed, wrong = embed_here(monkeypatch, capsys, *words)
-        assert not failed, wrong
+        printed = report(folder)
         listed = (pictures / "out" / "_left_out.tsv").read_text().splitlines()
-        assert [line.split("\t")[0] for line in listed] == ["person 2/cut.png", "torn.jpg", "loop", "notes.txt"]
+        assert [line.split("\t")[0] for line in listed] == ["person 2/cut.png", "torn.jpg", "notes.txt"]
         assert not (pictures / "out" / "_notes.tsv").exists()
         assert "out/" not in printed.partition("\n")[2]
 
 
-def test_a_finished_folder_on_a_disk_that_is_read_only(model, pictures, tmp_path, monkeypatch, capsys):
-    words = (f"checkpoint={model}", f"pictures={pictures}", f"output={tmp_path / 'out'}", "aligned=true")
-    assert not embed_here(monkeypatch, capsys, *words)[0]
-    (tmp_path / "out" / "_left_out.tsv").write_text("of an earlier version")
-
+def test_a_finished_folder_on_a_disk_that_is_read_only(begun, monkeypatch):
     def read_only(*_):
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("rim_lightning.data.unused.write_text", read_only)
-    failed, printed, wrong = embed_here(monkeypatch, capsys, *words)
-    assert not failed, wrong
-    assert "19 of 21 pictures embedded, 2 left out" in printed
+    (begun.path / "_left_out.tsv").unlink(missing_ok=True)
+    assert "19 of 21 pictures embedded, 2 left out" in report(begun)
 
 
-def test_new_pictures_of_an_embedded_tree_are_enrolled_alone(model, pictures, tmp_path, monkeypatch, capsys):
+def test_new_pictures_of_an_embedded_tree_are_enrolled_alone(model, pictures, tmp_path):
     pytest.importorskip("lancedb")
-    words = (f"checkpoint={model}", f"pictures={pictures}", f"output={tmp_path / 'out'}", "aligned=true")
-    assert not embed_here(monkeypatch, capsys, *words)[0]
-    enroll = ["enroll", "-i", str(tmp_path / "index")]
-    assert CliRunner().invoke(main, [*enroll, str(tmp_path / "out")]).exit_code == 3
+    recognizer = Recognizer.from_checkpoint(model)
+    folder = embedded(pictures, tmp_path / "out", recognizer)
+    index = Gallery(tmp_path / "index", recognizer.fingerprint, recognizer.embedding_size, create=True)
+    enroll_embedded(index, folder)
     Image.new("RGB", (40, 40), "gray").save(pictures / "person 1" / "new.png")
-    failed, _, wrong = embed_here(monkeypatch, capsys, *words)
-    assert failed
-    assert "New ones alone are embedded by rim enroll --model" in wrong
-    done = CliRunner().invoke(main, [*enroll, "-m", str(model), str(pictures), "--aligned", "--json"])
-    answer = json.loads(done.stdout)
-    assert (answer["added"], answer["known"], answer["differences"]) == (1, 19, [])
+    with pytest.raises(ValueError, match="New ones alone are embedded by rim enroll --model"):
+        embedded(pictures, tmp_path / "out", recognizer)
+    done = enroll(recognizer, index, pictures, aligned=True)
+    assert (done.added, done.already_enrolled, done.differences) == (1, 19, [])
 
 
 @pytest.mark.parametrize("aligned", ["wrong", "null", "yes", "[probe]", "2"])
