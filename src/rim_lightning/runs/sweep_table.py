@@ -4,7 +4,7 @@ import csv
 import statistics
 import textwrap
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,12 +104,23 @@ def plot_effects(path: Path, sweep: Sweep, patterns: Sequence[str] = FIGURES) ->
             if number == len(axes) - 1:
                 axis.set_xlabel(setting, fontsize="small")
         row[0].set_ylabel("\n".join(textwrap.wrap(in_words(key), 30)), fontsize="small")
-    several = len(set(seeds)) > 1
-    bars = f"bars: 95 % interval over {len(set(seeds))} seeds" if several else "one seed, hence no intervals"
-    grid.suptitle(f"small dots: jobs; large dots: means; {bars}", fontsize="small")
+    grid.suptitle(caption(settings, seeds), fontsize="small")
     grid.savefig(path, dpi=110)
     plt.close(grid)
     return True
+
+
+def caption(settings: Mapping[str, Sequence[str]], seeds: Sequence[str]) -> str:
+    """Say what the marks of `plot_effects` are.
+
+    Args:
+        settings: Varied setting -> its value in every job.
+        seeds: Seed of every job.
+    """
+    repeated = any(len(set(column)) < len(column) for column in settings.values())
+    dots = "small dots: jobs; large dots: means" if repeated else "dots: jobs"
+    count = len(set(seeds))
+    return f"{dots}; {f'bars: 95 % interval over {count} seeds' if count > 1 else 'one seed, hence no intervals'}"
 
 
 class Effect(NamedTuple):
@@ -161,11 +172,12 @@ def _plot_effect(axis: Any, effects: Sequence[Effect]) -> None:
     """Draw into an axis of matplotlib: numbers at their places, other values side by side."""
     numeric = bool(effects) and all(_as_number(effect.value)[0] == 0 for effect in effects)
     places = [float(effect.value) for effect in effects] if numeric else [float(i) for i in range(len(effects))]
+    repeated = any(len(effect.jobs) > 1 for effect in effects)
+    dots = {"alpha": 0.4, "markersize": 4} if repeated else {"markersize": 6}
     for place, effect in zip(places, effects, strict=True):
-        axis.plot([place] * len(effect.jobs), effect.jobs, "o", color="C0", alpha=0.4, markersize=4, linewidth=0)
+        axis.plot([place] * len(effect.jobs), effect.jobs, "o", color="C0", linewidth=0, **dots)
         if effect.half is not None:
             axis.errorbar(place, effect.mean, effect.half, color="black", capsize=4, linewidth=1)
-    repeated = any(len(effect.jobs) > 1 for effect in effects)
     joined = numeric and len(effects) > 1 and (repeated or len(effects) <= 8)
     style = "o-" if joined else "o" if repeated else ""
     if style:

@@ -95,7 +95,7 @@ def _plot_setting(speed: Any, memory: Any, setting: str, entries: Sequence[Entry
         axis.set_xscale("log", base=2)
         axis.set_xticks(sorted({entry["x"][1] for entry in entries}))
         axis.xaxis.set_major_formatter("{x:g}")
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.08 * axis.dataLim.ymax)
         axis.set_ylabel(label)
         axis.grid(True, alpha=0.2)
     speed.legend(fontsize="x-small", loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)  # above the data

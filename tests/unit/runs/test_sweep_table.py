@@ -15,6 +15,7 @@ from rim_lightning.runs.sweep_table import (
     FIGURES,
     Effect,
     _plot_effect,
+    caption,
     check_patterns,
     chosen_figures,
     effect_of,
@@ -124,3 +125,15 @@ def test_the_command_prints_and_writes_the_table(sweep):
     assert wrong.returncode == 1
     assert "rim-sweep: No job has a figure that fits nonsense; there are:" in wrong.stderr
     assert "finished  1" in wrong.stdout  # the states are shown all the same
+
+
+@pytest.mark.parametrize(
+    ("values", "seeds", "sentence"),
+    [
+        (["a", "b"], ["1", "1"], "dots: jobs; one seed, hence no intervals"),
+        (["a", "a", "b"], ["1", "1", "1"], "small dots: jobs; large dots: means; one seed, hence no intervals"),
+        (["a", "a"], ["1", "2"], "small dots: jobs; large dots: means; bars: 95 % interval over 2 seeds"),
+    ],
+)
+def test_the_caption_names_only_marks_that_are_there(values, seeds, sentence):
+    assert caption({"system.alternation": values}, seeds) == sentence
