@@ -27,7 +27,8 @@ def settings(*overrides):
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
         if override.startswith("~"):
-            cfg.callbacks.pop(key.removeprefix("callbacks."))
+            group, _, name = key.partition(".")
+            cfg[group].pop(name)
         elif override not in groups:
             OmegaConf.update(cfg, key, OmegaConf.create(f"value: {value}").value, force_add=override.startswith("+"))
     return OmegaConf.to_container(cfg, resolve=True)
@@ -87,6 +88,7 @@ def test_another_model_is_refused_with_the_first_differences_and_their_number(tm
         "logger=wandb",
         "~callbacks.progress",
         "~callbacks.wandb",
+        "~logger.csv",
         "callbacks.last.minutes=1",
         "+trainer.enable_progress_bar=false",
         "trainer.log_every_n_steps=1",
