@@ -226,6 +226,19 @@ def test_a_teacher_that_another_run_kept_gives_bit_for_bit_what_training_it_give
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_damaged_teacher_of_the_run_is_made_anew(taught, tmp_path, capsys, share):
+    prepared, undisturbed = taught
+    weights = (undisturbed / "teacher.pt").read_bytes()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "teacher.pt").write_bytes(weights[: int(share * len(weights))])
+    run.train(taught_configuration(prepared, tmp_path / "run", "resume=true"))
+    assert f"{tmp_path / 'run' / 'teacher.pt'} is damaged" in capsys.readouterr().out
+    assert (tmp_path / "run" / "teacher.pt").read_bytes() == weights
+    assert_same_checkpoint(tmp_path / "run", undisturbed)
+
+
+@pytest.mark.slow
 def test_faces_that_are_there_already_change_nothing(taught, tmp_path):
     """The undisturbed run painted the faces; this one finds them, and a third one paints them again."""
     run.train(taught_configuration(tmp_path / "prepared", tmp_path / "run"))

@@ -118,7 +118,7 @@ def sentence_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         room = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "; make room, then repeat the command" if room else ""
-        return f"{printable(str(error.filename or 'the file'))}: {error.strerror}{advice}"
+        return f"{printable(str(error.filename2 or error.filename or 'the file'))}: {error.strerror}{advice}"
     in_loader = re.match(r"Caught (\w+) in .*Original Traceback", text, re.DOTALL)
     if in_loader:
         text = text.rpartition(f"{in_loader[1]}: ")[2]

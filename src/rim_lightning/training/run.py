@@ -26,6 +26,7 @@ from rim_lightning.evaluation.report import write_metrics
 from rim_lightning.evaluation.run import check_evaluation, check_evaluation_files, evaluate, refuse_nothing
 from rim_lightning.files import check_writable, file_digest, read_json, whole_file, write_json, write_json_once
 from rim_lightning.networks.checkpoints import load_rim
+from rim_lightning.networks.teacher_weights import load_backbone
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.origin import Origin, read_origin
 from rim_lightning.runs.progress import StepCounter
@@ -402,10 +403,22 @@ def _teacher_weights(cfg: DictConfig, data: FaceDataModule, folder: RunFolder) -
         backbone = plain(cfg.model.recognition.teacher)
         accelerator, trial = cfg.trainer.accelerator, cfg.trainer.fast_dev_run
         train_teacher(data, backbone, path, accelerator=accelerator, seed=cfg.seed, fast_dev_run=trial, **settings)
-    elif not (cfg.resume and path.is_file()):
+    elif not (cfg.resume and _holds_teacher(path)):
         figures = provide_teacher(data, teacher_request(cfg), path, Path(cfg.paths.teachers_dir))
         write_json(folder.teacher_metrics, figures)
     return {"weight_format": "rim_lightning", "path": str(path)}
+
+
+def _holds_teacher(path: Path) -> bool:
+    """Return True if a file holds a whole teacher. Say so if it is damaged; it is then made anew, bit for bit alike."""
+    try:
+        load_backbone(path)
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        print(f"{path} is damaged: the teacher is made anew.", flush=True)
+        return False
+    return True
 
 
 def teacher_request(cfg: DictConfig) -> TeacherRequest:

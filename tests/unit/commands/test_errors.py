@@ -261,3 +261,10 @@ def test_every_command_knows_its_version(command, capsys, monkeypatch):
     with suppress(SystemExit):
         module.main()
     assert capsys.readouterr().out == f"rim-{command}, version {__version__}\n"
+
+
+def test_a_file_that_cannot_take_its_place_is_named_and_not_its_part(tmp_path):
+    (tmp_path / "part").write_text("")
+    (tmp_path / "place").mkdir()
+    error = raised(lambda: (tmp_path / "part").replace(tmp_path / "place"))
+    assert sentence_of(error).startswith(f"{tmp_path / 'place'}: ")
