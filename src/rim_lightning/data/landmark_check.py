@@ -200,10 +200,16 @@ def mask_fault(five: NDArray, parsing: NDArray[np.uint8]) -> str | None:
     return None
 
 
-def differ(five: NDArray, other: NDArray) -> bool:
-    """Return True if two sets of five points, each (5, 2) in pixels, cannot belong to the same face."""
+def differ(five: NDArray, other: NDArray, limit: float = MAX_DISAGREEMENT) -> bool:
+    """Return True if two sets of five points, each (5, 2) in pixels, cannot belong to the same face.
+
+    Args:
+        five: Five points.
+        other: The others.
+        limit: Largest mean distance of two that belong to one face, as a share of its side.
+    """
     distance = np.linalg.norm(five - other, axis=1).mean()
-    return bool(distance > MAX_DISAGREEMENT * min(_fit(five).side, _fit(other).side))
+    return bool(distance > limit * min(_fit(five).side, _fit(other).side))
 
 
 def _fit(five: NDArray) -> _Fit:

@@ -20,6 +20,10 @@ LOOKED_AT = 12
 MIN_ELSEWHERE = 4
 """Number of pictures with faces elsewhere that refuses the landmarks. Of 519 annotated pictures none is one."""
 
+MAX_OFFSET = 0.15
+"""Largest mean distance of annotated and detected points, as a share of the side of the face. In 120 annotated pictures
+of CelebA and Helen the median is 0.03, the largest 0.09."""
+
 MAX_EMPTY = 4
 """Number of pictures without a face from which on nothing can be said."""
 
@@ -54,7 +58,9 @@ def call_reader(read: Callable[..., list[Record]], arguments: Mapping[str, Any])
 def check_on_faces(records: Sequence[Record], name: str) -> None:
     """Check on a few pictures that landmarks lie on the faces, before a data set is prepared.
 
-    Landmarks that were made for pictures of half the size, or for other pictures, can form a face inside the picture.
+    Landmarks that were made for pictures of half the size, for another cut-out, for turned pictures or for other ones
+    can form a face inside the picture.
+
     The first picture whose face lies where its landmarks are ends the check. So do pictures that show no face.
 
     Args:
@@ -78,7 +84,7 @@ def check_on_faces(records: Sequence[Record], name: str) -> None:
         except (OSError, ImageError):  # it is left out
             continue
         faces = find_faces([image])[0]
-        if any(not differ(five, face.points) for face in faces):
+        if any(not differ(five, face.points, MAX_OFFSET) for face in faces):
             return
         elsewhere += [record.name] if faces else []
         empty += not faces
@@ -87,7 +93,8 @@ def check_on_faces(records: Sequence[Record], name: str) -> None:
     if len(elsewhere) >= MIN_ELSEWHERE:
         raise ValueError(
             f"The landmarks of {name} do not lie on faces: in {len(elsewhere)} pictures that were looked at, the first "
-            f"is {elsewhere[0]}, the face is elsewhere; they may belong to pictures of another size, or to others."
+            f"is {elsewhere[0]}, the face is elsewhere; they may belong to pictures of another size, cut-out or "
+            "orientation, or to others."
         )
 
 

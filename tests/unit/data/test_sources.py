@@ -70,13 +70,17 @@ def records_of(folder, count, five):
 HALF = FIVE_POINT_TEMPLATE_112 / 2
 
 
-def test_landmarks_beside_the_faces_of_all_pictures_are_refused(tmp_path, finding):
-    """As those of pictures of half the size: they fit a face and lie inside, but the faces are elsewhere."""
+TURNED = FIVE_POINT_TEMPLATE_112[:, ::-1] * [1, -1] + [0, 112]
+
+
+@pytest.mark.parametrize("points", [HALF, FIVE_POINT_TEMPLATE_112 - 16, FIVE_POINT_TEMPLATE_112 * 0.5 + 28, TURNED])
+def test_landmarks_beside_the_faces_of_all_pictures_are_refused(tmp_path, finding, points):
+    """As those of half the size, another cut-out or the orientation on the screen: they fit a face and lie inside."""
     seen = finding(*[[FIVE_POINT_TEMPLATE_112]] * 12)
     with pytest.raises(
         ValueError, match=r"The landmarks of set do not lie on faces: in 12 pictures .* the first is 0.png"
     ):
-        check_on_faces(records_of(tmp_path, 30, HALF), "set")
+        check_on_faces(records_of(tmp_path, 30, points), "set")
     assert len(seen) == 12
 
 
