@@ -61,18 +61,13 @@ def hydra_command(
                     return
                 require_extra("train", "This command")
                 import hydra  # here: without the extra there is no Hydra
-                from hydra._internal.utils import get_args_parser
                 from hydra.errors import HydraException
 
                 from rim_lightning.commands.config_path import CONF_DIR
 
                 start = hydra.main(str(CONF_DIR), name.removeprefix("rim-"), version_base="1.3")
                 quoted(Path.cwd())  # raises for a folder that Hydra would resolve
-                arguments = get_args_parser().parse_args()
-                check_overrides(arguments.overrides)
-                if complete is not None and not arguments.multirun:
-                    options = [word for word in sys.argv[1:] if word not in arguments.overrides]
-                    sys.argv[1:] = [*options, *complete(arguments.overrides)]
+                _sort_words(complete)
                 try:
                     start(job)()
                 except OSError as error:  # Hydra makes the folder of the run; errors of the task do not come here
@@ -84,6 +79,18 @@ def hydra_command(
         return command
 
     return decorate
+
+
+def _sort_words(complete: Callable[[Sequence[str]], list[str]] | None) -> None:
+    """Check and complete the settings of the command line, and put them behind the options, as Hydra wants them."""
+    from hydra._internal.utils import get_args_parser
+
+    arguments = get_args_parser().parse_intermixed_args()
+    check_overrides(arguments.overrides)
+    options = [word for word in sys.argv[1:] if word not in arguments.overrides]
+    if complete is not None and not arguments.multirun:
+        arguments.overrides = complete(arguments.overrides)
+    sys.argv[1:] = [*options, *arguments.overrides]
 
 
 @contextmanager

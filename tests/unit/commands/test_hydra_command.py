@@ -37,6 +37,13 @@ def test_a_choice_that_does_not_exist_is_refused_with_the_nearest_one(tmp_path):
     assert done.stderr == "rim-train: Could not find 'teacher/publishd': did you mean teacher=published?\n"
 
 
+def test_options_may_stand_between_and_behind_settings(tmp_path):
+    words = [sys.executable, "-m", "rim_lightning.commands.train", "experiment=demo", "--cfg", "job", "seed=7"]
+    done = subprocess.run([*words, "--package", "seed"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("7\n")
+
+
 def test_settings_that_hydra_reads_pass():
     check_overrides(
         ["seed=1,2", "~callbacks.best", "+a={b: [1, 2]}", "x='a=b'", "lr=tag(log,interval(1e-4,1e-2))", "y="]
