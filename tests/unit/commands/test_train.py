@@ -25,6 +25,10 @@ def test_a_setting_of_the_first_version_is_refused_by_its_new_name(old):
     assert OmegaConf.select(good, RENAMED[old], default="no such setting") != "no such setting"
 
 
+EARLIER = ("resume=true", "paths.output_dir=where_it_was")
+"""Settings of a run that say nothing about it once it is resumed, perhaps in another place."""
+
+
 def test_a_resumed_run_takes_its_settings_then_those_of_the_command(tmp_path):
     folder = tmp_path / "it's [x]"
     folder.mkdir()
