@@ -87,10 +87,11 @@ def complete_overrides(overrides: Sequence[str]) -> list[str]:
     if values.get("resume") is not True or folder is None:
         return list(overrides)
     origin = read_origin(RunFolder(Path(str(folder))))
-    if origin is None:
-        return list(overrides)
-    print(f"Resuming with the kept settings: {' '.join(origin.overrides)}", flush=True)
-    return list({**{setting_of(override): override for override in origin.overrides}, **settings}.values())
+    moved = ("paths.output_dir", "resume")  # the run may have been moved since
+    earlier = [text for text in (origin.overrides if origin else ()) if setting_of(text) not in moved]
+    if earlier:
+        print(f"Resuming with the kept settings: {' '.join(earlier)}", flush=True)
+    return list({**{setting_of(override): override for override in earlier}, **settings}.values())
 
 
 def check_says_what(cfg: DictConfig, overrides: Sequence[str]) -> None:

@@ -32,7 +32,8 @@ EARLIER = ("resume=true", "paths.output_dir=where_it_was")
 def test_a_resumed_run_takes_its_settings_then_those_of_the_command(tmp_path):
     folder = tmp_path / "it's [x]"
     folder.mkdir()
-    Origin(["experiment=demo", "seed=1", "data.people=24"], "1.0", 1, {}, {}).write(RunFolder(folder))
+    kept = ["experiment=demo", "seed=1", "data.people=24", "resume=true", "paths.output_dir=where_it_was"]
+    Origin(kept, "1.0", 1, {}, {}).write(RunFolder(folder))
     here = override("hydra.run.dir", folder)
     resumed = complete_overrides([here, "resume=true", "data.people=25"])
     assert resumed == ["experiment=demo", "seed=1", "data.people=25", here, "resume=true"]
