@@ -149,13 +149,10 @@ class RimSearch(Sweeper):
         from optuna.trial import TrialState
 
         failed = len(study.get_trials(states=[TrialState.FAIL]))
+        logs = f"{self.folder}/<number>/log.txt"
+        failure = f"{failed} of {len(study.trials)} jobs of the search failed; their logs are {logs}."
         if failed == len(study.trials):
-            raise Incomplete(
-                f"{failed} of {failed} jobs of the search failed; their logs are {self.folder}/<number>/log.txt.",
-                nothing=True,
-            )
-        if failed:
-            say(f"{failed} of {len(study.trials)} jobs failed; their logs are {self.folder}/<number>/log.txt.")
+            raise Incomplete(failure, nothing=True)
         best = []
         for trial in study.best_trials:
             params = {key: plain(value) for key, value in trial.params.items()}
@@ -172,6 +169,8 @@ class RimSearch(Sweeper):
             }  # fmt: skip
         OmegaConf.save(OmegaConf.create(content), self.folder / RESULTS)
         say(f"Best settings: {self.folder / RESULTS}")
+        if failed:
+            raise Incomplete(failure, nothing=False)
 
 
 def distribution(override: Override) -> Any:

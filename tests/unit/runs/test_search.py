@@ -18,7 +18,7 @@ def search(folder, *settings):
 def test_a_search_learns_bears_failures_and_resumes(tmp_path):
     metric = "optimized_metric=val/psnr_gain"
     whole = search(tmp_path / "whole", metric, "hydra.sweeper.n_trials=12")
-    assert whole.returncode == 0, whole.stderr
+    assert whole.returncode == 3, whole.stderr
     best = OmegaConf.load(tmp_path / "whole" / "optimization_results.yaml")
     ran = (tmp_path / "whole" / "ran.txt").read_text().splitlines()
     assert len(ran) == 12
@@ -28,11 +28,11 @@ def test_a_search_learns_bears_failures_and_resumes(tmp_path):
     assert (best.best_params["optim.clip"], best.best_value) == max(succeeded.items(), key=lambda item: item[1])
     assert clips[best.best_job] == best.best_params["optim.clip"]
     assert f"by job {best.best_job}: optim.clip=" in whole.stdout
-    assert f"{12 - len(succeeded)} of 12 jobs failed" in whole.stdout
+    assert f"{12 - len(succeeded)} of 12 jobs of the search failed" in whole.stderr
 
-    assert search(tmp_path / "part", metric, "hydra.sweeper.n_trials=6").returncode == 0
+    assert search(tmp_path / "part", metric, "hydra.sweeper.n_trials=6").returncode in (0, 3)
     (tmp_path / "part" / "2" / "metrics.json").write_text('{"val/psnr_gain": 100.0}')  # as if it had been retried
-    assert search(tmp_path / "part", metric, "hydra.sweeper.n_trials=12").returncode == 0
+    assert search(tmp_path / "part", metric, "hydra.sweeper.n_trials=12").returncode == 3
     assert (tmp_path / "part" / "ran.txt").read_text().splitlines() == ran  # every job once, and the same ones
     other = search(tmp_path / "part", metric, "hydra.sweeper.n_trials=12", "hydra.sweeper.sampler.seed=1")
     assert other.returncode == 1
