@@ -145,15 +145,27 @@ def _refuse_unknown(cfg: DictConfig, key: str, value: Any, rules: RuleTable) -> 
         raise ValueError(f"{key} is {_shown(value)}; it is a group of settings: give {key}.<name>=<value>.")
     top, dot, rest = key.partition(".")
     tops = sorted({pattern.partition(".")[0] for pattern in rules})
-    group, _, name = key.rpartition(".")
-    names = _settings_of(cfg, group, rules) if top in tops else []
-    like = f"{group}.{near}" if (near := nearest(name, names)) else ""
-    if top not in tops and (near := nearest(top, tops)):
-        like = f"{near}{dot}{rest}"
-    if like:
-        raise ValueError(f"There is no setting {key}; did you mean {like}?")
-    if names:
-        raise ValueError(f"There is no setting {key}; {group} has {', '.join(names)}.")
+    if top not in tops:
+        if near := nearest(top, tops):
+            raise ValueError(f"There is no setting {key}; did you mean {near}{dot}{rest}?")
+        return
+    parts = key.split(".")
+    for depth in range(1, len(parts)):
+        group, name = ".".join(parts[:depth]), parts[depth]
+        names = [] if _has_own_class(cfg, f"{group}.{name}") else _settings_of(cfg, group, rules)
+        if names and name not in names:
+            near = nearest(name, names)
+            like = ".".join((group, near, *parts[depth + 1 :]))
+            advice = f"did you mean {like}?" if near else f"{group} has {', '.join(names)}."
+            raise ValueError(f"There is no setting {key}; {advice}")
+
+
+def _has_own_class(cfg: DictConfig, group: str) -> bool:
+    """Return True if a group names the class of which it has the arguments."""
+    from omegaconf import DictConfig, OmegaConf
+
+    node = OmegaConf.select(cfg, group)
+    return isinstance(node, DictConfig) and ("_target_" in node or "." in str(node.get("name", "")))
 
 
 def explained(cfg: DictConfig, overrides: Sequence[str], error: Exception) -> str:
@@ -278,8 +290,7 @@ def _settings_of(cfg: DictConfig, group: str, rules: RuleTable) -> list[str]:
     """List the names in a group; none if users add their own, as arguments of a class or under any name."""
     from omegaconf import DictConfig, OmegaConf
 
-    node = OmegaConf.select(cfg, group)
-    if not isinstance(node, DictConfig) or "_target_" in node or "." in str(node.get("name", "")):
+    if not isinstance(OmegaConf.select(cfg, group), DictConfig) or _has_own_class(cfg, group):
         return []
     parts = group.split(".")
     names: dict[str, None] = {}

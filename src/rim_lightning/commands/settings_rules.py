@@ -49,6 +49,8 @@ def elsewhere(advice: str) -> Rule:
     return Rule(f"left out: {advice}", lambda value: False)
 
 
+MANY = 1024
+"""Most threads or loader processes: more are a slip of the hand, which the system refuses late."""
 PATHS_RULES: RuleTable = {"paths.*": PLACE}
 TRAINER_RULES: RuleTable = {
     "trainer.accelerator": choice(*ACCELERATORS),
@@ -151,14 +153,18 @@ OBJECTIVE_RULES: RuleTable = {
     "objective.student_stages": list_of(choice(1, 2, 3, 4), 1),
     "objective.weights.*.*": NONNEGATIVE,
 }
+PHASES = ("domain", "hallucination", "student", "assistant")
+OPTIMIZER_RULES: RuleTable = {
+    "lr": POSITIVE,
+    "betas": list_of(number(0, below=1), 2),
+    "alpha": number(0, below=1),
+    "weight_decay": NONNEGATIVE,
+    "momentum": NONNEGATIVE,
+    "eps": NONNEGATIVE,
+    "fused": optional(FLAG),
+}
 OPTIM_RULES: RuleTable = {
-    "optim.optimizers.*.lr": POSITIVE,
-    "optim.optimizers.*.betas": list_of(number(0, below=1), 2),
-    "optim.optimizers.*.alpha": number(0, below=1),
-    "optim.optimizers.*.weight_decay": NONNEGATIVE,
-    "optim.optimizers.*.momentum": NONNEGATIVE,
-    "optim.optimizers.*.eps": NONNEGATIVE,
-    "optim.optimizers.*.fused": optional(FLAG),
+    **{f"optim.optimizers.{phase}.{name}": rule for phase in PHASES for name, rule in OPTIMIZER_RULES.items()},
     "optim.clip": optional(POSITIVE),
 }
 SYSTEM_RULES: RuleTable = {
@@ -201,7 +207,7 @@ TEACHER_RULES: RuleTable = {
 DATA_RULES: RuleTable = {
     "data.batch_size": whole(1),
     "data.eval_batch_size": optional(whole(1)),
-    "data.workers": whole(),
+    "data.workers": whole(0, MANY),
     "data.samples_per_epoch": optional(whole(1)),
     "data.seed": whole(),
     "data.schemes": optional(list_of(choice(*LANDMARKS))),
@@ -235,8 +241,8 @@ DATA_RULES: RuleTable = {
 TRAIN_RULES: RuleTable = {
     "name": ANY_TEXT,
     "seed": whole(0, 2**32 - 1),
-    "threads": optional(whole(1)),
-    "workers": whole(),
+    "threads": optional(whole(1, MANY)),
+    "workers": whole(0, MANY),
     "evaluate": FLAG,
     "resume": FLAG,
     "optimized_metric": optional(either(TEXT, list_of(TEXT, 1))),
@@ -284,8 +290,8 @@ TRAIN_RULES: RuleTable = {
 EVAL_RULES: RuleTable = {
     "checkpoint": PLACE,
     "device": Rule("cpu, cuda or cuda:<number>", lambda value: isinstance(value, str) and _is_device(value)),
-    "threads": optional(whole(1)),
-    "workers": whole(),
+    "threads": optional(whole(1, MANY)),
+    "workers": whole(0, MANY),
     "stores": mapping_of(PLACE),
     "stores.*": PLACE,
     **PATHS_RULES,
@@ -299,7 +305,7 @@ PREPARE_RULES: RuleTable = {
     "alignment": choice("five", "none"),
     "landmarks": choice("auto", "detect"),
     "detector": choice(*DETECTORS),
-    "workers": whole(),
+    "workers": whole(0, MANY),
     "output": optional(PLACE),
     **PATHS_RULES,
 }
@@ -312,8 +318,8 @@ EMBED_RULES: RuleTable = {
     "aligned": either(FLAG, choice("probe", "gallery", "both")),
     "shard": whole(1),
     "batch_size": whole(1),
-    "workers": whole(),
-    "threads": optional(whole(1)),
+    "workers": whole(0, MANY),
+    "threads": optional(whole(1, MANY)),
     **TRAINER_RULES,
 }
 SPEED_RULES: RuleTable = {

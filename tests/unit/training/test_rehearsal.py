@@ -22,7 +22,10 @@ WRONG = [
     (["objective.weights.student.stage=0", "objective.weights.student.embedding=0"], "Every weight of the phase"),
     (["+optim.optimizers.student.betas=[2.0,2.0]"], "optim.optimizers.student.betas is"),
     (["+optim.optimizers.student.nesterov=true"], "nesterov"),
-    (["+optim.optimizers.studnt.lr=1"], "optim.optimizers.studnt is of no phase .* are domain, hallucination"),
+    (
+        ["+optim.optimizers.studnt.lr=1"],
+        r"no setting optim\.optimizers\.studnt\.lr; did you mean optim\.optimizers\.student\.lr",
+    ),
     (["model.schemes={ibug68: 5}"], "model.schemes.ibug68 is 5; .* ibug68: 68"),
     (["+model.schemes.foo=5"], "model.schemes.foo is 5; .* ibug68: 68"),
     (["+data.augmentation.rotaton=3"], "unexpected keyword argument 'rotaton'"),
