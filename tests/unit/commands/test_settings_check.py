@@ -119,7 +119,7 @@ def argument(function, name):
         ("compare", "systems.rim.kind", argument(System, "kind")),
         ("compare", "calibration.split", SPLITS),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_choices_are_those_of_the_code(command, key, values):
     assert rule_of(key, RULES[f"rim-{command}"]).choices == tuple(values)
