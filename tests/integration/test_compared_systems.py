@@ -49,11 +49,10 @@ def recognizer(network, weights, stages=("mixed",), people=6, **changes):
 
 def super_resolver(kind=SuperResolutionModule, stages=("pixel",), network=None, **changes):
     torch.manual_seed(0)
-    optimizers = {"hallucination": SGD, "discriminator": SGD}
     return kind(
         super_resolver=network or {"name": "lapsrn", "depth": 1, "width": 4},
         pixel=PixelLoss("l2"),
-        optimizers=optimizers,
+        optimizers={phase.name: SGD for phase in kind.phases},
         schedule=schedule([{"name": name, "epochs": 1} for name in stages]),
         **SHARED | changes,
     )

@@ -303,7 +303,7 @@ def test_help_shows_examples_and_leaves_nothing_behind(tmp_path):
         (["source=folders"], "source.reader.root is not set; add source.reader.root=<folder> to the command."),
         (
             ["source=folder", "source.reader.root=.", "hr_size=12"],
-            "hr_size is 12; it must be at least 16 pixels.",
+            "hr_size is 12; it must be a whole number ≥ 16.",
         ),
     ],
 )

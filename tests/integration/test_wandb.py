@@ -44,6 +44,8 @@ def entries(content: bytes):
             place += block - place % block
             continue
         length, kind = struct.unpack("<HB", content[place + 4 : place + 7])
+        if kind in (1, 2):  # a whole one or the first chunk: what is left of an entry before it was given up
+            entry = b""
         entry += content[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):

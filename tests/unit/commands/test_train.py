@@ -77,7 +77,10 @@ def test_a_setting_whose_package_is_missing_is_refused(name, monkeypatch):
             'There is no training stage "jiont" (schedule.stages); choose from coarse',
         ),
         ("model.hr_size=64,100", "cannot work on faces of model.hr_size=100"),
-        ("+optim.optimizers.foo.lr=1,2", "optim.optimizers.foo is of no phase of this system; its phases are domain"),
+        (
+            "+optim.optimizers.foo.lr=1,2",
+            "There is no setting optim.optimizers.foo.lr; optim.optimizers has domain, halluc",
+        ),
         ("data.batch_size=8,0", "data.batch_size is 0; it must be a whole number ≥ 1"),
     ],
 )
