@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,12 +17,26 @@ from rim_lightning.schemes import LANDMARK_SCHEMES
 from rim_lightning.types import NO_IDENTITY, UNLABELED, FaceBatch, to_unit
 
 
+class FaceKey(NamedTuple):
+    """What is drawn from a data set.
+
+    Attributes:
+        position: Position of the face in the data set.
+        epoch: Number of the epoch.
+        repetition: How often the face was drawn before in this epoch.
+    """
+
+    position: int
+    epoch: int = 0
+    repetition: int = 0
+
+
 class FaceDataset(Dataset[FaceBatch]):
     """Faces of one prepared store, or of a part of it, as unbatched `FaceBatch` items.
 
-    An item is requested by position, or by (position, epoch) as `FaceSampler` does; a bare position means epoch 0. The
-    view of a face is a function of (seed, epoch, position) alone, so that a run can be repeated and resumed with any
-    number of workers and ranks.
+    An item is requested by a `FaceKey`, as `FaceSampler` does, or by its position alone. The view of a face is a
+    function of the seed and the key alone, so that a run can be repeated and resumed with any number of workers and
+    ranks, and every draw of a face is another view.
 
     Args:
         store: A prepared store.
@@ -49,11 +64,11 @@ class FaceDataset(Dataset[FaceBatch]):
     def __len__(self) -> int:
         return len(self.positions)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> FaceBatch:
+    def __getitem__(self, key: int | FaceKey) -> FaceBatch:
         """Load one face.
 
         Args:
-            key: Position in this data set, or (position, epoch).
+            key: Position in this data set, or what is drawn from it.
 
         Returns:
             hr (3, H, W) uint8, landmarks scheme name -> (N, 2) float32, parsing (H, W) uint8, and identity and index as
@@ -62,7 +77,7 @@ class FaceDataset(Dataset[FaceBatch]):
         Raises:
             IndexError: If there is no such position.
         """
-        index, epoch = key if isinstance(key, tuple) else (key, 0)
+        index, epoch, repetition = FaceKey(*key) if isinstance(key, tuple) else FaceKey(key)
         if not 0 <= index < len(self):
             raise IndexError(f"There is no face {index}: the data set has {len(self)}.")
         position = int(self.positions[index])
@@ -77,7 +92,8 @@ class FaceDataset(Dataset[FaceBatch]):
         if self.augmentation is None:
             image, parsing, points = center_crop(image, parsing, points, size)
         else:
-            view = np.random.SeedSequence((self.seed, epoch, position)).generate_state(1)[0]
+            drawn = (self.seed, epoch, position, repetition) if repetition else (self.seed, epoch, position)
+            view = np.random.SeedSequence(drawn).generate_state(1)[0]
             image, parsing, points = self.augmentation(image, parsing, points, int(view))
         if parsing is None:
             parsing = np.full((size, size), UNLABELED, dtype=np.uint8)
@@ -126,11 +142,11 @@ class UnionDataset(Dataset[FaceBatch]):
     def __len__(self) -> int:
         return self.starts[-1]
 
-    def __getitem__(self, key: int | tuple[int, int]) -> FaceBatch:
+    def __getitem__(self, key: int | FaceKey) -> FaceBatch:
         """Load one face.
 
         Args:
-            key: Position in the union, or (position, epoch).
+            key: Position in the union, or what is drawn from it.
 
         Returns:
             The face, see `FaceDataset`.
@@ -138,11 +154,11 @@ class UnionDataset(Dataset[FaceBatch]):
         Raises:
             IndexError: If there is no such position.
         """
-        index, epoch = key if isinstance(key, tuple) else (key, 0)
+        index, epoch, repetition = FaceKey(*key) if isinstance(key, tuple) else FaceKey(key)
         if not 0 <= index < len(self):
             raise IndexError(f"There is no face {index}: the union has {len(self)}.")
         number = int(np.searchsorted(self.starts, index, side="right")) - 1  # of the set
-        face = self.sets[number][index - self.starts[number], epoch]
+        face = self.sets[number][FaceKey(index - self.starts[number], epoch, repetition)]
         has_identity = face.identity != NO_IDENTITY
         return face._replace(
             identity=torch.where(has_identity, face.identity + self.first_identity[number], face.identity),

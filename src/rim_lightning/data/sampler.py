@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import DistributedSampler
 
+from rim_lightning.data.dataset import FaceKey
 
-class FaceSampler(DistributedSampler[tuple[int, int]]):
-    """Yields (position, epoch) over a union of sets: a function of (seed, epoch) alone, the same on every rank.
+
+class FaceSampler(DistributedSampler[FaceKey]):
+    """Yields the faces of an epoch over a union of sets: a function of (seed, epoch) alone, the same on every rank.
 
     Rank r of W takes every W-th face of the epoch from face r on. The k-th batches of all ranks together are thus the
     k-th batch that one process would have with W times the batch size. All ranks take equally many faces; a remainder
@@ -19,6 +21,7 @@ class FaceSampler(DistributedSampler[tuple[int, int]]):
         lengths: Number of faces of each set, in the order of the union.
         shares: Share of each set in an epoch, in the same order, on any positive scale; None takes every face once. If
             an epoch takes more faces of a set than it has, the set is repeated, each face equally often within one.
+            Each repetition has a number, so that it is another view of the face.
         samples_per_epoch: Faces of an epoch over all ranks, only with `shares`; None takes the size of the union.
         seed: Seed of the order.
         rank: Rank of this process.
@@ -61,19 +64,21 @@ class FaceSampler(DistributedSampler[tuple[int, int]]):
         self.total_size = self.num_samples * world
         self.start = 0
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    def __iter__(self) -> Iterator[FaceKey]:
         start, self.start = self.start, 0
         rng = np.random.default_rng((self.seed, self.epoch))
         first_positions = np.cumsum((0, *self.lengths))
-        parts = [
-            first + np.concatenate([rng.permutation(length) for _ in range(-(-count // length))])[:count]
-            for first, length, count in zip(first_positions, self.lengths, self.counts, strict=False)
-            if count
-        ]
-        order = rng.permutation(np.concatenate(parts))[: self.total_size] if parts else np.zeros(0, np.int64)
+        positions, repetitions = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for first, length, count in zip(first_positions, self.lengths, self.counts, strict=False):
+            if count:
+                rounds = range(-(-count // length))
+                positions.append(first + np.concatenate([rng.permutation(length) for _ in rounds])[:count])
+                repetitions.append(np.arange(count) // length)
+        order = rng.permutation(sum(self.counts))[: self.total_size][self.rank :: self.num_replicas][start:]
+        position, repetition = np.concatenate(positions)[order], np.concatenate(repetitions)[order]
         epoch = self.epoch
-        # A generator: a list of the pairs of ten million faces would take gigabytes.
-        return ((int(position), epoch) for position in order[self.rank :: self.num_replicas][start:])
+        # A generator: a list of the keys of ten million faces would take gigabytes.
+        return (FaceKey(int(p), epoch, int(r)) for p, r in zip(position, repetition, strict=True))
 
 
 def _faces_per_set(lengths: Sequence[int], shares: Sequence[float], total: int) -> tuple[int, ...]:

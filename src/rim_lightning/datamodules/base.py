@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
-from rim_lightning.data.dataset import collate
+from rim_lightning.data.dataset import FaceKey, collate
 from rim_lightning.types import FaceBatch, to_unit
 
 
@@ -55,9 +55,7 @@ class FaceLoading(pl.LightningDataModule):
         """Return the rank of this process and the number of processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
-    def training_loader(
-        self, faces: Dataset[FaceBatch], batch_size: int, sampler: Sampler[tuple[int, int]]
-    ) -> TrainingLoader:
+    def training_loader(self, faces: Dataset[FaceBatch], batch_size: int, sampler: Sampler[FaceKey]) -> TrainingLoader:
         """Load the faces that a sampler names, in full batches; a remainder is dropped."""
         return TrainingLoader(faces, batch_size, sampler=sampler, drop_last=True, **self._options())
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rim_lightning.data.dataset import FaceDataset, UnionDataset, collate
+from rim_lightning.data.dataset import FaceDataset, FaceKey, UnionDataset, collate
 from rim_lightning.types import NO_IDENTITY, UNLABELED
 from tests.helpers.stores import noise_store, small_synthetic_store
 from tests.helpers.tiny import augmentation as augmented_view
@@ -45,6 +45,13 @@ def test_a_view_depends_on_seed_epoch_and_position_alone(synthetic):
     part = FaceDataset(synthetic, synthetic.select("train")[2:], augmented_view(48), seed=1)
     assert torch.equal(part[0, 5].hr, view.hr)
     assert torch.equal(pickle.loads(pickle.dumps(faces))[2, 5].hr, view.hr)
+
+
+def test_every_draw_of_an_epoch_is_another_view(synthetic):
+    union = UnionDataset([FaceDataset(synthetic, "train", augmented_view(48), seed=1)])
+    views = [union[FaceKey(2, epoch, repetition)].hr for epoch in range(2) for repetition in range(3)]
+    assert all(not torch.equal(views[i], views[j]) for i in range(6) for j in range(i))
+    assert torch.equal(views[0], union[2, 0].hr)
 
 
 def test_a_union_carries_every_label_of_any_set(synthetic, poor):

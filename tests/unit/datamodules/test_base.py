@@ -33,9 +33,9 @@ def test_the_sampler_is_asked_when_the_first_batch_is_requested(stores):
     batches = iter(loader)
     loader.sampler.set_epoch(1)
     first = next(batches).index.tolist()
-    assert first == [position for position, _ in loader.sampler][:4]
+    assert first == [key.position for key in loader.sampler][:4]
     loader.sampler.set_epoch(0)
-    assert first != [position for position, _ in loader.sampler][:4]
+    assert first != [key.position for key in loader.sampler][:4]
 
 
 def test_validation_shares_out_every_face(stores, monkeypatch):

@@ -153,33 +153,46 @@ def read_landmark_table(file: Path, root: Path | None = None) -> dict[str, dict[
         ValueError: If the header has none of these columns, a row is cut off or not numeric, or two rows contradict
             each other.
     """
-    text = read_label_text(file, "a table of landmarks")
-    separator = max("\t,;", key=text.partition("\n")[0].count)
-    try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
-    except csv.Error as error:
-        raise ValueError(f"{file} is no table ({error}); expected lines of columns separated by tabs.") from None
-    header = [cell.strip() for cell in rows[0]] if rows else []
+    header, rows = _read_rows(file, "a table of landmarks")
     schemes = _schemes_of(header)
     if not schemes or header[0] != "image":
         raise ValueError(f"{file} has no column 'image' followed by five_x0 ..., left_eye_x ... or x0 ... y67.")
 
+    points = {int(column) for _, columns in schemes for column in columns.flat}
     table: dict[str, dict[str, NDArray[np.float64]]] = {}
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(header):
-            raise ValueError(f"{file} line {number} has {len(row)} columns where the header has {len(header)}.")
+    for number, row in enumerate(rows, start=2):
         try:
-            values = np.array([np.nan, *(float(cell) if cell.strip() else np.nan for cell in row[1:])])
+            values = np.array([float(row[i]) if i in points and row[i].strip() else np.nan for i in range(len(row))])
         except ValueError:
             raise ValueError(f"{file} line {number} holds something that is not a number.") from None
-        name = same_name(row[0])
-        if root is not None and posixpath.isabs(name):
-            name = same_name(os.path.relpath(name, os.path.abspath(root)))
+        name = _image_name(row[0], root)
         landmarks = {scheme: values[columns] for scheme, columns in schemes}
         if name in table and any(not np.array_equal(table[name][key], landmarks[key], True) for key in landmarks):
             raise ValueError(f"{file} line {number} gives other landmarks of {name} than an earlier line; keep one.")
         table[name] = landmarks
     return table
+
+
+def read_column(file: Path, column: str, root: Path | None = None) -> dict[str, str]:
+    """Read one column of a table that `read_landmark_table` reads.
+
+    Args:
+        file: The table.
+        column: Name of the column.
+        root: Folder of the images, as in `read_landmark_table`.
+
+    Returns:
+        Image name, as `same_name` returns it -> cell, without spaces around it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the header has no column `image` or no such column, or a row is cut off.
+    """
+    header, rows = _read_rows(file, f"a table with the columns image and {column}")
+    if header[:1] != ["image"] or column not in header:
+        raise ValueError(f"{file} has no columns 'image' and '{column}'; its first line has {', '.join(header)}.")
+    position = header.index(column)
+    return {_image_name(row[0], root): row[position].strip() for row in rows}
 
 
 def require_a_match(file: Path, table: Collection[str], names: Iterable[str]) -> None:
@@ -199,6 +212,29 @@ def require_a_match(file: Path, table: Collection[str], names: Iterable[str]) ->
             f"{file} names none of the {len(names)} images: its first is {next(iter(table))}, that of the folder "
             f"{names[0]}; use the same names."
         )
+
+
+def _image_name(cell: str, root: Path | None) -> str:
+    """Return the name of an image in a table; an absolute path in `root` is shortened to the part below it."""
+    name = same_name(cell)
+    if root is not None and posixpath.isabs(name):
+        return same_name(os.path.relpath(name, os.path.abspath(root)))
+    return name
+
+
+def _read_rows(file: Path, what: str) -> tuple[list[str], list[list[str]]]:
+    """Return the names of the columns of a table, and its rows, which all have as many cells."""
+    text = read_label_text(file, what)
+    separator = max("\t,;", key=text.partition("\n")[0].count)
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
+    except csv.Error as error:
+        raise ValueError(f"{file} is no table ({error}); expected lines of columns separated by tabs.") from None
+    header = [cell.strip() for cell in rows[0]] if rows else []
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(header):
+            raise ValueError(f"{file} line {number} has {len(row)} columns where the header has {len(header)}.")
+    return header, rows[1:]
 
 
 def _schemes_of(header: list[str]) -> list[tuple[str, NDArray[np.int64]]]:
