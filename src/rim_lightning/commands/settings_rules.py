@@ -120,6 +120,10 @@ MODEL_RULES: RuleTable = {
     "model.hallucination.*.upsampling": choice("pixel_shuffle", "transposed"),
     "model.hallucination.coarse.residual": FLAG,
     "model.hallucination.*.shared_prior_trunk": FLAG,
+    "model.hallucination.generator.heatmaps": choice("gaussian", "logits"),
+    "model.hallucination.generator.head_width": optional(whole(1)),
+    "model.hallucination.generator.stem": choice("conv7", "fold"),
+    "model.hallucination.generator.interpolation": choice("nearest", "bilinear"),
     "model.hallucination.coarse_gradient": choice("full", "pixel_only"),
     "model.hallucination.prior_pixel_gradient": NONNEGATIVE,
     "model.hallucination.residual": FLAG,
@@ -143,6 +147,7 @@ MODEL_RULES: RuleTable = {
 OBJECTIVE_RULES: RuleTable = {
     "objective.pixel.kind": choice("l2", "l1", "charbonnier"),
     "objective.landmark.sigma": POSITIVE,
+    "objective.landmark.kind": choice("mse", "cross_entropy"),
     "objective.domain.estimator": choice("unbiased", "biased", "linear"),
     "objective.domain.bandwidth": choice("median", "mean"),
     "objective.domain.multipliers": list_of(POSITIVE, 1),

@@ -13,7 +13,6 @@ from rim_lightning.data.dataset import face_batches
 from rim_lightning.evaluation.protocols import FaceSet
 from rim_lightning.functional.bootstrap import bootstrap_interval
 from rim_lightning.functional.degradation import synthesize_probe
-from rim_lightning.functional.heatmaps import decode_heatmaps
 from rim_lightning.functional.resize import reduce
 from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.metrics.miou import ParsingIoU
@@ -144,10 +143,9 @@ class HallucinationMetrics(nn.Module):
         for name, quality in self.quality.items():
             quality.update(hallucinated.images[name], batch.hr, batch.index)
         for source, errors in self.nme.items():
+            points = hallucinated.priors[source].points(batch.hr.shape[-1])
             for scheme, error in errors.items():
-                heatmaps = hallucinated.priors[source].heatmaps[scheme].float()  # (B, N, g, g)
-                points = decode_heatmaps(heatmaps, batch.hr.shape[-1])  # (B, N, 2)
-                error.update(points, batch.landmarks[scheme], batch.index)
+                error.update(points[scheme], batch.landmarks[scheme], batch.index)
         for source, iou in self.iou.items():
             iou.update(hallucinated.priors[source].parsing_logits, batch.parsing, batch.index)
 
@@ -258,7 +256,7 @@ def evaluate_hallucination(
 def _panel_rows(hallucinated: HallucinatedBatch, rows: list[int]) -> dict[str, Tensor]:
     """Return some rows of a batch by the names of `Panel`, on the CPU."""
     size, priors = hallucinated.batch.hr.shape[-2:], hallucinated.priors["probe"]
-    strongest = torch.stack([maps.amax(1) for maps in priors.heatmaps.values()]).amax(0)[rows]  # (n, g, g)
+    strongest = torch.stack([maps.amax(1) for maps in priors.evidence().values()]).amax(0)[rows]  # (n, g, g)
     heatmaps = F.interpolate(strongest.unsqueeze(1).float(), size=size, mode="bilinear", align_corners=False)
     logits = F.interpolate(priors.parsing_logits[rows].float(), size=size, mode="bilinear", align_corners=False)
     images = {name: image[rows].float().cpu() for name, image in hallucinated.images.items()}

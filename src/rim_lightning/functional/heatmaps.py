@@ -78,6 +78,43 @@ def decode_heatmaps(heatmaps: Tensor, image_size: int) -> Tensor:
     return torch.stack([x, y], -1)
 
 
+def position_probabilities(logits: Tensor) -> Tensor:
+    """Return the probability that a point lies in a cell of the grid: softmax over the positions of each map.
+
+    Args:
+        logits: (B, N, h, w).
+
+    Returns:
+        (B, N, h, w), at least float32, of sum 1 in each map.
+    """
+    return full_precision(logits).flatten(2).softmax(2).view(logits.shape)
+
+
+def expected_points(logits: Tensor, image_size: int) -> Tensor:
+    """Return the expected position of each point (soft-argmax, arXiv 1711.08229).
+
+    Args:
+        logits: Logits of the position, (B, N, h, w).
+        image_size: Side of the square image that the grid covers, in pixels.
+
+    Returns:
+        (B, N, 2), x and y in pixels of the image, where the center of the first pixel is 0.
+
+    Example:
+        >>> logits = torch.zeros(1, 1, 4, 4)
+        >>> logits[0, 0, 1, 2] = 100
+        >>> expected_points(logits, image_size=8)
+        tensor([[[4.5000, 2.5000]]])
+    """
+    probabilities = position_probabilities(logits)
+    height, width = logits.shape[-2:]
+    columns = torch.arange(width, device=logits.device, dtype=probabilities.dtype)
+    rows = torch.arange(height, device=logits.device, dtype=probabilities.dtype)
+    x = (probabilities.sum(2) @ columns + 0.5) * (image_size / width) - 0.5
+    y = (probabilities.sum(3) @ rows + 0.5) * (image_size / height) - 0.5
+    return torch.stack([x, y], -1)
+
+
 def _vertex(profile: Tensor, peak: Tensor) -> Tensor:
     """Sub-pixel position (B, N) of the peak pixel (B, N) of profiles (B, N, L)."""
     middle = peak.clamp(1, profile.shape[-1] - 2)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from rim_lightning.files import whole_file
-from rim_lightning.functional.heatmaps import decode_heatmaps
 from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.schemes import parsing_colors
 
@@ -57,8 +56,8 @@ def face_pictures(faces: HallucinatedFaces, index: int, side: int) -> list[tuple
     landmarks = hallucinated.copy()
     draw = ImageDraw.Draw(landmarks)
     radius = max(1.0, side / 128)
-    for maps in faces.heatmaps.values():
-        for x, y in (decode_heatmaps(maps[index : index + 1], side)[0] + 0.5).tolist():
+    for points in faces.landmarks.values():
+        for x, y in ((points[index] + 0.5) * (side / faces.sr.shape[-1])).tolist():
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=POINT_COLOR)
     classes = parsing_colors()[faces.parsing[index].numpy()]  # (h, w) -> (h, w, 3)
     parsing = Image.fromarray(classes).resize((side, side), Image.Resampling.NEAREST)

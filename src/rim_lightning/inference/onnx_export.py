@@ -33,10 +33,10 @@ class OnnxHallucination(nn.Module):
             face: (B, 3, S, S), RGB in [-1, 1]: probes, enlarged.
 
         Returns:
-            Coarse face, sharp face, heatmaps of each landmark scheme, class logits of the parsing.
+            Coarse face, sharp face, heatmaps (from 0 to about 1) of each landmark scheme, class logits of the parsing.
         """
         output = self.fhn(face)
-        return output.coarse, output.sr, *output.priors.heatmaps.values(), output.priors.parsing_logits
+        return output.coarse, output.sr, *output.priors.evidence().values(), output.priors.parsing_logits
 
 
 class Embedder(nn.Module):

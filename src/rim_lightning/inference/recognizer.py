@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -63,6 +63,7 @@ class HallucinatedFaces(NamedTuple):
         coarse: (B, 3, S, S), RGB in [0, 1]: coarse faces.
         sr: (B, 3, S, S), RGB in [0, 1]: hallucinated faces.
         heatmaps: Landmark scheme -> (B, N, h, w) heatmaps, from 0 to about 1.
+        landmarks: Landmark scheme -> (B, N, 2), x and y in pixels of the hallucinated face.
         parsing: (B, h, w) int64, Helen-11 class of each pixel.
         size: (B,) sides of the probes, in pixels of their pictures.
     """
@@ -71,6 +72,7 @@ class HallucinatedFaces(NamedTuple):
     coarse: Tensor
     sr: Tensor
     heatmaps: dict[str, Tensor]
+    landmarks: dict[str, Tensor]
     parsing: Tensor
     size: Tensor
 
@@ -288,9 +290,8 @@ class Recognizer:
             bicubic=torch.cat([output.bicubic for output in outputs]),
             coarse=torch.cat([output.coarse for output in outputs]),
             sr=torch.cat([output.sr for output in outputs]),
-            heatmaps={
-                scheme: torch.cat([output.heatmaps[scheme] for output in outputs]) for scheme in outputs[0].heatmaps
-            },
+            heatmaps=_joined([output.heatmaps for output in outputs]),
+            landmarks=_joined([output.landmarks for output in outputs]),
             parsing=torch.cat([output.parsing for output in outputs]),
             size=torch.tensor([face.size for face in faces]),
         )
@@ -321,7 +322,8 @@ class Recognizer:
             bicubic=_zero_to_one(enlarged),
             coarse=_zero_to_one(output.coarse),
             sr=_zero_to_one(output.sr),
-            heatmaps={scheme: maps.float().cpu() for scheme, maps in output.priors.heatmaps.items()},
+            heatmaps={scheme: maps.float().cpu() for scheme, maps in output.priors.evidence().items()},
+            landmarks={scheme: points.cpu() for scheme, points in output.priors.points(self.rim.hr_size).items()},
             parsing=output.priors.parsing_logits.argmax(1).cpu(),  # (B, classes, h, w) -> (B, h, w)
             size=torch.tensor([face.size for face in faces]),
         )
@@ -333,6 +335,10 @@ class Recognizer:
 
     def _stacked(self, faces: list[AlignedFace]) -> Tensor:
         return torch.stack([face.pixels for face in faces]).to(self.device)  # (B, 3, S, S)
+
+
+def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {scheme: torch.cat([part[scheme] for part in parts]) for scheme in parts[0]}
 
 
 def pool(embeddings: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from rim_lightning.evaluation.hallucination import HallucinationMetrics, hallucinate_batch
+from rim_lightning.losses.landmark import LandmarkLoss
 from rim_lightning.metrics.domain_gap import DomainGap
 from rim_lightning.metrics.verification import FIGURES, IdentityVerification
 from rim_lightning.networks.checkpoints import load_rim
@@ -40,8 +41,8 @@ class RIMModule(PhasedModule):
         verification_pairs: Number of genuine pairs, and of impostor pairs, sampled from the validation people.
 
     Raises:
-        ValueError: If the alternation is unknown, or the weights of the teacher or of `start_from` belong to a
-            different network.
+        ValueError: If the alternation is unknown, the landmark loss does not fit the heatmaps, or the weights of the
+            teacher or of `start_from` belong to a different network.
     """
 
     architecture = "rim"
@@ -68,6 +69,7 @@ class RIMModule(PhasedModule):
             raise ValueError(f'alternation must be "sequential" or "simultaneous", got "{alternation}".')
         self.objective = objective
         self.alternation = alternation
+        self._check_heatmaps()
         if teacher_weights is not None:
             fill_backbone(self.rim.hrn.teacher.backbone, "model.recognition.teacher", **teacher_weights)
         if start_from_teacher:
@@ -121,6 +123,15 @@ class RIMModule(PhasedModule):
         """Return the coarse and the hallucinated faces, see `PhasedModule.faces`."""
         output = self.rim.fhn(enlarged)
         return {"coarse": output.coarse, "SR": output.sr}
+
+    def _check_heatmaps(self) -> None:
+        loss, kind = self.objective.landmark, self.rim.fhn.generator.heatmap_kind
+        fitting = {"gaussian": "mse", "logits": "cross_entropy"}[kind]
+        if isinstance(loss, LandmarkLoss) and loss.kind != fitting:
+            raise ValueError(
+                f"The landmark loss {loss.kind} does not fit heatmaps that hold {kind} "
+                f"(model.hallucination.generator.heatmaps): set objective.landmark.kind={fitting}."
+            )
 
     def _start_from(self, path: str) -> None:
         other = load_rim(path)

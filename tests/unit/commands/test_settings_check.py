@@ -20,14 +20,16 @@ from rim_lightning.evaluation.plan import FacesPlan
 from rim_lightning.functional.degradation import DEGRADATIONS
 from rim_lightning.functional.mk_mmd import Estimator, Statistic
 from rim_lightning.losses.distillation import StageDistillation
+from rim_lightning.losses.landmark import LandmarkLoss
 from rim_lightning.losses.margin import MarginSoftmax
 from rim_lightning.losses.pixel import PixelLoss
 from rim_lightning.networks.backbones.build import BACKBONES
 from rim_lightning.networks.backbones.iresnet import Layout
 from rim_lightning.networks.backbones.mobilefacenet import MobileFaceNet
 from rim_lightning.networks.compared.build import SUPER_RESOLVERS
-from rim_lightning.networks.hallucination.blocks import Norm, Upsampling
+from rim_lightning.networks.hallucination.blocks import Interpolation, Norm, Upsampling
 from rim_lightning.networks.hallucination.network import HallucinationNetwork
+from rim_lightning.networks.hallucination.paths import HeatmapKind, PathStem
 from rim_lightning.networks.recognition import Head
 from rim_lightning.networks.teacher_weights import WEIGHT_FORMATS
 from rim_lightning.schemes import LANDMARK_SCHEMES
@@ -99,6 +101,10 @@ def argument(function, name):
         ("train", "model.hallucination.coarse.norm", get_args(Norm)),
         ("train", "model.hallucination.coarse.upsampling", get_args(Upsampling)),
         ("train", "model.hallucination.coarse_gradient", argument(HallucinationNetwork.__init__, "coarse_gradient")),
+        ("train", "model.hallucination.generator.heatmaps", get_args(HeatmapKind)),
+        ("train", "model.hallucination.generator.stem", get_args(PathStem)),
+        ("train", "model.hallucination.generator.interpolation", get_args(Interpolation)),
+        ("train", "objective.landmark.kind", argument(LandmarkLoss.__init__, "kind")),
         ("train", "model.discriminator.norm", get_args(Norm)),
         ("train", "system.super_resolver.name", SUPER_RESOLVERS),
         ("train", "system.pixel.kind", argument(PixelLoss.__init__, "kind")),

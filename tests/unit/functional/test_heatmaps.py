@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from rim_lightning.functional.heatmaps import decode_heatmaps, render_heatmaps
+from rim_lightning.functional.heatmaps import decode_heatmaps, expected_points, position_probabilities, render_heatmaps
 
 
 def test_gaussian_by_hand_on_a_grid_as_large_as_the_image():
@@ -80,3 +80,17 @@ def test_wrong_shapes_and_sigmas_are_refused():
         render_heatmaps(torch.zeros(1, 4, 2), 8, 8, 0.0)
     with pytest.raises(ValueError, match="3 x 3"):
         decode_heatmaps(torch.zeros(1, 1, 2, 8), 8)
+
+
+def test_the_expected_position_of_a_gaussian_is_its_center():
+    points = 20 + 24 * torch.rand(3, 4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    heatmaps, _ = render_heatmaps(points, 64, 32, 1.5)
+    torch.testing.assert_close(expected_points(heatmaps.log(), 64), points, atol=1e-3, rtol=0)
+
+
+def test_the_expected_position_lies_between_two_equal_peaks():
+    logits = torch.full((1, 1, 5, 8), -100.0)
+    logits[0, 0, 1, 2] = logits[0, 0, 3, 6] = 0.0
+    assert expected_points(logits, 40)[0, 0].tolist() == pytest.approx([4.5 * 5 - 0.5, 2.5 * 8 - 0.5])
+    assert position_probabilities(logits).sum().item() == pytest.approx(1)
+    assert position_probabilities(logits.bfloat16()).dtype == torch.float32

@@ -13,13 +13,16 @@ SIDE = 16
 
 @pytest.fixture
 def faces():
-    """Two plain faces: one heatmap with its peak in the third row and second column; class 10 in the left half."""
+    """Two plain faces: one point in the third row and second column; class 10 in the left half."""
     gray = torch.tensor([0.0, 0.6]).reshape(2, 1, 1, 1).expand(2, 3, SIDE, SIDE)
     heatmaps = torch.zeros(2, 1, 4, 4)
     heatmaps[:, 0, 2, 1] = 1.0
     parsing = torch.zeros(2, 4, 4, dtype=torch.int64)
     parsing[:, :, :2] = 10
-    return HallucinatedFaces(gray / 3, gray / 4, gray, {"five": heatmaps}, parsing, torch.tensor([9.0, 12.4]))
+    points = torch.tensor([5.5, 9.5]).expand(2, 1, 2)  # the middle of that cell
+    return HallucinatedFaces(
+        gray / 3, gray / 4, gray, {"five": heatmaps}, {"five": points}, parsing, torch.tensor([9.0, 12.4])
+    )
 
 
 def test_a_face_in_its_own_size(faces):

@@ -61,3 +61,33 @@ def test_what_does_not_fit_is_refused():
         loss(heatmaps, {"five": points[:, :4]}, 16)
     with pytest.raises(ValueError, match="do not fit"):
         loss({"five": torch.zeros(1, 5, 4, 8)}, {"five": points}, 16)
+
+
+def test_cross_entropy_by_hand():
+    """Targets of one cell, which the logits give 1/4 and 8/11 of the probability; the third point is not annotated."""
+    logits = torch.zeros(1, 3, 2, 2)
+    logits[0, 1, 0, 1] = math.log(8)
+    points = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [NAN, 0.0]]])
+    loss = LandmarkLoss(0.01, "cross_entropy")({"five": logits}, {"five": points}, image_size=2)
+    assert loss.item() == pytest.approx((math.log(4) + math.log(11 / 8)) / 2)
+
+
+def test_cross_entropy_is_least_at_the_target_itself():
+    points = torch.rand(2, 5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 63
+    target, _ = render_heatmaps(points, 64, 16, 1.5)
+    logits = target.log().clamp(min=-50).requires_grad_()
+    LandmarkLoss(1.5, "cross_entropy")({"five": logits}, {"five": points}, 64).backward()
+    assert logits.grad.abs().max() < 1e-12
+
+
+def test_a_point_far_outside_has_no_position():
+    points = torch.tensor([[[10.0, 10.0], [90.0, 10.0]]])
+    logits = torch.zeros(1, 2, 8, 8, requires_grad=True)
+    LandmarkLoss(1.0, "cross_entropy")({"five": logits}, {"five": points}, 32).backward()
+    assert logits.grad[0, 0].abs().max() > 0
+    assert logits.grad[0, 1].abs().max() == 0
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(ValueError, match="choose 'mse' or 'cross_entropy'"):
+        LandmarkLoss(1.0, "entropy")

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from rim_lightning.data.alignment import align, similarity_from_points, template
-from rim_lightning.functional.heatmaps import decode_heatmaps
 from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.networks.rim import RIM
 from rim_lightning.schemes import five_points
@@ -30,8 +29,7 @@ def realigned(rim: RIM, enlarged: Tensor) -> Tensor:
     if SCHEME not in heads:
         raise ValueError(f"Probes are realigned by {SCHEME}; this network has landmarks of {', '.join(heads)}.")
     side = enlarged.shape[-1]
-    heatmaps = rim.fhn(enlarged).priors.heatmaps[SCHEME]  # (B, 68, g, g)
-    landmarks_of = decode_heatmaps(heatmaps, side).double().cpu().numpy()  # (B, 68, 2)
+    landmarks_of = rim.fhn(enlarged).priors.points(side)[SCHEME].double().cpu().numpy()  # (B, 68, 2)
     aligned_faces = []
     for face, landmarks in zip(enlarged.cpu(), landmarks_of, strict=True):
         points = five_points({SCHEME: landmarks})  # (5, 2)

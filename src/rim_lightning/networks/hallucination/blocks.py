@@ -1,7 +1,7 @@
 """Building blocks of the hallucination network."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ Norm = Literal["none", "instance", "group"]
 
 Upsampling = Literal["pixel_shuffle", "transposed"]
 """Enlargement of feature maps, see `enlargement`."""
+
+Interpolation = Literal["nearest", "bilinear"]
+"""Enlargement of an hourglass: nearest repeats pixels, which leaves blocks of 2^depth pixels in its output."""
 
 
 class Pyramid(nn.Module):
@@ -84,14 +87,20 @@ class Hourglass(nn.Module):
         width: Channels.
         depth: How often the size is halved.
         norm: Norm layer of the blocks.
+        interpolation: How the inner maps are enlarged.
+
+    Raises:
+        ValueError: If `interpolation` is unknown.
     """
 
-    def __init__(self, width: int, depth: int, norm: Norm = "none") -> None:
+    def __init__(self, width: int, depth: int, norm: Norm = "none", interpolation: Interpolation = "nearest") -> None:
         super().__init__()
+        if interpolation not in get_args(Interpolation):
+            raise ValueError(f'An hourglass enlarges by "nearest" or "bilinear", got "{interpolation}".')
         self.skip = ResidualBlock(width, norm)
         self.down = nn.Sequential(nn.AvgPool2d(2), ResidualBlock(width, norm))
-        self.inner = Hourglass(width, depth - 1, norm) if depth > 1 else ResidualBlock(width, norm)
-        self.up = nn.Upsample(scale_factor=2, mode="nearest")
+        self.inner = Hourglass(width, depth - 1, norm, interpolation) if depth > 1 else ResidualBlock(width, norm)
+        self.up = nn.Upsample(scale_factor=2, mode=interpolation)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, width, H, W) to the same shape. H and W are multiples of 2^depth."""

@@ -1,13 +1,15 @@
 """The tri-path generator: global Gθf, landmarks Gθl and parsing Gθp, read from the coarse and from the sharp face."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
+from rim_lightning.functional.heatmaps import decode_heatmaps, expected_points, position_probabilities
 from rim_lightning.networks.hallucination.blocks import (
     Hourglass,
+    Interpolation,
     Norm,
     ResidualStack,
     conv,
@@ -18,6 +20,15 @@ from rim_lightning.networks.prelu import PReLU
 
 HEAD_START = 0.01  # factor of the weights of a prior's head at the start
 
+HeatmapKind = Literal["gaussian", "logits"]
+"""What a heatmap holds: "gaussian", a Gaussian of peak 1 at the point (Eq 3); or "logits" of its position."""
+
+PathStem = Literal["conv7", "fold"]
+"""First layer of a path: a strided 7x7 convolution; or pixels folded into channels and a 3x3 convolution.
+
+The 7x7 convolution of stride 4 is centered 1.5 pixels off its cell of the grid.
+"""
+
 
 class Priors(NamedTuple):
     """Output of the three paths for M faces, on a grid of g = S / stride pixels.
@@ -26,11 +37,32 @@ class Priors(NamedTuple):
         features: Concatenated features F, (M, C, g, g); the channels of the global path come first.
         heatmaps: Landmark scheme -> heatmaps, (M, N, g, g), one channel for each point.
         parsing_logits: Logits of the parsing classes, (M, 11, g, g).
+        kind: What the heatmaps hold.
     """
 
     features: Tensor
     heatmaps: dict[str, Tensor]
     parsing_logits: Tensor
+    kind: HeatmapKind = "gaussian"
+
+    def points(self, image_size: int) -> dict[str, Tensor]:
+        """Return the landmarks: the peaks of Gaussian heatmaps, or the expected positions of logits.
+
+        Args:
+            image_size: Side of the image that the grid covers, in pixels.
+
+        Returns:
+            Landmark scheme -> (M, N, 2), x and y in pixels of the image.
+        """
+        decode = decode_heatmaps if self.kind == "gaussian" else expected_points
+        return {scheme: decode(maps, image_size) for scheme, maps in self.heatmaps.items()}
+
+    def evidence(self) -> dict[str, Tensor]:
+        """Return the heatmaps for people to look at: landmark scheme -> (M, N, g, g), peaks near 1, not clipped."""
+        if self.kind == "gaussian":
+            return self.heatmaps
+        probabilities = {scheme: position_probabilities(maps) for scheme, maps in self.heatmaps.items()}
+        return {scheme: maps / maps.amax((2, 3), keepdim=True) for scheme, maps in probabilities.items()}
 
     def split(self, sizes: list[int]) -> list["Priors"]:
         """Cut the M faces into consecutive groups.
@@ -44,7 +76,9 @@ class Priors(NamedTuple):
         features, logits = self.features.split(sizes), self.parsing_logits.split(sizes)
         heatmaps = {scheme: maps.split(sizes) for scheme, maps in self.heatmaps.items()}
         return [
-            Priors(features[group], {scheme: maps[group] for scheme, maps in heatmaps.items()}, logits[group])
+            Priors(
+                features[group], {scheme: maps[group] for scheme, maps in heatmaps.items()}, logits[group], self.kind
+            )
             for group in range(len(sizes))
         ]
 
@@ -64,9 +98,18 @@ class TriPathGenerator(nn.Module):
         norm: Norm layer: "none", "instance" or "group".
         shared_prior_trunk: Use one trunk for landmarks and parsing, as in the authors' code, instead of two paths.
         classes: Number of parsing classes.
+        heatmaps: What the heatmaps hold: "gaussian" or "logits".
+        head_width: Channels of a hidden layer before each head of heatmaps, at least the number of its points; None for
+            a linear head, whose maps are combinations of no more than `prior_width` maps.
+        stem: First layer of each path: "conv7" or "fold".
+        interpolation: Enlargement of the hourglass: "nearest" or "bilinear".
 
     Attributes:
         channels: Channels C of the concatenated features.
+        heatmap_kind: What the heatmaps hold.
+
+    Raises:
+        ValueError: If `heatmaps` or `stem` is unknown, or `head_width` is smaller than the number of points.
     """
 
     def __init__(  # noqa: PLR0913  every argument stands in checkpoints, which could not be loaded without it
@@ -82,14 +125,30 @@ class TriPathGenerator(nn.Module):
         norm: Norm = "none",
         shared_prior_trunk: bool = False,
         classes: int = 11,
+        heatmaps: HeatmapKind = "gaussian",
+        head_width: int | None = None,
+        stem: PathStem = "conv7",
+        interpolation: Interpolation = "nearest",
     ) -> None:
         super().__init__()
-        self.global_path = FacePath(global_width, stride, blocks, repeats, 0, norm)
-        self.landmark_path = FacePath(prior_width, stride, prior_blocks, 1, hourglass, norm)
-        self.parsing_path = (
-            None if shared_prior_trunk else FacePath(prior_width, stride, prior_blocks, 1, hourglass, norm)
+        if heatmaps not in get_args(HeatmapKind):
+            raise ValueError(f'The heatmaps hold "gaussian" or "logits", got "{heatmaps}".')
+        if head_width is not None and head_width < max(schemes.values()):
+            raise ValueError(
+                f"A hidden layer of {head_width} channels cannot make {max(schemes.values())} heatmaps that differ: "
+                "set head_width to the number of points or more."
+            )
+
+        def path(width: int, blocks: int, repeats: int, hourglass: int) -> FacePath:
+            return FacePath(width, stride, blocks, repeats, hourglass, norm, stem, interpolation)
+
+        self.heatmap_kind = heatmaps
+        self.global_path = path(global_width, blocks, repeats, 0)
+        self.landmark_path = path(prior_width, prior_blocks, 1, hourglass)
+        self.parsing_path = None if shared_prior_trunk else path(prior_width, prior_blocks, 1, hourglass)
+        self.heatmap_heads = nn.ModuleDict(
+            {scheme: prior_head(prior_width, n, head_width) for scheme, n in schemes.items()}
         )
-        self.heatmap_heads = nn.ModuleDict({scheme: prior_head(prior_width, n) for scheme, n in schemes.items()})
         self.parsing_head = prior_head(prior_width, classes)
         self.global_width = global_width
         self.channels = global_width + prior_width * (1 if shared_prior_trunk else 2)
@@ -113,11 +172,12 @@ class TriPathGenerator(nn.Module):
             torch.cat(features, dim=1),  # (M, C, g, g)
             {scheme: head(landmark_features) for scheme, head in self.heatmap_heads.items()},
             self.parsing_head(parsing_features),
+            self.heatmap_kind,
         )
 
 
 class FacePath(nn.Module):
-    """One path: strided 7x7 stem, residual stack, hourglass.
+    """One path: stem, residual stack, hourglass.
 
     Args:
         width: Channels.
@@ -126,21 +186,41 @@ class FacePath(nn.Module):
         repeats: How often the stack is applied with the same weights.
         hourglass: Depth of the hourglass; 0 for none.
         norm: Norm layer.
+        stem: "conv7" or "fold".
+        interpolation: Enlargement of the hourglass.
+
+    Raises:
+        ValueError: If `stem` is unknown.
     """
 
-    def __init__(self, width: int, stride: int, blocks: int, repeats: int, hourglass: int, norm: Norm) -> None:
+    def __init__(
+        self,
+        width: int,
+        stride: int,
+        blocks: int,
+        repeats: int,
+        hourglass: int,
+        norm: Norm,
+        stem: PathStem = "conv7",
+        interpolation: Interpolation = "nearest",
+    ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(conv(3, width, 7, stride, norm), normalization(norm, width), PReLU(width))
+        if stem not in get_args(PathStem):
+            raise ValueError(f'The stem of a path is "conv7" or "fold", got "{stem}".')
+        first: list[nn.Module] = [conv(3, width, 7, stride, norm)]
+        if stem == "fold":
+            first = [nn.PixelUnshuffle(stride), conv(3 * stride**2, width, norm=norm)]
+        self.stem = nn.Sequential(*first, normalization(norm, width), PReLU(width))
         self.stack = ResidualStack(width, blocks, repeats, norm)
-        self.hourglass = Hourglass(width, hourglass, norm) if hourglass else nn.Identity()
+        self.hourglass = Hourglass(width, hourglass, norm, interpolation) if hourglass else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (M, 3, S, S) to (M, width, S / stride, S / stride)."""
         return self.hourglass(self.stack(self.stem(x)))
 
 
-def prior_head(width: int, outputs: int) -> nn.Conv2d:
-    """Build a 1x1 convolution that starts near zero: empty heatmaps, undecided classes.
+def prior_head(width: int, outputs: int, hidden: int | None = None) -> nn.Module:
+    """Build 1x1 convolutions that start near zero: empty heatmaps, undecided classes.
 
     Otherwise the first gradients of the priors drown those of the pixels, and Adam remembers their size for hundreds of
     steps.
@@ -148,10 +228,11 @@ def prior_head(width: int, outputs: int) -> nn.Conv2d:
     Args:
         width: Channels of the features.
         outputs: Number of points or classes.
+        hidden: Channels of a hidden layer; None for none.
 
     Returns:
-        The layer.
+        The layers.
     """
-    layer = conv(width, outputs, 1)
+    layer = conv(width if hidden is None else hidden, outputs, 1)
     scale_weight(layer, HEAD_START)
-    return layer
+    return layer if hidden is None else nn.Sequential(conv(width, hidden, 1), PReLU(hidden), layer)

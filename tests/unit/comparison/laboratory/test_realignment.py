@@ -11,6 +11,7 @@ from rim_lightning.comparison.laboratory.realignment import realigned
 from rim_lightning.data.alignment import similarity_from_points, template, transform_points
 from rim_lightning.data.dataset import FaceDataset
 from rim_lightning.functional.heatmaps import render_heatmaps
+from rim_lightning.networks.hallucination.paths import Priors
 from rim_lightning.schemes import five_points
 from rim_lightning.types import to_unit
 from tests.helpers.stores import small_synthetic_store
@@ -24,7 +25,7 @@ def network_that_knows(points, scheme="ibug68"):
         generator = SimpleNamespace(heatmap_heads={scheme: None})
 
         def __call__(self, enlarged):
-            return SimpleNamespace(priors=SimpleNamespace(heatmaps={scheme: heatmaps}))
+            return SimpleNamespace(priors=Priors(heatmaps, {scheme: heatmaps}, heatmaps))
 
     return SimpleNamespace(fhn=Fhn())
 

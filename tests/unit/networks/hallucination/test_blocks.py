@@ -74,6 +74,20 @@ def test_an_hourglass_adds_a_skip_connection_at_each_size():
     torch.testing.assert_close(hourglass(x), expected)
 
 
+def test_a_bilinear_hourglass_leaves_no_blocks():
+    """Behind maps of one value per block of 4 pixels, only interpolation makes neighbors differ within a block."""
+    torch.manual_seed(0)
+    x = torch.randn(1, 4, 16, 16)
+    inner = {}
+    for interpolation in ("nearest", "bilinear"):
+        hourglass = Hourglass(4, 2, interpolation=interpolation)
+        maps = hourglass(x) - hourglass.skip(x)  # enlarged from a quarter of the pixels
+        inner[interpolation] = ((maps[..., ::2] - maps[..., 1::2]).abs() < 1e-5).float().mean().item()
+    assert inner == {"nearest": 1.0, "bilinear": 0.0}
+    with pytest.raises(ValueError, match='by "nearest" or "bilinear"'):
+        Hourglass(4, 1, interpolation="cubic")
+
+
 def test_norms_by_name():
     assert isinstance(normalization("none", 16), torch.nn.Identity)
     assert normalization("instance", 16).affine

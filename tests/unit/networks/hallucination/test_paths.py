@@ -1,8 +1,10 @@
 """The three paths: their outputs, and cutting them into groups of faces."""
 
+import pytest
 import torch
 
-from rim_lightning.networks.hallucination.paths import Priors, TriPathGenerator
+from rim_lightning.functional.heatmaps import decode_heatmaps, expected_points
+from rim_lightning.networks.hallucination.paths import FacePath, Priors, TriPathGenerator
 
 SIZES = {"global_width": 6, "prior_width": 4, "blocks": 1, "prior_blocks": 1, "hourglass": 1}
 
@@ -54,3 +56,41 @@ def test_split_cuts_every_output_at_the_same_faces():
         assert torch.equal(part.features, features[rows])
         assert torch.equal(part.heatmaps["three"], heatmaps[rows])
         assert torch.equal(part.parsing_logits, parsing[rows])
+
+
+def test_a_linear_head_makes_no_more_independent_maps_than_its_path_has_channels():
+    """With a hidden layer every point can have a map of its own."""
+    torch.manual_seed(0)
+    face = torch.rand(1, 3, 64, 64) * 2 - 1
+    ranks = {}
+    for width in (None, 9):
+        network = TriPathGenerator({"nine": 9}, **SIZES, head_width=width).double()
+        maps = network(face.double()).heatmaps["nine"].flatten(2)[0]  # (9, 256)
+        ranks[width] = int(torch.linalg.matrix_rank(maps - maps.mean(1, keepdim=True)))
+    assert ranks == {None: 4, 9: 9}
+    with pytest.raises(ValueError, match="cannot make 9 heatmaps that differ: set head_width"):
+        TriPathGenerator({"five": 5, "nine": 9}, **SIZES, head_width=8)
+
+
+def test_a_folding_stem_is_centered_and_the_strided_convolution_is_not():
+    """The pixels that cell 4 reads lie around the middle of its own pixels, 16 to 19."""
+    torch.manual_seed(0)
+    for stem, middle in (("fold", 17.5), ("conv7", 16.0)):
+        path = FacePath(2, 4, 0, 1, 0, "none", stem)
+        face = torch.zeros(1, 3, 32, 32, requires_grad=True)
+        path.stem[:-2](face)[0, 0, 4, 4].backward()  # without norm and activation
+        rows = face.grad.abs().sum((0, 1, 3)).nonzero().flatten().double()
+        assert (rows.min() + rows.max()) / 2 == middle
+    with pytest.raises(ValueError, match='"conv7" or "fold"'):
+        FacePath(2, 4, 0, 1, 0, "none", "other")
+
+
+def test_landmarks_are_read_as_the_heatmaps_say():
+    maps = {"five": torch.randn(2, 5, 8, 8, generator=torch.Generator().manual_seed(0))}
+    gaussian, logits = (Priors(torch.zeros(2, 1), maps, torch.zeros(2, 1), kind) for kind in ("gaussian", "logits"))
+    assert torch.equal(gaussian.points(32)["five"], decode_heatmaps(maps["five"], 32))
+    assert torch.equal(logits.points(32)["five"], expected_points(maps["five"], 32))
+    assert gaussian.evidence() is maps
+    evidence = logits.evidence()["five"]
+    torch.testing.assert_close(evidence, (maps["five"] - maps["five"].amax((2, 3), keepdim=True)).exp())
+    assert logits.split([1, 1])[1].kind == "logits"
