@@ -106,10 +106,22 @@ def expected_points(logits: Tensor, image_size: int) -> Tensor:
         >>> expected_points(logits, image_size=8)
         tensor([[[4.5000, 2.5000]]])
     """
-    probabilities = position_probabilities(logits)
-    height, width = logits.shape[-2:]
-    columns = torch.arange(width, device=logits.device, dtype=probabilities.dtype)
-    rows = torch.arange(height, device=logits.device, dtype=probabilities.dtype)
+    return mean_positions(position_probabilities(logits), image_size)
+
+
+def mean_positions(probabilities: Tensor, image_size: int) -> Tensor:
+    """Return the mean position under the probabilities of each map.
+
+    Args:
+        probabilities: (B, N, h, w), of sum 1 in each map.
+        image_size: Side of the square image that the grid covers, in pixels.
+
+    Returns:
+        (B, N, 2), x and y in pixels of the image, where the center of the first pixel is 0.
+    """
+    height, width = probabilities.shape[-2:]
+    columns = torch.arange(width, device=probabilities.device, dtype=probabilities.dtype)
+    rows = torch.arange(height, device=probabilities.device, dtype=probabilities.dtype)
     x = (probabilities.sum(2) @ columns + 0.5) * (image_size / width) - 0.5
     y = (probabilities.sum(3) @ rows + 0.5) * (image_size / height) - 0.5
     return torch.stack([x, y], -1)

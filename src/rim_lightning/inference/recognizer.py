@@ -318,12 +318,13 @@ class Recognizer:
     def _hallucinate_batch(self, faces: list[AlignedFace]) -> HallucinatedFaces:
         enlarged = self._stacked(faces)
         output = self.rim.fhn(enlarged)
+        landmarks, evidence = output.priors.points_and_evidence(self.rim.hr_size)
         return HallucinatedFaces(
             bicubic=_zero_to_one(enlarged),
             coarse=_zero_to_one(output.coarse),
             sr=_zero_to_one(output.sr),
-            heatmaps={scheme: maps.float().cpu() for scheme, maps in output.priors.evidence().items()},
-            landmarks={scheme: points.cpu() for scheme, points in output.priors.points(self.rim.hr_size).items()},
+            heatmaps={scheme: maps.float().cpu() for scheme, maps in evidence.items()},
+            landmarks={scheme: points.cpu() for scheme, points in landmarks.items()},
             parsing=output.priors.parsing_logits.argmax(1).cpu(),  # (B, classes, h, w) -> (B, h, w)
             size=torch.tensor([face.size for face in faces]),
         )

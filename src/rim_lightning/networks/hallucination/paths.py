@@ -6,7 +6,12 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
-from rim_lightning.functional.heatmaps import decode_heatmaps, expected_points, position_probabilities
+from rim_lightning.functional.heatmaps import (
+    decode_heatmaps,
+    expected_points,
+    mean_positions,
+    position_probabilities,
+)
 from rim_lightning.networks.hallucination.blocks import (
     Hourglass,
     Interpolation,
@@ -61,8 +66,22 @@ class Priors(NamedTuple):
         """Return the heatmaps for people to look at: landmark scheme -> (M, N, g, g), peaks near 1, not clipped."""
         if self.kind == "gaussian":
             return self.heatmaps
+        return _of_peak_one({scheme: position_probabilities(maps) for scheme, maps in self.heatmaps.items()})
+
+    def points_and_evidence(self, image_size: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return what `points` and `evidence` return. The probabilities of logits are computed once.
+
+        Args:
+            image_size: Side of the image that the grid covers, in pixels.
+
+        Returns:
+            Landmark scheme -> (M, N, 2), and landmark scheme -> (M, N, g, g).
+        """
+        if self.kind == "gaussian":
+            return self.points(image_size), self.evidence()
         probabilities = {scheme: position_probabilities(maps) for scheme, maps in self.heatmaps.items()}
-        return {scheme: maps / maps.amax((2, 3), keepdim=True) for scheme, maps in probabilities.items()}
+        points = {scheme: mean_positions(maps, image_size) for scheme, maps in probabilities.items()}
+        return points, _of_peak_one(probabilities)
 
     def split(self, sizes: list[int]) -> list["Priors"]:
         """Cut the M faces into consecutive groups.
@@ -81,6 +100,10 @@ class Priors(NamedTuple):
             )
             for group in range(len(sizes))
         ]
+
+
+def _of_peak_one(probabilities: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {scheme: maps / maps.amax((2, 3), keepdim=True) for scheme, maps in probabilities.items()}
 
 
 class TriPathGenerator(nn.Module):

@@ -94,3 +94,7 @@ def test_landmarks_are_read_as_the_heatmaps_say():
     evidence = logits.evidence()["five"]
     torch.testing.assert_close(evidence, (maps["five"] - maps["five"].amax((2, 3), keepdim=True)).exp())
     assert logits.split([1, 1])[1].kind == "logits"
+    for priors in (gaussian, logits):
+        points, maps_to_show = priors.points_and_evidence(32)
+        assert torch.equal(points["five"], priors.points(32)["five"])
+        assert torch.equal(maps_to_show["five"], priors.evidence()["five"])
