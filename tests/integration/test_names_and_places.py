@@ -16,7 +16,7 @@ from PIL import Image
 from rim_lightning.commands.page import Page
 from rim_lightning.commands.rim.main import main
 from rim_lightning.inference.calibration import Calibration
-from rim_lightning.inference.card import CARD
+from rim_lightning.inference.card import CARD, CARD_DIGEST
 from rim_lightning.inference.model_folder import write_model
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
@@ -261,6 +261,7 @@ def test_a_card_that_lacks_something_gets_a_sentence(model, tmp_path, change):
     shutil.copytree(model, folder)
     card = json.loads((folder / CARD).read_text())
     (folder / CARD).write_text(json.dumps(card | change))
+    (folder / CARD_DIGEST).unlink()
     done = rim("info", folder)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.endswith("is not a model that this version can read: export it again from its checkpoint.\n")

@@ -22,7 +22,7 @@ from rim_lightning.data.synthetic.store import paint_face
 from rim_lightning.gallery.index import Gallery
 from rim_lightning.inference.calibrate import calibrate
 from rim_lightning.inference.calibration import Calibration
-from rim_lightning.inference.card import CARD
+from rim_lightning.inference.card import CARD, CARD_DIGEST
 from rim_lightning.inference.model_folder import read_model, write_model
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.inference.verdict import DEFAULT_FAR
@@ -215,6 +215,7 @@ def test_a_card_of_an_earlier_version_does_not_say_what_its_faces_are(tmp_path, 
     card = json.loads((folder / CARD).read_text())
     del card["calibration"]["synthetic"]
     (folder / CARD).write_text(json.dumps(card))
+    (folder / CARD_DIGEST).unlink()
     assert read_model(folder).calibration.synthetic is synthetic
 
 

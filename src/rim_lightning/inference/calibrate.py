@@ -94,6 +94,31 @@ def calibrate(
     return Calibration(title, digest, len(images), genuine, impostors, *ranges, thresholds, frrs, faces.store.synthetic)
 
 
+@torch.no_grad()
+def similarity_change(
+    rim: RIM, other: RIM, faces: FaceDataset, title: str, sizes: Sequence[int], batch_size: int = 64
+) -> float:
+    """Return the largest difference between the similarities of two networks.
+
+    Args:
+        rim: Trained network.
+        other: The network to compare it with.
+        faces: Faces of people.
+        title: Name of the set of people.
+        sizes: Sides of the probes in pixels.
+        batch_size: Number of faces that go through a network at a time.
+
+    Returns:
+        Largest absolute difference between the two cosines of a pair, over all pairs of a sharp face and a probe.
+
+    Raises:
+        ValueError: If no face has an identity.
+    """
+    ours, theirs = (_embed_people(network, faces, title, sizes, batch_size) for network in (rim, other))
+    changes = [(ours.sharp @ ours.probes[size].T - theirs.sharp @ theirs.probes[size].T).abs().max() for size in sizes]
+    return float(torch.stack(changes).max())
+
+
 def _embed_people(rim: RIM, faces: FaceDataset, title: str, sizes: Sequence[int], batch_size: int) -> _People:
     """Embed the images of named people as they are, and reduced to each size."""
     device = next(rim.parameters()).device

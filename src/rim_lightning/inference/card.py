@@ -1,5 +1,6 @@
 """The card of a model folder: `card.json`, which says what the model is. Imports no torch."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -9,6 +10,8 @@ from rim_lightning.networks.earlier_names import current_names
 
 FORMAT = 1
 CARD = "card.json"
+CARD_DIGEST = "card.json.sha256"
+"""File beside the card with its SHA-256. A folder of an earlier version has none."""
 
 
 def read_card(folder: str | Path) -> dict[str, Any]:
@@ -22,15 +25,17 @@ def read_card(folder: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no card.
-        ValueError: If the card is damaged, or of another format.
+        ValueError: If the card is damaged, was changed, or is of another format.
     """
     path = Path(folder) / CARD
     if not os.path.lexists(folder):
         raise FileNotFoundError(f"There is no model folder at {folder}: rim export makes one.")
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not a model folder: it has no {CARD}. rim export makes one.")
+    content = path.read_bytes()
+    _check_digest(path, content)
     try:
-        card = current_names(json.loads(path.read_text(encoding="utf-8")))
+        card = current_names(json.loads(content.decode("utf-8")))
     except ValueError as error:
         raise ValueError(f"{path} is damaged: it is not JSON. Copy it again.") from error
     keys = {"architecture", "fingerprint", "files", "calibration", "license", "limits"}
@@ -38,3 +43,13 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     if not readable or not isinstance(card["files"], dict):
         raise ValueError(f"{path} is not a card of format {FORMAT}: export the model again from its checkpoint.")
     return card
+
+
+def _check_digest(path: Path, content: bytes) -> None:
+    """Raise ValueError if a card is not what the file with its digest says. A card without that file passes."""
+    digest_file = path.with_name(CARD_DIGEST)
+    if digest_file.is_file() and hashlib.sha256(content).hexdigest() not in digest_file.read_text("utf-8").split():
+        raise ValueError(
+            f"{path} was changed after rim export wrote it: copy the whole folder again, or remove {CARD_DIGEST} to "
+            "use it all the same."
+        )

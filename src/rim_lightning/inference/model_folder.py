@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import shutil
@@ -11,11 +12,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
-from rim_lightning.files import MAX_NAME, file_digest, shortened, whole_file, write_json
+from rim_lightning.files import MAX_NAME, file_digest, shortened, whole_file, write_json, write_text
 from rim_lightning.inference.calibration import Calibration
-from rim_lightning.inference.card import CARD, FORMAT, read_card
+from rim_lightning.inference.card import CARD, CARD_DIGEST, FORMAT, read_card
 from rim_lightning.networks.rim import RIM
 
 WEIGHTS = "model.safetensors"
@@ -55,6 +57,8 @@ def write_model(
 ) -> None:
     """Write a model folder, whole or not at all.
 
+    Weights that half precision holds exactly (see `half_precision`) take two bytes each in the file.
+
     Args:
         folder: Folder to write. It must not exist yet.
         rim: Trained network.
@@ -77,7 +81,7 @@ def write_model(
     try:
         part.chmod(0o777 & ~_umask())  # mkdtemp allows its user alone
         with whole_file(part / WEIGHTS) as file:
-            file.write_bytes(save(inference_weights(rim)))  # save_file of safetensors raises no OSError
+            file.write_bytes(save(_in_few_bytes(inference_weights(rim))))  # save_file of safetensors raises no OSError
         names = [WEIGHTS]
         if onnx:
             from rim_lightning.inference.onnx_export import export_onnx
@@ -85,6 +89,7 @@ def write_model(
             names += export_onnx(rim, part)
         files = {name: file_digest(part / name) for name in names}
         write_json(part / CARD, _card(rim, calibration, about, files))
+        write_text(part / CARD_DIGEST, file_digest(part / CARD) + "\n")
         part.replace(folder)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
@@ -103,7 +108,7 @@ def read_model(folder: str | Path) -> Model:
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If a file is damaged, or of another version of this package.
+        ValueError: If a file is damaged or was changed, or is of another version of this package.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -145,6 +150,32 @@ def inference_weights(rim: RIM) -> dict[str, Tensor]:
     }
 
 
+def half_precision(rim: RIM) -> RIM:
+    """Return a copy of a network whose matrices and kernels are rounded to half precision.
+
+    It still computes in full precision. Vectors (biases, norms, slopes) stay as they are.
+
+    Args:
+        rim: The network. It stays as it is.
+
+    Returns:
+        The copy, on the same device.
+
+    Raises:
+        ValueError: If a weight is too large for half precision.
+    """
+    rounded = copy.deepcopy(rim)
+    with torch.no_grad():
+        for name, value in rounded.state_dict().items():
+            if value.ndim < 2 or not value.is_floating_point():
+                continue
+            half = value.half()
+            if not half.isfinite().all():
+                raise ValueError(f"{name} has weights beyond 65,504, too large for half precision: leave --half out.")
+            value.copy_(half)
+    return rounded
+
+
 def fingerprint(rim: RIM) -> str:
     """Return 16 hexadecimal digits of a digest of the weights.
 
@@ -177,6 +208,14 @@ def _card(
         **about,
         "license": LICENSE,
         "limits": list(LIMITS),
+    }
+
+
+def _in_few_bytes(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert the weights that half precision holds exactly."""
+    return {
+        name: value.half() if value.dtype == torch.float32 and torch.equal(value.half().float(), value) else value
+        for name, value in weights.items()
     }
 
 

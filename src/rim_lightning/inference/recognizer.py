@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName, checked_detector
 from rim_lightning.inference.calibration import Calibration
+from rim_lightning.inference.default_model import model_or_shipped
 from rim_lightning.inference.faces import Aligned, AlignedFace, Box, FaceAligner, is_aligned, judged_as
 from rim_lightning.inference.model_folder import fingerprint, read_model
 from rim_lightning.inference.verdict import DEFAULT_FAR, CalibrationSet
@@ -123,7 +124,7 @@ class Recognizer:
     @classmethod
     def from_checkpoint(
         cls,
-        path: str | Path,
+        path: str | Path | None = None,
         calibration: Calibration | None = None,
         device: str | torch.device = "cpu",
         demo: bool = False,
@@ -132,7 +133,7 @@ class Recognizer:
         """Load a model folder of `rim export`, with its thresholds, or a checkpoint of rim-train.
 
         Args:
-            path: Model folder or checkpoint.
+            path: Model folder or checkpoint. None takes the model that comes with the package.
             calibration: Thresholds to use instead of those in the folder.
             device: Device of the network and of the detector.
             detector: Finds the faces: "yunet" or "mtcnn".
@@ -142,12 +143,13 @@ class Recognizer:
             The recognizer.
 
         Raises:
-            FileNotFoundError: If there is no such file or folder.
-            ValueError: If the path is damaged, or is neither a model folder nor a checkpoint of rim-train; or if there
-                is no such detector.
+            FileNotFoundError: If there is no such file or folder, or the package comes without a model.
+            ValueError: If the model is damaged or was changed, or the path is neither a model folder nor a checkpoint
+                of rim-train; or if there is no such detector.
             MissingExtra: If the packages of the detector are missing.
         """
-        if Path(path).is_dir():
+        path = model_or_shipped(path)
+        if path.is_dir():
             model = read_model(path)
             return cls(model.rim, calibration or model.calibration, device, detector=detector, demo=demo)
         return cls(load_rim(path), calibration, device, detector=detector, demo=demo)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rim_lightning.inference.calibration import Calibration
-from rim_lightning.inference.card import CARD
+from rim_lightning.inference.card import CARD, CARD_DIGEST
 from rim_lightning.inference.model_folder import WEIGHTS, read_model, write_model
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
@@ -87,7 +87,7 @@ def without_onnx(rim, tmp_path):
 
 def test_a_model_without_thresholds(rim, tmp_path):
     folder = without_onnx(rim, tmp_path)
-    assert sorted(path.name for path in folder.iterdir()) == [CARD, WEIGHTS]
+    assert sorted(path.name for path in folder.iterdir()) == [CARD, CARD_DIGEST, WEIGHTS]
     assert read_model(folder).calibration is None
     with pytest.raises(ValueError, match="The model has no thresholds"):
         Recognizer.from_checkpoint(folder).verify(np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8), aligned=True)
@@ -112,6 +112,13 @@ def test_a_folder_is_whole_or_not_there(rim, tmp_path, monkeypatch):
 def change(folder, **values):
     card = json.loads((folder / CARD).read_text())
     (folder / CARD).write_text(json.dumps(card | values))
+    (folder / CARD_DIGEST).unlink()
+
+
+def without_digest(folder):
+    """The card, which nothing protects any more."""
+    (folder / CARD_DIGEST).unlink()
+    return folder / CARD
 
 
 def damage(folder):
@@ -126,9 +133,14 @@ def damage(folder):
         (damage, ValueError, "model.safetensors is damaged: its content is not what was written"),
         (lambda folder: (folder / WEIGHTS).unlink(), FileNotFoundError, "has no model.safetensors: copy the whole"),
         (lambda folder: (folder / CARD).unlink(), FileNotFoundError, "is not a model folder: it has no card.json"),
-        (lambda folder: (folder / CARD).write_text("{"), ValueError, "card.json is damaged: it is not JSON"),
+        (lambda folder: (folder / CARD).write_text("{"), ValueError, "card.json was changed after rim export wrote"),
+        (lambda folder: without_digest(folder).write_text("{"), ValueError, "card.json is damaged: it is not JSON"),
         (lambda folder: change(folder, format=99), ValueError, "card.json is not a card of format 1"),
-        (lambda folder: (folder / CARD).write_text('{"format": 1}'), ValueError, "card.json is not a card of format 1"),
+        (
+            lambda folder: without_digest(folder).write_text('{"format": 1}'),
+            ValueError,
+            "card.json is not a card of format 1",
+        ),
         (
             lambda folder: change(folder, architecture={"name": "rim"}),
             ValueError,

@@ -72,9 +72,8 @@ def enroll(
     elif is_embedded(folder):
         embedded = _open_embedded(folder, choice)  # refuses a wrong choice before the model is loaded
         _enroll_embedded(model.load().fingerprint if model.path else None, index, embedded, sync, as_json)
-    elif model.path is None:
-        raise click.UsageError("Missing option '--model' / '-m'.")
     else:
+        model.chosen_path()  # before the pictures are listed
         pictures = list_pictures(folder).pictures  # refuses a folder without any before the model is loaded
         recognizer = model.load()
         recognizer.aligner = replace(recognizer.aligner, face=choice.gallery_face)

@@ -14,9 +14,14 @@ from rim_lightning.commands.rim.output import echo_json, say
 from rim_lightning.extras import require_extra
 from rim_lightning.inference.verdict import DEFAULT_FAR
 
+HALF_TOLERANCE = 1e-3
+"""Largest change of a similarity that half precision may make."""
+
 if TYPE_CHECKING:
+    from rim_lightning.data.dataset import FaceDataset
     from rim_lightning.data.stores.prepared import PreparedStore
     from rim_lightning.inference.calibration import Calibration
+    from rim_lightning.networks.rim import RIM
 
 
 @click.command(epilog=EXIT_CODES)
@@ -28,8 +33,14 @@ if TYPE_CHECKING:
     help="Prepared set of people (rim-prepare) whom nothing was trained on: thresholds are chosen on them.",
 )
 @click.option("--split", default="val", show_default=True, help="Part of that set.")
+@click.option(
+    "--half",
+    is_flag=True,
+    help="Write weights in half precision, in half the bytes; refused if that changes a similarity of --people by more "
+    f"than {HALF_TOLERANCE:g}.",
+)
 @click.option("--onnx/--no-onnx", default=True, show_default=True, help="Write ONNX files too.")
-def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx: bool) -> None:
+def export(checkpoint: Path, folder: Path, people: Path | None, split: str, half: bool, onnx: bool) -> None:
     """Make a model folder from a checkpoint of rim-train.
 
     FOLDER gets weights, card, thresholds and ONNX files. Without --people the model has no thresholds, and `rim verify`
@@ -49,6 +60,8 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
     from rim_lightning.inference.model_folder import write_model
     from rim_lightning.networks.checkpoints import load_rim
 
+    if half and people is None:
+        raise click.UsageError("--half is judged by the similarities of people: add --people.")
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: choose another folder, or remove it.")
     store = None if people is None else open_store(people)
@@ -56,7 +69,7 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
         _check_people(store, split)
     check_folder(folder.parent, "folder")
     rim = load_rim(checkpoint)
-    about = {"checkpoint_sha256": file_digest(checkpoint), "metrics": _metrics_of(checkpoint)}
+    about: dict[str, Any] = {"checkpoint_sha256": file_digest(checkpoint), "metrics": _metrics_of(checkpoint)}
     calibration = None
     if store is not None:
         if store.hr_size != rim.hr_size:
@@ -65,9 +78,14 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
                 f"hr_size={rim.hr_size}."
             )
         title = f"{real_path(store.path).name}, {split}"
-        calibration = calibrate(rim, FaceDataset(store, split), title, file_digest(store.path / MANIFEST))
+        faces = FaceDataset(store, split)
+        if half:
+            rim, about["half_precision_change"] = _in_half_precision(rim, faces, title)
+        calibration = calibrate(rim, faces, title, file_digest(store.path / MANIFEST))
     write_model(folder, rim, calibration, about, onnx)
     say(f"Model: {folder}")
+    if half:
+        say(f"Half precision changes a similarity by {about['half_precision_change']:.1g} at most.")
     if calibration is None:
         say("It has no thresholds: give --people to choose them.")
     else:
@@ -77,17 +95,24 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, onnx
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("model", type=Place())
+@click.argument("model", type=Place(), required=False)
 @json_option
-def info(model: Path, as_json: bool) -> None:
-    """Show the card of MODEL, a model folder.
+def info(model: Path | None, as_json: bool) -> None:
+    """Show the card of MODEL, a model folder; without it that of the model that comes with the package.
 
     \b
     Example:
       rim info my_model
     """
     from rim_lightning.inference.card import read_card
+    from rim_lightning.inference.default_model import shipped_model
 
+    if model is None:
+        model = shipped_model()
+        if model is None:
+            raise click.UsageError("Missing argument 'MODEL'.", click.get_current_context())
+        if not as_json:
+            say("the model that comes with the package")
     card = read_card(model)
     if as_json:
         echo_json(card)
@@ -132,6 +157,21 @@ def _check_people(store: PreparedStore, split: str) -> None:
         f"The part {split} of {store.path} has {what}: thresholds need at least two people, one of them in two or more "
         f"pictures. {', '.join(parts)}: choose another part by --split, or another set."
     )
+
+
+def _in_half_precision(rim: RIM, faces: FaceDataset, title: str) -> tuple[RIM, float]:
+    """Return the network in half precision and the largest change of a similarity. Raise ValueError if it is large."""
+    from rim_lightning.inference.calibrate import similarity_change
+    from rim_lightning.inference.calibration import PROBE_SIZES
+    from rim_lightning.inference.model_folder import half_precision
+
+    rounded = half_precision(rim)
+    change = similarity_change(rim, rounded, faces, title, (PROBE_SIZES[0], rim.lr_size))
+    if not change <= HALF_TOLERANCE:
+        raise ValueError(
+            f"Half precision changes a similarity by {change:.2g}, more than {HALF_TOLERANCE:g}: leave --half out."
+        )
+    return rounded, change
 
 
 def _demo_only(calibration: Calibration) -> str:

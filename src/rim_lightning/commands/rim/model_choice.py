@@ -13,6 +13,7 @@ import click
 from rim_lightning.commands.device import check_device
 from rim_lightning.commands.rim.options import Place
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DETECTORS, DetectorName, checked_detector
+from rim_lightning.inference.default_model import shipped_model
 
 if TYPE_CHECKING:
     from rim_lightning.gallery.index import Gallery
@@ -26,7 +27,7 @@ class ModelChoice:
     """What the options `--model`, `--device` and `--detector` say.
 
     Attributes:
-        path: Model folder or checkpoint. None if the option was left out where it may be.
+        path: Model folder or checkpoint. None if the option was left out.
         device: Device as PyTorch calls it.
         detector: What finds the faces.
     """
@@ -34,6 +35,17 @@ class ModelChoice:
     path: Path | None
     device: str
     detector: DetectorName
+
+    def chosen_path(self) -> Path:
+        """Return the path of `--model`, or of the model that comes with the package.
+
+        Raises:
+            UsageError: If the option was left out, and the package comes without a model.
+        """
+        path = self.path or shipped_model()
+        if path is None:
+            raise click.UsageError("Missing option '--model' / '-m'.", click.get_current_context(silent=True))
+        return path
 
     def load(self, demo: bool = False) -> Recognizer:
         """Load the recognizer.
@@ -45,15 +57,15 @@ class ModelChoice:
             The recognizer, on the device.
 
         Raises:
-            ValueError: If there is no such device, or the model is damaged.
+            UsageError: If the option was left out, and the package comes without a model.
+            ValueError: If there is no such device, or the model is damaged or was changed.
             FileNotFoundError: If there is no such model.
         """
-        if self.path is None:
-            raise click.UsageError("Missing option '--model' / '-m'.")
+        path = self.chosen_path()
         check_device(self.device, "--device ")
         from rim_lightning.inference.recognizer import Recognizer
 
-        return Recognizer.from_checkpoint(self.path, device=self.device, detector=self.detector, demo=demo)
+        return Recognizer.from_checkpoint(path, device=self.device, detector=self.detector, demo=demo)
 
 
 def detector_options(command: Command) -> Command:
@@ -72,12 +84,12 @@ def detector_options(command: Command) -> Command:
 
 def model_options(command: Command) -> Command:
     """Add `--model`, `--device` and `--detector` to a command, which gets them as one `ModelChoice`."""
-    return _with_model(command, required=True, text="Model folder or checkpoint.")
+    return _with_model(command, "Model folder or checkpoint; left out: the model of the package, if it has one.", True)
 
 
 def optional_model_options(command: Command) -> Command:
-    """Add the options of `model_options`, of which `--model` may be left out."""
-    return _with_model(command, required=False, text="Model folder or checkpoint; what rim-embed wrote needs none.")
+    """Add the options of `model_options` to a command that does not always need a model."""
+    return _with_model(command, "Model folder or checkpoint, as elsewhere; what rim-embed wrote needs none.", False)
 
 
 def open_gallery(index: str, recognizer: Recognizer, create: bool = False) -> Gallery:
@@ -96,10 +108,13 @@ def open_gallery(index: str, recognizer: Recognizer, create: bool = False) -> Ga
     return Gallery(index, recognizer.fingerprint, recognizer.embedding_size, create)
 
 
-def _with_model(command: Command, required: bool, text: str) -> Command:
+def _with_model(command: Command, text: str, needed: bool) -> Command:
     @wraps(command)
     def with_choice(*, model: Path | None, device: str, detector: DetectorName, **values: Any) -> Any:
-        return command(model=ModelChoice(model, device, detector), **values)
+        choice = ModelChoice(model, device, detector)
+        if needed:
+            choice.chosen_path()  # before any other work
+        return command(model=choice, **values)
 
     with_options: Any = detector_options(with_choice)
-    return click.option("--model", "-m", required=required, type=Place(), help=text)(with_options)
+    return click.option("--model", "-m", type=Place(), help=text)(with_options)

@@ -1,0 +1,43 @@
+"""The trained model that comes with the package. Imports no torch, so that `--help` is quick."""
+
+from pathlib import Path
+
+from rim_lightning.inference.card import CARD_DIGEST
+
+SHIPPED = Path(__file__).parent / "shipped" / "rim_128"
+"""Model folder in the package. The path is there only in versions that come with a model."""
+
+
+def shipped_model() -> Path | None:
+    """Return the model folder that comes with the package; None if this version comes without one.
+
+    Raises:
+        ValueError: If the folder lacks the digest of its card, so that nothing tells whether it was changed.
+    """
+    if not SHIPPED.is_dir():
+        return None
+    if not (SHIPPED / CARD_DIGEST).is_file():
+        raise ValueError(f"The model of the package lacks {CARD_DIGEST}: install the package again, or give a model.")
+    return SHIPPED
+
+
+def model_or_shipped(path: str | Path | None) -> Path:
+    """Return a path that was given, or the model that comes with the package.
+
+    Args:
+        path: Model folder or checkpoint. None takes the model of the package.
+
+    Returns:
+        The path of the model.
+
+    Raises:
+        FileNotFoundError: If there is no path and this version comes without a model.
+        ValueError: See `shipped_model`.
+    """
+    chosen = shipped_model() if path is None else Path(path)
+    if chosen is None:
+        raise FileNotFoundError(
+            "This version of the package comes without a model: give a model folder or a checkpoint (rim export makes "
+            "a model folder)."
+        )
+    return chosen

@@ -1,0 +1,136 @@
+"""`rim` without `--model`: the model of the package, which is refused if somebody changed it."""
+
+import json
+
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from rim_lightning.inference import default_model
+from rim_lightning.inference.card import CARD, CARD_DIGEST
+from rim_lightning.inference.model_folder import WEIGHTS, fingerprint, half_precision
+from rim_lightning.inference.recognizer import Recognizer
+from rim_lightning.networks.checkpoints import load_rim
+from tests.helpers.pictures import noise_image
+from tests.helpers.stores import noise_store
+from tests.integration.test_cli import checkpoint, model_folder, rim
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Two aligned faces."""
+    for seed, name in enumerate(("a.png", "b.png")):
+        Image.fromarray(noise_image(12, seed)).save(tmp_path / name)
+    return [tmp_path / "a.png", tmp_path / "b.png"]
+
+
+@pytest.fixture
+def people(tmp_path):
+    """Options of `rim export` with a prepared set of three people."""
+    names = [f"{index}.png" for index in range(6)]
+    noise_store(tmp_path / "people_32", names, list("aabbcc"), {"ibug68": 68}, split="val", hr_size=32)
+    return ("--people", tmp_path / "people_32", "--no-onnx")
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """A model that comes with the package."""
+    folder = model_folder(tmp_path / "shipped", threshold=-1.0)
+    monkeypatch.setattr(default_model, "SHIPPED", folder)
+    return folder
+
+
+def without_model(pair, tmp_path):
+    return [
+        ("verify", *pair, "--aligned", "--far", "1e-2"),
+        ("hallucinate", pair[1], tmp_path / "face.png", "--aligned"),
+        ("info",),
+    ]
+
+
+def search(pair, tmp_path):
+    (tmp_path / "gallery").mkdir()
+    pair[0].rename(tmp_path / "gallery" / "a.png")
+    return [
+        ("enroll", "-i", tmp_path / "index", tmp_path / "gallery", "--aligned"),
+        ("identify", "-i", tmp_path / "index", pair[1], "--aligned", "--far", "1e-2"),
+    ]
+
+
+@pytest.mark.slow
+def test_a_gallery_is_searched_with_the_model_of_the_package(shipped, pair, tmp_path):
+    for words in search(pair, tmp_path):
+        done = rim(*words)
+        assert done.exit_code == 0, done.output
+
+
+def test_every_command_takes_the_model_of_the_package(shipped, pair, tmp_path):
+    for words in without_model(pair, tmp_path):
+        done = rim(*words)
+        assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("the model that comes with the package\n")
+    assert rim("info", "--json").stdout == rim("info", shipped, "--json").stdout
+    assert Recognizer.from_checkpoint().fingerprint == json.loads((shipped / CARD).read_text())["fingerprint"]
+
+
+def test_a_package_without_a_model_asks_for_one(pair, tmp_path, monkeypatch):
+    monkeypatch.setattr(default_model, "SHIPPED", tmp_path / "nowhere")
+    for words in (*without_model(pair, tmp_path), *search(pair, tmp_path)):
+        done = rim(*words)
+        assert done.exit_code == 2
+        missing = "Missing argument 'MODEL'" if words == ("info",) else "Missing option '--model'"
+        assert missing in done.stderr
+    with pytest.raises(FileNotFoundError, match="comes without a model: give a model folder or a checkpoint"):
+        Recognizer.from_checkpoint()
+
+
+def change(file):
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda folder: change(folder / WEIGHTS), "model.safetensors is damaged: its content is not what was written"),
+        (lambda folder: change(folder / CARD), "card.json was changed after rim export wrote it"),
+        (lambda folder: (folder / CARD_DIGEST).unlink(), "lacks card.json.sha256: install the package again"),
+    ],
+)
+def test_a_model_of_the_package_that_was_changed_is_refused(shipped, pair, spoil, sentence):
+    spoil(shipped)
+    done = rim("verify", *pair, "--aligned", "--far", "1e-2")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("rim: ")
+    assert done.stderr.count("\n") == 1
+    assert sentence in done.stderr
+    with pytest.raises(ValueError, match=sentence):
+        Recognizer.from_checkpoint()
+
+
+def test_half_precision_halves_the_file_and_keeps_the_similarities(people, tmp_path):
+    path = checkpoint(tmp_path)
+    assert rim("export", path, tmp_path / "full", *people).exit_code == 0
+    done = rim("export", path, tmp_path / "half", *people, "--half")
+    assert done.exit_code == 0, done.output
+    assert "Half precision changes a similarity by" in done.stdout
+    weights = load_file(tmp_path / "half" / WEIGHTS)
+    assert {str(value.dtype) for value in weights.values() if value.ndim > 1} == {"float16"}
+    card = json.loads((tmp_path / "half" / CARD).read_text())
+    assert 0 < card["half_precision_change"] <= 1e-3
+    model = Recognizer.from_checkpoint(tmp_path / "half")
+    assert model.fingerprint == card["fingerprint"] == fingerprint(half_precision(load_rim(path)))
+    assert (tmp_path / "half" / WEIGHTS).stat().st_size < 0.7 * (tmp_path / "full" / WEIGHTS).stat().st_size
+
+
+def test_half_precision_that_changes_much_is_refused(people, tmp_path, monkeypatch):
+    path = checkpoint(tmp_path)
+    done = rim("export", path, tmp_path / "half", "--half", "--no-onnx")
+    assert done.exit_code == 2
+    assert "--half is judged by the similarities of people: add --people" in done.stderr
+    monkeypatch.setattr("rim_lightning.commands.rim.model.HALF_TOLERANCE", 1e-9)
+    done = rim("export", path, tmp_path / "half", "--half", *people)
+    assert done.exit_code == 2
+    assert "more than 1e-09: leave --half out" in done.stderr
+    assert not (tmp_path / "half").exists()
