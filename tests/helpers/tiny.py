@@ -3,6 +3,7 @@
 import torch
 
 from rim_lightning.data.augmentation import FaceAugmentation
+from rim_lightning.losses.contrastive import ContrastiveLoss
 from rim_lightning.losses.distillation import StageDistillation
 from rim_lightning.losses.domain import DomainLoss
 from rim_lightning.losses.landmark import LandmarkLoss
@@ -45,9 +46,12 @@ WEIGHTS = {
         "identity": 0.4,
         "student": 0.2,
     },
-    "student": {"stage": 1.0, "embedding": 0.5},
-    "assistant": {"residual": 1.0, "embedding": 0.5},
+    "student": {"stage": 1.0, "embedding": 0.5, "contrastive": 0.0, "relational": 0.0},
+    "assistant": {"residual": 1.0, "embedding": 0.5, "contrastive": 0.0, "relational": 0.0},
 }
+
+MORE_TERMS = {"contrastive": 0.2, "relational": 3.0}
+ALL_WEIGHTS = WEIGHTS | {phase: WEIGHTS[phase] | MORE_TERMS for phase in ("student", "assistant")}
 
 
 def domain_loss(**changes) -> DomainLoss:
@@ -70,8 +74,10 @@ def objective(**changes) -> Objective:
         "parsing": ParsingLoss(),
         "domain": domain_loss(),
         "stages": StageDistillation("l2", normalize=True),
+        "contrastive": ContrastiveLoss(16.0),
         "weights": WEIGHTS,
         "student_stages": (4,),
+        "assistant_stage_weights": (1, 1, 1, 1),
     }
     return Objective(**(parts | changes))
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from rim_lightning.functional.resize import reduce, resized
+from rim_lightning.losses.contrastive import ContrastiveLoss
 from rim_lightning.losses.margin import MarginSoftmax
 from rim_lightning.losses.pixel import PixelLoss
 from rim_lightning.networks.checkpoints import load_network
@@ -31,6 +32,7 @@ def store(tmp_path_factory):
 def recognizer(network, weights, stages=("mixed",), people=6, **changes):
     torch.manual_seed(0)
     settings = {
+        "contrastive": ContrastiveLoss(16.0),
         "classifier": partial(MarginSoftmax, kind="arcface", margin=0.3, scale=8.0),
         "optimizers": {"recognition": SGD},
         "teacher_weights": None,

@@ -15,11 +15,13 @@ from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.training.callbacks.ema import WarmedEMA
 from tests.helpers.ddp import run_ranks
 from tests.helpers.stores import noise_store, small_synthetic_store
+from tests.helpers.tiny import ALL_WEIGHTS
 from tests.integration.test_fit import RATE, module_of, trainer_of
 
 ALTERNATIONS = ("sequential", "simultaneous")
 BATCH = 8  # of all ranks together
 STAGES = [{"name": "fhn", "epochs": 1}, {"name": "hrn", "epochs": 1}, {"name": "joint", "epochs": 2}]
+ALL = {"weights": ALL_WEIGHTS}  # the contrastive and the relational term too
 BATCHES = {"64-true": 5, "32-true": 2}  # of each epoch
 
 
@@ -40,7 +42,7 @@ def trained(folder, alternation, precision, world):
     data = kind(stores, BATCH // world, shares=shares, samples_per_epoch=samples, eval_batch_size=2)
     optimizer = torch.optim.AdamW if precision == "64-true" else torch.optim.SGD
     rates = RATE if precision == "64-true" else dict.fromkeys(RATE, 0.01)
-    module = module_of(STAGES, alternation, rates, optimizer, warmup=0.1, final=0.01, clip=0.5)
+    module = module_of(STAGES, alternation, rates, optimizer, warmup=0.1, final=0.01, clip=0.5, objective=ALL)
     average = WarmedEMA(0.9)
     trainer = trainer_of(
         folder / f"run{world}",

@@ -54,7 +54,7 @@ def module_of(stages=FULL, alternation="sequential", rates=RATE, kind=torch.opti
     system = changes.pop("system", RIMModule)
     return system(
         model=changes.pop("model", MODEL),
-        objective=objective(),
+        objective=objective(**changes.pop("objective", {})),
         optimizers={name: partial(kind, lr=rate) for name, rate in rates.items()},
         schedule=schedule(stages, **{name: changes.pop(name) for name in ("warmup", "final") if name in changes}),
         probes=probes(**{name: changes.pop(name) for name in ("degradation", "seed") if name in changes}),
@@ -280,7 +280,7 @@ def test_a_non_finite_loss_stops_the_run_by_name_and_keeps_the_last_checkpoint(s
 def test_a_non_finite_gradient_stops_the_run_by_name(store, tmp_path):
     """The losses are finite, yet the square root of 0 in the student's stage has an infinite slope."""
     module = module_of([{"name": "hrn", "epochs": 1}])
-    module.objective.stages.forward = lambda target, prediction, reference: (prediction[-1] * 0).sum().sqrt()
+    module.objective.stages.forward = lambda target, prediction, *_: (prediction[-1] * 0).sum().sqrt()
     with pytest.raises(NonFiniteLoss, match=r"Not finite at batch 0: gradient/student is (nan|inf)"):
         trainer_of(tmp_path, 1).fit(module, data_of(store))
 

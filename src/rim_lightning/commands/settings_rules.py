@@ -155,7 +155,9 @@ OBJECTIVE_RULES: RuleTable = {
     "objective.domain.learned_weights": FLAG,
     "objective.stages.kind": choice("l2", "cosine"),
     "objective.stages.normalize": FLAG,
+    "objective.contrastive.scale": POSITIVE,
     "objective.student_stages": list_of(choice(1, 2, 3, 4), 1),
+    "objective.assistant_stage_weights": list_of(NONNEGATIVE, 4),
     "objective.weights.*.*": NONNEGATIVE,
 }
 PHASES = ("domain", "hallucination", "student", "assistant")
@@ -185,6 +187,7 @@ SYSTEM_RULES: RuleTable = {
     "system.super_resolver.*": either(whole(1), FLAG),
     "system.pixel.kind": choice("l2", "l1", "charbonnier"),
     "system.weights.*": NONNEGATIVE,
+    "system.contrastive.scale": POSITIVE,
     "system.classifier": optional(ANYTHING),
     "system.classifier.kind": choice(*MARGINS),
     "system.classifier.margin": NONNEGATIVE,

@@ -100,6 +100,14 @@ class FaceDataModule(FaceLoading):
             )
         return loader
 
+    def center_crop_loader(self) -> DataLoader[FaceBatch]:
+        """Load every training face once and in order, without augmentation, shared out between the ranks.
+
+        The `index` of a face is that of the training batches.
+        """
+        crops = UnionDataset([FaceDataset(part.store, part.positions) for part in self.train.sets], self.schemes)
+        return self.evaluation_loader(crops)
+
     def val_dataloader(self) -> DataLoader[FaceBatch]:
         """Load every validation face, see `evaluation_loader`."""
         return self.evaluation_loader(self.val)

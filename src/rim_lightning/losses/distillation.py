@@ -56,7 +56,11 @@ class StageDistillation(nn.Module):
         self.normalize = normalize
 
     def forward(
-        self, target: Sequence[Tensor], prediction: Sequence[Tensor], reference: Sequence[Tensor] | None = None
+        self,
+        target: Sequence[Tensor],
+        prediction: Sequence[Tensor],
+        reference: Sequence[Tensor] | None = None,
+        weights: Sequence[float] | None = None,
     ) -> Tensor:
         """Compute the loss.
 
@@ -66,6 +70,7 @@ class StageDistillation(nn.Module):
             reference: Features whose scale normalizes the error of each stage; required if `normalize` is set and
                 refused otherwise. Pass the stages of the teacher: a residual target shrinks as the student learns, so
                 that its weight would grow.
+            weights: Weight of each stage in the mean, not all 0; None weighs all alike.
 
         Returns:
             Scalar ≥ 0.
@@ -79,7 +84,10 @@ class StageDistillation(nn.Module):
         terms = [self._distance(*stages) for stages in zip(target, prediction, strict=True)]
         if reference is not None:
             terms = [error / _mean_square(stage) for error, stage in zip(terms, reference, strict=True)]
-        return torch.stack(terms).mean()
+        if weights is None:
+            return torch.stack(terms).mean()
+        weighted = [weight * error for weight, error in zip(weights, terms, strict=True)]
+        return torch.stack(weighted).sum() / sum(weights)
 
     def _distance(self, target: Tensor, prediction: Tensor) -> Tensor:
         target, prediction = full_precision(target.detach()), full_precision(prediction)

@@ -6,8 +6,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from rim_lightning.losses.contrastive import ContrastiveLoss
 from rim_lightning.losses.distillation import StageDistillation
 from rim_lightning.losses.domain import DomainLoss
+from rim_lightning.losses.embedding import EMBEDDING_TERMS, EmbeddingTerms
 from rim_lightning.losses.identity import IdentityLoss
 from rim_lightning.losses.landmark import LandmarkLoss
 from rim_lightning.losses.parsing import ParsingLoss
@@ -24,21 +26,25 @@ class Objective(nn.Module):
         parsing: L_parsing (Eq 4).
         domain: L_domain (Eq 7, 8).
         stages: Distance between feature maps (Eq 11, 12).
+        contrastive: Softmax over the teacher's embeddings of all training faces.
         weights: Phase -> term -> weight. The phase hallucination has pixel, coarse, landmark, parsing and domain, and
-            in joint learning identity (by the teacher) and student (the student's loss). The phase student has stage
-            and embedding, the phase assistant residual and embedding. A term of weight 0 is not computed, except
-            domain, which is always logged.
+            in joint learning identity (by the teacher) and student (the student's loss). The phase student has stage,
+            the phase assistant residual, and both have embedding, contrastive and relational (`EmbeddingTerms`), which
+            the assistant learns for the sum of both. A term of weight 0 is not computed, except domain, which is
+            always logged.
         student_stages: Stages of the teacher that the student regresses; the paper: the last one, (4,).
+        assistant_stage_weights: Weights of the four stages in the assistant's residual (Eq 12), which is their weighted
+            mean. Inference reads the last stage only.
 
     Raises:
-        ValueError: If the weights miss a term or name an unknown one, if all weights of a phase are 0, or if a stage
-            lies outside 1..4.
+        ValueError: If the weights miss a term or name an unknown one, if all weights of a phase are 0, if a stage
+            lies outside 1..4, or if the weights of the stages are not four numbers ≥ 0 with one above 0.
     """
 
     TERMS: ClassVar = {
         "hallucination": ("pixel", "coarse", "landmark", "parsing", "domain", "identity", "student"),
-        "student": ("stage", "embedding"),
-        "assistant": ("residual", "embedding"),
+        "student": ("stage", *EMBEDDING_TERMS),
+        "assistant": ("residual", *EMBEDDING_TERMS),
     }
 
     def __init__(
@@ -48,8 +54,10 @@ class Objective(nn.Module):
         parsing: ParsingLoss,
         domain: DomainLoss,
         stages: StageDistillation,
+        contrastive: ContrastiveLoss,
         weights: Mapping[str, Mapping[str, float]],
         student_stages: Sequence[int],
+        assistant_stage_weights: Sequence[float],
     ) -> None:
         super().__init__()
         for phase, terms in self.TERMS.items():
@@ -59,20 +67,34 @@ class Objective(nn.Module):
                 raise ValueError(f"Every weight of the phase {phase} is 0, which leaves it nothing to learn.")
         if not student_stages or not set(student_stages) <= {1, 2, 3, 4}:
             raise ValueError(f"student_stages is {list(student_stages)}; give stages out of 1, 2, 3 and 4.")
+        if len(assistant_stage_weights) != 4 or min(assistant_stage_weights) < 0 or not any(assistant_stage_weights):
+            raise ValueError(
+                f"assistant_stage_weights is {list(assistant_stage_weights)}; give a number ≥ 0 for each of the four "
+                "stages, one of them above 0."
+            )
         self.pixel, self.landmark, self.parsing, self.domain, self.stages = pixel, landmark, parsing, domain, stages
         self.identity = IdentityLoss()
+        self.embeddings = EmbeddingTerms(contrastive)
         self.weights = weights
         self.student_stages = tuple(student_stages)
+        self.assistant_stage_weights = tuple(assistant_stage_weights)
 
-    def distance(self, target: list[Tensor], prediction: list[Tensor], reference: list[Tensor]) -> Tensor:
+    def distance(
+        self,
+        target: list[Tensor],
+        prediction: list[Tensor],
+        reference: list[Tensor],
+        weights: Sequence[float] | None = None,
+    ) -> Tensor:
         """Distance between two lists of feature maps, in units of the teacher's maps where `stages` normalizes.
 
         Args:
             target: Maps to approach.
             prediction: Maps that are trained.
             reference: The teacher's maps.
+            weights: Weight of each map in the mean; None weighs all alike.
         """
-        return self.stages(target, prediction, reference if self.stages.normalize else None)
+        return self.stages(target, prediction, reference if self.stages.normalize else None, weights)
 
     def total(self, phase: str, terms: Terms) -> Terms:
         """Return the terms and their weighted sum "loss".

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rim_lightning.losses.distillation import residual_targets
+from rim_lightning.losses.embedding import EMBEDDING_TERMS
 from rim_lightning.networks.hallucination.blocks import scale_gradient
 from rim_lightning.networks.hallucination.network import Hallucination
 from rim_lightning.networks.recognition import RecognitionNetwork
@@ -178,7 +179,7 @@ def hallucination_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
 
 
 def student_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
-    """Compute the student's terms (Eq 11): the distance of the maps of `student_stages`, and 1 − cosine of embeddings.
+    """Compute the student's terms (Eq 11): the distance of the maps of `student_stages`, and those of the embeddings.
 
     The maps and the embedding are those of the student and of the teacher.
     """
@@ -186,7 +187,7 @@ def student_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
 
 
 def assistant_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
-    """Compute the assistant's terms (Eq 12): Σ_k ‖(f_T^k − f_S^k) − f_A^k‖², and 1 − cosine of the summed embedding.
+    """Compute the assistant's terms (Eq 12): Σ_k ‖(f_T^k − f_S^k) − f_A^k‖², and those of the summed embedding.
 
     The student is not trained.
     """
@@ -196,12 +197,13 @@ def assistant_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
     maps = rim.hrn.assistant.stages(rim.hrn.resized(step.output.sr.detach()))
     terms: Terms = {}
     if weights["residual"]:
-        terms["residual"] = objective.distance(residual_targets(teacher.maps, student), maps, teacher.maps)
-    if weights["embedding"]:
+        targets = residual_targets(teacher.maps, student)
+        terms["residual"] = objective.distance(targets, maps, teacher.maps, objective.assistant_stage_weights)
+    if any(weights[term] for term in EMBEDDING_TERMS):
         embedder = _Sum(rim.hrn)
         fixed = _at_rest(embedder, "network.student.")
         embedding = torch.func.functional_call(embedder, fixed, (student[-1], maps[-1]))
-        terms["embedding"] = objective.identity(embedding, teacher.embedding)
+        terms |= objective.embeddings(embedding, teacher.embedding, step.batch.index, weights)
     return objective.total("assistant", terms)
 
 
@@ -289,8 +291,8 @@ def _student_terms(objective: Objective, step: Step, student: StudentOutput) -> 
     if weights["stage"]:
         maps = [student.maps[k - 1] for k in objective.student_stages]
         terms["stage"] = objective.distance(targets, maps, targets)
-    if weights["embedding"]:
-        terms["embedding"] = objective.identity(_needed(student.embedding, step), teacher.embedding)
+    embedding = _needed(student.embedding, step)
+    terms |= objective.embeddings(embedding, teacher.embedding, step.batch.index, weights)
     return objective.total("student", terms)
 
 

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.resize import resized
 from rim_lightning.losses.center import CenterLoss
+from rim_lightning.losses.contrastive import ContrastiveLoss
 from rim_lightning.losses.distillation import StageDistillation
-from rim_lightning.losses.identity import IdentityLoss
+from rim_lightning.losses.embedding import EMBEDDING_TERMS, EmbeddingTerms
 from rim_lightning.metrics.verification import FIGURES, IdentityVerification
 from rim_lightning.networks.backbones.frozen import FrozenTeacher
 from rim_lightning.networks.compared.guided import GuidedRecognizer
@@ -19,9 +20,10 @@ from rim_lightning.training.phased_module import OptimizerOf, PhasedModule
 from rim_lightning.training.phases import Phase
 from rim_lightning.training.probes import ProbeSampling
 from rim_lightning.training.schedule import Schedule
+from rim_lightning.training.teacher_bank import fill_bank
 from rim_lightning.types import NO_IDENTITY, FaceBatch, Terms
 
-TERMS = ("classification", "guide_classification", "center", "stage", "embedding")
+TERMS = ("classification", "guide_classification", "center", "stage", *EMBEDDING_TERMS)
 
 
 class RecognitionModule(PhasedModule):
@@ -43,8 +45,10 @@ class RecognitionModule(PhasedModule):
         recognizer: Arguments of `build_guided_recognizer`.
         weights: Term -> weight. A term of weight 0 is not computed. classification: the learner classifies people by
             their probes. guide_classification: the guide classifies them by sharp faces, with the same centers. center:
-            `CenterLoss`. stage: squared distance of the last feature maps, in units of the guide's. embedding: 1 −
-            cosine of the embeddings of learner and guide.
+            `CenterLoss`. stage: squared distance of the last feature maps, in units of the guide's. embedding,
+            contrastive, relational: the terms of the learner's embedding by those of a frozen guide (`EmbeddingTerms`);
+            embedding alone may have a guide that learns.
+        contrastive: The loss of the term contrastive.
         classifier: Function of embedding size and number of people that makes their loss; needed if a classification
             has a weight.
         people: Number of training people.
@@ -59,7 +63,7 @@ class RecognitionModule(PhasedModule):
 
     Raises:
         ValueError: If the weights miss a term or name an unknown one, a term needs a guide and there is none, the
-            data have no people, or the weights belong to another network.
+            data have no people, the term contrastive has a guide that learns, or the weights belong to another network.
     """
 
     architecture = "recognizer"
@@ -72,6 +76,7 @@ class RecognitionModule(PhasedModule):
         self,
         recognizer: Mapping[str, Any],
         weights: Mapping[str, float],
+        contrastive: ContrastiveLoss,
         classifier: Callable[[int, int], nn.Module] | None,
         people: int,
         optimizers: Mapping[str, OptimizerOf],
@@ -85,16 +90,21 @@ class RecognitionModule(PhasedModule):
         super().__init__(recognizer, optimizers, schedule, probes, clip)
         if set(weights) != set(TERMS) or not any(weights.values()):
             raise ValueError(f"The weights of a recognizer must be {', '.join(TERMS)}, not all of them 0.")
-        by_guide = [term for term in ("guide_classification", "stage", "embedding") if weights[term]]
+        by_guide = [term for term in ("guide_classification", "stage", *EMBEDDING_TERMS) if weights[term]]
         if by_guide and self.recognizer.guide is None:
             raise ValueError(f"The term {by_guide[0]} needs a guide: set system.recognizer.guide.")
+        if weights["contrastive"] and not isinstance(self.recognizer.guide, FrozenTeacher):
+            raise ValueError(
+                "The term contrastive needs a guide that stays as it is, whose embeddings are computed once: set "
+                "system.recognizer.guide_learns=false."
+            )
         self.weights = weights
         self.classifier: nn.Module = nn.Identity()
         self.center: CenterLoss | None = None
         if any(weights[term] for term in ("classification", "guide_classification", "center")):
             self._add_losses_of_people(classifier, people)
         self.distance = StageDistillation("l2", normalize=True)
-        self.identity = IdentityLoss()
+        self.embeddings = EmbeddingTerms(contrastive)
         if teacher_weights is not None:
             self._fill_from_teacher(teacher_weights, start_from_teacher)
         self.verification = IdentityVerification(pairs=verification_pairs, seed=0)
@@ -120,6 +130,11 @@ class RecognitionModule(PhasedModule):
             fill_backbone(backbone, "system.recognizer.guide", **weights)
         if fill_learner:
             fill_backbone(self.recognizer.learner, "system.recognizer.learner", **weights)
+
+    def on_fit_start(self) -> None:
+        """Embed the training faces by the guide, if the contrastive term has a weight."""
+        if self.weights["contrastive"]:
+            fill_bank(self.embeddings.contrastive, self.recognizer.embed_gallery, self.trainer)
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Train on one batch."""
@@ -167,8 +182,7 @@ class RecognitionModule(PhasedModule):
             guide_embedding = guide.head(guide_last)
         if self.weights["stage"]:
             losses["stage"] = self.distance([guide_last], [last], [guide_last])
-        if self.weights["embedding"]:
-            losses["embedding"] = self.identity(embedding, guide_embedding)
+        losses |= self.embeddings(embedding, guide_embedding, batch.index, self.weights)
         if self.weights["guide_classification"]:
             classified = self.classifier(guide_embedding, batch.identity)
             losses["guide_classification"], accuracies["guide_accuracy"] = classified["loss"], classified["accuracy"]

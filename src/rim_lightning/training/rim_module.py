@@ -18,6 +18,7 @@ from rim_lightning.training.phased_module import ActivePhase, OptimizerOf, Phase
 from rim_lightning.training.phases import PHASE_TERMS, PHASES, STAGE_PHASES, Step, all_terms, prepare_step
 from rim_lightning.training.probes import ProbeSampling
 from rim_lightning.training.schedule import Schedule
+from rim_lightning.training.teacher_bank import fill_bank
 from rim_lightning.types import NO_IDENTITY, FaceBatch
 
 
@@ -81,6 +82,12 @@ class RIMModule(PhasedModule):
         )
         self.domain_gap = DomainGap(objective.domain.multipliers)
         self.verification = IdentityVerification(pairs=verification_pairs, seed=0)
+
+    def on_fit_start(self) -> None:
+        """Embed the training faces by the teacher, if a phase that will run has the contrastive term."""
+        running = {phase for stage in self.schedule.stages for phase in self.stage_phases[stage.name]}
+        if any(self.objective.weights[phase].get("contrastive") for phase in running & {"student", "assistant"}):
+            fill_bank(self.objective.embeddings.contrastive, self.rim.embed_gallery, self.trainer)
 
     # ---- training ---------------------------------------------------------------------------------------------------
 

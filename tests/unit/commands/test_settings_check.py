@@ -156,6 +156,8 @@ WRONG = [
     ("train", "data.workers", -1, "a whole number between 0 and 1024"),
     ("train", "objective.weights.hallucination.pixel", -1, "a number ≥ 0"),
     ("train", "objective.student_stages", [5], "a list of 1 or more, each 1, 2, 3, 4"),
+    ("train", "objective.assistant_stage_weights", [1], "a list of 4 or more, each a number ≥ 0"),
+    ("train", "objective.contrastive.scale", 0, "a number > 0"),
     ("train", "trainer.precision", "bf16-mixd", "(did you mean bf16-mixed?)"),
     ("train", "trainer.accelerator", "gpuu", "(did you mean gpu?)"),
     ("train", "trainer.devices", 0, "a whole number ≥ 1, or one of auto, -1"),

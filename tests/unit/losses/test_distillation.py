@@ -45,6 +45,15 @@ def test_l2_by_hand():
     assert distance(normalize=True)(target, prediction, reference).item() == pytest.approx((5 / 4 + 4) / 2)
 
 
+def test_weights_of_stages_make_a_weighted_mean():
+    target, prediction = stages(0), stages(1)
+    first, second = (distance()([t], [p]).item() for t, p in zip(target, prediction, strict=True))
+    weighted = distance()(target, prediction, weights=(1.0, 3.0))
+    assert weighted.item() == pytest.approx((first + 3 * second) / 4)
+    assert distance()(target, prediction, weights=(0.0, 2.0)).item() == pytest.approx(second)
+    assert torch.equal(distance()(target, prediction, weights=(1, 1)), distance()(target, prediction))
+
+
 def test_cosine_by_hand():
     target = [torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[[[1.0]], [[1.0]]]] * 2)]
     prediction = [torch.tensor([[5.0, 0.0], [1.0, 0.0]]), torch.tensor([[[[0.0]], [[3.0]]]] * 2)]

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from rim_lightning.functional.degradation import synthesize_probe
+from rim_lightning.losses.contrastive import ContrastiveLoss
+from rim_lightning.losses.relational import RelationalLoss
 from rim_lightning.networks.recognition import Head
 from rim_lightning.networks.rim import RIM
 from rim_lightning.training.objective import Objective
@@ -19,7 +21,7 @@ from rim_lightning.training.phases import (
     prepare_step,
     student_terms,
 )
-from tests.helpers.tiny import BACKBONE, MODEL, WEIGHTS, batch, objective, perturbed
+from tests.helpers.tiny import ALL_WEIGHTS, BACKBONE, MODEL, WEIGHTS, batch, objective, perturbed
 
 
 class Parts(torch.nn.Module):
@@ -58,7 +60,9 @@ def gradients(parameters):
 @pytest.mark.parametrize("stage", STAGE_PHASES)
 def test_one_backward_has_the_gradients_of_the_phases_one_by_one(stage, head):
     """`sequential` at unmoved parameters against `simultaneous`, every parameter of every phase, fp64."""
-    parts = Parts(with_recognition(head=head))
+    parts = Parts(with_recognition(head=head), weights=ALL_WEIGHTS)
+    size = parts.rim.hrn.embedding_size
+    parts.objective.embeddings.contrastive.fill(torch.randn(9, size, dtype=torch.float64), torch.arange(9) // 2)
     active = [phase for phase in PHASES if phase.name in STAGE_PHASES[stage]]
     one_by_one = {}
     step = step_of(parts, stage)
@@ -207,6 +211,35 @@ def test_student_regresses_the_teacher_and_the_assistant_the_rest():
         eq12 = sum(((t - s - a) ** 2).mean() / (t**2).mean() for t, s, a in zip(f_t, f_s, f_a, strict=True)) / 4
     torch.testing.assert_close(student["stage"], eq11)
     torch.testing.assert_close(assistant["residual"], eq12)
+
+
+def test_contrastive_and_relational_terms_are_those_of_the_student_and_of_the_sum():
+    """Recomputed from the embeddings; the last stage alone weighs in Eq 12."""
+    parts = Parts(weights=ALL_WEIGHTS, assistant_stage_weights=(0, 0, 0, 2))
+    step = step_of(parts, "hrn")
+    bank = ContrastiveLoss(16.0)
+    bank.fill(torch.randn(9, 16, dtype=torch.float64), torch.arange(9) // 2)
+    parts.objective.embeddings.contrastive = bank
+    sums = {
+        "student": parts.rim.hrn.probe(step.output.sr, assistant=False),
+        "assistant": parts.rim.hrn.probe(step.output.sr),
+    }
+    for phase, embedding in sums.items():
+        terms = PHASE_TERMS[phase](parts.rim, parts.objective, step)
+        torch.testing.assert_close(terms["contrastive"], bank(embedding, step.batch.index))
+        torch.testing.assert_close(terms["relational"], RelationalLoss()(embedding, step.teacher.embedding))
+        expected = sum(weight * terms[name] for name, weight in ALL_WEIGHTS[phase].items())
+        torch.testing.assert_close(terms["loss"], expected)
+    faces = step.output.sr
+    rest = step.teacher.maps[3] - parts.rim.hrn.student.stages(faces)[3] - parts.rim.hrn.assistant.stages(faces)[3]
+    eq12 = rest.square().mean() / step.teacher.maps[3].square().mean()
+    torch.testing.assert_close(assistant_terms(parts.rim, parts.objective, step)["residual"], eq12)
+
+
+@pytest.mark.parametrize("given", [(1, 1, 1), (0, 0, 0, 0), (1, 1, 1, -1)])
+def test_weights_of_the_assistants_stages_are_four_and_not_all_zero(given):
+    with pytest.raises(ValueError, match="for each of the four stages, one of them above 0"):
+        objective(assistant_stage_weights=given)
 
 
 def test_weights_must_be_complete():
