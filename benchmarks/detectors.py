@@ -15,6 +15,9 @@ profile      faces by how far they look to the side, of Helen's training and val
 background   squares of the background of CelebAMask-HQ's portraits, which show no face
 points       how far the points lie from the annotation, with and without their mean offset, and from those that the
              same detector finds in the whole photograph
+alignment    how far a face that is aligned by the points found in it is shifted, scaled and turned against the same
+             face aligned by its annotated points: mean ± standard deviation over the faces that are right. The law of
+             `functional/misalignment.py` comes from here
 enrollment   whole photographs: cosine of the teacher between the face as it is found and by its annotated points, for
              MTCNN once (which took the largest face, as `rim enroll` did), and for each detector now
 recognition  small probes of validation people of CelebA, aligned by the points found in them, against one photograph of
@@ -46,6 +49,7 @@ from rim_lightning.schemes import five_points
 
 CONTEXT = 1.5  # width of a cut-out, as a multiple of the aligned square of the face
 SIZES = (8, 10, 12, 16, 20, 28, 40)
+ALIGNED_SIZES = (8, 10, 12, 14, 16, 20, 28, 40, 56, 112)
 TURNS = (0, 30, 45, 90, 180, 270)
 ENLARGED = 240  # pixels, as earlier versions did
 RIGHT = 0.3  # of the eye distance
@@ -278,6 +282,25 @@ def precision_of_points(faces, names):
             print(f"| {size or 'full'} | {name} | {' | '.join(cells)} |", flush=True)
 
 
+def precision_of_alignment(faces, names):
+    print("\n| face | detector | faces | shift across, % of the side | shift down | scale, % | rotation, degrees |")
+    print("|---|---|---|---|---|---|---|")
+    square, middle = template(112), np.full(2, 55.5)
+    for size in ALIGNED_SIZES:
+        pictures, truth = zip(*(cut_out(*face, size, 0) for face in faces), strict=True)
+        for name in names:
+            moves = []
+            for points, true in zip(points_of(pictures, name), truth, strict=True):
+                if points is not None and errors_of([[Face(None, points, 1.0)]], [true])[0] <= RIGHT:
+                    aligned, found = (similarity_from_points(five, square) for five in (true, points))
+                    turn = complex(*found[:, 0]) / complex(*aligned[:, 0])  # of the aligned face
+                    middle_in_picture = np.linalg.solve(aligned[:, :2], middle - aligned[:, 2])
+                    across, down = (transform_points(middle_in_picture, found) - middle) / 112
+                    moves.append((100 * across, 100 * down, 100 * np.log(abs(turn)), np.degrees(np.angle(turn))))
+            cells = (f"{mean:+.2f} ± {std:.2f}" for mean, std in zip(np.mean(moves, 0), np.std(moves, 0), strict=True))
+            print(f"| {size} px | {name} | {len(moves)} | {' | '.join(cells)} |", flush=True)
+
+
 def validation_people(data):
     """Return the 160x160 crops of each validation person of CelebA; their central 128x128 are the aligned square."""
     people = defaultdict(list)
@@ -409,7 +432,18 @@ def celebamask(data):
     return faces
 
 
-TABLES = ("small", "turned", "refusals", "profile", "background", "points", "enrollment", "recognition", "frames")
+TABLES = (
+    "small",
+    "turned",
+    "refusals",
+    "profile",
+    "background",
+    "points",
+    "alignment",
+    "enrollment",
+    "recognition",
+    "frames",
+)
 
 
 def main():
@@ -430,6 +464,7 @@ def main():
         "profile": lambda: profiles(data, step, names),
         "background": lambda: without_a_face(data, step, finders),
         "points": lambda: precision_of_points(faces, names),
+        "alignment": lambda: precision_of_alignment(faces, names),
         "enrollment": lambda: enrollment(data, faces, names),
         "recognition": lambda: recognition(data, step, names),
         "frames": lambda: frames(faces, finders),

@@ -112,7 +112,7 @@ def realistic_reduce(
     return _jpeg(lr + (level * grain).to(lr.device), qualities)
 
 
-def gaussian_blur(image: Tensor, sigma: Tensor, angle: Tensor) -> Tensor:
+def gaussian_blur(image: Tensor, sigma: Tensor, angle: Tensor, margin: int | None = None) -> Tensor:
     """Blur each image by its own anisotropic Gaussian kernel.
 
     The kernel is a product in the frequency domain, so that the cost does not depend on `sigma`.
@@ -121,12 +121,15 @@ def gaussian_blur(image: Tensor, sigma: Tensor, angle: Tensor) -> Tensor:
         image: (B, C, H, W), any range. Beyond the border its edge pixels are repeated.
         sigma: Standard deviations along the two axes of the kernel in pixels, (B, 2).
         angle: Angle from x to the first axis in radians, (B,). Positive angles turn towards +y (downwards).
+        margin: Pixels by which the border is repeated on each side; beyond them the image starts again. None: four
+            times the largest standard deviation.
 
     Returns:
         (B, C, H, W) float32.
     """
     image = image.float()
-    margin = math.ceil(4 * sigma.max().item())
+    if margin is None:
+        margin = math.ceil(4 * sigma.max().item())
     padded = F.pad(image, [margin] * 4, mode="replicate")
     height, width = padded.shape[-2:]
     down = torch.fft.fftfreq(height)[:, None]  # cycles per pixel
