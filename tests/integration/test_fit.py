@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
+from rim_lightning.runs.provenance import code_version
 from rim_lightning.training.callbacks.ema import WarmedEMA
 from rim_lightning.training.callbacks.progress import StageProgress
 from rim_lightning.training.csv_logger import StageCSVLogger
@@ -229,6 +230,7 @@ def test_checkpoint_is_safe_to_load_rebuilds_the_network_and_holds_the_average(s
     assert isinstance(rim, RIM)
     assert not rim.training
     content = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert content["training"] == {"code": code_version(), "faces": 8 * len(history)}
     first, *others = history[len(history) // 3 :]  # the batches of joint
     assert len(others) == 3
     for name in ("fhn.coarse.pyramid.to_rgb.weight", "hrn.student.backbone.stage1.0.conv.weight"):

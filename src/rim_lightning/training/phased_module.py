@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 import pytorch_lightning as pl
@@ -9,9 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
 
 from rim_lightning.distributed import mean_over_ranks
 from rim_lightning.networks.checkpoints import build_architecture
+from rim_lightning.runs.provenance import code_version
 from rim_lightning.training.csv_logger import StageCSVLogger
 from rim_lightning.training.finite_watch import FiniteWatch
 from rim_lightning.training.parameters import split_parameters
@@ -22,6 +25,9 @@ from rim_lightning.types import Terms
 
 OptimizerOf = Callable[[Iterable[nn.Parameter]], Optimizer]
 """Parameters -> their optimizer."""
+
+_code_version = cache(code_version)
+"""The version of the code that this process runs. It is asked for at every save, and git takes a moment."""
 
 
 class ActivePhase(NamedTuple):
@@ -183,7 +189,7 @@ class PhasedModule(pl.LightningModule):
         self.watch.check()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the network's arguments, so that it can be rebuilt from the file alone (`load_network`).
+        """Add the network's arguments, so that it can be rebuilt from the file alone (`load_network`), and its origin.
 
         Raises:
             NonFiniteLoss: If the last batch was not finite. Nothing is saved then.
@@ -191,6 +197,11 @@ class PhasedModule(pl.LightningModule):
         self.watch.check()
         checkpoint["architecture"] = self.architecture
         checkpoint["model_arguments"] = self.model_arguments
+        checkpoint["training"] = {"code": _code_version()}
+        loader = self.trainer.train_dataloader
+        if isinstance(loader, DataLoader) and loader.batch_size:
+            faces = (self.iteration + 1) * loader.batch_size * self.trainer.world_size
+            checkpoint["training"]["faces"] = faces
 
     def training_probes(self, hr: Tensor) -> Tensor:
         """Make the probes of a batch, see `ProbeSampling.probes`.
