@@ -12,6 +12,7 @@ from rim_lightning.losses.contrastive import ContrastiveLoss
 from rim_lightning.losses.margin import MarginSoftmax
 from rim_lightning.losses.pixel import PixelLoss
 from rim_lightning.networks.checkpoints import load_network
+from rim_lightning.training.probes import sharp_probes
 from rim_lightning.training.recognition_module import TERMS, RecognitionModule
 from rim_lightning.training.super_resolution_module import AdversarialSuperResolutionModule, SuperResolutionModule
 from tests.helpers.stores import small_synthetic_store
@@ -81,7 +82,7 @@ def test_plain_distillation_by_hand():
     module = recognizer(DISTILLED, {"stage": 1.0, "embedding": 2.0})
     faces = batch()
     probes = faces.hr.roll(1, 0)
-    found = module.terms(faces, probes)
+    found = module.terms(faces, sharp_probes(probes))
     network = module.recognizer
     guide = network.guide.stages(resized(faces.hr, 32))[-1]
     ours = network.learner.stages(resized(probes, 32))[-1]
@@ -114,7 +115,7 @@ def test_a_frozen_guide_stands_still_and_a_learning_one_moves(store, tmp_path, n
 
 def test_the_distance_to_a_learning_guide_moves_the_learner_alone():
     module = recognizer(GUIDED, {"stage": 1.0, "embedding": 1.0})
-    module.terms(batch(), batch().hr)["loss"].backward()
+    module.terms(batch(), sharp_probes(batch().hr))["loss"].backward()
     assert all(weight.grad is None for weight in module.recognizer.guide.parameters())
     assert any(weight.grad.abs().sum() > 0 for weight in module.recognizer.learner.parameters())
 
@@ -123,7 +124,7 @@ def test_stage_sharp_shows_sharp_faces_and_stage_mixed_probes(store, tmp_path):
     module = recognizer({"learner": BACKBONE}, {"classification": 1.0}, stages=("sharp", "mixed"))
     shown = []
     original = module.terms
-    module.terms = lambda faces, probes: shown.append(torch.equal(faces.hr, probes)) or original(faces, probes)
+    module.terms = lambda faces, probes: shown.append(torch.equal(faces.hr, probes.enlarged)) or original(faces, probes)
     trainer_of(tmp_path, 2).fit(module, data_of(store))
     half = len(shown) // 2
     assert half
@@ -135,7 +136,7 @@ def test_centers_follow_the_embeddings_of_training_batches():
     module = recognizer({"learner": BACKBONE}, {"classification": 1.0, "center": 0.1})
     faces = batch()
     embedding = module.recognizer.learner(resized(faces.hr, 32)).detach()
-    terms = module.terms(faces, faces.hr)
+    terms = module.terms(faces, sharp_probes(faces.hr))
     torch.testing.assert_close(terms["center"], embedding.square().sum(1).mean() / 2)  # the centers start at 0
     members = embedding[faces.identity == 0]
     torch.testing.assert_close(module.center.centers[0], 0.5 * members.sum(0) / (1 + len(members)))

@@ -127,6 +127,7 @@ MODEL_RULES: RuleTable = {
     "model.hallucination.coarse_gradient": choice("full", "pixel_only"),
     "model.hallucination.prior_pixel_gradient": NONNEGATIVE,
     "model.hallucination.residual": FLAG,
+    "model.hallucination.size_input": FLAG,
     "model.hallucination.*.prior_blocks": whole(),
     "model.hallucination.*.hourglass": whole(),
     "model.hallucination.*.*": whole(1),

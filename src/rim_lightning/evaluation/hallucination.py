@@ -42,17 +42,18 @@ class HallucinatedBatch(NamedTuple):
     priors: dict[str, Priors]
 
 
-def hallucinate(network: RIM | SuperResolver, enlarged: Tensor) -> Tensor:
+def hallucinate(network: RIM | SuperResolver, enlarged: Tensor, sizes: Tensor | None = None) -> Tensor:
     """Return the faces that a network makes of probes.
 
     Args:
         network: RIM or one of the networks it is compared with.
         enlarged: Probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+        sizes: Side of each probe in pixels before it was enlarged, (B,), for networks that read it.
 
     Returns:
         Hallucinated faces, (B, 3, S, S), RGB around [-1, 1], not clipped.
     """
-    sr: Tensor = network.fhn(enlarged).sr if isinstance(network, RIM) else network(enlarged)
+    sr: Tensor = network.fhn(enlarged, sizes).sr if isinstance(network, RIM) else network(enlarged, sizes)
     return sr
 
 
@@ -70,10 +71,11 @@ def hallucinate_batch(
     Returns:
         The batch with its images and priors.
     """
-    enlarged = synthesize_probe(batch.hr, torch.full((len(batch.hr),), lr_size))  # (B, 3, S, S)
+    sizes = torch.full((len(batch.hr),), lr_size)
+    enlarged = synthesize_probe(batch.hr, sizes)  # (B, 3, S, S)
     if not isinstance(network, RIM):
-        return HallucinatedBatch(batch, {"bicubic": enlarged, "sr": network(enlarged)}, {})
-    output = network.fhn(enlarged, batch.hr if sharp_priors else None)
+        return HallucinatedBatch(batch, {"bicubic": enlarged, "sr": network(enlarged, sizes)}, {})
+    output = network.fhn(enlarged, sizes, batch.hr if sharp_priors else None)
     images = {"bicubic": enlarged, "coarse": output.coarse, "sr": output.sr}
     priors = {"probe": output.priors, "sharp": output.hr_priors}
     return HallucinatedBatch(batch, images, {name: value for name, value in priors.items() if value is not None})

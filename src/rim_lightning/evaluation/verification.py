@@ -100,8 +100,9 @@ def _embed_pairs(
         if not len(probes):
             continue
         for size in probe_sizes:
-            enlarged = synthesize_probe(probes, torch.full((len(probes),), size))
-            for system, embedding in embed_faces(partial(_embed_probes, rim), enlarged, flip).items():
+            sizes = torch.full((len(probes),), size)
+            embed = partial(_embed_probes, rim, sizes)
+            for system, embedding in embed_faces(embed, synthesize_probe(probes, sizes), flip).items():
                 parts[f"{size}/{system}"].append(embedding)
     return {name: torch.cat(tensors).cpu() for name, tensors in parts.items()}
 
@@ -110,9 +111,9 @@ def _embed_gallery(rim: RIM, faces: Tensor) -> dict[str, Tensor]:
     return {"teacher": rim.embed_gallery(faces)}
 
 
-def _embed_probes(rim: RIM, enlarged: Tensor) -> dict[str, Tensor]:
+def _embed_probes(rim: RIM, sizes: Tensor, enlarged: Tensor) -> dict[str, Tensor]:
     """Return (B, E) embeddings of enlarged probes by every system of `SYSTEMS`."""
-    embeddings = rim.probe_embeddings(enlarged)
+    embeddings = rim.probe_embeddings(enlarged, sizes)
     return {
         "teacher_bicubic": rim.embed_gallery(enlarged),
         "teacher_sr": rim.embed_gallery(embeddings.sr),

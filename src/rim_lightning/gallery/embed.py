@@ -21,8 +21,8 @@ from rim_lightning.files import content_digest, real_path
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder, EmbeddedRow, Manifest, names_digest
 from rim_lightning.gallery.folder_pictures import reason_of
 from rim_lightning.gallery.names import person_of, utf8_text
-from rim_lightning.inference.faces import FaceAligner
-from rim_lightning.inference.recognizer import Recognizer
+from rim_lightning.inference.faces import AlignedFace, FaceAligner
+from rim_lightning.inference.recognizer import Recognizer, sizes_of
 from rim_lightning.runs.progress import progress_bar
 from rim_lightning.runs.signals import SIGNALS, stopped_by_signals
 
@@ -39,11 +39,13 @@ class Block(NamedTuple):
         shard: Number of the file that they belong to.
         rows: All pictures, those that are left out too.
         faces: (n, 3, S, S), RGB in [-1, 1]: faces of the n pictures that are not left out, in their order.
+        sizes: (n,) sides by which these faces are judged, in pixels.
     """
 
     shard: int
     rows: list[EmbeddedRow]
     faces: Tensor
+    sizes: Tensor
 
 
 class PictureBlocks(Dataset[Block]):
@@ -79,9 +81,10 @@ class PictureBlocks(Dataset[Block]):
         )
         usable = [face for face in faces if face is not None]
         none = torch.empty(0, 3, self.aligner.hr_size, self.aligner.hr_size)
-        return Block(shard, list(rows), torch.stack(usable) if usable else none)
+        pixels = torch.stack([face.pixels for face in usable]) if usable else none
+        return Block(shard, list(rows), pixels, sizes_of(usable))
 
-    def _row(self, source: str) -> tuple[EmbeddedRow, Tensor | None]:
+    def _row(self, source: str) -> tuple[EmbeddedRow, AlignedFace | None]:
         """Read one picture and align its face."""
         path = self.pictures / source
         digest = None
@@ -99,7 +102,7 @@ class PictureBlocks(Dataset[Block]):
                     "again, then repeat the command."
                 ) from error
             return EmbeddedRow(source, digest=digest, left_out=reason_of(error, source)), None
-        return EmbeddedRow(source, person, digest, face.size, face.faces, turned=face.turned), face.pixels
+        return EmbeddedRow(source, person, digest, face.size, face.faces, turned=face.turned), face
 
 
 class EmbeddingModule(pl.LightningModule):
@@ -172,9 +175,11 @@ class EmbeddingModule(pl.LightningModule):
         """
         if not len(batch.faces):
             return torch.empty(0, self.folder.manifest.embedding_size)
-        gallery = self.folder.manifest.side == "gallery"
-        embed = self.rim.embed_gallery if gallery else self.rim.embed_probe
-        return F.normalize(embed(batch.faces).float()).cpu()
+        if self.folder.manifest.side == "gallery":
+            embeddings = self.rim.embed_gallery(batch.faces)
+        else:
+            embeddings = self.rim.embed_probe(batch.faces, batch.sizes)
+        return F.normalize(embeddings.float()).cpu()
 
     def on_predict_batch_end(self, outputs: Any, batch: Block, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Write the file when the last of its blocks has been embedded."""

@@ -133,11 +133,12 @@ def _embed_people(rim: RIM, faces: FaceDataset, title: str, sizes: Sequence[int]
         sharp.append(F.normalize(rim.embed_gallery(images).float()).cpu())
         identities.append(batch.identity[has_identity].cpu())
         for size in sizes:
-            enlarged = synthesize_probe(images, torch.full((len(images),), size))
-            probes[size].append(F.normalize(rim.embed_probe(enlarged).float()).cpu())
+            pixels = torch.full((len(images),), size)
+            embeddings = rim.embed_probe(synthesize_probe(images, pixels), pixels)
+            probes[size].append(F.normalize(embeddings.float()).cpu())
     if not sharp:
         raise ValueError(f"Thresholds are chosen on people, but no face of {title} has an identity.")
-    probe_embeddings = {size: torch.cat(embeddings) for size, embeddings in probes.items()}
+    probe_embeddings = {size: torch.cat(parts) for size, parts in probes.items()}
     return _People(torch.cat(identities), torch.cat(sharp), probe_embeddings)
 
 

@@ -203,7 +203,8 @@ def _card(
         "architecture": {"name": "rim", "arguments": rim.arguments},
         "fingerprint": fingerprint(rim),
         "files": files,
-        "inputs": f"aligned faces, (batch, 3, {rim.hr_size}, {rim.hr_size}), RGB in [-1, 1]",
+        "inputs": f"aligned faces, (batch, 3, {rim.hr_size}, {rim.hr_size}), RGB in [-1, 1]"
+        + (", and the side of each probe in pixels before it was enlarged, (batch,)" if rim.takes_sizes else ""),
         "calibration": None if calibration is None else calibration.to_plain(),
         **about,
         "license": LICENSE,

@@ -26,16 +26,17 @@ class OnnxHallucination(nn.Module):
         super().__init__()
         self.fhn = rim.fhn
 
-    def forward(self, face: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, face: Tensor, size: Tensor | None = None) -> tuple[Tensor, ...]:
         """Hallucinate sharp faces.
 
         Args:
             face: (B, 3, S, S), RGB in [-1, 1]: probes, enlarged.
+            size: (B,) side of each probe in pixels before it was enlarged, if the network reads it.
 
         Returns:
             Coarse face, sharp face, heatmaps (from 0 to about 1) of each landmark scheme, class logits of the parsing.
         """
-        output = self.fhn(face)
+        output = self.fhn(face, size)
         return output.coarse, output.sr, *output.priors.evidence().values(), output.priors.parsing_logits
 
 
@@ -52,23 +53,25 @@ class Embedder(nn.Module):
         self.rim = rim
         self.side = side
 
-    def forward(self, face: Tensor) -> Tensor:
+    def forward(self, face: Tensor, size: Tensor | None = None) -> Tensor:
         """Embed faces.
 
         Args:
             face: (B, 3, S, S), RGB in [-1, 1]: enlarged probes or sharp faces.
+            size: (B,) side of each probe in pixels before it was enlarged, if the network reads it.
 
         Returns:
             (B, E) embeddings of length 1.
         """
-        embed = self.rim.embed_probe if self.side == "probe" else self.rim.embed_gallery
-        return F.normalize(embed(face))
+        return F.normalize(self.rim.embed_probe(face, size) if self.side == "probe" else self.rim.embed_gallery(face))
 
 
 def export_onnx(rim: RIM, folder: str | Path) -> list[str]:
     """Write `super_resolver.onnx`, `probe_embedder.onnx` and `gallery_embedder.onnx`, for any number of faces.
 
-    The input of each is `face`, (batch, 3, S, S) float32, RGB in [-1, 1]. The output of the embedders is `embedding`;
+    The input of each is `face`, (batch, 3, S, S) float32, RGB in [-1, 1]. If the model takes the sizes of the probes,
+    the super-resolver and the embedder of probes also have the input `size`, (batch,) float32, the side of each probe
+    in pixels before it was enlarged. The output of the embedders is `embedding`;
     the outputs of the super-resolver are `coarse`, `sr`, `heatmaps_<scheme>` and `parsing`.
 
     Args:
@@ -88,16 +91,20 @@ def export_onnx(rim: RIM, folder: str | Path) -> list[str]:
         "probe_embedder": (Embedder(rim, "probe"), ["embedding"]),
         "gallery_embedder": (Embedder(rim, "gallery"), ["embedding"]),
     }
-    example = torch.zeros(2, 3, rim.hr_size, rim.hr_size, device=next(rim.parameters()).device)
+    face = torch.zeros(2, 3, rim.hr_size, rim.hr_size, device=next(rim.parameters()).device)
+    size = torch.full((2,), float(rim.lr_size), device=face.device)
     names = []
     with _quiet_exporter():
         for part_name, (part, outputs) in parts.items():
+            sized = rim.takes_sizes and part_name != "gallery_embedder"
+            inputs = {"face": face, "size": size} if sized else {"face": face}
+            batch = torch.export.Dim("batch")
             program = torch.onnx.export(
                 part.eval(),
-                (example,),
+                tuple(inputs.values()),
                 dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                input_names=["face"],
+                dynamic_shapes={name: {0: batch} for name in inputs},
+                input_names=list(inputs),
                 output_names=outputs,
                 verbose=False,
             )

@@ -200,7 +200,7 @@ class Recognizer:
             ImageError: See `align`.
             FileNotFoundError: See `align`.
         """
-        return self._embed(self.rim.embed_gallery, self.aligner.align(pictures, is_aligned(aligned, "gallery")))
+        return self._embed_gallery(self.aligner.align(pictures, is_aligned(aligned, "gallery")))
 
     @torch.no_grad()
     def embed_probes(self, pictures: FaceSource | Sequence[FaceSource], aligned: Aligned = False) -> Tensor:
@@ -217,7 +217,7 @@ class Recognizer:
             ImageError: See `align`.
             FileNotFoundError: See `align`.
         """
-        return self._embed(self.rim.embed_probe, self.aligner.align(pictures, is_aligned(aligned, "probe")))
+        return self._embed_probes(self.aligner.align(pictures, is_aligned(aligned, "probe")))
 
     @torch.no_grad()
     def verify(
@@ -255,8 +255,8 @@ class Recognizer:
         gallery_faces = self.align(gallery, is_aligned(aligned, "gallery"))
         probe_size, gallery_size = (min(face.size for face in faces) for faces in (probe_faces, gallery_faces))
         point = calibration.operating_point(probe_size, far, len(probe_faces), len(gallery_faces))
-        probe_template = pool(self._embed(self.rim.embed_probe, probe_faces))
-        gallery_template = pool(self._embed(self.rim.embed_gallery, gallery_faces))
+        probe_template = pool(self._embed_probes(probe_faces))
+        gallery_template = pool(self._embed_gallery(gallery_faces))
         similarity = float(probe_template @ gallery_template)
         return Verification(
             similarity=similarity,
@@ -295,7 +295,7 @@ class Recognizer:
             heatmaps=_joined([output.heatmaps for output in outputs]),
             landmarks=_joined([output.landmarks for output in outputs]),
             parsing=torch.cat([output.parsing for output in outputs]),
-            size=torch.tensor([face.size for face in faces]),
+            size=sizes_of(faces),
         )
 
     def required_calibration(self) -> Calibration:
@@ -319,7 +319,7 @@ class Recognizer:
 
     def _hallucinate_batch(self, faces: list[AlignedFace]) -> HallucinatedFaces:
         enlarged = self._stacked(faces)
-        output = self.rim.fhn(enlarged)
+        output = self.rim.fhn(enlarged, sizes_of(faces))
         landmarks, evidence = output.priors.points_and_evidence(self.rim.hr_size)
         return HallucinatedFaces(
             bicubic=_zero_to_one(enlarged),
@@ -328,16 +328,28 @@ class Recognizer:
             heatmaps={scheme: maps.float().cpu() for scheme, maps in evidence.items()},
             landmarks={scheme: points.cpu() for scheme, points in landmarks.items()},
             parsing=output.priors.parsing_logits.argmax(1).cpu(),  # (B, classes, h, w) -> (B, h, w)
-            size=torch.tensor([face.size for face in faces]),
+            size=sizes_of(faces),
         )
 
-    def _embed(self, embed: Callable[[Tensor], Tensor], faces: Iterable[AlignedFace]) -> Tensor:
-        """Embed faces with one of the two functions of the network, batch by batch, while they are read."""
+    def _embed_probes(self, faces: Iterable[AlignedFace]) -> Tensor:
+        """Embed probes batch by batch, while they are read."""
+        return self._embed(lambda block: self.rim.embed_probe(self._stacked(block), sizes_of(block)), faces)
+
+    def _embed_gallery(self, faces: Iterable[AlignedFace]) -> Tensor:
+        """Embed sharp faces batch by batch, while they are read."""
+        return self._embed(lambda block: self.rim.embed_gallery(self._stacked(block)), faces)
+
+    def _embed(self, embed: Callable[[list[AlignedFace]], Tensor], faces: Iterable[AlignedFace]) -> Tensor:
         blocks = batches(faces, self.batch_size)
-        return torch.cat([F.normalize(embed(self._stacked(block)).float()).cpu() for block in blocks])
+        return torch.cat([F.normalize(embed(block).float()).cpu() for block in blocks])
 
     def _stacked(self, faces: list[AlignedFace]) -> Tensor:
         return torch.stack([face.pixels for face in faces]).to(self.device)  # (B, 3, S, S)
+
+
+def sizes_of(faces: Iterable[AlignedFace]) -> Tensor:
+    """Return the sides by which faces are judged, (B,) float32 in pixels: what a network reads as their sizes."""
+    return torch.tensor([face.size for face in faces])
 
 
 def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -62,7 +62,7 @@ class RIM(nn.Module):
         }
         self.hr_size = hr_size
         self.lr_size = lr_size
-        self.fhn = HallucinationNetwork(schemes, **hallucination)
+        self.fhn = HallucinationNetwork(schemes, **hallucination, lr_size=lr_size)
         self.discriminator = DomainDiscriminator(self.fhn.generator.channels, **discriminator)
         self.hrn = RecognitionNetwork(**recognition)
 
@@ -77,27 +77,34 @@ class RIM(nn.Module):
         """
         return self.hrn.gallery(faces)
 
-    def embed_probe(self, enlarged: Tensor) -> Tensor:
+    @property
+    def takes_sizes(self) -> bool:
+        """True if the network reads the sizes of the probes and refuses to work without them."""
+        return self.fhn.size_input
+
+    def embed_probe(self, enlarged: Tensor, sizes: Tensor | None = None) -> Tensor:
         """Embed probes by student and assistant.
 
         Args:
             enlarged: Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+            sizes: Side of each probe in pixels before it was enlarged, (B,); ignored unless `takes_sizes`.
 
         Returns:
             Embeddings of f_S^K + f_A^K, (B, E), not normalized.
         """
-        return self.hrn.probe(self.fhn(enlarged).sr)
+        return self.hrn.probe(self.fhn(enlarged, sizes).sr)
 
-    def probe_embeddings(self, enlarged: Tensor) -> ProbeEmbeddings:
+    def probe_embeddings(self, enlarged: Tensor, sizes: Tensor | None = None) -> ProbeEmbeddings:
         """Embed probes by the student alone and by student and assistant, in one forward pass.
 
         Args:
             enlarged: Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+            sizes: Side of each probe in pixels before it was enlarged, (B,); ignored unless `takes_sizes`.
 
         Returns:
-            Hallucinated faces and both embeddings. `rim` equals `embed_probe(enlarged)`.
+            Hallucinated faces and both embeddings. `rim` equals `embed_probe(enlarged, sizes)`.
         """
-        sr = self.fhn(enlarged).sr
+        sr = self.fhn(enlarged, sizes).sr
         faces = self.hrn.resized(sr)  # (B, 3, T, T)
         student = self.hrn.student.stages(faces)[-1]  # (B, C, h, w)
         assistant = self.hrn.assistant.stages(faces)[-1]  # (B, C, h, w)

@@ -154,11 +154,12 @@ def forward_work(module: RIMModule) -> dict[str, float]:
     size, device = rim.hr_size, module.device
     with torch.no_grad():
         face = torch.zeros(1, 3, size, size, device=device)
-        features = rim.fhn.generator(face).features  # (1, C, size / 4, size / 4)
+        face_of_fhn = rim.fhn.sized(face, torch.full((1,), rim.lr_size))
+        features = rim.fhn.generator(face_of_fhn).features  # (1, C, size / 4, size / 4)
         small = rim.hrn.resized(face)
         networks: dict[str, Callable[[], Any]] = {
-            "coarse": lambda: rim.fhn.coarse(face),
-            "paths": lambda: rim.fhn.generator(face),
+            "coarse": lambda: rim.fhn.coarse(face_of_fhn),
+            "paths": lambda: rim.fhn.generator(face_of_fhn),
             "integrator": lambda: rim.fhn.integrator(features),
             "discriminator": lambda: rim.discriminator(features),
             "teacher": lambda: rim.hrn.teacher.stages(small),

@@ -19,7 +19,7 @@ from rim_lightning.training.csv_logger import StageCSVLogger
 from rim_lightning.training.finite_watch import FiniteWatch
 from rim_lightning.training.parameters import split_parameters
 from rim_lightning.training.phases import Phase
-from rim_lightning.training.probes import ProbeSampling
+from rim_lightning.training.probes import Probes, ProbeSampling
 from rim_lightning.training.schedule import Schedule
 from rim_lightning.types import Terms
 
@@ -203,22 +203,23 @@ class PhasedModule(pl.LightningModule):
             faces = (self.iteration + 1) * loader.batch_size * self.trainer.world_size
             checkpoint["training"]["faces"] = faces
 
-    def training_probes(self, hr: Tensor) -> Tensor:
+    def training_probes(self, hr: Tensor) -> Probes:
         """Make the probes of a batch, see `ProbeSampling.probes`.
 
         Args:
             hr: Sharp faces, (B, 3, S, S), RGB in [-1, 1].
 
         Returns:
-            Probes enlarged to S, (B, 3, S, S).
+            Probes enlarged to S, with their sizes.
         """
         return self.probes.probes(hr, self.iteration, self.global_rank, self.trainer.world_size)
 
-    def faces(self, enlarged: Tensor) -> dict[str, Tensor]:
+    def faces(self, enlarged: Tensor, sizes: Tensor) -> dict[str, Tensor]:
         """Return the faces that the network makes of enlarged probes, by name, for people to look at.
 
         Args:
             enlarged: Probes, (B, 3, S, S), RGB in [-1, 1].
+            sizes: Side of each probe in pixels before it was enlarged, (B,).
 
         Returns:
             Name -> faces, (B, 3, S, S).

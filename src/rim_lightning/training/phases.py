@@ -18,6 +18,7 @@ from rim_lightning.networks.hallucination.network import Hallucination
 from rim_lightning.networks.recognition import RecognitionNetwork
 from rim_lightning.networks.rim import RIM
 from rim_lightning.training.objective import Objective
+from rim_lightning.training.probes import Probes
 from rim_lightning.types import FaceBatch, Terms
 
 STAGE_PHASES: Mapping[str, tuple[str, ...]] = {
@@ -101,7 +102,7 @@ class Step:
 
 
 def prepare_step(
-    rim: RIM, objective: Objective, batch: FaceBatch, enlarged: Tensor, stage: str, together: bool = False
+    rim: RIM, objective: Objective, batch: FaceBatch, probes: Probes, stage: str, together: bool = False
 ) -> Step:
     """Run the hallucination network once over coarse and sharp faces, then the frozen teacher.
 
@@ -109,17 +110,17 @@ def prepare_step(
         rim: The network.
         objective: Losses and weights.
         batch: Sharp faces, RGB in [-1, 1].
-        enlarged: Their probes enlarged to the side of the sharp faces, (B, 3, S, S), RGB in [-1, 1].
+        probes: Their probes.
         stage: One of `STAGE_PHASES`.
         together: True if one backward pass serves all phases (`simultaneous`). False if each phase has its own
             (`sequential`).
     """
     if stage == "coarse":
-        coarse = rim.fhn.coarse(enlarged)
+        coarse = rim.fhn.coarse_faces(*probes)
         return Step(rim.hrn, batch, stage, together, Hallucination(coarse, coarse, None, None))
     trains_hallucination = "hallucination" in STAGE_PHASES[stage]
     with torch.set_grad_enabled(trains_hallucination):
-        output = rim.fhn(enlarged, batch.hr if trains_hallucination else None)
+        output = rim.fhn(*probes, batch.hr if trains_hallucination else None)
     if stage == "fhn":
         return Step(rim.hrn, batch, stage, together, output)
     with torch.no_grad():

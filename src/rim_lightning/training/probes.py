@@ -2,12 +2,25 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rim_lightning.functional.degradation import DEGRADATIONS, realistic_reduce, sample_probe_sizes, synthesize_probe
+
+
+class Probes(NamedTuple):
+    """Probes of B faces.
+
+    Attributes:
+        enlarged: Probes enlarged to the side of the sharp faces, (B, 3, S, S), RGB in [-1, 1].
+        sizes: Side of each probe in pixels before it was enlarged, (B,) int64, on the CPU.
+    """
+
+    enlarged: Tensor
+    sizes: Tensor
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,7 @@ class ProbeSampling:
         if self.degradation not in DEGRADATIONS:
             raise ValueError(f'There is no degradation "{self.degradation}"; choose from {", ".join(DEGRADATIONS)}.')
 
-    def probes(self, hr: Tensor, iteration: int, rank: int = 0, ranks: int = 1) -> Tensor:
+    def probes(self, hr: Tensor, iteration: int, rank: int = 0, ranks: int = 1) -> Probes:
         """Make the probes of a batch. They depend on the seed, the iteration and the rank alone.
 
         The sizes of all ranks together are those that one process would sample for the same faces.
@@ -52,16 +65,21 @@ class ProbeSampling:
             ranks: Number of processes.
 
         Returns:
-            Probes enlarged to the side of the sharp faces, (B, 3, S, S).
+            The probes, with their sizes.
         """
         generator = torch.Generator().manual_seed(_mixed(self.seed, iteration))
         sizes = sample_probe_sizes(ranks * len(hr), self.low, self.high, self.nominal, self.nominal_share, generator)[
             rank::ranks
         ]
         if self.degradation == "bicubic":
-            return synthesize_probe(hr, sizes)
+            return Probes(synthesize_probe(hr, sizes), sizes)
         generator.manual_seed(_mixed(self.seed, iteration, rank))
-        return synthesize_probe(hr, sizes, partial(realistic_reduce, generator=generator))
+        return Probes(synthesize_probe(hr, sizes, partial(realistic_reduce, generator=generator)), sizes)
+
+
+def sharp_probes(hr: Tensor) -> Probes:
+    """Return sharp faces (B, 3, S, S) as probes of S pixels."""
+    return Probes(hr, torch.full((len(hr),), hr.shape[-1]))
 
 
 def _mixed(*numbers: int) -> int:

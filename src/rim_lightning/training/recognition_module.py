@@ -18,7 +18,7 @@ from rim_lightning.networks.compared.guided import GuidedRecognizer
 from rim_lightning.networks.teacher_weights import fill_backbone
 from rim_lightning.training.phased_module import OptimizerOf, PhasedModule
 from rim_lightning.training.phases import Phase
-from rim_lightning.training.probes import ProbeSampling
+from rim_lightning.training.probes import Probes, ProbeSampling, sharp_probes
 from rim_lightning.training.schedule import Schedule
 from rim_lightning.training.teacher_bank import fill_bank
 from rim_lightning.types import NO_IDENTITY, FaceBatch, Terms
@@ -139,7 +139,7 @@ class RecognitionModule(PhasedModule):
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Train on one batch."""
         ((phase, optimizer, scheduler),) = self.active_phases()
-        terms = self.terms(batch, batch.hr if self.stage == "sharp" else self.training_probes(batch.hr))
+        terms = self.terms(batch, sharp_probes(batch.hr) if self.stage == "sharp" else self.training_probes(batch.hr))
         optimizer.zero_grad()
         self.manual_backward(terms["loss"])
         optimizer.step()
@@ -147,17 +147,17 @@ class RecognitionModule(PhasedModule):
         self.keep_terms(phase.name, terms)
         self.log_figures()
 
-    def terms(self, batch: FaceBatch, probes: Tensor) -> Terms:
+    def terms(self, batch: FaceBatch, probes: Probes) -> Terms:
         """Compute every term whose weight is not 0, the accuracies of the classifications, and "loss".
 
         Every call updates the centers of `CenterLoss`.
 
         Args:
             batch: Sharp faces, RGB in [-1, 1].
-            probes: Enlarged probes of the same faces, (B, 3, S, S).
+            probes: Probes of the same faces.
         """
         learner = self.recognizer.learner
-        last = learner.stages(resized(probes, learner.input_size))[-1]  # (B, C, h, w)
+        last = learner.stages(resized(probes.enlarged, learner.input_size))[-1]  # (B, C, h, w)
         embedding = learner.head(last)  # (B, E)
         losses, accuracies = self._guided_terms(batch, last, embedding)
         if self.weights["classification"]:
@@ -194,10 +194,10 @@ class RecognitionModule(PhasedModule):
         if not has_identity.any():
             return
         faces = batch.hr[has_identity]
-        probes = synthesize_probe(faces, torch.full((len(faces),), self.lr_size))
+        sizes = torch.full((len(faces),), self.lr_size)
         self.verification.update(
             self.recognizer.embed_gallery(faces),
-            self.recognizer.embed_probe(probes),
+            self.recognizer.embed_probe(synthesize_probe(faces, sizes), sizes),
             batch.identity[has_identity],
             batch.index[has_identity],
         )

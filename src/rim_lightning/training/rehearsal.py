@@ -25,12 +25,13 @@ def rehearse(build: Callable[[], PhasedModule], hr_size: int) -> PhasedModule:
     with torch.device("meta"), torch.no_grad():
         module = build()
         faces = torch.zeros(2, 3, hr_size, hr_size)
+        sizes = torch.full((2,), module.lr_size)
         network = module.get_submodule(module.architecture)
         try:
-            shown = module.eval().faces(faces)
-            for embed in ("embed_gallery", "embed_probe"):
+            shown = module.eval().faces(faces, sizes)
+            for embed, inputs in (("embed_gallery", (faces,)), ("embed_probe", (faces, sizes))):
                 if hasattr(network, embed):
-                    getattr(network, embed)(faces)
+                    getattr(network, embed)(*inputs)
         except NotImplementedError:  # an operation of a user's own network that has no shapes
             shown = {}
         except RuntimeError as error:

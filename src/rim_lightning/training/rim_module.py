@@ -126,9 +126,9 @@ class RIMModule(PhasedModule):
         for _, optimizer, _ in active:
             optimizer.step()
 
-    def faces(self, enlarged: Tensor) -> dict[str, Tensor]:
+    def faces(self, enlarged: Tensor, sizes: Tensor) -> dict[str, Tensor]:
         """Return the coarse and the hallucinated faces, see `PhasedModule.faces`."""
-        output = self.rim.fhn(enlarged)
+        output = self.rim.fhn(enlarged, sizes)
         return {"coarse": output.coarse, "SR": output.sr}
 
     def _check_heatmaps(self) -> None:

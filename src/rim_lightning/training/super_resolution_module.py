@@ -62,7 +62,7 @@ class SuperResolutionModule(PhasedModule):
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Train on one batch."""
         ((phase, optimizer, scheduler),) = self.active_phases()
-        loss = self.pixel_loss(self.super_resolver.levels(self.training_probes(batch.hr)), batch.hr)
+        loss = self.pixel_loss(self.super_resolver.levels(*self.training_probes(batch.hr)), batch.hr)
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
@@ -84,9 +84,9 @@ class SuperResolutionModule(PhasedModule):
         """Return image quality, see `PhasedModule.figures_of`."""
         return ("val/psnr_gain",)
 
-    def faces(self, enlarged: Tensor) -> dict[str, Tensor]:
+    def faces(self, enlarged: Tensor, sizes: Tensor) -> dict[str, Tensor]:
         """Return the hallucinated faces, see `PhasedModule.faces`."""
-        return {"SR": self.super_resolver(enlarged)}
+        return {"SR": self.super_resolver(enlarged, sizes)}
 
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Measure the image quality at the nominal probe size."""
@@ -152,7 +152,7 @@ class AdversarialSuperResolutionModule(SuperResolutionModule):
             super().training_step(batch, batch_idx)
             return
         (_, of_discriminator, its_schedule), (_, optimizer, scheduler) = self.active_phases()
-        levels = self.super_resolver.levels(self.training_probes(batch.hr))
+        levels = self.super_resolver.levels(*self.training_probes(batch.hr))
         with self.toggled_optimizer(of_discriminator):
             loss = self.adversarial.discriminator(self.discriminator(batch.hr), self.discriminator(levels[-1].detach()))
             of_discriminator.zero_grad()

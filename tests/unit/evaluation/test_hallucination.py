@@ -51,7 +51,7 @@ def test_figures_of_a_set_by_hand(store, rim):
     batch = batch_of(store)
     with torch.no_grad():
         probes = synthesize_probe(batch.hr, torch.full((len(batch.hr),), rim.lr_size))
-        output = rim.fhn(probes, batch.hr)
+        output = rim.fhn(probes, hr=batch.hr)
     psnr = {name: luma_psnr(image, batch.hr) for name, image in (("sr", output.sr), ("bicubic", probes))}
     assert figures["faces"] == len(batch.hr) == 12
     assert figures["psnr_y"] == pytest.approx(psnr["sr"].mean().item(), abs=2e-3)

@@ -52,18 +52,31 @@ def test_a_folder_is_read_as_it_was_written(rim, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_onnx_files_give_what_torch_gives(rim, folder, count):
+    compare_onnx(rim, folder, faces(count), {})
+
+
+@pytest.mark.slow
+def test_onnx_files_of_the_probe_side_take_the_sizes(tmp_path):
+    torch.manual_seed(0)
+    rim = perturbed(RIM(**(MODEL | {"hallucination": MODEL["hallucination"] | {"size_input": True}}))).eval()
+    write_model(tmp_path / "sized", rim, None, {})
+    assert "the side of each probe in pixels" in json.loads((tmp_path / "sized" / CARD).read_text())["inputs"]
+    compare_onnx(rim, tmp_path / "sized", faces(3), {"size": torch.tensor([4.0, 8.0, 12.5])})
+
+
+def compare_onnx(rim, folder, face, size):
     onnxruntime = pytest.importorskip("onnxruntime")
-    face = faces(count)
 
     def run(name):
         session = onnxruntime.InferenceSession(folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
         names = [output.name for output in session.get_outputs()]
-        return dict(zip(names, session.run(None, {"face": face.numpy()}), strict=True))
+        inputs = {"face": face} | ({} if name == "gallery_embedder" else size)
+        return dict(zip(names, session.run(None, {key: value.numpy() for key, value in inputs.items()}), strict=True))
 
     with torch.no_grad():
-        output = rim.fhn(face)
+        output = rim.fhn(face, *size.values())
         expected = {
-            "probe_embedder": {"embedding": torch.nn.functional.normalize(rim.embed_probe(face))},
+            "probe_embedder": {"embedding": torch.nn.functional.normalize(rim.embed_probe(face, *size.values()))},
             "gallery_embedder": {"embedding": torch.nn.functional.normalize(rim.embed_gallery(face))},
             "super_resolver": {
                 "coarse": output.coarse,

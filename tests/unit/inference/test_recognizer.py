@@ -56,6 +56,18 @@ def test_aligned_faces_are_embedded_as_the_network_does(rim, sharp):
     torch.testing.assert_close(model.embed_probes(faces), probes)
 
 
+def test_a_network_that_takes_sizes_gets_those_by_which_faces_are_judged(sharp):
+    torch.manual_seed(0)
+    rim = perturbed(RIM(**(MODEL | {"hallucination": MODEL["hallucination"] | {"size_input": True}}))).eval()
+    small = ((reduce(to_unit(sharp), 9) + 1) * 127.5).round().byte()
+    with torch.no_grad():
+        output = rim.fhn(synthesize_probe(to_unit(sharp), torch.full((5,), 9)), torch.full((5,), 9))
+        probes = F.normalize(rim.hrn.probe(output.sr))
+    model = Recognizer(rim, batch_size=2)
+    torch.testing.assert_close(model.embed_probes(small, aligned=True), probes)
+    torch.testing.assert_close(model.hallucinate(small, aligned=True).sr, (output.sr.clamp(-1, 1) + 1) / 2)
+
+
 def test_an_aligned_face_larger_than_the_model_is_reduced(rim, sharp):
     large = enlarge(to_unit(sharp), 3 * SIDE)
     picture = ((large[0] + 1) * 127.5).round().byte()

@@ -21,6 +21,7 @@ from rim_lightning.training.phases import (
     prepare_step,
     student_terms,
 )
+from rim_lightning.training.probes import Probes
 from tests.helpers.tiny import ALL_WEIGHTS, BACKBONE, MODEL, WEIGHTS, batch, objective, perturbed
 
 
@@ -39,8 +40,9 @@ def with_recognition(**changes):
 
 def step_of(parts, stage, faces=None, together=False):
     faces = batch(dtype=torch.float64) if faces is None else faces
-    enlarged = synthesize_probe(faces.hr, torch.full((len(faces.hr),), 8)).double()
-    return prepare_step(parts.rim, parts.objective, faces, enlarged, stage, together)
+    sizes = torch.full((len(faces.hr),), 8)
+    probes = Probes(synthesize_probe(faces.hr, sizes).double(), sizes)
+    return prepare_step(parts.rim, parts.objective, faces, probes, stage, together)
 
 
 def owned(parts, phase):
@@ -299,9 +301,9 @@ def test_the_assistant_grows_from_zero_into_the_residual():
     torch.manual_seed(0)
     rim = RIM(**MODEL).eval()
     parts, faces = Parts(), batch()
-    step = prepare_step(
-        rim, parts.objective, faces, synthesize_probe(faces.hr, torch.full((len(faces.hr),), 8)), "assistant"
-    )
+    sizes = torch.full((len(faces.hr),), 8)
+    probes = Probes(synthesize_probe(faces.hr, sizes), sizes)
+    step = prepare_step(rim, parts.objective, faces, probes, "assistant")
     optimizer = torch.optim.AdamW(rim.hrn.assistant.parameters(), lr=3e-4)
     residuals = []
     for _ in range(60):

@@ -29,23 +29,24 @@ def measure_cost(network: nn.Module, part: str, hr_size: int) -> dict[str, float
         batches of 16.
     """
     probes = torch.zeros(BATCH, 3, hr_size, hr_size)
+    sizes = torch.full((BATCH,), hr_size // 8)  # the cost is the same for every size
     if part == "sr_face":
         hallucinator = as_hallucinator(network)
-        run: Callable[[Tensor], Tensor] = partial(hallucinate, hallucinator)
+        run: Callable[[Tensor, Tensor], Tensor] = partial(hallucinate, hallucinator)
         modules: list[nn.Module] = [hallucinator.fhn if isinstance(hallucinator, RIM) else hallucinator]
     else:
         run, modules = _embedding(network, part)
     with FlopCounterMode(display=False) as counter:
-        run(probes[:1])
+        run(probes[:1], sizes[:1])
     weights = {id(weight): weight.numel() for module in modules for weight in module.parameters()}
     return {
         "parameters": sum(weights.values()),
         "gflop": counter.get_total_flops() / 1e9,
-        "faces_per_s": BATCH / _seconds(run, probes),
+        "faces_per_s": BATCH / _seconds(partial(run, probes, sizes)),
     }
 
 
-def _embedding(network: nn.Module, part: str) -> tuple[Callable[[Tensor], Tensor], list[nn.Module]]:
+def _embedding(network: nn.Module, part: str) -> tuple[Callable[[Tensor, Tensor], Tensor], list[nn.Module]]:
     """Return the function that embeds probes with a part, and the networks that it goes through."""
     recognizer = as_recognizer(network)
     if not isinstance(recognizer, RIM):
@@ -60,22 +61,22 @@ def _embedding(network: nn.Module, part: str) -> tuple[Callable[[Tensor], Tensor
     return recognizer.embed_probe, [*networks, hrn.student, hrn.assistant]
 
 
-def _teacher_on_sr(rim: RIM, enlarged: Tensor) -> Tensor:
-    return rim.embed_gallery(rim.fhn(enlarged).sr)
+def _teacher_on_sr(rim: RIM, enlarged: Tensor, sizes: Tensor) -> Tensor:
+    return rim.embed_gallery(rim.fhn(enlarged, sizes).sr)
 
 
-def _student(rim: RIM, enlarged: Tensor) -> Tensor:
-    return rim.hrn.probe(rim.fhn(enlarged).sr, assistant=False)
+def _student(rim: RIM, enlarged: Tensor, sizes: Tensor) -> Tensor:
+    return rim.hrn.probe(rim.fhn(enlarged, sizes).sr, assistant=False)
 
 
-def _seconds(run: Callable[[Tensor], Tensor], probes: Tensor) -> float:
+def _seconds(run: Callable[[], Tensor]) -> float:
     """Return the processor time of one thread for a batch: the second fastest of four."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     seconds = []
     for _ in range(4):
         started = time.process_time()  # of this process: other work on the machine does not count
-        run(probes)
+        run()
         seconds.append(time.process_time() - started)
     torch.set_num_threads(threads)
     return sorted(seconds)[1]

@@ -139,7 +139,7 @@ class Laboratory:
         """
         probe_reader = self.networks.seeds(reading.system)[0]
         gallery_reader = probe_reader if reading.gallery_of is None else self.networks.seeds(reading.gallery_of)[0]
-        side = Side(None) if people.native else Side(size)
+        side = Side(None, "native") if people.native else Side(size)
         faces, title = people.faces, people.title
         gallery = self._embed(gallery_reader, reading.gallery, Side(None), faces, people.gallery, title, None)
         probe = self._embed(probe_reader, reading.probe, side, faces, people.probe, title, reading.sr)
@@ -172,7 +172,7 @@ class Laboratory:
             digest += f" after {hallucination.digest}"
         probe = "sharp" if side.size is None else f"{side.size} px {side.degradation}"
         title = f"{trained.title}: {title}, {probe}"
-        load = partial(_load_embedder, trained, part, hallucination)
+        load = partial(_load_embedder, trained, part, hallucination, side)
         return self.embeddings.embed(digest, side, load, faces, unique.tolist(), title)[part][row]
 
     # ---- hallucination ----------------------------------------------------------------------------------------------
@@ -206,12 +206,13 @@ class Laboratory:
 
         Args:
             name: Name of the system.
-            enlarged: Enlarged probes, (B, 3, S, S), RGB in [-1, 1].
+            enlarged: Enlarged probes of the nominal size, (B, 3, S, S), RGB in [-1, 1].
 
         Returns:
             Faces of the same shape, RGB around [-1, 1], on the CPU.
         """
-        return hallucinate(as_hallucinator(self.networks.seeds(name)[0].load()), enlarged.to(self.device)).cpu()
+        network = as_hallucinator(self.networks.seeds(name)[0].load())
+        return hallucinate(network, enlarged.to(self.device), torch.full((len(enlarged),), self.lr_size)).cpu()
 
     # ---- cost -------------------------------------------------------------------------------------------------------
 
@@ -222,9 +223,9 @@ class Laboratory:
         return compute_once(self.folder / "cost", [trained.digest, part, hr_size], measure)
 
 
-def _load_embedder(trained: Trained, part: str, hallucination: Trained | None) -> Embedder:
+def _load_embedder(trained: Trained, part: str, hallucination: Trained | None, side: Side) -> Embedder:
     source = None if hallucination is None else hallucination.load()
-    return partial(embed_part, trained.load(), part, source)
+    return partial(embed_part, trained.load(), part, source, side)
 
 
 def _measure_cost(trained: Trained, part: str, hr_size: int) -> dict[str, float]:

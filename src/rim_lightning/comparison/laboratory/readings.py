@@ -2,13 +2,16 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rim_lightning.comparison.laboratory.realignment import realigned
 from rim_lightning.evaluation.hallucination import hallucinate
 from rim_lightning.functional.degradation import realistic_reduce
+from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.functional.resize import area_reduce, enlarge, reduce
+from rim_lightning.inference.resolution import size_of_detail
 from rim_lightning.networks.compared.guided import GuidedRecognizer
 from rim_lightning.networks.compared.super_resolver import SuperResolver
 from rim_lightning.networks.rim import RIM
@@ -22,7 +25,8 @@ class Side(NamedTuple):
 
     Attributes:
         size: Side of the probe in pixels; None shows the sharp face.
-        degradation: How the probe is made: "bicubic", "area" or "realistic".
+        degradation: How the probe is made: "bicubic", "area" or "realistic". "native": it is small from the start, and
+            was enlarged to a face that is shown as it is.
     """
 
     size: int | None
@@ -47,6 +51,21 @@ class Side(NamedTuple):
         reducer = {"bicubic": reduce, "area": area_reduce}[self.degradation]
         return enlarge(reducer(faces, self.size), faces.shape[-1])
 
+    def sizes(self, images: Tensor) -> Tensor:
+        """Return the sides of probes in pixels before they were enlarged.
+
+        Args:
+            images: What `show` returned, (B, 3, S, S), RGB in [-1, 1].
+
+        Returns:
+            (B,). S for sharp faces; estimated from their detail if the probes are small from the start.
+        """
+        hr_size = images.shape[-1]
+        if self.degradation == "native":
+            center = np.full(2, (hr_size - 1) / 2)
+            return torch.tensor([size_of_detail(to_pixels(image), center, float(hr_size)) for image in images.cpu()])
+        return torch.full((len(images),), hr_size if self.size is None else self.size)
+
 
 class Reading(NamedTuple):
     """The parts of systems that read the two sides of a pair; `embed_part` lists the parts.
@@ -70,7 +89,9 @@ class Reading(NamedTuple):
     sr: str | None = None
 
 
-def embed_part(network: nn.Module, part: str, hallucination: nn.Module | None, faces: Tensor) -> dict[str, Tensor]:
+def embed_part(
+    network: nn.Module, part: str, hallucination: nn.Module | None, side: Side, faces: Tensor
+) -> dict[str, Tensor]:
     """Embed faces with one part of a system. Parts that the same forward pass yields are returned too.
 
     Args:
@@ -79,6 +100,7 @@ def embed_part(network: nn.Module, part: str, hallucination: nn.Module | None, f
             applies the gallery's network to the hallucinated face. "realigned" is
             "probe" after the probe was aligned by RIM's own landmarks.
         hallucination: Network whose hallucinated face the part "sr" reads; None: the network's own.
+        side: How the faces were made.
         faces: Sharp faces or enlarged probes, (B, 3, S, S), RGB in [-1, 1].
 
     Returns:
@@ -90,16 +112,17 @@ def embed_part(network: nn.Module, part: str, hallucination: nn.Module | None, f
     recognizer = as_recognizer(network)
     if part == "gallery":
         return {"gallery": recognizer.embed_gallery(faces)}
+    sizes = side.sizes(faces)
     if part == "sr":
         source = as_hallucinator(recognizer if hallucination is None else hallucination)
-        return {"sr": recognizer.embed_gallery(hallucinate(source, faces))}
+        return {"sr": recognizer.embed_gallery(hallucinate(source, faces, sizes))}
     if not isinstance(recognizer, RIM):
         if part != "probe":
             raise ValueError(f"{type(recognizer).__name__} has no part {part}: only RIM has.")
-        return {"probe": recognizer.embed_probe(faces)}
+        return {"probe": recognizer.embed_probe(faces, sizes)}
     if part == "realigned":
-        return {"realigned": recognizer.probe_embeddings(realigned(recognizer, faces)).rim}
-    embeddings = recognizer.probe_embeddings(faces)
+        return {"realigned": recognizer.probe_embeddings(realigned(recognizer, faces, sizes), sizes).rim}
+    embeddings = recognizer.probe_embeddings(faces, sizes)
     return {"student": embeddings.student, "probe": embeddings.rim}
 
 

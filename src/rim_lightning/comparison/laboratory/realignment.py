@@ -12,12 +12,13 @@ from rim_lightning.types import to_unit
 SCHEME = "ibug68"
 
 
-def realigned(rim: RIM, enlarged: Tensor) -> Tensor:
+def realigned(rim: RIM, enlarged: Tensor, sizes: Tensor | None = None) -> Tensor:
     """Move faces so that eyes, nose and mouth corners lie on the five-point template.
 
     Args:
         rim: Network whose landmark heatmaps show where these points are.
         enlarged: Enlarged probes, (B, 3, S, S), RGB in [-1, 1].
+        sizes: Side of each probe in pixels before it was enlarged, (B,), for networks that read it.
 
     Returns:
         The same faces, moved, (B, 3, S, S).
@@ -29,7 +30,7 @@ def realigned(rim: RIM, enlarged: Tensor) -> Tensor:
     if SCHEME not in heads:
         raise ValueError(f"Probes are realigned by {SCHEME}; this network has landmarks of {', '.join(heads)}.")
     side = enlarged.shape[-1]
-    landmarks_of = rim.fhn(enlarged).priors.points(side)[SCHEME].double().cpu().numpy()  # (B, 68, 2)
+    landmarks_of = rim.fhn(enlarged, sizes).priors.points(side)[SCHEME].double().cpu().numpy()  # (B, 68, 2)
     aligned_faces = []
     for face, landmarks in zip(enlarged.cpu(), landmarks_of, strict=True):
         points = five_points({SCHEME: landmarks})  # (5, 2)

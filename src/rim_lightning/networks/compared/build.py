@@ -11,6 +11,7 @@ from rim_lightning.networks.compared.srcnn import SRCNN
 from rim_lightning.networks.compared.super_resolver import SuperResolver
 from rim_lightning.networks.compared.vdsr import VDSR
 from rim_lightning.networks.hallucination.coarse import CoarseSR
+from rim_lightning.networks.probe_size import with_size
 
 
 class CoarseSuperResolver(SuperResolver):
@@ -18,21 +19,29 @@ class CoarseSuperResolver(SuperResolver):
 
     Args:
         network: Arguments of `CoarseSR`.
+        size_input: Read the size of the probe, as RIM's does.
+        lr_size: Nominal side of a probe in pixels; needed with `size_input`.
+
+    Raises:
+        ValueError: If the nominal size is needed and missing.
     """
 
-    def __init__(self, network: Mapping[str, Any]) -> None:
+    def __init__(self, network: Mapping[str, Any], size_input: bool = False, lr_size: int | None = None) -> None:
         super().__init__()
-        self.network = CoarseSR(**network)
+        if size_input and lr_size is None:
+            raise ValueError("A network that takes the size of the probe needs its nominal size: give lr_size.")
+        self.network = CoarseSR(**network, size_input=size_input)
+        self.nominal = lr_size if size_input else None
 
-    def levels(self, enlarged: Tensor) -> list[Tensor]:
+    def levels(self, enlarged: Tensor, sizes: Tensor | None = None) -> list[Tensor]:
         """Make one face of each probe, see `SuperResolver.levels`."""
-        return [self.network(enlarged)]
+        return [self.network(enlarged if self.nominal is None else with_size(enlarged, sizes, self.nominal))]
 
 
 class Bicubic(SuperResolver):
     """The enlarged probe itself, without parameters."""
 
-    def levels(self, enlarged: Tensor) -> list[Tensor]:
+    def levels(self, enlarged: Tensor, sizes: Tensor | None = None) -> list[Tensor]:
         """Return the enlarged probe."""
         return [enlarged]
 

@@ -41,11 +41,12 @@ class ESRGAN(SuperResolver):
         layers += [nn.Conv2d(width, width, 3, padding=1), nn.LeakyReLU(SLOPE, inplace=True)]
         self.to_rgb = nn.Sequential(*layers, nn.Conv2d(width, 3, 3, padding=1))
 
-    def levels(self, enlarged: Tensor) -> list[Tensor]:
+    def levels(self, enlarged: Tensor, sizes: Tensor | None = None) -> list[Tensor]:
         """Make one face of each probe, see `SuperResolver.levels`.
 
         Args:
             enlarged: Probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+            sizes: Ignored.
 
         Returns:
             One level of faces, (B, 3, S, S), RGB around [-1, 1], not clipped.

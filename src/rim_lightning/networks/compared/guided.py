@@ -36,11 +36,12 @@ class GuidedRecognizer(nn.Module):
         network = self.learner if self.guide is None else self.guide
         return network(resized(faces, network.input_size))
 
-    def embed_probe(self, enlarged: Tensor) -> Tensor:
+    def embed_probe(self, enlarged: Tensor, sizes: Tensor | None = None) -> Tensor:
         """Embed probes by the learner.
 
         Args:
             enlarged: Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+            sizes: Side of each probe in pixels before it was enlarged, (B,). The learner does not read it.
 
         Returns:
             Embeddings, (B, E), not normalized.

@@ -30,11 +30,12 @@ class LapSRN(SuperResolver):
         self.from_rgb = nn.Sequential(conv(3, width), nn.LeakyReLU(SLOPE, inplace=True))
         self.steps = nn.ModuleList([Doubling(depth, width) for _ in range(doublings(factor))])
 
-    def levels(self, enlarged: Tensor) -> list[Tensor]:
+    def levels(self, enlarged: Tensor, sizes: Tensor | None = None) -> list[Tensor]:
         """Make the faces of each step of x2, see `SuperResolver.levels`.
 
         Args:
             enlarged: Probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+            sizes: Ignored.
 
         Returns:
             Faces of sides 2 S / factor, ..., S / 2, S, RGB around [-1, 1], not clipped.

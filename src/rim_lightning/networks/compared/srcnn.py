@@ -25,6 +25,6 @@ class SRCNN(SuperResolver):
             conv(3, first, 9), nn.ReLU(inplace=True), conv(first, second, 5), nn.ReLU(inplace=True), conv(second, 3, 5)
         )
 
-    def levels(self, enlarged: Tensor) -> list[Tensor]:
+    def levels(self, enlarged: Tensor, sizes: Tensor | None = None) -> list[Tensor]:
         """Make one face of each probe, see `SuperResolver.levels`."""
         return [self.body(enlarged)]

@@ -16,26 +16,28 @@ class SuperResolver(nn.Module, ABC):
     """
 
     @abstractmethod
-    def levels(self, enlarged: Tensor) -> list[Tensor]:
+    def levels(self, enlarged: Tensor, sizes: Tensor | None = None) -> list[Tensor]:
         """Make faces of growing size, of which the last is the result. Most networks have one level.
 
         Args:
             enlarged: Probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+            sizes: Side of each probe in pixels before it was enlarged, (B,). Most networks do not read it.
 
         Returns:
             Faces of each level, (B, 3, S_k, S_k), RGB around [-1, 1], not clipped. The last S_k is S.
         """
 
-    def forward(self, enlarged: Tensor) -> Tensor:
+    def forward(self, enlarged: Tensor, sizes: Tensor | None = None) -> Tensor:
         """Make sharp faces of probes.
 
         Args:
             enlarged: Probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+            sizes: See `levels`.
 
         Returns:
             Faces, (B, 3, S, S), RGB around [-1, 1], not clipped.
         """
-        return self.levels(enlarged)[-1]
+        return self.levels(enlarged, sizes)[-1]
 
 
 def on_probe_grid(enlarged: Tensor, factor: int) -> Tensor:

@@ -31,7 +31,7 @@ class VDSR(SuperResolver):
         self.to_rgb = conv(width, 3)
         scale_weight(self.to_rgb, RGB_START)
 
-    def levels(self, enlarged: Tensor) -> list[Tensor]:
+    def levels(self, enlarged: Tensor, sizes: Tensor | None = None) -> list[Tensor]:
         """Make one face of each probe, see `SuperResolver.levels`."""
         features = self.body(enlarged)  # (B, width, S, S)
         return [enlarged + self.to_rgb(features)]

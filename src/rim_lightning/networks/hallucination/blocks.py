@@ -1,9 +1,10 @@
 """Building blocks of the hallucination network."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 
@@ -67,6 +68,11 @@ class Pyramid(nn.Module):
         self.to_rgb = conv(widths[-1], 3 * last_factor**2)
         self.shuffle = nn.PixelShuffle(last_factor)
 
+    @property
+    def first(self) -> nn.Conv2d:
+        """The convolution that reads the input."""
+        return cast(nn.Conv2d, self.body[0])
+
     def forward(self, x: Tensor) -> Tensor:
         """Map features to an image.
 
@@ -78,6 +84,24 @@ class Pyramid(nn.Module):
         """
         x = self.body(x)  # (B, widths[-1], H, W), all factors but one that the RGB layer has
         return self.shuffle(self.to_rgb(x))  # (B, 3, f * h, f * w)
+
+
+class Fold(nn.Module):
+    """Fold pixels into channels. Channels after RGB are constant over the image and are kept once.
+
+    Args:
+        factor: Side of a folded square in pixels.
+    """
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 3 + n, H, W) to (B, 3 * factor^2 + n, H / factor, W / factor)."""
+        factor = self.factor
+        folded = F.pixel_unshuffle(x[:, :3], factor)
+        return folded if x.shape[1] == 3 else torch.cat([folded, x[:, 3:, ::factor, ::factor]], dim=1)
 
 
 class Hourglass(nn.Module):
@@ -228,6 +252,12 @@ def enlargement(inputs: int, outputs: int, factor: int, upsampling: Upsampling) 
 def scale_weight(layer: nn.Conv2d, factor: float) -> None:
     """Multiply the weights of a layer in place, before training."""
     layer.weight.mul_(factor)
+
+
+@torch.no_grad()
+def silence_inputs(layer: nn.Conv2d, count: int) -> None:
+    """Set the weights of the last `count` input channels of a layer to zero in place, before training."""
+    layer.weight[:, layer.weight.shape[1] - count :] = 0
 
 
 def scale_gradient(x: Tensor, scale: float) -> Tensor:

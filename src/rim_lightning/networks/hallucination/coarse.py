@@ -6,7 +6,15 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from rim_lightning.networks.hallucination.blocks import RGB_START, Norm, Pyramid, Upsampling, scale_weight
+from rim_lightning.networks.hallucination.blocks import (
+    RGB_START,
+    Fold,
+    Norm,
+    Pyramid,
+    Upsampling,
+    scale_weight,
+    silence_inputs,
+)
 
 
 class CoarseSR(nn.Module):
@@ -27,6 +35,7 @@ class CoarseSR(nn.Module):
         norm: Norm layer of the stacks: "none", "instance" or "group".
         upsampling: "pixel_shuffle" or "transposed".
         residual: Add the enlarged probe to the output, so that the network starts close to bicubic interpolation.
+        size_input: Read the size of the probe from a fourth channel (`with_size`), with weights that start at zero.
 
     Raises:
         ValueError: If `reduction` is not the product of the factors, or not a multiple of `pool`.
@@ -43,6 +52,7 @@ class CoarseSR(nn.Module):
         norm: Norm = "none",
         upsampling: Upsampling = "pixel_shuffle",
         residual: bool = True,
+        size_input: bool = False,
     ) -> None:
         super().__init__()
         if prod(factors) != reduction:
@@ -50,8 +60,11 @@ class CoarseSR(nn.Module):
         if reduction % pool:
             raise ValueError(f"The coarse net reduces by {reduction}, which is not a multiple of its pool {pool}.")
         self.residual = residual
-        self.fold = nn.Sequential(nn.AvgPool2d(pool), nn.PixelUnshuffle(reduction // pool))
-        self.pyramid = Pyramid(3 * (reduction // pool) ** 2, widths, blocks, factors, repeats, norm, upsampling)
+        self.fold = nn.Sequential(nn.AvgPool2d(pool), Fold(reduction // pool))
+        inputs = 3 * (reduction // pool) ** 2 + size_input
+        self.pyramid = Pyramid(inputs, widths, blocks, factors, repeats, norm, upsampling)
+        if size_input:
+            silence_inputs(self.pyramid.first, 1)
         if residual:
             scale_weight(self.pyramid.to_rgb, RGB_START)
 
@@ -59,12 +72,12 @@ class CoarseSR(nn.Module):
         """Make a coarse face of a probe.
 
         Args:
-            enlarged: Probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+            enlarged: Probes enlarged to (B, 3, S, S), RGB in [-1, 1]; (B, 4, S, S) with `size_input`.
 
         Returns:
             Coarse faces I_c, (B, 3, S, S), RGB around [-1, 1], not clipped.
         """
         enlarged = enlarged.contiguous(memory_format=torch.channels_last)  # on a CPU up to a quarter faster
-        folded = self.fold(enlarged)  # (B, 3 * (reduction / pool)^2, S / reduction, S / reduction)
+        folded = self.fold(enlarged)  # (B, 3 * (reduction / pool)^2 [+ 1], S / reduction, S / reduction)
         coarse = self.pyramid(folded)  # (B, 3, S, S)
-        return enlarged + coarse if self.residual else coarse
+        return enlarged[:, :3] + coarse if self.residual else coarse

@@ -13,6 +13,7 @@ from rim_lightning.functional.heatmaps import (
     position_probabilities,
 )
 from rim_lightning.networks.hallucination.blocks import (
+    Fold,
     Hourglass,
     Interpolation,
     Norm,
@@ -20,6 +21,7 @@ from rim_lightning.networks.hallucination.blocks import (
     conv,
     normalization,
     scale_weight,
+    silence_inputs,
 )
 from rim_lightning.networks.prelu import PReLU
 
@@ -126,6 +128,7 @@ class TriPathGenerator(nn.Module):
             a linear head, whose maps are combinations of no more than `prior_width` maps.
         stem: First layer of each path: "conv7" or "fold".
         interpolation: Enlargement of the hourglass: "nearest" or "bilinear".
+        size_input: Read the size of the probe from a fourth channel (`with_size`), with weights that start at zero.
 
     Attributes:
         channels: Channels C of the concatenated features.
@@ -152,6 +155,7 @@ class TriPathGenerator(nn.Module):
         head_width: int | None = None,
         stem: PathStem = "conv7",
         interpolation: Interpolation = "nearest",
+        size_input: bool = False,
     ) -> None:
         super().__init__()
         if heatmaps not in get_args(HeatmapKind):
@@ -163,7 +167,7 @@ class TriPathGenerator(nn.Module):
             )
 
         def path(width: int, blocks: int, repeats: int, hourglass: int) -> FacePath:
-            return FacePath(width, stride, blocks, repeats, hourglass, norm, stem, interpolation)
+            return FacePath(width, stride, blocks, repeats, hourglass, norm, stem, interpolation, size_input)
 
         self.heatmap_kind = heatmaps
         self.global_path = path(global_width, blocks, repeats, 0)
@@ -180,7 +184,7 @@ class TriPathGenerator(nn.Module):
         """Compute features, heatmaps and parsing of faces.
 
         Args:
-            faces: Coarse or sharp faces, (M, 3, S, S), RGB around [-1, 1].
+            faces: Coarse or sharp faces, (M, 3, S, S), RGB around [-1, 1]; (M, 4, S, S) with `size_input`.
 
         Returns:
             Output of the paths on the grid of g = S / stride pixels.
@@ -211,6 +215,7 @@ class FacePath(nn.Module):
         norm: Norm layer.
         stem: "conv7" or "fold".
         interpolation: Enlargement of the hourglass.
+        size_input: Read a fourth channel, with weights that start at zero.
 
     Raises:
         ValueError: If `stem` is unknown.
@@ -226,19 +231,24 @@ class FacePath(nn.Module):
         norm: Norm,
         stem: PathStem = "conv7",
         interpolation: Interpolation = "nearest",
+        size_input: bool = False,
     ) -> None:
         super().__init__()
         if stem not in get_args(PathStem):
             raise ValueError(f'The stem of a path is "conv7" or "fold", got "{stem}".')
-        first: list[nn.Module] = [conv(3, width, 7, stride, norm)]
         if stem == "fold":
-            first = [nn.PixelUnshuffle(stride), conv(3 * stride**2, width, norm=norm)]
-        self.stem = nn.Sequential(*first, normalization(norm, width), PReLU(width))
+            first = conv(3 * stride**2 + size_input, width, norm=norm)
+        else:
+            first = conv(3 + size_input, width, 7, stride, norm)
+        if size_input:
+            silence_inputs(first, 1)
+        fold = [Fold(stride)] if stem == "fold" else []
+        self.stem = nn.Sequential(*fold, first, normalization(norm, width), PReLU(width))
         self.stack = ResidualStack(width, blocks, repeats, norm)
         self.hourglass = Hourglass(width, hourglass, norm, interpolation) if hourglass else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (M, 3, S, S) to (M, width, S / stride, S / stride)."""
+        """Map (M, 3, S, S), (M, 4, S, S) with `size_input`, to (M, width, S / stride, S / stride)."""
         return self.hourglass(self.stack(self.stem(x)))
 
 

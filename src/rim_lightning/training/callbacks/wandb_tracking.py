@@ -139,9 +139,10 @@ class WandbTracking(pl.Callback):
         if trainer.sanity_checking or missing <= 0 or not wandb_runs(trainer):
             return
         hr = batch.hr[:missing]
-        enlarged = synthesize_probe(hr, torch.full((len(hr),), module.lr_size))
+        sizes = torch.full((len(hr),), module.lr_size)
+        enlarged = synthesize_probe(hr, sizes)
         with torch.no_grad():
-            faces = module.faces(enlarged)
+            faces = module.faces(enlarged, sizes)
         if faces:
             self._caption = " | ".join(["probe", *faces, "HR"])
             rows = torch.stack([enlarged, *faces.values(), hr], dim=1)  # (B, K, 3, S, S)

@@ -100,7 +100,7 @@ def test_parts_of_rim_equal_the_direct_way(tmp_path, flip):
 
     def embedded(part):
         return EmbeddingCache(tmp_path, flip).embed(
-            part, Side(8), lambda: partial(embed_part, rim, part, None), faces, range(3), ""
+            part, Side(8), lambda: partial(embed_part, rim, part, None, Side(8)), faces, range(3), ""
         )
 
     with torch.no_grad():
@@ -110,7 +110,7 @@ def test_parts_of_rim_equal_the_direct_way(tmp_path, flip):
         torch.testing.assert_close(embedded("sr")["sr"], unit(lambda view: rim.embed_gallery(rim.fhn(view).sr), views))
         recognizer = build_guided_recognizer(BACKBONE).eval()
         after = EmbeddingCache(tmp_path, flip).embed(
-            "after", Side(8), lambda: partial(embed_part, recognizer, "sr", rim), faces, range(3), ""
+            "after", Side(8), lambda: partial(embed_part, recognizer, "sr", rim, Side(8)), faces, range(3), ""
         )
         torch.testing.assert_close(after["sr"], unit(lambda view: recognizer.learner(rim.fhn(view).sr), views))
 

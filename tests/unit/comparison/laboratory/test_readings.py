@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rim_lightning.comparison.laboratory.readings import as_hallucinator, as_recognizer, embed_part
+from rim_lightning.comparison.laboratory.readings import Side, as_hallucinator, as_recognizer, embed_part
 from rim_lightning.networks.compared.build import build_super_resolver
 from rim_lightning.networks.compared.guided import build_guided_recognizer
 from rim_lightning.networks.rim import RIM
@@ -14,20 +14,20 @@ def test_parts_of_rim_come_from_one_pass():
     torch.manual_seed(0)
     rim, faces = perturbed(RIM(**MODEL)).eval(), batch().hr
     with torch.no_grad():
-        both = embed_part(rim, "probe", None, faces)
+        both = embed_part(rim, "probe", None, Side(8), faces)
         assert list(both) == ["student", "probe"]
         assert torch.equal(both["probe"], rim.embed_probe(faces))
-        assert torch.equal(embed_part(rim, "student", None, faces)["student"], both["student"])
-        assert torch.equal(embed_part(rim, "gallery", None, faces)["gallery"], rim.embed_gallery(faces))
+        assert torch.equal(embed_part(rim, "student", None, Side(8), faces)["student"], both["student"])
+        assert torch.equal(embed_part(rim, "gallery", None, Side(None), faces)["gallery"], rim.embed_gallery(faces))
 
 
 def test_a_part_that_a_network_lacks_is_named():
     recognizer = build_guided_recognizer(BACKBONE).eval()
     for part in ("student", "realigned"):
         with pytest.raises(ValueError, match=f"GuidedRecognizer has no part {part}"):
-            embed_part(recognizer, part, None, batch().hr)
+            embed_part(recognizer, part, None, Side(8), batch().hr)
     with pytest.raises(ValueError, match="GuidedRecognizer hallucinates no faces"):
-        embed_part(recognizer, "sr", None, batch().hr)
+        embed_part(recognizer, "sr", None, Side(8), batch().hr)
     with pytest.raises(ValueError, match="SRCNN embeds no faces"):
         as_recognizer(build_super_resolver("srcnn"))
     assert as_hallucinator(RIM(**MODEL)).hr_size == 32

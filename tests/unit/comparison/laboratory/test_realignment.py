@@ -24,7 +24,7 @@ def network_that_knows(points, scheme="ibug68"):
     class Fhn:
         generator = SimpleNamespace(heatmap_heads={scheme: None})
 
-        def __call__(self, enlarged):
+        def __call__(self, enlarged, sizes):
             return SimpleNamespace(priors=Priors(heatmaps, {scheme: heatmaps}, heatmaps))
 
     return SimpleNamespace(fhn=Fhn())

@@ -26,7 +26,7 @@ def test_the_number_of_doublings_is_the_logarithm():
 
 def test_the_face_is_the_last_level_and_levels_must_be_defined():
     class Halves(SuperResolver):
-        def levels(self, enlarged):
+        def levels(self, enlarged, sizes=None):
             return [on_probe_grid(enlarged, 2), enlarged + 1]
 
     assert torch.equal(Halves()(probe(8)), probe(8) + 1)

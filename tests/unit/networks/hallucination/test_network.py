@@ -26,7 +26,7 @@ def test_coarse_and_sharp_faces_share_the_paths_and_do_not_mix():
     torch.manual_seed(0)
     network = perturbed(HallucinationNetwork(MODEL["schemes"], **MODEL["hallucination"])).double()
     enlarged, hr = torch.rand(2, 2, 3, 32, 32, dtype=torch.float64)
-    together = network(enlarged, hr)
+    together = network(enlarged, hr=hr)
     alone = network.generator(hr)
     torch.testing.assert_close(together.hr_priors.features, alone.features)
     torch.testing.assert_close(together.hr_priors.heatmaps["ibug68"], alone.heatmaps["ibug68"])
