@@ -5,7 +5,7 @@ this too. Only the classes of CelebAMask-HQ are named after the left and right o
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ class LandmarkScheme:
         right_eye: Indices whose mean is the center of the eye on the right of the image.
         nose: Index of the tip of the nose, or of the point below it if `nose_lift` is not 0.
         mouth_corners: Indices of the mouth corner on the left of the image and of the one on its right.
+        components: Part of the face -> indices of its points. Every point is in exactly one part.
         nose_lift: Mean position of the tip on the line from point `nose` to the middle between the eyes, as a share of
             that line. 0 if the scheme has a point at the tip.
     """
@@ -36,6 +37,7 @@ class LandmarkScheme:
     right_eye: tuple[int, ...]
     nose: int
     mouth_corners: tuple[int, int]
+    components: Mapping[str, Iterable[int]] = field(hash=False)
     nose_lift: float = 0.0
 
 
@@ -56,6 +58,7 @@ FIVE = LandmarkScheme(
     right_eye=(1,),
     nose=2,
     mouth_corners=(3, 4),
+    components={"left_eye": (0,), "right_eye": (1,), "nose": (2,), "mouth": (3, 4)},
 )
 """Eye centers, tip of the nose and mouth corners, in the order of MTCNN, ArcFace and LFW's landmark files."""
 
@@ -75,6 +78,15 @@ IBUG68 = LandmarkScheme(
     right_eye=tuple(range(42, 48)),
     nose=30,
     mouth_corners=(48, 54),
+    components={
+        "jaw": range(17),
+        "left_brow": range(17, 22),
+        "right_brow": range(22, 27),
+        "nose": range(27, 36),
+        "left_eye": range(36, 42),
+        "right_eye": range(42, 48),
+        "mouth": range(48, 68),
+    },
 )
 """The 68 points of 300-W (Sagonas et al., ICCVW 2013), counted from 0."""
 
@@ -94,6 +106,15 @@ HELEN194 = LandmarkScheme(
     right_eye=tuple(range(114, 134)),
     nose=49,
     mouth_corners=(58, 72),
+    components={
+        "jaw": range(41),
+        "left_brow": range(174, 194),
+        "right_brow": range(154, 174),
+        "nose": range(41, 58),
+        "left_eye": range(134, 154),
+        "right_eye": range(114, 134),
+        "mouth": range(58, 114),
+    },
     nose_lift=0.26,
 )
 """The 194 points of Helen (Le et al., ECCV 2012), counted from 0.

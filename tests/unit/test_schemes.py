@@ -117,3 +117,18 @@ def test_five_points_takes_the_first_complete_scheme():
 def test_five_points_refuses_a_wrong_number_of_points():
     with pytest.raises(ValueError, match=r"'ibug68' have shape \(67, 2\)"):
         five_points({"ibug68": np.zeros((67, 2))})
+
+
+@pytest.mark.parametrize("scheme", LANDMARK_SCHEMES.values(), ids=lambda scheme: scheme.name)
+def test_every_point_is_in_one_part_and_the_parts_of_the_mirror_image_are_the_parts(scheme):
+    points = [point for part in scheme.components.values() for point in part]
+    assert sorted(points) == list(range(scheme.points))
+    assert set(scheme.components["left_eye"]) == set(scheme.left_eye)
+    assert set(scheme.components["right_eye"]) == set(scheme.right_eye)
+    assert scheme.nose in scheme.components["nose"]
+    assert set(scheme.mouth_corners) <= set(scheme.components["mouth"])
+    sides = {"left": "right", "right": "left"}
+    for name, part in scheme.components.items():
+        side, _, rest = name.partition("_")
+        mirrored = f"{sides[side]}_{rest}" if side in sides else name
+        assert {scheme.flip[point] for point in part} == set(scheme.components[mirrored])

@@ -140,6 +140,7 @@ MODEL_RULES: RuleTable = {
     "model.recognition.*.normalization": choice("batch", "none"),
     "model.recognition.*.layout": choice("arcface_torch", "face_evolve"),
     "model.recognition.*.width": whole(1),
+    "model.recognition.*.input_channels": elsewhere("student_sees, assistant_sees and size_input say it"),
     "model.recognition.*.embedding_size": optional(whole(1)),
     "model.recognition.*.input_size": whole(16),
     "model.recognition.*.blocks": COUNTS,

@@ -1,9 +1,12 @@
 """Conversion of landmarks to heatmaps, the targets of RIM Eq 3, and back."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from rim_lightning.functional.precision import full_precision
+from rim_lightning.schemes import LANDMARK_SCHEMES
 
 
 def render_heatmaps(points: Tensor, image_size: int, grid_size: int, sigma: float) -> tuple[Tensor, Tensor]:
@@ -125,6 +128,25 @@ def mean_positions(probabilities: Tensor, image_size: int) -> Tensor:
     x = (probabilities.sum(2) @ columns + 0.5) * (image_size / width) - 0.5
     y = (probabilities.sum(3) @ rows + 0.5) * (image_size / height) - 0.5
     return torch.stack([x, y], -1)
+
+
+def component_maps(heatmaps: Mapping[str, Tensor]) -> Tensor:
+    """Join the heatmaps of points to maps of the parts of the face: the largest value of the points of each part.
+
+    Args:
+        heatmaps: Landmark scheme -> evidence of its points, (B, N, h, w), about 0 to 1.
+
+    Returns:
+        (B, K, h, w), K the number of parts (`LandmarkScheme.components`) of all schemes together, in their order.
+    """
+    return torch.stack(
+        [
+            maps[:, list(points)].amax(1)
+            for scheme, maps in heatmaps.items()
+            for points in LANDMARK_SCHEMES[scheme].components.values()
+        ],
+        dim=1,
+    )
 
 
 def _vertex(profile: Tensor, peak: Tensor) -> Tensor:

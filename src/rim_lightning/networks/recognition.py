@@ -9,6 +9,7 @@ from rim_lightning.functional.resize import resized
 from rim_lightning.networks.backbones.base import Backbone
 from rim_lightning.networks.backbones.build import build_backbone
 from rim_lightning.networks.backbones.frozen import FrozenTeacher
+from rim_lightning.networks.backbones.input import fill_from_rgb
 
 Head = Literal["teacher", "student", "own", "flatten"]
 """What makes an embedding of the last stage maps, see `RecognitionNetwork`."""
@@ -145,9 +146,8 @@ class RecognitionNetwork(nn.Module):
         """
         weights = self.teacher.backbone.state_dict()
         for name, learner in (("student", self.student), ("assistant", self.assistant)):
-            own_names = learner.backbone.state_dict().keys()
             try:
-                learner.backbone.load_state_dict({key: value for key, value in weights.items() if key in own_names})
+                fill_from_rgb(learner.backbone, weights)
             except RuntimeError as error:
                 raise ValueError(
                     f"The {name} has a different shape from the teacher and cannot start from its weights: set "

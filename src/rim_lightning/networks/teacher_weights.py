@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import nn
 
 from rim_lightning.files import whole_file
 from rim_lightning.networks.backbones.base import Backbone
 from rim_lightning.networks.backbones.build import build_backbone
+from rim_lightning.networks.backbones.input import fill_from_rgb
 from rim_lightning.networks.checkpoints import load_network
 from rim_lightning.networks.earlier_names import current_names
 from rim_lightning.networks.published.facenet import load_facenet_pytorch
@@ -41,7 +41,7 @@ def load_teacher(weight_format: str, path: str | Path) -> Backbone:
     return WEIGHT_FORMATS[weight_format](path)
 
 
-def fill_backbone(backbone: nn.Module, setting: str, weight_format: str, path: str) -> None:
+def fill_backbone(backbone: Backbone, setting: str, weight_format: str, path: str) -> None:
     """Copy the weights of a file into a recognition network.
 
     Args:
@@ -56,7 +56,7 @@ def fill_backbone(backbone: nn.Module, setting: str, weight_format: str, path: s
     """
     weights = load_teacher(weight_format, path).state_dict()
     try:
-        backbone.load_state_dict(weights)
+        fill_from_rgb(backbone, weights)
     except RuntimeError as error:
         raise ValueError(
             f"The weights in {path} belong to a different network from the configured one: set {setting} to its "

@@ -3,7 +3,13 @@ import math
 import pytest
 import torch
 
-from rim_lightning.functional.heatmaps import decode_heatmaps, expected_points, position_probabilities, render_heatmaps
+from rim_lightning.functional.heatmaps import (
+    component_maps,
+    decode_heatmaps,
+    expected_points,
+    position_probabilities,
+    render_heatmaps,
+)
 
 
 def test_gaussian_by_hand_on_a_grid_as_large_as_the_image():
@@ -94,3 +100,17 @@ def test_the_expected_position_lies_between_two_equal_peaks():
     assert expected_points(logits, 40)[0, 0].tolist() == pytest.approx([4.5 * 5 - 0.5, 2.5 * 8 - 0.5])
     assert position_probabilities(logits).sum().item() == pytest.approx(1)
     assert position_probabilities(logits.bfloat16()).dtype == torch.float32
+
+
+def test_a_part_of_the_face_is_where_one_of_its_points_is():
+    points = torch.rand(2, 68, 2, generator=torch.Generator().manual_seed(0)) * 32
+    five = torch.rand(2, 5, 2, generator=torch.Generator().manual_seed(1)) * 32
+    heatmaps = {
+        "ibug68": render_heatmaps(points, image_size=32, grid_size=16, sigma=1.0)[0],
+        "five": render_heatmaps(five, image_size=32, grid_size=16, sigma=1.0)[0],
+    }
+    maps = component_maps(heatmaps)
+    assert maps.shape == (2, 7 + 4, 16, 16)
+    assert torch.equal(maps[:, 3], heatmaps["ibug68"][:, 27:36].amax(1))  # the nose
+    assert torch.equal(maps[:, 6], heatmaps["ibug68"][:, 48:68].amax(1))  # the mouth
+    assert torch.equal(maps[:, 9], heatmaps["five"][:, 2])

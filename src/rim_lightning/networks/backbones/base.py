@@ -13,6 +13,7 @@ class Backbone(nn.Module, ABC):
     network takes another range or order of channels, its subclass converts them inside `stages`.
 
     Attributes:
+        input_channels: Channels of the input: RGB, and what a network reads beside it (`ExtendedConv`).
         input_size: Side of the square input in pixels. Other sizes are refused; the caller resizes.
         stage_channels: Channels of the four stage maps.
         stage_sizes: Sides of the four square stage maps in pixels; 56, 28, 14, 7 for an input of 112.
@@ -20,6 +21,7 @@ class Backbone(nn.Module, ABC):
         embed: Head, which maps (B, C_4, S_4, S_4) to (B, E), or None.
     """
 
+    input_channels: int = 3
     input_size: int
     stage_channels: tuple[int, int, int, int]
     stage_sizes: tuple[int, int, int, int]
@@ -31,7 +33,7 @@ class Backbone(nn.Module, ABC):
         """Compute the four stage maps.
 
         Args:
-            x: Faces, (B, 3, input_size, input_size), RGB in [-1, 1].
+            x: Faces, (B, input_channels, input_size, input_size), RGB in [-1, 1] first.
 
         Returns:
             Stage maps f^1 to f^4, (B, C_k, S_k, S_k).
@@ -65,7 +67,7 @@ class Backbone(nn.Module, ABC):
         """Embed faces.
 
         Args:
-            x: Faces, (B, 3, input_size, input_size), RGB in [-1, 1].
+            x: Faces, (B, input_channels, input_size, input_size), RGB in [-1, 1] first.
 
         Returns:
             Embeddings, (B, E), not normalized.
@@ -77,11 +79,12 @@ class Backbone(nn.Module, ABC):
         return self.head(self.stages(x)[-1])
 
     def check_input(self, x: Tensor) -> None:
-        """Raise ValueError unless `x` is (B, 3, input_size, input_size)."""
-        if x.ndim != 4 or tuple(x.shape[1:]) != (3, self.input_size, self.input_size):
+        """Raise ValueError unless `x` is (B, input_channels, input_size, input_size)."""
+        shape = (self.input_channels, self.input_size, self.input_size)
+        if x.ndim != 4 or tuple(x.shape[1:]) != shape:
             raise ValueError(
-                f"{type(self).__name__} takes images of (B, 3, {self.input_size}, {self.input_size}), got "
-                f"{tuple(x.shape)}: resize them first."
+                f"{type(self).__name__} takes images of (B, {', '.join(map(str, shape))}), got {tuple(x.shape)}: "
+                "resize them first."
             )
 
 

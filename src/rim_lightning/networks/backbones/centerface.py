@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rim_lightning.networks.backbones.base import Backbone, halved_sizes
+from rim_lightning.networks.backbones.input import input_conv
 from rim_lightning.networks.prelu import PReLU
 
 CROP = 8  # columns cut off on each side: 112 x 96 remain of a 112 x 112 face
@@ -53,6 +54,7 @@ class CenterFaceNet(Backbone):
         units: Residual units of each stage; (1, 2, 5, 3) is the published network.
         embedding_size: Length of the embedding. None leaves the head out.
         input_size: Side of the input in pixels, a multiple of 16, ≥ 64.
+        input_channels: Channels of the input, RGB first.
 
     Raises:
         ValueError: If `input_size` is another number or `width` is odd.
@@ -64,19 +66,21 @@ class CenterFaceNet(Backbone):
         units: Sequence[int] = (1, 2, 5, 3),
         embedding_size: int | None = 512,
         input_size: int = 112,
+        input_channels: int = 3,
     ) -> None:
         super().__init__()
         if input_size < 64 or input_size % 16:
             raise ValueError(f"The input size of CenterFace must be a multiple of 16 from 64 on, got {input_size}.")
         if width % 2:
             raise ValueError(f"The width of CenterFace must be even, got {width}.")
+        self.input_channels = input_channels
         self.input_size = input_size
         half, quarter, eighth, sixteenth = halved_sizes(input_size)
         self.stage_sizes = (half - 2, quarter - 2, eighth - 2, sixteenth - 2)
         self.stage_channels = (width, 2 * width, 4 * width, 8 * width)
         self.embedding_size = embedding_size
         inputs = width // 2
-        first = _plain(3, inputs)
+        first = _plain(input_channels, inputs, reads_faces=True)
         self.body = nn.ModuleList()
         for outputs, repeats in zip(self.stage_channels, units, strict=True):
             rest = [ResidualUnit(outputs) for _ in range(repeats)]
@@ -103,9 +107,9 @@ class CenterFaceNet(Backbone):
         return maps
 
 
-def _plain(inputs: int, outputs: int) -> list[nn.Module]:
+def _plain(inputs: int, outputs: int, reads_faces: bool = False) -> list[nn.Module]:
     """Build an unpadded 3x3 convolution and its PReLU."""
-    conv = nn.Conv2d(inputs, outputs, 3)
+    conv = (input_conv if reads_faces else nn.Conv2d)(inputs, outputs, 3)
     nn.init.xavier_uniform_(conv.weight)
     nn.init.zeros_(conv.get_parameter("bias"))
     return [conv, PReLU(outputs)]

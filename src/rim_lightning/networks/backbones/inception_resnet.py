@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from rim_lightning.extras import require_extra
 from rim_lightning.networks.backbones.base import Backbone, apply_stages
+from rim_lightning.networks.backbones.input import input_conv
 
 
 class InceptionResnetV1(Backbone):
@@ -13,18 +14,24 @@ class InceptionResnetV1(Backbone):
     17x17), stage 3 with `repeat_2` (896, 8x8) and stage 4 with `block8` (1792, 3x3). No other network here has these
     sizes, so student and assistant must be of this architecture too. The weights are random;
     `published.facenet.load_facenet_pytorch` reads a file.
+
+    Args:
+        input_channels: Channels of the input, RGB first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, input_channels: int = 3) -> None:
         require_extra("mtcnn", "The network inception_resnet_v1")
         from facenet_pytorch import InceptionResnetV1 as Original
 
         super().__init__()
+        self.input_channels = input_channels
         self.input_size = 160
         self.stage_channels = (64, 256, 896, 1792)
         self.stage_sizes = (77, 17, 8, 3)
         self.embedding_size = 512
         net = Original(pretrained=None)
+        if input_channels != 3:
+            net.conv2d_1a.conv = input_conv(input_channels, 32, 3, stride=2, bias=False)
         self.stage1 = nn.Sequential(net.conv2d_1a, net.conv2d_2a, net.conv2d_2b)
         self.stage2 = nn.Sequential(net.maxpool_3a, net.conv2d_3b, net.conv2d_4a, net.conv2d_4b, net.repeat_1)
         self.stage3 = nn.Sequential(net.mixed_6a, net.repeat_2)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from rim_lightning.networks.backbones.base import Backbone, apply_stages, halved_sizes
 from rim_lightning.networks.backbones.head import embedding_head
+from rim_lightning.networks.backbones.input import input_conv
 from rim_lightning.networks.prelu import PReLU
 
 Layout = Literal["arcface_torch", "face_evolve"]
@@ -58,6 +59,7 @@ class IResNet(Backbone):
         input_size: Side of the input in pixels, a multiple of 16.
         layout: "arcface_torch" or "face_evolve", whose residual units differ (`IRUnit`).
         dropout: Probability of dropout in the head while training.
+        input_channels: Channels of the input, RGB first.
 
     Raises:
         ValueError: If `layout` is unknown or `input_size` is not a multiple of 16.
@@ -71,20 +73,23 @@ class IResNet(Backbone):
         input_size: int = 112,
         layout: Layout = "arcface_torch",
         dropout: float = 0.0,
+        input_channels: int = 3,
     ) -> None:
         super().__init__()
         if layout not in ("arcface_torch", "face_evolve"):
             raise ValueError(f'layout of IResNet must be "arcface_torch" or "face_evolve", got "{layout}".')
+        self.input_channels = input_channels
         self.input_size = input_size
         self.stage_sizes = halved_sizes(input_size)
         self.stage_channels = (width, 2 * width, 4 * width, 8 * width)
         self.embedding_size = embedding_size
-        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), PReLU(width))
+        first = input_conv(input_channels, width, 3, padding=1, bias=False)
+        self.stem = nn.Sequential(first, nn.BatchNorm2d(width), PReLU(width))
         inputs = width
         self.body = nn.ModuleList()
         for outputs, repeats in zip(self.stage_channels, units, strict=True):
-            first = IRUnit(inputs, outputs, 2, layout)
-            self.body.append(nn.Sequential(first, *(IRUnit(outputs, outputs, 1, layout) for _ in range(repeats - 1))))
+            halving = IRUnit(inputs, outputs, 2, layout)
+            self.body.append(nn.Sequential(halving, *(IRUnit(outputs, outputs, 1, layout) for _ in range(repeats - 1))))
             inputs = outputs
         self.embed = (
             None if embedding_size is None else embedding_head(inputs, self.stage_sizes[-1], embedding_size, dropout)

@@ -1,12 +1,13 @@
 """MobileFaceNet (Chen et al. 2018, arXiv 1804.07573), the small teacher and student: 1.2 M parameters at width 64."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from rim_lightning.networks.backbones.base import Backbone, apply_stages, halved_sizes
+from rim_lightning.networks.backbones.input import input_conv
 from rim_lightning.networks.prelu import PReLU
 
 
@@ -25,6 +26,7 @@ class ConvUnit(nn.Module):
         depthwise: Convolve each channel by itself. Then `outputs` equals `inputs`.
         normalized: Add the batch norm.
         activated: Add the PReLU.
+        reads_faces: This is the first convolution of a network, whose input may have channels behind RGB.
     """
 
     def __init__(
@@ -38,10 +40,12 @@ class ConvUnit(nn.Module):
         depthwise: bool = False,
         normalized: bool,
         activated: bool = True,
+        reads_faces: bool = False,
     ) -> None:
         super().__init__()
         groups = inputs if depthwise else 1
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=not normalized)
+        options: dict[str, Any] = {"stride": stride, "padding": padding, "groups": groups, "bias": not normalized}
+        self.conv = (input_conv if reads_faces else nn.Conv2d)(inputs, outputs, kernel, **options)
         self.norm = nn.BatchNorm2d(outputs) if normalized else nn.Identity()
         self.activation = PReLU(outputs) if activated else nn.Identity()
         nn.init.kaiming_normal_(self.conv.weight, a=0.25 if activated else 1.0)
@@ -106,6 +110,7 @@ class MobileFaceNet(Backbone):
         input_size: Side of the input in pixels, a multiple of 16.
         normalization: "batch" to train from scratch. "none" is the form of published ONNX files: the norms are folded
             into the convolutions, which have biases.
+        input_channels: Channels of the input, RGB first.
 
     Raises:
         ValueError: If `normalization` is unknown or `input_size` is not a multiple of 16.
@@ -118,10 +123,12 @@ class MobileFaceNet(Backbone):
         embedding_size: int = 512,
         input_size: int = 112,
         normalization: Literal["batch", "none"] = "batch",
+        input_channels: int = 3,
     ) -> None:
         super().__init__()
         if normalization not in ("batch", "none"):
             raise ValueError(f'normalization of MobileFaceNet must be "batch" or "none", got "{normalization}".')
+        self.input_channels = input_channels
         self.input_size = input_size
         self.stage_sizes = halved_sizes(input_size)
         self.stage_channels = (width, width, 2 * width, 8 * width)
@@ -137,7 +144,7 @@ class MobileFaceNet(Backbone):
             return [first, *rest]
 
         self.stage1 = nn.Sequential(
-            ConvUnit(3, width, 3, stride=2, padding=1, normalized=normalized),
+            ConvUnit(input_channels, width, 3, stride=2, padding=1, normalized=normalized, reads_faces=True),
             ConvUnit(width, width, 3, padding=1, depthwise=True, normalized=normalized),
         )
         self.stage2 = nn.Sequential(*stage(width, 2 * width, 2 * width, width, blocks[0]))

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from rim_lightning.networks.backbones.base import Backbone, apply_stages, halved_sizes
 from rim_lightning.networks.backbones.head import embedding_head
+from rim_lightning.networks.backbones.input import input_conv
 from rim_lightning.networks.prelu import PReLU
 
 
@@ -51,6 +52,7 @@ class ResNet34(Backbone):
         embedding_size: Length of the embedding. None leaves the head out.
         input_size: Side of the input in pixels, a multiple of 16.
         dropout: Probability of dropout in the head while training.
+        input_channels: Channels of the input, RGB first.
 
     Raises:
         ValueError: If `input_size` is not a multiple of 16.
@@ -63,13 +65,16 @@ class ResNet34(Backbone):
         embedding_size: int | None = 512,
         input_size: int = 112,
         dropout: float = 0.0,
+        input_channels: int = 3,
     ) -> None:
         super().__init__()
+        self.input_channels = input_channels
         self.input_size = input_size
         self.stage_sizes = halved_sizes(input_size)
         self.stage_channels = (width, 2 * width, 4 * width, 8 * width)
         self.embedding_size = embedding_size
-        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), PReLU(width))
+        first = input_conv(input_channels, width, 3, padding=1, bias=False)
+        self.stem = nn.Sequential(first, nn.BatchNorm2d(width), PReLU(width))
         inputs = width
         self.body = nn.ModuleList()
         for outputs, repeats in zip(self.stage_channels, blocks, strict=True):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rim_lightning.networks.backbones.base import Backbone, apply_stages, halved_sizes
+from rim_lightning.networks.backbones.input import input_conv
 
 MEAN_RGB = (131.0912, 103.8827, 91.4953)  # mean pixel of VGGFace2, 0..255; published in the order BGR
 
@@ -54,6 +55,7 @@ class ResNet50(Backbone):
         embedding_size: Length of the embedding. With 32 `width` the embedding is the pooled last stage, as published.
             Any other length adds a linear map, and None leaves the head out.
         input_size: Side of the input in pixels, a multiple of 16; 224 for the published weights.
+        input_channels: Channels of the input, RGB first.
 
     Raises:
         ValueError: If `input_size` is not a multiple of 16.
@@ -67,16 +69,19 @@ class ResNet50(Backbone):
         blocks: Sequence[int] = (3, 4, 6, 3),
         embedding_size: int | None = 2048,
         input_size: int = 224,
+        input_channels: int = 3,
     ) -> None:
         super().__init__()
+        self.input_channels = input_channels
         self.input_size = input_size
         _, quarter, eighth, sixteenth = halved_sizes(input_size)
         self.stage_sizes = (quarter, eighth, sixteenth, (sixteenth + 1) // 2)
         self.stage_channels = (4 * width, 8 * width, 16 * width, 32 * width)
         self.embedding_size = embedding_size
-        self.register_buffer("mean", torch.tensor(MEAN_RGB).view(3, 1, 1), persistent=False)
+        further = [127.5] * (input_channels - 3)  # 0 stays 0
+        self.register_buffer("mean", torch.tensor([*MEAN_RGB, *further]).view(-1, 1, 1), persistent=False)
         self.stem = nn.Sequential(
-            nn.Conv2d(3, width, 7, 2, padding=3, bias=False),
+            input_conv(input_channels, width, 7, stride=2, padding=3, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(),
             nn.MaxPool2d(3, 2, ceil_mode=True),
