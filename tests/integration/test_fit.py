@@ -312,12 +312,13 @@ def test_realistic_probes_differ_from_bicubic_ones_and_repeat_with_the_seed(stor
     monkeypatch.setattr(RIMModule, "iteration", 3)
     faces = next(iter(_batches(store)))
     probes = {}
-    for degradation in ("bicubic", "realistic"):
+    for degradation in ("bicubic", "realistic", "camera"):
         module = module_of(degradation=degradation)
         module.trainer = trainer_of(tmp_path, 1)
         probes[degradation] = module.training_probes(faces.hr).enlarged
         torch.testing.assert_close(module.training_probes(faces.hr).enlarged, probes[degradation], rtol=0, atol=0)
     assert (probes["bicubic"] - probes["realistic"]).abs().mean() > 0.01
+    assert (probes["bicubic"] - probes["camera"]).abs().mean() > 0.01
 
 
 def test_validation_logs_the_documented_figures(store, tmp_path):

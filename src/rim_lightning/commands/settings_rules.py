@@ -24,7 +24,7 @@ from rim_lightning.commands.settings_check import (
 )
 from rim_lightning.data.detector_choice import DETECTORS
 
-DEGRADATIONS = ("bicubic", "realistic")
+DEGRADATIONS = ("bicubic", "realistic", "camera")
 LANDMARKS = ("five", "ibug68", "helen194")
 SPLITS = ("train", "val", "test")
 BACKBONES = ("mobilefacenet", "iresnet50", "resnet34", "inception_resnet_v1", "resnet50", "centerface")
@@ -273,6 +273,11 @@ TRAIN_RULES: RuleTable = {
     "probes.low": whole(1),
     "probes.high": whole(1),
     "probes.degradation": choice(*DEGRADATIONS),
+    "probes.misalignment": optional(either(choice("detector"), mapping_of(NONNEGATIVE))),
+    "probes.misalignment.shift": number(0, below=1),
+    "probes.misalignment.scale": number(0, below=1),
+    "probes.misalignment.rotation": number(0, 180),
+    "probes.aligned_share": FRACTION,
     "probes.seed": whole(),
     "callbacks.best.mode": choice("max", "min"),
     "callbacks.best.monitor": optional(TEXT),

@@ -10,8 +10,8 @@ from torch import Tensor
 from rim_lightning.functional.pixels import to_levels
 from rim_lightning.functional.resize import enlarge, reduce
 
-DEGRADATIONS = ("bicubic", "realistic")
-"""Names of the ways to make a training probe: `reduce` and `realistic_reduce`."""
+DEGRADATIONS = ("bicubic", "realistic", "camera")
+"""Names of the ways to make a training probe: `reduce`, `realistic_reduce` and `functional.camera.camera_probe`."""
 
 
 def synthesize_probe(hr: Tensor, sizes: Tensor, reducer: Callable[[Tensor, int], Tensor] = reduce) -> Tensor:

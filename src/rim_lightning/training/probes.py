@@ -8,7 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rim_lightning.functional.camera import camera_draws, camera_probe, draw_numbers
 from rim_lightning.functional.degradation import DEGRADATIONS, realistic_reduce, sample_probe_sizes, synthesize_probe
+from rim_lightning.functional.misalignment import Misalignment, check_misalignment, draw_moves, moved
+
+MOVES, CAMERA = 2**32, 2**32 + 1
+"""Names of random numbers, in place of the number of a process: those of misalignments and of cameras."""
 
 
 class Probes(NamedTuple):
@@ -35,11 +40,15 @@ class ProbeSampling:
         nominal_share: Probability of the nominal size; 1 reproduces the paper.
         low: Smallest side in pixels.
         high: Largest side in pixels.
-        degradation: "bicubic", or "realistic" with blur, noise and JPEG.
-        seed: Seed of sizes and degradations.
+        degradation: "bicubic"; "realistic" with blur, noise and JPEG; or "camera", half of whose probes are bicubic or
+            area, the others blurred, noisy and compressed (`functional.camera`).
+        misalignment: How the probe is moved against the sharp face: not at all; "detector", by errors of the size of
+            a detector's; or the largest {"shift": …, "scale": …, "rotation": …} (`functional.misalignment`).
+        aligned_share: Share of the probes that stay aligned where `misalignment` moves the others.
+        seed: Seed of sizes, misalignments and degradations.
 
     Raises:
-        ValueError: If the degradation is unknown.
+        ValueError: If the degradation or the misalignment is unknown, or the share is not in [0, 1].
     """
 
     nominal: int
@@ -47,16 +56,22 @@ class ProbeSampling:
     low: int
     high: int
     degradation: str
+    misalignment: Misalignment
+    aligned_share: float
     seed: int
 
     def __post_init__(self) -> None:
         if self.degradation not in DEGRADATIONS:
             raise ValueError(f'There is no degradation "{self.degradation}"; choose from {", ".join(DEGRADATIONS)}.')
+        check_misalignment(self.misalignment)
+        if not 0 <= self.aligned_share <= 1:
+            raise ValueError(f"The share of aligned probes is {self.aligned_share}; it must lie in [0, 1].")
 
     def probes(self, hr: Tensor, iteration: int, rank: int = 0, ranks: int = 1) -> Probes:
         """Make the probes of a batch. They depend on the seed, the iteration and the rank alone.
 
-        The sizes of all ranks together are those that one process would sample for the same faces.
+        Sizes, misalignments and cameras of all ranks together are those that one process would draw for the same faces.
+        The sharp faces stay where they are.
 
         Args:
             hr: Sharp faces of this rank, (B, 3, S, S), RGB in [-1, 1].
@@ -68,11 +83,19 @@ class ProbeSampling:
             The probes, with their sizes.
         """
         generator = torch.Generator().manual_seed(_mixed(self.seed, iteration))
-        sizes = sample_probe_sizes(ranks * len(hr), self.low, self.high, self.nominal, self.nominal_share, generator)[
-            rank::ranks
-        ]
+        everyone = ranks * len(hr)
+        all_sizes = sample_probe_sizes(everyone, self.low, self.high, self.nominal, self.nominal_share, generator)
+        sizes = all_sizes[rank::ranks]
+        if self.misalignment is not None:
+            generator.manual_seed(_mixed(self.seed, iteration, MOVES))
+            moves = draw_moves(all_sizes, self.misalignment, self.aligned_share, generator)
+            hr = moved(hr, moves[rank::ranks])
         if self.degradation == "bicubic":
             return Probes(synthesize_probe(hr, sizes), sizes)
+        if self.degradation == "camera":
+            generator.manual_seed(_mixed(self.seed, iteration, CAMERA))
+            draws = camera_draws(draw_numbers(everyone, generator)[rank::ranks])
+            return Probes(camera_probe(hr, sizes, draws), sizes)
         generator.manual_seed(_mixed(self.seed, iteration, rank))
         return Probes(synthesize_probe(hr, sizes, partial(realistic_reduce, generator=generator)), sizes)
 

@@ -140,7 +140,7 @@ def test_every_precision_is_one_of_lightning():
 
 WRONG = [
     ("train", "system.alternation", "simultanous", "one of simultaneous, sequential (did you mean simultaneous?)"),
-    ("train", "probes.degradation", "realistc", "one of bicubic, realistic (did you mean realistic?)"),
+    ("train", "probes.degradation", "realistc", "one of bicubic, realistic, camera (did you mean realistic?)"),
     ("train", "optim.clip", "abc", "a number > 0, or null"),
     ("train", "optim.clip", 0, "a number > 0, or null"),
     ("train", "optim.optimizers.student.lr", 0.0, "a number > 0"),
@@ -182,7 +182,9 @@ WRONG = [
     ("train", "resume", "maybe", "true or false"),
     ("train", "data", 3, "a group of settings: give data.<name>=<value>"),
     ("train", "callbacks.best", 3, "a group of settings"),
-    ("train", "probes.degradation", {"name": "bicubic"}, "one of bicubic, realistic"),
+    ("train", "probes.degradation", {"name": "bicubic"}, "one of bicubic, realistic, camera"),
+    ("train", "probes.misalignment", "detectr", "(did you mean detector?)"),
+    ("train", "probes.aligned_share", 1.5, "a number between 0 and 1"),
     ("eval", "device", "gpu0", "cpu, cuda or cuda:<number>"),
     ("eval", "workers", -1, "a whole number between 0 and 1024"),
     ("train", "threads", 100000, "a whole number between 1 and 1024, or null"),
