@@ -1,16 +1,22 @@
 """`rim` without `--model`: the model of the package, which is refused if somebody changed it."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
 from rim_lightning.inference import default_model
 from rim_lightning.inference.card import CARD, CARD_DIGEST
+from rim_lightning.inference.card_page import CARD_PAGE, card_page
 from rim_lightning.inference.model_folder import WEIGHTS, fingerprint, half_precision
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.checkpoints import load_rim
+from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.origin import Origin
 from tests.helpers.pictures import noise_image
 from tests.helpers.stores import noise_store
 from tests.integration.test_cli import checkpoint, model_folder, rim
@@ -134,3 +140,52 @@ def test_half_precision_that_changes_much_is_refused(people, tmp_path, monkeypat
     assert done.exit_code == 2
     assert "more than 1e-09: leave --half out" in done.stderr
     assert not (tmp_path / "half").exists()
+
+
+def test_the_card_says_where_the_weights_come_from(people, tmp_path):
+    path = checkpoint(tmp_path)
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {"training": {"code": "0123abc", "faces": 4096}}, path)
+    start = Origin(["experiment=rim_128", "seed=2"], "0.1", 1, {"helen": "0", "celeba": "1"}, {})
+    start.write(RunFolder(path.parent.parent))
+    (tmp_path / "mit.txt").write_text("MIT License")
+    names = [f"{index}.png" for index in range(4)]
+    noise_store(tmp_path / "more_32", names, list("aabb"), {"ibug68": 68}, split="val", hr_size=32)
+    more = ("--people", tmp_path / "more_32", "--terms", "Research use.", "--notice", tmp_path / "mit.txt")
+    done = rim("export", path, tmp_path / "model", *people, *more)
+    assert done.exit_code == 0, done.output
+    card = json.loads((tmp_path / "model" / CARD).read_text())
+    command = "rim-train experiment=rim_128 seed=2"
+    assert card["training"] == {"command": command, "sets": ["celeba", "helen"], "faces": 4096, "code": "0123abc"}
+    assert (tmp_path / "model" / "NOTICE").read_text() == "MIT License"
+    assert (tmp_path / "model" / CARD_PAGE).read_text() == card_page(card)
+    chosen = card["calibration"]
+    assert (chosen["faces"], chosen["people"]) == ("people_32 and more_32, val", 5)  # "a" of two sets are two people
+    assert (chosen["genuine"], chosen["impostors"]) == (10, 80)
+    assert "Research use." in rim("info", tmp_path / "model").stdout
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+FIGURE = re.compile(r"(?<![\d.])\.\d{3}(?!\d)|\d\d\.\d\d(?= dB)")
+
+
+def unknown_figures(page, known):
+    """Accuracies, SSIM and PSNR of a card that the documentation does not have."""
+    measured = page.partition("## Verification")[2].partition("## Limits")[0]
+    return set(FIGURE.findall(measured)) - set(FIGURE.findall(known))
+
+
+def test_the_figures_of_a_shipped_card_are_those_of_the_results():
+    pages = [DOCS / "results.md", *(DOCS / "tables").glob("*.md")]
+    known = "".join(page.read_text() for page in pages)
+    for card in default_model.SHIPPED.parent.glob(f"*/{CARD_PAGE}"):
+        assert not unknown_figures(card.read_text(), known)
+    made_up = "## Verification\n| lfw | 16 px | .846 | .123 |\n| 26.73 dB | 99.99 dB |\n## Limits\n.456"
+    assert unknown_figures(made_up, "| .846 | 26.73 dB |") == {".123", "99.99"}
+    card = json.loads(read) if (read := _shipped_card()) else {"files": {}}
+    assert sum((default_model.SHIPPED / name).stat().st_size for name in card["files"]) <= 25e6
+
+
+def _shipped_card():
+    file = default_model.SHIPPED / CARD
+    return file.read_text() if file.is_file() else ""

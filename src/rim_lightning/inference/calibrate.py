@@ -11,12 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rim_lightning.data.dataset import FaceDataset, face_batches
+from rim_lightning.data.dataset import FaceDataset, UnionDataset, face_batches
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.verification import tar_at_far
 from rim_lightning.inference.calibration import COUNTS, FARS, PROBE_SIZES, Calibration
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import NO_IDENTITY
+
+FaceSource = FaceDataset | UnionDataset
+"""Faces of people, of one prepared set or of several."""
 
 
 class _People(NamedTuple):
@@ -36,7 +39,7 @@ class _People(NamedTuple):
 @torch.no_grad()
 def calibrate(
     rim: RIM,
-    faces: FaceDataset,
+    faces: FaceSource,
     title: str,
     digest: str,
     sizes: Sequence[int] = PROBE_SIZES,
@@ -91,12 +94,14 @@ def calibrate(
                 if (point := tar_at_far(scores, same, far)) is not None:
                     thresholds[i, j, k, column], frrs[i, j, k, column] = point[1], 1 - point[0]
     ranges = (tuple(counts), tuple(sizes), tuple(fars))
-    return Calibration(title, digest, len(images), genuine, impostors, *ranges, thresholds, frrs, faces.store.synthetic)
+    sets = faces.sets if isinstance(faces, UnionDataset) else (faces,)
+    synthetic = any(part.store.synthetic for part in sets)
+    return Calibration(title, digest, len(images), genuine, impostors, *ranges, thresholds, frrs, synthetic)
 
 
 @torch.no_grad()
 def similarity_change(
-    rim: RIM, other: RIM, faces: FaceDataset, title: str, sizes: Sequence[int], batch_size: int = 64
+    rim: RIM, other: RIM, faces: FaceSource, title: str, sizes: Sequence[int], batch_size: int = 64
 ) -> float:
     """Return the largest difference between the similarities of two networks.
 
@@ -119,7 +124,7 @@ def similarity_change(
     return float(torch.stack(changes).max())
 
 
-def _embed_people(rim: RIM, faces: FaceDataset, title: str, sizes: Sequence[int], batch_size: int) -> _People:
+def _embed_people(rim: RIM, faces: FaceSource, title: str, sizes: Sequence[int], batch_size: int) -> _People:
     """Embed the images of named people as they are, and reduced to each size."""
     device = next(rim.parameters()).device
     identities: list[Tensor] = []

@@ -18,6 +18,7 @@ from torch import Tensor
 from rim_lightning.files import MAX_NAME, file_digest, shortened, whole_file, write_json, write_text
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.card import CARD, CARD_DIGEST, FORMAT, read_card
+from rim_lightning.inference.card_page import CARD_PAGE, NOTICE, card_page
 from rim_lightning.networks.rim import RIM
 
 WEIGHTS = "model.safetensors"
@@ -54,6 +55,7 @@ def write_model(
     calibration: Calibration | None,
     about: Mapping[str, Any],
     onnx: bool = True,
+    notice: str | None = None,
 ) -> None:
     """Write a model folder, whole or not at all.
 
@@ -65,6 +67,7 @@ def write_model(
         calibration: Thresholds, or None.
         about: More entries of the card: metrics, digests of the data, origin.
         onnx: True to write ONNX files too, which takes a minute.
+        notice: License of the teacher's weights, written as `NOTICE`.
 
     Raises:
         FileExistsError: If the folder exists.
@@ -83,12 +86,17 @@ def write_model(
         with whole_file(part / WEIGHTS) as file:
             file.write_bytes(save(_in_few_bytes(inference_weights(rim))))  # save_file of safetensors raises no OSError
         names = [WEIGHTS]
+        if notice is not None:
+            write_text(part / NOTICE, notice)
+            names.append(NOTICE)
         if onnx:
             from rim_lightning.inference.onnx_export import export_onnx
 
             names += export_onnx(rim, part)
         files = {name: file_digest(part / name) for name in names}
-        write_json(part / CARD, _card(rim, calibration, about, files))
+        card = _card(rim, calibration, about, files)
+        write_json(part / CARD, card)
+        write_text(part / CARD_PAGE, card_page(card))
         write_text(part / CARD_DIGEST, file_digest(part / CARD) + "\n")
         part.replace(folder)
     except OSError as error:

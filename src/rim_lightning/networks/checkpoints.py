@@ -81,6 +81,23 @@ def load_network(path: str | Path, architecture: str | None = None) -> nn.Module
     return network.eval()
 
 
+def training_record(path: str | Path) -> dict[str, Any]:
+    """Return what a checkpoint says about its training.
+
+    Args:
+        path: Checkpoint of rim-train.
+
+    Returns:
+        "code", the version of the code, and "faces", the number of faces seen; empty for a checkpoint of an earlier
+        version.
+
+    Raises:
+        FileNotFoundError: See `load_network`.
+        ValueError: See `load_network`.
+    """
+    return _read_checkpoint(path).get("training", {})
+
+
 def build_architecture(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """Build a network with random weights.
 

@@ -8,6 +8,7 @@ import torch
 
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.card import CARD, CARD_DIGEST
+from rim_lightning.inference.card_page import CARD_PAGE
 from rim_lightning.inference.model_folder import WEIGHTS, read_model, write_model
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
@@ -100,7 +101,7 @@ def without_onnx(rim, tmp_path):
 
 def test_a_model_without_thresholds(rim, tmp_path):
     folder = without_onnx(rim, tmp_path)
-    assert sorted(path.name for path in folder.iterdir()) == [CARD, CARD_DIGEST, WEIGHTS]
+    assert sorted(path.name for path in folder.iterdir()) == [CARD, CARD_DIGEST, WEIGHTS, CARD_PAGE]
     assert read_model(folder).calibration is None
     with pytest.raises(ValueError, match="The model has no thresholds"):
         Recognizer.from_checkpoint(folder).verify(np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8), aligned=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ HALF_TOLERANCE = 1e-3
 """Largest change of a similarity that half precision may make."""
 
 if TYPE_CHECKING:
-    from rim_lightning.data.dataset import FaceDataset
+    from rim_lightning.data.dataset import FaceDataset, UnionDataset
     from rim_lightning.data.stores.prepared import PreparedStore
     from rim_lightning.inference.calibration import Calibration
     from rim_lightning.networks.rim import RIM
@@ -30,17 +32,30 @@ if TYPE_CHECKING:
 @click.option(
     "--people",
     type=Place(),
-    help="Prepared set of people (rim-prepare) whom nothing was trained on: thresholds are chosen on them.",
+    multiple=True,
+    help="Prepared set of people (rim-prepare) whom nothing was trained on: thresholds are chosen on them. It may be "
+    "given several times, for sets that share no person.",
 )
-@click.option("--split", default="val", show_default=True, help="Part of that set.")
+@click.option("--split", default="val", show_default=True, help="Part of each set.")
 @click.option(
     "--half",
     is_flag=True,
     help="Write weights in half precision, in half the bytes; refused if that changes a similarity of --people by more "
     f"than {HALF_TOLERANCE:g}.",
 )
+@click.option("--terms", help='Terms of use of the weights, for the card: "research use: trained on …".')
+@click.option("--notice", type=Place(), help="Text file with the license of the teacher's weights, copied as NOTICE.")
 @click.option("--onnx/--no-onnx", default=True, show_default=True, help="Write ONNX files too.")
-def export(checkpoint: Path, folder: Path, people: Path | None, split: str, half: bool, onnx: bool) -> None:
+def export(
+    checkpoint: Path,
+    folder: Path,
+    people: tuple[Path, ...],
+    split: str,
+    half: bool,
+    terms: str | None,
+    notice: Path | None,
+    onnx: bool,
+) -> None:
     """Make a model folder from a checkpoint of rim-train.
 
     FOLDER gets weights, card, thresholds and ONNX files. Without --people the model has no thresholds, and `rim verify`
@@ -52,37 +67,34 @@ def export(checkpoint: Path, folder: Path, people: Path | None, split: str, half
     """
     if onnx:
         require_extra("export", "rim export without --no-onnx")
-    from rim_lightning.data.dataset import FaceDataset
     from rim_lightning.data.stores.packed import open_store
-    from rim_lightning.data.stores.prepared import MANIFEST
-    from rim_lightning.files import check_folder, file_digest, real_path
-    from rim_lightning.inference.calibrate import calibrate
+    from rim_lightning.files import check_folder, file_digest
     from rim_lightning.inference.model_folder import write_model
     from rim_lightning.networks.checkpoints import load_rim
 
-    if half and people is None:
+    if half and not people:
         raise click.UsageError("--half is judged by the similarities of people: add --people.")
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: choose another folder, or remove it.")
-    store = None if people is None else open_store(people)
-    if store is not None:
+    notice_text = None if notice is None else notice.read_text(encoding="utf-8")
+    stores = [open_store(place) for place in people]
+    for store in stores:
         _check_people(store, split)
     check_folder(folder.parent, "folder")
     rim = load_rim(checkpoint)
-    about: dict[str, Any] = {"checkpoint_sha256": file_digest(checkpoint), "metrics": _metrics_of(checkpoint)}
+    about: dict[str, Any] = {
+        "checkpoint_sha256": file_digest(checkpoint),
+        "training": _training_of(checkpoint),
+        "metrics": _metrics_of(checkpoint),
+        **({} if terms is None else {"terms": terms}),
+    }
     calibration = None
-    if store is not None:
-        if store.hr_size != rim.hr_size:
-            raise ValueError(
-                f"{store.path} has faces of {store.hr_size} px, the model takes {rim.hr_size} px: prepare them with "
-                f"hr_size={rim.hr_size}."
-            )
-        title = f"{real_path(store.path).name}, {split}"
-        faces = FaceDataset(store, split)
-        if half:
-            rim, about["half_precision_change"] = _in_half_precision(rim, faces, title)
-        calibration = calibrate(rim, faces, title, file_digest(store.path / MANIFEST))
-    write_model(folder, rim, calibration, about, onnx)
+    if stores:
+        for store in stores:
+            _check_size(store, rim.hr_size)
+        rim, calibration, change = _calibrated(rim, stores, split, half)
+        about |= {} if change is None else {"half_precision_change": change}
+    write_model(folder, rim, calibration, about, onnx, notice_text)
     say(f"Model: {folder}")
     if half:
         say(f"Half precision changes a similarity by {about['half_precision_change']:.1g} at most.")
@@ -136,7 +148,7 @@ def _card_lines(card: dict[str, Any]) -> Iterator[str]:
         yield "no thresholds: rim export --people chooses them"
     else:
         yield from _calibration_lines(card["calibration"], arguments["lr_size"])
-    yield str(card["license"])
+    yield " ".join(filter(None, (str(card["license"]), card.get("terms"))))
     yield from (f"- {limit}" for limit in card["limits"])
 
 
@@ -159,7 +171,41 @@ def _check_people(store: PreparedStore, split: str) -> None:
     )
 
 
-def _in_half_precision(rim: RIM, faces: FaceDataset, title: str) -> tuple[RIM, float]:
+def _check_size(store: PreparedStore, hr_size: int) -> None:
+    """Raise ValueError if the faces of a set are not those that the model takes."""
+    if store.hr_size != hr_size:
+        raise ValueError(
+            f"{store.path} has faces of {store.hr_size} px, the model takes {hr_size} px: prepare them with "
+            f"hr_size={hr_size}."
+        )
+
+
+def _calibrated(
+    rim: RIM, stores: Sequence[PreparedStore], split: str, half: bool
+) -> tuple[RIM, Calibration, float | None]:
+    """Choose thresholds on the people of some sets.
+
+    Returns:
+        The network, with `half` in half precision; its thresholds; and the largest change of a similarity, None without
+        `half`.
+    """
+    from rim_lightning.data.dataset import FaceDataset, UnionDataset
+    from rim_lightning.data.stores.prepared import MANIFEST
+    from rim_lightning.files import file_digest, real_path
+    from rim_lightning.inference.calibrate import calibrate
+
+    people = [FaceDataset(store, split, schemes=()) for store in stores]
+    title = f"{' and '.join(real_path(store.path).name for store in stores)}, {split}"
+    digests = [file_digest(store.path / MANIFEST) for store in stores]
+    faces = people[0] if len(people) == 1 else UnionDataset(people)
+    digest = digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
+    change = None
+    if half:
+        rim, change = _in_half_precision(rim, faces, title)
+    return rim, calibrate(rim, faces, title, digest), change
+
+
+def _in_half_precision(rim: RIM, faces: FaceDataset | UnionDataset, title: str) -> tuple[RIM, float]:
     """Return the network in half precision and the largest change of a similarity. Raise ValueError if it is large."""
     from rim_lightning.inference.calibrate import similarity_change
     from rim_lightning.inference.calibration import PROBE_SIZES
@@ -177,6 +223,19 @@ def _in_half_precision(rim: RIM, faces: FaceDataset, title: str) -> tuple[RIM, f
 def _demo_only(calibration: Calibration) -> str:
     """Return a remark if the model decides with --demo only."""
     return " verify, identify and page refuse it without --demo." if calibration.synthetic else ""
+
+
+def _training_of(checkpoint: Path) -> dict[str, Any]:
+    """Return what checkpoint and run folder say about the training: command, sets, faces seen, code."""
+    from rim_lightning.networks.checkpoints import training_record
+    from rim_lightning.runs.folder import RunFolder
+    from rim_lightning.runs.origin import read_origin
+
+    record = training_record(checkpoint)
+    origin = read_origin(RunFolder(checkpoint.parent.parent))
+    if origin is None:
+        return record
+    return {"command": shlex.join(["rim-train", *origin.overrides]), "sets": sorted(origin.stores)} | record
 
 
 def _metrics_of(checkpoint: Path) -> dict[str, Any]:
