@@ -81,12 +81,26 @@ def face_strip(faces: HallucinatedFaces, index: int, side: int = 192) -> Image.I
     Returns:
         One picture.
     """
-    pictures = face_pictures(faces, index, side)
+    return captioned_row(face_pictures(faces, index, side), side)
+
+
+def captioned_row(pictures: Sequence[tuple[Image.Image, str]], side: int) -> Image.Image:
+    """Return pictures in a row, each under its caption.
+
+    Args:
+        pictures: (picture, caption). A picture of another size is enlarged or reduced bicubically.
+        side: Side of each picture in pixels.
+
+    Returns:
+        One picture.
+    """
     strip = Image.new("RGB", (len(pictures) * (side + GAP) - GAP, side + CAPTION_HEIGHT), "white")
     draw = ImageDraw.Draw(strip)
     for column, (picture, caption) in enumerate(pictures):
         left = column * (side + GAP)
         draw.text((left + 2, 3), caption, fill="black")
+        if picture.size != (side, side):
+            picture = picture.resize((side, side), Image.Resampling.BICUBIC)
         strip.paste(picture, (left, CAPTION_HEIGHT))
     return strip
 
