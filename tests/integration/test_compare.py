@@ -21,6 +21,7 @@ SETTINGS = [
     "pairs.people.pairs=30",
     "sweep.sizes=[8,16]",
     "sweep.degradations={bicubic: [8, 16], area: [8], realistic: [8]}",
+    "sweep.misaligned={camera: [8]}",
     "shown_faces=2",
 ]
 SMALL = [
@@ -99,7 +100,9 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
     both = faces["fhn, seed 0"] + faces["rim, seed 0"]
     assert ablation["(f) FHN + T + S + A: RIM"]["thousand training faces"] == f"{both / 1e3:.1f}" != "0.0"
     sweep = rows_of(folder / "sweep.csv")
-    assert {row["probe made by"] for row in sweep} == {"bicubic", "area", "realistic"}
+    assert {row["probe made by"] for row in sweep} == {
+        *("bicubic", "area", "realistic", "camera, moved as by a detector's points")
+    }
     assert all(row["16 px"] == "" for row in sweep if row["probe made by"] != "bicubic")
     moved = {(row["system"], row["figure"].split(",")[0]): row for row in rows_of(folder / "alignment.csv")}
     assert 0.3 <= float(moved["RIM, probe aligned by its landmarks", "accuracy"]["turned"].split()[0]) <= 1

@@ -25,6 +25,7 @@ from rim_lightning.commands.settings_check import (
 from rim_lightning.data.detector_choice import DETECTORS
 
 DEGRADATIONS = ("bicubic", "realistic", "camera")
+REDUCTIONS = ("bicubic", "area", "realistic", "camera")
 LANDMARKS = ("five", "ibug68", "helen194")
 SPLITS = ("train", "val", "test")
 BACKBONES = ("mobilefacenet", "iresnet50", "resnet34", "inception_resnet_v1", "resnet50", "centerface")
@@ -80,6 +81,8 @@ TRAINER_RULES: RuleTable = {
 }
 EVALUATION_RULES: RuleTable = {
     "evaluation.probe_sizes": list_of(whole(1), 1),
+    "evaluation.degradation": choice(*REDUCTIONS),
+    "evaluation.misalignment": optional(choice("detector")),
     "evaluation.flip": FLAG,
     "evaluation.batch_size": whole(1),
     "evaluation.panel_faces": whole(),
@@ -386,7 +389,10 @@ COMPARE_RULES: RuleTable = {
     "sweep.sizes": list_of(whole(1), 1),
     "sweep.degradations": mapping_of(list_of(whole(1), 1)),
     "sweep.degradations.*": list_of(whole(1), 1),
+    "sweep.misaligned": mapping_of(list_of(whole(1), 1)),
+    "sweep.misaligned.*": list_of(whole(1), 1),
     "sweep.far": number(above=0, below=1),
+    "misalignment.*": either(choice("detector"), mapping_of(NONNEGATIVE)),
     "misalignment.*.shift": number(0, below=1),
     "misalignment.*.scale": number(0, below=1),
     "misalignment.*.rotation": number(0, 180),

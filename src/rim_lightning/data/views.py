@@ -1,11 +1,14 @@
-"""Fixed views of a stored face: the center crop and the mirror image, with the labels that belong to them."""
+"""Views of a stored face: the center crop, the mirror image and a moved crop, with the labels that belong to them."""
 
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from rim_lightning.functional.misalignment import seeded_moves
 from rim_lightning.schemes import HELEN11, LANDMARK_SCHEMES
+from rim_lightning.types import UNLABELED
 
 Points = dict[str, NDArray[np.float32]]  # scheme name -> (N, 2) x and y in pixels, NaN where not annotated
 LabeledFace = tuple[NDArray[np.uint8], NDArray[np.uint8] | None, Points]  # image, parsing or None, points
@@ -86,3 +89,43 @@ def mirrored_crop(
         ValueError: If the image is smaller than `size`.
     """
     return center_crop(*flip_face(image, parsing, points), size)
+
+
+def moved_crop(
+    image: NDArray[np.uint8], parsing: NDArray[np.uint8] | None, points: Points, seed: int, size: int, probe_size: int
+) -> LabeledFace:
+    """Center crop that is moved by an error of the size of a detector's; a `View` once the sizes are bound.
+
+    What comes into view is the margin of the stored picture; beyond it the border is repeated.
+
+    Args:
+        image: (H, W, 3) uint8.
+        parsing: (H, W) uint8, Helen-11 classes; or None.
+        points: Scheme name -> (N, 2) in pixels of `image`.
+        seed: Seed of the error.
+        size: Side of the result in pixels.
+        probe_size: Side of the probe in pixels, on which the error depends.
+
+    Returns:
+        Image (size, size, 3), parsing (size, size) or None, and points in pixels of that image.
+    """
+    import cv2
+
+    (move,) = seeded_moves(torch.tensor([probe_size]), "detector", [seed]).numpy()
+    turn = np.exp(move[2] + 1j * move[3])
+    linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+    from_center = np.array([(image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2])
+    matrix = np.column_stack([linear, (size - 1) / 2 + move[:2] * size - linear @ from_center])
+    warped = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    if parsing is not None:
+        classes = cv2.warpAffine(
+            parsing,
+            matrix,
+            (size, size),
+            flags=cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=UNLABELED,
+        )
+        parsing = np.asarray(classes, dtype=np.uint8)
+    moved_points = {scheme: (xy @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32) for scheme, xy in points.items()}
+    return np.asarray(warped, dtype=np.uint8), parsing, moved_points

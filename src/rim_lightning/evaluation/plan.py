@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from rim_lightning.data.preparation import Alignment
+from rim_lightning.functional.seeded_probes import ProbeKind, check_probe_kind
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class EvaluationPlan:
 
     Attributes:
         probe_sizes: Sides of the probes of verification in pixels.
+        degradation: How the probes of verification are made, see `ProbeKind`.
+        misalignment: How the probes of verification are moved, see `ProbeKind`.
         flip: True to average every embedding with that of the mirrored face.
         batch_size: Faces per batch.
         panel_faces: Number of faces of each set that the report shows.
@@ -63,6 +66,8 @@ class EvaluationPlan:
     """
 
     probe_sizes: Sequence[int]
+    degradation: str
+    misalignment: str | None
     flip: bool
     batch_size: int
     panel_faces: int
@@ -70,6 +75,14 @@ class EvaluationPlan:
     identities: Mapping[str, str]
     verification_pairs: int
     lfw: PairListPlan
+
+    def __post_init__(self) -> None:
+        check_probe_kind(self.probe_kind)
+
+    @property
+    def probe_kind(self) -> ProbeKind:
+        """How the probes of verification are made."""
+        return ProbeKind(self.degradation, self.misalignment)
 
 
 def evaluation_plan(settings: Mapping[str, Any]) -> EvaluationPlan:
@@ -79,7 +92,7 @@ def evaluation_plan(settings: Mapping[str, Any]) -> EvaluationPlan:
         settings: Plain containers with the fields of `EvaluationPlan` as keys.
 
     Raises:
-        ValueError: If a setting is unknown or missing.
+        ValueError: If a setting is unknown or missing, or there is no such degradation or misalignment.
     """
     _check_keys(EvaluationPlan, settings, "evaluation")
     _check_keys(FacesPlan, settings["sr"], "evaluation.sr")

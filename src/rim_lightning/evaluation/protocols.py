@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from rim_lightning.data.readers.pair_lists import read_annotated_pairs, read_pai
 from rim_lightning.data.readers.surveillance import read_scface, read_tinyface
 from rim_lightning.data.stores.packed import open_store
 from rim_lightning.data.stores.prepared import PreparedStore
+from rim_lightning.data.views import View, moved_crop
 from rim_lightning.functional.pairs import sample_balanced_pairs
 from rim_lightning.types import NO_IDENTITY
 
@@ -89,22 +91,27 @@ class SearchSet(NamedTuple):
     native: bool
 
 
-def misaligned(faces: FaceSource, **amounts: float) -> FaceDataset:
+def misaligned(faces: FaceSource, moves: Mapping[str, float] | str, size: int) -> FaceDataset:
     """Move each face at random, by its position. What comes into view is the margin of the prepared picture.
 
     Args:
         faces: Faces of one prepared store.
-        **amounts: `shift` and `scale` as the largest share of the side either way, `rotation` as the largest angle in
-            degrees either way.
+        moves: The largest "shift" and "scale" as shares of the side and the largest "rotation" in degrees, either way;
+            or "detector": errors of the size of a detector's.
+        size: Side of the probes in pixels, on which the errors of a detector depend.
 
     Raises:
         ValueError: If the faces are those of mirrored pairs.
     """
     if not isinstance(faces, FaceDataset):
         raise ValueError("Mirrored pairs cannot be moved: set detailed to listed, random or sampled pairs.")
+    view: View
+    if not isinstance(moves, Mapping):
+        view = partial(moved_crop, size=faces.store.hr_size, probe_size=size)
+        return FaceDataset(faces.store, faces.positions, view, schemes=faces.schemes)
     geometry = {"flip": 0.0, "rotation": 0.0, "scale": 0.0, "shift": 0.0}
     colors = {"brightness": 0.0, "contrast": 0.0, "gamma": 0.0, "hue": 0.0, "photometric": 0.0}
-    view = FaceAugmentation(faces.store.hr_size, **colors | geometry | amounts)
+    view = FaceAugmentation(faces.store.hr_size, **colors | geometry | dict(moves))
     return FaceDataset(faces.store, faces.positions, view, schemes=faces.schemes)
 
 

@@ -15,6 +15,7 @@ from rim_lightning.evaluation.protocols import FaceSet, PairSet, face_set, liste
 from rim_lightning.evaluation.report import Report
 from rim_lightning.evaluation.verification import evaluate_verification
 from rim_lightning.files import real_path
+from rim_lightning.functional.seeded_probes import CLEAN
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import NO_IDENTITY
 
@@ -61,7 +62,7 @@ def evaluate(
         report.add(f"sr/{faces.title}", figures)
     for pairs, sentence in _pair_sets(plan, stores, rim.hr_size, prepared_dir, workers):
         report.protocol.append(sentence)
-        figures = evaluate_verification(rim, pairs, plan.probe_sizes, plan.flip, plan.batch_size)
+        figures = evaluate_verification(rim, pairs, plan.probe_sizes, plan.flip, plan.batch_size, plan.probe_kind)
         report.add(f"verification/{pairs.title}", figures)
     report.write()
     return report.figures
@@ -170,10 +171,12 @@ def _pair_sets(
 
 
 def _protocol(plan: EvaluationPlan, rim: RIM) -> list[str]:
+    kind = plan.probe_kind
+    made = f" Those of verification are made by {kind.in_words()}; a face's position is its seed."
     views = "averaged with the mirrored image" if plan.flip else "of the image alone, no flips"
     return [
         f"Probes: the aligned {rim.hr_size} px face reduced by antialiased bicubic to the stated size, 8-bit, and "
-        "enlarged back.",
+        f"enlarged back.{'' if kind == CLEAN else made}",
         f"Image quality at {rim.lr_size} → {rim.hr_size} px, protocol {plan.sr.protocol}, {plan.sr.crop} px border "
         "left out; intervals are bootstraps over faces.",
         "Verification: cosine; the gallery is the sharp first image of a pair, the probe the second; threshold of the "

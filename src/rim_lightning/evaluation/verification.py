@@ -1,7 +1,7 @@
 """Verify pairs of a sharp gallery face and a reduced probe face: embeddings, scores, figures."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from rim_lightning.data.dataset import face_batches
 from rim_lightning.evaluation.protocols import PairSet
 from rim_lightning.functional.bootstrap import bootstrap_interval
-from rim_lightning.functional.degradation import synthesize_probe
+from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind, seeded_probes
 from rim_lightning.functional.verification import (
     cosine_similarity,
     equal_error_rate,
@@ -29,6 +29,9 @@ teacher on the enlarged probe, "teacher_sr" the teacher on the hallucinated face
 
 Embedder = Callable[[Tensor], dict[str, Tensor]]
 """Faces or enlarged probes (B, 3, S, S), RGB in [-1, 1] -> name -> (B, E) embeddings, not normalized."""
+
+ProbesOfSizes = Callable[[Tensor, list[int]], Iterable[tuple[int, Tensor]]]
+"""Sharp faces (B, 3, S, S) and their seeds -> sizes in pixels, each with the enlarged probes of that size."""
 
 
 def embed_faces(embed: Embedder, faces: Tensor, flip: bool) -> dict[str, Tensor]:
@@ -55,7 +58,7 @@ def _unit(embeddings: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def evaluate_verification(
-    rim: RIM, pairs: PairSet, probe_sizes: Sequence[int], flip: bool, batch_size: int
+    rim: RIM, pairs: PairSet, probe_sizes: Sequence[int], flip: bool, batch_size: int, kind: ProbeKind = CLEAN
 ) -> dict[str, float]:
     """Verify pairs by every system of `SYSTEMS`, and sharp against sharp face by the teacher.
 
@@ -65,6 +68,7 @@ def evaluate_verification(
         probe_sizes: Sides of the probes in pixels.
         flip: True to average every embedding with that of the mirrored face, or mirrored probe.
         batch_size: Faces per batch.
+        kind: How the probes are made. The position of a face is the seed of its probe.
 
     Returns:
         Figures "pairs", "hr/teacher/accuracy", "16/rim/accuracy" …: for sharp probes and for each probe size and
@@ -72,7 +76,7 @@ def evaluate_verification(
     """
     is_probe = torch.zeros(len(pairs.faces), dtype=torch.bool)
     is_probe[pairs.probe] = True
-    embeddings = _embed_pairs(rim, pairs, is_probe, probe_sizes, flip, batch_size)
+    embeddings = _embed_pairs(rim, pairs, is_probe, partial(_probes_of_sizes, probe_sizes, kind), flip, batch_size)
     row_of_probe = is_probe.cumsum(0) - 1  # (N,): row of a probe face among the probe embeddings
     gallery = embeddings["hr/teacher"][pairs.gallery]  # (P, E)
     figures: dict[str, float] = {"pairs": float(len(pairs.same))}
@@ -85,7 +89,7 @@ def evaluate_verification(
 
 
 def _embed_pairs(
-    rim: RIM, pairs: PairSet, is_probe: Tensor, probe_sizes: Sequence[int], flip: bool, batch_size: int
+    rim: RIM, pairs: PairSet, is_probe: Tensor, probes_of: ProbesOfSizes, flip: bool, batch_size: int
 ) -> dict[str, Tensor]:
     """Embed every face once: sharp, and reduced to each size if it is a probe.
 
@@ -96,15 +100,23 @@ def _embed_pairs(
     parts: dict[str, list[Tensor]] = defaultdict(list)
     for batch in face_batches(pairs.faces, batch_size, device, f"pairs of {pairs.title}"):
         parts["hr/teacher"].append(embed_faces(partial(_embed_gallery, rim), batch.hr, flip)["teacher"])
-        probes = batch.hr[is_probe[batch.index.cpu()].to(device)]
-        if not len(probes):
+        positions = batch.index.cpu()
+        chosen = is_probe[positions]
+        if not chosen.any():
             continue
-        for size in probe_sizes:
-            sizes = torch.full((len(probes),), size)
-            embed = partial(_embed_probes, rim, sizes)
-            for system, embedding in embed_faces(embed, synthesize_probe(probes, sizes), flip).items():
+        for size, enlarged in probes_of(batch.hr[chosen.to(device)], positions[chosen].tolist()):
+            embed = partial(_embed_probes, rim, torch.full((len(enlarged),), size))
+            for system, embedding in embed_faces(embed, enlarged, flip).items():
                 parts[f"{size}/{system}"].append(embedding)
     return {name: torch.cat(tensors).cpu() for name, tensors in parts.items()}
+
+
+def _probes_of_sizes(
+    probe_sizes: Sequence[int], kind: ProbeKind, faces: Tensor, seeds: list[int]
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield the enlarged probes of faces (B, 3, S, S), size by size."""
+    for size in probe_sizes:
+        yield size, seeded_probes(faces, size, kind, seeds)
 
 
 def _embed_gallery(rim: RIM, faces: Tensor) -> dict[str, Tensor]:

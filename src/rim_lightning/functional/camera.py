@@ -112,9 +112,17 @@ def camera_draws(numbers: Tensor) -> CameraDraws:
 
 
 def seeded_draws(seeds: Sequence[int]) -> CameraDraws:
-    """Draw each degradation from its own seed, so that it does not depend on the batch that a face is in."""
-    rows = [draw_numbers(1, torch.Generator().manual_seed(seed)) for seed in seeds]
-    return camera_draws(torch.cat(rows))
+    """Draw each degradation from its own seed, for an evaluation: it does not depend on the batch that a face is in.
+
+    Args:
+        seeds: One seed per probe.
+
+    Returns:
+        The degradations; all probes are degraded.
+    """
+    numbers = torch.cat([draw_numbers(1, torch.Generator().manual_seed(seed)) for seed in seeds])
+    numbers[:, 0] = 0
+    return camera_draws(numbers)
 
 
 @torch.no_grad()

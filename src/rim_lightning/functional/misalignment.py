@@ -1,8 +1,7 @@
 """Faces that are moved a little, as a detector's points or a random error of the alignment move them."""
 
 import math
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -29,9 +28,9 @@ LARGEST = 2.5
 AMOUNTS = ("shift", "scale", "rotation")
 MOVES = 4
 
-Misalignment = Literal["detector"] | Mapping[str, float] | None
-"""How probes are misaligned: not at all; by errors of the size of a detector's; or by the largest "shift" along each
-axis (share of the side), "scale" (.1 means a factor of .9 to 1.1) and "rotation" (degrees), either way."""
+Misalignment = str | Mapping[str, float] | None
+"""How probes are misaligned: not at all; "detector", by errors of the size of a detector's; or by the largest "shift"
+along each axis (share of the side), "scale" (.1 means a factor of .9 to 1.1) and "rotation" (degrees), either way."""
 
 
 def check_misalignment(misalignment: Misalignment) -> None:
@@ -108,7 +107,7 @@ def draw_moves(sizes: Tensor, misalignment: Misalignment, aligned_share: float, 
     return torch.where(stays[:, None], 0.0, moves)
 
 
-def seeded_moves(sizes: Tensor, misalignment: Misalignment, seeds: list[int]) -> Tensor:
+def seeded_moves(sizes: Tensor, misalignment: Misalignment, seeds: Sequence[int]) -> Tensor:
     """Draw the move of each face from its own seed, see `draw_moves`; no face stays where it is.
 
     Args:

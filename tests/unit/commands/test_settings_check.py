@@ -19,6 +19,7 @@ from rim_lightning.data.stores.prepared import SPLITS
 from rim_lightning.evaluation.plan import FacesPlan
 from rim_lightning.functional.degradation import DEGRADATIONS
 from rim_lightning.functional.mk_mmd import Estimator, Statistic
+from rim_lightning.functional.seeded_probes import REDUCTIONS
 from rim_lightning.losses.distillation import StageDistillation
 from rim_lightning.losses.landmark import LandmarkLoss
 from rim_lightning.losses.margin import MarginSoftmax
@@ -94,6 +95,7 @@ def argument(function, name):
     ("command", "key", "values"),
     [
         ("train", "probes.degradation", DEGRADATIONS),
+        ("eval", "evaluation.degradation", REDUCTIONS),
         ("train", "model.recognition.teacher.name", BACKBONES),
         ("train", "model.recognition.head", get_args(Head)),
         ("train", "model.recognition.teacher.layout", get_args(Layout)),
@@ -186,6 +188,10 @@ WRONG = [
     ("train", "probes.misalignment", "detectr", "(did you mean detector?)"),
     ("train", "probes.aligned_share", 1.5, "a number between 0 and 1"),
     ("eval", "device", "gpu0", "cpu, cuda or cuda:<number>"),
+    ("eval", "evaluation.degradation", "camra", "(did you mean camera?)"),
+    ("eval", "evaluation.misalignment", "shifted", "one of detector, or null"),
+    ("compare", "sweep.misaligned", {"camera": [0]}, "a whole number ≥ 1"),
+    ("compare", "misalignment.detector", "mtcnn", "one of detector, or a mapping"),
     ("eval", "workers", -1, "a whole number between 0 and 1024"),
     ("train", "threads", 100000, "a whole number between 1 and 1024, or null"),
     ("eval", "evaluation.sr.split", "tests", "(did you mean test?)"),

@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+import torch
 
+from rim_lightning.data import views
 from rim_lightning.data.synthetic.store import paint_face
-from rim_lightning.data.views import center_crop, flip_face, mirror_parsing, mirrored_crop
+from rim_lightning.data.views import center_crop, flip_face, mirror_parsing, mirrored_crop, moved_crop
+from rim_lightning.functional.misalignment import moved
 from rim_lightning.schemes import HELEN11
 from tests.helpers.faces import assert_same_face
 
@@ -52,3 +55,20 @@ def test_the_mirrored_crop_is_the_mirror_image_of_the_crop(face):
 
 def test_sides_of_a_parsing_map_change_places_and_unlabeled_stays():
     assert mirror_parsing(np.array([[2, 3, 4, 5, 10, 0, 255]], np.uint8)).tolist() == [[3, 2, 5, 4, 10, 0, 255]]
+
+
+def test_a_moved_crop_takes_pixels_and_points_along(monkeypatch, face):
+    """Two forms agree: the crop moved by OpenCV, and the center crop moved as a tensor."""
+    image, parsing, points = face
+    move = torch.tensor([[0.04, -0.03, 0.06, 0.1]], dtype=torch.float64)
+    monkeypatch.setattr(views, "seeded_moves", lambda *_: move)
+    crop, classes, moved_points = moved_crop(image, parsing, points, 0, SIZE, 16)
+    still, _, still_points = center_crop(image, parsing, points, SIZE)
+    expected = moved(torch.from_numpy(still.copy()).permute(2, 0, 1)[None].float(), move)[0].permute(1, 2, 0)
+    inside = slice(8, -8)
+    assert np.abs(crop.astype(float) - expected.numpy())[inside, inside].mean() < 1.5  # levels
+    middle = (SIZE - 1) / 2
+    turn = np.exp(0.06 + 0.1j)
+    position = (still_points["five"] - middle) @ np.array([1, 1j]) * turn + SIZE * (0.04 - 0.03j) + middle * (1 + 1j)
+    np.testing.assert_allclose(moved_points["five"], np.stack([position.real, position.imag], 1), atol=1e-3)
+    assert classes.shape == (SIZE, SIZE)

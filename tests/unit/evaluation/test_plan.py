@@ -26,7 +26,11 @@ def test_the_configuration_has_all_settings(settings):
 @pytest.mark.parametrize(
     ("group", "change", "sentence"),
     [
-        (None, {"size": 8}, "There is no setting evaluation.size; choose from probe_sizes, flip"),
+        (
+            None,
+            {"size": 8},
+            "There is no setting evaluation.size; choose from probe_sizes, degradation, misalignment, flip",
+        ),
         ("sr", {"border": 8}, "There is no setting evaluation.sr.border; choose from sets, split"),
         ("lfw", {"roots": "x"}, "There is no setting evaluation.lfw.roots; choose from root, images"),
     ],

@@ -145,7 +145,7 @@ def test_calfws_layout_from_the_folder_to_the_pairs(tmp_path):
 def test_misaligned_faces_move_within_the_amount_and_stay_the_same_each_time(tmp_path):
     store = small_synthetic_store(tmp_path / "synthetic", people=12, views=2, hr_size=64)
     faces = FaceDataset(store, "train")
-    moved = misaligned(faces, shift=0.1)
+    moved = misaligned(faces, {"shift": 0.1}, 16)
     assert len(moved) == len(faces)
     steps = []
     for number in range(len(faces)):
@@ -157,5 +157,9 @@ def test_misaligned_faces_move_within_the_amount_and_stay_the_same_each_time(tmp
     assert steps.abs().max() <= 6.5
     assert steps.abs().max() > 2
     assert len(steps.unique(dim=0)) > 3
+    by_detector = misaligned(faces, "detector", 16)[3]
+    assert torch.equal(by_detector.hr, misaligned(faces, "detector", 16)[3].hr)
+    step = by_detector.landmarks["ibug68"] - faces[3].landmarks["ibug68"]
+    assert 0.1 < step.abs().mean() < 8
     with pytest.raises(ValueError, match="Mirrored pairs cannot be moved"):
-        misaligned(UnionDataset([faces]), shift=0.1)
+        misaligned(UnionDataset([faces]), {"shift": 0.1}, 16)

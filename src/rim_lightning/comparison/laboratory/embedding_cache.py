@@ -89,7 +89,8 @@ class EmbeddingCache:
         Returns:
             Part of the system -> (N, E) embeddings of unit length, in the order of the positions.
         """
-        text = json.dumps([system, side, self.flip])
+        shown = side if side.misalignment else side[:2]  # a file of an earlier version is found under its name
+        text = json.dumps([system, shown, self.flip])
         file = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
         table = _read(file)
         digests = self._digests(faces, positions)

@@ -23,6 +23,7 @@ from rim_lightning.evaluation.verification import Embedder, verification_figures
 from rim_lightning.files import file_digest
 from rim_lightning.functional.bootstrap import mean_interval, seed_interval
 from rim_lightning.functional.identification import first_ranks
+from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind
 from rim_lightning.functional.verification import cosine_similarity, kfold_decisions
 
 
@@ -74,7 +75,7 @@ class Laboratory:
     # ---- recognition ------------------------------------------------------------------------------------------------
 
     def verify(
-        self, reading: Reading, pairs: PairSet, size: int, degradation: str = "bicubic", seeds: int | None = None
+        self, reading: Reading, pairs: PairSet, size: int, kind: ProbeKind = CLEAN, seeds: int | None = None
     ) -> Verified:
         """Verify pairs.
 
@@ -82,10 +83,10 @@ class Laboratory:
             reading: Systems that embed the two sides of the pairs.
             pairs: The pairs.
             size: Side of the probes in pixels.
-            degradation: How the probes are made, see `Side`.
+            kind: How the probes are made.
             seeds: Number of seeds to measure; None measures all.
         """
-        scores = self.scores(reading, pairs, size, degradation, seeds)
+        scores = self.scores(reading, pairs, size, kind, seeds)
         figures_of = [verification_figures(score, pairs.same, pairs.fold) for score in scores]
         correct = torch.stack([kfold_decisions(score, pairs.same, pairs.fold)[0] for score in scores])  # (S, P)
         figures = {key: sum(figures[key] for figures in figures_of) / len(figures_of) for key in figures_of[0]}
@@ -96,11 +97,11 @@ class Laboratory:
         return Verified(figures, correct, scores[0])
 
     def scores(
-        self, reading: Reading, pairs: PairSet, size: int, degradation: str = "bicubic", seeds: int | None = None
+        self, reading: Reading, pairs: PairSet, size: int, kind: ProbeKind = CLEAN, seeds: int | None = None
     ) -> list[Tensor]:
         """Return the cosines of the pairs, (P,) per seed; arguments as for `verify`."""
         count = len(self.networks.seeds(reading.system)[:seeds])
-        low = Side(size, degradation)
+        low = Side(size, *kind)
         return [cosine_similarity(*self._embed_pairs(reading, pairs, low, seed)) for seed in range(count)]
 
     def all_pairs_tar(self, reading: Reading, pairs: PairSet, far: float) -> AllPairsTar | None:
@@ -170,7 +171,7 @@ class Laboratory:
         digest = f"{trained.digest} {'probe' if part == 'student' else part}"
         if hallucination is not None:
             digest += f" after {hallucination.digest}"
-        probe = "sharp" if side.size is None else f"{side.size} px {side.degradation}"
+        probe = "sharp" if side.size is None else f"{side.size} px {ProbeKind(*side[1:]).in_words()}"
         title = f"{trained.title}: {title}, {probe}"
         load = partial(_load_embedder, trained, part, hallucination, side)
         return self.embeddings.embed(digest, side, load, faces, unique.tolist(), title)[part][row]

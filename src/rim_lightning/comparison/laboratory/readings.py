@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from rim_lightning.comparison.laboratory.realignment import realigned
 from rim_lightning.evaluation.hallucination import hallucinate
-from rim_lightning.functional.degradation import realistic_reduce
 from rim_lightning.functional.pixels import to_pixels
-from rim_lightning.functional.resize import area_reduce, enlarge, reduce
+from rim_lightning.functional.seeded_probes import ProbeKind, seeded_probes
 from rim_lightning.inference.resolution import size_of_detail
 from rim_lightning.networks.compared.guided import GuidedRecognizer
 from rim_lightning.networks.compared.super_resolver import SuperResolver
@@ -25,31 +24,28 @@ class Side(NamedTuple):
 
     Attributes:
         size: Side of the probe in pixels; None shows the sharp face.
-        degradation: How the probe is made: "bicubic", "area" or "realistic". "native": it is small from the start, and
-            was enlarged to a face that is shown as it is.
+        degradation: How the probe is made, see `ProbeKind`. "native": it is small from the start, and was enlarged to a
+            face that is shown as it is.
+        misalignment: How the probe is moved, see `ProbeKind`.
     """
 
     size: int | None
     degradation: str = "bicubic"
+    misalignment: str | None = None
 
     def show(self, faces: Tensor, seeds: list[int]) -> Tensor:
         """Return the faces themselves, or their probes enlarged to the size of the faces.
 
         Args:
             faces: Sharp faces, (B, 3, S, S), RGB in [-1, 1].
-            seeds: One seed per image, for the noise of "realistic".
+            seeds: One seed per image, for what is random.
 
         Returns:
             Images of the same shape, RGB in [-1, 1].
         """
         if self.size is None:
             return faces
-        if self.degradation == "realistic":
-            singles = zip(faces.split(1), seeds, strict=True)
-            low = [realistic_reduce(face, self.size, torch.Generator().manual_seed(seed)) for face, seed in singles]
-            return enlarge(torch.cat(low), faces.shape[-1])
-        reducer = {"bicubic": reduce, "area": area_reduce}[self.degradation]
-        return enlarge(reducer(faces, self.size), faces.shape[-1])
+        return seeded_probes(faces, self.size, ProbeKind(self.degradation, self.misalignment), seeds)
 
     def sizes(self, images: Tensor) -> Tensor:
         """Return the sides of probes in pixels before they were enlarged.

@@ -21,7 +21,10 @@ def make_alignment_table(comparison: Comparison) -> Table:
 
 
 def alignment_table(
-    laboratory: Laboratory, pairs: PairSet, faces: FaceSet, amounts: Mapping[str, Mapping[str, float]]
+    laboratory: Laboratory,
+    pairs: PairSet,
+    faces: FaceSet,
+    amounts: Mapping[str, Mapping[str, float] | str],
 ) -> Table:
     """Measure verification against an aligned gallery by the first seed, and the PSNR to the misaligned face.
 
@@ -31,16 +34,18 @@ def alignment_table(
         faces: Faces that are moved.
         amounts: Column -> how far the faces are moved, see `misaligned`.
     """
-    pair_sets = [pairs, *(pairs._replace(probes=misaligned(pairs.faces, **moves)) for moves in amounts.values())]
+    size = laboratory.lr_size
+    pair_sets = [pairs, *(pairs._replace(probes=misaligned(pairs.faces, moves, size)) for moves in amounts.values())]
     face_sets = [faces]
     for moves in amounts.values():
-        misaligned_faces = misaligned(faces.dataset, **moves)
-        face_sets.append(faces._replace(dataset=misaligned_faces, digest=f"{faces.digest} {dict(moves)}"))
+        misaligned_faces = misaligned(faces.dataset, moves, size)
+        name = moves if isinstance(moves, str) else dict(moves)
+        face_sets.append(faces._replace(dataset=misaligned_faces, digest=f"{faces.digest} {name}"))
     lines = []
     for label, reading in rows_with_progress((*SWEEP, REALIGNED)):
         cells = []
         for moved_pairs in pair_sets:
-            verified = attempt(laboratory.verify, reading, moved_pairs, laboratory.lr_size, "bicubic", 1)
+            verified = attempt(laboratory.verify, reading, moved_pairs, size, seeds=1)
             cells.append(verified if isinstance(verified, str) else accuracy_cell(verified.figures))
         lines.append([label, f"accuracy, {pairs.title}", *cells])
     for system in (BICUBIC, "coarse", "fhn"):

@@ -12,6 +12,7 @@ from rim_lightning.comparison.paper.rows import SWEEP
 from rim_lightning.comparison.paper.write import Table
 from rim_lightning.comparison.setup import Comparison
 from rim_lightning.evaluation.protocols import PairSet
+from rim_lightning.functional.seeded_probes import ProbeKind
 from rim_lightning.functional.verification import kfold_accuracy, threshold_at_far
 
 
@@ -19,10 +20,18 @@ def make_sweep_table(comparison: Comparison) -> Table:
     """Make the table of the sweep on the detailed set, with thresholds of the calibration set."""
     pairs, people = comparison.detailed, comparison.calibration
     settings = comparison.settings["sweep"]
-    table = sweep_table(
-        comparison.laboratory, pairs, people, settings["sizes"], settings["degradations"], settings["far"]
-    )
+    kinds = probe_kinds(settings)
+    table = sweep_table(comparison.laboratory, pairs, people, settings["sizes"], kinds, settings["far"])
     return table._replace(notes=[FIRST_SEED, *pair_notes(pairs, people)])
+
+
+def probe_kinds(settings: Mapping[str, Any]) -> dict[ProbeKind, Sequence[int]]:
+    """Return the ways of making probes that `sweep` of the protocol names, with the sizes measured with them."""
+    return {
+        ProbeKind(degradation, misalignment): sizes
+        for misalignment, ways in ((None, settings["degradations"]), ("detector", settings["misaligned"]))
+        for degradation, sizes in ways.items()
+    }
 
 
 def sweep_table(
@@ -30,7 +39,7 @@ def sweep_table(
     pairs: PairSet,
     people: PairSet,
     sizes: Sequence[int],
-    degradations: Mapping[str, Sequence[int]],
+    kinds: Mapping[ProbeKind, Sequence[int]],
     far: float,
 ) -> Table:
     """Measure the first seed at several sizes of the probe, made small in several ways.
@@ -43,31 +52,31 @@ def sweep_table(
         pairs: Pairs that are reported.
         people: Pairs on which the thresholds are chosen.
         sizes: Sides of the probe in pixels, one column each.
-        degradations: Way of making the probe -> sizes that are measured with it, in pixels.
+        kinds: Way of making the probe -> sizes that are measured with it, in pixels.
         far: False accept rate for which the thresholds are chosen.
     """
     columns = ["system", "probe made by", "figure", *(f"{size} px" for size in sizes)]
     figures = ("accuracy", f"FAR at the threshold for {far:g}", "TAR at that threshold")
     lines = []
     for label, reading in rows_with_progress(SWEEP):
-        for degradation, sizes_of_degradation in degradations.items():
+        for kind, sizes_of_kind in kinds.items():
             cells = []  # one list of three figures per size
             for size in sizes:
                 result: list[str] | str = ""
-                if size in sizes_of_degradation:
-                    result = attempt(_calibrated, laboratory, reading, pairs, people, size, degradation, far)
+                if size in sizes_of_kind:
+                    result = attempt(_calibrated, laboratory, reading, pairs, people, size, kind, far)
                 cells.append([result] * len(figures) if isinstance(result, str) else result)
             for figure, row in zip(figures, zip(*cells, strict=True), strict=True):
-                lines.append([label, degradation, figure, *row])
+                lines.append([label, kind.in_words(), figure, *row])
     return Table("Resolution sweep", columns, lines)
 
 
 def _calibrated(
-    laboratory: Laboratory, reading: Reading, pairs: PairSet, people: PairSet, size: int, degradation: str, far: float
+    laboratory: Laboratory, reading: Reading, pairs: PairSet, people: PairSet, size: int, kind: ProbeKind, far: float
 ) -> list[str]:
     """Return accuracy, and FAR and TAR at the threshold of the other people."""
-    (people_scores,) = laboratory.scores(reading, people, size, degradation, seeds=1)
-    (scores,) = laboratory.scores(reading, pairs, size, degradation, seeds=1)
+    (people_scores,) = laboratory.scores(reading, people, size, kind, seeds=1)
+    (scores,) = laboratory.scores(reading, pairs, size, kind, seeds=1)
     threshold = threshold_at_far(people_scores, people.same, far)
     accepted = (scores >= threshold).double()
     accuracy, _, _ = kfold_accuracy(scores, pairs.same, pairs.fold)
@@ -76,12 +85,12 @@ def _calibrated(
 
 def plot_sweep_figure(path: Path, comparison: Comparison) -> dict[str, str]:
     """Plot the sweep on the detailed set, see `plot_sweep`."""
-    degradations = comparison.settings["sweep"]["degradations"]
-    return plot_sweep(path, comparison.laboratory, comparison.detailed, degradations)
+    kinds = probe_kinds(comparison.settings["sweep"])
+    return plot_sweep(path, comparison.laboratory, comparison.detailed, kinds)
 
 
 def plot_sweep(
-    path: Path, laboratory: Laboratory, pairs: PairSet, degradations: Mapping[str, Sequence[int]]
+    path: Path, laboratory: Laboratory, pairs: PairSet, kinds: Mapping[ProbeKind, Sequence[int]]
 ) -> dict[str, str]:
     """Plot the accuracy of the first seed over the size of the probe, one panel for each way of making it.
 
@@ -89,16 +98,16 @@ def plot_sweep(
         path: File of the picture.
         laboratory: Measures the systems.
         pairs: The pairs.
-        degradations: Way of making the probe -> sizes that are measured with it, in pixels.
+        kinds: Way of making the probe -> sizes that are measured with it, in pixels.
 
     Returns:
         System that is left out -> reason.
     """
-    figure, axes = curve_panels(len(degradations), sharey=True)
+    figure, axes = curve_panels(len(kinds), sharey=True)
     missing: dict[str, str] = {}
-    for axis, (degradation, sizes) in zip(axes, degradations.items(), strict=True):
+    for axis, (kind, sizes) in zip(axes, kinds.items(), strict=True):
         for number, (label, reading) in enumerate(SWEEP):
-            figures = attempt(_figures_of_sizes, laboratory, reading, pairs, sizes, degradation)
+            figures = attempt(_figures_of_sizes, laboratory, reading, pairs, sizes, kind)
             if isinstance(figures, str):
                 missing[label] = figures
             else:
@@ -106,7 +115,7 @@ def plot_sweep(
         axis.set_xscale("log")
         axis.set_xticks(sizes, labels=[str(size) for size in sizes])
         axis.set_xticks([], minor=True)
-        axis.set_title(f"probe made by {degradation}", fontsize=9)
+        axis.set_title(f"probe made by {kind.in_words()}", fontsize=9)
         axis.set_xlabel("side of the probe, pixels")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel(f"accuracy, {pairs.title}")
@@ -116,9 +125,9 @@ def plot_sweep(
 
 
 def _figures_of_sizes(
-    laboratory: Laboratory, reading: Reading, pairs: PairSet, sizes: Sequence[int], degradation: str
+    laboratory: Laboratory, reading: Reading, pairs: PairSet, sizes: Sequence[int], kind: ProbeKind
 ) -> list[dict[str, float]]:
-    return [laboratory.verify(reading, pairs, size, degradation, seeds=1).figures for size in sizes]
+    return [laboratory.verify(reading, pairs, size, kind, seeds=1).figures for size in sizes]
 
 
 def _plot_accuracy(

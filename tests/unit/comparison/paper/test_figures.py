@@ -17,6 +17,7 @@ from rim_lightning.comparison.plan.systems import System
 from rim_lightning.comparison.run import FigureRecipe
 from rim_lightning.evaluation.protocols import face_set, sampled_pairs
 from rim_lightning.files import write_json
+from rim_lightning.functional.seeded_probes import CLEAN
 from rim_lightning.networks.backbones.build import build_backbone
 from rim_lightning.networks.compared.build import build_super_resolver
 from rim_lightning.networks.teacher_weights import save_backbone
@@ -84,7 +85,7 @@ def test_figures_of_pairs_tell_a_damaged_checkpoint_from_a_missing_one(laborator
     pairs = sampled_pairs(store, "people", "train", pairs=20)
     for missing in (
         plot_roc(tmp_path / "roc.png", laboratory, pairs),
-        plot_sweep(tmp_path / "sweep.png", laboratory, pairs, {"bicubic": [8, 16]}),
+        plot_sweep(tmp_path / "sweep.png", laboratory, pairs, {CLEAN: [8, 16]}),
     ):
         assert is_damage(missing["plain distillation"], "distillation")
         assert missing["RIM"] == "not yet run"
@@ -111,7 +112,7 @@ def test_a_network_of_the_wrong_kind_gets_one_sentence(laboratory, store):
     laboratory.networks.plan.systems["distillation"] = laboratory.networks.plan.systems["srcnn"]
     laboratory.networks.plan.runs = lambda name: OneRunEach(laboratory.networks.plan.folder, []).runs("srcnn")
     pairs = sampled_pairs(store, "people", "train", pairs=20)
-    missing = plot_sweep(laboratory.folder / "sweep.png", laboratory, pairs, {"bicubic": [8]})
+    missing = plot_sweep(laboratory.folder / "sweep.png", laboratory, pairs, {CLEAN: [8]})
     assert missing["plain distillation"].startswith("failed: SRCNN embeds no faces")
 
 
