@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from rim_lightning.commands.config_path import CONF_DIR, experiments
 from rim_lightning.networks.checkpoints import load_rim
+from rim_lightning.networks.recognition import ProbeViews
 from rim_lightning.training.run import build_module, train
 from tests.helpers.commands import run_here
 from tests.helpers.stores import small_synthetic_store
@@ -117,7 +118,7 @@ def test_preset_hallucinates_and_embeds_at_its_size(name):
     face = torch.rand(1, 3, size, size) * 2 - 1
     with torch.no_grad():
         output = rim.fhn(face)
-        embedding = rim.hrn.probe(output.sr)
+        embedding = rim.hrn.probe(ProbeViews(output.sr))
     assert output.sr.shape == output.coarse.shape == face.shape
     assert output.priors.parsing_logits.shape == (1, 11, size // 4, size // 4)
     assert {scheme: maps.shape[1] for scheme, maps in output.priors.heatmaps.items()} == dict(cfg.model.schemes)

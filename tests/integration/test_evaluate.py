@@ -101,7 +101,7 @@ def test_figures_of_a_pair_list_and_a_folder_are_those_of_an_independent_computa
             "hr/teacher": sharp,
             "8/teacher_bicubic": rim.embed_gallery(enlarged),
             "8/teacher_sr": rim.embed_gallery(rim.fhn(enlarged).sr),
-            "8/student": rim.hrn.probe(rim.fhn(enlarged).sr, assistant=False),
+            "8/student": rim.embed_by_student(enlarged),
             "8/rim": rim.embed_probe(enlarged),
         }
     for name, embedding in embeddings.items():

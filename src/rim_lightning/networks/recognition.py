@@ -1,18 +1,55 @@
 """The heterogeneous recognition network (HRN): frozen teacher, student and assistant."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rim_lightning.functional.heatmaps import component_maps
 from rim_lightning.functional.resize import resized
 from rim_lightning.networks.backbones.base import Backbone
-from rim_lightning.networks.backbones.build import build_backbone
+from rim_lightning.networks.backbones.build import build_backbone, with_further_channels
 from rim_lightning.networks.backbones.frozen import FrozenTeacher
 from rim_lightning.networks.backbones.input import fill_from_rgb
+from rim_lightning.networks.hallucination.paths import Priors
+from rim_lightning.networks.probe_size import with_size
+from rim_lightning.schemes import HELEN11, LANDMARK_SCHEMES
 
 Head = Literal["teacher", "student", "own", "flatten"]
 """What makes an embedding of the last stage maps, see `RecognitionNetwork`."""
+
+
+StudentSight = Literal["sr", "probe", "both"]
+AssistantSight = Literal["sr", "probe", "sr_and_priors"]
+"""What student and assistant look at, see `RecognitionNetwork`."""
+
+
+class ProbeViews(NamedTuple):
+    """What student and assistant can look at: views of B probes. Those that nobody looks at may be None.
+
+    Attributes:
+        sr: Hallucinated faces I_sr, (B, 3, S, S), RGB around [-1, 1].
+        enlarged: Probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+        sizes: Side of each probe in pixels before it was enlarged, (B,).
+        priors: Priors of the probes.
+    """
+
+    sr: Tensor | None = None
+    enlarged: Tensor | None = None
+    sizes: Tensor | None = None
+    priors: Priors | None = None
+
+    def select(self, chosen: Tensor) -> "ProbeViews":
+        """Return the views of the probes for which `chosen`, (B,) bool, is True."""
+        sr, enlarged, sizes = (None if view is None else view[chosen.to(view.device)] for view in self[:3])
+        priors = self.priors
+        if priors is not None:
+            heatmaps = {scheme: maps[chosen] for scheme, maps in priors.heatmaps.items()}
+            features, logits = priors.features[chosen], priors.parsing_logits[chosen]
+            priors = priors._replace(features=features, heatmaps=heatmaps, parsing_logits=logits)
+        return ProbeViews(sr, enlarged, sizes, priors)
 
 
 class RecognitionNetwork(nn.Module):
@@ -31,13 +68,25 @@ class RecognitionNetwork(nn.Module):
         assistant_from_zero: Start the maps of the assistant at zero, by a 1x1 convolution of zeros after each stage, so
             that the sum starts as the student. (A factor for each channel would start at zero too, but grows only as
             fast as the learning rate, and the assistant stays at nothing.)
+        student_sees: "sr": the hallucinated face (the paper). "probe": the enlarged probe, which makes the student a
+            plainly distilled one. "both": the probe, and the hallucinated face in three more channels.
+        assistant_sees: "sr": the hallucinated face (the paper). "probe": the enlarged probe. "sr_and_priors": the
+            hallucinated face, and in more channels maps of the parts of the face and the probabilities of the parsing
+            classes, without gradient.
+        size_input: Student and assistant read the size of the probe in one more channel (`with_size`).
+        lr_size: Nominal side of a probe in pixels; needed with `size_input`.
+        schemes: Names of the landmark schemes of the priors.
+
+    The weights of channels behind RGB start at zero, so that all start as if they saw their first view alone.
 
     Attributes:
         embedding_size: Length E of the embedding.
+        size_input: True if the size of the probe is read.
 
     Raises:
-        ValueError: If the sizes of the stage maps differ from the teacher's, the head is unknown, or the channels or
-            the embedding of the student's head differ from the teacher's.
+        ValueError: If the sizes of the stage maps differ from the teacher's, the head or a view is unknown, the nominal
+            size is needed and missing, or the channels or the embedding of the student's head differ from the
+            teacher's.
     """
 
     def __init__(
@@ -47,8 +96,29 @@ class RecognitionNetwork(nn.Module):
         assistant: Mapping[str, Any],
         head: Head = "teacher",
         assistant_from_zero: bool = True,
+        student_sees: StudentSight = "sr",
+        assistant_sees: AssistantSight = "sr",
+        size_input: bool = False,
+        lr_size: int | None = None,
+        schemes: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        for name, view, views in (
+            ("student_sees", student_sees, get_args(StudentSight)),
+            ("assistant_sees", assistant_sees, get_args(AssistantSight)),
+        ):
+            if view not in views:
+                raise ValueError(f'{name} must be one of {", ".join(views)}, got "{view}".')
+        if size_input and lr_size is None:
+            raise ValueError("A network that takes the size of the probe needs its nominal size: give lr_size.")
+        self.student_sees, self.assistant_sees = student_sees, assistant_sees
+        self.size_input, self.lr_size = size_input, lr_size
+        priors = sum(len(LANDMARK_SCHEMES[scheme].components) for scheme in schemes) + len(HELEN11.classes)
+        further = {"both": 3, "sr_and_priors": priors}
+        student, assistant = (
+            with_further_channels(backbone, further.get(view, 0) + size_input)
+            for backbone, view in ((student, student_sees), (assistant, assistant_sees))
+        )
         if head not in get_args(Head):
             raise ValueError(f'head must be one of {", ".join(get_args(Head))}, got "{head}".')
         self.head = head
@@ -106,19 +176,63 @@ class RecognitionNetwork(nn.Module):
         """
         return last_stage.flatten(1) if self.head == "flatten" else self.teacher.head(last_stage)
 
-    def probe(self, faces: Tensor, assistant: bool = True) -> Tensor:
-        """Embed hallucinated faces by student and assistant, or by the student alone.
+    def reads_sr(self, assistant: bool = True) -> bool:
+        """Return True if the student, or the assistant where it takes part, reads what the FHN makes of a probe."""
+        return self.student_sees != "probe" or (assistant and self.assistant_sees != "probe")
+
+    def student_input(self, views: ProbeViews) -> Tensor:
+        """Return what the student reads, (B, 3 or more channels, T, T).
+
+        Raises:
+            ValueError: If a view is missing.
+        """
+        if self.student_sees == "both":
+            both = [self.resized(_needed(views.enlarged, "enlarged")), self.resized(_needed(views.sr, "sr"))]
+            return self._sized(torch.cat(both, dim=1), views)
+        return self._sized(self.resized(self._face(self.student_sees, views)), views)
+
+    def assistant_input(self, views: ProbeViews) -> Tensor:
+        """Return what the assistant reads, (B, 3 or more channels, T, T).
+
+        Raises:
+            ValueError: If a view is missing.
+        """
+        face = self.resized(self._face(self.assistant_sees, views))
+        if self.assistant_sees == "sr_and_priors":
+            face = torch.cat([face, _prior_maps(_needed(views.priors, "priors"), face.shape[-1]).to(face.dtype)], dim=1)
+        return self._sized(face, views)
+
+    def _face(self, sight: StudentSight | AssistantSight, views: ProbeViews) -> Tensor:
+        return _needed(views.enlarged, "enlarged") if sight == "probe" else _needed(views.sr, "sr")
+
+    def _sized(self, images: Tensor, views: ProbeViews) -> Tensor:
+        if self.lr_size is None or not self.size_input:
+            return images
+        return with_size(images, views.sizes, self.lr_size)
+
+    def probe(self, views: ProbeViews, assistant: bool = True) -> Tensor:
+        """Embed probes by student and assistant, or by the student alone.
 
         Args:
-            faces: Hallucinated faces, (B, 3, S, S), RGB around [-1, 1].
+            views: Views of the probes.
             assistant: Add the maps of the assistant.
 
         Returns:
             Embeddings of f_S^K + f_A^K or of f_S^K, (B, E), not normalized.
+
+        Raises:
+            ValueError: If a view that is looked at is missing.
         """
-        faces = self.resized(faces)  # (B, 3, T, T)
-        student = self.student.stages(faces)[-1]  # (B, C, h, w)
-        return self.embed(student, self.assistant.stages(faces)[-1] if assistant else None)
+        return self.embed(*self.last_maps(views, assistant))
+
+    def last_maps(self, views: ProbeViews, assistant: bool = True) -> tuple[Tensor, Tensor | None]:
+        """Return f_S^K and f_A^K, (B, C, h, w) each, the latter None without `assistant`; else like `probe`."""
+        faces = self.student_input(views)
+        student = self.student.stages(faces)[-1]
+        if not assistant:
+            return student, None
+        same = self.student_sees == self.assistant_sees
+        return student, self.assistant.stages(faces if same else self.assistant_input(views))[-1]
 
     def embed(self, student: Tensor, assistant: Tensor | None) -> Tensor:
         """Make the probe's embedding of last stage maps.
@@ -153,6 +267,19 @@ class RecognitionNetwork(nn.Module):
                     f"The {name} has a different shape from the teacher and cannot start from its weights: set "
                     "teacher.start_students=false or give it the teacher's architecture."
                 ) from error
+
+
+@torch.no_grad()
+def _prior_maps(priors: Priors, side: int) -> Tensor:
+    """Maps of the parts of the face and probabilities of the parsing classes, (B, K, side, side) in [0, 1]."""
+    maps = [component_maps(priors.evidence()).clamp(0, 1), priors.parsing_logits.softmax(1)]
+    return F.interpolate(torch.cat([part.float() for part in maps], dim=1), (side, side), mode="bilinear")
+
+
+def _needed(view: Any, name: str) -> Any:
+    if view is None:
+        raise ValueError(f"Student or assistant looks at {name} of the probes, which is missing: give it in the views.")
+    return view
 
 
 class Learner(nn.Module):
@@ -190,7 +317,7 @@ class Learner(nn.Module):
         """Compute the stage maps in the shapes of the teacher's.
 
         Args:
-            faces: Faces, (B, 3, T, T), RGB around [-1, 1].
+            faces: What the backbone reads, (B, input_channels, T, T), RGB around [-1, 1] first.
 
         Returns:
             Four stage maps, (B, C_k, S_k, S_k), with channels and sizes of the teacher's.

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from rim_lightning.networks.hallucination.discriminator import DomainDiscriminator
 from rim_lightning.networks.hallucination.network import HallucinationNetwork
-from rim_lightning.networks.recognition import RecognitionNetwork
+from rim_lightning.networks.recognition import ProbeViews, RecognitionNetwork
 
 
 class ProbeEmbeddings(NamedTuple):
@@ -64,7 +64,7 @@ class RIM(nn.Module):
         self.lr_size = lr_size
         self.fhn = HallucinationNetwork(schemes, **hallucination, lr_size=lr_size)
         self.discriminator = DomainDiscriminator(self.fhn.generator.channels, **discriminator)
-        self.hrn = RecognitionNetwork(**recognition)
+        self.hrn = RecognitionNetwork(**recognition, lr_size=lr_size, schemes=tuple(schemes))
 
     def embed_gallery(self, faces: Tensor) -> Tensor:
         """Embed sharp faces by the teacher.
@@ -80,7 +80,7 @@ class RIM(nn.Module):
     @property
     def takes_sizes(self) -> bool:
         """True if the network reads the sizes of the probes and refuses to work without them."""
-        return self.fhn.size_input
+        return self.fhn.size_input or self.hrn.size_input
 
     def embed_probe(self, enlarged: Tensor, sizes: Tensor | None = None) -> Tensor:
         """Embed probes by student and assistant.
@@ -92,7 +92,32 @@ class RIM(nn.Module):
         Returns:
             Embeddings of f_S^K + f_A^K, (B, E), not normalized.
         """
-        return self.hrn.probe(self.fhn(enlarged, sizes).sr)
+        return self.hrn.probe(self.views(enlarged, sizes))
+
+    def embed_by_student(self, enlarged: Tensor, sizes: Tensor | None = None) -> Tensor:
+        """Embed probes by the student alone.
+
+        Args:
+            enlarged: Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+            sizes: Side of each probe in pixels before it was enlarged, (B,); ignored unless `takes_sizes`.
+
+        Returns:
+            Embeddings of f_S^K, (B, E), not normalized.
+        """
+        return self.hrn.probe(self.views(enlarged, sizes, assistant=False), assistant=False)
+
+    def views(self, enlarged: Tensor, sizes: Tensor | None = None, assistant: bool = True) -> ProbeViews:
+        """Return what student and assistant look at. Probes are hallucinated only if one of them reads the result.
+
+        Args:
+            enlarged: Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+            sizes: Side of each probe in pixels before it was enlarged, (B,); ignored unless `takes_sizes`.
+            assistant: False if only the student takes part.
+        """
+        if not self.hrn.reads_sr(assistant):
+            return ProbeViews(None, enlarged, sizes)
+        output = self.fhn(enlarged, sizes)
+        return ProbeViews(output.sr, enlarged, sizes, output.priors)
 
     def probe_embeddings(self, enlarged: Tensor, sizes: Tensor | None = None) -> ProbeEmbeddings:
         """Embed probes by the student alone and by student and assistant, in one forward pass.
@@ -104,11 +129,10 @@ class RIM(nn.Module):
         Returns:
             Hallucinated faces and both embeddings. `rim` equals `embed_probe(enlarged, sizes)`.
         """
-        sr = self.fhn(enlarged, sizes).sr
-        faces = self.hrn.resized(sr)  # (B, 3, T, T)
-        student = self.hrn.student.stages(faces)[-1]  # (B, C, h, w)
-        assistant = self.hrn.assistant.stages(faces)[-1]  # (B, C, h, w)
-        return ProbeEmbeddings(sr, self.hrn.embed(student, None), self.hrn.embed(student, assistant))
+        output = self.fhn(enlarged, sizes)
+        views = ProbeViews(output.sr, enlarged, sizes, output.priors)
+        student, assistant = self.hrn.last_maps(views)  # (B, C, h, w) each
+        return ProbeEmbeddings(output.sr, self.hrn.embed(student, None), self.hrn.embed(student, assistant))
 
     def compile_networks(self) -> None:
         """Apply `torch.compile` to every network in place; names and values of the weights stay.

@@ -116,9 +116,15 @@ def load_trained_recognizer(path: str | Path) -> Backbone:
 
     Raises:
         FileNotFoundError: If the file is missing.
-        ValueError: If the file is not the checkpoint of a recognizer.
+        ValueError: If the file is not the checkpoint of a recognizer, or its learner reads more than faces.
     """
-    return cast("GuidedRecognizer", load_network(path, "recognizer")).learner
+    recognizer = cast("GuidedRecognizer", load_network(path, "recognizer"))
+    if recognizer.size_input:
+        raise ValueError(
+            f"The recognizer in {path} reads the sizes of probes and cannot be a teacher: choose one that was trained "
+            "with system.recognizer.size_input=false."
+        )
+    return recognizer.learner
 
 
 WEIGHT_FORMATS: dict[str, Callable[[str | Path], Backbone]] = {

@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
+from rim_lightning.networks.recognition import ProbeViews
 from rim_lightning.runs.provenance import processor
 from rim_lightning.training.callbacks.ema import WarmedEMA
 from rim_lightning.training.callbacks.throughput import Throughput
@@ -156,15 +157,15 @@ def forward_work(module: RIMModule) -> dict[str, float]:
         face = torch.zeros(1, 3, size, size, device=device)
         face_of_fhn = rim.fhn.sized(face, torch.full((1,), rim.lr_size))
         features = rim.fhn.generator(face_of_fhn).features  # (1, C, size / 4, size / 4)
-        small = rim.hrn.resized(face)
+        views = ProbeViews(face, face, torch.full((1,), rim.lr_size), rim.fhn.generator(face_of_fhn))
         networks: dict[str, Callable[[], Any]] = {
             "coarse": lambda: rim.fhn.coarse(face_of_fhn),
             "paths": lambda: rim.fhn.generator(face_of_fhn),
             "integrator": lambda: rim.fhn.integrator(features),
             "discriminator": lambda: rim.discriminator(features),
-            "teacher": lambda: rim.hrn.teacher.stages(small),
-            "student": lambda: rim.hrn.student.stages(small),
-            "assistant": lambda: rim.hrn.assistant.stages(small),
+            "teacher": lambda: rim.hrn.teacher.stages(rim.hrn.resized(face)),
+            "student": lambda: rim.hrn.student.stages(rim.hrn.student_input(views)),
+            "assistant": lambda: rim.hrn.assistant.stages(rim.hrn.assistant_input(views)),
         }
         torch.compiler.set_stance("force_eager")
         work = {}

@@ -15,7 +15,7 @@ from rim_lightning.losses.distillation import residual_targets
 from rim_lightning.losses.embedding import EMBEDDING_TERMS
 from rim_lightning.networks.hallucination.blocks import scale_gradient
 from rim_lightning.networks.hallucination.network import Hallucination
-from rim_lightning.networks.recognition import RecognitionNetwork
+from rim_lightning.networks.recognition import ProbeViews, RecognitionNetwork
 from rim_lightning.networks.rim import RIM
 from rim_lightning.training.objective import Objective
 from rim_lightning.training.probes import Probes
@@ -52,7 +52,7 @@ class TeacherOutput(NamedTuple):
 
 
 class StudentOutput(NamedTuple):
-    """What the student makes of the hallucinated faces.
+    """What the student makes of the probes.
 
     Attributes:
         maps: Four feature maps f^1..f^4, (B, C_k, h_k, w_k). They carry gradient in the training stages that train the
@@ -74,9 +74,10 @@ class Step:
         stage: One of `STAGE_PHASES`.
         together: True if one backward pass serves all phases (`simultaneous`). False if each phase has its own
             (`sequential`).
-        output: The hallucination network's output for the probes of the batch. It carries gradient in the training
-            stages that train the network. In the stage "coarse" both `coarse` and `sr` are the coarse face, and there
-            are no priors.
+        hallucination: The hallucination network's output for the probes of the batch. It carries gradient in the
+            training stages that train the network. In the stage "coarse" both `coarse` and `sr` are the coarse face,
+            and there are no priors. None if no phase of the stage reads it.
+        probes: The probes themselves.
         teacher: The frozen teacher's output; None in the stages "coarse" and "fhn".
         student_gradient: Factor, ≥ 0, of the gradient that the student's loss sends into the hallucinated face; 0
             stops it.
@@ -86,19 +87,35 @@ class Step:
     batch: FaceBatch
     stage: str
     together: bool
-    output: Hallucination
+    hallucination: Hallucination | None
+    probes: Probes
     teacher: TeacherOutput | None = None
     student_gradient: float = 0.0
 
+    @property
+    def output(self) -> Hallucination:
+        """The hallucination network's output where it is there, see `hallucination`."""
+        return _needed(self.hallucination, self)
+
+    def views(self, gradient: float = 0.0) -> ProbeViews:
+        """Return what student and assistant look at.
+
+        Args:
+            gradient: Factor of the gradient that reaches the hallucinated face; 0 stops it.
+        """
+        if self.hallucination is None:
+            return ProbeViews(None, *self.probes)
+        sr = self.hallucination.sr
+        seen = scale_gradient(sr, gradient) if gradient else sr.detach()
+        return ProbeViews(seen, *self.probes, self.hallucination.priors)
+
     @cached_property
     def student(self) -> StudentOutput:
-        """The student's output for the hallucinated faces, computed by the first phase that reads it."""
-        sr = self.output.sr
+        """The student's output for the probes, computed by the first phase that reads it."""
         if "student" not in STAGE_PHASES[self.stage]:
             with torch.no_grad():
-                return StudentOutput(self.hrn.student.stages(self.hrn.resized(sr.detach())), None)
-        faces = scale_gradient(sr, self.student_gradient) if self.student_gradient else sr.detach()
-        return StudentOutput(*_Student(self.hrn)(faces))
+                return StudentOutput(self.hrn.student.stages(self.hrn.student_input(self.views())), None)
+        return StudentOutput(*_Student(self.hrn)(self.views(self.student_gradient)))
 
 
 def prepare_step(
@@ -117,17 +134,19 @@ def prepare_step(
     """
     if stage == "coarse":
         coarse = rim.fhn.coarse_faces(*probes)
-        return Step(rim.hrn, batch, stage, together, Hallucination(coarse, coarse, None, None))
+        return Step(rim.hrn, batch, stage, together, Hallucination(coarse, coarse, None, None), probes)
     trains_hallucination = "hallucination" in STAGE_PHASES[stage]
-    with torch.set_grad_enabled(trains_hallucination):
-        output = rim.fhn(*probes, batch.hr if trains_hallucination else None)
+    output = None
+    if trains_hallucination or rim.hrn.reads_sr("assistant" in STAGE_PHASES[stage]):
+        with torch.set_grad_enabled(trains_hallucination):
+            output = rim.fhn(*probes, batch.hr if trains_hallucination else None)
     if stage == "fhn":
-        return Step(rim.hrn, batch, stage, together, output)
+        return Step(rim.hrn, batch, stage, together, output, probes)
     with torch.no_grad():
         maps = rim.hrn.teacher.stages(rim.hrn.resized(batch.hr))
         teacher = TeacherOutput(maps, rim.hrn.embed_gallery(maps[-1]))
     student_gradient = objective.weights["hallucination"]["student"] if together and trains_hallucination else 0.0
-    return Step(rim.hrn, batch, stage, together, output, teacher, student_gradient)
+    return Step(rim.hrn, batch, stage, together, output, probes, teacher, student_gradient)
 
 
 def domain_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
@@ -174,7 +193,7 @@ def hallucination_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
     if step.stage == "joint" and weights["student"] and not step.together:
         # The gradient passes through the student without training it: it learns in its own phase.
         student = _Student(rim.hrn)
-        maps, embedding = torch.func.functional_call(student, _at_rest(student), output.sr)
+        maps, embedding = torch.func.functional_call(student, _at_rest(student), (step.views(gradient=1.0),))
         terms["student"] = _student_terms(objective, step, StudentOutput(maps, embedding))["loss"]
     return objective.total("hallucination", terms)
 
@@ -195,7 +214,7 @@ def assistant_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
     weights = objective.weights["assistant"]
     teacher = _needed(step.teacher, step)
     student = [stage_map.detach() for stage_map in step.student.maps]
-    maps = rim.hrn.assistant.stages(rim.hrn.resized(step.output.sr.detach()))
+    maps = rim.hrn.assistant.stages(rim.hrn.assistant_input(step.views()))
     terms: Terms = {}
     if weights["residual"]:
         targets = residual_targets(teacher.maps, student)
@@ -253,14 +272,14 @@ def domain_distance(rim: RIM, objective: Objective, coarse: Tensor, hr: Tensor) 
 
 
 class _Student(nn.Module):
-    """The student's maps and embedding of hallucinated faces as one forward pass, which `functional_call` needs."""
+    """The student's maps and embedding of probes as one forward pass, which `functional_call` needs."""
 
     def __init__(self, network: RecognitionNetwork) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, faces: Tensor) -> tuple[list[Tensor], Tensor]:
-        maps = self.network.student.stages(self.network.resized(faces))
+    def forward(self, views: ProbeViews) -> tuple[list[Tensor], Tensor]:
+        maps = self.network.student.stages(self.network.student_input(views))
         return maps, self.network.embed(maps[-1], None)
 
 

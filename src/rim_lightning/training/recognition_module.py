@@ -157,7 +157,7 @@ class RecognitionModule(PhasedModule):
             probes: Probes of the same faces.
         """
         learner = self.recognizer.learner
-        last = learner.stages(resized(probes.enlarged, learner.input_size))[-1]  # (B, C, h, w)
+        last = learner.stages(self.recognizer.learner_input(*probes))[-1]  # (B, C, h, w)
         embedding = learner.head(last)  # (B, E)
         losses, accuracies = self._guided_terms(batch, last, embedding)
         if self.weights["classification"]:

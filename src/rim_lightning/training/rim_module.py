@@ -11,6 +11,7 @@ from rim_lightning.losses.landmark import LandmarkLoss
 from rim_lightning.metrics.domain_gap import DomainGap
 from rim_lightning.metrics.verification import FIGURES, IdentityVerification
 from rim_lightning.networks.checkpoints import load_rim
+from rim_lightning.networks.recognition import ProbeViews
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.teacher_weights import fill_backbone
 from rim_lightning.training.objective import Objective
@@ -162,7 +163,9 @@ class RIMModule(PhasedModule):
         has_identity = batch.identity != NO_IDENTITY
         if has_identity.any():
             gallery = self.rim.embed_gallery(batch.hr[has_identity])
-            probe = self.rim.hrn.probe(hallucinated.images["sr"][has_identity])
+            images, sizes = hallucinated.images, torch.full((len(batch.hr),), self.rim.lr_size)
+            views = ProbeViews(images["sr"], images["bicubic"], sizes, hallucinated.priors["probe"])
+            probe = self.rim.hrn.probe(views.select(has_identity))
             self.verification.update(gallery, probe, batch.identity[has_identity], batch.index[has_identity])
 
     @property

@@ -31,7 +31,7 @@ from rim_lightning.networks.compared.build import SUPER_RESOLVERS
 from rim_lightning.networks.hallucination.blocks import Interpolation, Norm, Upsampling
 from rim_lightning.networks.hallucination.network import HallucinationNetwork
 from rim_lightning.networks.hallucination.paths import HeatmapKind, PathStem
-from rim_lightning.networks.recognition import Head
+from rim_lightning.networks.recognition import AssistantSight, Head, StudentSight
 from rim_lightning.networks.teacher_weights import WEIGHT_FORMATS
 from rim_lightning.schemes import LANDMARK_SCHEMES
 from rim_lightning.training.callbacks.best_checkpoint import BestCheckpoint
@@ -98,6 +98,8 @@ def argument(function, name):
         ("eval", "evaluation.degradation", REDUCTIONS),
         ("train", "model.recognition.teacher.name", BACKBONES),
         ("train", "model.recognition.head", get_args(Head)),
+        ("train", "model.recognition.student_sees", get_args(StudentSight)),
+        ("train", "model.recognition.assistant_sees", get_args(AssistantSight)),
         ("train", "model.recognition.teacher.layout", get_args(Layout)),
         ("train", "model.recognition.teacher.normalization", argument(MobileFaceNet.__init__, "normalization")),
         ("train", "model.hallucination.coarse.norm", get_args(Norm)),
@@ -174,6 +176,8 @@ WRONG = [
     ("train", "teacher.weights.weight_format", "arcface-torch", "(did you mean arcface_torch?)"),
     ("train", "teacher.epochs", -1, "a whole number ≥ 0"),
     ("train", "model.recognition.head", "studnt", "(did you mean student?)"),
+    ("train", "model.recognition.student_sees", "bot", "(did you mean both?)"),
+    ("train", "model.recognition.student.input_channels", 4, "left out: student_sees, assistant_sees and size_input"),
     ("train", "model.recognition.teacher.name", "mobilfacenet", "(did you mean mobilefacenet?)"),
     ("train", "model.hallucination.coarse_gradient", "ful", "(did you mean full?)"),
     ("train", "evaluation.probe_sizes", [], "a list of 1 or more"),

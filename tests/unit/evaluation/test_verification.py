@@ -38,7 +38,7 @@ def test_every_system_equals_the_computation_face_by_face(store, rim, flip):
     ways = {
         "teacher_bicubic": rim.embed_gallery,
         "teacher_sr": lambda view: rim.embed_gallery(rim.fhn(view).sr),
-        "student": lambda view: rim.hrn.probe(rim.fhn(view).sr, assistant=False),
+        "student": lambda view: rim.embed_by_student(view),
         "rim": rim.embed_probe,
     }
     assert tuple(ways) == SYSTEMS

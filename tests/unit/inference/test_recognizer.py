@@ -15,6 +15,7 @@ from rim_lightning.functional.resize import enlarge, reduce
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.faces import AlignedFace
 from rim_lightning.inference.recognizer import Recognizer, pool
+from rim_lightning.networks.recognition import ProbeViews
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import to_unit
 from tests.helpers.tiny import MODEL, perturbed
@@ -62,7 +63,7 @@ def test_a_network_that_takes_sizes_gets_those_by_which_faces_are_judged(sharp):
     small = ((reduce(to_unit(sharp), 9) + 1) * 127.5).round().byte()
     with torch.no_grad():
         output = rim.fhn(synthesize_probe(to_unit(sharp), torch.full((5,), 9)), torch.full((5,), 9))
-        probes = F.normalize(rim.hrn.probe(output.sr))
+        probes = F.normalize(rim.hrn.probe(ProbeViews(output.sr)))
     model = Recognizer(rim, batch_size=2)
     torch.testing.assert_close(model.embed_probes(small, aligned=True), probes)
     torch.testing.assert_close(model.hallucinate(small, aligned=True).sr, (output.sr.clamp(-1, 1) + 1) / 2)

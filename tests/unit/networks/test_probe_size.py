@@ -8,6 +8,7 @@ import torch
 from rim_lightning.networks.compared.build import build_super_resolver
 from rim_lightning.networks.hallucination.network import HallucinationNetwork
 from rim_lightning.networks.probe_size import with_size
+from rim_lightning.networks.recognition import ProbeViews
 from rim_lightning.networks.rim import RIM
 from tests.helpers.tiny import MODEL, perturbed
 
@@ -74,7 +75,7 @@ def test_rim_passes_the_sizes_on_and_refuses_to_work_without():
     assert not RIM(**MODEL).takes_sizes
     sizes = torch.tensor([4, 8, 12])
     with torch.no_grad():
-        expected = rim.hrn.probe(rim.fhn(enlarged(), sizes).sr)
+        expected = rim.hrn.probe(ProbeViews(rim.fhn(enlarged(), sizes).sr))
         assert torch.equal(rim.embed_probe(enlarged(), sizes), expected)
         assert torch.equal(rim.probe_embeddings(enlarged(), sizes).rim, expected)
         assert not torch.equal(rim.embed_probe(enlarged(), sizes.flip(0)), expected)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from rim_lightning.networks.recognition import ProbeViews
 from rim_lightning.networks.rim import RIM
 from tests.helpers.tiny import BACKBONE, MODEL, perturbed
 
@@ -24,7 +25,7 @@ def test_one_forward_pass_gives_the_embeddings_of_the_separate_calls(head, input
     hook.remove()
     sr = rim.fhn(enlarged).sr
     assert torch.equal(embeddings.sr, sr)
-    assert torch.equal(embeddings.student, rim.hrn.probe(sr, assistant=False))
+    assert torch.equal(embeddings.student, rim.hrn.probe(ProbeViews(sr), assistant=False))
     assert torch.equal(embeddings.rim, rim.embed_probe(enlarged))
     assert not torch.equal(embeddings.student, embeddings.rim)
     # The teacher on the hallucinated face sees the same whether that was resized before or not.

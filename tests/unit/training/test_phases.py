@@ -7,7 +7,7 @@ import torch
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.losses.contrastive import ContrastiveLoss
 from rim_lightning.losses.relational import RelationalLoss
-from rim_lightning.networks.recognition import Head
+from rim_lightning.networks.recognition import Head, ProbeViews
 from rim_lightning.networks.rim import RIM
 from rim_lightning.training.objective import Objective
 from rim_lightning.training.phases import (
@@ -65,6 +65,10 @@ def test_one_backward_has_the_gradients_of_the_phases_one_by_one(stage, head):
     parts = Parts(with_recognition(head=head), weights=ALL_WEIGHTS)
     size = parts.rim.hrn.embedding_size
     parts.objective.embeddings.contrastive.fill(torch.randn(9, size, dtype=torch.float64), torch.arange(9) // 2)
+    check_one_backward(parts, stage)
+
+
+def check_one_backward(parts, stage):
     active = [phase for phase in PHASES if phase.name in STAGE_PHASES[stage]]
     one_by_one = {}
     step = step_of(parts, stage)
@@ -94,6 +98,26 @@ def test_one_backward_has_the_gradients_of_the_phases_one_by_one(stage, head):
             else:
                 assert expected.abs().sum() > 0, f"{phase.name} {name} has no gradient: the comparison would be empty"
                 torch.testing.assert_close(together[name], expected, rtol=1e-9, atol=1e-13, msg=name)
+
+
+@pytest.mark.parametrize(("student", "assistant"), [("both", "sr_and_priors"), ("probe", "sr_and_priors")])
+@pytest.mark.parametrize("stage", ["hrn", "joint"])
+def test_two_views_have_the_gradients_of_the_phases_one_by_one(stage, student, assistant):
+    sights = {"student_sees": student, "assistant_sees": assistant, "size_input": True}
+    parts = Parts(with_recognition(**sights))
+    check_one_backward(parts, stage)
+
+
+def test_a_stage_that_reads_no_hallucinated_face_makes_none():
+    parts = Parts(with_recognition(student_sees="probe", assistant_sees="sr"))
+    step = step_of(parts, "student")
+    assert step.hallucination is None
+    faces = parts.rim.hrn.resized(step.probes.enlarged)
+    expected = parts.rim.hrn.student.stages(faces)[3]
+    torch.testing.assert_close(step.student.maps[3], expected)
+    student_terms(parts.rim, parts.objective, step)["loss"].backward()
+    assert step_of(parts, "assistant").hallucination is not None
+    assert step_of(parts, "joint").hallucination is not None
 
 
 def test_simultaneous_agrees_with_hand_weighted_sum_without_reversal():
@@ -223,8 +247,8 @@ def test_contrastive_and_relational_terms_are_those_of_the_student_and_of_the_su
     bank.fill(torch.randn(9, 16, dtype=torch.float64), torch.arange(9) // 2)
     parts.objective.embeddings.contrastive = bank
     sums = {
-        "student": parts.rim.hrn.probe(step.output.sr, assistant=False),
-        "assistant": parts.rim.hrn.probe(step.output.sr),
+        "student": parts.rim.hrn.probe(ProbeViews(step.output.sr), assistant=False),
+        "assistant": parts.rim.hrn.probe(ProbeViews(step.output.sr)),
     }
     for phase, embedding in sums.items():
         terms = PHASE_TERMS[phase](parts.rim, parts.objective, step)
@@ -282,7 +306,7 @@ def test_the_students_loss_reaches_the_hallucination_network_by_its_weight():
         layer = parts.rim.fhn.coarse.pyramid.to_rgb.weight
         total = terms["hallucination"]["loss"] + terms["student"]["loss"]
         gradient[weight] = torch.autograd.grad(total, layer, retain_graph=True)[0]
-    embedding = parts.rim.hrn.probe(step.output.sr, assistant=False)
+    embedding = parts.rim.hrn.probe(ProbeViews(step.output.sr), assistant=False)
     maps = parts.rim.hrn.student.stages(parts.rim.hrn.resized(step.output.sr))
     loss = (
         WEIGHTS["student"]["stage"]

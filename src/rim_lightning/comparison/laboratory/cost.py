@@ -57,16 +57,14 @@ def _embedding(network: nn.Module, part: str) -> tuple[Callable[[Tensor, Tensor]
     if part == "sr":
         return partial(_teacher_on_sr, recognizer), [*networks, hrn.teacher]
     if part == "student":
-        return partial(_student, recognizer), [*networks, hrn.student]
+        return recognizer.embed_by_student, [*(networks if hrn.reads_sr(False) else networks[1:]), hrn.student]
+    if not hrn.reads_sr():
+        networks = networks[1:]
     return recognizer.embed_probe, [*networks, hrn.student, hrn.assistant]
 
 
 def _teacher_on_sr(rim: RIM, enlarged: Tensor, sizes: Tensor) -> Tensor:
     return rim.embed_gallery(rim.fhn(enlarged, sizes).sr)
-
-
-def _student(rim: RIM, enlarged: Tensor, sizes: Tensor) -> Tensor:
-    return rim.hrn.probe(rim.fhn(enlarged, sizes).sr, assistant=False)
 
 
 def _seconds(run: Callable[[], Tensor]) -> float:

@@ -1,6 +1,6 @@
 """Recognition networks from their names in the configuration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -43,6 +43,16 @@ def build_backbone(name: str, **arguments: Any) -> Backbone:
             f'There is no backbone "{name}"; choose one of {", ".join(BACKBONES)}, or give module.Class of your own.'
         )
     return backbone(**arguments)
+
+
+def with_further_channels(backbone: Mapping[str, Any], further: int) -> Mapping[str, Any]:
+    """Return the arguments of a backbone that reads further channels behind RGB.
+
+    Args:
+        backbone: Name and arguments of the backbone, {"name": ..., ...}.
+        further: Number of channels.
+    """
+    return {**backbone, "input_channels": 3 + further} if further else backbone
 
 
 def _imported_class(name: str) -> type[Backbone]:

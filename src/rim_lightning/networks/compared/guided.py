@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from rim_lightning.functional.resize import resized
 from rim_lightning.networks.backbones.base import Backbone
-from rim_lightning.networks.backbones.build import build_backbone
+from rim_lightning.networks.backbones.build import build_backbone, with_further_channels
 from rim_lightning.networks.backbones.frozen import FrozenTeacher
+from rim_lightning.networks.probe_size import with_size
 
 
 class GuidedRecognizer(nn.Module):
@@ -17,10 +19,21 @@ class GuidedRecognizer(nn.Module):
     Args:
         learner: Network that reads probes, and without a guide the gallery too.
         guide: Network that reads the gallery. None without a guide.
+        size_input: The learner reads the size of the probe in a channel behind RGB (`with_size`), whose weights start
+            at zero.
+        lr_size: Nominal side of a probe in pixels; needed with `size_input`.
+
+    Raises:
+        ValueError: If the nominal size is needed and missing.
     """
 
-    def __init__(self, learner: Backbone, guide: Backbone | None = None) -> None:
+    def __init__(
+        self, learner: Backbone, guide: Backbone | None = None, size_input: bool = False, lr_size: int | None = None
+    ) -> None:
         super().__init__()
+        if size_input and lr_size is None:
+            raise ValueError("A network that takes the size of the probe needs its nominal size: give lr_size.")
+        self.size_input, self.lr_size = size_input, lr_size
         self.learner = learner
         self.guide = guide
 
@@ -33,24 +46,35 @@ class GuidedRecognizer(nn.Module):
         Returns:
             Embeddings, (B, E), not normalized.
         """
-        network = self.learner if self.guide is None else self.guide
-        return network(resized(faces, network.input_size))
+        if self.guide is not None:
+            return self.guide(resized(faces, self.guide.input_size))
+        return self.embed_probe(faces, torch.full((len(faces),), faces.shape[-1]))
+
+    def learner_input(self, enlarged: Tensor, sizes: Tensor | None) -> Tensor:
+        """Return what the learner reads of probes, (B, 3 or 4, T, T); arguments as for `embed_probe`."""
+        faces = resized(enlarged, self.learner.input_size)
+        return faces if self.lr_size is None or not self.size_input else with_size(faces, sizes, self.lr_size)
 
     def embed_probe(self, enlarged: Tensor, sizes: Tensor | None = None) -> Tensor:
         """Embed probes by the learner.
 
         Args:
             enlarged: Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1].
-            sizes: Side of each probe in pixels before it was enlarged, (B,). The learner does not read it.
+            sizes: Side of each probe in pixels before it was enlarged, (B,). Only a network with `size_input` reads it,
+                and refuses to work without it.
 
         Returns:
             Embeddings, (B, E), not normalized.
         """
-        return self.learner(resized(enlarged, self.learner.input_size))
+        return self.learner(self.learner_input(enlarged, sizes))
 
 
 def build_guided_recognizer(
-    learner: Mapping[str, Any], guide: Mapping[str, Any] | None = None, guide_learns: bool = False
+    learner: Mapping[str, Any],
+    guide: Mapping[str, Any] | None = None,
+    guide_learns: bool = False,
+    size_input: bool = False,
+    lr_size: int | None = None,
 ) -> GuidedRecognizer:
     """Build a recognizer with random weights.
 
@@ -58,6 +82,8 @@ def build_guided_recognizer(
         learner: Name and arguments of its backbone, {"name": ..., ...}.
         guide: Name and arguments of its backbone. None without a guide.
         guide_learns: Train the guide too. Otherwise it is a frozen teacher.
+        size_input: See `GuidedRecognizer`.
+        lr_size: See `GuidedRecognizer`.
 
     Returns:
         The recognizer, in train mode.
@@ -65,7 +91,8 @@ def build_guided_recognizer(
     Raises:
         ValueError: If the name of a backbone is unknown.
     """
-    if guide is None:
-        return GuidedRecognizer(build_backbone(**learner))
-    guide_network = build_backbone(**guide)
-    return GuidedRecognizer(build_backbone(**learner), guide_network if guide_learns else FrozenTeacher(guide_network))
+    guide_network = None if guide is None else build_backbone(**guide)
+    learner_network = build_backbone(**with_further_channels(learner, int(size_input)))
+    if guide_network is not None and not guide_learns:
+        guide_network = FrozenTeacher(guide_network)
+    return GuidedRecognizer(learner_network, guide_network, size_input, lr_size)

@@ -105,7 +105,7 @@ def test_parts_of_rim_equal_the_direct_way(tmp_path, flip):
 
     with torch.no_grad():
         torch.testing.assert_close(embedded("probe")["probe"], unit(rim.embed_probe, views))
-        student = unit(lambda view: rim.hrn.probe(rim.fhn(view).sr, assistant=False), views)
+        student = unit(lambda view: rim.embed_by_student(view), views)
         torch.testing.assert_close(embedded("probe")["student"], student)
         torch.testing.assert_close(embedded("sr")["sr"], unit(lambda view: rim.embed_gallery(rim.fhn(view).sr), views))
         recognizer = build_guided_recognizer(BACKBONE).eval()
