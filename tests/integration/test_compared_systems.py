@@ -16,7 +16,7 @@ from rim_lightning.training.probes import sharp_probes
 from rim_lightning.training.recognition_module import TERMS, RecognitionModule
 from rim_lightning.training.super_resolution_module import AdversarialSuperResolutionModule, SuperResolutionModule
 from tests.helpers.stores import small_synthetic_store
-from tests.helpers.tiny import BACKBONE, batch, probes, schedule
+from tests.helpers.tiny import BACKBONE, batch, perturbed, probes, schedule
 from tests.integration.test_fit import data_of, trainer_of, values
 
 SHARED = {"probes": probes(nominal=4), "clip": 1.0}
@@ -91,6 +91,18 @@ def test_plain_distillation_by_hand():
     torch.testing.assert_close(found["stage"], stage)
     torch.testing.assert_close(found["embedding"], (1 - cosine).mean())
     torch.testing.assert_close(found["loss"], stage + 2 * (1 - cosine).mean())
+
+
+def test_a_learner_that_reads_the_size_starts_as_one_that_does_not_bit_for_bit():
+    plain = recognizer({"learner": BACKBONE}, {"classification": 1.0}).recognizer.eval()
+    sized = recognizer({"learner": BACKBONE, "size_input": True, "lr_size": 4}, {"classification": 1.0}).recognizer
+    faces, sizes = batch().hr, torch.tensor([3, 4, 8, 32])
+    assert torch.equal(sized.eval().embed_probe(faces, sizes), plain.embed_probe(faces, sizes))
+    sized = perturbed(sized)
+    assert torch.equal(sized.embed_gallery(faces), sized.embed_probe(faces, torch.full((4,), 32)))  # no guide
+    assert not torch.equal(sized.embed_gallery(faces), sized.embed_probe(faces, sizes))
+    with pytest.raises(ValueError, match="takes the size"):
+        sized.embed_probe(faces)
 
 
 @pytest.mark.parametrize(

@@ -93,11 +93,11 @@ def export_onnx(rim: RIM, folder: str | Path) -> list[str]:
     }
     face = torch.zeros(2, 3, rim.hr_size, rim.hr_size, device=next(rim.parameters()).device)
     size = torch.full((2,), float(rim.lr_size), device=face.device)
+    sized = {"super_resolver": rim.fhn.size_input, "probe_embedder": rim.takes_sizes, "gallery_embedder": False}
     names = []
     with _quiet_exporter():
         for part_name, (part, outputs) in parts.items():
-            sized = rim.takes_sizes and part_name != "gallery_embedder"
-            inputs = {"face": face, "size": size} if sized else {"face": face}
+            inputs = {"face": face, "size": size} if sized[part_name] else {"face": face}
             batch = torch.export.Dim("batch")
             program = torch.onnx.export(
                 part.eval(),

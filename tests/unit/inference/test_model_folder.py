@@ -57,9 +57,11 @@ def test_onnx_files_give_what_torch_gives(rim, folder, count):
 
 
 @pytest.mark.slow
-def test_onnx_files_of_the_probe_side_take_the_sizes(tmp_path):
+@pytest.mark.parametrize("reader", ["hallucination", "recognition"])
+def test_onnx_files_of_the_probe_side_take_the_sizes(tmp_path, reader):
     torch.manual_seed(0)
-    rim = perturbed(RIM(**(MODEL | {"hallucination": MODEL["hallucination"] | {"size_input": True}}))).eval()
+    sights = {"student_sees": "both", "assistant_sees": "sr_and_priors"} if reader == "recognition" else {}
+    rim = perturbed(RIM(**(MODEL | {reader: MODEL[reader] | {"size_input": True} | sights}))).eval()
     write_model(tmp_path / "sized", rim, None, {})
     assert "the side of each probe in pixels" in json.loads((tmp_path / "sized" / CARD).read_text())["inputs"]
     compare_onnx(rim, tmp_path / "sized", faces(3), {"size": torch.tensor([4.0, 8.0, 12.5])})
@@ -71,9 +73,12 @@ def compare_onnx(rim, folder, face, size):
     def run(name):
         session = onnxruntime.InferenceSession(folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
         names = [output.name for output in session.get_outputs()]
-        inputs = {"face": face} | ({} if name == "gallery_embedder" else size)
+        read = [entry.name for entry in session.get_inputs()]
+        assert ("size" in read) == (bool(size) and name in sized)
+        inputs = {key: value for key, value in ({"face": face} | size).items() if key in read}
         return dict(zip(names, session.run(None, {key: value.numpy() for key, value in inputs.items()}), strict=True))
 
+    sized = ("super_resolver", "probe_embedder") if rim.fhn.size_input else ("probe_embedder",)
     with torch.no_grad():
         output = rim.fhn(face, *size.values())
         expected = {
