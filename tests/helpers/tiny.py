@@ -43,6 +43,7 @@ WEIGHTS = {
         "landmark": 2.0,
         "parsing": 0.3,
         "domain": 0.7,
+        "rebuild": 0.25,
         "identity": 0.4,
         "student": 0.2,
     },
@@ -77,6 +78,8 @@ def objective(**changes) -> Objective:
         "contrastive": ContrastiveLoss(16.0),
         "weights": WEIGHTS,
         "student_stages": (4,),
+        "identity_from": "joint",
+        "domain_moves": "both",
         "assistant_stage_weights": (1, 1, 1, 1),
     }
     return Objective(**(parts | changes))

@@ -83,7 +83,12 @@ def export_onnx(rim: RIM, folder: str | Path) -> list[str]:
 
     Raises:
         MissingExtra: If onnxscript is not installed.
+        ValueError: If the hallucinated faces are made consistent with their probes.
     """
+    if rim.fhn.consistency:
+        raise ValueError(
+            "A hallucination network with consistency cannot be written as ONNX files: export it with --no-onnx."
+        )
     require_extra("export", "An ONNX file")
     heatmaps = [f"heatmaps_{scheme}" for scheme in rim.fhn.generator.heatmap_heads]
     parts: dict[str, tuple[nn.Module, list[str]]] = {

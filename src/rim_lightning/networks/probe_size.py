@@ -4,6 +4,26 @@ import torch
 from torch import Tensor
 
 
+def required_sizes(sizes: Tensor | None) -> Tensor:
+    """Return the sizes of probes for a network that reads them.
+
+    Args:
+        sizes: Side of each probe in pixels before it was enlarged, (B,), or None.
+
+    Returns:
+        The sizes.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if sizes is None:
+        raise ValueError(
+            "The network takes the size of each probe as an input: give sizes, the sides of the probes in pixels "
+            "before they were enlarged."
+        )
+    return sizes
+
+
 def with_size(images: Tensor, sizes: Tensor | None, nominal: int) -> Tensor:
     """Append the channel log(size / nominal) to images. It is 0 for probes of the nominal size.
 
@@ -24,11 +44,7 @@ def with_size(images: Tensor, sizes: Tensor | None, nominal: int) -> Tensor:
         >>> with_size(torch.zeros(1, 3, 32, 32), torch.tensor([8]), 8)[0, :, 0, 0]
         tensor([0., 0., 0., 0.])
     """
-    if sizes is None:
-        raise ValueError(
-            "The network takes the size of each probe as an input: give sizes, the sides of the probes in pixels "
-            "before they were enlarged."
-        )
+    sizes = required_sizes(sizes)
     if sizes.shape != images.shape[:1]:
         raise ValueError(f"One size per probe: {tuple(sizes.shape)} sizes for {len(images)} probes.")
     pixels = sizes.to(images, non_blocking=True).clamp(max=images.shape[-1])  # (B,)

@@ -80,7 +80,7 @@ class RIM(nn.Module):
     @property
     def takes_sizes(self) -> bool:
         """True if the network reads the sizes of the probes and refuses to work without them."""
-        return self.fhn.size_input or self.hrn.size_input
+        return self.fhn.size_input or self.fhn.consistency or self.hrn.size_input
 
     def embed_probe(self, enlarged: Tensor, sizes: Tensor | None = None) -> Tensor:
         """Embed probes by student and assistant.

@@ -156,13 +156,14 @@ def forward_work(module: RIMModule) -> dict[str, float]:
     with torch.no_grad():
         face = torch.zeros(1, 3, size, size, device=device)
         face_of_fhn = rim.fhn.sized(face, torch.full((1,), rim.lr_size))
-        features = rim.fhn.generator(face_of_fhn).features  # (1, C, size / 4, size / 4)
-        views = ProbeViews(face, face, torch.full((1,), rim.lr_size), rim.fhn.generator(face_of_fhn))
+        priors = rim.fhn.generator(face_of_fhn)
+        inputs = rim.fhn.integrator_inputs(rim.fhn.coarse(face_of_fhn).trunk, priors)
+        views = ProbeViews(face, face, torch.full((1,), rim.lr_size), priors)
         networks: dict[str, Callable[[], Any]] = {
             "coarse": lambda: rim.fhn.coarse(face_of_fhn),
             "paths": lambda: rim.fhn.generator(face_of_fhn),
-            "integrator": lambda: rim.fhn.integrator(features),
-            "discriminator": lambda: rim.discriminator(features),
+            "integrator": lambda: rim.fhn.integrator(*inputs),
+            "discriminator": lambda: rim.discriminator(priors.features),
             "teacher": lambda: rim.hrn.teacher.stages(rim.hrn.resized(face)),
             "student": lambda: rim.hrn.student.stages(rim.hrn.student_input(views)),
             "assistant": lambda: rim.hrn.assistant.stages(rim.hrn.assistant_input(views)),

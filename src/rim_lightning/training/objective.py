@@ -1,7 +1,7 @@
 """Every loss of the method, with its weight."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,14 +27,18 @@ class Objective(nn.Module):
         domain: L_domain (Eq 7, 8).
         stages: Distance between feature maps (Eq 11, 12).
         contrastive: Softmax over the teacher's embeddings of all training faces.
-        weights: Phase -> term -> weight. The phase hallucination has pixel, coarse, landmark, parsing and domain, and
-            in joint learning identity (by the teacher) and student (the student's loss). The phase student has stage,
+        weights: Phase -> term -> weight. The phase hallucination has pixel, coarse, landmark, parsing, domain and
+            rebuild (L_pixel of faces that the integrator makes of the features of sharp faces), identity (by the
+            teacher), and in joint learning student (the student's loss). The phase student has stage,
             the phase assistant residual, and both have embedding, contrastive and relational (`EmbeddingTerms`), which
             the assistant learns for the sum of both. A term of weight 0 is not computed, except domain, which is
             always logged.
         student_stages: Stages of the teacher that the student regresses; the paper: the last one, (4,).
         assistant_stage_weights: Weights of the four stages in the assistant's residual (Eq 12), which is their weighted
             mean. Inference reads the last stage only.
+        identity_from: First training stage with the identity loss: "joint", or "fhn", which then runs the teacher too.
+        domain_moves: Which features the hallucination network moves by L_domain: "both" (Eq 10), or "coarse", those of
+            the coarse faces towards those of the sharp faces.
 
     Raises:
         ValueError: If the weights miss a term or name an unknown one, if all weights of a phase are 0, if a stage
@@ -42,12 +46,12 @@ class Objective(nn.Module):
     """
 
     TERMS: ClassVar = {
-        "hallucination": ("pixel", "coarse", "landmark", "parsing", "domain", "identity", "student"),
+        "hallucination": ("pixel", "coarse", "landmark", "parsing", "domain", "rebuild", "identity", "student"),
         "student": ("stage", *EMBEDDING_TERMS),
         "assistant": ("residual", *EMBEDDING_TERMS),
     }
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - they are the keys of conf/objective/base.yaml
         self,
         pixel: PixelLoss,
         landmark: LandmarkLoss,
@@ -58,6 +62,8 @@ class Objective(nn.Module):
         weights: Mapping[str, Mapping[str, float]],
         student_stages: Sequence[int],
         assistant_stage_weights: Sequence[float],
+        identity_from: Literal["fhn", "joint"],
+        domain_moves: Literal["both", "coarse"],
     ) -> None:
         super().__init__()
         for phase, terms in self.TERMS.items():
@@ -72,12 +78,22 @@ class Objective(nn.Module):
                 f"assistant_stage_weights is {list(assistant_stage_weights)}; give a number ≥ 0 for each of the four "
                 "stages, one of them above 0."
             )
+        if identity_from not in ("fhn", "joint"):
+            raise ValueError(f'identity_from is the training stage fhn or joint, got "{identity_from}".')
+        if domain_moves not in ("both", "coarse"):
+            raise ValueError(f'domain_moves is both or coarse, got "{domain_moves}".')
+        self.identity_from, self.domain_moves = identity_from, domain_moves
         self.pixel, self.landmark, self.parsing, self.domain, self.stages = pixel, landmark, parsing, domain, stages
         self.identity = IdentityLoss()
         self.embeddings = EmbeddingTerms(contrastive)
         self.weights = weights
         self.student_stages = tuple(student_stages)
         self.assistant_stage_weights = tuple(assistant_stage_weights)
+
+    def has_identity(self, stage: str) -> bool:
+        """Return True if the hallucination network has the identity loss in a training stage."""
+        stages = ("fhn", "joint") if self.identity_from == "fhn" else ("joint",)
+        return stage in stages and bool(self.weights["hallucination"]["identity"])
 
     def distance(
         self,

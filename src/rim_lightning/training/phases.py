@@ -78,7 +78,7 @@ class Step:
             training stages that train the network. In the stage "coarse" both `coarse` and `sr` are the coarse face,
             and there are no priors. None if no phase of the stage reads it.
         probes: The probes themselves.
-        teacher: The frozen teacher's output; None in the stages "coarse" and "fhn".
+        teacher: The frozen teacher's output; None in the stage "coarse", and in "fhn" without the identity loss.
         student_gradient: Factor, ≥ 0, of the gradient that the student's loss sends into the hallucinated face; 0
             stops it.
     """
@@ -138,9 +138,10 @@ def prepare_step(
     trains_hallucination = "hallucination" in STAGE_PHASES[stage]
     output = None
     if trains_hallucination or rim.hrn.reads_sr("assistant" in STAGE_PHASES[stage]):
+        rebuild = trains_hallucination and bool(objective.weights["hallucination"]["rebuild"])
         with torch.set_grad_enabled(trains_hallucination):
-            output = rim.fhn(*probes, batch.hr if trains_hallucination else None)
-    if stage == "fhn":
+            output = rim.fhn(*probes, batch.hr if trains_hallucination else None, rebuild)
+    if stage == "fhn" and not objective.has_identity(stage):
         return Step(rim.hrn, batch, stage, together, output, probes)
     with torch.no_grad():
         maps = rim.hrn.teacher.stages(rim.hrn.resized(batch.hr))
@@ -159,7 +160,7 @@ def domain_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
     Returns:
         "domain", a scalar, and "loss", its negative.
     """
-    coarse, hr = _features(step)
+    coarse, hr = _features(step, objective)
     if step.together:
         strength = objective.weights["hallucination"]["domain"]
         coarse, hr = scale_gradient(coarse, -strength), scale_gradient(hr, -strength)
@@ -172,7 +173,8 @@ def domain_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
 def hallucination_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
     """Compute L_domain + λ0 L_pixel + λ1 L_landmark + λ2 L_parsing (Eq 1, 5), and the pixel loss of I_c.
 
-    The stage "joint" adds the identity loss and the student's loss. If one backward pass serves all phases,
+    L_pixel is the mean over the faces of all turns. The stage "joint" adds the student's loss and, like the stage "fhn"
+    if the objective says so, the identity loss. If one backward pass serves all phases,
     `domain_terms` and `student_terms` contribute L_domain and the student's loss instead.
     """
     weights = objective.weights["hallucination"]
@@ -183,11 +185,14 @@ def hallucination_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
     if step.stage == "coarse":
         return objective.total("hallucination", terms)
     if weights["pixel"]:
-        terms["pixel"] = objective.pixel(output.sr, batch.hr)
+        losses = [objective.pixel(face, batch.hr) for face in (*(turn.sr for turn in output.earlier), output.sr)]
+        terms["pixel"] = sum(losses[1:], losses[0]) / len(losses)
     terms |= _prior_terms(objective, step)
+    if output.rebuilt is not None:
+        terms["rebuild"] = objective.pixel(output.rebuilt, batch.hr)
     if not step.together and output.hr_priors is not None:
-        terms["domain"] = domain_distance(rim, objective, *_features(step))
-    if step.stage == "joint" and weights["identity"]:
+        terms["domain"] = domain_distance(rim, objective, *_features(step, objective))
+    if objective.has_identity(step.stage):
         embedding = rim.embed_gallery(output.sr)
         terms["identity"] = objective.identity(embedding, _needed(step.teacher, step).embedding)
     if step.stage == "joint" and weights["student"] and not step.together:
@@ -317,11 +322,12 @@ def _student_terms(objective: Objective, step: Step, student: StudentOutput) -> 
 
 
 def _prior_terms(objective: Objective, step: Step) -> Terms:
-    """L_landmark (Eq 3) and L_parsing (Eq 4), means over the two branches (coarse and sharp faces) that were run."""
+    """L_landmark (Eq 3) and L_parsing (Eq 4), means over what the paths have read: faces of each turn, sharp faces."""
     weights = objective.weights["hallucination"]
     batch = step.batch
     size = batch.hr.shape[-1]
-    branches = [priors for priors in (step.output.priors, step.output.hr_priors) if priors is not None]
+    read = (*(turn.priors for turn in step.output.earlier), step.output.priors, step.output.hr_priors)
+    branches = [priors for priors in read if priors is not None]
     terms: Terms = {}
     if weights["landmark"]:
         losses = [objective.landmark(priors.heatmaps, batch.landmarks, size) for priors in branches]
@@ -332,9 +338,12 @@ def _prior_terms(objective: Objective, step: Step) -> Terms:
     return terms
 
 
-def _features(step: Step) -> tuple[Tensor, Tensor]:
-    """Features of the coarse and of the sharp faces, each (B, C, h, w)."""
-    return _needed(step.output.priors, step).features, _needed(step.output.hr_priors, step).features
+def _features(step: Step, objective: Objective) -> tuple[Tensor, Tensor]:
+    """Features of the coarse and of the sharp faces, each (B, C, h, w), with gradient if L_domain moves them."""
+    output = step.output
+    coarse = output.earlier[0].priors if output.earlier else _needed(output.priors, step)
+    hr = _needed(output.hr_priors, step).features
+    return coarse.features, hr if objective.domain_moves == "both" else hr.detach()
 
 
 Value = TypeVar("Value")

@@ -43,8 +43,8 @@ class RIMModule(PhasedModule):
         verification_pairs: Number of genuine pairs, and of impostor pairs, sampled from the validation people.
 
     Raises:
-        ValueError: If the alternation is unknown, the landmark loss does not fit the heatmaps, or the weights of the
-            teacher or of `start_from` belong to a different network.
+        ValueError: If the alternation is unknown, the losses do not fit the hallucination network, or the weights of
+            the teacher or of `start_from` belong to a different network.
     """
 
     architecture = "rim"
@@ -72,6 +72,11 @@ class RIMModule(PhasedModule):
         self.objective = objective
         self.alternation = alternation
         self._check_heatmaps()
+        if objective.weights["hallucination"]["rebuild"] and self.rim.fhn.integrator_input == "trunk":
+            raise ValueError(
+                "The integrator cannot rebuild a face from features that it does not read: set "
+                "model.hallucination.integrator_input=both, or objective.weights.hallucination.rebuild=0."
+            )
         if teacher_weights is not None:
             fill_backbone(self.rim.hrn.teacher.backbone, "model.recognition.teacher", **teacher_weights)
         if start_from_teacher:

@@ -29,12 +29,13 @@ from rim_lightning.networks.backbones.iresnet import Layout
 from rim_lightning.networks.backbones.mobilefacenet import MobileFaceNet
 from rim_lightning.networks.compared.build import SUPER_RESOLVERS
 from rim_lightning.networks.hallucination.blocks import Interpolation, Norm, Upsampling
-from rim_lightning.networks.hallucination.network import HallucinationNetwork
+from rim_lightning.networks.hallucination.network import CoarseGradient, IntegratorInput
 from rim_lightning.networks.hallucination.paths import HeatmapKind, PathStem
 from rim_lightning.networks.recognition import AssistantSight, Head, StudentSight
 from rim_lightning.networks.teacher_weights import WEIGHT_FORMATS
 from rim_lightning.schemes import LANDMARK_SCHEMES
 from rim_lightning.training.callbacks.best_checkpoint import BestCheckpoint
+from rim_lightning.training.objective import Objective
 from rim_lightning.training.teacher import train_teacher
 from tests.helpers.configurations import configuration
 
@@ -104,7 +105,10 @@ def argument(function, name):
         ("train", "model.recognition.teacher.normalization", argument(MobileFaceNet.__init__, "normalization")),
         ("train", "model.hallucination.coarse.norm", get_args(Norm)),
         ("train", "model.hallucination.coarse.upsampling", get_args(Upsampling)),
-        ("train", "model.hallucination.coarse_gradient", argument(HallucinationNetwork.__init__, "coarse_gradient")),
+        ("train", "model.hallucination.coarse_gradient", get_args(CoarseGradient)),
+        ("train", "model.hallucination.integrator_input", get_args(IntegratorInput)),
+        ("train", "objective.identity_from", argument(Objective.__init__, "identity_from")),
+        ("train", "objective.domain_moves", argument(Objective.__init__, "domain_moves")),
         ("train", "model.hallucination.generator.heatmaps", get_args(HeatmapKind)),
         ("train", "model.hallucination.generator.stem", get_args(PathStem)),
         ("train", "model.hallucination.generator.interpolation", get_args(Interpolation)),

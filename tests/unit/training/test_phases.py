@@ -160,7 +160,7 @@ def test_statistics_see_the_students_own_maps_once_a_step(stage, together):
     ("stage", "phase", "terms"),
     [
         ("coarse", "hallucination", ("coarse",)),
-        ("fhn", "hallucination", ("pixel", "coarse", "landmark", "parsing")),
+        ("fhn", "hallucination", ("pixel", "coarse", "landmark", "parsing", "rebuild")),
     ],
 )
 def test_a_stage_without_a_weighted_term_is_refused(stage, phase, terms):
@@ -318,6 +318,52 @@ def test_the_students_loss_reaches_the_hallucination_network_by_its_weight():
     expected = 0.3 * torch.autograd.grad(loss, layer)[0]
     assert expected.abs().max() > 0
     torch.testing.assert_close(gradient[0.3] - gradient[0.0], expected, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_the_identity_loss_of_the_stage_fhn_is_the_one_of_joint_learning(together):
+    """It needs the teacher, moves the hallucination network, and is left out unless the objective says so."""
+    late, early = Parts(), Parts(identity_from="fhn")
+    assert "identity" not in hallucination_terms(late.rim, late.objective, step_of(late, "fhn", together=together))
+    assert step_of(late, "fhn", together=together).teacher is None
+    step = step_of(early, "fhn", together=together)
+    terms = hallucination_terms(early.rim, early.objective, step)
+    joint = hallucination_terms(late.rim, late.objective, step_of(late, "joint", together=together))
+    torch.testing.assert_close(terms["identity"], joint["identity"])
+    (gradient,) = torch.autograd.grad(terms["identity"], [early.rim.fhn.integrator.to_rgb.weight])
+    assert gradient.abs().max() > 0
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_one_sided_domain_loss_moves_the_features_of_coarse_faces_alone(together):
+    """By the gradients at the features: those of both sides, and of the coarse side with the same values."""
+    gradients = {}
+    for moves in ("both", "coarse"):
+        parts = Parts(domain_moves=moves)
+        step = step_of(parts, "fhn", together=together)
+        features = [step.output.priors.features, step.output.hr_priors.features]
+        term = domain_terms if together else hallucination_terms
+        domain = term(parts.rim, parts.objective, step)["domain"]
+        gradients[moves] = torch.autograd.grad(domain, features, allow_unused=True)
+    torch.testing.assert_close(gradients["coarse"][0], gradients["both"][0])
+    assert gradients["both"][1].abs().max() > 0
+    assert gradients["coarse"][1] is None
+
+
+def test_two_turns_are_judged_alike():
+    """L_pixel is the mean over both faces, the losses of priors over both turns and the sharp faces."""
+    model = MODEL | {"hallucination": MODEL["hallucination"] | {"turns": 2, "residual": "probe"}}
+    parts, faces = Parts(model), batch(dtype=torch.float64)
+    step = step_of(parts, "fhn", faces)
+    terms = hallucination_terms(parts.rim, parts.objective, step)
+    (first,), output = step.output.earlier, step.output
+    pixel = ((first.sr - faces.hr) ** 2).mean() / 2 + ((output.sr - faces.hr) ** 2).mean() / 2
+    torch.testing.assert_close(terms["pixel"], pixel)
+    read = (first.priors, output.priors, output.hr_priors)
+    parsing = sum(parts.objective.parsing(priors.parsing_logits, faces.parsing) for priors in read) / 3
+    torch.testing.assert_close(terms["parsing"], parsing)
+    coarse = parts.rim.discriminator(first.priors.features), parts.rim.discriminator(output.hr_priors.features)
+    torch.testing.assert_close(terms["domain"], parts.objective.domain(*coarse))
 
 
 def test_the_assistant_grows_from_zero_into_the_residual():

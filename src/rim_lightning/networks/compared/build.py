@@ -35,7 +35,8 @@ class CoarseSuperResolver(SuperResolver):
 
     def levels(self, enlarged: Tensor, sizes: Tensor | None = None) -> list[Tensor]:
         """Make one face of each probe, see `SuperResolver.levels`."""
-        return [self.network(enlarged if self.nominal is None else with_size(enlarged, sizes, self.nominal))]
+        probes = enlarged if self.nominal is None else with_size(enlarged, sizes, self.nominal)
+        return [self.network(probes).faces]
 
 
 class Bicubic(SuperResolver):

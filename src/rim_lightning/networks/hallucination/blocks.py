@@ -1,6 +1,6 @@
 """Building blocks of the hallucination network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast, get_args
 
 import torch
@@ -35,6 +35,8 @@ class Pyramid(nn.Module):
         repeats: How often each stack is applied with the same weights.
         norm: Norm layer of the stacks: "none", "instance" or "group".
         upsampling: "pixel_shuffle", or "transposed" for a 7x7 transposed convolution (stride 4 in the authors' code).
+        attention: Function of the channels of a level that makes a module (features, maps) -> features, which is
+            applied before the stack of each level. None for a pyramid that reads no maps.
 
     Raises:
         ValueError: If the numbers of widths, blocks and factors do not fit.
@@ -49,6 +51,7 @@ class Pyramid(nn.Module):
         repeats: int = 1,
         norm: Norm = "none",
         upsampling: Upsampling = "pixel_shuffle",
+        attention: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         if len(widths) != len(blocks) or len(widths) - len(factors) not in (0, 1):
@@ -58,13 +61,18 @@ class Pyramid(nn.Module):
             )
         last_factor = factors[-1] if len(factors) == len(widths) else 1
         layers: list[nn.Module] = [conv(inputs, widths[0]), PReLU(widths[0])]
+        starts, ends = [], []  # number of layers before the stack of each level, and up to its end
         for level, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+            starts.append(len(layers))
             if count:
                 layers.append(ResidualStack(width, count, repeats, norm))
+            ends.append(len(layers))
             if level + 1 < len(widths):
                 layers.append(enlargement(width, widths[level + 1], factors[level], upsampling))
                 layers.append(PReLU(widths[level + 1]))
         self.body = nn.Sequential(*layers)
+        self.starts, self.ends = tuple(starts), tuple(ends)
+        self.attention = nn.ModuleList(attention(width) for width in widths) if attention else None
         self.to_rgb = conv(widths[-1], 3 * last_factor**2)
         self.shuffle = nn.PixelShuffle(last_factor)
 
@@ -73,17 +81,36 @@ class Pyramid(nn.Module):
         """The convolution that reads the input."""
         return cast(nn.Conv2d, self.body[0])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, maps: Tensor | None = None) -> Tensor:
         """Map features to an image.
 
         Args:
             x: Feature maps, (B, inputs, h, w).
+            maps: What the attention reads, (B, K, g, g); None without attention.
 
         Returns:
             RGB, (B, 3, f * h, f * w), f the product of the factors.
         """
-        x = self.body(x)  # (B, widths[-1], H, W), all factors but one that the RGB layer has
-        return self.shuffle(self.to_rgb(x))  # (B, 3, f * h, f * w)
+        return self.image(self.level_features(x, maps)[-1])
+
+    def level_features(self, x: Tensor, maps: Tensor | None = None) -> list[Tensor]:
+        """Return the features of each level after its stack, (B, widths[k], h_k, w_k); arguments as for `forward`."""
+        layers, first, features = list(self.body), 0, []
+        for level, (start, end) in enumerate(zip(self.starts, self.ends, strict=True)):
+            for layer in layers[first:start]:  # the first convolution, or the enlargement
+                x = layer(x)
+            if self.attention is not None:
+                x = self.attention[level](x, maps)
+            for layer in layers[start:end]:  # the stack
+                x = layer(x)
+            features.append(x)
+            first = end
+        return features
+
+    def image(self, features: Tensor) -> Tensor:
+        """Map the features of the last level, (B, widths[-1], H, W), to RGB, (B, 3, f * h, f * w)."""
+        rgb: Tensor = self.shuffle(self.to_rgb(features))
+        return rgb
 
 
 class Fold(nn.Module):

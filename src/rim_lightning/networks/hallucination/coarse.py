@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,18 @@ from rim_lightning.networks.hallucination.blocks import (
     scale_weight,
     silence_inputs,
 )
+
+
+class CoarseFaces(NamedTuple):
+    """Output of the coarse net.
+
+    Attributes:
+        faces: Coarse faces I_c, (B, 3, S, S), RGB around [-1, 1], not clipped.
+        trunk: Features of the first level after its stack, (B, widths[0], S / reduction, S / reduction).
+    """
+
+    faces: Tensor
+    trunk: Tensor
 
 
 class CoarseSR(nn.Module):
@@ -60,6 +73,7 @@ class CoarseSR(nn.Module):
         if reduction % pool:
             raise ValueError(f"The coarse net reduces by {reduction}, which is not a multiple of its pool {pool}.")
         self.residual = residual
+        self.trunk_width = widths[0]
         self.fold = nn.Sequential(nn.AvgPool2d(pool), Fold(reduction // pool))
         inputs = 3 * (reduction // pool) ** 2 + size_input
         self.pyramid = Pyramid(inputs, widths, blocks, factors, repeats, norm, upsampling)
@@ -68,16 +82,17 @@ class CoarseSR(nn.Module):
         if residual:
             scale_weight(self.pyramid.to_rgb, RGB_START)
 
-    def forward(self, enlarged: Tensor) -> Tensor:
+    def forward(self, enlarged: Tensor) -> CoarseFaces:
         """Make a coarse face of a probe.
 
         Args:
             enlarged: Probes enlarged to (B, 3, S, S), RGB in [-1, 1]; (B, 4, S, S) with `size_input`.
 
         Returns:
-            Coarse faces I_c, (B, 3, S, S), RGB around [-1, 1], not clipped.
+            Coarse faces, and the features of the first level.
         """
         enlarged = enlarged.contiguous(memory_format=torch.channels_last)  # on a CPU up to a quarter faster
         folded = self.fold(enlarged)  # (B, 3 * (reduction / pool)^2 [+ 1], S / reduction, S / reduction)
-        coarse = self.pyramid(folded)  # (B, 3, S, S)
-        return enlarged[:, :3] + coarse if self.residual else coarse
+        features = self.pyramid.level_features(folded)
+        coarse = self.pyramid.image(features[-1])  # (B, 3, S, S)
+        return CoarseFaces(enlarged[:, :3] + coarse if self.residual else coarse, features[0])

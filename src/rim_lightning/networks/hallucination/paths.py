@@ -113,7 +113,7 @@ class TriPathGenerator(nn.Module):
 
     Args:
         schemes: Landmark scheme -> number of points.
-        global_width: Channels of the global path.
+        global_width: Channels of the global path; 0 leaves it out.
         prior_width: Channels of each prior path.
         blocks: Residual blocks of the global path.
         prior_blocks: Residual blocks of each prior path.
@@ -129,13 +129,15 @@ class TriPathGenerator(nn.Module):
         stem: First layer of each path: "conv7" or "fold".
         interpolation: Enlargement of the hourglass: "nearest" or "bilinear".
         size_input: Read the size of the probe from a fourth channel (`with_size`), with weights that start at zero.
+        parsing_width: Channels of the parsing path; None for `prior_width`.
 
     Attributes:
         channels: Channels C of the concatenated features.
         heatmap_kind: What the heatmaps hold.
 
     Raises:
-        ValueError: If `heatmaps` or `stem` is unknown, or `head_width` is smaller than the number of points.
+        ValueError: If `heatmaps` or `stem` is unknown, `head_width` is smaller than the number of points, or a shared
+            trunk has a `parsing_width`.
     """
 
     def __init__(  # noqa: PLR0913  every argument stands in checkpoints, which could not be loaded without it
@@ -156,6 +158,7 @@ class TriPathGenerator(nn.Module):
         stem: PathStem = "conv7",
         interpolation: Interpolation = "nearest",
         size_input: bool = False,
+        parsing_width: int | None = None,
     ) -> None:
         super().__init__()
         if heatmaps not in get_args(HeatmapKind):
@@ -169,16 +172,19 @@ class TriPathGenerator(nn.Module):
         def path(width: int, blocks: int, repeats: int, hourglass: int) -> FacePath:
             return FacePath(width, stride, blocks, repeats, hourglass, norm, stem, interpolation, size_input)
 
+        if shared_prior_trunk and parsing_width is not None:
+            raise ValueError("Landmarks and parsing share a trunk: leave parsing_width out, or shared_prior_trunk.")
+        parsing_width = prior_width if parsing_width is None else parsing_width
         self.heatmap_kind = heatmaps
-        self.global_path = path(global_width, blocks, repeats, 0)
+        self.global_path = path(global_width, blocks, repeats, 0) if global_width else None
         self.landmark_path = path(prior_width, prior_blocks, 1, hourglass)
-        self.parsing_path = None if shared_prior_trunk else path(prior_width, prior_blocks, 1, hourglass)
+        self.parsing_path = None if shared_prior_trunk else path(parsing_width, prior_blocks, 1, hourglass)
         self.heatmap_heads = nn.ModuleDict(
             {scheme: prior_head(prior_width, n, head_width) for scheme, n in schemes.items()}
         )
-        self.parsing_head = prior_head(prior_width, classes)
+        self.parsing_head = prior_head(parsing_width, classes)
         self.global_width = global_width
-        self.channels = global_width + prior_width * (1 if shared_prior_trunk else 2)
+        self.channels = global_width + prior_width + (0 if shared_prior_trunk else parsing_width)
 
     def forward(self, faces: Tensor) -> Priors:
         """Compute features, heatmaps and parsing of faces.
@@ -192,7 +198,7 @@ class TriPathGenerator(nn.Module):
         faces = faces.contiguous(memory_format=torch.channels_last)
         landmark_features = self.landmark_path(faces)  # (M, prior_width, g, g)
         parsing_features = landmark_features if self.parsing_path is None else self.parsing_path(faces)
-        features = [self.global_path(faces), landmark_features]
+        features = [landmark_features] if self.global_path is None else [self.global_path(faces), landmark_features]
         if self.parsing_path is not None:
             features.append(parsing_features)
         return Priors(
