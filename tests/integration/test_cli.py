@@ -311,7 +311,11 @@ def test_export_makes_a_model_that_knows_its_thresholds(faces, tmp_path):
     names = [f"{index}.png" for index in range(12)]
     noise_store(tmp_path / "people_32", names, list("aabbccddeeff"), {"ibug68": 68}, split="val", hr_size=32)
     target = tmp_path / "exported"
-    done = rim("export", checkpoint(tmp_path), target, "--people", tmp_path / "people_32", "--no-onnx")
+    path = checkpoint(tmp_path)
+    kind = ("--degradation", "camera", "--misalignment", "detector")
+    done = rim("export", path, target, "--no-onnx", *kind)
+    assert (done.exit_code, "add --people" in done.output) == (2, True)
+    done = rim("export", path, target, "--people", tmp_path / "people_32", "--no-onnx", *kind)
     assert done.exit_code == 0, done.output
     card = json.loads(rim("info", target, "--json").output)
     assert card["metrics"] == {"verification/lfw/16/accuracy": 0.9}
@@ -323,6 +327,7 @@ def test_export_makes_a_model_that_knows_its_thresholds(faces, tmp_path):
     assert "6 people of people_32, val, 12 genuine and 120 impostor pairs" in shown
     answer = rim("verify", "-m", target, faces / "a.png", faces / "a.png", "--far", "0.1", "--aligned", "--json")
     assert json.loads(answer.output)["threshold"] <= 1
+    assert json.loads(answer.output)["chosen_on"]["probes"] == "camera, moved as by a detector's points"
 
 
 def test_a_checkpoint_answers_too_but_not_without_thresholds(faces, tmp_path):

@@ -180,7 +180,7 @@ def test_a_model_of_synthetic_faces_answers_with_demo_only(pictures, tmp_path):
             ask(recognizer)
 
     words = "4 synthetic people (made up)"
-    chosen_on = {"name": "made up", "people": 4, "faces": "synthetic"}
+    chosen_on = {"name": "made up", "people": 4, "faces": "synthetic", "probes": "bicubic"}
     demo = Recognizer.from_checkpoint(model, demo=True)
     assert demo.verify(probe, sharp).chosen_on._asdict() == chosen_on
     for name in ("verify", "identify"):

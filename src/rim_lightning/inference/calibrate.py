@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rim_lightning.data.dataset import FaceDataset, UnionDataset, face_batches
-from rim_lightning.functional.degradation import synthesize_probe
+from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind, seeded_probes
 from rim_lightning.functional.verification import tar_at_far
 from rim_lightning.inference.calibration import COUNTS, FARS, PROBE_SIZES, Calibration
 from rim_lightning.networks.rim import RIM
@@ -46,6 +46,7 @@ def calibrate(
     fars: Sequence[float] = FARS,
     counts: Sequence[int] = COUNTS,
     batch_size: int = 64,
+    kind: ProbeKind = CLEAN,
 ) -> Calibration:
     """Choose thresholds on all pairs of a sharp image and another image as probe, and of templates of several images.
 
@@ -62,6 +63,7 @@ def calibrate(
         counts: Numbers of images in a template: ascending, from 1. n is skipped if fewer than two people, or fewer
             than half of them, have 2n images.
         batch_size: Number of faces that go through the network at a time.
+        kind: How the probes are made. The position of a face is the seed of its probes.
 
     Returns:
         The thresholds.
@@ -70,10 +72,9 @@ def calibrate(
         ValueError: If the faces have no pair of one person, or no pair of two people.
     """
     sizes = [size for size in sizes if size <= rim.hr_size]
-    people = _embed_people(rim, faces, title, sizes, batch_size)
+    people = _embed_people(rim, faces, title, sizes, batch_size, kind)
     images = people.identity.unique(return_counts=True)[1]  # (people,)
-    min_people = max(2, len(images) / 2)
-    counts = [count for count in counts if count == 1 or int((images >= 2 * count).sum()) >= min_people]
+    counts = _usable_counts(images, counts)
     members = {count: _members(people.identity, count) for count in counts}
     thresholds = np.full((len(counts), len(counts), len(sizes), len(fars)), np.nan)
     frrs = thresholds.copy()
@@ -94,9 +95,19 @@ def calibrate(
                 if (point := tar_at_far(scores, same, far)) is not None:
                     thresholds[i, j, k, column], frrs[i, j, k, column] = point[1], 1 - point[0]
     ranges = (tuple(counts), tuple(sizes), tuple(fars))
+    described = (title, digest, len(images), genuine, impostors, *ranges)
+    return Calibration(*described, thresholds, frrs, _is_synthetic(faces), kind.in_words())
+
+
+def _usable_counts(images: Tensor, counts: Sequence[int]) -> list[int]:
+    """Leave out the sizes of templates for which too few people have images, see `calibrate`."""
+    min_people = max(2, len(images) / 2)
+    return [count for count in counts if count == 1 or int((images >= 2 * count).sum()) >= min_people]
+
+
+def _is_synthetic(faces: FaceSource) -> bool:
     sets = faces.sets if isinstance(faces, UnionDataset) else (faces,)
-    synthetic = any(part.store.synthetic for part in sets)
-    return Calibration(title, digest, len(images), genuine, impostors, *ranges, thresholds, frrs, synthetic)
+    return any(part.store.synthetic for part in sets)
 
 
 @torch.no_grad()
@@ -124,7 +135,9 @@ def similarity_change(
     return float(torch.stack(changes).max())
 
 
-def _embed_people(rim: RIM, faces: FaceSource, title: str, sizes: Sequence[int], batch_size: int) -> _People:
+def _embed_people(
+    rim: RIM, faces: FaceSource, title: str, sizes: Sequence[int], batch_size: int, kind: ProbeKind = CLEAN
+) -> _People:
     """Embed the images of named people as they are, and reduced to each size."""
     device = next(rim.parameters()).device
     identities: list[Tensor] = []
@@ -137,9 +150,10 @@ def _embed_people(rim: RIM, faces: FaceSource, title: str, sizes: Sequence[int],
             continue
         sharp.append(F.normalize(rim.embed_gallery(images).float()).cpu())
         identities.append(batch.identity[has_identity].cpu())
+        seeds = batch.index[has_identity].tolist()
         for size in sizes:
             pixels = torch.full((len(images),), size)
-            embeddings = rim.embed_probe(synthesize_probe(images, pixels), pixels)
+            embeddings = rim.embed_probe(seeded_probes(images, size, kind, seeds), pixels)
             probes[size].append(F.normalize(embeddings.float()).cpu())
     if not sharp:
         raise ValueError(f"Thresholds are chosen on people, but no face of {title} has an identity.")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rim_lightning.inference.verdict import CalibrationSet
+from rim_lightning.inference.verdict import BICUBIC_PROBES, CalibrationSet
 
 PROBE_SIZES = (7, 8, 10, 12, 14, 16, 20, 24, 28, 40, 56, 112)
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
@@ -55,6 +55,7 @@ class Calibration:
         frrs: (C, C, S, F) float64, false reject rates.
         synthetic: True if the faces of the set are synthetic, False if they are photographs. None if that is not known:
             cards of earlier versions do not say.
+        probes: How the probes of the calibration were made, in words.
     """
 
     set_name: str
@@ -68,6 +69,7 @@ class Calibration:
     thresholds: NDArray[np.float64]
     frrs: NDArray[np.float64]
     synthetic: bool | None = None
+    probes: str = BICUBIC_PROBES
 
     def __post_init__(self) -> None:
         shape = (len(self.counts), len(self.counts), len(self.sizes), len(self.fars))
@@ -85,7 +87,7 @@ class Calibration:
     def chosen_on(self) -> CalibrationSet:
         """The set of people whom the thresholds come from."""
         kinds = {True: "synthetic", False: "photographs", None: "not stated"}
-        return CalibrationSet(self.set_name, self.people, kinds[self.synthetic])
+        return CalibrationSet(self.set_name, self.people, kinds[self.synthetic], self.probes)
 
     def operating_point(self, size: float, far: float, probes: int = 1, gallery: int = 1) -> OperatingPoint:
         """Return threshold and false reject rate for a probe.
@@ -150,8 +152,8 @@ class Calibration:
         """Return the calibration as numbers, strings and lists, for a JSON file.
 
         Returns:
-            All attributes, `synthetic` only if it is known; instead of the arrays "points", nested lists (C, C, S, F)
-            of [threshold, false reject rate] or None.
+            All attributes, `synthetic` only if it is known and `probes` only if they are not bicubic; instead of the
+            arrays "points", nested lists (C, C, S, F) of [threshold, false reject rate] or None.
         """
         pairs = np.stack([self.thresholds, self.frrs], axis=-1)  # (C, C, S, F, 2)
         points = [
@@ -165,6 +167,7 @@ class Calibration:
             "faces": self.set_name,
             "digest": self.digest,
             **({} if self.synthetic is None else {"synthetic": self.synthetic}),
+            **({} if self.probes == BICUBIC_PROBES else {"probes": self.probes}),
             "people": self.people,
             "genuine": self.genuine,
             "impostors": self.impostors,

@@ -5,6 +5,9 @@ from typing import NamedTuple
 DEFAULT_FAR = 1e-3
 """False accept rate of everything that decides, unless the user chooses another one. There is no second default."""
 
+BICUBIC_PROBES = "bicubic"
+"""How the probes of calibrations are made whose card does not say it."""
+
 
 class CalibrationSet(NamedTuple):
     """The set of people whom thresholds and error rates come from.
@@ -13,11 +16,13 @@ class CalibrationSet(NamedTuple):
         name: Name of the set, with its split.
         people: Number of people.
         faces: "photographs", "synthetic", or "not stated" (a card of an earlier version).
+        probes: How the probes were made of them, in words.
     """
 
     name: str
     people: int
     faces: str
+    probes: str = BICUBIC_PROBES
 
     def in_words(self) -> str:
         """Return the set in words.
@@ -29,12 +34,15 @@ class CalibrationSet(NamedTuple):
             'photographs of 34 people (celeba_128, val)'
             >>> CalibrationSet("mine, val", 9, "not stated").in_words()
             '9 people (mine, val; the card does not say whether they are photographs)'
+            >>> CalibrationSet("celeba_128, val", 34, "photographs", "camera").in_words()
+            'photographs of 34 people (celeba_128, val), probes made by camera'
         """
+        made = "" if self.probes == BICUBIC_PROBES else f", probes made by {self.probes}"
         if self.faces == "synthetic":
-            return f"{self.people} synthetic people ({self.name})"
+            return f"{self.people} synthetic people ({self.name}){made}"
         if self.faces == "photographs":
-            return f"photographs of {self.people} people ({self.name})"
-        return f"{self.people} people ({self.name}; the card does not say whether they are photographs)"
+            return f"photographs of {self.people} people ({self.name}){made}"
+        return f"{self.people} people ({self.name}; the card does not say whether they are photographs){made}"
 
 
 def verdict(same_person: bool, far: float) -> str:

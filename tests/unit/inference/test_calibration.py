@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from rim_lightning.data.dataset import FaceDataset
 from rim_lightning.functional.degradation import synthesize_probe
+from rim_lightning.functional.seeded_probes import ProbeKind, seeded_probes
 from rim_lightning.inference.calibrate import calibrate
 from rim_lightning.inference.calibration import Calibration, OperatingPoint
 from rim_lightning.networks.rim import RIM
@@ -139,6 +140,22 @@ def test_thresholds_are_those_of_all_pairs_of_two_images(rim, tmp_path):
         assert sum(score >= threshold - 1e-4 for score in impostor) > accepted
         refused = sum(score < threshold for score in genuine)
         assert calibration.frrs[0, 0, k, 0] == pytest.approx(float(refused) / 12, abs=1e-6)
+
+
+def test_thresholds_of_probes_of_cameras_are_those_of_seeded_probes(rim, tmp_path):
+    faces = faces_of(tmp_path, [*"aabbccddeeff", None])
+    kind = ProbeKind("camera", "detector")
+    calibration = calibrate(rim, faces, "noise", "0123", sizes=(16,), fars=(0.1,), batch_size=5, kind=kind)
+    sharp = torch.stack([to_unit(faces[index].hr) for index in range(12)])
+    with torch.no_grad():
+        probe = F.normalize(rim.embed_probe(seeded_probes(sharp, 16, kind, range(12))))
+        scores = F.normalize(rim.embed_gallery(sharp)) @ probe.T
+    person = torch.arange(12) // 2
+    genuine = scores[(person[:, None] == person) & ~torch.eye(12, dtype=torch.bool)]
+    refused = (genuine < calibration.thresholds[0, 0, 0, 0]).double().mean()
+    assert calibration.frrs[0, 0, 0, 0] == pytest.approx(refused.item(), abs=1e-6)
+    assert calibration.chosen_on.in_words().endswith("probes made by camera, moved as by a detector's points")
+    assert Calibration.from_plain(json.loads(json.dumps(calibration.to_plain()))) == calibration
 
 
 def test_thresholds_of_templates_are_those_of_all_pairs_without_a_common_image(rim, tmp_path):

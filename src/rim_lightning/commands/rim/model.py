@@ -13,6 +13,7 @@ import click
 
 from rim_lightning.commands.rim.options import EXIT_CODES, Place, json_option
 from rim_lightning.commands.rim.output import echo_json, say
+from rim_lightning.commands.settings_rules import REDUCTIONS
 from rim_lightning.extras import require_extra
 from rim_lightning.inference.verdict import DEFAULT_FAR
 
@@ -22,6 +23,7 @@ HALF_TOLERANCE = 1e-3
 if TYPE_CHECKING:
     from rim_lightning.data.dataset import FaceDataset, UnionDataset
     from rim_lightning.data.stores.prepared import PreparedStore
+    from rim_lightning.functional.seeded_probes import ProbeKind
     from rim_lightning.inference.calibration import Calibration
     from rim_lightning.networks.rim import RIM
 
@@ -38,6 +40,20 @@ if TYPE_CHECKING:
 )
 @click.option("--split", default="val", show_default=True, help="Part of each set.")
 @click.option(
+    "--degradation",
+    type=click.Choice(REDUCTIONS),
+    default=REDUCTIONS[0],
+    show_default=True,
+    help="How the probes of --people are made for the thresholds.",
+)
+@click.option(
+    "--misalignment",
+    type=click.Choice(("none", "detector")),
+    default="none",
+    show_default=True,
+    help="Move these probes as by the points of a detector.",
+)
+@click.option(
     "--half",
     is_flag=True,
     help="Write weights in half precision, in half the bytes; refused if that changes a similarity of --people by more "
@@ -51,6 +67,8 @@ def export(
     folder: Path,
     people: tuple[Path, ...],
     split: str,
+    degradation: str,
+    misalignment: str,
     half: bool,
     terms: str | None,
     notice: Path | None,
@@ -74,6 +92,7 @@ def export(
 
     if half and not people:
         raise click.UsageError("--half is judged by the similarities of people: add --people.")
+    kind = _probe_kind(degradation, misalignment, bool(people))
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: choose another folder, or remove it.")
     notice_text = None if notice is None else notice.read_text(encoding="utf-8")
@@ -90,9 +109,8 @@ def export(
     }
     calibration = None
     if stores:
-        for store in stores:
-            _check_size(store, rim.hr_size)
-        rim, calibration, change = _calibrated(rim, stores, split, half)
+        _check_sizes(stores, rim.hr_size)
+        rim, calibration, change = _calibrated(rim, stores, split, kind, half)
         about |= {} if change is None else {"half_precision_change": change}
     write_model(folder, rim, calibration, about, onnx, notice_text)
     say(f"Model: {folder}")
@@ -104,6 +122,16 @@ def export(
         usable = ", ".join(f"{far:g}" for far in calibration.usable_fars()) or "none: more people are needed"
         say(f"It has thresholds for a FAR of: {usable}")
         say(f"They were chosen on {calibration.chosen_on.in_words()}.{_demo_only(calibration)}")
+
+
+def _probe_kind(degradation: str, misalignment: str, has_people: bool) -> ProbeKind:
+    """Return how the probes of the thresholds are made. Refuse it without people."""
+    from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind
+
+    kind = ProbeKind(degradation, None if misalignment == "none" else misalignment)
+    if kind != CLEAN and not has_people:
+        raise click.UsageError("--degradation and --misalignment are those of the probes of --people: add --people.")
+    return kind
 
 
 @click.command(epilog=EXIT_CODES)
@@ -171,17 +199,18 @@ def _check_people(store: PreparedStore, split: str) -> None:
     )
 
 
-def _check_size(store: PreparedStore, hr_size: int) -> None:
+def _check_sizes(stores: Sequence[PreparedStore], hr_size: int) -> None:
     """Raise ValueError if the faces of a set are not those that the model takes."""
-    if store.hr_size != hr_size:
-        raise ValueError(
-            f"{store.path} has faces of {store.hr_size} px, the model takes {hr_size} px: prepare them with "
-            f"hr_size={hr_size}."
-        )
+    for store in stores:
+        if store.hr_size != hr_size:
+            raise ValueError(
+                f"{store.path} has faces of {store.hr_size} px, the model takes {hr_size} px: prepare them with "
+                f"hr_size={hr_size}."
+            )
 
 
 def _calibrated(
-    rim: RIM, stores: Sequence[PreparedStore], split: str, half: bool
+    rim: RIM, stores: Sequence[PreparedStore], split: str, kind: ProbeKind, half: bool
 ) -> tuple[RIM, Calibration, float | None]:
     """Choose thresholds on the people of some sets.
 
@@ -202,7 +231,7 @@ def _calibrated(
     change = None
     if half:
         rim, change = _in_half_precision(rim, faces, title)
-    return rim, calibrate(rim, faces, title, digest), change
+    return rim, calibrate(rim, faces, title, digest, kind=kind), change
 
 
 def _in_half_precision(rim: RIM, faces: FaceDataset | UnionDataset, title: str) -> tuple[RIM, float]:
@@ -256,6 +285,7 @@ def _calibration_lines(plain: dict[str, Any], lr_size: int) -> Iterator[str]:
     calibration = Calibration.from_plain(plain)
     if calibration.synthetic:
         yield f"the faces of the thresholds are synthetic:{_demo_only(calibration)}"
+    yield f"probes of the thresholds: {calibration.probes}"
     yield (
         f"thresholds chosen on {calibration.people} people of {calibration.set_name}, {calibration.genuine:,} genuine "
         f"and {calibration.impostors:,} impostor pairs ({calibration.chosen_on.faces}); share of true pairs refused:"
