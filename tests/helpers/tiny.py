@@ -36,6 +36,9 @@ MODEL = {
     "recognition": {"teacher": BACKBONE, "student": BACKBONE, "assistant": BACKBONE},
 }
 
+SIGHTS = {"student_sees": "both", "assistant_sees": "sr_and_priors", "size_input": True}
+TWO_VIEWS = MODEL | {"recognition": {**MODEL["recognition"], **SIGHTS}}
+
 WEIGHTS = {
     "hallucination": {
         "pixel": 1.0,

@@ -11,8 +11,10 @@ from rim_lightning.functional.resize import reduce, resized
 from rim_lightning.losses.contrastive import ContrastiveLoss
 from rim_lightning.losses.margin import MarginSoftmax
 from rim_lightning.losses.pixel import PixelLoss
+from rim_lightning.networks.backbones.build import build_backbone
 from rim_lightning.networks.checkpoints import load_network
-from rim_lightning.training.probes import sharp_probes
+from rim_lightning.networks.teacher_weights import save_backbone
+from rim_lightning.training.probes import Probes, sharp_probes
 from rim_lightning.training.recognition_module import TERMS, RecognitionModule
 from rim_lightning.training.super_resolution_module import AdversarialSuperResolutionModule, SuperResolutionModule
 from tests.helpers.stores import small_synthetic_store
@@ -152,6 +154,25 @@ def test_centers_follow_the_embeddings_of_training_batches():
     torch.testing.assert_close(terms["center"], embedding.square().sum(1).mean() / 2)  # the centers start at 0
     members = embedding[faces.identity == 0]
     torch.testing.assert_close(module.center.centers[0], 0.5 * members.sum(0) / (1 + len(members)))
+
+
+def test_a_wider_learner_starts_as_the_teacher(tmp_path):
+    torch.manual_seed(1)
+    teacher = perturbed(build_backbone(**BACKBONE)).eval()
+    name, *arguments = BACKBONE.items()
+    save_backbone(tmp_path / "teacher.pt", teacher, name[1], dict(arguments))
+    weights = {"weight_format": "rim_lightning", "path": str(tmp_path / "teacher.pt")}
+    network = {"learner": BACKBONE | {"width": 12}, "guide": BACKBONE, "size_input": True, "lr_size": 4}
+    start = {"teacher_weights": weights, "start_from_teacher": True}
+    module = recognizer(network, {"embedding": 1.0}, **start, widen=True)
+    faces = batch().hr
+    embedding = module.recognizer.embed_probe(faces, torch.tensor([3, 4, 8, 32]))
+    torch.testing.assert_close(embedding, teacher(faces), rtol=1e-4, atol=1e-5)
+    module.terms(batch(), Probes(faces, torch.full((4,), 4)))["loss"].backward()
+    with pytest.raises(ValueError, match=r"set system\.recognizer\.learner to its architecture"):
+        recognizer(network, {"embedding": 1.0}, **start)
+    with pytest.raises(ValueError, match=r"maps of 64 and 96 channels: set system\.weights\.stage=0"):
+        recognizer(network, {"stage": 1.0}, **start, widen=True)
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,13 @@ from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.training.callbacks.ema import WarmedEMA
 from tests.helpers.ddp import run_ranks
 from tests.helpers.stores import noise_store, small_synthetic_store
-from tests.helpers.tiny import ALL_WEIGHTS
+from tests.helpers.tiny import ALL_WEIGHTS, MODEL, TWO_VIEWS
 from tests.integration.test_fit import RATE, module_of, trainer_of
 
 ALTERNATIONS = ("sequential", "simultaneous")
 BATCH = 8  # of all ranks together
 STAGES = [{"name": "fhn", "epochs": 1}, {"name": "hrn", "epochs": 1}, {"name": "joint", "epochs": 2}]
+MODELS = {"sequential": MODEL, "simultaneous": TWO_VIEWS}
 ALL = {"weights": ALL_WEIGHTS}  # the contrastive and the relational term too
 BATCHES = {"64-true": 5, "32-true": 2}  # of each epoch
 
@@ -42,7 +43,8 @@ def trained(folder, alternation, precision, world):
     data = kind(stores, BATCH // world, shares=shares, samples_per_epoch=samples, eval_batch_size=2)
     optimizer = torch.optim.AdamW if precision == "64-true" else torch.optim.SGD
     rates = RATE if precision == "64-true" else dict.fromkeys(RATE, 0.01)
-    module = module_of(STAGES, alternation, rates, optimizer, warmup=0.1, final=0.01, clip=0.5, objective=ALL)
+    settings = {"warmup": 0.1, "final": 0.01, "clip": 0.5, "objective": ALL, "model": MODELS[alternation]}
+    module = module_of(STAGES, alternation, rates, optimizer, **settings)
     average = WarmedEMA(0.9)
     trainer = trainer_of(
         folder / f"run{world}",
@@ -97,8 +99,8 @@ def test_two_ranks_train_like_one_process(folder, tmp_path, precision, tolerance
     torch.set_num_threads(1)
     one = both(folder, precision, 1)
     ranks = run_ranks(partial(on_rank, folder=folder, precision=precision), tmp_path)
-    start = copied(module_of(STAGES))
     for alternation in ALTERNATIONS:
+        start = copied(module_of(STAGES, model=MODELS[alternation]))
         first, second, alone = ranks[0][alternation], ranks[1][alternation], one[alternation]
         for weights in ("average", "current"):
             for name, expected in alone[weights].items():

@@ -12,12 +12,12 @@ from rim_lightning.functional.resize import resized
 from rim_lightning.training.callbacks.ema import WarmedEMA
 from rim_lightning.types import to_unit
 from tests.helpers.stores import noise_store, small_synthetic_store
-from tests.helpers.tiny import ALL_WEIGHTS, augmentation
+from tests.helpers.tiny import ALL_WEIGHTS, TWO_VIEWS, augmentation
 from tests.integration.test_compared_systems import DISTILLED, GUIDED, recognizer
 from tests.integration.test_fit import module_of, trainer_of, values
 
 DISTILLATION = partial(recognizer, DISTILLED, {"embedding": 1.0, "contrastive": 0.25, "relational": 1.0})
-RIM = partial(module_of, stages=[{"name": "hrn", "epochs": 1}], objective={"weights": ALL_WEIGHTS})
+RIM = partial(module_of, model=TWO_VIEWS, stages=[{"name": "hrn", "epochs": 1}], objective={"weights": ALL_WEIGHTS})
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_without_the_term_or_its_phase_nothing_is_embedded(folder, tmp_path):
 @pytest.mark.parametrize(
     "make", [partial(RIM, stages=[{"name": "hrn", "epochs": 2}]), partial(DISTILLATION, ("mixed",) * 2)]
 )
-def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(folder, tmp_path, make):
+def test_a_resumed_run_of_two_views_ends_bit_for_bit_like_an_undisturbed_one(folder, tmp_path, make):
     def callbacks(name):
         return [ModelCheckpoint(tmp_path / name, "last", save_top_k=1, enable_version_counter=False), WarmedEMA(0.9)]
 

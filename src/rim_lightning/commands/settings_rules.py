@@ -216,6 +216,7 @@ SYSTEM_RULES: RuleTable = {
     "system.clip": optional(POSITIVE),
     "system.start_from": optional(PLACE),
     "system.start_from_teacher": FLAG,
+    "system.widen": FLAG,
     "system.verification_pairs": whole(1),
     "system.teacher_weights": optional(ANYTHING),
     "system.discriminator.*": whole(1),

@@ -54,13 +54,26 @@ def fill_backbone(backbone: Backbone, setting: str, weight_format: str, path: st
         FileNotFoundError: If the file is missing.
         ValueError: If the file cannot be read, or holds a different network from the one in `setting`.
     """
+    _fill(backbone, setting, weight_format, path, widen=False)
+
+
+def fill_wider_backbone(backbone: Backbone, setting: str, weight_format: str, path: str) -> None:
+    """Copy the weights of a file into a network of the same layers that may be wider, so that it computes the same.
+
+    Arguments and errors are those of `fill_backbone`; see `widened`.
+    """
+    _fill(backbone, setting, weight_format, path, widen=True)
+
+
+def _fill(backbone: Backbone, setting: str, weight_format: str, path: str, widen: bool) -> None:
     weights = load_teacher(weight_format, path).state_dict()
     try:
-        fill_from_rgb(backbone, weights)
-    except RuntimeError as error:
+        fill_from_rgb(backbone, weights, widen)
+    except (RuntimeError, ValueError) as error:
+        widely = ", or a wider one of the same layers" if widen else ""
         raise ValueError(
             f"The weights in {path} belong to a different network from the configured one: set {setting} to its "
-            "architecture."
+            f"architecture{widely}."
         ) from error
 
 

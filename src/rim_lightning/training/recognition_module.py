@@ -15,7 +15,7 @@ from rim_lightning.losses.embedding import EMBEDDING_TERMS, EmbeddingTerms
 from rim_lightning.metrics.verification import FIGURES, IdentityVerification
 from rim_lightning.networks.backbones.frozen import FrozenTeacher
 from rim_lightning.networks.compared.guided import GuidedRecognizer
-from rim_lightning.networks.teacher_weights import fill_backbone
+from rim_lightning.networks.teacher_weights import fill_backbone, fill_wider_backbone
 from rim_lightning.training.phased_module import OptimizerOf, PhasedModule
 from rim_lightning.training.phases import Phase
 from rim_lightning.training.probes import Probes, ProbeSampling, sharp_probes
@@ -59,6 +59,8 @@ class RecognitionModule(PhasedModule):
         teacher_weights: Weights of the guide, and of a learner that starts from the teacher: {"weight_format",
             "path"}; None leaves them at random.
         start_from_teacher: True to start the learner from those weights.
+        widen: The learner may be wider than the teacher, and still starts as the teacher (`widened`). A wider learner
+            has no term stage, because its maps have more channels.
         verification_pairs: Number of genuine pairs, and of impostor pairs, sampled from the validation people.
 
     Raises:
@@ -86,10 +88,12 @@ class RecognitionModule(PhasedModule):
         teacher_weights: Mapping[str, str] | None,
         start_from_teacher: bool,
         verification_pairs: int,
+        widen: bool = False,
     ) -> None:
         super().__init__(recognizer, optimizers, schedule, probes, clip)
         if set(weights) != set(TERMS) or not any(weights.values()):
             raise ValueError(f"The weights of a recognizer must be {', '.join(TERMS)}, not all of them 0.")
+        learner = self.recognizer.learner
         by_guide = [term for term in ("guide_classification", "stage", *EMBEDDING_TERMS) if weights[term]]
         if by_guide and self.recognizer.guide is None:
             raise ValueError(f"The term {by_guide[0]} needs a guide: set system.recognizer.guide.")
@@ -97,6 +101,12 @@ class RecognitionModule(PhasedModule):
             raise ValueError(
                 "The term contrastive needs a guide that stays as it is, whose embeddings are computed once: set "
                 "system.recognizer.guide_learns=false."
+            )
+        guide = self.recognizer.guide
+        if weights["stage"] and guide is not None and guide.stage_channels[-1] != learner.stage_channels[-1]:
+            raise ValueError(
+                f"The term stage compares maps of {guide.stage_channels[-1]} and {learner.stage_channels[-1]} "
+                "channels: set system.weights.stage=0, or give guide and learner the same width."
             )
         self.weights = weights
         self.classifier: nn.Module = nn.Identity()
@@ -106,7 +116,7 @@ class RecognitionModule(PhasedModule):
         self.distance = StageDistillation("l2", normalize=True)
         self.embeddings = EmbeddingTerms(contrastive)
         if teacher_weights is not None:
-            self._fill_from_teacher(teacher_weights, start_from_teacher)
+            self._fill_from_teacher(teacher_weights, start_from_teacher, widen)
         self.verification = IdentityVerification(pairs=verification_pairs, seed=0)
 
     def _add_losses_of_people(self, classifier: Callable[[int, int], nn.Module] | None, people: int) -> None:
@@ -122,14 +132,15 @@ class RecognitionModule(PhasedModule):
         self.classifier = classifier(size, people)
         self.center = CenterLoss(size, people) if self.weights["center"] else None
 
-    def _fill_from_teacher(self, weights: Mapping[str, str], fill_learner: bool) -> None:
+    def _fill_from_teacher(self, weights: Mapping[str, str], fill_learner: bool, widen: bool) -> None:
         """Give the guide, and the learner if asked for, the weights of the teacher."""
         guide = self.recognizer.guide
         if guide is not None:
             backbone = guide.backbone if isinstance(guide, FrozenTeacher) else guide
             fill_backbone(backbone, "system.recognizer.guide", **weights)
         if fill_learner:
-            fill_backbone(self.recognizer.learner, "system.recognizer.learner", **weights)
+            fill = fill_wider_backbone if widen else fill_backbone
+            fill(self.recognizer.learner, "system.recognizer.learner", **weights)
 
     def on_fit_start(self) -> None:
         """Embed the training faces by the guide, if the contrastive term has a weight."""

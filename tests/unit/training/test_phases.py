@@ -103,8 +103,7 @@ def check_one_backward(parts, stage):
 @pytest.mark.parametrize(("student", "assistant"), [("both", "sr_and_priors"), ("probe", "sr_and_priors")])
 @pytest.mark.parametrize("stage", ["hrn", "joint"])
 def test_two_views_have_the_gradients_of_the_phases_one_by_one(stage, student, assistant):
-    sights = {"student_sees": student, "assistant_sees": assistant, "size_input": True}
-    parts = Parts(with_recognition(**sights))
+    parts = Parts(with_recognition(student_sees=student, assistant_sees=assistant, size_input=True))
     check_one_backward(parts, stage)
 
 

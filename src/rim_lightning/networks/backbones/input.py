@@ -8,6 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rim_lightning.networks.backbones.base import Backbone
+from rim_lightning.networks.backbones.widening import widened
+
+UNEVENNESS = 0.5
+"""How unevenly the copies of a channel share its weight: without it they would stay equal."""
 
 FURTHER_CHANNELS = "extra_weight"
 """Name of the parameter that reads the channels behind RGB."""
@@ -54,17 +58,22 @@ def input_conv(channels: int, outputs: int, kernel: int, **options: Any) -> nn.C
     return ExtendedConv(channels - 3, outputs, kernel, **options)
 
 
-def fill_from_rgb(backbone: Backbone, weights: Mapping[str, Tensor]) -> None:
+def fill_from_rgb(backbone: Backbone, weights: Mapping[str, Tensor], widen: bool = False) -> None:
     """Copy the weights of a network that reads RGB. The weights of further channels stay as they are.
 
     Args:
         backbone: Network of the same architecture, which may read more channels and may have dropped its head.
         weights: State of the network that reads RGB.
+        widen: The backbone may be wider: the weights are spread over it (`widened`), so that it computes the same.
 
     Raises:
         RuntimeError: If the architectures differ.
+        ValueError: If they differ in more than the width, with `widen`.
     """
     kept = {name: value for name, value in backbone.state_dict().items() if name.rpartition(".")[2] == FURTHER_CHANNELS}
     headless = backbone.embed is None
     fitting = {name: value for name, value in weights.items() if not (headless and name.startswith("embed."))}
+    if widen:
+        wide = {name: value for name, value in backbone.state_dict().items() if name not in kept}
+        fitting = widened(fitting, wide, UNEVENNESS, torch.Generator().manual_seed(0))
     backbone.load_state_dict(fitting | kept)
