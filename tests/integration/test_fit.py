@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from rim_lightning.datamodules.faces import FaceDataModule
+from rim_lightning.functional.seeded_probes import ProbeKind, seeded_probes
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
 from rim_lightning.runs.provenance import code_version
@@ -25,7 +26,7 @@ from tests.helpers.tiny import BACKBONE, MODEL, objective, probes, schedule
 FULL = [{"name": "fhn", "epochs": 1}, {"name": "hrn", "epochs": 1}, {"name": "joint", "epochs": 1}]
 RATE = {"domain": 1e-3, "hallucination": 1e-3, "student": 1e-3, "assistant": 1e-3}
 
-
+PROBES = ("degradation", "seed", "camera_validation")
 SETTINGS = {
     "clip": 1.0,
     "teacher_weights": None,
@@ -58,7 +59,9 @@ def module_of(stages=FULL, alternation="sequential", rates=RATE, kind=torch.opti
         objective=objective(**changes.pop("objective", {})),
         optimizers={name: partial(kind, lr=rate) for name, rate in rates.items()},
         schedule=schedule(stages, **{name: changes.pop(name) for name in ("warmup", "final") if name in changes}),
-        probes=probes(**{name: changes.pop(name) for name in ("degradation", "seed") if name in changes}),
+        probes=probes(
+            **{name: changes.pop(name) for name in ("degradation", "seed", "camera_validation") if name in changes}
+        ),
         alternation=alternation,
         verification_pairs=10,
         **(SETTINGS | changes),
@@ -340,6 +343,24 @@ def test_validation_logs_the_documented_figures(store, tmp_path):
     assert wanted | {"val/mmd"} <= set(logged)
     # Coarse net and integrator without an output of their own are bicubic interpolation.
     torch.testing.assert_close(logged["val/sr/psnr_y"], logged["val/bicubic/psnr_y"], rtol=0, atol=1e-3)
+
+
+def test_validation_by_probes_of_cameras_is_that_of_these_probes(store, tmp_path):
+    module = module_of(camera_validation=True)
+    trainer_of(tmp_path, 1, limit_val_batches=1.0).validate(module, data_of(store), verbose=False)
+    logged = dict(module.trainer.callback_metrics)
+    assert {name for name in logged if name.startswith("val/camera/")} == {
+        name for name in module.validated if name.startswith("val/camera/")
+    }
+    batch = next(iter(_batches(store)))
+    module.eval()
+    with torch.no_grad():
+        module.validation_step(batch, 0)
+        enlarged = seeded_probes(batch.hr, 8, ProbeKind("camera", "detector"), batch.index.tolist())
+        expected = module.rim.embed_probe(enlarged, torch.full((len(batch.hr),), 8))
+    torch.testing.assert_close(module.camera_verification.probe[-1], expected)
+    assert torch.equal(module.camera_verification.index[-1], batch.index)
+    assert "val/camera/rim/auc" not in module_of().validated
 
 
 def test_settings_are_checked():

@@ -297,6 +297,7 @@ TRAIN_RULES: RuleTable = {
     "probes.misalignment.scale": number(0, below=1),
     "probes.misalignment.rotation": number(0, 180),
     "probes.aligned_share": FRACTION,
+    "probes.camera_validation": FLAG,
     "probes.seed": whole(),
     "callbacks.best.mode": choice("max", "min"),
     "callbacks.best.monitor": optional(TEXT),

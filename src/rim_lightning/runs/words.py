@@ -80,6 +80,8 @@ def in_words(key: str) -> str:
     if match := re.fullmatch(r"(?:val|sr/([^/]+))/(nme|miou)(_hr)?(?:/(\w+))?", key):
         what = "landmark error, % of the eye distance" if match[2] == "nme" else "mean IoU of face parsing"
         return f"{what}{_of(match[1])}, {'sharp face' if match[3] else 'probe'}{f' ({match[4]})' if match[4] else ''}"
+    if match := re.fullmatch(r"val/camera/(\w+)/(accuracy|auc|eer)", key):
+        return f"{RECOGNITION[match[2]]} of {SYSTEMS.get(match[1], match[1])}, probes of cameras"
     if match := re.fullmatch(r"(?:val|verification/([^/]+)/(\d+|hr))/(\w+)/(accuracy|auc|eer)", key):
         size = "" if match[2] is None else " with sharp probes" if match[2] == "hr" else f" at {match[2]} px"
         return f"{RECOGNITION[match[4]]} of {SYSTEMS.get(match[3], match[3])}{_of(match[1])}{size}"

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from rim_lightning.distributed import mean_over_ranks
+from rim_lightning.functional.seeded_probes import ProbeKind, seeded_probes
 from rim_lightning.networks.checkpoints import build_architecture
 from rim_lightning.runs.provenance import code_version
 from rim_lightning.training.csv_logger import StageCSVLogger
@@ -213,6 +214,17 @@ class PhasedModule(pl.LightningModule):
             Probes enlarged to S, with their sizes.
         """
         return self.probes.probes(hr, self.iteration, self.global_rank, self.trainer.world_size)
+
+    def validation_camera_probes(self, faces: Tensor, index: Tensor) -> Probes:
+        """Make probes of cameras of the nominal size, moved as by a detector's points; each face has its own seed.
+
+        Args:
+            faces: Sharp faces, (B, 3, S, S), RGB in [-1, 1].
+            index: Position of each face in the validation data, (B,).
+        """
+        kind = ProbeKind("camera", "detector")
+        enlarged = seeded_probes(faces, self.lr_size, kind, index.tolist())
+        return Probes(enlarged, torch.full((len(faces),), self.lr_size))
 
     def faces(self, enlarged: Tensor, sizes: Tensor) -> dict[str, Tensor]:
         """Return the faces that the network makes of enlarged probes, by name, for people to look at.

@@ -45,6 +45,8 @@ class ProbeSampling:
         misalignment: How the probe is moved against the sharp face: not at all; "detector", by errors of the size of
             a detector's; or the largest {"shift": …, "scale": …, "rotation": …} (`functional.misalignment`).
         aligned_share: Share of the probes that stay aligned where `misalignment` moves the others.
+        camera_validation: True to verify the validation people by probes of cameras too, moved as by a detector's
+            points.
         seed: Seed of sizes, misalignments and degradations.
 
     Raises:
@@ -58,6 +60,7 @@ class ProbeSampling:
     degradation: str
     misalignment: Misalignment
     aligned_share: float
+    camera_validation: bool
     seed: int
 
     def __post_init__(self) -> None:

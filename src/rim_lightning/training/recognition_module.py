@@ -71,7 +71,6 @@ class RecognitionModule(PhasedModule):
     architecture = "recognizer"
     phases = (Phase("recognition", ("recognizer", "classifier")),)
     stage_phases: ClassVar[Mapping[str, Sequence[str]]] = {"sharp": ("recognition",), "mixed": ("recognition",)}
-    validated = tuple(f"val/recognizer/{figure}" for figure in FIGURES)
     recognizer: GuidedRecognizer
 
     def __init__(  # noqa: PLR0913 - one argument over: they are the keys of conf/system/recognizer.yaml
@@ -118,6 +117,7 @@ class RecognitionModule(PhasedModule):
         if teacher_weights is not None:
             self._fill_from_teacher(teacher_weights, start_from_teacher, widen)
         self.verification = IdentityVerification(pairs=verification_pairs, seed=0)
+        self.camera_verification = IdentityVerification(pairs=verification_pairs, seed=0)
 
     def _add_losses_of_people(self, classifier: Callable[[int, int], nn.Module] | None, people: int) -> None:
         """Add the losses that tell people apart."""
@@ -204,14 +204,20 @@ class RecognitionModule(PhasedModule):
         has_identity = batch.identity != NO_IDENTITY
         if not has_identity.any():
             return
-        faces = batch.hr[has_identity]
+        faces, identity, index = batch.hr[has_identity], batch.identity[has_identity], batch.index[has_identity]
         sizes = torch.full((len(faces),), self.lr_size)
-        self.verification.update(
-            self.recognizer.embed_gallery(faces),
-            self.recognizer.embed_probe(synthesize_probe(faces, sizes), sizes),
-            batch.identity[has_identity],
-            batch.index[has_identity],
-        )
+        gallery = self.recognizer.embed_gallery(faces)
+        probe = self.recognizer.embed_probe(synthesize_probe(faces, sizes), sizes)
+        self.verification.update(gallery, probe, identity, index)
+        if self.probes.camera_validation:
+            probe = self.recognizer.embed_probe(*self.validation_camera_probes(faces, index))
+            self.camera_verification.update(gallery, probe, identity, index)
+
+    @property
+    def validated(self) -> list[str]:  # type: ignore[override]  # here it depends on the probes
+        """Names of the figures that its validation logs."""
+        keys = ["val/recognizer", *(["val/camera/recognizer"] if self.probes.camera_validation else [])]
+        return [f"{key}/{figure}" for key in keys for figure in FIGURES]
 
     def figures_of(self, stage: str) -> Sequence[str]:
         """Return the accuracy of verification, see `PhasedModule.figures_of`."""
@@ -223,5 +229,10 @@ class RecognitionModule(PhasedModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log and reset the figures."""
-        self.log_dict({f"val/recognizer/{key}": value for key, value in self.verification.compute().items()})
+        figures = {f"val/recognizer/{key}": value for key, value in self.verification.compute().items()}
+        if self.probes.camera_validation:
+            by_camera = self.camera_verification.compute()
+            figures |= {f"val/camera/recognizer/{key}": value for key, value in by_camera.items()}
+        self.log_dict(figures)
         self.verification.reset()
+        self.camera_verification.reset()

@@ -88,6 +88,7 @@ class RIMModule(PhasedModule):
         )
         self.domain_gap = DomainGap(objective.domain.multipliers)
         self.verification = IdentityVerification(pairs=verification_pairs, seed=0)
+        self.camera_verification = IdentityVerification(pairs=verification_pairs, seed=0)
 
     def on_fit_start(self) -> None:
         """Embed the training faces by the teacher, if a phase that will run has the contrastive term."""
@@ -171,7 +172,11 @@ class RIMModule(PhasedModule):
             images, sizes = hallucinated.images, torch.full((len(batch.hr),), self.rim.lr_size)
             views = ProbeViews(images["sr"], images["bicubic"], sizes, hallucinated.priors["probe"])
             probe = self.rim.hrn.probe(views.select(has_identity))
-            self.verification.update(gallery, probe, batch.identity[has_identity], batch.index[has_identity])
+            identity, index = batch.identity[has_identity], batch.index[has_identity]
+            self.verification.update(gallery, probe, identity, index)
+            if self.probes.camera_validation:
+                probes = self.validation_camera_probes(batch.hr[has_identity], index)
+                self.camera_verification.update(gallery, self.rim.embed_probe(*probes), identity, index)
 
     @property
     def validated(self) -> list[str]:  # type: ignore[override]  # here it depends on the model
@@ -179,7 +184,10 @@ class RIMModule(PhasedModule):
         quality = [f"val/{image}/{figure}_y" for image in ("sr", "coarse", "bicubic") for figure in ("psnr", "ssim")]
         errors = [f"val/nme/{scheme}" for scheme in self.model_arguments["schemes"]]
         domains = ["val/miou", "val/mmd", "val/mmd_p"]
-        return ["val/psnr_gain", *(f"val/rim/{figure}" for figure in FIGURES), *quality, *errors, *domains]
+        recognition = [f"val/rim/{figure}" for figure in FIGURES]
+        if self.probes.camera_validation:
+            recognition += [f"val/camera/rim/{figure}" for figure in FIGURES]
+        return ["val/psnr_gain", *recognition, *quality, *errors, *domains]
 
     def figures_of(self, stage: str) -> Sequence[str]:
         """Return recognition for stages that train it, otherwise image quality, see `PhasedModule.figures_of`."""
@@ -196,6 +204,8 @@ class RIMModule(PhasedModule):
         figures["val/psnr_gain"] = figures["val/sr/psnr_y"] - figures["val/bicubic/psnr_y"]
         figures |= {f"val/{key}": value for key, value in self.domain_gap.compute().items()}
         figures |= {f"val/rim/{key}": value for key, value in self.verification.compute().items()}
+        if self.probes.camera_validation:
+            figures |= {f"val/camera/rim/{key}": value for key, value in self.camera_verification.compute().items()}
         self.log_dict(figures)
-        for metric in (self.hallucination_metrics, self.domain_gap, self.verification):
+        for metric in (self.hallucination_metrics, self.domain_gap, self.verification, self.camera_verification):
             metric.reset()

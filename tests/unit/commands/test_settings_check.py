@@ -194,6 +194,7 @@ WRONG = [
     ("train", "callbacks.best", 3, "a group of settings"),
     ("train", "probes.degradation", {"name": "bicubic"}, "one of bicubic, realistic, camera"),
     ("train", "probes.misalignment", "detectr", "(did you mean detector?)"),
+    ("train", "probes.camera_validation", "maybe", "true or false"),
     ("train", "probes.aligned_share", 1.5, "a number between 0 and 1"),
     ("eval", "device", "gpu0", "cpu, cuda or cuda:<number>"),
     ("eval", "evaluation.degradation", "camra", "(did you mean camera?)"),
