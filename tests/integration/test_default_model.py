@@ -135,7 +135,7 @@ def test_half_precision_that_changes_much_is_refused(people, tmp_path, monkeypat
     done = rim("export", path, tmp_path / "half", "--half", "--no-onnx")
     assert done.exit_code == 2
     assert "--half is judged by the similarities of people: add --people" in done.stderr
-    monkeypatch.setattr("rim_lightning.commands.rim.model.HALF_TOLERANCE", 1e-9)
+    monkeypatch.setattr("rim_lightning.commands.rim.export.HALF_TOLERANCE", 1e-9)
     done = rim("export", path, tmp_path / "half", "--half", *people)
     assert done.exit_code == 2
     assert "more than 1e-09: leave --half out" in done.stderr

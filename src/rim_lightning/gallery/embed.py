@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from pytorch_lightning.callbacks import ProgressBar
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -132,7 +131,8 @@ class EmbeddingModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.allow_zero_length_dataloader_with_multiple_devices = True  # there may be fewer files than ranks
-        self.rim = recognizer.rim
+        self.rim = recognizer.rim  # a part of this module, so that Lightning moves it
+        self.embedder = recognizer.embedder
         self.aligner = recognizer.aligner
         self.folder, self.names, self.batch_size, self.workers = folder, names, batch_size, workers
         self.own_pictures = 0
@@ -176,10 +176,8 @@ class EmbeddingModule(pl.LightningModule):
         if not len(batch.faces):
             return torch.empty(0, self.folder.manifest.embedding_size)
         if self.folder.manifest.side == "gallery":
-            embeddings = self.rim.embed_gallery(batch.faces)
-        else:
-            embeddings = self.rim.embed_probe(batch.faces, batch.sizes)
-        return F.normalize(embeddings.float()).cpu()
+            return self.embedder.gallery(batch.faces).cpu()
+        return self.embedder.probe(batch.faces, batch.sizes).cpu()
 
     def on_predict_batch_end(self, outputs: Any, batch: Block, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Write the file when the last of its blocks has been embedded."""

@@ -4,39 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rim_lightning.data.dataset import FaceDataset, UnionDataset, face_batches
-from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind, seeded_probes
+from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind
 from rim_lightning.functional.verification import tar_at_far
 from rim_lightning.inference.calibration import COUNTS, FARS, PROBE_SIZES, Calibration
+from rim_lightning.inference.people import FaceSource, People, embed_people
 from rim_lightning.networks.rim import RIM
-from rim_lightning.types import NO_IDENTITY
-
-FaceSource = FaceDataset | UnionDataset
-"""Faces of people, of one prepared set or of several."""
+from rim_lightning.networks.usage import SizeCurve
 
 
-class _People(NamedTuple):
-    """Embeddings of the N images that show a person with a name.
-
-    Attributes:
-        identity: (N,) number of the person.
-        sharp: (N, E), length 1, of the sharp image.
-        probes: Size in pixels -> (N, E), length 1, of the image reduced to that size.
-    """
-
-    identity: Tensor
-    sharp: Tensor
-    probes: dict[int, Tensor]
-
-
-@torch.no_grad()
 def calibrate(
     rim: RIM,
     faces: FaceSource,
@@ -48,10 +29,7 @@ def calibrate(
     batch_size: int = 64,
     kind: ProbeKind = CLEAN,
 ) -> Calibration:
-    """Choose thresholds on all pairs of a sharp image and another image as probe, and of templates of several images.
-
-    A template of n images is an image and the n - 1 that follow it among those of its person. Templates that share an
-    image make no pair.
+    """Choose thresholds for a network that is used without averaged looks and mixture, see `thresholds_of`.
 
     Args:
         rim: Trained network.
@@ -60,8 +38,7 @@ def calibrate(
         digest: SHA-256 of the manifest of the set.
         sizes: Sides of the probes in pixels, ascending. Those above `rim.hr_size` are skipped.
         fars: False accept rates.
-        counts: Numbers of images in a template: ascending, from 1. n is skipped if fewer than two people, or fewer
-            than half of them, have 2n images.
+        counts: Numbers of images in a template, see `thresholds_of`.
         batch_size: Number of faces that go through the network at a time.
         kind: How the probes are made. The position of a face is the seed of its probes.
 
@@ -71,12 +48,38 @@ def calibrate(
     Raises:
         ValueError: If the faces have no pair of one person, or no pair of two people.
     """
-    sizes = [size for size in sizes if size <= rim.hr_size]
-    people = _embed_people(rim, faces, title, sizes, batch_size, kind)
+    people = embed_people(rim, faces, title, digest, sizes, kind, batch_size=batch_size)
+    return thresholds_of(people, fars, counts)
+
+
+def thresholds_of(
+    people: People,
+    fars: Sequence[float] = FARS,
+    counts: Sequence[int] = COUNTS,
+    reduced_gallery: SizeCurve | None = None,
+) -> Calibration:
+    """Choose thresholds on all pairs of a sharp image and another image as probe, and of templates of several images.
+
+    A template of n images is an image and the n - 1 that follow it among those of its person. Templates that share an
+    image make no pair.
+
+    Args:
+        people: Embeddings of two or more people whom nothing was trained on, one of them with two or more images.
+        fars: False accept rates.
+        counts: Numbers of images in a template: ascending, from 1. n is skipped if fewer than two people, or fewer
+            than half of them, have 2n images.
+        reduced_gallery: See `Usage.reduced_gallery`; the people then have embeddings of reduced images.
+
+    Returns:
+        The thresholds.
+
+    Raises:
+        ValueError: If the people have no pair of one person, or no pair of two people.
+    """
     images = people.identity.unique(return_counts=True)[1]  # (people,)
     counts = _usable_counts(images, counts)
     members = {count: _members(people.identity, count) for count in counts}
-    thresholds = np.full((len(counts), len(counts), len(sizes), len(fars)), np.nan)
+    thresholds = np.full((len(counts), len(counts), len(people.probes), len(fars)), np.nan)
     frrs = thresholds.copy()
     for (i, probe_count), (j, gallery_count) in itertools.product(enumerate(counts), repeat=2):
         in_gallery, in_probe = members[gallery_count], members[probe_count]
@@ -85,80 +88,35 @@ def calibrate(
         probe_person = people.identity[in_probe.argmax(1)]
         same = (gallery_person[:, None] == probe_person)[disjoint]  # (pairs,)
         if not same.any() or same.all():
-            raise ValueError(f"{title} must show at least two people, one of them in two or more images.")
+            raise ValueError(f"{people.title} must show at least two people, one of them in two or more images.")
         if probe_count == gallery_count == 1:
             genuine, impostors = int(same.sum()), int((~same).sum())
-        gallery = F.normalize(in_gallery @ people.sharp)  # (G, E)
-        for k, size in enumerate(sizes):
-            scores = (gallery @ F.normalize(in_probe @ people.probes[size]).T)[disjoint]  # (pairs,)
+        for k, size in enumerate(people.probes):
+            scores = _scores(people, size, in_gallery, in_probe, reduced_gallery)[disjoint]  # (pairs,)
             for column, far in enumerate(fars):
                 if (point := tar_at_far(scores, same, far)) is not None:
                     thresholds[i, j, k, column], frrs[i, j, k, column] = point[1], 1 - point[0]
-    ranges = (tuple(counts), tuple(sizes), tuple(fars))
-    described = (title, digest, len(images), genuine, impostors, *ranges)
-    return Calibration(*described, thresholds, frrs, _is_synthetic(faces), kind.in_words())
+    ranges = (tuple(counts), tuple(people.probes), tuple(fars))
+    about = (people.title, people.digest, len(images), genuine, impostors)
+    return Calibration(*about, *ranges, thresholds, frrs, people.synthetic, people.kind.in_words())
 
 
 def _usable_counts(images: Tensor, counts: Sequence[int]) -> list[int]:
-    """Leave out the sizes of templates for which too few people have images, see `calibrate`."""
+    """Leave out the sizes of templates for which too few people have images, see `thresholds_of`."""
     min_people = max(2, len(images) / 2)
     return [count for count in counts if count == 1 or int((images >= 2 * count).sum()) >= min_people]
 
 
-def _is_synthetic(faces: FaceSource) -> bool:
-    sets = faces.sets if isinstance(faces, UnionDataset) else (faces,)
-    return any(part.store.synthetic for part in sets)
-
-
-@torch.no_grad()
-def similarity_change(
-    rim: RIM, other: RIM, faces: FaceSource, title: str, sizes: Sequence[int], batch_size: int = 64
-) -> float:
-    """Return the largest difference between the similarities of two networks.
-
-    Args:
-        rim: Trained network.
-        other: The network to compare it with.
-        faces: Faces of people.
-        title: Name of the set of people.
-        sizes: Sides of the probes in pixels.
-        batch_size: Number of faces that go through a network at a time.
-
-    Returns:
-        Largest absolute difference between the two cosines of a pair, over all pairs of a sharp face and a probe.
-
-    Raises:
-        ValueError: If no face has an identity.
-    """
-    ours, theirs = (_embed_people(network, faces, title, sizes, batch_size) for network in (rim, other))
-    changes = [(ours.sharp @ ours.probes[size].T - theirs.sharp @ theirs.probes[size].T).abs().max() for size in sizes]
-    return float(torch.stack(changes).max())
-
-
-def _embed_people(
-    rim: RIM, faces: FaceSource, title: str, sizes: Sequence[int], batch_size: int, kind: ProbeKind = CLEAN
-) -> _People:
-    """Embed the images of named people as they are, and reduced to each size."""
-    device = next(rim.parameters()).device
-    identities: list[Tensor] = []
-    sharp: list[Tensor] = []
-    probes: dict[int, list[Tensor]] = {size: [] for size in sizes}
-    for batch in face_batches(faces, batch_size, device, f"calibration on {title}"):
-        has_identity = batch.identity != NO_IDENTITY
-        images = batch.hr[has_identity]  # (n, 3, S, S)
-        if len(images) == 0:
-            continue
-        sharp.append(F.normalize(rim.embed_gallery(images).float()).cpu())
-        identities.append(batch.identity[has_identity].cpu())
-        seeds = batch.index[has_identity].tolist()
-        for size in sizes:
-            pixels = torch.full((len(images),), size)
-            embeddings = rim.embed_probe(seeded_probes(images, size, kind, seeds), pixels)
-            probes[size].append(F.normalize(embeddings.float()).cpu())
-    if not sharp:
-        raise ValueError(f"Thresholds are chosen on people, but no face of {title} has an identity.")
-    probe_embeddings = {size: torch.cat(parts) for size, parts in probes.items()}
-    return _People(torch.cat(identities), torch.cat(sharp), probe_embeddings)
+def _scores(
+    people: People, size: int, in_gallery: Tensor, in_probe: Tensor, reduced_gallery: SizeCurve | None
+) -> Tensor:
+    """Return the scores of all templates of the gallery (G, N) with all of probes (P, N) of a size, (G, P)."""
+    probe = F.normalize(in_probe @ people.probes[size])  # (P, E)
+    scores = F.normalize(in_gallery @ people.sharp) @ probe.T
+    if reduced_gallery is None:
+        return scores
+    weight = float(reduced_gallery.at(torch.tensor([size])))
+    return (1 - weight) * scores + weight * (F.normalize(in_gallery @ people.reduced[size]) @ probe.T)
 
 
 def _members(people: Tensor, count: int) -> Tensor:

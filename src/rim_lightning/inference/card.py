@@ -9,6 +9,8 @@ from typing import Any
 from rim_lightning.networks.earlier_names import current_names
 
 FORMAT = 1
+FORMAT_WITH_USAGE = 2
+"""Format of a model that is used otherwise than by one look of RIM alone. Versions that cannot do that refuse it."""
 CARD = "card.json"
 CARD_DIGEST = "card.json.sha256"
 """File beside the card with its SHA-256. A folder of an earlier version has none."""
@@ -39,7 +41,7 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path} is damaged: it is not JSON. Copy it again.") from error
     keys = {"architecture", "fingerprint", "files", "calibration", "license", "limits"}
-    readable = isinstance(card, dict) and card.get("format") == FORMAT and keys <= set(card)
+    readable = isinstance(card, dict) and card.get("format") in (FORMAT, FORMAT_WITH_USAGE) and keys <= set(card)
     if not readable or not isinstance(card["files"], dict):
         raise ValueError(f"{path} is not a card of format {FORMAT}: export the model again from its checkpoint.")
     return card

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from rim_lightning.files import MAX_NAME, file_digest, shortened, whole_file, write_json, write_text
 from rim_lightning.inference.calibration import Calibration
-from rim_lightning.inference.card import CARD, CARD_DIGEST, FORMAT, read_card
+from rim_lightning.inference.card import CARD, CARD_DIGEST, FORMAT, FORMAT_WITH_USAGE, read_card
 from rim_lightning.inference.card_page import CARD_PAGE, NOTICE, card_page
 from rim_lightning.networks.rim import RIM
+from rim_lightning.networks.usage import Usage
 
 WEIGHTS = "model.safetensors"
 TRAINING_ONLY = "discriminator."
@@ -42,11 +43,15 @@ class Model(NamedTuple):
         rim: The network, in eval mode.
         calibration: Thresholds, or None.
         card: Content of `card.json`.
+        usage: How the network is used; the thresholds are those of this usage.
+        pair_calibration: Thresholds of pairs whose gallery face is looked at twice (`Usage.reduced_gallery`), or None.
     """
 
     rim: RIM
     calibration: Calibration | None
     card: dict[str, Any]
+    usage: Usage = Usage()
+    pair_calibration: Calibration | None = None
 
 
 def write_model(
@@ -56,6 +61,8 @@ def write_model(
     about: Mapping[str, Any],
     onnx: bool = True,
     notice: str | None = None,
+    usage: Usage | None = None,
+    pair_calibration: Calibration | None = None,
 ) -> None:
     """Write a model folder, whole or not at all.
 
@@ -68,9 +75,12 @@ def write_model(
         about: More entries of the card: metrics, digests of the data, origin.
         onnx: True to write ONNX files too, which takes a minute.
         notice: License of the teacher's weights, written as `NOTICE`.
+        usage: How the network is used; None for one look by RIM alone.
+        pair_calibration: Thresholds of pairs, see `Model`.
 
     Raises:
         FileExistsError: If the folder exists.
+        ValueError: If ONNX files are wanted of a network that is used otherwise than by one look of its own.
         OSError: If it cannot be written.
         ImportError: If ONNX export is not installed.
     """
@@ -79,6 +89,7 @@ def write_model(
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: choose another folder, or remove it.")
+    usage = _checked_usage(usage, onnx)
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{shortened(folder.name, MAX_NAME - 16)}.", dir=folder.parent))
     try:
@@ -94,10 +105,7 @@ def write_model(
 
             names += export_onnx(rim, part)
         files = {name: file_digest(part / name) for name in names}
-        card = _card(rim, calibration, about, files)
-        write_json(part / CARD, card)
-        write_text(part / CARD_PAGE, card_page(card))
-        write_text(part / CARD_DIGEST, file_digest(part / CARD) + "\n")
+        _write_card(part, _card(rim, calibration, about, files, usage, pair_calibration))
         part.replace(folder)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
@@ -130,8 +138,10 @@ def read_model(folder: str | Path) -> Model:
         raise ValueError(f"{weights} is damaged: its content is not what was written. Copy it again.")
     try:
         rim = RIM(**card["architecture"]["arguments"])
-        plain = card["calibration"]
+        plain, plain_of_pairs = card["calibration"], card.get("pair_calibration")
         calibration = None if plain is None else Calibration.from_plain(plain)
+        pair_calibration = None if plain_of_pairs is None else Calibration.from_plain(plain_of_pairs)
+        usage = Usage.from_plain(card.get("usage", {}))
         mismatch = rim.load_state_dict(load_file(weights), strict=False)
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(
@@ -139,7 +149,7 @@ def read_model(folder: str | Path) -> Model:
         ) from error
     if mismatch.unexpected_keys or any(not name.startswith(TRAINING_ONLY) for name in mismatch.missing_keys):
         raise ValueError(f"{weights} does not fit {CARD}: export the model again from its checkpoint.")
-    return Model(rim.eval(), calibration, card)
+    return Model(rim.eval(), calibration, card, usage, pair_calibration)
 
 
 def inference_weights(rim: RIM) -> dict[str, Tensor]:
@@ -184,13 +194,14 @@ def half_precision(rim: RIM) -> RIM:
     return rounded
 
 
-def fingerprint(rim: RIM) -> str:
-    """Return 16 hexadecimal digits of a digest of the weights.
+def fingerprint(rim: RIM, usage: Usage | None = None) -> str:
+    """Return 16 hexadecimal digits of a digest of the weights, and of the looks at a gallery face.
 
     Embeddings of two models with different fingerprints cannot be compared.
 
     Args:
         rim: The network.
+        usage: How it is used; None for one look.
 
     Returns:
         The digits.
@@ -199,21 +210,45 @@ def fingerprint(rim: RIM) -> str:
     for name, value in sorted(inference_weights(rim).items()):
         digest.update(name.encode())
         digest.update(value.numpy().tobytes())
+    if usage is not None and (usage.flip or usage.shift):
+        digest.update(f"{usage.flip} {usage.shift}".encode())
     return digest.hexdigest()[:16]
 
 
+def _checked_usage(usage: Usage | None, onnx: bool) -> Usage:
+    """Return a usage, the default for None; raise ValueError if ONNX files would not fit it."""
+    if onnx and usage not in (None, Usage()):
+        raise ValueError("ONNX files hold one network and one look, which another usage would not fit: leave them out.")
+    return usage or Usage()
+
+
+def _write_card(folder: Path, card: dict[str, Any]) -> None:
+    """Write a card, its page and its digest."""
+    write_json(folder / CARD, card)
+    write_text(folder / CARD_PAGE, card_page(card))
+    write_text(folder / CARD_DIGEST, file_digest(folder / CARD) + "\n")
+
+
 def _card(
-    rim: RIM, calibration: Calibration | None, about: Mapping[str, Any], files: Mapping[str, str]
+    rim: RIM,
+    calibration: Calibration | None,
+    about: Mapping[str, Any],
+    files: Mapping[str, str],
+    usage: Usage,
+    pair_calibration: Calibration | None,
 ) -> dict[str, Any]:
+    more = {} if pair_calibration is None else {"pair_calibration": pair_calibration.to_plain()}
     return {
-        "format": FORMAT,
+        "format": FORMAT if usage == Usage() else FORMAT_WITH_USAGE,
         "version": _installed_version(),
         "architecture": {"name": "rim", "arguments": rim.arguments},
-        "fingerprint": fingerprint(rim),
+        "fingerprint": fingerprint(rim, usage),
         "files": files,
         "inputs": f"aligned faces, (batch, 3, {rim.hr_size}, {rim.hr_size}), RGB in [-1, 1]"
         + (", and the side of each probe in pixels before it was enlarged, (batch,)" if rim.takes_sizes else ""),
+        **({} if usage == Usage() else {"usage": usage.to_plain()}),
         "calibration": None if calibration is None else calibration.to_plain(),
+        **more,
         **about,
         "license": LICENSE,
         "limits": list(LIMITS),

@@ -19,6 +19,7 @@ from rim_lightning.inference.model_folder import fingerprint, read_model
 from rim_lightning.inference.verdict import DEFAULT_FAR, CalibrationSet
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
+from rim_lightning.networks.usage import FaceEmbedder, Usage
 
 if TYPE_CHECKING:
     from rim_lightning.data.images import Picture
@@ -31,7 +32,8 @@ class Verification(NamedTuple):
     """Answer to the question whether a probe and a gallery picture show one person.
 
     Attributes:
-        similarity: Cosine of the two embeddings, in [-1, 1].
+        similarity: Cosine of the two embeddings, in [-1, 1]; the weighted mean of two cosines if the model also looks
+            at the gallery picture reduced to the size of the probe.
         threshold: Threshold for the size of the probe and the false accept rate.
         same_person: True if similarity ≥ threshold.
         far: False accept rate that was requested: share of strangers who are accepted.
@@ -92,6 +94,8 @@ class Recognizer:
         batch_size: Number of faces that go through the network at a time.
         demo: True to decide even if the thresholds were chosen on synthetic faces, which say nothing about photographs.
         detector: Finds the faces: "yunet", or "mtcnn" if facenet-pytorch is installed.
+        usage: How the network is used; None for one look by RIM alone. The thresholds must be those of this usage.
+        pair_calibration: Thresholds of `verify`, if the usage has a second look at the gallery.
 
     Raises:
         ValueError: If there is no such detector.
@@ -99,6 +103,7 @@ class Recognizer:
 
     Attributes:
         fingerprint: Name of the weights. Embeddings of two models with different fingerprints cannot be compared.
+        embedder: The network as it is used.
         embedding_size: Length E of an embedding.
         aligner: The part that finds and aligns faces.
     """
@@ -111,13 +116,17 @@ class Recognizer:
         batch_size: int = 32,
         demo: bool = False,
         detector: DetectorName = DEFAULT_DETECTOR,
+        usage: Usage | None = None,
+        pair_calibration: Calibration | None = None,
     ) -> None:
         self.rim = rim.to(device).eval().requires_grad_(False)
+        self.embedder = FaceEmbedder(self.rim, usage or Usage())
         self.calibration = calibration
+        self.pair_calibration = pair_calibration
         self.device = torch.device(device)
         self.batch_size = batch_size
         self.demo = demo
-        self.fingerprint = fingerprint(rim)
+        self.fingerprint = fingerprint(rim, usage)
         self.embedding_size: int = rim.hrn.embedding_size  # type: ignore[assignment]  # the teacher has a head
         self.aligner = FaceAligner(rim.hr_size, checked_detector(detector), str(self.device))
 
@@ -151,7 +160,15 @@ class Recognizer:
         path = model_or_shipped(path)
         if path.is_dir():
             model = read_model(path)
-            return cls(model.rim, calibration or model.calibration, device, detector=detector, demo=demo)
+            return cls(
+                model.rim,
+                calibration or model.calibration,
+                device,
+                demo=demo,
+                detector=detector,
+                usage=model.usage,
+                pair_calibration=calibration or model.pair_calibration,
+            )
         return cls(load_rim(path), calibration, device, detector=detector, demo=demo)
 
     def align(
@@ -249,15 +266,13 @@ class Recognizer:
             ImageError: See `align`.
             FileNotFoundError: See `align`.
         """
-        calibration = self.required_calibration()
+        calibration = self.required_calibration(pairs=True)
         calibration.check_far(far)
         probe_faces = judged_as(self.align(probe, is_aligned(aligned, "probe")), size)
         gallery_faces = self.align(gallery, is_aligned(aligned, "gallery"))
         probe_size, gallery_size = (min(face.size for face in faces) for faces in (probe_faces, gallery_faces))
         point = calibration.operating_point(probe_size, far, len(probe_faces), len(gallery_faces))
-        probe_template = pool(self._embed_probes(probe_faces))
-        gallery_template = pool(self._embed_gallery(gallery_faces))
-        similarity = float(probe_template @ gallery_template)
+        similarity = self._similarity(probe_faces, gallery_faces, probe_size)
         return Verification(
             similarity=similarity,
             threshold=point.threshold,
@@ -298,8 +313,12 @@ class Recognizer:
             size=sizes_of(faces),
         )
 
-    def required_calibration(self) -> Calibration:
+    def required_calibration(self, pairs: bool = False) -> Calibration:
         """Return the calibration. Whatever decides about photographs asks for it here.
+
+        Args:
+            pairs: True for the thresholds of `verify`; False for those of `embed_probes` and `embed_gallery`, which
+                a gallery needs.
 
         Returns:
             The calibration.
@@ -315,7 +334,7 @@ class Recognizer:
                 "about photographs: export it again with rim export --people <a prepared set of photographs>, or add "
                 "--demo (demo=True) to try it out."
             )
-        return self.calibration
+        return self.pair_calibration if pairs and self.pair_calibration is not None else self.calibration
 
     def _hallucinate_batch(self, faces: list[AlignedFace]) -> HallucinatedFaces:
         enlarged = self._stacked(faces)
@@ -331,17 +350,28 @@ class Recognizer:
             size=sizes_of(faces),
         )
 
+    def _similarity(self, probes: list[AlignedFace], gallery: list[AlignedFace], size: float) -> float:
+        """Compare a template of probes of a size with a template of the gallery."""
+        probe = pool(self._embed_probes(probes))
+        similarity = float(probe @ pool(self._embed_gallery(gallery)))
+        curve = self.embedder.usage.reduced_gallery
+        weight = 0.0 if curve is None else float(curve.at(torch.tensor([size])))
+        if weight == 0:
+            return similarity
+        reduced = self._embed(lambda block: self.embedder.reduced_gallery(self._stacked(block), size), gallery)
+        return (1 - weight) * similarity + weight * float(probe @ pool(reduced))
+
     def _embed_probes(self, faces: Iterable[AlignedFace]) -> Tensor:
         """Embed probes batch by batch, while they are read."""
-        return self._embed(lambda block: self.rim.embed_probe(self._stacked(block), sizes_of(block)), faces)
+        return self._embed(lambda block: self.embedder.probe(self._stacked(block), sizes_of(block)), faces)
 
     def _embed_gallery(self, faces: Iterable[AlignedFace]) -> Tensor:
         """Embed sharp faces batch by batch, while they are read."""
-        return self._embed(lambda block: self.rim.embed_gallery(self._stacked(block)), faces)
+        return self._embed(lambda block: self.embedder.gallery(self._stacked(block)), faces)
 
     def _embed(self, embed: Callable[[list[AlignedFace]], Tensor], faces: Iterable[AlignedFace]) -> Tensor:
         blocks = batches(faces, self.batch_size)
-        return torch.cat([F.normalize(embed(block).float()).cpu() for block in blocks])
+        return torch.cat([embed(block).cpu() for block in blocks])
 
     def _stacked(self, faces: list[AlignedFace]) -> Tensor:
         return torch.stack([face.pixels for face in faces]).to(self.device)  # (B, 3, S, S)

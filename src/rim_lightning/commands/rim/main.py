@@ -6,10 +6,11 @@ import click
 
 from rim_lightning.commands.errors import Hints, ending_of, one_sentence, sentence_of
 from rim_lightning.commands.rim.enroll import enroll
+from rim_lightning.commands.rim.export import export
 from rim_lightning.commands.rim.faces import faces
 from rim_lightning.commands.rim.gallery import forget, gallery, identify
 from rim_lightning.commands.rim.hallucinate import hallucinate
-from rim_lightning.commands.rim.model import export, info
+from rim_lightning.commands.rim.info import info
 from rim_lightning.commands.rim.options import EXIT_CODES, WRONG
 from rim_lightning.commands.rim.output import echo_json
 from rim_lightning.commands.rim.page import page

@@ -1,21 +1,21 @@
-"""`rim export` and `rim info`: make a model folder of a checkpoint, and show what its card says."""
+"""`rim export`: make a model folder of a checkpoint."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from rim_lightning.commands.rim.options import EXIT_CODES, Place, json_option
-from rim_lightning.commands.rim.output import echo_json, say
+from rim_lightning.commands.rim.info import demo_only, usage_lines
+from rim_lightning.commands.rim.options import EXIT_CODES, Place
+from rim_lightning.commands.rim.output import say
 from rim_lightning.commands.settings_rules import REDUCTIONS
 from rim_lightning.extras import require_extra
-from rim_lightning.inference.verdict import DEFAULT_FAR
 
 HALF_TOLERANCE = 1e-3
 """Largest change of a similarity that half precision may make."""
@@ -26,6 +26,78 @@ if TYPE_CHECKING:
     from rim_lightning.functional.seeded_probes import ProbeKind
     from rim_lightning.inference.calibration import Calibration
     from rim_lightning.networks.rim import RIM
+    from rim_lightning.networks.usage import Usage
+
+
+class Wishes(NamedTuple):
+    """What the options of `rim export` say about the fit to people.
+
+    Attributes:
+        degradation: How the probes of the people are made.
+        misalignment: How they are moved.
+        half: True for weights in half precision.
+        flip: True to average with mirrored faces.
+        shift: Distance of moved faces as a share of the side.
+        mixture: True to mix with the teacher by size.
+        reduced_gallery: True for a second look at the gallery.
+    """
+
+    degradation: str
+    misalignment: str
+    half: bool
+    flip: bool
+    shift: float
+    mixture: bool
+    reduced_gallery: bool
+
+    def probe_kind(self) -> ProbeKind:
+        """Return how the probes of the people are made."""
+        from rim_lightning.functional.seeded_probes import ProbeKind
+
+        return ProbeKind(self.degradation, None if self.misalignment == "none" else self.misalignment)
+
+    def check(self, people: bool, onnx: bool) -> None:
+        """Raise UsageError if something is to be chosen on people and there are none, or does not fit ONNX files."""
+        if onnx and (self.flip or self.shift or self.mixture or self.reduced_gallery):
+            raise click.UsageError(
+                "An ONNX file holds one network and one look, which --flip, --shift, --mixture and --reduced-gallery "
+                "would not fit: add --no-onnx."
+            )
+        if people:
+            return
+        if self.degradation != REDUCTIONS[0] or self.misalignment != "none":
+            raise click.UsageError(
+                "--degradation and --misalignment are those of the probes of --people: add --people."
+            )
+        if self.half:
+            raise click.UsageError("--half is judged by the similarities of people: add --people.")
+        if self.mixture or self.reduced_gallery:
+            option = "--mixture" if self.mixture else "--reduced-gallery"
+            raise click.UsageError(f"The weights of {option} are chosen on people: add --people.")
+
+
+class Fitted(NamedTuple):
+    """A network with what was chosen on people.
+
+    Attributes:
+        rim: The network, in the precision that was chosen.
+        usage: How it is used.
+        calibration: Thresholds. None without people.
+        pair_calibration: Thresholds with a second look at the gallery. None if there is none.
+        half_precision_change: Largest change of a similarity by half precision. None in full precision.
+    """
+
+    rim: RIM
+    usage: Usage
+    calibration: Calibration | None = None
+    pair_calibration: Calibration | None = None
+    half_precision_change: float | None = None
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a user should know."""
+        if self.half_precision_change is not None:
+            yield f"Half precision changes a similarity by {self.half_precision_change:.1g} at most."
+        yield from usage_lines(self.usage.to_plain())
 
 
 @click.command(epilog=EXIT_CODES)
@@ -59,6 +131,24 @@ if TYPE_CHECKING:
     help="Write weights in half precision, in half the bytes; refused if that changes a similarity of --people by more "
     f"than {HALF_TOLERANCE:g}.",
 )
+@click.option("--flip", is_flag=True, help="Average every embedding with that of the mirrored face.")
+@click.option(
+    "--shift",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 0.25),
+    help="Average every embedding with those of four moved faces: distance as a share of the side, such as 0.02.",
+)
+@click.option(
+    "--mixture",
+    is_flag=True,
+    help="Mix the embedding of a probe with that of the teacher, by weights for each size that are chosen on --people.",
+)
+@click.option(
+    "--reduced-gallery",
+    is_flag=True,
+    help="Let verify also compare with the gallery face reduced to the size of the probe, by such weights.",
+)
 @click.option("--terms", help='Terms of use of the weights, for the card: "research use: trained on …".')
 @click.option("--notice", type=Place(), help="Text file with the license of the teacher's weights, copied as NOTICE.")
 @click.option("--onnx/--no-onnx", default=True, show_default=True, help="Write ONNX files too.")
@@ -67,12 +157,10 @@ def export(
     folder: Path,
     people: tuple[Path, ...],
     split: str,
-    degradation: str,
-    misalignment: str,
-    half: bool,
     terms: str | None,
     notice: Path | None,
     onnx: bool,
+    **choices: Any,
 ) -> None:
     """Make a model folder from a checkpoint of rim-train.
 
@@ -90,9 +178,8 @@ def export(
     from rim_lightning.inference.model_folder import write_model
     from rim_lightning.networks.checkpoints import load_rim
 
-    if half and not people:
-        raise click.UsageError("--half is judged by the similarities of people: add --people.")
-    kind = _probe_kind(degradation, misalignment, bool(people))
+    wishes = Wishes(**choices)
+    wishes.check(bool(people), onnx)
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: choose another folder, or remove it.")
     notice_text = None if notice is None else notice.read_text(encoding="utf-8")
@@ -107,77 +194,21 @@ def export(
         "metrics": _metrics_of(checkpoint),
         **({} if terms is None else {"terms": terms}),
     }
-    calibration = None
-    if stores:
-        _check_sizes(stores, rim.hr_size)
-        rim, calibration, change = _calibrated(rim, stores, split, kind, half)
-        about |= {} if change is None else {"half_precision_change": change}
-    write_model(folder, rim, calibration, about, onnx, notice_text)
+    _check_sizes(stores, rim.hr_size)
+    fitted = _fitted(rim, stores, split, wishes)
+    if fitted.half_precision_change is not None:
+        about["half_precision_change"] = fitted.half_precision_change
+    calibration = fitted.calibration
+    write_model(folder, fitted.rim, calibration, about, onnx, notice_text, fitted.usage, fitted.pair_calibration)
     say(f"Model: {folder}")
-    if half:
-        say(f"Half precision changes a similarity by {about['half_precision_change']:.1g} at most.")
+    for line in fitted.lines():
+        say(line)
     if calibration is None:
         say("It has no thresholds: give --people to choose them.")
     else:
         usable = ", ".join(f"{far:g}" for far in calibration.usable_fars()) or "none: more people are needed"
         say(f"It has thresholds for a FAR of: {usable}")
-        say(f"They were chosen on {calibration.chosen_on.in_words()}.{_demo_only(calibration)}")
-
-
-def _probe_kind(degradation: str, misalignment: str, has_people: bool) -> ProbeKind:
-    """Return how the probes of the thresholds are made. Refuse it without people."""
-    from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind
-
-    kind = ProbeKind(degradation, None if misalignment == "none" else misalignment)
-    if kind != CLEAN and not has_people:
-        raise click.UsageError("--degradation and --misalignment are those of the probes of --people: add --people.")
-    return kind
-
-
-@click.command(epilog=EXIT_CODES)
-@click.argument("model", type=Place(), required=False)
-@json_option
-def info(model: Path | None, as_json: bool) -> None:
-    """Show the card of MODEL, a model folder; without it that of the model that comes with the package.
-
-    \b
-    Example:
-      rim info my_model
-    """
-    from rim_lightning.inference.card import read_card
-    from rim_lightning.inference.default_model import shipped_model
-
-    if model is None:
-        model = shipped_model()
-        if model is None:
-            raise click.UsageError("Missing argument 'MODEL'.", click.get_current_context())
-        if not as_json:
-            say("the model that comes with the package")
-    card = read_card(model)
-    if as_json:
-        echo_json(card)
-        return
-    try:
-        lines = list(_card_lines(card))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise ValueError(
-            f"{model} is not a model that this version can read: export it again from its checkpoint."
-        ) from error
-    for line in lines:
-        say(line)
-
-
-def _card_lines(card: dict[str, Any]) -> Iterator[str]:
-    """Yield what a card says, line by line."""
-    arguments = card["architecture"]["arguments"]
-    yield f"RIM, {arguments['lr_size']} -> {arguments['hr_size']} px, fingerprint {card['fingerprint']}"
-    yield f"files: {', '.join(card['files'])}"
-    if card["calibration"] is None:
-        yield "no thresholds: rim export --people chooses them"
-    else:
-        yield from _calibration_lines(card["calibration"], arguments["lr_size"])
-    yield " ".join(filter(None, (str(card["license"]), card.get("terms"))))
-    yield from (f"- {limit}" for limit in card["limits"])
+        say(f"They were chosen on {calibration.chosen_on.in_words()}.{demo_only(calibration)}")
 
 
 def _check_people(store: PreparedStore, split: str) -> None:
@@ -209,49 +240,53 @@ def _check_sizes(stores: Sequence[PreparedStore], hr_size: int) -> None:
             )
 
 
-def _calibrated(
-    rim: RIM, stores: Sequence[PreparedStore], split: str, kind: ProbeKind, half: bool
-) -> tuple[RIM, Calibration, float | None]:
-    """Choose thresholds on the people of some sets.
-
-    Returns:
-        The network, with `half` in half precision; its thresholds; and the largest change of a similarity, None without
-        `half`.
-    """
+def _fitted(rim: RIM, stores: Sequence[PreparedStore], split: str, wishes: Wishes) -> Fitted:
+    """Fit what is chosen on the people of some sets: precision, weights by size and thresholds."""
     from rim_lightning.data.dataset import FaceDataset, UnionDataset
     from rim_lightning.data.stores.prepared import MANIFEST
     from rim_lightning.files import file_digest, real_path
-    from rim_lightning.inference.calibrate import calibrate
+    from rim_lightning.inference.calibrate import thresholds_of
+    from rim_lightning.inference.choose_usage import choose_mixture, choose_reduced_gallery
+    from rim_lightning.inference.people import embed_people, with_reduced_gallery
+    from rim_lightning.networks.usage import Usage
 
-    people = [FaceDataset(store, split, schemes=()) for store in stores]
+    if not stores:
+        return Fitted(rim, Usage(wishes.flip, wishes.shift))
+    parts = [FaceDataset(store, split, schemes=()) for store in stores]
+    faces = parts[0] if len(parts) == 1 else UnionDataset(parts)
     title = f"{' and '.join(real_path(store.path).name for store in stores)}, {split}"
     digests = [file_digest(store.path / MANIFEST) for store in stores]
-    faces = people[0] if len(people) == 1 else UnionDataset(people)
     digest = digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
     change = None
-    if half:
+    if wishes.half:
         rim, change = _in_half_precision(rim, faces, title)
-    return rim, calibrate(rim, faces, title, digest, kind=kind), change
+    usage = Usage(wishes.flip, wishes.shift)
+    people = embed_people(rim, faces, title, digest, kind=wishes.probe_kind(), looks=usage, teacher=wishes.mixture)
+    if wishes.mixture:
+        mixture = choose_mixture(people)
+        usage, people = replace(usage, mixture=mixture), people.mixed(mixture)
+    plain = thresholds_of(people)
+    if not wishes.reduced_gallery:
+        return Fitted(rim, usage, plain, None, change)
+    people = with_reduced_gallery(people, rim, faces, usage)
+    usage = replace(usage, reduced_gallery=choose_reduced_gallery(people))
+    return Fitted(rim, usage, plain, thresholds_of(people, reduced_gallery=usage.reduced_gallery), change)
 
 
 def _in_half_precision(rim: RIM, faces: FaceDataset | UnionDataset, title: str) -> tuple[RIM, float]:
     """Return the network in half precision and the largest change of a similarity. Raise ValueError if it is large."""
-    from rim_lightning.inference.calibrate import similarity_change
     from rim_lightning.inference.calibration import PROBE_SIZES
     from rim_lightning.inference.model_folder import half_precision
+    from rim_lightning.inference.people import embed_people, similarity_change
 
     rounded = half_precision(rim)
-    change = similarity_change(rim, rounded, faces, title, (PROBE_SIZES[0], rim.lr_size))
+    sizes = (PROBE_SIZES[0], rim.lr_size)
+    change = similarity_change(*(embed_people(network, faces, title, "", sizes) for network in (rim, rounded)))
     if not change <= HALF_TOLERANCE:
         raise ValueError(
             f"Half precision changes a similarity by {change:.2g}, more than {HALF_TOLERANCE:g}: leave --half out."
         )
     return rounded, change
-
-
-def _demo_only(calibration: Calibration) -> str:
-    """Return a remark if the model decides with --demo only."""
-    return " verify, identify and page refuse it without --demo." if calibration.synthetic else ""
 
 
 def _training_of(checkpoint: Path) -> dict[str, Any]:
@@ -276,30 +311,3 @@ def _metrics_of(checkpoint: Path) -> dict[str, Any]:
     if checkpoint.name != run.last_checkpoint.name or not run.config.is_file() or not run.metrics.is_file():
         return {}
     return read_json(run.metrics, dict)
-
-
-def _calibration_lines(plain: dict[str, Any], lr_size: int) -> Iterator[str]:
-    """Yield the false reject rates of single pictures by size and FAR, then those of templates."""
-    from rim_lightning.inference.calibration import Calibration
-
-    calibration = Calibration.from_plain(plain)
-    if calibration.synthetic:
-        yield f"the faces of the thresholds are synthetic:{_demo_only(calibration)}"
-    yield f"probes of the thresholds: {calibration.probes}"
-    yield (
-        f"thresholds chosen on {calibration.people} people of {calibration.set_name}, {calibration.genuine:,} genuine "
-        f"and {calibration.impostors:,} impostor pairs ({calibration.chosen_on.faces}); share of true pairs refused:"
-    )
-    yield "  probe    " + "".join(f"FAR {far:<9g}" for far in calibration.fars)
-    for size, rates in zip(calibration.sizes, calibration.frrs[0, 0], strict=True):
-        cells = ["–" if math.isnan(rate) else f"{rate:.1%}" for rate in rates]
-        yield f"  {size:>3} px   " + "".join(f"{cell:<13}" for cell in cells)
-    fars = calibration.usable_fars()
-    if len(calibration.counts) == 1 or not fars:
-        return
-    far = min(fars, key=lambda usable: abs(math.log(usable / DEFAULT_FAR)))  # nearest to that of `rim verify`
-    yield f"  the same at {lr_size} px and FAR {far:g} where pictures are pooled into templates:"
-    yield "  probes   " + "".join(f"gallery {count:<5}" for count in calibration.counts)
-    for probes in calibration.counts:
-        rates = [calibration.operating_point(lr_size, far, probes, gallery).frr for gallery in calibration.counts]
-        yield f"  {probes:>3}      " + "".join(f"{f'{rate:.1%}':<13}" for rate in rates)

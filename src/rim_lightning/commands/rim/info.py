@@ -1,0 +1,110 @@
+"""`rim info`: show what the card of a model says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rim_lightning.commands.rim.options import EXIT_CODES, Place, json_option
+from rim_lightning.commands.rim.output import echo_json, say
+from rim_lightning.inference.verdict import DEFAULT_FAR
+
+if TYPE_CHECKING:
+    from rim_lightning.inference.calibration import Calibration
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("model", type=Place(), required=False)
+@json_option
+def info(model: Path | None, as_json: bool) -> None:
+    """Show the card of MODEL, a model folder; without it that of the model that comes with the package.
+
+    \b
+    Example:
+      rim info my_model
+    """
+    from rim_lightning.inference.card import read_card
+    from rim_lightning.inference.default_model import shipped_model
+
+    if model is None:
+        model = shipped_model()
+        if model is None:
+            raise click.UsageError("Missing argument 'MODEL'.", click.get_current_context())
+        if not as_json:
+            say("the model that comes with the package")
+    card = read_card(model)
+    if as_json:
+        echo_json(card)
+        return
+    try:
+        lines = list(_card_lines(card))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f"{model} is not a model that this version can read: export it again from its checkpoint."
+        ) from error
+    for line in lines:
+        say(line)
+
+
+def _card_lines(card: dict[str, Any]) -> Iterator[str]:
+    """Yield what a card says, line by line."""
+    arguments = card["architecture"]["arguments"]
+    yield f"RIM, {arguments['lr_size']} -> {arguments['hr_size']} px, fingerprint {card['fingerprint']}"
+    yield f"files: {', '.join(card['files'])}"
+    yield from usage_lines(card.get("usage", {}))
+    if card["calibration"] is None:
+        yield "no thresholds: rim export --people chooses them"
+    else:
+        yield from _calibration_lines(card["calibration"], arguments["lr_size"])
+    yield " ".join(filter(None, (str(card["license"]), card.get("terms"))))
+    yield from (f"- {limit}" for limit in card["limits"])
+
+
+def usage_lines(plain: dict[str, Any]) -> Iterator[str]:
+    """Yield how a model is used, if it is not by one look of RIM alone."""
+    if plain.get("flip") or plain.get("shift"):
+        looks = [*(["mirrored"] if plain["flip"] else []), *(["moved"] if plain["shift"] else [])]
+        yield f"embeddings are averaged with those of the {' and '.join(looks)} face"
+    for name, title in (
+        ("mixture", "weight of RIM beside the teacher"),
+        ("reduced_gallery", "weight of the reduced gallery face in verify"),
+    ):
+        if name in plain:
+            weights = ", ".join(f"{size:g} px {weight:g}" for size, weight in zip(*plain[name], strict=True))
+            yield f"{title}: {weights}"
+
+
+def demo_only(calibration: Calibration) -> str:
+    """Return a remark if the model decides with --demo only."""
+    return " verify, identify and page refuse it without --demo." if calibration.synthetic else ""
+
+
+def _calibration_lines(plain: dict[str, Any], lr_size: int) -> Iterator[str]:
+    """Yield the false reject rates of single pictures by size and FAR, then those of templates."""
+    from rim_lightning.inference.calibration import Calibration
+
+    calibration = Calibration.from_plain(plain)
+    if calibration.synthetic:
+        yield f"the faces of the thresholds are synthetic:{demo_only(calibration)}"
+    yield f"probes of the thresholds: {calibration.probes}"
+    yield (
+        f"thresholds chosen on {calibration.people} people of {calibration.set_name}, {calibration.genuine:,} genuine "
+        f"and {calibration.impostors:,} impostor pairs ({calibration.chosen_on.faces}); share of true pairs refused:"
+    )
+    yield "  probe    " + "".join(f"FAR {far:<9g}" for far in calibration.fars)
+    for size, rates in zip(calibration.sizes, calibration.frrs[0, 0], strict=True):
+        cells = ["–" if math.isnan(rate) else f"{rate:.1%}" for rate in rates]
+        yield f"  {size:>3} px   " + "".join(f"{cell:<13}" for cell in cells)
+    fars = calibration.usable_fars()
+    if len(calibration.counts) == 1 or not fars:
+        return
+    far = min(fars, key=lambda usable: abs(math.log(usable / DEFAULT_FAR)))  # nearest to that of `rim verify`
+    yield f"  the same at {lr_size} px and FAR {far:g} where pictures are pooled into templates:"
+    yield "  probes   " + "".join(f"gallery {count:<5}" for count in calibration.counts)
+    for probes in calibration.counts:
+        rates = [calibration.operating_point(lr_size, far, probes, gallery).frr for gallery in calibration.counts]
+        yield f"  {probes:>3}      " + "".join(f"{f'{rate:.1%}':<13}" for rate in rates)

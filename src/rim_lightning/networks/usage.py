@@ -1,0 +1,172 @@
+"""How a trained model is used: looks that are averaged, a mixture with the teacher, a second look at the gallery."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rim_lightning.functional.degradation import synthesize_probe
+from rim_lightning.functional.looks import averaged
+from rim_lightning.networks.rim import RIM
+
+
+class SizeCurve(NamedTuple):
+    """A number in [0, 1] for every size of a probe: interpolated over the logarithm, constant beyond the ends.
+
+    Attributes:
+        sizes: Sides in pixels, ascending.
+        values: The number at each of them.
+    """
+
+    sizes: tuple[float, ...]
+    values: tuple[float, ...]
+
+    def at(self, sizes: Tensor) -> Tensor:
+        """Return the number for each size.
+
+        Args:
+            sizes: Sides in pixels, (B,).
+
+        Returns:
+            (B,) float32, on the CPU.
+
+        Example:
+            >>> SizeCurve((8, 32), (1.0, 0.0)).at(torch.tensor([4.0, 16.0, 99.0]))
+            tensor([1.0000, 0.5000, 0.0000])
+        """
+        numbers = np.interp(np.log(sizes.cpu().double().numpy()), np.log(self.sizes), self.values)
+        return torch.from_numpy(np.asarray(numbers)).float()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How faces are embedded and compared. The default is one look, by RIM alone, at the sharp gallery face.
+
+    Attributes:
+        flip: Average every embedding with that of the mirrored face.
+        shift: Distance of four more looks that are averaged, as a share of the side (see `looks`); 0 for none.
+        mixture: Weight of RIM in the embedding of a probe; the teacher on the enlarged probe has the rest. None for RIM
+            alone.
+        reduced_gallery: Weight of the cosine to the gallery face reduced to the size of the probe; the cosine to the
+            sharp one has the rest. None for the sharp one alone.
+
+    Raises:
+        ValueError: If a setting is out of its range.
+    """
+
+    flip: bool = False
+    shift: float = 0.0
+    mixture: SizeCurve | None = None
+    reduced_gallery: SizeCurve | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.shift <= 0.25:
+            raise ValueError(f"Looks are moved by 0 to 0.25 of the side, got {self.shift:g}.")
+        for name, curve in (("mixture", self.mixture), ("reduced gallery", self.reduced_gallery)):
+            if curve is not None:
+                _check_curve(name, curve)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the usage for a JSON file; without what is not used."""
+        curves = {"mixture": self.mixture, "reduced_gallery": self.reduced_gallery}
+        plain = {name: [list(column) for column in curve] for name, curve in curves.items() if curve is not None}
+        return {"flip": self.flip, "shift": self.shift} | plain
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Usage":
+        """Read what `to_plain` returned.
+
+        Raises:
+            TypeError: If an entry is unknown, or not of its type.
+            ValueError: If a value is out of its range.
+        """
+        curves = {
+            name: SizeCurve(*(tuple(float(number) for number in column) for column in plain[name]))
+            for name in ("mixture", "reduced_gallery")
+            if name in plain
+        }
+        return cls(**{**plain, **curves})
+
+
+class FaceEmbedder:
+    """Embeds faces by a trained network as a usage says. Nothing here has a gradient.
+
+    Args:
+        rim: Trained network, in eval mode.
+        usage: How it is used.
+    """
+
+    def __init__(self, rim: RIM, usage: Usage) -> None:
+        self.rim = rim
+        self.usage = usage
+
+    @torch.no_grad()
+    def gallery(self, faces: Tensor) -> Tensor:
+        """Embed sharp faces.
+
+        Args:
+            faces: Aligned faces, (B, 3, S, S), RGB in [-1, 1].
+
+        Returns:
+            (B, E) float32, of length 1.
+        """
+        return averaged(self.rim.embed_gallery, faces, self.usage.flip, self.usage.shift)
+
+    @torch.no_grad()
+    def probe(self, enlarged: Tensor, sizes: Tensor) -> Tensor:
+        """Embed probes.
+
+        Args:
+            enlarged: Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+            sizes: Side of each probe in pixels before it was enlarged, (B,), on the CPU.
+
+        Returns:
+            (B, E) float32, of length 1.
+        """
+        if self.usage.mixture is None:
+            return self._rim_alone(enlarged, sizes)
+        weight = self.usage.mixture.at(sizes)  # (B,)
+        length: int = self.rim.hrn.embedding_size  # type: ignore[assignment]  # the teacher has a head
+        embeddings = enlarged.new_zeros(len(enlarged), length, dtype=torch.float32)
+        for embed, share in ((self._rim_alone, weight), (self._teacher_alone, 1 - weight)):
+            rows = share.nonzero().squeeze(1)
+            if len(rows):
+                part = embed(enlarged[rows.to(enlarged.device)], sizes[rows])
+                embeddings[rows.to(enlarged.device)] += share[rows, None].to(part) * part
+        return F.normalize(embeddings)
+
+    def reduced_gallery(self, faces: Tensor, size: float) -> Tensor:
+        """Embed sharp faces as probes: reduced to the size of a probe.
+
+        Args:
+            faces: Aligned faces, (B, 3, S, S), RGB in [-1, 1].
+            size: Side of the probe in pixels; more than S counts as S.
+
+        Returns:
+            (B, E) float32, of length 1.
+        """
+        sizes = torch.full((len(faces),), min(round(size), faces.shape[-1]))
+        return self.probe(synthesize_probe(faces, sizes), sizes)
+
+    def _rim_alone(self, enlarged: Tensor, sizes: Tensor) -> Tensor:
+        embed = partial(self.rim.embed_probe, sizes=sizes)
+        return averaged(embed, enlarged, self.usage.flip, self.usage.shift)
+
+    def _teacher_alone(self, enlarged: Tensor, sizes: Tensor) -> Tensor:
+        return self.gallery(enlarged)
+
+
+def _check_curve(name: str, curve: SizeCurve) -> None:
+    """Raise ValueError if a curve is not one number in [0, 1] for each of one or more ascending sizes."""
+    sizes, values = curve
+    ascending = all(low < high for low, high in zip((0.0, *sizes), sizes, strict=False))
+    if not sizes or len(sizes) != len(values) or not ascending or not all(0 <= value <= 1 for value in values):
+        raise ValueError(
+            f"The {name} needs a weight from 0 to 1 for each of its sizes, which ascend: got sizes {list(sizes)} and "
+            f"weights {list(values)}."
+        )
