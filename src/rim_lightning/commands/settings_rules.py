@@ -238,6 +238,7 @@ DATA_RULES: RuleTable = {
     "data.eval_batch_size": optional(whole(1)),
     "data.workers": whole(0, MANY),
     "data.samples_per_epoch": optional(whole(1)),
+    "data.validation_faces": optional(whole(1)),
     "data.seed": whole(),
     "data.schemes": optional(list_of(choice(*LANDMARKS))),
     "data.stores": mapping_of(PLACE),

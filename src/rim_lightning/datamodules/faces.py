@@ -3,14 +3,43 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from rim_lightning.data.dataset import FaceDataset, UnionDataset
 from rim_lightning.data.sampler import FaceSampler
 from rim_lightning.data.stores.packed import open_store
+from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.data.views import View
 from rim_lightning.datamodules.base import FaceLoading, TrainingLoader
-from rim_lightning.types import FaceBatch
+from rim_lightning.types import NO_IDENTITY, FaceBatch
+
+
+def whole_people(store: PreparedStore, split: str, limit: int | None) -> NDArray[np.int64]:
+    """Sample people of a split with all their faces, by seed 0.
+
+    Args:
+        store: A prepared store.
+        split: Split of the store.
+        limit: Most faces; None takes all. A face without an identity is a person of its own.
+
+    Returns:
+        Positions of the faces in the store, ascending.
+    """
+    positions = store.select(split)
+    if limit is None or len(positions) <= limit:
+        return positions
+    identity = store.identity[positions].astype(np.int64)
+    person = np.where(identity == NO_IDENTITY, -1 - np.arange(len(positions)), identity)
+    people = np.unique(person)
+    chosen: list[NDArray[np.int64]] = []
+    for number in np.random.default_rng(0).permutation(people):
+        faces = positions[person == number]
+        if len(faces) <= limit:
+            chosen.append(faces)
+            limit -= len(faces)
+    return np.sort(np.concatenate(chosen)) if chosen else positions[:0]
 
 
 class FaceDataModule(FaceLoading):
@@ -28,6 +57,8 @@ class FaceDataModule(FaceLoading):
         eval_batch_size: Faces per validation or test batch and process; None takes `batch_size`.
         seed: Seed of the order of the faces and of their augmentation.
         schemes: Landmark schemes of every batch, NaN where a face lacks one; None takes those of the stores.
+        validation_faces: Most validation faces of each store: people sampled by seed 0, with all their faces. None
+            takes all faces.
 
     Raises:
         ValueError: If `shares` and `stores` do not name the same stores.
@@ -44,6 +75,7 @@ class FaceDataModule(FaceLoading):
         eval_batch_size: int | None = None,
         seed: int = 0,
         schemes: Sequence[str] | None = None,
+        validation_faces: int | None = None,
     ) -> None:
         super().__init__(eval_batch_size or batch_size, workers)
         if shares is not None and set(shares) != set(stores):
@@ -55,6 +87,7 @@ class FaceDataModule(FaceLoading):
         self.samples_per_epoch = samples_per_epoch
         self.seed = seed
         self.schemes = schemes
+        self.validation_faces = validation_faces
         self._finished_batches = 0  # of the current epoch, by the run that this one resumes
 
     def state_dict(self) -> dict[str, int]:
@@ -76,7 +109,9 @@ class FaceDataModule(FaceLoading):
             [FaceDataset(store, "train", view, self.seed + number) for number, store in enumerate(stores)],
             self.schemes,
         )
-        self.val = UnionDataset([FaceDataset(store, "val") for store in stores], self.schemes)
+        self.val = UnionDataset(
+            [FaceDataset(store, whole_people(store, "val", self.validation_faces)) for store in stores], self.schemes
+        )
         self.test = UnionDataset([FaceDataset(store, "test") for store in stores], self.schemes)
 
     def people(self) -> int:

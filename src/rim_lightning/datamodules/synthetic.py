@@ -20,6 +20,7 @@ class LoadingOptions(TypedDict, total=False):
     eval_batch_size: int | None
     seed: int
     schemes: Sequence[str] | None
+    validation_faces: int | None
 
 
 class SyntheticDataModule(FaceDataModule):
@@ -34,8 +35,8 @@ class SyntheticDataModule(FaceDataModule):
         splits: "train", "val", "test" -> share of the people, on any positive scale.
         batch_size: Faces per batch and process.
         synthesis_seed: Seed of the people; another seed gives other people.
-        **loading: `workers`, `augmentation`, `samples_per_epoch`, `eval_batch_size`, `seed` and `schemes` of
-            `FaceDataModule`.
+        **loading: `workers`, `augmentation`, `samples_per_epoch`, `eval_batch_size`, `seed`, `schemes` and
+            `validation_faces` of `FaceDataModule`.
     """
 
     def __init__(

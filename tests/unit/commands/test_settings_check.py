@@ -161,6 +161,7 @@ WRONG = [
     ("train", "data.batch_size", 0, "a whole number ≥ 1"),
     ("train", "data.schemes", ["ibug86"], "each five, ibug68, helen194, or null (did you mean ibug68?)"),
     ("train", "data.samples_per_epoch", 0, "a whole number ≥ 1, or null"),
+    ("train", "data.validation_faces", 0, "a whole number ≥ 1, or null"),
     ("train", "data.workers", -1, "a whole number between 0 and 1024"),
     ("train", "objective.weights.hallucination.pixel", -1, "a number ≥ 0"),
     ("train", "objective.student_stages", [5], "a list of 1 or more, each 1, 2, 3, 4"),

@@ -2,7 +2,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from rim_lightning.datamodules.faces import FaceDataModule
+from rim_lightning.datamodules.faces import FaceDataModule, whole_people
 from tests.helpers.stores import noise_store, small_synthetic_store
 from tests.helpers.tiny import augmentation
 
@@ -98,3 +98,18 @@ def test_fewer_faces_than_a_batch_are_named(stores):
     data.setup()
     with pytest.raises(ValueError, match="4 training faces are fewer than one batch of 5"):
         data.train_dataloader()
+
+
+def test_validation_takes_whole_people_up_to_the_number(tmp_path):
+    people = [*"aaaabbbcccccdd", None, None]
+    names = [f"{number}.png" for number in range(len(people))]
+    store = noise_store(tmp_path / "named", names, people, {"five": 5}, split="val")
+    for limit in (1, 2, 6, 9, 15):
+        chosen = [people[position] for position in whole_people(store, "val", limit)]
+        assert len(chosen) <= limit
+        assert len(chosen) > limit - 3, "some person of one to three faces still fits"
+        assert all(chosen.count(name) == people.count(name) for name in set(chosen) - {None})
+    data = FaceDataModule({"named": store.path}, 4, validation_faces=6)
+    data.setup()
+    assert data.val.sets[0].positions.tolist() == whole_people(store, "val", 6).tolist()
+    assert whole_people(store, "val", None).tolist() == whole_people(store, "val", 16).tolist() == list(range(16))
