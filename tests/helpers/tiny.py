@@ -96,7 +96,7 @@ def schedule(stages, warmup: float = 0.0, final: float = 1.0) -> Schedule:
 def probes(**changes) -> ProbeSampling:
     """Probes of 4 to 12 px, half of them of 8 px."""
     settings = {"nominal": 8, "nominal_share": 0.5, "low": 4, "high": 12, "degradation": "bicubic", "seed": 0}
-    settings |= {"misalignment": None, "aligned_share": 0.5, "camera_validation": False}
+    settings |= {"misalignment": None, "aligned_share": 0.5, "camera_validation": False, "targets": "aligned"}
     return ProbeSampling(**(settings | changes))
 
 

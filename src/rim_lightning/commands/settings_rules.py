@@ -299,6 +299,7 @@ TRAIN_RULES: RuleTable = {
     "probes.misalignment.rotation": number(0, 180),
     "probes.aligned_share": FRACTION,
     "probes.camera_validation": FLAG,
+    "probes.targets": choice("aligned", "moved"),
     "probes.seed": whole(),
     "callbacks.best.mode": choice("max", "min"),
     "callbacks.best.monitor": optional(TEXT),

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rim_lightning.types import UNLABELED
+
 BY_DETECTOR = "detector"
 DETECTOR_SIZES = (10, 12, 16, 20, 28, 40, 112)
 """Sides of the aligned face in pixels at which `DETECTOR_ERRORS` was measured."""
@@ -141,15 +143,7 @@ def moved(faces: Tensor, moves: Tensor) -> Tensor:
     rows = moves.any(1).nonzero().squeeze(1)
     if not len(rows):
         return faces
-    side = faces.shape[-1]
-    across, down, log_scale, angle = moves[rows].unbind(1)
-    cos, sin = angle.cos() / log_scale.exp(), angle.sin() / log_scale.exp()
-    # A pixel q of the result is read at R⁻¹(q − shift) of the face; grid_sample's coordinates are −1 to 1.
-    matrix = torch.stack([cos, sin, -2 * (cos * across + sin * down), -sin, cos, 2 * (sin * across - cos * down)], 1)
-    matrix = matrix.float().to(faces.device, non_blocking=True)[:, :, None, None]  # (n, 6, 1, 1)
-    axis = (2 * torch.arange(side, device=faces.device) + 1) / side - 1
-    x, y = axis[None, None, :], axis[None, :, None]
-    grid = torch.stack([matrix[:, i] * x + matrix[:, i + 1] * y + matrix[:, i + 2] for i in (0, 3)], -1)  # (n, S, S, 2)
+    grid = _reading_grid(moves[rows], faces.shape[-1], faces.device)
     chosen = rows.to(faces.device, non_blocking=True)
     with torch.autocast(faces.device.type, enabled=False):
         source = faces[chosen]
@@ -157,3 +151,51 @@ def moved(faces: Tensor, moves: Tensor) -> Tensor:
             source, grid.to(source.dtype), mode="bicubic", padding_mode="border", align_corners=False
         )
     return faces.index_copy(0, chosen, warped)
+
+
+def moved_points(points: Tensor, moves: Tensor, side: int) -> Tensor:
+    """Move the points of faces as `moved` moves their pixels.
+
+    Args:
+        points: (B, N, 2), x and y in pixels of the face, where the center of the first pixel is 0; NaN stays NaN.
+        moves: (B, 4), on the CPU, see `draw_moves`.
+        side: Side S of the faces in pixels.
+
+    Returns:
+        (B, N, 2).
+    """
+    across, down, log_scale, angle = moves.to(points.device, points.dtype, non_blocking=True).unbind(1)
+    cos, sin = angle.cos() * log_scale.exp(), angle.sin() * log_scale.exp()
+    turn = torch.stack([torch.stack([cos, sin], 1), torch.stack([-sin, cos], 1)], 1)  # (B, 2, 2), for rows of points
+    center = (side - 1) / 2
+    shift = torch.stack([across, down], 1)[:, None] * side  # (B, 1, 2)
+    return (points - center) @ turn + center + shift
+
+
+def moved_parsing(parsing: Tensor, moves: Tensor) -> Tensor:
+    """Move the class maps of faces as `moved` moves their pixels, by the nearest pixel.
+
+    Args:
+        parsing: (B, S, S) uint8.
+        moves: (B, 4), on the CPU, see `draw_moves`.
+
+    Returns:
+        (B, S, S) uint8, `UNLABELED` where the picture does not reach.
+    """
+    shifted = parsing[:, None].float() - UNLABELED  # grid_sample writes 0 beyond the picture
+    grid = _reading_grid(moves, parsing.shape[-1], parsing.device)
+    with torch.autocast(parsing.device.type, enabled=False):
+        warped = F.grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return (warped[:, 0] + UNLABELED).to(torch.uint8)
+
+
+def _reading_grid(moves: Tensor, side: int, device: torch.device) -> Tensor:
+    """Where each pixel of the moved face is read, (n, S, S, 2) in grid_sample's coordinates, −1 to 1."""
+    across, down, log_scale, angle = moves.unbind(1)
+    cos, sin = angle.cos() / log_scale.exp(), angle.sin() / log_scale.exp()
+    # A pixel q of the result is read at R⁻¹(q − shift) of the face.
+    matrix = torch.stack([cos, sin, -2 * (cos * across + sin * down), -sin, cos, 2 * (sin * across - cos * down)], 1)
+    matrix = matrix.float().to(device, non_blocking=True)[:, :, None, None]  # (n, 6, 1, 1)
+    axis = (2 * torch.arange(side, device=device) + 1) / side - 1
+    x, y = axis[None, None, :], axis[None, :, None]
+    return torch.stack([matrix[:, i] * x + matrix[:, i + 1] * y + matrix[:, i + 2] for i in (0, 3)], -1)

@@ -37,7 +37,8 @@ class FiveBackwards(RIMModule):
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Train on one batch with five backward passes, each of which keeps the graph."""
         fhn = self.rim.fhn
-        step = prepare_step(self.rim, self.objective, batch, self.training_probes(batch.hr), "fhn", together=True)
+        probes, targets = self.training_probes(batch.hr), self.training_targets(batch)
+        step = prepare_step(self.rim, self.objective, batch, probes, "fhn", together=True, targets=targets)
         trained_by: dict[str, nn.Module] = {
             "coarse": fhn.coarse,
             "landmark": fhn.generator.landmark_path,

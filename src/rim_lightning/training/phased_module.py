@@ -22,7 +22,7 @@ from rim_lightning.training.parameters import split_parameters
 from rim_lightning.training.phases import Phase
 from rim_lightning.training.probes import Probes, ProbeSampling
 from rim_lightning.training.schedule import Schedule
-from rim_lightning.types import Terms
+from rim_lightning.types import FaceBatch, Terms
 
 OptimizerOf = Callable[[Iterable[nn.Parameter]], Optimizer]
 """Parameters -> their optimizer."""
@@ -225,6 +225,14 @@ class PhasedModule(pl.LightningModule):
         kind = ProbeKind("camera", "detector")
         enlarged = seeded_probes(faces, self.lr_size, kind, index.tolist())
         return Probes(enlarged, torch.full((len(faces),), self.lr_size))
+
+    def training_targets(self, batch: FaceBatch) -> FaceBatch:
+        """Return what the faces hallucinated from `training_probes` are compared with, see `ProbeSampling.targets_of`.
+
+        Args:
+            batch: Sharp faces, RGB in [-1, 1], and their labels.
+        """
+        return self.probes.targets_of(batch, self.iteration, self.global_rank, self.trainer.world_size)
 
     def faces(self, enlarged: Tensor, sizes: Tensor) -> dict[str, Tensor]:
         """Return the faces that the network makes of enlarged probes, by name, for people to look at.

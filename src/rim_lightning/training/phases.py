@@ -70,7 +70,8 @@ class Step:
 
     Attributes:
         hrn: The recognition network.
-        batch: Sharp faces and labels.
+        batch: Sharp faces, which the teacher sees.
+        targets: Sharp faces and labels that hallucinated faces are compared with: `batch`, or moved like the probes.
         stage: One of `STAGE_PHASES`.
         together: True if one backward pass serves all phases (`simultaneous`). False if each phase has its own
             (`sequential`).
@@ -85,6 +86,7 @@ class Step:
 
     hrn: RecognitionNetwork
     batch: FaceBatch
+    targets: FaceBatch
     stage: str
     together: bool
     hallucination: Hallucination | None
@@ -119,7 +121,13 @@ class Step:
 
 
 def prepare_step(
-    rim: RIM, objective: Objective, batch: FaceBatch, probes: Probes, stage: str, together: bool = False
+    rim: RIM,
+    objective: Objective,
+    batch: FaceBatch,
+    probes: Probes,
+    stage: str,
+    together: bool = False,
+    targets: FaceBatch | None = None,
 ) -> Step:
     """Run the hallucination network once over coarse and sharp faces, then the frozen teacher.
 
@@ -131,23 +139,25 @@ def prepare_step(
         stage: One of `STAGE_PHASES`.
         together: True if one backward pass serves all phases (`simultaneous`). False if each phase has its own
             (`sequential`).
+        targets: Faces and labels that hallucinated faces are compared with; None for the batch itself.
     """
+    targets = batch if targets is None else targets
     if stage == "coarse":
         coarse = rim.fhn.coarse_faces(*probes)
-        return Step(rim.hrn, batch, stage, together, Hallucination(coarse, coarse, None, None), probes)
+        return Step(rim.hrn, batch, targets, stage, together, Hallucination(coarse, coarse, None, None), probes)
     trains_hallucination = "hallucination" in STAGE_PHASES[stage]
     output = None
     if trains_hallucination or rim.hrn.reads_sr("assistant" in STAGE_PHASES[stage]):
         rebuild = trains_hallucination and bool(objective.weights["hallucination"]["rebuild"])
         with torch.set_grad_enabled(trains_hallucination):
-            output = rim.fhn(*probes, batch.hr if trains_hallucination else None, rebuild)
+            output = rim.fhn(*probes, targets.hr if trains_hallucination else None, rebuild)
     if stage == "fhn" and not objective.has_identity(stage):
-        return Step(rim.hrn, batch, stage, together, output, probes)
+        return Step(rim.hrn, batch, targets, stage, together, output, probes)
     with torch.no_grad():
         maps = rim.hrn.teacher.stages(rim.hrn.resized(batch.hr))
         teacher = TeacherOutput(maps, rim.hrn.embed_gallery(maps[-1]))
     student_gradient = objective.weights["hallucination"]["student"] if together and trains_hallucination else 0.0
-    return Step(rim.hrn, batch, stage, together, output, probes, teacher, student_gradient)
+    return Step(rim.hrn, batch, targets, stage, together, output, probes, teacher, student_gradient)
 
 
 def domain_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
@@ -178,18 +188,18 @@ def hallucination_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
     `domain_terms` and `student_terms` contribute L_domain and the student's loss instead.
     """
     weights = objective.weights["hallucination"]
-    batch, output = step.batch, step.output
+    targets, output = step.targets, step.output
     terms: Terms = {}
     if weights["coarse"]:
-        terms["coarse"] = objective.pixel(output.coarse, batch.hr)
+        terms["coarse"] = objective.pixel(output.coarse, targets.hr)
     if step.stage == "coarse":
         return objective.total("hallucination", terms)
     if weights["pixel"]:
-        losses = [objective.pixel(face, batch.hr) for face in (*(turn.sr for turn in output.earlier), output.sr)]
+        losses = [objective.pixel(face, targets.hr) for face in (*(turn.sr for turn in output.earlier), output.sr)]
         terms["pixel"] = sum(losses[1:], losses[0]) / len(losses)
     terms |= _prior_terms(objective, step)
     if output.rebuilt is not None:
-        terms["rebuild"] = objective.pixel(output.rebuilt, batch.hr)
+        terms["rebuild"] = objective.pixel(output.rebuilt, targets.hr)
     if not step.together and output.hr_priors is not None:
         terms["domain"] = domain_distance(rim, objective, *_features(step, objective))
     if objective.has_identity(step.stage):
@@ -324,16 +334,16 @@ def _student_terms(objective: Objective, step: Step, student: StudentOutput) -> 
 def _prior_terms(objective: Objective, step: Step) -> Terms:
     """L_landmark (Eq 3) and L_parsing (Eq 4), means over what the paths have read: faces of each turn, sharp faces."""
     weights = objective.weights["hallucination"]
-    batch = step.batch
-    size = batch.hr.shape[-1]
+    targets = step.targets
+    size = targets.hr.shape[-1]
     read = (*(turn.priors for turn in step.output.earlier), step.output.priors, step.output.hr_priors)
     branches = [priors for priors in read if priors is not None]
     terms: Terms = {}
     if weights["landmark"]:
-        losses = [objective.landmark(priors.heatmaps, batch.landmarks, size) for priors in branches]
+        losses = [objective.landmark(priors.heatmaps, targets.landmarks, size) for priors in branches]
         terms["landmark"] = sum(losses[1:], losses[0]) / len(losses)
     if weights["parsing"]:
-        losses = [objective.parsing(priors.parsing_logits, batch.parsing) for priors in branches]
+        losses = [objective.parsing(priors.parsing_logits, targets.parsing) for priors in branches]
         terms["parsing"] = sum(losses[1:], losses[0]) / len(losses)
     return terms
 

@@ -10,7 +10,15 @@ from torch import Tensor
 
 from rim_lightning.functional.camera import camera_draws, camera_probe, draw_numbers
 from rim_lightning.functional.degradation import DEGRADATIONS, realistic_reduce, sample_probe_sizes, synthesize_probe
-from rim_lightning.functional.misalignment import Misalignment, check_misalignment, draw_moves, moved
+from rim_lightning.functional.misalignment import (
+    Misalignment,
+    check_misalignment,
+    draw_moves,
+    moved,
+    moved_parsing,
+    moved_points,
+)
+from rim_lightning.types import FaceBatch
 
 MOVES, CAMERA = 2**32, 2**32 + 1
 """Names of random numbers, in place of the number of a process: those of misalignments and of cameras."""
@@ -47,6 +55,8 @@ class ProbeSampling:
         aligned_share: Share of the probes that stay aligned where `misalignment` moves the others.
         camera_validation: True to verify the validation people by probes of cameras too, moved as by a detector's
             points.
+        targets: What a hallucinated face is compared with: "aligned", the sharp face as it is; or "moved", the sharp
+            face moved like its probe, with its labels. The teacher always sees the sharp face as it is.
         seed: Seed of sizes, misalignments and degradations.
 
     Raises:
@@ -61,6 +71,7 @@ class ProbeSampling:
     misalignment: Misalignment
     aligned_share: float
     camera_validation: bool
+    targets: str
     seed: int
 
     def __post_init__(self) -> None:
@@ -69,6 +80,8 @@ class ProbeSampling:
         check_misalignment(self.misalignment)
         if not 0 <= self.aligned_share <= 1:
             raise ValueError(f"The share of aligned probes is {self.aligned_share}; it must lie in [0, 1].")
+        if self.targets not in ("aligned", "moved"):
+            raise ValueError(f'The targets of the probes are "aligned" or "moved", got "{self.targets}".')
 
     def probes(self, hr: Tensor, iteration: int, rank: int = 0, ranks: int = 1) -> Probes:
         """Make the probes of a batch. They depend on the seed, the iteration and the rank alone.
@@ -85,14 +98,10 @@ class ProbeSampling:
         Returns:
             The probes, with their sizes.
         """
-        generator = torch.Generator().manual_seed(_mixed(self.seed, iteration))
         everyone = ranks * len(hr)
-        all_sizes = sample_probe_sizes(everyone, self.low, self.high, self.nominal, self.nominal_share, generator)
-        sizes = all_sizes[rank::ranks]
-        if self.misalignment is not None:
-            generator.manual_seed(_mixed(self.seed, iteration, MOVES))
-            moves = draw_moves(all_sizes, self.misalignment, self.aligned_share, generator)
-            hr = moved(hr, moves[rank::ranks])
+        sizes, moves = (drawn[rank::ranks] for drawn in self._sizes_and_moves(everyone, iteration))
+        hr = moved(hr, moves)
+        generator = torch.Generator()
         if self.degradation == "bicubic":
             return Probes(synthesize_probe(hr, sizes), sizes)
         if self.degradation == "camera":
@@ -101,6 +110,36 @@ class ProbeSampling:
             return Probes(camera_probe(hr, sizes, draws), sizes)
         generator.manual_seed(_mixed(self.seed, iteration, rank))
         return Probes(synthesize_probe(hr, sizes, partial(realistic_reduce, generator=generator)), sizes)
+
+    def targets_of(self, batch: FaceBatch, iteration: int, rank: int = 0, ranks: int = 1) -> FaceBatch:
+        """Return the faces and labels that the faces hallucinated from `probes` are compared with.
+
+        Args:
+            batch: Sharp faces of this rank, RGB in [-1, 1], and their labels.
+            iteration: Number of the batch.
+            rank: Number of this process.
+            ranks: Number of processes.
+
+        Returns:
+            The batch itself with `targets` "aligned"; otherwise faces and labels moved like the probes.
+        """
+        if self.targets == "aligned" or self.misalignment is None:
+            return batch
+        side = batch.hr.shape[-1]
+        _, all_moves = self._sizes_and_moves(ranks * len(batch.hr), iteration)
+        moves = all_moves[rank::ranks]
+        return batch._replace(
+            hr=moved(batch.hr, moves),
+            landmarks={scheme: moved_points(points, moves, side) for scheme, points in batch.landmarks.items()},
+            parsing=moved_parsing(batch.parsing, moves),
+        )
+
+    def _sizes_and_moves(self, everyone: int, iteration: int) -> tuple[Tensor, Tensor]:
+        """Draw the sizes (N,) and the moves (N, 4) of the probes of all ranks, on the CPU."""
+        generator = torch.Generator().manual_seed(_mixed(self.seed, iteration))
+        sizes = sample_probe_sizes(everyone, self.low, self.high, self.nominal, self.nominal_share, generator)
+        generator.manual_seed(_mixed(self.seed, iteration, MOVES))
+        return sizes, draw_moves(sizes, self.misalignment, self.aligned_share, generator)
 
 
 def sharp_probes(hr: Tensor) -> Probes:

@@ -102,7 +102,8 @@ class RIMModule(PhasedModule):
         """Train every phase of the current stage on one batch."""
         together = self.alternation == "simultaneous"
         probes = self.training_probes(batch.hr)
-        step = prepare_step(self.rim, self.objective, batch, probes, self.stage, together)
+        targets = self.training_targets(batch)
+        step = prepare_step(self.rim, self.objective, batch, probes, self.stage, together, targets)
         active = self.active_phases()
         if together:
             self._step_together(step, active)

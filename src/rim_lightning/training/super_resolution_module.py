@@ -62,7 +62,8 @@ class SuperResolutionModule(PhasedModule):
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Train on one batch."""
         ((phase, optimizer, scheduler),) = self.active_phases()
-        loss = self.pixel_loss(self.super_resolver.levels(*self.training_probes(batch.hr)), batch.hr)
+        levels = self.super_resolver.levels(*self.training_probes(batch.hr))
+        loss = self.pixel_loss(levels, self.training_targets(batch).hr)
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
@@ -152,19 +153,19 @@ class AdversarialSuperResolutionModule(SuperResolutionModule):
             super().training_step(batch, batch_idx)
             return
         (_, of_discriminator, its_schedule), (_, optimizer, scheduler) = self.active_phases()
-        levels = self.super_resolver.levels(*self.training_probes(batch.hr))
+        levels, hr = self.super_resolver.levels(*self.training_probes(batch.hr)), self.training_targets(batch).hr
         with self.toggled_optimizer(of_discriminator):
-            loss = self.adversarial.discriminator(self.discriminator(batch.hr), self.discriminator(levels[-1].detach()))
+            loss = self.adversarial.discriminator(self.discriminator(hr), self.discriminator(levels[-1].detach()))
             of_discriminator.zero_grad()
             self.manual_backward(loss)
             of_discriminator.step()
         self.keep_terms("discriminator", {"loss": loss})
         with self.toggled_optimizer(optimizer):
             with torch.no_grad():
-                real = self.discriminator(batch.hr)
+                real = self.discriminator(hr)
             terms = {
-                "pixel": self.pixel_loss(levels, batch.hr),
-                "perceptual": self.perceptual(levels[-1], batch.hr),
+                "pixel": self.pixel_loss(levels, hr),
+                "perceptual": self.perceptual(levels[-1], hr),
                 "adversarial": self.adversarial.generator(real, self.discriminator(levels[-1])),
             }
             terms["loss"] = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()

@@ -197,6 +197,7 @@ WRONG = [
     ("train", "probes.misalignment", "detectr", "(did you mean detector?)"),
     ("train", "probes.camera_validation", "maybe", "true or false"),
     ("train", "probes.aligned_share", 1.5, "a number between 0 and 1"),
+    ("train", "probes.targets", "move", "(did you mean moved?)"),
     ("eval", "device", "gpu0", "cpu, cuda or cuda:<number>"),
     ("eval", "evaluation.degradation", "camra", "(did you mean camera?)"),
     ("eval", "evaluation.misalignment", "shifted", "one of detector, or null"),

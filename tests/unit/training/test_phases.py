@@ -319,6 +319,22 @@ def test_the_students_loss_reaches_the_hallucination_network_by_its_weight():
     torch.testing.assert_close(gradient[0.3] - gradient[0.0], expected, rtol=1e-6, atol=1e-12)
 
 
+def test_hallucinated_faces_are_compared_with_the_targets_and_the_teacher_sees_the_batch():
+    parts = Parts(identity_from="fhn")
+    faces, targets = batch(dtype=torch.float64), batch(seed=1, dtype=torch.float64)
+    sizes = torch.full((len(faces.hr),), 8)
+    probes = Probes(synthesize_probe(targets.hr, sizes).double(), sizes)
+    step = prepare_step(parts.rim, parts.objective, faces, probes, "fhn", targets=targets)
+    terms = hallucination_terms(parts.rim, parts.objective, step)
+    alike = prepare_step(parts.rim, parts.objective, targets, probes, "fhn")
+    expected = hallucination_terms(parts.rim, parts.objective, alike)
+    for term in ("pixel", "coarse", "landmark", "parsing", "domain"):
+        torch.testing.assert_close(terms[term], expected[term])
+    embedding = parts.rim.embed_gallery(step.output.sr)
+    teacher = parts.rim.embed_gallery(faces.hr)
+    torch.testing.assert_close(terms["identity"], (1 - torch.cosine_similarity(embedding, teacher)).mean())
+
+
 @pytest.mark.parametrize("together", [False, True])
 def test_the_identity_loss_of_the_stage_fhn_is_the_one_of_joint_learning(together):
     """It needs the teacher, moves the hallucination network, and is left out unless the objective says so."""
