@@ -195,6 +195,18 @@ def test_stages_run_their_own_phases(store, tmp_path):
     assert any(not torch.equal(before[n], after[n]) for n in before if n.startswith("rim.hrn.student."))
 
 
+def test_in_the_stage_sharp_the_probes_are_the_sharp_faces(store, tmp_path):
+    module = module_of([{"name": "sharp", "epochs": 1}, {"name": "hrn", "epochs": 1}])
+    shown = []
+    step = module._step_in_turn
+    module._step_in_turn = lambda made, active: shown.append(made) or step(made, active)
+    trainer_of(tmp_path, 2, limit_train_batches=1).fit(module, data_of(store))
+    sharp, small = shown
+    assert torch.equal(sharp.probes.enlarged, sharp.batch.hr)
+    assert sharp.probes.sizes.tolist() == [32] * 8
+    assert not torch.equal(small.probes.enlarged, small.batch.hr)
+
+
 @pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])
 def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(store, tmp_path, alternation):
     def callbacks(folder):

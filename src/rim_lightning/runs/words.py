@@ -24,6 +24,8 @@ TERMS = {
     "student": "loss of the student",
     "stage": "feature maps of the teacher",
     "embedding": "embedding of the teacher",
+    "contrastive": "own face among all training faces",
+    "relational": "angles between faces",
     "residual": "residual feature maps",
     "classification": "classification of people",
     "adversarial": "adversarial",

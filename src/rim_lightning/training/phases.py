@@ -28,6 +28,7 @@ STAGE_PHASES: Mapping[str, tuple[str, ...]] = {
     "student": ("student",),
     "assistant": ("assistant",),
     "joint": ("domain", "hallucination", "student", "assistant"),
+    "sharp": ("student", "assistant"),
 }
 """Training stage -> the phases that run in it.
 
@@ -36,6 +37,7 @@ fhn: The whole hallucination network.
 hrn: Student and assistant read the hallucinated faces.
 student, assistant: One after the other (residual knowledge distillation, arXiv 2002.09168).
 joint: Everything.
+sharp: As hrn, with the sharp faces themselves as probes: what a student that starts from random weights learns first.
 """
 
 

@@ -17,7 +17,7 @@ from rim_lightning.networks.teacher_weights import fill_backbone
 from rim_lightning.training.objective import Objective
 from rim_lightning.training.phased_module import ActivePhase, OptimizerOf, PhasedModule
 from rim_lightning.training.phases import PHASE_TERMS, PHASES, STAGE_PHASES, Step, all_terms, prepare_step
-from rim_lightning.training.probes import ProbeSampling
+from rim_lightning.training.probes import ProbeSampling, sharp_probes
 from rim_lightning.training.schedule import Schedule
 from rim_lightning.training.teacher_bank import fill_bank
 from rim_lightning.types import NO_IDENTITY, FaceBatch
@@ -101,7 +101,7 @@ class RIMModule(PhasedModule):
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Train every phase of the current stage on one batch."""
         together = self.alternation == "simultaneous"
-        probes = self.training_probes(batch.hr)
+        probes = sharp_probes(batch.hr) if self.stage == "sharp" else self.training_probes(batch.hr)
         targets = self.training_targets(batch)
         step = prepare_step(self.rim, self.objective, batch, probes, self.stage, together, targets)
         active = self.active_phases()
