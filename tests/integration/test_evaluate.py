@@ -170,7 +170,7 @@ def test_an_evaluation_that_cannot_be_carried_out_is_refused_at_once(tmp_path, c
         settings = {"sets": ["poor"], "split": "train", "root": None, "first_pixel": 1.0, "alignment": "five"}
         sr = FacesPlan(**settings | {"protocol": "y", "crop": 0} | faces)
         check_evaluation(
-            EvaluationPlan([8], "bicubic", None, False, 4, 2, sr, identities or {}, 10, lfw),
+            EvaluationPlan([8], "bicubic", None, False, 0.0, None, None, 4, 2, sr, identities or {}, 10, lfw),
             {"poor": str(store.path)},
             hr_size,
         )
@@ -182,7 +182,7 @@ def test_an_evaluation_that_cannot_be_carried_out_is_refused_at_once(tmp_path, c
 
 def test_an_evaluation_of_nothing_is_refused():
     faces = FacesPlan([], "test", None, 1.0, "five", "y", 0)
-    nothing = EvaluationPlan([8], "bicubic", None, False, 4, 2, faces, {}, 10, NO_LIST)
+    nothing = EvaluationPlan([8], "bicubic", None, False, 0.0, None, None, 4, 2, faces, {}, 10, NO_LIST)
     with pytest.raises(ValueError, match=r"^Nothing is to be measured: name sets in evaluation.sr.sets"):
         refuse_nothing(nothing)
     refuse_nothing(replace(nothing, identities={"people": "test"}))

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from rim_lightning.data.preparation import Alignment
 from rim_lightning.functional.seeded_probes import ProbeKind, check_probe_kind
+from rim_lightning.networks.usage import Usage
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,9 @@ class EvaluationPlan:
         degradation: How the probes of verification are made, see `ProbeKind`.
         misalignment: How the probes of verification are moved, see `ProbeKind`.
         flip: True to average every embedding with that of the mirrored face.
+        shift: Distance of four moved faces that are averaged, too, as a share of the side; 0 for none.
+        mixture: Sizes, and the weight of RIM beside the teacher at each of them; None leaves the mixture out.
+        reduced_gallery: Sizes, and the weight of the reduced gallery face at each of them; None leaves it out.
         batch_size: Faces per batch.
         panel_faces: Number of faces of each set that the report shows.
         sr: Faces to hallucinate.
@@ -69,6 +73,9 @@ class EvaluationPlan:
     degradation: str
     misalignment: str | None
     flip: bool
+    shift: float
+    mixture: Sequence[Sequence[float]] | None
+    reduced_gallery: Sequence[Sequence[float]] | None
     batch_size: int
     panel_faces: int
     sr: FacesPlan
@@ -78,11 +85,22 @@ class EvaluationPlan:
 
     def __post_init__(self) -> None:
         check_probe_kind(self.probe_kind)
+        self.usage()
 
     @property
     def probe_kind(self) -> ProbeKind:
         """How the probes of verification are made."""
         return ProbeKind(self.degradation, self.misalignment)
+
+    def usage(self) -> Usage:
+        """Return how the network is used.
+
+        Raises:
+            ValueError: If a setting is out of its range.
+        """
+        curves = {"mixture": self.mixture, "reduced_gallery": self.reduced_gallery}
+        given = {name: curve for name, curve in curves.items() if curve is not None}
+        return Usage.from_plain({"flip": self.flip, "shift": self.shift} | given)
 
 
 def evaluation_plan(settings: Mapping[str, Any]) -> EvaluationPlan:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rim_lightning.evaluation.hallucination import Panel
 from rim_lightning.evaluation.plots import plot_curves, plot_panel
-from rim_lightning.evaluation.verification import SYSTEMS
+from rim_lightning.evaluation.verification import SYSTEMS, USED
 from rim_lightning.files import write_json, write_text
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.provenance import provenance
@@ -17,6 +17,8 @@ LABELS = {
     "teacher_sr": "teacher on hallucinated face",
     "student": "student",
     "rim": "RIM (student + assistant)",
+    "mixture": "RIM mixed with the teacher by size",
+    "reduced_gallery": "with the reduced gallery face too",
 }
 """System -> its label in the report."""
 
@@ -118,7 +120,8 @@ def _verification_tables(figures: dict[str, float]) -> list[str]:
         ]
         lines.append(_verification_row("hr", "teacher, sharp probe", _below("hr/teacher/", of_set)))
         for size in sizes:
-            for system in SYSTEMS:
+            added = [system for system in USED if f"{size}/{system}/accuracy" in of_set]
+            for system in (*SYSTEMS, *added):
                 row = _verification_row(f"{size} px", LABELS[system], _below(f"{size}/{system}/", of_set))
                 lines.append(row)
         lines += [""]

@@ -62,7 +62,7 @@ def evaluate(
         report.add(f"sr/{faces.title}", figures)
     for pairs, sentence in _pair_sets(plan, stores, rim.hr_size, prepared_dir, workers):
         report.protocol.append(sentence)
-        figures = evaluate_verification(rim, pairs, plan.probe_sizes, plan.flip, plan.batch_size, plan.probe_kind)
+        figures = evaluate_verification(rim, pairs, plan.probe_sizes, plan.usage(), plan.batch_size, plan.probe_kind)
         report.add(f"verification/{pairs.title}", figures)
     report.write()
     return report.figures
@@ -173,7 +173,8 @@ def _pair_sets(
 def _protocol(plan: EvaluationPlan, rim: RIM) -> list[str]:
     kind = plan.probe_kind
     made = f" Those of verification are made by {kind.in_words()}; a face's position is its seed."
-    views = "averaged with the mirrored image" if plan.flip else "of the image alone, no flips"
+    others = [*(["mirrored"] if plan.flip else []), *([f"moved (by {plan.shift:.1%})"] if plan.shift else [])]
+    views = f"averaged with the {' and '.join(others)} image" if others else "of the image alone, no flips"
     return [
         f"Probes: the aligned {rim.hr_size} px face reduced by antialiased bicubic to the stated size, 8-bit, and "
         f"enlarged back.{'' if kind == CLEAN else made}",

@@ -39,6 +39,8 @@ SYSTEMS = {
     "teacher_sr": "the teacher on the hallucinated face",
     "student": "the student",
     "rim": "RIM",
+    "mixture": "RIM mixed with the teacher by size",
+    "reduced_gallery": "RIM and the reduced gallery face",
     "recognizer": "the recognizer",
 }
 """Key of a system -> its name."""

@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 
 from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.evaluation.plan import FacesPlan, evaluation_plan
+from rim_lightning.networks.usage import SizeCurve, Usage
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +22,11 @@ def test_the_configuration_has_all_settings(settings):
     assert plan.sr == FacesPlan(["helen"], "test", None, 1.0, "five", "y", 0)
     assert plan.lfw.images == "lfw-deepfunneled"
     assert plan.verification_pairs == 3000
+    assert plan.usage() == Usage()
+    mixed = evaluation_plan(settings | {"shift": 0.02, "mixture": [[8, 56], [1, 0]]})
+    assert mixed.usage() == Usage(shift=0.02, mixture=SizeCurve((8.0, 56.0), (1.0, 0.0)))
+    with pytest.raises(ValueError, match="The mixture needs a weight from 0 to 1 for each of its sizes"):
+        evaluation_plan(settings | {"mixture": [[8, 56], [1, 2]]})
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from rim_lightning.evaluation.protocols import sampled_pairs
 from rim_lightning.evaluation.verification import SYSTEMS, embed_faces, evaluate_verification, verification_figures
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.networks.rim import RIM
+from rim_lightning.networks.usage import FaceEmbedder, SizeCurve, Usage
 from rim_lightning.types import to_unit
 from tests.helpers.stores import small_synthetic_store
 from tests.helpers.tiny import MODEL, perturbed
@@ -33,7 +34,7 @@ def mean_embedding(embed, face, flip):
 @pytest.mark.parametrize("flip", [False, True])
 def test_every_system_equals_the_computation_face_by_face(store, rim, flip):
     pairs = sampled_pairs(str(store.path), "people", "train", pairs=20)
-    figures = evaluate_verification(rim, pairs, [8, 16], flip, batch_size=5)
+    figures = evaluate_verification(rim, pairs, [8, 16], Usage(flip), batch_size=5)
     assert figures["pairs"] == len(pairs.same)
     ways = {
         "teacher_bicubic": rim.embed_gallery,
@@ -56,6 +57,27 @@ def test_every_system_equals_the_computation_face_by_face(store, rim, flip):
         expected = verification_figures(scores, pairs.same, pairs.fold)
         assert figures[f"{name}/auc"] == pytest.approx(expected["auc"], abs=1e-3), name
         assert figures[f"{name}/accuracy"] == pytest.approx(expected["accuracy"]), name
+
+
+def test_weights_by_size_add_systems(store, rim):
+    """Mixture and reduced gallery face, with mirrored and moved looks, against embeddings face by face."""
+    pairs = sampled_pairs(str(store.path), "people", "train", pairs=20)
+    usage = Usage(True, 0.1, SizeCurve((8, 16), (0.75, 0.25)), SizeCurve((8, 16), (0.5, 0.0)))
+    figures = evaluate_verification(rim, pairs, [8, 16], usage, batch_size=5)
+    faces = FaceDataset(store, "train")
+    sharp = [to_unit(faces[number].hr)[None] for number in range(len(faces))]
+    embedder = FaceEmbedder(rim, usage)
+    gallery = torch.cat([embedder.gallery(face) for face in sharp])
+    for size, weight in ((8, 0.5), (16, 0.0)):
+        sizes = torch.tensor([size])
+        probe = torch.cat([embedder.probe(synthesize_probe(face, sizes), sizes) for face in sharp])
+        cosine = (gallery[pairs.gallery] * probe[pairs.probe]).sum(1)
+        reduced = (probe[pairs.gallery] * probe[pairs.probe]).sum(1)
+        for system, scores in (("mixture", cosine), ("reduced_gallery", (1 - weight) * cosine + weight * reduced)):
+            expected = verification_figures(scores, pairs.same, pairs.fold)
+            assert figures[f"{size}/{system}/auc"] == pytest.approx(expected["auc"], abs=1e-3)
+    assert figures["16/mixture/auc"] == pytest.approx(figures["16/reduced_gallery/auc"], abs=1e-3)
+    assert not [name for name in evaluate_verification(rim, pairs, [8], Usage(), 9) if "mixture" in name]
 
 
 def test_both_views_weigh_the_same():
