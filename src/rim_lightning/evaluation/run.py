@@ -9,6 +9,7 @@ from rim_lightning.data.readers.folder import read_folder
 from rim_lightning.data.readers.lfw import read_lfw
 from rim_lightning.data.stores.packed import open_store
 from rim_lightning.data.stores.prepared import PreparedStore, read_manifest
+from rim_lightning.evaluation.constants import constant_figures, constant_priors, training_faces
 from rim_lightning.evaluation.hallucination import evaluate_hallucination
 from rim_lightning.evaluation.plan import EvaluationPlan, FacesPlan
 from rim_lightning.evaluation.protocols import FaceSet, PairSet, face_set, listed_pairs, sampled_pairs
@@ -58,6 +59,8 @@ def evaluate(
     for faces, sentence in _face_sets(sr, stores, rim.hr_size, folder, workers):
         report.protocol.append(sentence)
         figures, panel = evaluate_hallucination(rim, faces, sr.protocol, sr.crop, plan.batch_size, plan.panel_faces)
+        constants = constant_priors([training_faces(faces.dataset)[0]], list(rim.fhn.generator.heatmap_heads))
+        figures |= constant_figures(constants, [faces.dataset])
         report.panels[faces.title] = panel
         report.add(f"sr/{faces.title}", figures)
     for pairs, sentence in _pair_sets(plan, stores, rim.hr_size, prepared_dir, workers):
@@ -141,14 +144,21 @@ def _face_sets(
     """Open the sets of faces one after the other, each with the sentence that says what it is."""
     for name in sr.sets:
         faces = face_set(stores[name], name, sr.split)
-        yield faces, f"`{name}`: {len(faces.dataset)} faces of {sr.split}, {_alignment(stores[name])}."
+        sentence = f"`{name}`: {len(faces.dataset)} faces of {sr.split}, {_alignment(stores[name])}."
+        yield faces, f"{sentence} {_origin_of_constants(faces)}"
     if sr.root is not None:
         # In the output folder: in `prepared_dir` another folder of images would be refused as a changed one.
         output = folder / "prepared_custom"
         records = read_folder(sr.root, first_pixel=sr.first_pixel)
         prepare(records, output, name="custom", hr_size=hr_size, margin=0.0, alignment=sr.alignment, workers=workers)
         faces = face_set(str(output), "custom")
-        yield faces, f"`custom`: {len(faces.dataset)} faces of test, {_alignment(output)}."
+        sentence = f"`custom`: {len(faces.dataset)} faces of test, {_alignment(output)}."
+        yield faces, f"{sentence} {_origin_of_constants(faces)}"
+
+
+def _origin_of_constants(faces: FaceSet) -> str:
+    origin = "its training faces" if training_faces(faces.dataset)[1] else "these faces themselves, as it has no others"
+    return f"The constant landmarks and classes are the mean shape and the most frequent classes of {origin}."
 
 
 def _pair_sets(

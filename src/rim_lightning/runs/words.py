@@ -68,6 +68,8 @@ def in_words(key: str) -> str:
     Example:
         >>> in_words("val/sr/psnr_y")
         'PSNR of the hallucinated face (dB)'
+        >>> in_words("val/nme/ibug68_constant")
+        'landmark error, % of the eye distance, the mean shape for every face (ibug68)'
         >>> in_words("verification/lfw/16/rim/accuracy")
         'verification accuracy of RIM, lfw at 16 px'
     """
@@ -81,8 +83,11 @@ def in_words(key: str) -> str:
         return f"{name} of {IMAGES[match[2] or 'sr']}, {match[1]}{unit}"
     if match := re.fullmatch(r"(?:val|sr/([^/]+))/psnr_gain(?:_y|_rgb)?", key):
         return f"PSNR gain over bicubic{_of(match[1])} (dB)"
-    if match := re.fullmatch(r"(?:val|sr/([^/]+))/(nme|miou)(_hr)?(?:/(\w+))?", key):
+    if match := re.fullmatch(r"(?:val|sr/([^/]+))/(nme|miou)(_hr)?(?:/(\w+?))?(_constant)?", key):
         what = "landmark error, % of the eye distance" if match[2] == "nme" else "mean IoU of face parsing"
+        if match[5]:
+            same = "the mean shape for every face" if match[2] == "nme" else "the most frequent class for every face"
+            return f"{what}{_of(match[1])}, {same}{f' ({match[4]})' if match[4] else ''}"
         return f"{what}{_of(match[1])}, {'sharp face' if match[3] else 'probe'}{f' ({match[4]})' if match[4] else ''}"
     if match := re.fullmatch(r"val/camera/(\w+)/(accuracy|auc|eer)", key):
         return f"{RECOGNITION[match[2]]} of {SYSTEMS.get(match[1], match[1])}, probes of cameras"

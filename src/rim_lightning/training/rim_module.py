@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rim_lightning.datamodules.faces import FaceDataModule
+from rim_lightning.evaluation.constants import constant_figures, constant_priors
 from rim_lightning.evaluation.hallucination import HallucinationMetrics, hallucinate_batch
 from rim_lightning.losses.landmark import LandmarkLoss
 from rim_lightning.metrics.domain_gap import DomainGap
@@ -86,6 +88,7 @@ class RIMModule(PhasedModule):
         self.hallucination_metrics = HallucinationMetrics(
             ("sr", "coarse", "bicubic"), tuple(model["schemes"]), ("probe",)
         )
+        self._constants: dict[str, float] | None = None
         self.domain_gap = DomainGap(objective.domain.multipliers)
         self.verification = IdentityVerification(pairs=verification_pairs, seed=0)
         self.camera_verification = IdentityVerification(pairs=verification_pairs, seed=0)
@@ -183,8 +186,9 @@ class RIMModule(PhasedModule):
     def validated(self) -> list[str]:  # type: ignore[override]  # here it depends on the model
         """Names of the figures that its validation logs."""
         quality = [f"val/{image}/{figure}_y" for image in ("sr", "coarse", "bicubic") for figure in ("psnr", "ssim")]
-        errors = [f"val/nme/{scheme}" for scheme in self.model_arguments["schemes"]]
-        domains = ["val/miou", "val/mmd", "val/mmd_p"]
+        schemes = self.model_arguments["schemes"]
+        errors = [f"val/nme/{scheme}{answer}" for scheme in schemes for answer in ("", "_constant")]
+        domains = ["val/miou", "val/miou_constant", "val/mmd", "val/mmd_p"]
         recognition = [f"val/rim/{figure}" for figure in FIGURES]
         if self.probes.camera_validation:
             recognition += [f"val/camera/rim/{figure}" for figure in FIGURES]
@@ -203,6 +207,7 @@ class RIMModule(PhasedModule):
         """Log and reset the metrics. `val/psnr_gain` is the Y-PSNR above that of bicubic enlargement, in dB."""
         figures = {f"val/{key}": value for key, value in self.hallucination_metrics.compute().items()}
         figures["val/psnr_gain"] = figures["val/sr/psnr_y"] - figures["val/bicubic/psnr_y"]
+        figures |= {f"val/{key}": torch.tensor(value) for key, value in self._constant_figures().items()}
         figures |= {f"val/{key}": value for key, value in self.domain_gap.compute().items()}
         figures |= {f"val/rim/{key}": value for key, value in self.verification.compute().items()}
         if self.probes.camera_validation:
@@ -210,3 +215,11 @@ class RIMModule(PhasedModule):
         self.log_dict(figures)
         for metric in (self.hallucination_metrics, self.domain_gap, self.verification, self.camera_verification):
             metric.reset()
+
+    def _constant_figures(self) -> dict[str, float]:
+        """Return the figures of constant priors on the validation faces, computed once; none without a data module."""
+        data = getattr(self.trainer, "datamodule", None)
+        if self._constants is None and isinstance(data, FaceDataModule):
+            constants = constant_priors(data.train.sets, tuple(self.model_arguments["schemes"]))
+            self._constants = constant_figures(constants, data.val.sets)
+        return self._constants or {}

@@ -8,10 +8,12 @@ import torch
 from rim_lightning.comparison.laboratory.laboratory import Laboratory
 from rim_lightning.comparison.laboratory.quality import Quality
 from rim_lightning.comparison.laboratory.readings import BICUBIC
+from rim_lightning.comparison.laboratory.realignment import SCHEME
 from rim_lightning.comparison.paper.cells import COST_COLUMNS, attempt, cost_cells, rows_with_progress
 from rim_lightning.comparison.paper.rows import TABLE_4
 from rim_lightning.comparison.paper.write import Table
 from rim_lightning.comparison.setup import Comparison
+from rim_lightning.evaluation.constants import constant_figures, constant_priors, training_faces
 from rim_lightning.evaluation.protocols import FaceSet
 from rim_lightning.functional.bootstrap import mean_interval, paired_difference
 
@@ -20,8 +22,12 @@ def make_table_4(comparison: Comparison) -> Table:
     """Make table 4: PSNR, SSIM, identity, priors and cost of every hallucination network."""
     sizes = ", ".join(f"{faces.title}: {len(faces.dataset)} faces" for faces in comparison.faces.values())
     note = f"PSNR and SSIM of BT.601 luma, no border left out; {sizes}. identity: cosine of the teacher's embeddings."
+    constant = (
+        "constant: the mean shape and the most frequent class of each pixel, of the set's training faces or, without "
+        "any, of the faces themselves, as the answer for every face."
+    )
     table = hallucination_table(comparison.laboratory, comparison.faces, comparison.hr_size)
-    return table._replace(notes=[note])
+    return table._replace(notes=[note, constant])
 
 
 def hallucination_table(laboratory: Laboratory, sets: Mapping[str, FaceSet], hr_size: int) -> Table:
@@ -47,8 +53,9 @@ def hallucination_table(laboratory: Laboratory, sets: Mapping[str, FaceSet], hr_
         if not qualities:
             row += [""] * (2 + len(COST_COLUMNS))
         else:
-            # The prior heads of this network were never trained.
-            row += _prior_cells([] if system == "fhn_without_priors" else qualities)
+            # The prior heads of fhn_without_priors were never trained.
+            of_networks = _prior_cells([] if system == "fhn_without_priors" else qualities)
+            row += _constant_cells(sets) if system == BICUBIC else of_networks
             row += ["", "0", "0", ""] if system == BICUBIC else cost_cells(laboratory, system, "sr_face", hr_size)
         rows.append([*row, quoted])
     return Table("Table 4: hallucination", columns, rows)
@@ -65,6 +72,19 @@ def _quality_cells(quality: Quality | str, fhn: Quality | str) -> list[str]:
         mean, low, high = paired_difference(quality.psnr, fhn.psnr, torch.Generator().manual_seed(0))
         cells[1] = f"{mean:+.2f} ({low:+.2f} … {high:+.2f})"
     return [*cells, f"{quality.ssim.mean():.3f}", f"{quality.identity.mean():.3f}"]
+
+
+def _constant_cells(sets: Mapping[str, FaceSet]) -> list[str]:
+    """Format what constant landmarks and classes reach on the first set that has them."""
+    figures: dict[str, float] = {}
+    for faces in sets.values():
+        constants = constant_priors([training_faces(faces.dataset)[0]], [SCHEME])
+        figures = constant_figures(constants, [faces.dataset]) | figures
+    nme, miou = figures.get(f"nme/{SCHEME}_constant"), figures.get("miou_constant")
+    return [
+        "" if nme is None else f"{nme:.1f} % (constant)",
+        "" if miou is None else f"{miou:.3f} (constant)",
+    ]
 
 
 def _prior_cells(qualities: list[Quality]) -> list[str]:
