@@ -114,6 +114,23 @@ def test_a_log_has_a_line_for_each_epoch_that_names_its_stage(store, tmp_path, c
     assert "\r" not in shown.err
 
 
+def test_an_epoch_that_is_resumed_in_its_middle_is_timed_from_there(store, tmp_path, capsys):
+    def progress(*others):
+        return trainer_of(tmp_path, 1, [StageProgress(1), *others], limit_train_batches=2, enable_progress_bar=True)
+
+    class Stop(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            trainer.save_checkpoint(tmp_path / "middle.ckpt")
+            trainer.should_stop = True
+
+    stages = [{"name": "fhn", "epochs": 1}]
+    stopped = progress(Stop())
+    stopped.fit(module_of(stages), data_of(store))
+    capsys.readouterr()
+    progress().fit(module_of(stages), data_of(store), ckpt_path=str(tmp_path / "middle.ckpt"), weights_only=True)
+    assert re.fullmatch(r"  fhn, epoch 1 of 1: 2 batches in \d+ s\n", capsys.readouterr().out)
+
+
 def test_short_runs_log_losses_and_the_name_of_every_stage(store, tmp_path):
     """Two batches an epoch, an interval of ten: a row of losses in each epoch, of the phases of its stage alone."""
     stages = [{"name": "fhn", "epochs": 1}, {"name": "student", "epochs": 2}]

@@ -41,9 +41,14 @@ class StageProgress(ProgressBar):
         """Print a line without breaking the bar."""
         say(" ".join(map(str, args)))
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin a bar: a run that resumes within an epoch never calls `on_train_epoch_start` for it."""
+        self.on_train_epoch_start(trainer)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Begin a bar."""
         self._started = time.monotonic()
+        self._close()
         self._open(self._title(trainer), trainer.num_training_batches)
 
     def on_train_batch_end(
