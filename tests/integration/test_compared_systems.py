@@ -175,6 +175,24 @@ def test_a_wider_learner_starts_as_the_teacher(tmp_path):
         recognizer(network, {"stage": 1.0}, **start, widen=True)
 
 
+def test_twins_start_as_the_teacher_of_face_and_mirror_image_and_part(store, tmp_path):
+    torch.manual_seed(1)
+    teacher = perturbed(build_backbone(**BACKBONE)).eval()
+    arguments = {name: value for name, value in BACKBONE.items() if name != "name"}
+    save_backbone(tmp_path / "teacher.pt", teacher, BACKBONE["name"], arguments)
+    weights = {"weight_format": "rim_lightning", "path": str(tmp_path / "teacher.pt")}
+    start = {"teacher_weights": weights, "start_from_teacher": True}
+    module = recognizer(DISTILLED | {"twins": True}, {"embedding": 1.0}, **start)
+    faces = batch().hr
+    expected = F.normalize(teacher(faces)) + F.normalize(teacher(faces.flip(-1)))
+    torch.testing.assert_close(module.recognizer.embed_probe(faces), expected)
+    trainer_of(tmp_path, 1).fit(module, data_of(store))
+    first, second = (dict(member.named_parameters()) for member in module.recognizer.learner.members())
+    assert all(not torch.equal(weight, second[name]) for name, weight in first.items() if weight.ndim > 1)
+    with pytest.raises(ValueError, match="maps of 64 and 128 channels"):
+        recognizer(DISTILLED | {"twins": True}, {"stage": 1.0})
+
+
 @pytest.mark.parametrize(
     ("network", "weights", "people", "sentence"),
     [

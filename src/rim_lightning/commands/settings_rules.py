@@ -200,6 +200,7 @@ SYSTEM_RULES: RuleTable = {
     "system.recognizer.guide": optional(ANYTHING),
     "system.recognizer.guide_learns": FLAG,
     "system.recognizer.size_input": FLAG,
+    "system.recognizer.twins": FLAG,
     "system.recognizer.lr_size": whole(1),
     "system.recognizer.*.name": choice_or_class(*BACKBONES),
     "system.recognizer.*.embedding_size": optional(whole(1)),

@@ -14,6 +14,7 @@ from rim_lightning.losses.distillation import StageDistillation
 from rim_lightning.losses.embedding import EMBEDDING_TERMS, EmbeddingTerms
 from rim_lightning.metrics.verification import FIGURES, IdentityVerification
 from rim_lightning.networks.backbones.frozen import FrozenTeacher
+from rim_lightning.networks.backbones.twins import MirrorTwins
 from rim_lightning.networks.compared.guided import GuidedRecognizer
 from rim_lightning.networks.teacher_weights import fill_backbone, fill_wider_backbone
 from rim_lightning.training.phased_module import OptimizerOf, PhasedModule
@@ -105,7 +106,7 @@ class RecognitionModule(PhasedModule):
         if weights["stage"] and guide is not None and guide.stage_channels[-1] != learner.stage_channels[-1]:
             raise ValueError(
                 f"The term stage compares maps of {guide.stage_channels[-1]} and {learner.stage_channels[-1]} "
-                "channels: set system.weights.stage=0, or give guide and learner the same width."
+                "channels: set system.weights.stage=0, or give guide and learner the same width and no twin."
             )
         self.weights = weights
         self.classifier: nn.Module = nn.Identity()
@@ -140,7 +141,9 @@ class RecognitionModule(PhasedModule):
             fill_backbone(backbone, "system.recognizer.guide", **weights)
         if fill_learner:
             fill = fill_wider_backbone if widen else fill_backbone
-            fill(self.recognizer.learner, "system.recognizer.learner", **weights)
+            learner = self.recognizer.learner
+            for network in learner.members() if isinstance(learner, MirrorTwins) else (learner,):
+                fill(network, "system.recognizer.learner", **weights)
 
     def on_fit_start(self) -> None:
         """Embed the training faces by the guide, if the contrastive term has a weight."""

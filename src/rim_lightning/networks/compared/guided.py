@@ -10,6 +10,7 @@ from rim_lightning.functional.resize import resized
 from rim_lightning.networks.backbones.base import Backbone
 from rim_lightning.networks.backbones.build import build_backbone, with_further_channels
 from rim_lightning.networks.backbones.frozen import FrozenTeacher
+from rim_lightning.networks.backbones.twins import MirrorTwins
 from rim_lightning.networks.probe_size import with_size
 
 
@@ -75,6 +76,7 @@ def build_guided_recognizer(
     guide_learns: bool = False,
     size_input: bool = False,
     lr_size: int | None = None,
+    twins: bool = False,
 ) -> GuidedRecognizer:
     """Build a recognizer with random weights.
 
@@ -84,6 +86,7 @@ def build_guided_recognizer(
         guide_learns: Train the guide too. Otherwise it is a frozen teacher.
         size_input: See `GuidedRecognizer`.
         lr_size: See `GuidedRecognizer`.
+        twins: The learner is two such backbones, of which the second reads the mirrored face (`MirrorTwins`).
 
     Returns:
         The recognizer, in train mode.
@@ -92,7 +95,10 @@ def build_guided_recognizer(
         ValueError: If the name of a backbone is unknown.
     """
     guide_network = None if guide is None else build_backbone(**guide)
-    learner_network = build_backbone(**with_further_channels(learner, int(size_input)))
+    learner = with_further_channels(learner, int(size_input))
+    learner_network = build_backbone(**learner)
+    if twins:
+        learner_network = MirrorTwins(learner_network, build_backbone(**learner))
     if guide_network is not None and not guide_learns:
         guide_network = FrozenTeacher(guide_network)
     return GuidedRecognizer(learner_network, guide_network, size_input, lr_size)
