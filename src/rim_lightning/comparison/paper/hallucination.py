@@ -1,7 +1,7 @@
 """Table 4: image quality of every hallucination network on every set of faces."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -26,17 +26,22 @@ def make_table_4(comparison: Comparison) -> Table:
         "constant: the mean shape and the most frequent class of each pixel, of the set's training faces or, without "
         "any, of the faces themselves, as the answer for every face."
     )
-    table = hallucination_table(comparison.laboratory, comparison.faces, comparison.hr_size)
+    table = hallucination_table(
+        comparison.laboratory, comparison.faces, comparison.hr_size, constant_cells(comparison.faces)
+    )
     return table._replace(notes=[note, constant])
 
 
-def hallucination_table(laboratory: Laboratory, sets: Mapping[str, FaceSet], hr_size: int) -> Table:
+def hallucination_table(
+    laboratory: Laboratory, sets: Mapping[str, FaceSet], hr_size: int, constants: Sequence[str] = ("", "")
+) -> Table:
     """Measure every hallucination network on sets of faces.
 
     Args:
         laboratory: Measures the networks.
         sets: Name -> faces.
         hr_size: Side of the sharp faces in pixels.
+        constants: Landmark error and mIoU of a constant answer, for the row of bicubic enlargement.
     """
     columns = ["method"]
     for faces in sets.values():
@@ -55,7 +60,7 @@ def hallucination_table(laboratory: Laboratory, sets: Mapping[str, FaceSet], hr_
         else:
             # The prior heads of fhn_without_priors were never trained.
             of_networks = _prior_cells([] if system == "fhn_without_priors" else qualities)
-            row += _constant_cells(sets) if system == BICUBIC else of_networks
+            row += constants if system == BICUBIC else of_networks
             row += ["", "0", "0", ""] if system == BICUBIC else cost_cells(laboratory, system, "sr_face", hr_size)
         rows.append([*row, quoted])
     return Table("Table 4: hallucination", columns, rows)
@@ -74,7 +79,7 @@ def _quality_cells(quality: Quality | str, fhn: Quality | str) -> list[str]:
     return [*cells, f"{quality.ssim.mean():.3f}", f"{quality.identity.mean():.3f}"]
 
 
-def _constant_cells(sets: Mapping[str, FaceSet]) -> list[str]:
+def constant_cells(sets: Mapping[str, FaceSet]) -> list[str]:
     """Format what constant landmarks and classes reach on the first set that has them."""
     figures: dict[str, float] = {}
     for faces in sets.values():
