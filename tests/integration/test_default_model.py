@@ -131,10 +131,19 @@ def test_half_precision_halves_the_file_and_keeps_the_similarities(people, tmp_p
 
 
 def test_half_precision_that_changes_much_is_refused(people, tmp_path, monkeypatch):
-    path = checkpoint(tmp_path)
+    path, exported = checkpoint(tmp_path), tmp_path / "exported"
+    assert rim("export", path, exported, "--half", *people).exit_code == 0
     done = rim("export", path, tmp_path / "half", "--half", "--no-onnx")
     assert done.exit_code == 2
     assert "--half is judged by the similarities of people: add --people" in done.stderr
+    whole = json.loads((exported / CARD).read_text())["half_precision_change"]
+    monkeypatch.setattr("rim_lightning.commands.rim.export.HALF_TOLERANCE", 0.9999 * whole)
+    done = rim("export", path, tmp_path / "part", "--half", *people)
+    assert done.exit_code == 0, done.output
+    assert "The recognition networks stay in full precision" in done.stdout
+    weights = load_file(tmp_path / "part" / WEIGHTS)
+    kinds = {(name[:4], str(value.dtype)) for name, value in weights.items() if value.ndim > 1 and value.any()}
+    assert kinds == {("fhn.", "float16"), ("hrn.", "float32")}
     monkeypatch.setattr("rim_lightning.commands.rim.export.HALF_TOLERANCE", 1e-9)
     done = rim("export", path, tmp_path / "half", "--half", *people)
     assert done.exit_code == 2

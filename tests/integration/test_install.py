@@ -114,6 +114,11 @@ def test_the_base_install_verifies(base, away):
     )
     assert "for a probe of" in searched  # the detector is in the wheel
     assert "RIM, 8 -> 32 px" in succeed(base, away, "rim", "info", "model")
+    if (ROOT / "src" / "rim_lightning" / "inference" / "shipped").is_dir():
+        assert "the model that comes with the package" in succeed(base, away, "rim", "info")
+        assert "similarity" in succeed(base, away, "rim", "verify", *EXAMPLE, "--aligned", codes=(0, 1))
+    else:
+        assert "Missing argument 'MODEL'" in run(base, away, "rim", "info").stderr
     succeed(base, away, "rim", "hallucinate", "-m", "model", EXAMPLE[0], "face.png", "--aligned")
 
 

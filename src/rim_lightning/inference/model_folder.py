@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -168,13 +168,14 @@ def inference_weights(rim: RIM) -> dict[str, Tensor]:
     }
 
 
-def half_precision(rim: RIM) -> RIM:
+def half_precision(rim: RIM, parts: Sequence[str] = ("fhn.", "hrn.")) -> RIM:
     """Return a copy of a network whose matrices and kernels are rounded to half precision.
 
     It still computes in full precision. Vectors (biases, norms, slopes) stay as they are.
 
     Args:
         rim: The network. It stays as it is.
+        parts: How the names of the weights to round begin.
 
     Returns:
         The copy, on the same device.
@@ -185,7 +186,7 @@ def half_precision(rim: RIM) -> RIM:
     rounded = copy.deepcopy(rim)
     with torch.no_grad():
         for name, value in rounded.state_dict().items():
-            if value.ndim < 2 or not value.is_floating_point():
+            if value.ndim < 2 or not value.is_floating_point() or not name.startswith(tuple(parts)):
                 continue
             half = value.half()
             if not half.isfinite().all():
