@@ -74,7 +74,7 @@ def objective(**changes) -> Objective:
     """All losses with non-zero weights."""
     parts = {
         "pixel": PixelLoss("l2"),
-        "landmark": LandmarkLoss(1.0),
+        "landmark": LandmarkLoss(1.0, "mse"),
         "parsing": ParsingLoss(),
         "domain": domain_loss(),
         "stages": StageDistillation("l2", normalize=True),

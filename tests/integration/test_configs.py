@@ -117,7 +117,7 @@ def test_preset_hallucinates_and_embeds_at_its_size(name):
     assert size == 8 * cfg.model.lr_size
     face = torch.rand(1, 3, size, size) * 2 - 1
     with torch.no_grad():
-        output = rim.fhn(face)
+        output = rim.fhn(face, torch.tensor([cfg.model.lr_size]))
         embedding = rim.hrn.probe(ProbeViews(output.sr))
     assert output.sr.shape == output.coarse.shape == face.shape
     assert output.priors.parsing_logits.shape == (1, 11, size // 4, size // 4)

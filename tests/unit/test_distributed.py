@@ -57,7 +57,7 @@ def evaluate(name, net, rows):
     if name == "masked mean":
         return masked_mean(out.square().sum(1), data["mask"])
     if name == "landmark":
-        return LandmarkLoss(1.0)({"five": out.view(-1, 2, 4, 4)}, {"five": data["points"]}, 16)
+        return LandmarkLoss(1.0, "mse")({"five": out.view(-1, 2, 4, 4)}, {"five": data["points"]}, 16)
     if name == "parsing":
         return ParsingLoss()(out[:, :27].reshape(-1, 3, 3, 3), data["parsing"])
     if name == "identity":

@@ -30,7 +30,7 @@ class LandmarkLoss(nn.Module):
         ValueError: If the kind is unknown.
     """
 
-    def __init__(self, sigma: float, kind: Literal["mse", "cross_entropy"] = "mse") -> None:
+    def __init__(self, sigma: float, kind: Literal["mse", "cross_entropy"]) -> None:
         super().__init__()
         if kind not in ("mse", "cross_entropy"):
             raise ValueError(f"The landmark loss is {kind!r}; choose 'mse' or 'cross_entropy'.")

@@ -14,16 +14,16 @@ def test_by_hand_pooled_over_schemes():
     heatmaps = {"five": torch.full((1, 2, 2, 2), 0.5), "ibug68": torch.zeros(1, 1, 2, 2)}
     landmarks = {"five": torch.tensor([[[0.0, 0.0], [NAN, NAN]]]), "ibug68": torch.tensor([[[1.0, 0.0]]])}
     # Channels that count: (.5² * 4) / 4 = .25 and 1 / 4 = .25 of the labeled; the third has no say.
-    assert LandmarkLoss(0.01)(heatmaps, landmarks, image_size=2).item() == pytest.approx(0.25)
+    assert LandmarkLoss(0.01, "mse")(heatmaps, landmarks, image_size=2).item() == pytest.approx(0.25)
     heatmaps["ibug68"] = torch.ones(1, 1, 2, 2)  # now 3 / 4
-    assert LandmarkLoss(0.01)(heatmaps, landmarks, image_size=2).item() == pytest.approx(0.5)
+    assert LandmarkLoss(0.01, "mse")(heatmaps, landmarks, image_size=2).item() == pytest.approx(0.5)
 
 
 def test_perfect_heatmaps_cost_nothing():
     points = torch.rand(2, 5, 2, generator=torch.Generator().manual_seed(0)) * 63
     heatmaps, _ = render_heatmaps(points, 64, 16, 1.5)
-    assert LandmarkLoss(1.5)({"five": heatmaps}, {"five": points}, 64).item() == 0
-    assert LandmarkLoss(1.5)({"five": heatmaps}, {"five": points + 4}, 64).item() > 1e-3
+    assert LandmarkLoss(1.5, "mse")({"five": heatmaps}, {"five": points}, 64).item() == 0
+    assert LandmarkLoss(1.5, "mse")({"five": heatmaps}, {"five": points + 4}, 64).item() > 1e-3
 
 
 def test_unlabeled_points_have_no_influence():
@@ -35,7 +35,7 @@ def test_unlabeled_points_have_no_influence():
     target, _ = render_heatmaps(points, 32, 8, 1.0)
     by_loop = [((heatmaps[b, n] - target[b, n]) ** 2).mean() for b, n in labeled.nonzero().tolist()]
     changed = torch.where(labeled[..., None, None], heatmaps, 7.0).requires_grad_()
-    loss = LandmarkLoss(1.0)({"five": changed}, {"five": points, "ibug68": points}, 32)
+    loss = LandmarkLoss(1.0, "mse")({"five": changed}, {"five": points, "ibug68": points}, 32)
     loss.backward()
     assert loss.item() == pytest.approx(torch.stack(by_loop).mean().item())
     assert changed.grad[~labeled].abs().max() == 0
@@ -44,14 +44,14 @@ def test_unlabeled_points_have_no_influence():
 
 def test_a_batch_without_labels_gives_zero_and_a_zero_gradient():
     heatmaps = torch.rand(2, 5, 4, 4, requires_grad=True)
-    loss = LandmarkLoss(1.0)({"five": heatmaps}, {"five": torch.full((2, 5, 2), NAN)}, 16)
+    loss = LandmarkLoss(1.0, "mse")({"five": heatmaps}, {"five": torch.full((2, 5, 2), NAN)}, 16)
     loss.backward()
     assert loss.item() == 0
     assert heatmaps.grad.abs().max() == 0
 
 
 def test_what_does_not_fit_is_refused():
-    loss = LandmarkLoss(1.0)
+    loss = LandmarkLoss(1.0, "mse")
     heatmaps, points = {"five": torch.zeros(1, 5, 4, 4)}, torch.zeros(1, 5, 2)
     with pytest.raises(ValueError, match="no heatmaps"):
         loss({}, {"five": points}, 16)
