@@ -100,7 +100,8 @@ class ProbeSampling:
         """
         everyone = ranks * len(hr)
         sizes, moves = (drawn[rank::ranks] for drawn in self._sizes_and_moves(everyone, iteration))
-        hr = moved(hr, moves)
+        if self.misalignment is not None:
+            hr = moved(hr, moves)
         generator = torch.Generator()
         if self.degradation == "bicubic":
             return Probes(synthesize_probe(hr, sizes), sizes)
