@@ -20,8 +20,7 @@ SETTINGS = [
     "calibration.pairs=30",
     "pairs.people.pairs=30",
     "sweep.sizes=[8,16]",
-    "sweep.degradations={bicubic: [8, 16], area: [8], realistic: [8]}",
-    "sweep.misaligned={camera: [8]}",
+    "sweep.degradations={bicubic: [8, 16], area: [8], realistic: [8], camera: [8]}",
     "shown_faces=2",
 ]
 SMALL = [
@@ -101,7 +100,7 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
     assert ablation["(f) FHN + T + S + A: RIM"]["thousand training faces"] == f"{both / 1e3:.1f}" != "0.0"
     sweep = rows_of(folder / "sweep.csv")
     assert {row["probe made by"] for row in sweep} == {
-        *("bicubic", "area", "realistic", "camera, moved as by a detector's points")
+        *("bicubic", "area", "realistic", "camera", "camera, moved as by a detector's points")
     }
     assert all(row["16 px"] == "" for row in sweep if row["probe made by"] != "bicubic")
     moved = {(row["system"], row["figure"].split(",")[0]): row for row in rows_of(folder / "alignment.csv")}
