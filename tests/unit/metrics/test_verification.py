@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import pytest
 import torch
@@ -75,6 +76,14 @@ def test_too_few_people_give_nan_not_an_error():
     figures = metric.compute()
     assert figures["accuracy"].isnan()
     assert figures["pairs"] == 20  # one fold: no other to choose a threshold on
+
+
+def test_data_without_people_are_nothing_to_warn_of():
+    with warnings.catch_warnings(record=True) as raised:
+        figures = IdentityVerification(pairs=10, seed=0).compute()
+    assert not raised
+    assert figures["pairs"] == 0
+    assert figures["accuracy"].isnan()
 
 
 def test_bad_settings_are_refused():
