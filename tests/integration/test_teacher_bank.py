@@ -9,7 +9,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from rim_lightning.data.dataset import collate
 from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.functional.resize import resized
+from rim_lightning.training import rim_module
 from rim_lightning.training.callbacks.ema import WarmedEMA
+from rim_lightning.training.teacher_bank import fill_bank
 from rim_lightning.types import to_unit
 from tests.helpers.stores import noise_store, small_synthetic_store
 from tests.helpers.tiny import ALL_WEIGHTS, TWO_VIEWS, augmentation
@@ -56,6 +58,19 @@ def test_without_the_term_or_its_phase_nothing_is_embedded(folder, tmp_path):
     for module in (module_of([{"name": "hrn", "epochs": 1}]), RIM(stages=[{"name": "fhn", "epochs": 1}])):
         trainer_of(tmp_path, 1, limit_train_batches=1).fit(module, data_of(folder))
         assert module.objective.embeddings.contrastive.bank is None
+
+
+def test_faces_are_embedded_before_the_first_stage_that_needs_them_and_once(folder, tmp_path, monkeypatch):
+    filled = []
+
+    def fill(loss, embed, trainer):
+        filled.append(trainer.current_epoch)
+        fill_bank(loss, embed, trainer)
+
+    monkeypatch.setattr(rim_module, "fill_bank", fill)
+    module = RIM(stages=[{"name": name, "epochs": 1} for name in ("fhn", "student", "assistant")])
+    trainer_of(tmp_path, 3, limit_train_batches=1).fit(module, data_of(folder))
+    assert filled == [1]
 
 
 @pytest.mark.slow

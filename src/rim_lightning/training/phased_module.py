@@ -159,6 +159,7 @@ class PhasedModule(pl.LightningModule):
         trainer.log_every_n_steps = int(min(trainer.log_every_n_steps, trainer.num_training_batches))
         self._name_stage()
         self._rest()
+        self.prepare_stage()
 
     def on_train_epoch_start(self) -> None:
         """Put networks that this stage does not train into eval mode, and log the stage as a number.
@@ -167,7 +168,11 @@ class PhasedModule(pl.LightningModule):
         """
         self._name_stage()
         self._rest()
+        self.prepare_stage()
         self.log("stage", float(list(self.stage_phases).index(self.stage)))
+
+    def prepare_stage(self) -> None:
+        """Do what the current stage needs before its batches. Called for every epoch, and at the start of a run."""
 
     def _name_stage(self) -> None:
         """Tell the CSV logger the name of the stage."""

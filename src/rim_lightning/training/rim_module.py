@@ -93,11 +93,12 @@ class RIMModule(PhasedModule):
         self.verification = IdentityVerification(pairs=verification_pairs, seed=0)
         self.camera_verification = IdentityVerification(pairs=verification_pairs, seed=0)
 
-    def on_fit_start(self) -> None:
-        """Embed the training faces by the teacher, if a phase that will run has the contrastive term."""
-        running = {phase for stage in self.schedule.stages for phase in self.stage_phases[stage.name]}
-        if any(self.objective.weights[phase].get("contrastive") for phase in running & {"student", "assistant"}):
-            fill_bank(self.objective.embeddings.contrastive, self.rim.embed_gallery, self.trainer)
+    def prepare_stage(self) -> None:
+        """Embed the training faces by the teacher, before the first stage with a contrastive term."""
+        contrastive = self.objective.embeddings.contrastive
+        phases = {"student", "assistant"} & set(self.stage_phases[self.stage])
+        if contrastive.bank is None and any(self.objective.weights[phase].get("contrastive") for phase in phases):
+            fill_bank(contrastive, self.rim.embed_gallery, self.trainer)
 
     # ---- training ---------------------------------------------------------------------------------------------------
 
