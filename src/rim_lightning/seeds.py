@@ -29,12 +29,17 @@ def seed_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
     if not 0 < level < 1:
         raise ValueError(f"The coverage is {level}; it must lie in (0, 1).")
     mean, std = fmean(values), stdev(values)
-    margin = _student_quantile(len(values) - 1, level) * std / math.sqrt(len(values))
+    margin = student_quantile(len(values) - 1, level) * std / math.sqrt(len(values))
     return mean, std, mean - margin, mean + margin
 
 
-def _student_quantile(freedom: int, level: float) -> float:
-    """Find t with P(|T| ≤ t) = level by bisection of the angle θ = atan(t / √freedom)."""
+def student_quantile(freedom: int, level: float) -> float:
+    """Find t with P(|T| ≤ t) = level by bisection of the angle θ = atan(t / √freedom).
+
+    Args:
+        freedom: Degrees of freedom of Student's T, ≥ 1.
+        level: Probability, in (0, 1).
+    """
     low, high = 0.0, math.pi / 2
     for _ in range(60):
         middle = (low + high) / 2

@@ -4,7 +4,6 @@ from typing import ClassVar
 
 import torch
 
-from rim_lightning.comparison.laboratory.all_pairs import AllPairsTar
 from rim_lightning.comparison.laboratory.laboratory import Verified
 from rim_lightning.comparison.laboratory.quality import Quality
 from rim_lightning.comparison.laboratory.readings import TEACHER, Reading
@@ -12,6 +11,7 @@ from rim_lightning.comparison.paper.rows import RIM
 from rim_lightning.comparison.plan.plan import NotTrained, Run
 from rim_lightning.evaluation.protocols import PairSet
 from rim_lightning.evaluation.verification import verification_figures
+from rim_lightning.functional.bootstrap import SeedFigures
 from rim_lightning.functional.verification import kfold_decisions
 
 SAME, FOLD = torch.tensor([True, False] * 4), torch.arange(8) // 4
@@ -45,8 +45,8 @@ class KnownFigures:
         if reading.sharp:
             raise ValueError("no luck")
         if reading == RIM:
-            return AllPairsTar(torch.tensor([0.4, 0.6]), torch.tensor([[0.3, 0.5], [0.5, 0.7]]).double().repeat(1, 50))
-        return AllPairsTar(torch.tensor([0.15]), torch.tensor([[0.1, 0.2]]).double().repeat(1, 50))
+            return SeedFigures(torch.tensor([0.4, 0.6]), torch.tensor([[0.3, 0.5], [0.5, 0.7]]).double().repeat(1, 50))
+        return SeedFigures(torch.tensor([0.15]), torch.tensor([[0.1, 0.2]]).double().repeat(1, 50))
 
     class networks:
         """The trained networks."""

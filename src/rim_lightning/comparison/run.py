@@ -186,9 +186,9 @@ def protocol_notes(comparison: Comparison) -> list[str]:
         f"tries its kind's learning rates for {plan.search_share:.0%} of its time each and takes the best on "
         f"validation faces; variants of RIM take RIM's.{pace}",
         f"Probes are aligned {comparison.hr_size} px faces reduced to {lr_size} px by antialiased bicubic, 8 bit, and "
-        "enlarged back. Means over seeds where a ± says so; intervals are 95 % bootstraps over pairs or faces (over "
-        "people for all pairs and for identification) and, where there are several, seeds. A row without ± is one "
-        "seed, whose interval does not know another training.",
+        "enlarged back. Means over seeds where a ± says so. Intervals of 95 % are bootstraps over pairs or faces (over "
+        "people for all pairs and for identification) and, for several seeds, Student's t over them. A row "
+        "without ± is one seed, whose interval does not know another training.",
         "Quoted: the paper's figures. It does not state its protocol, its tables contradict each other, and its "
         "networks and data were others: they are here for orientation.",
     ]

@@ -1,23 +1,122 @@
 """Intervals that show how certain a figure is: over pairs, over people and over training seeds."""
 
 import math
+from collections.abc import Sequence
+from functools import cache
+from statistics import NormalDist
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from rim_lightning.functional.verification import tar_at_far
-from rim_lightning.seeds import seed_interval
+from rim_lightning.seeds import seed_interval, student_quantile
 
 __all__ = [
+    "SeedFigures",
     "bootstrap_interval",
+    "figure_difference",
+    "figure_interval",
     "mean_interval",
     "paired_difference",
     "percentile_interval",
     "person_interval",
     "person_resampled_tar",
     "seed_interval",
-    "seeds_resampled",
 ]
+
+
+class SeedFigures(NamedTuple):
+    """A figure of one system by training seed, and the same with resampled pairs or people.
+
+    Leading axes, if there are any, are independent systems.
+
+    Attributes:
+        figures: (..., S) for S seeds.
+        resampled: (..., S, B) for B resamples. Every seed has the same pairs or people in resample b.
+    """
+
+    figures: Tensor
+    resampled: Tensor
+
+
+def figure_interval(system: SeedFigures, level: float = 0.95) -> tuple[Tensor, Tensor]:
+    """Compute the interval of the mean of a figure over seeds: for other pairs (or people) and for other seeds.
+
+    One seed has the percentile interval over its resamples, which knows nothing of another training. Several have
+    mean ± t √(u + s / S). u is the variance of the mean over the resamples. s is the variance between the figures of
+    the seeds, without the part that u holds already: each pair is decided by chance in each seed. t has the degrees of
+    freedom of Satterthwaite (Biometrics Bulletin 2, 1946): S − 1 where the seeds alone vary, more where they vary less.
+    Percentiles over S = 3 resampled seeds would reach from the least to the largest figure and cover in 75 %.
+
+    Args:
+        system: The figures.
+        level: Coverage of the interval, in (0, 1).
+
+    Returns:
+        Lower ends and upper ends, (...).
+    """
+    return _interval([system], system.figures.double().mean(-1), system.resampled.double().mean(-2), level)
+
+
+def figure_difference(a: SeedFigures, b: SeedFigures, level: float = 0.95) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute the difference a − b of two systems on the same pairs (or people), and its interval.
+
+    Resample b holds the same pairs for both, so that pairs that are hard for both cancel. If both have equally many
+    seeds, seed i of one is compared with seed i of the other. Otherwise the variances between the seeds add up (Welch).
+
+    Args:
+        a: Figures of one system.
+        b: Figures of the other one, with as many resamples.
+        level: Coverage of the interval, in (0, 1).
+
+    Returns:
+        Means of the difference, lower ends and upper ends, (...).
+    """
+    if a.figures.shape[-1] == b.figures.shape[-1]:
+        paired = SeedFigures(a.figures.double() - b.figures.double(), a.resampled.double() - b.resampled.double())
+        return paired.figures.mean(-1), *figure_interval(paired, level)
+    mean = a.figures.double().mean(-1) - b.figures.double().mean(-1)
+    resampled = a.resampled.double().mean(-2) - b.resampled.double().mean(-2)
+    return mean, *_interval([a, b], mean, resampled, level)
+
+
+def _interval(systems: Sequence[SeedFigures], mean: Tensor, resampled: Tensor, level: float) -> tuple[Tensor, Tensor]:
+    """Interval of `mean` (...), which sums or subtracts the systems' means; `resampled` (..., B) has its resamples."""
+    several = [system for system in systems if system.figures.shape[-1] > 1]
+    if not several:
+        tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+        low, high = resampled.quantile(tails, -1)
+        return low, high
+    variance = resampled.var(-1)
+    square = torch.zeros_like(variance)  # Σ (variance between the figures of S seeds, over S)² / (S − 1)
+    for figures, of_resamples in several:
+        count = figures.shape[-1]
+        own = of_resamples.double() - of_resamples.double().mean(-2, keepdim=True)  # what each seed has for itself
+        by_chance = own.var(-1).sum(-1) / (count - 1)
+        between = figures.double().var(-1)
+        variance = variance + (between - by_chance).clamp(min=0) / count
+        square = square + (between / count) ** 2 / (count - 1)
+    freedom = variance**2 / square.clamp(min=torch.finfo(torch.float64).tiny)
+    margin = _student_quantiles(freedom, level) * variance.sqrt()
+    return mean - margin, mean + margin
+
+
+def _student_quantiles(freedom: Tensor, level: float) -> Tensor:
+    """Quantiles of Student's T for any degrees of freedom ≥ 1; log t between whole ones is linear in 1 / freedom."""
+    inverse, logarithm = (torch.tensor(values, dtype=torch.float64) for values in _student_table(level))
+    wanted = (1 / freedom).clamp(0, 1)
+    above = torch.searchsorted(inverse, wanted.contiguous()).clamp(1, len(inverse) - 1)
+    share = (wanted - inverse[above - 1]) / (inverse[above] - inverse[above - 1])
+    return torch.lerp(logarithm[above - 1], logarithm[above], share).exp()
+
+
+@cache
+def _student_table(level: float) -> tuple[list[float], list[float]]:
+    """Return 1 / freedom, ascending from 0, and log t."""
+    whole = (120, 40, 20, 12, 8, 6, 5, 4, 3, 2, 1)
+    quantiles = [NormalDist().inv_cdf((1 + level) / 2), *(student_quantile(freedom, level) for freedom in whole)]
+    return [0.0, *(1 / freedom for freedom in whole)], [math.log(quantile) for quantile in quantiles]
 
 
 def bootstrap_interval(
@@ -52,11 +151,9 @@ def bootstrap_interval(
 def paired_difference(
     correct_a: Tensor, correct_b: Tensor, generator: torch.Generator, samples: int = 2000, level: float = 0.95
 ) -> tuple[float, float, float]:
-    """Compare two models on the same pairs: the mean of a − b and its percentile interval.
+    """Compare two models on the same pairs: the mean of a − b and its interval, see `figure_difference`.
 
-    A resample draws pairs with replacement. Both models get the same pairs, so that pairs that are hard for both
-    cancel. A resample also draws the training seeds with replacement. If both models have the same number of seeds,
-    seed i of one is drawn together with seed i of the other.
+    A resample draws pairs with replacement. Both models get the same pairs.
 
     Args:
         correct_a: Correctness of model a, (P,) or (S, P) for S seeds, bools or numbers (see `kfold_decisions`).
@@ -77,20 +174,22 @@ def paired_difference(
         raise ValueError(
             f"Both models judge the same pairs, got {tuple(correct_a.shape)} and {tuple(correct_b.shape)}."
         )
-    differences = []
-    for _ in range(samples):
-        pairs = torch.randint(count, (count,), generator=generator)
-        seeds_a = seeds_b = torch.randint(len(a), (len(a),), generator=generator)
-        if len(a) != len(b):
-            seeds_b = torch.randint(len(b), (len(b),), generator=generator)
-        differences.append(a[:, pairs].mean(1)[seeds_a].mean() - b[:, pairs].mean(1)[seeds_b].mean())
-    return (a.mean() - b.mean()).item(), *percentile_interval(torch.stack(differences), level)
+    both = torch.cat([a, b])
+    resampled = torch.stack(
+        [both[:, torch.randint(count, (count,), generator=generator)].mean(1) for _ in range(samples)], 1
+    )
+    ours, theirs = (
+        SeedFigures(values.mean(1), of_values)
+        for values, of_values in ((a, resampled[: len(a)]), (b, resampled[len(a) :]))
+    )
+    mean, low, high = (end.item() for end in figure_difference(ours, theirs, level))
+    return mean, low, high
 
 
 def mean_interval(
     values: Tensor, generator: torch.Generator, samples: int = 2000, level: float = 0.95
 ) -> tuple[float, float]:
-    """Compute the percentile interval of a mean over pairs and training seeds, see `paired_difference`.
+    """Compute the interval of a mean over pairs and training seeds, see `figure_interval`.
 
     Args:
         values: (P,) or (S, P) for S seeds, bools or numbers.
@@ -199,22 +298,6 @@ def person_resampled_tar(
         if impostor_weight.any() and genuine_weight.any():
             rates.append(_weighted_tar(genuine, genuine_weight, impostor, impostor_weight, far))
     return estimate[0], torch.tensor(rates, dtype=torch.float64)
-
-
-def seeds_resampled(values: Tensor, generator: torch.Generator) -> Tensor:
-    """Average a figure over training seeds that each resample draws with replacement.
-
-    Generators of one seed draw the same training seeds for two systems that have equally many.
-
-    Args:
-        values: Figures of S training seeds in B resamples, (S, B).
-        generator: Source of the random numbers, on the CPU.
-
-    Returns:
-        Means over S drawn seeds, (B,).
-    """
-    seeds = torch.randint(len(values), values.T.shape, generator=generator)
-    return values.T.gather(1, seeds).mean(1)
 
 
 def percentile_interval(resampled: Tensor, level: float = 0.95) -> tuple[float, float]:

@@ -5,14 +5,16 @@ import pytest
 import torch
 
 from rim_lightning.functional.bootstrap import (
+    SeedFigures,
     bootstrap_interval,
+    figure_difference,
+    figure_interval,
     mean_interval,
     paired_difference,
     percentile_interval,
     person_interval,
     person_resampled_tar,
     seed_interval,
-    seeds_resampled,
 )
 from rim_lightning.functional.verification import tar_at_far
 
@@ -87,31 +89,65 @@ def test_the_paired_interval_is_that_of_the_normal_approximation_and_narrower_th
     assert high - low < 0.7 * (high_unpaired - low_unpaired)
 
 
-def test_seeds_are_drawn_with_the_pairs():
-    """Pairs without difference: what is left is the draw of the seeds, a binomial one."""
-    seeds = torch.tensor([[0.0], [1.0]]).expand(2, 40)
-    mean, low, high = paired_difference(seeds, torch.zeros(40), generator())
-    assert (mean, low, high) == (0.5, 0, 1)  # both draws the same seed in half of the resamples
-    assert mean_interval(seeds, generator()) == (0, 1)
-    # As many seeds are drawn together: seed i is always 0.25 better than the other's seed i.
+def test_seeds_alone_have_the_interval_of_t():
+    """Pairs without difference: what is left are the seeds, whose interval is that of `seed_interval`."""
+    seeds = torch.tensor([[0.0], [1.0], [0.5]]).expand(3, 40)
+    expected = seed_interval([0.0, 1.0, 0.5])
+    assert paired_difference(seeds, torch.zeros(3, 40), generator()) == pytest.approx(
+        (expected[0], *expected[2:]), rel=1e-6
+    )
+    assert mean_interval(seeds, generator()) == pytest.approx(expected[2:], rel=1e-6)
+    # As many seeds are compared one by one: seed i is always 0.25 better than the other's seed i.
     assert paired_difference(seeds, seeds - 0.25, generator()) == (0.25, 0.25, 0.25)
-    # Of other numbers of seeds each is drawn by itself: the mean of 2 draws minus that of 3.
-    mean, low, high = paired_difference(seeds, torch.tensor([[0.0], [1.0], [0.5]]).expand(3, 40), generator())
-    assert mean == 0
-    assert low < -0.5
-    assert high > 0.5
+    # Other numbers of seeds by Welch: variances 1/4 / 3 and 1/2 / 2. Their sum has 1/9 / (1/144/2 + 1/16) = 1.68
+    # degrees of freedom, where log t is between those of 1 (12.706) and 2 (4.3027).
+    mean, low, high = paired_difference(seeds, seeds[:2], generator())
+    freedom = (1 / 3) ** 2 / ((1 / 12) ** 2 / 2 + (1 / 4) ** 2)
+    quantile = 4.30265 ** (1 - (1 / freedom - 0.5) / 0.5) * 12.7062 ** ((1 / freedom - 0.5) / 0.5)
+    assert (mean, low, high) == pytest.approx((0, -quantile / math.sqrt(3), quantile / math.sqrt(3)), rel=1e-5)
 
 
-@pytest.mark.slow
-def test_the_interval_over_seeds_and_pairs_covers_the_variance_of_both():
-    """Large-sample oracle: the variance of a mean of S seeds' means, with S − 1 of S as a bootstrap has it, plus that
-    of the pairs."""
-    seeds, pairs, spread = 8, 2000, 0.02
-    offset = spread * torch.randn(seeds, 1, generator=generator(3), dtype=torch.float64)
-    values = offset + 0.3 * torch.randn(1, pairs, generator=generator(4), dtype=torch.float64)
-    low, high = mean_interval(values, generator(), samples=4000)
-    wanted = offset.var(correction=0) / seeds + values.mean(0).var() / pairs
-    assert high - low == pytest.approx(2 * 1.96 * wanted.sqrt().item(), rel=0.1)
+def experiments(seed_spread, pair_spread, chance, seeds=3, pairs=60, count=2000):
+    """Experiments whose true mean is 0, and the same resampled: pairs (P), seeds (S) and chance vary."""
+    draw = generator(1)
+    values = chance * torch.randn(count, seeds, pairs, generator=draw)
+    values += seed_spread * torch.randn(count, seeds, 1, generator=draw)
+    values += pair_spread * torch.randn(count, 1, pairs, generator=draw)
+    weight = torch.randint(pairs, (150, pairs), generator=draw)
+    weight = torch.stack([row.bincount(minlength=pairs) for row in weight]) / pairs  # (B, P)
+    return SeedFigures(values.mean(-1), values @ weight.T)
+
+
+def coverage(low, high):
+    return ((low <= 0) & (high >= 0)).double().mean().item()
+
+
+@pytest.mark.parametrize(
+    ("parts", "by_percentiles"),
+    [((1.0, 0.0, 0.0), 0.75), ((0.3, 1.0, 0.5), 0.88), ((0.2, 0.0, 1.0), None), ((0.0, 1.0, 0.5), None)],
+)
+def test_intervals_over_three_seeds_cover_as_often_as_they_say(parts, by_percentiles):
+    """2,000 simulated experiments with known spreads of seeds, pairs and chance; nominal 95 %."""
+    system = experiments(*parts)
+    assert 0.93 <= coverage(*figure_interval(system)) <= 0.97
+    if by_percentiles is not None:  # percentiles of resampled pairs and seeds; of seeds alone: least … largest
+        seeds = torch.randint(3, (150, 3), generator=generator())
+        means = torch.stack([system.resampled[:, row, number].mean(-1) for number, row in enumerate(seeds)], -1)
+        tails = means.quantile(torch.tensor([0.025, 0.975]), -1)
+        assert coverage(*tails) == pytest.approx(by_percentiles, abs=0.03)
+
+
+def test_chance_in_every_pair_alone_makes_the_interval_safe_not_short():
+    assert 0.93 <= coverage(*figure_interval(experiments(0.0, 0.3, 1.0))) <= 0.99
+
+
+def test_the_interval_of_a_difference_covers_too():
+    hard = experiments(0.0, 1.0, 0.0, seeds=1)  # pairs that are hard for both
+    a, b = experiments(0.2, 0.2, 0.3), experiments(0.3, 0.3, 0.2, seeds=5)
+    a, b = (SeedFigures(x.figures + hard.figures, x.resampled + hard.resampled) for x in (a, b))
+    _, low, high = figure_difference(a, SeedFigures(b.figures, b.resampled))
+    assert coverage(low, high) >= 0.93
+    assert (high - low).median() < 0.8 * (figure_interval(a)[1] - figure_interval(a)[0]).median() + 0.5
 
 
 def test_people_are_drawn_with_all_their_values():
@@ -168,17 +204,6 @@ def test_the_difference_of_two_systems_on_the_same_people_is_less_in_doubt_than_
     (_, a), (_, b) = (person_resampled_tar(each, first, second, 0.05, generator(), 200, 0) for each in (better, scores))
     assert (a >= b).all()
     assert (a - b).std() < b.std()
-
-
-def test_seeds_are_drawn_alike_by_generators_alike():
-    values = torch.tensor([[0.0, 10.0], [1.0, 11.0], [2.0, 12.0]]).repeat(1, 500)
-    means = seeds_resampled(values, generator())
-    assert means.shape == (1000,)
-    assert means.mean() == pytest.approx(6, abs=0.1)
-    # The mean of three draws of 0, 1, 2 has a variance of (2/3) / 3.
-    assert means[::2].var() == pytest.approx(2 / 9, rel=0.15)
-    assert torch.allclose(seeds_resampled(values + 5, generator()) - means, torch.tensor(5.0))
-    assert torch.equal(seeds_resampled(values[:1], generator()), values[0])
 
 
 def test_no_tar_where_too_few_impostors_decide():

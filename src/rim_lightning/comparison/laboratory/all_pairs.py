@@ -4,7 +4,7 @@ import hashlib
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,18 +15,6 @@ from rim_lightning.functional.bootstrap import person_resampled_tar
 
 RESAMPLES = 300
 """Resamples of people. Each one goes through all pairs."""
-
-
-class AllPairsTar(NamedTuple):
-    """TAR over all pairs of a gallery with a probe image.
-
-    Attributes:
-        rates: TAR by seed, (S,).
-        resampled: The same with resampled people, (S, B). The people of resample b are the same for every system.
-    """
-
-    rates: Tensor
-    resampled: Tensor
 
 
 def all_pairs_tar(folder: Path, gallery: Tensor, probe: Tensor, pairs: PairSet, far: float) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rim_lightning.comparison.laboratory.all_pairs import AllPairsTar, all_pairs_tar
+from rim_lightning.comparison.laboratory.all_pairs import all_pairs_tar
 from rim_lightning.comparison.laboratory.compute_once import compute_once
 from rim_lightning.comparison.laboratory.cost import measure_cost
 from rim_lightning.comparison.laboratory.embedding_cache import EmbeddingCache
@@ -21,7 +21,7 @@ from rim_lightning.evaluation.hallucination import hallucinate
 from rim_lightning.evaluation.protocols import FaceSet, FaceSource, PairSet, SearchSet
 from rim_lightning.evaluation.verification import Embedder, verification_figures
 from rim_lightning.files import file_digest
-from rim_lightning.functional.bootstrap import mean_interval, seed_interval
+from rim_lightning.functional.bootstrap import SeedFigures, mean_interval, seed_interval
 from rim_lightning.functional.identification import first_ranks
 from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind
 from rim_lightning.functional.verification import cosine_similarity, kfold_decisions
@@ -92,7 +92,7 @@ class Laboratory:
         figures = {key: sum(figures[key] for figures in figures_of) / len(figures_of) for key in figures_of[0]}
         if len(figures_of) > 1:
             low, high = mean_interval(correct, torch.Generator().manual_seed(0))
-            figures["accuracy_low"], figures["accuracy_high"] = low, high
+            figures["accuracy_low"], figures["accuracy_high"] = max(low, 0.0), min(high, 1.0)
             figures["accuracy_seeds"] = seed_interval([figures["accuracy"] for figures in figures_of])[1]
         return Verified(figures, correct, scores[0])
 
@@ -104,7 +104,7 @@ class Laboratory:
         low = Side(size, *kind)
         return [cosine_similarity(*self._embed_pairs(reading, pairs, low, seed)) for seed in range(count)]
 
-    def all_pairs_tar(self, reading: Reading, pairs: PairSet, far: float) -> AllPairsTar | None:
+    def all_pairs_tar(self, reading: Reading, pairs: PairSet, far: float) -> SeedFigures | None:
         """Return the TAR over ALL pairs of a gallery with a probe image, probes of the nominal size.
 
         Args:
@@ -125,7 +125,7 @@ class Laboratory:
         if None in results:
             return None
         rates, resampled = (torch.tensor(values, dtype=torch.float64) for values in zip(*results, strict=True))
-        return AllPairsTar(rates, resampled)
+        return SeedFigures(rates, resampled)
 
     def search(self, reading: Reading, people: SearchSet, size: int) -> Tensor:
         """Search the gallery for each probe, by the first seed.

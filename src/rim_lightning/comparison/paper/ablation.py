@@ -2,9 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
-
-from rim_lightning.comparison.laboratory.all_pairs import AllPairsTar
 from rim_lightning.comparison.laboratory.laboratory import Laboratory, Verified
 from rim_lightning.comparison.laboratory.readings import Reading
 from rim_lightning.comparison.paper.cells import (
@@ -13,15 +10,16 @@ from rim_lightning.comparison.paper.cells import (
     ahead_cell,
     attempt,
     cost_cells,
+    difference_cell,
     pair_notes,
+    rate_cell,
     rows_with_progress,
-    significance_note,
 )
 from rim_lightning.comparison.paper.rows import RIM, TABLE_1, TABLE_3, Row
 from rim_lightning.comparison.paper.write import Table
 from rim_lightning.comparison.setup import Comparison
 from rim_lightning.evaluation.protocols import PairSet
-from rim_lightning.functional.bootstrap import percentile_interval, seeds_resampled
+from rim_lightning.functional.bootstrap import SeedFigures
 
 ALL_PAIRS_FAR = 1e-3
 SHARP = "HR-HR: both sides sharp, read by the gallery's network (the teacher in every row with one)."
@@ -109,21 +107,13 @@ def _figure_cells(reading: Reading, verified: Verified, rim: Verified | str) -> 
     ]
 
 
-def all_pairs_cells(tar: AllPairsTar | str | None, rim: AllPairsTar | str | None) -> list[str]:
+def all_pairs_cells(tar: SeedFigures | str | None, rim: SeedFigures | str | None) -> list[str]:
     """Format the TAR over all pairs, and by how much RIM is ahead.
 
     Args:
         tar: TAR of the row. A string is the reason why it is missing; None means too few impostor pairs.
         rim: TAR of RIM. Without it the second cell is empty.
     """
-    if not isinstance(tar, AllPairsTar):
+    if not isinstance(tar, SeedFigures):
         return [tar or "not measurable", ""]
-    resampled = seeds_resampled(tar.resampled, torch.Generator().manual_seed(0))
-    low, high = percentile_interval(resampled)
-    cells = [f"{tar.rates.mean():.3f} ({low:.3f} … {high:.3f})", ""]
-    if isinstance(rim, AllPairsTar):
-        rim_resampled = seeds_resampled(rim.resampled, torch.Generator().manual_seed(0))
-        low, high = percentile_interval(rim_resampled - resampled)
-        mean = rim.rates.mean() - tar.rates.mean()
-        cells[1] = f"{mean:+.3f} ({low:+.3f} … {high:+.3f})" + significance_note(low, high)
-    return cells
+    return [rate_cell(tar), difference_cell(rim, tar) if isinstance(rim, SeedFigures) else ""]

@@ -8,7 +8,7 @@ import torch
 from rim_lightning.comparison.laboratory.laboratory import Laboratory, Verified
 from rim_lightning.comparison.plan.plan import NotTrained
 from rim_lightning.evaluation.protocols import PairSet
-from rim_lightning.functional.bootstrap import paired_difference
+from rim_lightning.functional.bootstrap import SeedFigures, figure_difference, figure_interval, paired_difference
 from rim_lightning.runs.progress import progress_bar
 
 NOT_RUN, NO_DATA, FAILED = "not yet run", "no data", "failed: "
@@ -58,6 +58,18 @@ def ahead_cell(reference: Verified | str, verified: Verified) -> str:
         return ""
     mean, low, high = paired_difference(reference.correct, verified.correct, torch.Generator().manual_seed(0))
     return f"{mean:+.4f} ({low:+.4f} … {high:+.4f})" + significance_note(low, high)
+
+
+def rate_cell(rates: SeedFigures) -> str:
+    """Format the mean of a rate in [0, 1] over seeds with its interval, see `figure_interval`."""
+    low, high = (end.item() for end in figure_interval(rates))
+    return f"{rates.figures.mean():.3f} ({max(low, 0.0):.3f} … {min(high, 1.0):.3f})"
+
+
+def difference_cell(a: SeedFigures, b: SeedFigures) -> str:
+    """Format by how much one system is ahead of another one on the same people, see `figure_difference`."""
+    mean, low, high = (value.item() for value in figure_difference(a, b))
+    return f"{mean:+.3f} ({low:+.3f} … {high:+.3f})" + significance_note(low, high)
 
 
 def significance_note(low: float, high: float) -> str:

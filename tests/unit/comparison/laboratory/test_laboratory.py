@@ -76,12 +76,12 @@ def test_all_cross_pairs_leave_an_image_with_itself_out_and_are_kept(laboratory,
         scores, *owners, 1e-1, torch.Generator().manual_seed(0), RESAMPLES, left_out=itself
     )
     result = laboratory.all_pairs_tar(Reading(TEACHER), pairs, 1e-1)
-    assert result.rates.tolist() == pytest.approx([rate])
+    assert result.figures.tolist() == pytest.approx([rate])
     torch.testing.assert_close(result.resampled, resampled[None])
     monkeypatch.setattr("rim_lightning.comparison.laboratory.all_pairs.person_resampled_tar", None)
     again = laboratory.all_pairs_tar(Reading(TEACHER), pairs, 1e-1)
     assert torch.equal(again.resampled, result.resampled)
-    assert torch.equal(again.rates, result.rates)
+    assert torch.equal(again.figures, result.figures)
     assert laboratory.all_pairs_tar(Reading(TEACHER), pairs._replace(identity=None), 1e-1) is None
 
 
@@ -94,10 +94,10 @@ def test_all_cross_pairs_are_resampled_alike_for_every_seed(laboratory, store, m
     two = [teacher, teacher._replace(title="other", digest="other", load=lambda: other)]
     monkeypatch.setattr(laboratory.networks, "seeds", lambda name: two)
     result = laboratory.all_pairs_tar(Reading(TEACHER), pairs, 1e-1)
-    assert result.rates.shape == (2,)
+    assert result.figures.shape == (2,)
     assert result.resampled.shape == (2, RESAMPLES)
     assert torch.equal(result.resampled[0], one.resampled[0])
-    assert result.rates[0] == one.rates[0]
+    assert result.figures[0] == one.figures[0]
     assert not torch.equal(result.resampled[1], result.resampled[0])
 
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from rim_lightning.comparison.laboratory.all_pairs import AllPairsTar
 from rim_lightning.comparison.laboratory.readings import TEACHER, Reading
 from rim_lightning.comparison.paper.ablation import COLUMNS, ablation_rows, all_pairs_cells, sharp_reading
 from rim_lightning.comparison.paper.cells import COST_COLUMNS
 from rim_lightning.comparison.paper.rows import RIM, Row
 from rim_lightning.comparison.paper.write import Table
+from rim_lightning.functional.bootstrap import SeedFigures
 from tests.helpers.laboratory import PAIRS, KnownFigures, as_dicts
 
 
@@ -23,11 +23,12 @@ def test_ablation_rows():
         Table("Table", list(COLUMNS), ablation_rows(rows, KnownFigures(), PAIRS, 64))
     )
     everyone, ahead = "all pairs: TAR@FAR 1e-3 (95 %)", "all pairs: RIM ahead by"
-    # Two seeds, 0.2 apart, in two resamples, 0.2 apart: the means of two seeds are 0.3 … 0.7.
-    assert rim[everyone] == "0.500 (0.300 … 0.700)"
+    # Two seeds, 0.4 and 0.6, in resamples 0.1 to either side: variances 0.01 and 0.0101, 4.04 degrees of freedom.
+    assert rim[everyone] == "0.500 (0.108 … 0.892)"
     assert rim[ahead] == ""
     assert teacher[everyone] == "0.150 (0.100 … 0.200)"
-    assert teacher[ahead] == "+0.350 (+0.200 … +0.500)"
+    # The teacher has one seed: variances 0.01 of RIM's seeds and 0.0025 of the resamples, 1.57 degrees of freedom.
+    assert teacher[ahead] == "+0.350 (-0.298 … +0.998), not different"
     assert sharp[everyone] == "failed: no luck"
     assert sharp[ahead] == ""
     assert rim["HR-LR (95 %)"].startswith("1.0000")
@@ -48,10 +49,10 @@ def test_ablation_rows():
 
 def test_seed_i_is_compared_with_seed_i_of_the_same_people():
     resampled = torch.rand(3, 100, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    rim = AllPairsTar(resampled.mean(1), resampled)
-    less = AllPairsTar(rim.rates - 0.125, resampled - 0.125)
+    rim = SeedFigures(resampled.mean(1), resampled)
+    less = SeedFigures(rim.figures - 0.125, resampled - 0.125)
     assert all_pairs_cells(less, rim)[1] == "+0.125 (+0.125 … +0.125)"
-    other = AllPairsTar(rim.rates, resampled.flip(1))
+    other = SeedFigures(rim.figures, resampled.flip(1))
     assert all_pairs_cells(other, rim)[1].endswith(", not different")
 
 
