@@ -295,6 +295,8 @@ TRAIN_RULES: RuleTable = {
     "optimized_metric": optional(either(TEXT, list_of(TEXT, 1))),
     "start_from": optional(PLACE),
     "budget": optional(POSITIVE),
+    "faces": optional(whole(1)),
+    "work": optional(POSITIVE),
     "compile": FLAG,
     "channels_last": FLAG,
     **{f"sources.*.{key}": rule for key, rule in SOURCE_RULES.items()},

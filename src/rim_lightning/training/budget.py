@@ -1,4 +1,4 @@
-"""Epoch length with which a run takes its budget of minutes."""
+"""Epoch length with which a run takes its budget: minutes, training faces or arithmetic."""
 
 import copy
 import math
@@ -9,11 +9,56 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from torch.utils.flop_counter import FlopCounterMode
 
+from rim_lightning.datamodules.faces import FaceDataModule
+from rim_lightning.losses.contrastive import ContrastiveLoss
 from rim_lightning.training.phased_module import PhasedModule
 from rim_lightning.training.settings import plain
+from rim_lightning.types import NO_IDENTITY
 
 TIMED = 8  # batches that are timed per stage
+COUNTED_FACES = 4  # faces of the batch whose arithmetic is counted
+LIMITS = ("budget", "faces", "work")
+"""Settings of rim-train that decide the number of training faces; a run has at most one of them."""
+
+
+def whole_batches(faces: float, epochs: int, batch_size: int) -> int:
+    """Return the number of faces per epoch, in whole batches, with which all epochs together have about `faces`.
+
+    Args:
+        faces: Training faces of the run, all stages together.
+        epochs: Epochs of all stages together.
+        batch_size: Faces of a batch.
+
+    Raises:
+        ValueError: If there are fewer faces than one batch per epoch.
+    """
+    if faces < epochs * batch_size:
+        raise ValueError(
+            f"faces={faces:g} is too small: one batch of {batch_size} in each of the {epochs} epochs is "
+            f"{epochs * batch_size} faces. Raise faces, or lower the epochs of the stages."
+        )
+    return round(faces / (epochs * batch_size)) * batch_size
+
+
+def faces_of_work(cfg: DictConfig, gflop: dict[str, float]) -> int:
+    """Return the number of faces per epoch, in whole batches, with which all stages do the work `cfg.work`.
+
+    Args:
+        cfg: The configuration of the run.
+        gflop: Training stage -> GFLOP per face, see `count_work`.
+
+    Raises:
+        ValueError: If the work has no room for one batch per epoch.
+    """
+    shortest = cfg.data.batch_size * sum(stage.epochs * gflop[stage.name] for stage in cfg.schedule.stages) / 1000
+    if cfg.work < shortest:
+        raise ValueError(
+            f"work={cfg.work} TFLOP is too small: with one batch per epoch the run takes {shortest:.3g} TFLOP. Raise "
+            "work, or lower the epochs of the stages."
+        )
+    return int(round(cfg.work / shortest) * cfg.data.batch_size)
 
 
 def batches_per_epoch(
@@ -35,18 +80,7 @@ def batches_per_epoch(
     """
     clock = StageClock()
     averages = [instantiate(cfg.callbacks.ema)] if "ema" in cfg.callbacks else []
-    trainer: pl.Trainer = instantiate(
-        timing_cfg.trainer,
-        max_epochs=len(timing_cfg.schedule.stages),
-        limit_train_batches=TIMED,
-        limit_val_batches=0,
-        callbacks=[*averages, clock],
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-    )
-    trainer.fit(module, data)
+    _train_each_stage(timing_cfg, module, data, [*averages, clock], TIMED)
     # Seconds of a run with one batch per epoch.
     shortest = sum(stage.epochs * clock.seconds[stage.name] for stage in cfg.schedule.stages)
     batches = 60 * cfg.budget / shortest
@@ -58,10 +92,68 @@ def batches_per_epoch(
     return round(batches)
 
 
-def one_epoch_each(cfg: DictConfig) -> DictConfig:
-    """Return the configuration with one short epoch per stage, for `batches_per_epoch`."""
+def count_work(counting_cfg: DictConfig, module: PhasedModule, data: FaceDataModule) -> dict[str, float]:
+    """Count the arithmetic of one training face in each stage, without a clock.
+
+    One batch of each stage is trained. Convolutions and matrix products count, forward and backward, of every network
+    that the step runs: a trained one has about three times the work of its forward pass, a frozen one once or, where
+    gradient passes through it, twice. What happens once per run, such as the teacher's embeddings of all training
+    faces, does not count, nor does the making of probes.
+
+    Args:
+        counting_cfg: The configuration with one short epoch per stage, `one_epoch_each(cfg, COUNTED_FACES)`.
+        module: Training module built from it, used only for counting.
+        data: Data module built from it, used only for counting.
+
+    Returns:
+        Training stage -> GFLOP per face; a multiply-add counts two.
+    """
+    data.setup()
+    network = module.get_submodule(module.architecture)
+    for loss in module.modules():
+        if isinstance(loss, ContrastiveLoss):  # which embeddings the bank holds makes no difference to the work
+            side = int(data.train[0].hr.shape[-1])
+            with torch.no_grad():
+                size = cast(Any, network).embed_gallery(torch.zeros(1, 3, side, side)).shape[1]
+            loss.fill(torch.ones(len(data.train), size), torch.full((len(data.train),), NO_IDENTITY))
+    counter = StageWork()
+    _train_each_stage(counting_cfg, module, data, [counter], 1)
+    return {stage: flop / 1e9 / counting_cfg.data.batch_size for stage, flop in counter.flop.items()}
+
+
+def _train_each_stage(
+    cfg: DictConfig,
+    module: pl.LightningModule,
+    data: pl.LightningDataModule,
+    callbacks: list[pl.Callback],
+    batches: int,
+) -> None:
+    """Train a few batches of each stage."""
+    trainer: pl.Trainer = instantiate(
+        cfg.trainer,
+        max_epochs=len(cfg.schedule.stages),
+        limit_train_batches=batches,
+        limit_val_batches=0,
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+    )
+    trainer.fit(module, data)
+
+
+def one_epoch_each(cfg: DictConfig, batch_size: int | None = None) -> DictConfig:
+    """Return the configuration with one short epoch per stage, for `batches_per_epoch` or `count_work`.
+
+    Args:
+        cfg: The configuration of the run.
+        batch_size: Faces of a batch; None leaves it as it is.
+    """
     timing_cfg = copy.deepcopy(cfg)
-    timing_cfg.data.samples_per_epoch = TIMED * cfg.data.batch_size
+    if batch_size is not None:
+        timing_cfg.data.batch_size = batch_size
+    timing_cfg.data.samples_per_epoch = TIMED * timing_cfg.data.batch_size
     timing_cfg.schedule.stages = [{**stage, "epochs": 1} for stage in plain(cfg.schedule)["stages"]]
     return timing_cfg
 
@@ -96,3 +188,29 @@ class StageClock(pl.Callback):
             torch.cuda.synchronize()
             return time.perf_counter()
         return time.process_time() / torch.get_num_threads()
+
+
+class StageWork(pl.Callback):
+    """Counts the arithmetic of the batches of a training.
+
+    Attributes:
+        flop: Training stage -> operations of its last batch, forward and backward.
+    """
+
+    def __init__(self) -> None:
+        self.flop: dict[str, int] = {}
+        self._counter = FlopCounterMode(display=False)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Begin to count."""
+        self._counter = FlopCounterMode(display=False)
+        self._counter.__enter__()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Take the count of a batch."""
+        self._counter.__exit__(None, None, None)
+        self.flop[cast(PhasedModule, pl_module).stage] = self._counter.get_total_flops()

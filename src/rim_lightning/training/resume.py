@@ -134,7 +134,7 @@ def _may_change(difference: Difference, run: Mapping[str, Any], stages_fit: bool
     if fnmatchcase(key, "data.stores.*"):
         return MISSING not in values
     if key == "data.samples_per_epoch":
-        return bool(run.get("budget"))  # measured, and kept in the file of the budget
+        return bool(run.get("budget") or run.get("work"))  # measured, and kept in the file of the budget
     return stages_fit and (key.startswith(("schedule.stages.", "system.schedule.stages.")))
 
 

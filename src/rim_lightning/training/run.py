@@ -33,7 +33,15 @@ from rim_lightning.runs.progress import StepCounter
 from rim_lightning.runs.signals import Interrupted, stopped_by_signals
 from rim_lightning.runs.state import record_run
 from rim_lightning.schemes import LANDMARK_SCHEMES
-from rim_lightning.training.budget import batches_per_epoch, one_epoch_each
+from rim_lightning.training.budget import (
+    COUNTED_FACES,
+    LIMITS,
+    batches_per_epoch,
+    count_work,
+    faces_of_work,
+    one_epoch_each,
+    whole_batches,
+)
 from rim_lightning.training.callbacks.wandb_tracking import log_results, start_wandb
 from rim_lightning.training.csv_logger import StageCSVLogger
 from rim_lightning.training.kept_teacher import TeacherRequest, provide_teacher
@@ -82,6 +90,8 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
             _check_settings(cfg)
         if cfg.threads:
             torch.set_num_threads(cfg.threads)
+        if cfg.faces:
+            cfg.data.samples_per_epoch = _faces_of_an_epoch(cfg)
         trainer = build_trainer(cfg)
         if first:
             start_wandb(trainer.loggers, ask=sys.stdin.isatty())
@@ -95,7 +105,7 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
         if cfg.teacher.epochs:
             steps.begin("teacher")
         teacher_weights = _teacher_weights(cfg, data, folder)
-        if cfg.budget:
+        if cfg.budget or cfg.work:
             steps.begin("budget")
             cfg.data.samples_per_epoch = _faces_within_budget(cfg, teacher_weights)
             _save_configuration(cfg, folder)  # a budget is for a single process
@@ -120,6 +130,8 @@ def _step_titles(cfg: DictConfig) -> dict[str, str]:
         titles["teacher"] = f"train the teacher for {_epochs(cfg.teacher.epochs)}"
     if cfg.budget:
         titles["budget"] = f"time a few batches for a budget of {cfg.budget} minutes"
+    if cfg.work:
+        titles["budget"] = f"count the arithmetic of a few batches for a work of {cfg.work} TFLOP"
     titles["train"] = f"train {stages}"
     if cfg.evaluate and not cfg.trainer.fast_dev_run:
         titles["measure"] = "measure the trained network"
@@ -234,6 +246,11 @@ def check_together(cfg: DictConfig, **files: Any) -> PhasedModule:
             f"trainer.precision={cfg.trainer.precision} needs a loss scaler, which does not go with clipping and "
             "several optimizers here: use bf16-mixed or 32-true."
         )
+    given = [name for name in LIMITS if cfg[name]]
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)} are given, and each decides the number of training faces: keep one.")
+    if cfg.faces:
+        _faces_of_an_epoch(cfg)  # raises if they are too few
     _check_data(cfg)
     for name, points in cfg.model.schemes.items():
         if name not in LANDMARK_SCHEMES or points != LANDMARK_SCHEMES[name].points:
@@ -294,7 +311,7 @@ def _check_places(cfg: DictConfig) -> None:
         check_writable(prepared / "store", "paths.prepared_dir")
     if cfg.teacher.epochs and not cfg.trainer.fast_dev_run:
         check_writable(Path(cfg.paths.teachers_dir) / "teacher", "paths.teachers_dir")
-    if cfg.budget:
+    if cfg.budget or cfg.work:
         check_writable(cfg.paths.budget_file, "paths.budget_file")
 
 
@@ -332,8 +349,10 @@ def _check_folder(cfg: DictConfig, folder: RunFolder) -> None:
         return
     if not cfg.resume:
         raise ValueError(f"{folder.path} holds a run already: add resume=true to resume it, or set hydra.run.dir.")
-    if cfg.budget and Path(cfg.paths.budget_file).is_file():
+    if (cfg.budget or cfg.work) and Path(cfg.paths.budget_file).is_file():
         _measured_faces(cfg)
+    if cfg.faces:
+        cfg.data.samples_per_epoch = _faces_of_an_epoch(cfg)
     if folder.config.is_file():
         settings: Any = OmegaConf.to_container(OmegaConf.load(folder.config))
         refused = differences(settings, plain(cfg), read_progress(folder))
@@ -440,8 +459,13 @@ def teacher_settings(cfg: DictConfig) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in ("weights", "start_students")}
 
 
+def _faces_of_an_epoch(cfg: DictConfig) -> int:
+    """Return the number of faces per epoch with which the run has `cfg.faces` in all."""
+    return whole_batches(cfg.faces, sum(stage.epochs for stage in cfg.schedule.stages), cfg.data.batch_size)
+
+
 def _faces_within_budget(cfg: DictConfig, teacher_weights: Mapping[str, Any] | None) -> int:
-    """Return the number of faces per epoch with which the run keeps its budget.
+    """Return the number of faces per epoch with which the run keeps its budget of minutes or of work.
 
     It is measured once: a resumed run, and all runs that share `paths.budget_file`, have the same epochs.
 
@@ -450,28 +474,54 @@ def _faces_within_budget(cfg: DictConfig, teacher_weights: Mapping[str, Any] | N
     """
     if cfg.trainer.devices != 1 or cfg.trainer.get("num_nodes", 1) != 1:
         raise ValueError(
-            "budget needs a single process: set trainer.devices=1 and trainer.num_nodes=1, or budget=null and "
-            "data.samples_per_epoch=<number>."
+            f"{'budget' if cfg.budget else 'work'} needs a single process: set trainer.devices=1 and "
+            "trainer.num_nodes=1, or give faces=<number> instead."
         )
     file = Path(cfg.paths.budget_file)
     if not file.is_file():
-        timing_cfg = one_epoch_each(cfg)
-        data = instantiate(timing_cfg.data)
-        batches = batches_per_epoch(timing_cfg, cfg, build_module(timing_cfg, teacher_weights, data), data)
+        record: dict[str, Any]
+        if cfg.budget:
+            timing_cfg = one_epoch_each(cfg)
+            data = instantiate(timing_cfg.data)
+            batches = batches_per_epoch(timing_cfg, cfg, build_module(timing_cfg, teacher_weights, data), data)
+            record = {"minutes": cfg.budget, "samples_per_epoch": batches * cfg.data.batch_size}
+        else:
+            gflop = work_per_face(cfg, teacher_weights)
+            record = {"work": cfg.work, "samples_per_epoch": faces_of_work(cfg, gflop), "gflop_per_face": gflop}
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json_once(file, {"minutes": cfg.budget, "samples_per_epoch": batches * cfg.data.batch_size})
+        write_json_once(file, record)
     return _measured_faces(cfg)
+
+
+def work_per_face(cfg: DictConfig, teacher_weights: Mapping[str, Any] | None) -> dict[str, float]:
+    """Count the arithmetic of one training face in each stage of a run, see `count_work`.
+
+    Args:
+        cfg: The configuration of the run.
+        teacher_weights: {"weight_format", "path"}, or None for random weights.
+
+    Returns:
+        Training stage -> GFLOP per face.
+    """
+    counting_cfg = one_epoch_each(cfg, COUNTED_FACES)
+    # Uncompiled, by one process on the CPU, and without a network to start from: the count is the same.
+    counting_cfg.trainer.accelerator, counting_cfg.trainer.devices = "cpu", 1
+    counting_cfg.compile, counting_cfg.data.workers = False, 0
+    if counting_cfg.system.get("start_from"):
+        counting_cfg.system.start_from = None
+    data = instantiate(counting_cfg.data)
+    return count_work(counting_cfg, build_module(counting_cfg, teacher_weights, data), data)
 
 
 def _measured_faces(cfg: DictConfig) -> int:
     """Return the number of faces per epoch in the file of the budget, if it was measured for this budget."""
     file = Path(cfg.paths.budget_file)
     record = json.loads(file.read_text(encoding="utf-8"))
-    if record["minutes"] != cfg.budget:
-        raise ValueError(
-            f"{file} was measured for budget={record['minutes']}, not {cfg.budget}: set budget={record['minutes']}, or "
-            "another paths.budget_file."
-        )
+    given = ("budget", cfg.budget) if cfg.budget else ("work", cfg.work)
+    measured = ("budget", record["minutes"]) if "minutes" in record else ("work", record["work"])
+    if measured != given:
+        setting, now = (f"{name}={value}" for name, value in (measured, given))
+        raise ValueError(f"{file} was measured for {setting}, not {now}: set {setting}, or another paths.budget_file.")
     return int(record["samples_per_epoch"])
 
 

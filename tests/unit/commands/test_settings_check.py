@@ -190,6 +190,8 @@ WRONG = [
     ("train", "callbacks.ema.decay", 1, "a number"),
     ("train", "threads", 0, "a whole number between 1 and 1024, or null"),
     ("train", "budget", -3, "a number > 0, or null"),
+    ("train", "faces", 0, "a whole number ≥ 1, or null"),
+    ("train", "work", 0, "a number > 0, or null"),
     ("train", "resume", "maybe", "true or false"),
     ("train", "data", 3, "a group of settings: give data.<name>=<value>"),
     ("train", "callbacks.best", 3, "a group of settings"),
