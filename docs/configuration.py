@@ -146,7 +146,7 @@ class File:
                 long += self._source(*entries[0])
             else:
                 for each in settings:
-                    referred = each.value.strip('`"${}')
+                    referred = each.value.strip('`"${}') if "${" in each.value else ""
                     meaning = each.meaning or meanings.get(referred) or meanings.get(each.name, "")
                     rows.append(f"| `{each.name}` | {each.value} | {each.kind} | {meaning} |")
         table = ["| setting | default | type | meaning |", "|---|---|---|---|", *rows, ""] if rows else []

@@ -392,7 +392,9 @@ SPEED_RULES: RuleTable = {
 COMPARE_RULES: RuleTable = {
     "table": optional(ANY_TEXT),  # rim-compare knows its tables and figures and names them at once
     "figure": optional(ANY_TEXT),
-    "budget": POSITIVE,
+    "faces_seen": optional(whole(1)),
+    "work": optional(POSITIVE),
+    "budget": optional(POSITIVE),
     "hallucination_share": number(above=0, below=1),
     "search_share": number(above=0, high=1),
     "train_on": choice("cpu", "gpu", "ddp"),

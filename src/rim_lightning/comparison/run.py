@@ -172,19 +172,22 @@ def _write_figure(name: str, recipe: FigureRecipe, comparison: Comparison, folde
 def protocol_notes(comparison: Comparison) -> list[str]:
     """Return sentences for the head of every table: how systems are trained and measured."""
     plan, lr_size = comparison.plan, comparison.laboratory.lr_size
-    hallucination = plan.budget * plan.hallucination_share
-    minutes, pace = "CPU minutes of one thread", ""
-    if comparison.accelerator != "cpu":
-        minutes = "GPU minutes"
+    total, pace = plan.allowance.amount, ""
+    hallucination = total * plan.hallucination_share
+    unit = {"faces": "training faces", "work": "TFLOP of training, counted", "budget": "CPU minutes of one thread"}[
+        plan.allowance.kind
+    ]
+    if plan.allowance.kind == "budget" and comparison.accelerator != "cpu":
+        unit = "GPU minutes"
         pace = (
             " The minutes are those of the fastest of a few batches, timed while other runs may share the GPU: see how "
             "many faces each system was trained on."
         )
     return [
-        f"Budget: {plan.budget:g} {minutes} for each recognition system, {hallucination:g} for each "
-        f"hallucination network; RIM's {plan.budget:g} minutes contain those of its hallucination network. Each system "
-        f"tries its kind's learning rates for {plan.search_share:.0%} of its time each and takes the best on "
-        f"validation faces; variants of RIM take RIM's.{pace}",
+        f"Budget: {total:g} {unit} for each recognition system, {hallucination:g} for each hallucination network; "
+        f"RIM's {total:g} contain those of its hallucination network. Each system tries its kind's learning rates for "
+        f"{plan.search_share:.0%} of that each and takes the best on validation faces; variants of RIM take "
+        f"RIM's.{pace}",
         f"Probes are aligned {comparison.hr_size} px faces reduced to {lr_size} px by antialiased bicubic, 8 bit, and "
         "enlarged back. Means over seeds where a ± says so. Intervals of 95 % are bootstraps over pairs or faces (over "
         "people for all pairs and for identification) and, for several seeds, Student's t over them. A row "

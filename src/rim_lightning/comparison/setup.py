@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from rim_lightning.comparison.laboratory.laboratory import Laboratory
 from rim_lightning.comparison.plan.plan import Compose, Plan
 from rim_lightning.comparison.plan.results import check_results, open_results
-from rim_lightning.comparison.plan.systems import Grid, System
+from rim_lightning.comparison.plan.systems import Allowance, Grid, System
 from rim_lightning.data.sources import prepare_missing
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.evaluation.protocols import (
@@ -139,6 +140,7 @@ def prepare_comparison(cfg: DictConfig, compose: Compose) -> Comparison:
 def _check_together(settings: dict[str, Any]) -> None:
     """Raise ValueError for settings that do not go together, or systems and pairs that are described wrongly."""
     _check_pairs(settings)
+    allowance_of(settings)
     if settings["measure_on"] == "gpu" and not torch.cuda.is_available():
         raise ValueError("measure_on=gpu, but PyTorch finds no CUDA device here: set measure_on=cpu.")
     systems = settings["systems"]
@@ -181,8 +183,25 @@ def _plan(settings: dict[str, Any], common: list[str], results: Path, compose: C
         kind: Grid(tuple(grid["settings"]), tuple(grid["values"]), tuple(grid["merits"]))
         for kind, grid in settings["learning_rates"].items()
     }
-    shares = {name: settings[name] for name in ("budget", "hallucination_share", "search_share")}
-    return Plan(_systems(settings["systems"]), grids, common, **shares, folder=results, compose=compose)
+    shares = {name: settings[name] for name in ("hallucination_share", "search_share")}
+    systems = _systems(settings["systems"])
+    return Plan(systems, grids, common, allowance_of(settings), **shares, folder=results, compose=compose)
+
+
+def allowance_of(settings: Mapping[str, Any]) -> Allowance:
+    """Return what a system may spend: the budget or the work, if one is given, otherwise the faces.
+
+    Raises:
+        ValueError: If both a budget and a work are given, or nothing is.
+    """
+    given = [kind for kind in ("budget", "work") if settings[kind]]
+    if len(given) > 1:
+        raise ValueError("budget and work are given, and each decides how long a system is trained: keep one.")
+    if not given and not settings["faces_seen"]:
+        raise ValueError("Nothing decides how long a system is trained: give faces_seen, work or budget.")
+    if not given:
+        return Allowance("faces", settings["faces_seen"])
+    return Allowance("work" if given[0] == "work" else "budget", settings[given[0]])
 
 
 def _systems(settings: dict[str, dict[str, Any]]) -> dict[str, System]:

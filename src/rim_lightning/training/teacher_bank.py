@@ -17,7 +17,7 @@ from rim_lightning.types import FaceBatch
 def fill_bank(loss: ContrastiveLoss, embed: Callable[[Tensor], Tensor], trainer: pl.Trainer) -> None:
     """Fill the bank of a contrastive loss with the teacher's embeddings of the training faces, not augmented.
 
-    Every process embeds its share of the faces, and all get all of them. A bank that holds as many faces already stays.
+    Every process embeds its share of the faces, and all get all of them.
 
     Args:
         loss: The loss.
@@ -30,8 +30,6 @@ def fill_bank(loss: ContrastiveLoss, embed: Callable[[Tensor], Tensor], trainer:
     data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it without declaring it
     if not isinstance(data, FaceDataModule):
         raise ValueError("The contrastive term needs the training faces of a FaceDataModule: fit the module with one.")
-    if loss.bank is not None and len(loss.bank) == len(data.train):
-        return
     shares: list[tuple[Tensor, Tensor, Tensor]] = []
     loader = data.center_crop_loader()
     for loaded in progress_bar(loader, shown=trainer.is_global_zero, desc="the teacher's embeddings", leave=False):

@@ -7,14 +7,16 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
+from rim_lightning.comparison.plan.systems import Allowance
 from rim_lightning.comparison.run import FIGURES, TABLES, check_complete, compare, protocol_notes
+from rim_lightning.comparison.setup import allowance_of
 from rim_lightning.runs.incomplete import Incomplete
 from tests.helpers.commands import run_here
 from tests.helpers.configurations import configuration, training_configuration
 
 
 def test_what_a_minute_is_stands_above_every_table():
-    plan = SimpleNamespace(budget=12, hallucination_share=0.25, search_share=0.2)
+    plan = SimpleNamespace(allowance=Allowance("budget", 12), hallucination_share=0.25, search_share=0.2)
     reported = {
         accelerator: protocol_notes(
             SimpleNamespace(plan=plan, laboratory=SimpleNamespace(lr_size=16), accelerator=accelerator, hr_size=128)
@@ -24,6 +26,17 @@ def test_what_a_minute_is_stands_above_every_table():
     assert reported["cpu"].startswith("Budget: 12 CPU minutes of one thread for each recognition system, 3 for each")
     assert reported["gpu"].startswith("Budget: 12 GPU minutes for each")
     assert "may share the GPU" in reported["gpu"]
+
+
+def test_one_setting_decides_how_long_systems_are_trained():
+    nothing = {"faces_seen": None, "work": None, "budget": None}
+    assert allowance_of(nothing | {"faces_seen": 500}) == ("faces", 500)
+    assert allowance_of(nothing | {"faces_seen": 500, "work": 3.5}) == ("work", 3.5)
+    assert allowance_of(nothing | {"budget": 2}) == ("budget", 2)
+    with pytest.raises(ValueError, match="budget and work are given"):
+        allowance_of(nothing | {"work": 1, "budget": 2})
+    with pytest.raises(ValueError, match="give faces_seen, work or budget"):
+        allowance_of(nothing)
 
 
 def test_a_gpu_that_is_not_there_is_named(monkeypatch):

@@ -104,20 +104,24 @@ class Laboratory:
         low = Side(size, *kind)
         return [cosine_similarity(*self._embed_pairs(reading, pairs, low, seed)) for seed in range(count)]
 
-    def all_pairs_tar(self, reading: Reading, pairs: PairSet, far: float) -> SeedFigures | None:
-        """Return the TAR over ALL pairs of a gallery with a probe image, probes of the nominal size.
+    def all_pairs_tar(
+        self, reading: Reading, pairs: PairSet, far: float, size: int | None = None, kind: ProbeKind = CLEAN
+    ) -> SeedFigures | None:
+        """Return the TAR over ALL pairs of a gallery with a probe image.
 
         Args:
             reading: Systems that embed the two sides of the pairs.
             pairs: The list of which the images are taken.
             far: False accept rate.
+            size: Side of the probes in pixels; None for the nominal size.
+            kind: How the probes are made.
 
         Returns:
             TAR of every seed with its resamples; None if the people are unknown or too few impostor pairs decide.
         """
         if pairs.identity is None:
             return None
-        low = Side(self.lr_size)
+        low = Side(size or self.lr_size, *kind)
         count = len(self.networks.seeds(reading.system))
         sides = [self._embed_pairs(reading, pairs, low, seed) for seed in range(count)]
         folder = self.folder / "all_pairs"
@@ -216,6 +220,10 @@ class Laboratory:
         return hallucinate(network, enlarged.to(self.device), torch.full((len(enlarged),), self.lr_size)).cpu()
 
     # ---- cost -------------------------------------------------------------------------------------------------------
+
+    def training_work(self, name: str) -> float:
+        """Return the TFLOP of the training of a system, see `TrainedNetworks.work_done`."""
+        return self.networks.work_done(name, self.folder / "work")
 
     def cost(self, name: str, part: str, hr_size: int) -> dict[str, float]:
         """Measure the inference of one face by the first seed of a system on the CPU; see `measure_cost`."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from rim_lightning.comparison.laboratory.compute_once import compute_once
 from rim_lightning.comparison.laboratory.readings import BICUBIC, TEACHER
 from rim_lightning.comparison.plan.plan import NotTrained, Plan, Run
 from rim_lightning.files import file_digest
@@ -16,6 +17,8 @@ from rim_lightning.networks.compared.build import build_super_resolver
 from rim_lightning.networks.compared.guided import GuidedRecognizer
 from rim_lightning.networks.teacher_weights import load_teacher
 from rim_lightning.runs.folder import RunFolder
+from rim_lightning.training.run import work_per_face
+from rim_lightning.training.settings import plain
 
 LOADED = 4
 """Number of networks that stay in memory."""
@@ -83,6 +86,28 @@ class TrainedNetworks:
         before = self.plan.systems[name].after
         return self.plan.runs(name)[0].faces() + (self.faces_seen(before) if before is not None else 0)
 
+    def work_done(self, name: str, folder: Path) -> float:
+        """Return the TFLOP of the training of a system and of the hallucination network that it starts from.
+
+        They are counted, see `count_work`, and what `faces_seen` leaves out does not count.
+
+        Args:
+            name: Name of the system.
+            folder: Folder where counted figures are kept.
+
+        Raises:
+            NotTrained: As for `seeds`.
+        """
+        if name in (TEACHER, BICUBIC):
+            return 0.0
+        self.seeds(name)
+        run = self.plan.runs(name)[0]
+        gflop = compute_once(folder, [run.key], partial(_work_per_face, run))
+        cfg = run.configuration()
+        own = cfg.data.samples_per_epoch * sum(stage.epochs * gflop[stage.name] for stage in cfg.schedule.stages) / 1000
+        before = self.plan.systems[name].after
+        return own + (self.work_done(before, folder) if before is not None else 0.0)
+
     def teacher(self) -> GuidedRecognizer:
         """Return the pretrained recognizer."""
         if self._teacher is None:
@@ -94,3 +119,10 @@ class TrainedNetworks:
             self._loaded = dict(list(self._loaded.items())[1 - LOADED :])
             self._loaded[checkpoint] = load_network(checkpoint).to(self.device)
         return self._loaded[checkpoint]
+
+
+def _work_per_face(run: Run) -> dict[str, float]:
+    """Return training stage -> GFLOP per face of a run."""
+    cfg = run.configuration()
+    with torch.random.fork_rng(devices=[]):
+        return work_per_face(cfg, plain(cfg.teacher.weights) if cfg.teacher.weights else None)

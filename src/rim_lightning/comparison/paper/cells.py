@@ -13,7 +13,7 @@ from rim_lightning.runs.progress import progress_bar
 
 NOT_RUN, NO_DATA, FAILED = "not yet run", "no data", "failed: "
 
-COST_COLUMNS = ("thousand training faces", "M parameters", "GFLOP", "faces/s a thread")
+COST_COLUMNS = ("thousand training faces", "training TFLOP", "M parameters", "GFLOP", "faces/s a thread")
 
 FIRST_SEED = "A system with several seeds is measured by its first seed."
 """Note below tables that measure one seed."""
@@ -79,12 +79,21 @@ def significance_note(low: float, high: float) -> str:
 
 def cost_cells(laboratory: Laboratory, system: str, part: str, hr_size: int) -> list[str]:
     """Return the cells of `COST_COLUMNS`: training faces of a system and the cost of inference by one of its parts."""
-    faces = attempt(laboratory.networks.faces_seen, system)
-    trained_on = faces if isinstance(faces, str) else f"{faces / 1e3:.1f}" if faces else ""
+    trained = training_cells(laboratory, system)
     cost = attempt(laboratory.cost, system, part, hr_size)
     if isinstance(cost, str):
-        return [trained_on, cost, "", ""]
-    return [trained_on, f"{cost['parameters'] / 1e6:.2f}", f"{cost['gflop']:.2f}", f"{cost['faces_per_s']:.0f}"]
+        return [*trained, cost, "", ""]
+    return [*trained, f"{cost['parameters'] / 1e6:.2f}", f"{cost['gflop']:.2f}", f"{cost['faces_per_s']:.0f}"]
+
+
+def training_cells(laboratory: Laboratory, system: str) -> list[str]:
+    """Return thousand faces and TFLOP of the training of a system; empty for one that is not trained."""
+    faces = attempt(laboratory.networks.faces_seen, system)
+    work = attempt(laboratory.training_work, system)
+    return [
+        faces if isinstance(faces, str) else f"{faces / 1e3:.1f}" if faces else "",
+        work if isinstance(work, str) else f"{work:.3g}" if work else "",
+    ]
 
 
 def pair_notes(*sets: PairSet | None) -> list[str]:

@@ -61,7 +61,7 @@ def hallucination_table(
             # The prior heads of fhn_without_priors were never trained.
             of_networks = _prior_cells([] if system == "fhn_without_priors" else qualities)
             row += constants if system == BICUBIC else of_networks
-            row += ["", "0", "0", ""] if system == BICUBIC else cost_cells(laboratory, system, "sr_face", hr_size)
+            row += ["", "", "0", "0", ""] if system == BICUBIC else cost_cells(laboratory, system, "sr_face", hr_size)
         rows.append([*row, quoted])
     return Table("Table 4: hallucination", columns, rows)
 

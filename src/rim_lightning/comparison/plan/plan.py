@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from rim_lightning.comparison.plan.systems import Grid, System
+from rim_lightning.comparison.plan.systems import Allowance, Grid, System
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.files import file_digest
 from rim_lightning.runs.folder import RunFolder
@@ -53,8 +53,14 @@ class Run(NamedTuple):
 
     def faces(self) -> int:
         """Return how many faces the training showed to the network."""
-        cfg = OmegaConf.load(self.folder.config)
+        cfg = self.configuration()
         return cfg.data.samples_per_epoch * sum(stage.epochs for stage in cfg.schedule.stages)
+
+    def configuration(self) -> DictConfig:
+        """Read the configuration with which the run was trained."""
+        cfg = OmegaConf.load(self.folder.config)
+        assert isinstance(cfg, DictConfig)
+        return cfg
 
     def merit(self) -> float | None:
         """Return the figure of the validation faces that chooses among trials; None if there is no finite one."""
@@ -82,9 +88,9 @@ class Plan:
         systems: Name -> system.
         grids: Kind -> learning rates.
         common: Settings of rim-train that all runs share.
-        budget: Minutes of training of a recognition system.
-        hallucination_share: Share of the budget that a hallucination network has.
-        search_share: Share of the time of a system that each tried learning rate takes.
+        allowance: What a recognition system may spend on its training.
+        hallucination_share: Share of the allowance that a hallucination network has.
+        search_share: Share of what a system may spend that each tried learning rate takes.
         folder: Folder of the results.
         compose: Makes the configuration of rim-train.
     """
@@ -94,7 +100,7 @@ class Plan:
         systems: Mapping[str, System],
         grids: Mapping[str, Grid],
         common: Sequence[str],
-        budget: float,
+        allowance: Allowance,
         hallucination_share: float,
         search_share: float,
         folder: Path,
@@ -103,7 +109,7 @@ class Plan:
         self.systems = systems
         self.grids = grids
         self.common = tuple(common)
-        self.budget = budget
+        self.allowance = allowance
         self.hallucination_share = hallucination_share
         self.search_share = search_share
         self.folder = folder
@@ -112,11 +118,11 @@ class Plan:
         self._composed: dict[tuple[str, ...], DictConfig] = {}  # composing a configuration takes a while
         self._budgets: dict[tuple[str, float], Path] = {}
 
-    def minutes(self, system: System) -> float:
-        """Return the minutes that one run of a system takes, without those of the network that it starts from."""
+    def amount(self, system: System) -> float:
+        """Return what one run of a system may spend, without that of the network that it starts from."""
         if system.kind == "hallucination":
-            return self.budget * self.hallucination_share
-        return self.budget * (1 - self.hallucination_share if system.after else 1)
+            return self.allowance.amount * self.hallucination_share
+        return self.allowance.amount * (1 - self.hallucination_share if system.after else 1)
 
     def trials(self, name: str) -> dict[float, Run]:
         """Return learning rate -> short run that tries it; empty if the system has no choice.
@@ -178,7 +184,9 @@ class Plan:
     def _new_run(self, name: str, rate: float, seed: int, share: float) -> Run:
         system = self.systems[name]
         overrides = (f"experiment={system.experiment}", *self.common, *system.overrides)
-        values: dict[str, Any] = {"budget": _six_digits(self.minutes(system) * share)}
+        kind = self.allowance.kind
+        amount = self.amount(system) * share
+        values: dict[str, Any] = {kind: round(amount) if kind == "faces" else _six_digits(amount)}
         if (name, share) not in self._budgets:
             self._budgets[name, share] = self.folder / "budgets" / f"{self._key(overrides, values)}.json"
         values |= dict.fromkeys(self.grids[system.kind].settings, _six_digits(rate))
@@ -194,6 +202,8 @@ class Plan:
         for run in earlier_runs:
             if not run.finished():
                 raise NotTrained(run)
+        if kind == "faces" and system.after is not None:  # exactly those that are left, whatever whole batches are
+            values["faces"] = round((self.allowance.amount - earlier_runs[0].faces()) * share)
         values["seed"] = seed
         key = self._key(overrides, values)
         # All rates and seeds have the epochs that the first of them measured.
@@ -236,6 +246,7 @@ class Plan:
             # What a minute is worth.
             "machine": {name: settings[name] for name in ("threads", "workers", "compile", "channels_last")},
             "budget": settings["budget"],
+            **{kind: settings[kind] for kind in ("faces", "work") if settings[kind]},
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -28,6 +28,18 @@ class System(NamedTuple):
     seeds: tuple[int, ...] = (0,)
 
 
+class Allowance(NamedTuple):
+    """What each recognition system may spend on its training, one kind for all systems.
+
+    Attributes:
+        kind: "faces" that it sees, "work" in TFLOP, or a "budget" in minutes. It is a setting of rim-train.
+        amount: How much, with the hallucination network that it starts from.
+    """
+
+    kind: Literal["faces", "work", "budget"]
+    amount: float
+
+
 class Grid(NamedTuple):
     """Learning rates that every system of a kind tries.
 

@@ -39,8 +39,9 @@ def test_ablation_rows():
     assert teacher["quoted HR-LR"] == ".843"
     assert teacher["HR-HR"] == "1.0000"
     assert teacher["TAR@FAR 1e-2"] == "not measurable"  # 4 impostor pairs decide nothing at 1e-2
-    assert [teacher[name] for name in COST_COLUMNS] == ["", "2.50", "1.25", "40"]
+    assert [teacher[name] for name in COST_COLUMNS] == ["", "", "2.50", "1.25", "40"]
     assert rim["thousand training faces"] == "12.3"
+    assert rim["training TFLOP"] == "123"
     assert sharp["HR-LR (95 %)"] == ""
     assert sharp["HR-HR"] == "1.0000"
     assert sharp["quoted HR-HR"] == ".998"

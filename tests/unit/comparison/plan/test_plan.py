@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from omegaconf import OmegaConf
 
 from rim_lightning.comparison.plan.plan import NotTrained, Plan
-from rim_lightning.comparison.plan.systems import Grid, System
+from rim_lightning.comparison.plan.systems import Allowance, Grid, System
 from rim_lightning.files import write_json
 from tests.helpers.configurations import training_configuration
 
@@ -26,8 +27,8 @@ GRIDS = {
 }
 
 
-def plan_of(folder, common=COMMON, budget=8.0, systems=SYSTEMS):
-    return Plan(systems, GRIDS, common, budget, 0.5, 0.25, folder, training_configuration)
+def plan_of(folder, common=COMMON, budget=8.0, systems=SYSTEMS, kind="budget"):
+    return Plan(systems, GRIDS, common, Allowance(kind, budget), 0.5, 0.25, folder, training_configuration)
 
 
 def finish(run, weights="", **figures):
@@ -44,7 +45,7 @@ def fail(run):
 
 def test_minutes_of_rim_contain_those_of_its_hallucination_network(tmp_path):
     plan = plan_of(tmp_path)
-    minutes = {name: plan.minutes(system) for name, system in SYSTEMS.items()}
+    minutes = {name: plan.amount(system) for name, system in SYSTEMS.items()}
     assert minutes == {"coarse": 4.0, "fhn": 4.0, "rim": 4.0, "rim_cosine": 4.0, "arcface": 8.0, "taught": 8.0}
     assert minutes["fhn"] + minutes["rim"] == minutes["arcface"]
 
@@ -94,6 +95,24 @@ def test_a_system_starts_from_the_run_of_its_seed(tmp_path):
     (cosine,) = plan.runs("rim_cosine")
     assert f"start_from='{first.checkpoint}'" in cosine.overrides
     assert cosine.key not in {run.key for run in rims}
+
+
+def test_equal_faces_are_equal_whatever_whole_batches_are(tmp_path):
+    """The hallucination network has half of 4,100 faces, in whole batches 2,080: RIM sees the 2,020 that are left."""
+    plan = plan_of(tmp_path, budget=4100, kind="faces")
+    for run in plan.trials("fhn").values():
+        assert "faces=512" in run.overrides
+        finish(run, **{"val/psnr_gain": 1.0})
+    for run in plan.runs("fhn"):
+        assert "faces=2050" in run.overrides
+        finish(run)
+        cfg = {"data": {"samples_per_epoch": 208}, "schedule": {"stages": [{"name": "fhn", "epochs": 10}]}}
+        OmegaConf.save(OmegaConf.create(cfg), run.folder.config)
+    assert plan.runs("fhn")[0].faces() == 2080
+    assert "faces=2020" in plan.runs("rim")[0].overrides
+    assert not any(setting.startswith(("budget=", "work=")) for setting in plan.runs("rim")[0].overrides)
+    work = plan_of(tmp_path, budget=4.0, kind="work").trials("coarse")[1e-3]
+    assert "work=0.5" in work.overrides
 
 
 @pytest.mark.slow
