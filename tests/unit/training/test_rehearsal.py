@@ -19,9 +19,9 @@ WRONG = [
     (["model.hallucination.coarse.pool=3"], "not a multiple of its pool"),
     (["model.hallucination.generator.hourglass=9"], "cannot work on faces of model.hr_size=64"),
     (["model.recognition.teacher.input_size=100"], "multiple of 16"),
-    (["+model.hallucination.generator.head_width=60"], "cannot make 194 heatmaps that differ: set head_width"),
-    (["+model.hallucination.generator.heatmaps=logits"], "set objective.landmark.kind=cross_entropy"),
-    (["+objective.landmark.kind=cross_entropy"], "set objective.landmark.kind=mse"),
+    (["model.hallucination.generator.head_width=60"], "cannot make 194 heatmaps that differ: set head_width"),
+    (["model.hallucination.generator.heatmaps=gaussian"], "set objective.landmark.kind=mse"),
+    (["objective.landmark.kind=mse"], "set objective.landmark.kind=cross_entropy"),
     (["objective.weights.student.stage=0", "objective.weights.student.embedding=0"], "Every weight of the phase"),
     (["+optim.optimizers.student.betas=[2.0,2.0]"], "optim.optimizers.student.betas is"),
     (["+optim.optimizers.student.nesterov=true"], "nesterov"),
@@ -86,7 +86,7 @@ CHOICES = [
 ]
 INCOMPLETE = ("system=super_resolver", "system=adversarial_super_resolver", "system=recognizer", "system=authors_step")
 """Systems that an experiment completes."""
-DATA = ("synthetic", "real", "all", "helen", "celeba")
+DATA = ("synthetic", "real", "all", "portraits", "helen", "celeba")
 PAIRS = ("lfw", "helen_pairs")
 
 
