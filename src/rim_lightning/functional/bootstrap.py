@@ -290,13 +290,21 @@ def person_resampled_tar(
 
     genuine, genuine_person, _ = _descending(scores, person, compared & same)
     impostor, first, second = _descending(scores, person, compared & ~same)
+    pairs_of = (first * len(people) + second).bincount(minlength=len(people) ** 2).reshape(len(people), -1).double()
     rates: list[float] = []
     while len(rates) < samples:
         sample = torch.randint(len(people), (len(people),), generator=generator)
         weight = sample.bincount(minlength=len(people)).double()
-        impostor_weight, genuine_weight = weight[first] * weight[second], weight[genuine_person]
-        if impostor_weight.any() and genuine_weight.any():
-            rates.append(_weighted_tar(genuine, genuine_weight, impostor, impostor_weight, far))
+        total, genuine_weight = (weight @ pairs_of @ weight).item(), weight[genuine_person]
+        if total and genuine_weight.any():
+            allowed = math.floor(far * total + 1e-9)  # weight of impostor pairs, see `threshold_at_far`
+            count = math.ceil(4 * far * len(impostor)) + 1000  # the highest scores, among which the threshold mostly is
+            for end in (count, len(impostor)):
+                accepted = (weight[first[:end]] * weight[second[:end]]).cumsum(0)
+                if accepted[-1] > allowed:
+                    break
+            refused = impostor[torch.searchsorted(accepted, allowed, right=True)]
+            rates.append((genuine_weight[genuine > refused].sum() / genuine_weight.sum()).item())
     return estimate[0], torch.tensor(rates, dtype=torch.float64)
 
 
@@ -313,16 +321,6 @@ def percentile_interval(resampled: Tensor, level: float = 0.95) -> tuple[float, 
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = resampled.quantile(tails).tolist()
     return low, high
-
-
-def _weighted_tar(
-    genuine: Tensor, genuine_weight: Tensor, impostor: Tensor, impostor_weight: Tensor, far: float
-) -> float:
-    """TAR at a FAR of weighted genuine and impostor scores, each in descending order."""
-    accepted = impostor_weight.cumsum(0)  # weight of the pairs down to this impostor pair
-    allowed = math.floor(far * accepted[-1].item() + 1e-9)  # see `threshold_at_far`
-    refused = impostor[torch.searchsorted(accepted, allowed, right=True)]
-    return (genuine_weight[genuine > refused].sum() / genuine_weight.sum()).item()
 
 
 def _descending(scores: Tensor, person: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
