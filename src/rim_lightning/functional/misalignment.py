@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,6 +30,8 @@ LARGEST = 2.5
 """Standard deviations beyond which no error of a detector is drawn: such a face is nonsense."""
 AMOUNTS = ("shift", "scale", "rotation")
 MOVES = 4
+STREAM = 1
+"""Mixed with the seed of a face, so that its move does not follow from the numbers that degrade it by the same seed."""
 
 Misalignment = str | Mapping[str, float] | None
 """How probes are misaligned: not at all; "detector", by errors of the size of a detector's; or by the largest "shift"
@@ -112,18 +115,20 @@ def draw_moves(sizes: Tensor, misalignment: Misalignment, aligned_share: float, 
 def seeded_moves(sizes: Tensor, misalignment: Misalignment, seeds: Sequence[int]) -> Tensor:
     """Draw the move of each face from its own seed, see `draw_moves`; no face stays where it is.
 
+    It is independent of what `torch.Generator().manual_seed(seed)` yields.
+
     Args:
         sizes: Side of each probe in pixels, (B,), on the CPU.
         misalignment: Kind of the errors.
-        seeds: One seed per face.
+        seeds: One seed ≥ 0 per face.
 
     Returns:
         (B, 4) float64, on the CPU.
     """
-    rows = [
-        draw_moves(size, misalignment, 0.0, torch.Generator().manual_seed(seed))
-        for size, seed in zip(sizes.split(1), seeds, strict=True)
-    ]
+    rows = []
+    for size, seed in zip(sizes.split(1), seeds, strict=True):
+        mixed = int(np.random.SeedSequence((seed, STREAM)).generate_state(1)[0])
+        rows.append(draw_moves(size, misalignment, 0.0, torch.Generator().manual_seed(mixed)))
     return torch.cat(rows)
 
 

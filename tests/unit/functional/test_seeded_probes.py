@@ -34,6 +34,15 @@ def test_a_detector_moves_every_face_before_it_is_reduced():
         assert (ours != seeded_probes(hr, 16, ProbeKind(degradation), SEEDS)).flatten(1).any(1).all()
 
 
+def test_how_a_face_is_moved_says_nothing_about_how_it_is_degraded():
+    seeds = range(400)
+    draws = seeded_draws(seeds)
+    moves = seeded_moves(torch.full((400,), 16), "detector", seeds)
+    degradations = [draws.interpolation, *draws.blur.log().unbind(1), draws.angle, draws.noise, draws.quality]
+    together = torch.stack([*moves.unbind(1), *(part.double() for part in degradations)])
+    assert torch.corrcoef(together)[:4, 4:].abs().max() < 0.2  # 4 standard deviations
+
+
 def test_unknown_kinds_and_missing_seeds_are_refused():
     for kind, sentence in (
         (ProbeKind("camra"), 'no degradation "camra"'),
