@@ -11,10 +11,12 @@ from torch import Tensor
 
 from rim_lightning.functional.compression import codec_like, jpeg_like
 from rim_lightning.functional.degradation import gaussian_blur
-from rim_lightning.functional.resize import round_to_8bit
+from rim_lightning.functional.resize import Interpolation, resizing_weights, round_to_8bit
 
 BICUBIC, AREA, BILINEAR, NEAREST = range(4)
-"""Ways of reducing a face; all but the last one average over the pixels that they leave out."""
+"""Ways of reducing a face."""
+WAYS: tuple[Interpolation, ...] = ("bicubic", "area", "bilinear", "nearest")
+"""Their names, in the same order."""
 WHOLE, JPEG, CODEC = range(3)
 """What happens to a reduced face: nothing, JPEG, or a frame of a video."""
 
@@ -217,23 +219,10 @@ def _matrices(kind: str, ways: Tensor, sizes: Tensor, side: int, device: torch.d
 @cache
 def _reduction(way: int, size: int, side: int) -> Tensor:
     """Weights of the pixels of a line of the face in each pixel of the probe, (size, side)."""
-    if way == AREA:
-        edges = torch.arange(size + 1, dtype=torch.float64) * side / size
-        pixel = torch.arange(side, dtype=torch.float64)
-        overlap = torch.minimum(edges[1:, None], pixel + 1) - torch.maximum(edges[:-1, None], pixel)
-        return (overlap.clamp(min=0) * size / side).float()
-    lines = torch.eye(side, dtype=torch.float64)[None, None]
-    if way == NEAREST:
-        weights = F.interpolate(lines, (size, side), mode="nearest-exact")
-    else:
-        mode = "bicubic" if way == BICUBIC else "bilinear"
-        weights = F.interpolate(lines, (size, side), mode=mode, antialias=True, align_corners=False)
-    return weights[0, 0].float()
+    return resizing_weights(side, size, WAYS[way]).float()
 
 
 @cache
 def _enlargement(way: int, size: int, side: int) -> Tensor:
-    """Weights of the pixels of a line of the probe in each pixel of the enlarged one, (size, side): bicubic."""
-    lines = torch.eye(size, dtype=torch.float64)[None, None]
-    weights = F.interpolate(lines, (side, size), mode="bicubic", antialias=True, align_corners=False)
-    return weights[0, 0].T.float()
+    """Weights of the pixels of a line of the probe in each pixel of the enlarged one, (size, side)."""
+    return resizing_weights(size, side, WAYS[way]).T.float()

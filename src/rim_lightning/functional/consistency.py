@@ -1,14 +1,15 @@
 """Data consistency: faces that are their probe again when they are reduced."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rim_lightning.functional.precision import full_precision
-from rim_lightning.functional.resize import bicubic, round_to_8bit
+from rim_lightning.functional.resize import resizing_weights, round_to_8bit
 
 RECOVERIES = 5
 """Steps after least squares by which a probe is recovered: what rounding and clipping had hidden."""
@@ -53,8 +54,6 @@ def consistent_faces(faces: Tensor, enlarged: Tensor, sizes: Tensor) -> Tensor:
     Returns:
         Faces, (B, 3, S, S), float32 or float64, in [-1, 1], with gradient.
     """
-    if faces.is_meta:  # the shape alone, of a rehearsal: there are no sizes to read
-        return faces
     with torch.autocast(faces.device.type, enabled=False):
         x, enlarged = full_precision(faces), full_precision(enlarged)
         matrices = _stacked(sizes, x)
@@ -119,18 +118,14 @@ def _stacked(sizes: Tensor, like: Tensor) -> Reduction:
     )
 
 
-@lru_cache(maxsize=4096)
 def _padded(size: int, largest: int, hr_size: int) -> Reduction:
-    down, up = _bicubic_matrix(hr_size, size), _bicubic_matrix(size, hr_size)
-    rows = (0, 0, 0, largest - size)
-    columns = (0, largest - size)
-    pad = torch.nn.functional.pad
-    return Reduction(
-        pad(down, rows), pad(torch.linalg.pinv(down), columns), pad(up, columns), pad(torch.linalg.pinv(up), rows)
-    )
+    rows, columns = (0, 0, 0, largest - size), (0, largest - size)
+    parts = zip(_matrices(size, hr_size), (rows, columns, columns, rows), strict=True)
+    return Reduction(*(F.pad(matrix, padding) for matrix, padding in parts))
 
 
-def _bicubic_matrix(before: int, after: int) -> Tensor:
-    """Matrix (after, before) in float64 by which bicubic interpolation resizes one axis."""
-    eye = torch.eye(before, dtype=torch.float64)[None, None]
-    return bicubic(eye, before, after)[0, 0].T
+@cache
+def _matrices(size: int, hr_size: int) -> Reduction:
+    """Matrices of one size, without padding."""
+    down, up = resizing_weights(hr_size, size, "bicubic"), resizing_weights(size, hr_size, "bicubic")
+    return Reduction(down, torch.linalg.pinv(down), up, torch.linalg.pinv(up))

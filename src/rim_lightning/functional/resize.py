@@ -1,10 +1,15 @@
 """Reduction and enlargement of images: the only file that calls torch's bicubic interpolation."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from rim_lightning.functional.precision import full_precision
+
+Interpolation = Literal["bicubic", "area", "bilinear", "nearest"]
+"""Ways of resizing; all but the last one average over the pixels that a reduction leaves out."""
 
 
 def round_to_8bit(image: Tensor) -> Tensor:
@@ -39,6 +44,35 @@ def bicubic(image: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(image, (height, width), mode="bicubic", antialias=True, align_corners=False)
 
 
+def resizing_weights(before: int, after: int, way: Interpolation) -> Tensor:
+    """Return the weights by which a line of pixels is resized.
+
+    Args:
+        before: Number of pixels of the line.
+        after: Number of pixels of the result.
+        way: How the result is made. "bicubic" has a = −½, as `bicubic`.
+
+    Returns:
+        (after, before) float64, on the CPU. Every row sums to 1.
+
+    Example:
+        >>> resizing_weights(4, 2, "area")
+        tensor([[0.5000, 0.5000, 0.0000, 0.0000],
+                [0.0000, 0.0000, 0.5000, 0.5000]], dtype=torch.float64)
+    """
+    if way == "area":
+        edges = torch.arange(after + 1, dtype=torch.float64) * before / after
+        pixel = torch.arange(before, dtype=torch.float64)
+        overlap = torch.minimum(edges[1:, None], pixel + 1) - torch.maximum(edges[:-1, None], pixel)
+        return overlap.clamp(min=0) * after / before
+    lines = torch.eye(before, dtype=torch.float64)[None, None]
+    if way == "bicubic":
+        return bicubic(lines, after, before)[0, 0]
+    if way == "bilinear":
+        return F.interpolate(lines, (after, before), mode="bilinear", antialias=True, align_corners=False)[0, 0]
+    return F.interpolate(lines, (after, before), mode="nearest-exact")[0, 0]
+
+
 def reduce(hr: Tensor, size: int, quantize: bool = True) -> Tensor:
     """Reduce images by antialiased bicubic interpolation, like Pillow's `resize((size, size), BICUBIC)`.
 
@@ -66,11 +100,7 @@ def area_reduce(hr: Tensor, size: int) -> Tensor:
     Returns:
         (B, 3, size, size).
     """
-    side = hr.shape[-1]
-    edges = torch.arange(size + 1, dtype=torch.float64) * side / size
-    pixel = torch.arange(side, dtype=torch.float64)
-    overlap = torch.minimum(edges[1:, None], pixel + 1) - torch.maximum(edges[:-1, None], pixel)  # (size, S)
-    share = (overlap.clamp(min=0) * size / side).to(hr.device, torch.float32)
+    share = resizing_weights(hr.shape[-1], size, "area").to(hr.device, torch.float32)  # (size, S)
     return round_to_8bit(share @ hr.float() @ share.T)
 
 

@@ -12,7 +12,7 @@ SOURCE = Path(__file__).resolve().parents[3] / "src"
 # The one file of each thing, and how a second copy of it would look.
 OWNERS = {
     "rim_lightning/functional/pixels.py": r"\.round\(\)(\.clamp\([^()]*\))?\.(byte\(\)|to\((dtype=)?torch\.uint8\))",
-    "rim_lightning/functional/resize.py": r"antialias=True|mode=.bicubic.",
+    "rim_lightning/functional/resize.py": r"antialias=True|interpolate\(.*mode=.bicubic.",
 }
 
 
