@@ -18,6 +18,9 @@ MAY_CHANGE = (
     *("workers", "threads", "data.workers", "data.eval_batch_size"),
     *("paths.*", "data.directory", "sources", "sources.*"),  # a mapping without entries is a value of its own
     *("evaluation.probe_sizes", "evaluation.flip", "evaluation.batch_size", "evaluation.panel_faces"),
+    *("evaluation.degradation", "evaluation.misalignment", "evaluation.shift"),
+    *("evaluation.mixture", "evaluation.reduced_gallery", "data.validation_faces"),
+    *("probes.camera_validation", "system.probes.camera_validation"),
     *("evaluation.sr.*", "evaluation.identities", "evaluation.identities.*", "evaluation.lfw.*"),
     *("logger", "logger.*", "trainer.log_every_n_steps", "trainer.enable_progress_bar"),
     *("callbacks.progress*", "callbacks.throughput*", "callbacks.wandb*", "callbacks.last*", "callbacks.best*"),
@@ -27,12 +30,13 @@ MAY_CHANGE = (
 
 Beside them, the epochs of the stage that is being trained and of later stages may change, and stages may be added. A
 file or a prepared set may lie elsewhere as long as its content is the same. After a loss that was not finite, which
-nothing else can end, `AFTER_DIVERGENCE` may change too.
+nothing else can end, `AFTER_DIVERGENCE` may change too. Versions add settings: one that is null may come or go.
 """
 AFTER_DIVERGENCE = ("optim.clip", "system.clip")
 FILES = ("teacher.weights.path", "start_from")
 """Settings that name a file whose content decides the training."""
 MISSING = "not set"
+NULL = ((MISSING, None), (None, MISSING))
 SHOWN = 4  # differences in the message
 
 
@@ -119,15 +123,16 @@ def refusal(folder: Path, refused: Sequence[Difference]) -> str:
     more = f"; and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
     return (
         f"The run in {folder} was started with other settings: {named}{more}. Give the kept values, or leave all "
-        f"settings out: `{RunFolder(folder).resume_command}` takes them as they were. Only epochs that are not trained "
-        "yet, paths, workers, threads, the evaluation, loggers and callbacks that only watch may change; for anything "
-        "else start a new run in another hydra.run.dir."
+        f"settings out: `{RunFolder(folder).resume_command}` takes those that were given; a default that another "
+        "version of this package has changed must be given as it was. Only epochs that are not trained yet, paths, "
+        "workers, threads, the evaluation, loggers and callbacks that only watch may change; for anything else start a "
+        "new run in another hydra.run.dir."
     )
 
 
 def _may_change(difference: Difference, run: Mapping[str, Any], stages_fit: bool) -> bool:
     key, values = difference.key, (difference.before, difference.now)
-    if any(fnmatchcase(key, pattern) for pattern in MAY_CHANGE):
+    if any(fnmatchcase(key, pattern) for pattern in MAY_CHANGE) or values in NULL:
         return True
     if key in FILES or key.startswith("system.teacher_weights") or key == "system.start_from":
         return MISSING not in values and None not in values

@@ -11,12 +11,19 @@ from rim_lightning.runs.origin import Origin, read_origin
 from rim_lightning.training.resume import Difference, Progress, differences, refusal
 from tests.helpers.configurations import training_configuration
 
-UNTRAINED, IN_HRN = Progress(0, 0), Progress(4, 5)  # the stages of the demo: fhn 3, hrn 5, joint 1
+STAGES = (
+    "{name: fhn, epochs: 3}, {name: hrn, epochs: 5}, {name: joint, epochs: %d, lr_scale: {hallucination: 0.2, "
+    "domain: 0.2}}"
+)
+KEPT = ("data.batch_size=64", "optim.clip=1.0", f"schedule.stages=[{STAGES % 1}]")  # not those of the demo
+UNTRAINED, IN_HRN = Progress(0, 0), Progress(4, 5)
 
 
 @functools.cache
 def composed(*overrides):
-    return training_configuration(["experiment=demo", "paths.output_dir=run", "trainer.precision=32-true", *overrides])
+    return training_configuration(
+        ["experiment=demo", "paths.output_dir=run", "trainer.precision=32-true", *KEPT, *overrides]
+    )
 
 
 def settings(*overrides):
@@ -95,13 +102,16 @@ def test_another_model_is_refused_with_the_first_differences_and_their_number(tm
         "trainer.check_val_every_n_epoch=3",
         "evaluation.probe_sizes=[8]",
         "evaluation.flip=true",
+        "evaluation.degradation=camera",
+        "evaluation.reduced_gallery=[[8],[0.5]]",
+        "probes.camera_validation=true",
+        "data.validation_faces=100",
         "data.eval_batch_size=8",
         "schedule.stages.1.epochs=2",
         "schedule.stages.1.epochs=50",
         "schedule.stages.2.epochs=50",
         "+schedule.stages.3={name: joint, epochs: 2}",
-        "schedule.stages=[{name: fhn, epochs: 3}, {name: hrn, epochs: 5}, {name: joint, epochs: 7, lr_scale: "
-        "{hallucination: 0.2, domain: 0.2}}]",
+        f"schedule.stages=[{STAGES % 7}]",
     ],
 )
 def test_what_only_watches_moves_or_lengthens_may_change(override):
@@ -112,6 +122,15 @@ def test_what_only_watches_moves_or_lengthens_may_change(override):
         assert differences(settings(), after, IN_HRN) == []
     else:
         assert keys(override) == []
+
+
+def test_a_setting_of_another_version_may_be_missing_if_it_is_null():
+    kept = settings()
+    del kept["faces"], kept["data"]["validation_faces"], kept["probes"]["misalignment"]
+    assert differences(kept, settings(), IN_HRN) == []
+    assert differences(settings(), kept, IN_HRN) == []
+    del kept["probes"]["targets"]
+    assert differences(kept, settings(), IN_HRN) == [Difference("probes.targets", "not set", "aligned")]
 
 
 def test_before_the_first_checkpoint_every_stage_may_have_other_epochs():
