@@ -64,6 +64,21 @@ def choose_reduced_gallery(people: People) -> SizeCurve:
     return SizeCurve(tuple(people.probes), tuple(chosen))
 
 
+def check_pairs(title: str, count: int) -> None:
+    """Refuse people of whom too few pairs decide about the weights.
+
+    Args:
+        title: Name of the set of people.
+        count: Number of pairs of two people; an image of one and an image of the other make two.
+
+    Raises:
+        ValueError: If no false accept rate has enough of them.
+    """
+    needed = round(10 / max(DECIDING_FARS))
+    if count < needed:
+        raise ValueError(f"{title} has {count} pairs of two people, too few to choose weights: {needed} are needed.")
+
+
 def _mixture_rates(people: People, size: int) -> Tensor:
     """Return the rates of every weight of RIM at a size, (W, F)."""
     return _rates(people, (people.sharp @ people.mixed_probes(size, weight).T for weight in WEIGHTS))
@@ -80,15 +95,11 @@ def _rates(people: People, scores_of_weights: Iterable[Tensor]) -> Tensor:
     same = (people.identity[:, None] == people.identity)[other]
     if not same.any() or same.all():
         raise ValueError(f"{people.title} must show at least two people, one of them in two or more images.")
+    check_pairs(people.title, int((~same).sum()))
     rows = []
     for scores in scores_of_weights:
         points = [tar_at_far(scores[other], same, far) for far in DECIDING_FARS]
         rows.append([point[0] for point in points if point is not None])
-    if not rows[0]:
-        raise ValueError(
-            f"{people.title} has {int((~same).sum())} pairs of two people, too few to choose weights: "
-            f"{10 / DECIDING_FARS[0]:.0f} are needed."
-        )
     return torch.tensor(rows, dtype=torch.float64)
 
 

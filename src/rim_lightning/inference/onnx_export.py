@@ -66,6 +66,18 @@ class Embedder(nn.Module):
         return F.normalize(self.rim.embed_probe(face, size) if self.side == "probe" else self.rim.embed_gallery(face))
 
 
+def check_writable_as_onnx(rim: RIM) -> None:
+    """Refuse a network that no ONNX file can hold.
+
+    Raises:
+        ValueError: If the hallucinated faces are made consistent with their probes.
+    """
+    if rim.fhn.consistency:
+        raise ValueError(
+            "A hallucination network with consistency cannot be written as ONNX files: export it with --no-onnx."
+        )
+
+
 def export_onnx(rim: RIM, folder: str | Path) -> list[str]:
     """Write `super_resolver.onnx`, `probe_embedder.onnx` and `gallery_embedder.onnx`, for any number of faces.
 
@@ -85,10 +97,7 @@ def export_onnx(rim: RIM, folder: str | Path) -> list[str]:
         MissingExtra: If onnxscript is not installed.
         ValueError: If the hallucinated faces are made consistent with their probes.
     """
-    if rim.fhn.consistency:
-        raise ValueError(
-            "A hallucination network with consistency cannot be written as ONNX files: export it with --no-onnx."
-        )
+    check_writable_as_onnx(rim)
     require_extra("export", "An ONNX file")
     heatmaps = [f"heatmaps_{scheme}" for scheme in rim.fhn.generator.heatmap_heads]
     parts: dict[str, tuple[nn.Module, list[str]]] = {

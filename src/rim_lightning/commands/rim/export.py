@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -191,8 +192,7 @@ def export(
         raise FileExistsError(f"{folder} exists already: choose another folder, or remove it.")
     notice_text = None if notice is None else notice.read_text(encoding="utf-8")
     stores = [open_store(place) for place in people]
-    for store in stores:
-        _check_people(store, split)
+    _check_people(stores, split, wishes)
     check_folder(folder.parent, "folder")
     rim = load_rim(checkpoint)
     about: dict[str, Any] = {
@@ -201,7 +201,7 @@ def export(
         "metrics": _metrics_of(checkpoint),
         **({} if terms is None else {"terms": terms}),
     }
-    _check_sizes(stores, rim.hr_size)
+    _check_network(rim, stores, onnx)
     fitted = _fitted(rim, stores, split, wishes)
     if fitted.half_precision_change is not None:
         about["half_precision_change"] = fitted.half_precision_change
@@ -218,17 +218,23 @@ def export(
         say(f"They were chosen on {calibration.chosen_on.in_words()}.{demo_only(calibration)}")
 
 
-def _check_people(store: PreparedStore, split: str) -> None:
+def _check_people(stores: Sequence[PreparedStore], split: str, wishes: Wishes) -> None:
+    """Check that the people suffice for what is chosen on them, before anything is computed."""
+    for store in stores:
+        _check_set(store, split)
+    if wishes.mixture or wishes.reduced_gallery:
+        _check_strangers(stores, split)
+
+
+def _check_set(store: PreparedStore, split: str) -> None:
     """Check that a part of a set has pairs of one person and of two people, before anything is computed."""
     from rim_lightning.data.stores.prepared import SPLITS
-    from rim_lightning.types import NO_IDENTITY
 
-    own = store.identity[store.select(split)]
-    named = own[own != NO_IDENTITY].tolist()
+    named = _named(store, split)
     if len(set(named)) > 1 and len(set(named)) < len(named):
         return
     parts = [f"{part} has {len(store.select(part))} faces" for part in SPLITS if len(store.select(part))]
-    if len(own) == 0:
+    if len(store.select(split)) == 0:
         raise ValueError(f"{store.path} has no faces in its part {split} ({', '.join(parts)}): choose one by --split.")
     what = "no names of people" if not named else f"{len(named)} faces of {len(set(named))} people"
     raise ValueError(
@@ -237,14 +243,36 @@ def _check_people(store: PreparedStore, split: str) -> None:
     )
 
 
-def _check_sizes(stores: Sequence[PreparedStore], hr_size: int) -> None:
-    """Raise ValueError if the faces of a set are not those that the model takes."""
+def _check_strangers(stores: Sequence[PreparedStore], split: str) -> None:
+    """Raise ValueError if too few pairs of two people decide about weights."""
+    from rim_lightning.inference.choose_usage import check_pairs
+
+    people = [(number, person) for number, store in enumerate(stores) for person in _named(store, split)]
+    images = Counter(people).values()
+    check_pairs(" and ".join(str(store.path) for store in stores), sum(images) ** 2 - sum(n**2 for n in images))
+
+
+def _named(store: PreparedStore, split: str) -> list[int]:
+    """Return the person of each face of a part of a set that has a name."""
+    from rim_lightning.types import NO_IDENTITY
+
+    own = store.identity[store.select(split)]
+    named: list[int] = own[own != NO_IDENTITY].tolist()
+    return named
+
+
+def _check_network(rim: RIM, stores: Sequence[PreparedStore], onnx: bool) -> None:
+    """Raise ValueError if the faces of a set are not those that the model takes, or no ONNX file can hold the model."""
+    from rim_lightning.inference.onnx_export import check_writable_as_onnx
+
     for store in stores:
-        if store.hr_size != hr_size:
+        if store.hr_size != rim.hr_size:
             raise ValueError(
-                f"{store.path} has faces of {store.hr_size} px, the model takes {hr_size} px: prepare them with "
-                f"hr_size={hr_size}."
+                f"{store.path} has faces of {store.hr_size} px, the model takes {rim.hr_size} px: prepare them with "
+                f"hr_size={rim.hr_size}."
             )
+    if onnx:
+        check_writable_as_onnx(rim)
 
 
 def _fitted(rim: RIM, stores: Sequence[PreparedStore], split: str, wishes: Wishes) -> Fitted:
