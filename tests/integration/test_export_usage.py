@@ -54,6 +54,8 @@ def test_whatever_loads_the_folder_uses_it_so(exported):
     assert recognizer.fingerprint == model.card["fingerprint"]
     assert recognizer.fingerprint == fingerprint(model.rim, Usage(flip=True))
     assert recognizer.fingerprint != fingerprint(model.rim)  # a gallery of single looks is another one
+    assert fingerprint(model.rim, model.usage, of_probes=True) != recognizer.fingerprint  # probes are mixed
+    assert fingerprint(model.rim, Usage(flip=True), of_probes=True) == recognizer.fingerprint
     assert fingerprint(load_rim(path), Usage()) == fingerprint(load_rim(path))
     faces, sizes = torch.rand(3, 3, 32, 32), torch.tensor([8.0, 12.0, 30.0])
     block, embedder = Block(0, [], faces, sizes), FaceEmbedder(model.rim, model.usage)
@@ -61,6 +63,25 @@ def test_whatever_loads_the_folder_uses_it_so(exported):
         manifest = SimpleNamespace(side=side, embedding_size=recognizer.embedding_size)
         module = EmbeddingModule(recognizer, SimpleNamespace(manifest=manifest), None, 4, 0)
         torch.testing.assert_close(module.predict_step(block), expected)
+
+
+def test_too_few_people_are_refused_before_the_model_is_used(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr("rim_lightning.networks.checkpoints.load_rim", None)
+    noise_store(tmp_path / "people", [f"{n}.png" for n in range(6)], list("001122"), {}, split="val", hr_size=32)
+    options = ("--people", tmp_path / "people", "--mixture", "--no-onnx")
+    done = rim("export", exported[0], tmp_path / "new", *options)
+    assert done.exit_code == 2
+    assert "people has 24 pairs of two people, too few to choose weights: 1000 are needed" in done.stderr
+
+
+def test_a_network_that_no_onnx_file_can_hold_is_refused_before_thresholds_are_chosen(exported, tmp_path, monkeypatch):
+    network = load_rim(exported[0])
+    network.fhn.consistency = True
+    monkeypatch.setattr("rim_lightning.networks.checkpoints.load_rim", lambda path: network)
+    monkeypatch.setattr("rim_lightning.commands.rim.export._fitted", None)
+    done = rim("export", exported[0], tmp_path / "new")
+    assert done.exit_code == 2
+    assert "with consistency cannot be written as ONNX files: export it with --no-onnx" in done.stderr
 
 
 @pytest.mark.parametrize(

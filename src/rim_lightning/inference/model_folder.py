@@ -195,7 +195,7 @@ def half_precision(rim: RIM, parts: Sequence[str] = ("fhn.", "hrn.")) -> RIM:
     return rounded
 
 
-def fingerprint(rim: RIM, usage: Usage | None = None) -> str:
+def fingerprint(rim: RIM, usage: Usage | None = None, of_probes: bool = False) -> str:
     """Return 16 hexadecimal digits of a digest of the weights, and of the looks at a gallery face.
 
     Embeddings of two models with different fingerprints cannot be compared.
@@ -203,6 +203,7 @@ def fingerprint(rim: RIM, usage: Usage | None = None) -> str:
     Args:
         rim: The network.
         usage: How it is used; None for one look.
+        of_probes: True for a name of the embeddings of probes, on which the mixture has a say too.
 
     Returns:
         The digits.
@@ -213,6 +214,8 @@ def fingerprint(rim: RIM, usage: Usage | None = None) -> str:
         digest.update(value.numpy().tobytes())
     if usage is not None and (usage.flip or usage.shift):
         digest.update(f"{usage.flip} {usage.shift}".encode())
+    if of_probes and usage is not None and usage.mixture is not None:
+        digest.update(str(usage.to_plain()["mixture"]).encode())
     return digest.hexdigest()[:16]
 
 
