@@ -51,6 +51,9 @@ def data_of(store):
     return FaceDataModule({"synthetic": store.path}, batch_size=8, eval_batch_size=4)
 
 
+PROBES = ("degradation", "misalignment", "targets", "seed", "camera_validation")
+
+
 def module_of(stages=FULL, alternation="sequential", rates=RATE, kind=torch.optim.AdamW, **changes):
     torch.manual_seed(0)
     system = changes.pop("system", RIMModule)
@@ -59,9 +62,7 @@ def module_of(stages=FULL, alternation="sequential", rates=RATE, kind=torch.opti
         objective=objective(**changes.pop("objective", {})),
         optimizers={name: partial(kind, lr=rate) for name, rate in rates.items()},
         schedule=schedule(stages, **{name: changes.pop(name) for name in ("warmup", "final") if name in changes}),
-        probes=probes(
-            **{name: changes.pop(name) for name in ("degradation", "seed", "camera_validation") if name in changes}
-        ),
+        probes=probes(**{name: changes.pop(name) for name in PROBES if name in changes}),
         alternation=alternation,
         verification_pairs=10,
         **(SETTINGS | changes),
@@ -401,6 +402,8 @@ def test_settings_are_checked():
         module_of(degradation="snow")
     with pytest.raises(ValueError, match="alternation"):
         module_of(alternation="both")
+    with pytest.raises(ValueError, match="whose faces the student does not see: set objective"):
+        module_of(model=MODEL | {"recognition": MODEL["recognition"] | {"student_sees": "probe"}})
     with pytest.raises(ValueError, match="assistant have no optimizer"):
         module_of(rates={name: 0.1 for name in RATE if name != "assistant"})
 

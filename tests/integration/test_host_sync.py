@@ -12,7 +12,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from rim_lightning.training.callbacks.ema import WarmedEMA
 from rim_lightning.training.deferred import Deferred
 from tests.helpers.stores import small_synthetic_store
+from tests.helpers.tiny import ALL_WEIGHTS, TWO_VIEWS
 from tests.integration.test_fit import data_of, module_of, trainer_of
+
+ONE_NETWORK = {
+    "size_input": True,
+    "integrator_input": "both",
+    "attention": True,
+    "coarse_gradient": "trunk",
+    "turns": 2,
+}
+EVERYTHING = {
+    "model": TWO_VIEWS | {"hallucination": TWO_VIEWS["hallucination"] | ONE_NETWORK},
+    "objective": {"weights": ALL_WEIGHTS, "identity_from": "fhn", "domain_moves": "coarse"},
+}
+CAMERA = {"degradation": "camera", "misalignment": "detector", "targets": "moved"}
 
 aten = torch.ops.aten
 WAITING = {  # what needs a value of the device, or a size that depends on one
@@ -81,22 +95,22 @@ def test_the_recorder_sees_what_waits():
     assert not mode.found
 
 
-@pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])
-def test_no_operation_of_a_batch_waits(store, tmp_path, alternation, monkeypatch):
+@pytest.mark.parametrize(("alternation", "changes"), [("sequential", EVERYTHING), ("simultaneous", {})])
+def test_no_operation_of_a_batch_waits(store, tmp_path, alternation, changes, monkeypatch):
     """Probe sizes are drawn on the host, and `Deferred` is read there: these two are the host's own."""
     monkeypatch.setattr("rim_lightning.training.probes.synthesize_probe", lambda hr, sizes: hr)
     monkeypatch.setattr(Deferred, "read", lambda self: torch.zeros(1))
     monkeypatch.setattr("rim_lightning.training.finite_watch.FiniteWatch.check", lambda self: None)
     mode = Waits()
-    module = module_of(alternation=alternation, kind=partial(torch.optim.AdamW, fused=True))
+    module = module_of(alternation=alternation, kind=partial(torch.optim.AdamW, fused=True), **changes)
     callbacks = [WatchBatches(mode, True), WarmedEMA(0.9), WatchBatches(mode, False)]
     trainer_of(tmp_path, 3, callbacks, enable_checkpointing=False).fit(module, data_of(store))
     assert not mode.found, sorted(set(mode.found))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="asks CUDA itself")
-@pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])
-def test_cuda_agrees(store, tmp_path, alternation):
+@pytest.mark.parametrize(("alternation", "changes"), [("sequential", EVERYTHING | CAMERA), ("simultaneous", {})])
+def test_cuda_agrees(store, tmp_path, alternation, changes):
     class Strict(pl.Callback):
         def on_train_batch_start(self, *_):
             torch.cuda.set_sync_debug_mode("error")
@@ -104,7 +118,7 @@ def test_cuda_agrees(store, tmp_path, alternation):
         def on_train_batch_end(self, *_):
             torch.cuda.set_sync_debug_mode("default")
 
-    module = module_of(alternation=alternation, kind=partial(torch.optim.AdamW, fused=True))
+    module = module_of(alternation=alternation, kind=partial(torch.optim.AdamW, fused=True), **changes)
     trainer_of(tmp_path, 3, [Strict(), WarmedEMA(0.9)], accelerator="gpu", enable_checkpointing=False).fit(
         module, data_of(store)
     )

@@ -79,6 +79,12 @@ class RIMModule(PhasedModule):
                 "The integrator cannot rebuild a face from features that it does not read: set "
                 "model.hallucination.integrator_input=both, or objective.weights.hallucination.rebuild=0."
             )
+        joint = any(stage.name == "joint" for stage in schedule.stages)
+        if joint and objective.weights["hallucination"]["student"] and self.rim.hrn.student_sees == "probe":
+            raise ValueError(
+                "The student's loss cannot teach the hallucination network, whose faces the student does not see: set "
+                "objective.weights.hallucination.student=0, or model.recognition.student_sees to sr or both."
+            )
         if teacher_weights is not None:
             fill_backbone(self.rim.hrn.teacher.backbone, "model.recognition.teacher", **teacher_weights)
         if start_from_teacher:
