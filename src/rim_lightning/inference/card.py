@@ -50,7 +50,10 @@ def read_card(folder: str | Path) -> dict[str, Any]:
 def _check_digest(path: Path, content: bytes) -> None:
     """Raise ValueError if a card is not what the file with its digest says. A card without that file passes."""
     digest_file = path.with_name(CARD_DIGEST)
-    if digest_file.is_file() and hashlib.sha256(content).hexdigest() not in digest_file.read_text("utf-8").split():
+    if (
+        digest_file.is_file()
+        and hashlib.sha256(content).hexdigest() not in digest_file.read_text(encoding="utf-8").split()
+    ):
         raise ValueError(
             f"{path} was changed after rim export wrote it: copy the whole folder again, or remove {CARD_DIGEST} to "
             "use it all the same."
