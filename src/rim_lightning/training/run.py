@@ -507,6 +507,9 @@ def work_per_face(cfg: DictConfig, teacher_weights: Mapping[str, Any] | None) ->
     # Uncompiled, by one process on the CPU, and without a network to start from: the count is the same.
     counting_cfg.trainer.accelerator, counting_cfg.trainer.devices = "cpu", 1
     counting_cfg.compile, counting_cfg.data.workers = False, 0
+    counting_cfg.probes.degradation, counting_cfg.probes.misalignment = "bicubic", None  # blur would count
+    for group in ("schedule", "probes"):  # in the configuration of a run they are two copies
+        counting_cfg.system[group] = counting_cfg[group]
     if counting_cfg.system.get("start_from"):
         counting_cfg.system.start_from = None
     data = instantiate(counting_cfg.data)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.training import budget
@@ -25,7 +26,9 @@ def short_and_whole(tmp_path, monkeypatch):
         f"data.stores.celeba={store.path}",
         "data.batch_size=2",
         "workers=0",
-        "system.super_resolver={name: esrgan, blocks: 1, width: 4, growth: 2}",
+        "+system.super_resolver.blocks=1",
+        "+system.super_resolver.width=4",
+        "+system.super_resolver.growth=2",
         "system.discriminator.width=4",
         "teacher.weights=null",
         "trainer.precision=32-true",
@@ -113,7 +116,7 @@ def test_the_work_of_a_face_by_hand(short_and_whole):
 @pytest.mark.slow
 def test_the_work_of_both_stages_and_of_a_bank(short_and_whole):
     _, cfg = short_and_whole
-    gflop = work_per_face(cfg, None)
+    gflop = work_per_face(OmegaConf.create(OmegaConf.to_container(cfg, resolve=True)), None)  # as a run keeps it
     assert list(gflop) == ["pixel", "adversarial"]
     assert 0 < gflop["pixel"] < gflop["adversarial"]
     more = training_configuration(["experiment=distillation_more", "model=tiny", *DATA])
