@@ -26,6 +26,9 @@ def whole_people(store: PreparedStore, split: str, limit: int | None) -> NDArray
 
     Returns:
         Positions of the faces in the store, ascending.
+
+    Raises:
+        ValueError: If every person has more faces than the limit.
     """
     positions = store.select(split)
     if limit is None or len(positions) <= limit:
@@ -39,7 +42,12 @@ def whole_people(store: PreparedStore, split: str, limit: int | None) -> NDArray
         if len(faces) <= limit:
             chosen.append(faces)
             limit -= len(faces)
-    return np.sort(np.concatenate(chosen)) if chosen else positions[:0]
+    if not chosen:
+        raise ValueError(
+            f"validation_faces is {limit}, but every person in the part {split} of {store.path} has more faces: raise "
+            "it."
+        )
+    return np.sort(np.concatenate(chosen))
 
 
 class FaceDataModule(FaceLoading):

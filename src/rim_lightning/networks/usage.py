@@ -1,6 +1,6 @@
 """How a trained model is used: looks that are averaged, a mixture with the teacher, a second look at the gallery."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -85,11 +85,7 @@ class Usage:
             TypeError: If an entry is unknown, or not of its type.
             ValueError: If a value is out of its range.
         """
-        curves = {
-            name: SizeCurve(*(tuple(float(number) for number in column) for column in plain[name]))
-            for name in ("mixture", "reduced_gallery")
-            if name in plain
-        }
+        curves = {name: _read_curve(name, plain[name]) for name in ("mixture", "reduced_gallery") if name in plain}
         return cls(**{**plain, **curves})
 
 
@@ -159,6 +155,14 @@ class FaceEmbedder:
 
     def _teacher_alone(self, enlarged: Tensor, sizes: Tensor) -> Tensor:
         return self.gallery(enlarged)
+
+
+def _read_curve(name: str, columns: Sequence[Sequence[float]]) -> SizeCurve:
+    """Return a curve from its sizes and its weights."""
+    if len(columns) != 2:
+        raise ValueError(f"The {name.replace('_', ' ')} needs two lists, sizes and weights; got {len(columns)}.")
+    sizes, values = (tuple(float(number) for number in column) for column in columns)
+    return SizeCurve(sizes, values)
 
 
 def _check_curve(name: str, curve: SizeCurve) -> None:

@@ -109,6 +109,9 @@ def test_validation_takes_whole_people_up_to_the_number(tmp_path):
         assert len(chosen) <= limit
         assert len(chosen) > limit - 3, "some person of one to three faces still fits"
         assert all(chosen.count(name) == people.count(name) for name in set(chosen) - {None})
+    named = noise_store(tmp_path / "many", [f"{number}.png" for number in range(4)], [*"aabb"], {}, split="val")
+    with pytest.raises(ValueError, match=r"validation_faces is 1, but every person .* has more faces: raise it"):
+        whole_people(named, "val", 1)
     data = FaceDataModule({"named": store.path}, 4, validation_faces=6)
     data.setup()
     assert data.val.sets[0].positions.tolist() == whole_people(store, "val", 6).tolist()

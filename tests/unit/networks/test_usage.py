@@ -74,6 +74,7 @@ def test_a_usage_is_read_as_it_was_written(usage):
         ({"mixture": [[8, 16], [1.0, 1.5]]}, "The mixture needs a weight from 0 to 1 for each of its sizes"),
         ({"mixture": [[16, 8], [1.0, 0.5]]}, "which ascend: got sizes"),
         ({"reduced_gallery": [[8], [0.5, 0.5]]}, "The reduced gallery needs a weight"),
+        ({"reduced_gallery": [[8], [1.0], [1.0]]}, "The reduced gallery needs two lists, sizes and weights; got 3"),
         ({"mixture": [[], []]}, "The mixture needs a weight"),
     ],
 )
