@@ -9,6 +9,9 @@ from rim_lightning.networks.hallucination.discriminator import DomainDiscriminat
 from rim_lightning.networks.hallucination.network import HallucinationNetwork
 from rim_lightning.networks.recognition import ProbeViews, RecognitionNetwork
 
+FORMS = 4
+"""Compiled forms of a part: for training and for use, with and without gradient."""
+
 
 class ProbeEmbeddings(NamedTuple):
     """Faces and embeddings that one forward pass makes of B probes.
@@ -139,9 +142,13 @@ class RIM(nn.Module):
 
         Backbones are compiled stage by stage, because the training step needs the output of each stage.
         """
+        import torch._dynamo.config as dynamo  # takes a second
+
         parts: list[nn.Module] = [self.fhn.coarse, self.fhn.generator, self.fhn.integrator, self.discriminator]
         for backbone in (self.hrn.teacher.backbone, self.hrn.student.backbone, self.hrn.assistant.backbone):
             for child in backbone.children():
                 parts += child if isinstance(child, nn.ModuleList) else [child]
+        # Parts that are nn.Sequential share one limit of compiled forms; torch leaves those beyond it uncompiled.
+        dynamo.recompile_limit = max(dynamo.recompile_limit, FORMS * len(parts))
         for part in parts:
             part.compile()

@@ -5,7 +5,7 @@ import torch
 
 from rim_lightning.networks.recognition import ProbeViews
 from rim_lightning.networks.rim import RIM
-from tests.helpers.tiny import BACKBONE, MODEL, perturbed
+from tests.helpers.tiny import BACKBONE, MODEL, TWO_VIEWS, perturbed
 
 PARTS = ("teacher", "student", "assistant")
 
@@ -55,3 +55,20 @@ def test_every_network_is_compiled_and_no_name_changes(monkeypatch):
     assert len({id(module) for module in compiled}) == len(compiled)
     # The training step asks for single stages, so a backbone as a whole must not be compiled.
     assert rim.hrn.student.backbone not in compiled
+
+
+@pytest.mark.slow
+def test_no_part_is_left_out_because_others_are_compiled(monkeypatch):
+    """Student and assistant read more channels than the teacher, so that fewer parts are alike."""
+    import torch._dynamo.config as dynamo
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(dynamo, "recompile_limit", 8)
+    monkeypatch.setattr(dynamo, "fail_on_recompile_limit_hit", True)
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda part: compile_module(part, backend="eager"))
+    rim = RIM(**TWO_VIEWS)
+    rim.compile_networks()
+    with torch.no_grad():
+        rim.eval().embed_probe(torch.rand(2, 3, 32, 32), torch.full((2,), 8))
+        rim.embed_gallery(torch.rand(2, 3, 32, 32))
