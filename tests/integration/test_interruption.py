@@ -290,7 +290,7 @@ def test_a_run_is_resumed_with_its_own_settings_or_not_at_all(tmp_path):
     before = content()
     for overrides, sentence in (
         ([*TAUGHT, prepared, "resume=true", "data.batch_size=2"], "data.batch_size was 4 and is now 2"),
-        (["resume=true", "seed=1", "optim.clip=3"], "optim.clip was 1.0 and is now 3; seed was 0 and is now 1"),
+        (["resume=true", "seed=1", "optim.clip=3"], "optim.clip was 10.0 and is now 3; seed was 0 and is now 1"),
         (["resume=true", "data.people=13"], "data.people was 12 and is now 13"),  # only the run's own data have it
         (["resume=true", "experiment=real_128"], "was started with other settings"),
         ([*TAUGHT, prepared], "holds a run already"),

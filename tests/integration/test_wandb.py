@@ -105,7 +105,7 @@ def test_two_sittings_are_two_files_of_one_run_with_all_that_is_promised(tmp_pat
     assert config["data"]["_target_"].endswith("SyntheticDataModule")
     assert config["sweep_job"] == {"number": 1, "settings": {"seed": "0"}}
     assert "paths" not in config
-    assert config["optim"]["clip"] == 1.0
+    assert config["optim"]["clip"] == 10.0
     artifacts = {record.type for each in found for record in each.get("artifact", [])}
     artifacts |= {each.log_artifact.artifact.type for sitting in found for each in sitting.get("request", [])}
     assert {"model", "report"} <= artifacts
