@@ -112,7 +112,8 @@ class RIMModule(PhasedModule):
         """Train every phase of the current stage on one batch."""
         together = self.alternation == "simultaneous"
         probes = sharp_probes(batch.hr) if self.stage == "sharp" else self.training_probes(batch.hr)
-        targets = self.training_targets(batch)
+        hallucinates = "hallucination" in self.stage_phases[self.stage]
+        targets = self.training_targets(batch) if hallucinates else batch
         step = prepare_step(self.rim, self.objective, batch, probes, self.stage, together, targets)
         active = self.active_phases()
         if together:
