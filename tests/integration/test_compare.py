@@ -67,7 +67,7 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
     assert float(rows["bicubic"]["synthetic faces: PSNR (95 %)"].split()[0]) > 15
     for method in ("SRCNN", "FHN of RIM"):
         assert float(rows[method]["synthetic faces: PSNR (95 %)"].split()[0]) > 10
-    for method in ("VDSR", "FHN of RIM after the joint stage, with more training"):
+    for method in ("VDSR", "FHN, two turns"):
         assert rows[method]["synthetic faces: PSNR (95 %)"] == "not yet run"
     assert (folder / "table_4.tex").is_file()
     assert "Budget: 0.6 CPU minutes" in (folder / "table_4.md").read_text()
@@ -84,7 +84,7 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
     bench("table=4", *options, systems=systems)
     assert (folder / "table_4.csv").read_text() == first
 
-    for table in ("1", "2", "3", "sweep", "alignment", "identification"):
+    for table in ("1", "2", "3", "tricks", "sweep", "alignment", "identification"):
         bench(f"table={table}", *options, systems=systems)
     ablation = {row["system"]: row for row in rows_of(folder / "table_1.csv")}
     assert ablation["(b) S alone, by people, from T's weights"]["HR-LR (95 %)"] == "not yet run"
@@ -114,8 +114,8 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        ([], "Give table=1|2|3|4|sweep|alignment|identification or figure=3|4|roc|sweep."),
-        (["table=5"], 'There is no table "5"; choose from 1, 2, 3, 4, sweep, alignment, identification.'),
+        ([], "Give table=1|2|3|4|tricks|sweep|alignment|identification or figure=3|4|roc|sweep."),
+        (["table=5"], 'There is no table "5"; choose from 1, 2, 3, 4, tricks, sweep, alignment, identification.'),
         (["figure=7"], 'There is no figure "7"; choose from 3, 4, roc, sweep.'),
         (["table=3", "paths.data_dir=nowhere"], "nowhere"),
     ],

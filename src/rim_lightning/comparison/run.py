@@ -15,8 +15,9 @@ from rim_lightning.comparison.paper.hallucination import make_table_4
 from rim_lightning.comparison.paper.identification import make_identification_table
 from rim_lightning.comparison.paper.overview import make_table_2
 from rim_lightning.comparison.paper.roc import plot_roc_figure
-from rim_lightning.comparison.paper.rows import SWEEP, TABLE_1, TABLE_2, TABLE_3, TABLE_4, systems_of
+from rim_lightning.comparison.paper.rows import SWEEP, TABLE_1, TABLE_2, TABLE_3, TABLE_4, TRICKS, systems_of
 from rim_lightning.comparison.paper.sweep import make_sweep_table, plot_sweep_figure
+from rim_lightning.comparison.paper.tricks import make_tricks_table
 from rim_lightning.comparison.paper.write import Table, write_table
 from rim_lightning.comparison.plan.plan import Compose
 from rim_lightning.comparison.plan.train_missing import train_missing
@@ -60,6 +61,7 @@ TABLES = {
     "2": TableRecipe(make_table_2, systems_of(row.reading for row in TABLE_2)),
     "3": TableRecipe(make_table_3, systems_of(row.reading for row in TABLE_3)),
     "4": TableRecipe(make_table_4, tuple(TABLE_4), lists_pairs=False),
+    "tricks": TableRecipe(make_tricks_table, systems_of(row.reading for row in TRICKS), lists_pairs=False),
     "sweep": TableRecipe(make_sweep_table, systems_of(_swept)),
     "alignment": TableRecipe(make_alignment_table, systems_of(_swept, "fhn", "coarse")),
     "identification": TableRecipe(make_identification_table, systems_of(_swept, "fhn")),

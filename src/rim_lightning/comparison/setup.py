@@ -66,6 +66,11 @@ class Comparison(NamedTuple):
         """Return the faces of the figures."""
         return next(iter(self.faces.values()))
 
+    def people(self) -> dict[str, PairSet]:
+        """Open the sets of the table of tricks: title -> faces of people, all of whose pairs are compared."""
+        sets = self.settings["tricks"]["people"]
+        return {title: _pairs(title, options, self.stores) for title, options in sets.items() if options is not None}
+
     def search_sets(self) -> dict[str, SearchSet | None]:
         """Open the sets of identification and prepare those that are missing; None for one that is not available."""
         sets: dict[str, SearchSet | None] = {}
@@ -233,7 +238,9 @@ def _faces(settings: dict[str, Any], stores: dict[str, str]) -> FaceSet:
 
 
 def _pairs(title: str, settings: dict[str, Any], stores: dict[str, str]) -> PairSet:
-    arguments = settings | {"store": _store(stores, settings["store"])}
+    named = settings["store"]
+    folders = [_store(stores, name) for name in ([named] if isinstance(named, str) else named)]
+    arguments = settings | {"store": folders[0] if isinstance(named, str) else folders}
     return PAIRS[arguments.pop("kind")](title=title, **arguments)
 
 

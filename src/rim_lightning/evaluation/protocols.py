@@ -143,7 +143,7 @@ def face_set(store: str, title: str, split: str = "test", sample: int | None = N
     return FaceSet(title, FaceDataset(prepared_store, positions), digest)
 
 
-def listed_pairs(store: str, pairs: str, title: str, layout: str = "lfw") -> PairSet:
+def listed_pairs(store: str, pairs: str, title: str, layout: str = "lfw", first_folds: int | None = None) -> PairSet:
     """Take the pairs of a list.
 
     Args:
@@ -152,6 +152,7 @@ def listed_pairs(store: str, pairs: str, title: str, layout: str = "lfw") -> Pai
         title: Name for people.
         layout: Layout of the list: "lfw" (`read_pairs`), "annotated" (CALFW and CPLFW, `read_annotated_pairs`) or
             "csv" (`read_pair_csv`).
+        first_folds: Number of folds that are taken, from the first one on; None takes all.
 
     Raises:
         FileNotFoundError: If there is no such store or list.
@@ -160,7 +161,11 @@ def listed_pairs(store: str, pairs: str, title: str, layout: str = "lfw") -> Pai
     if layout not in LAYOUTS:
         raise ValueError(f'The list {pairs} has the layout "{layout}"; choose from {", ".join(LAYOUTS)}.')
     prepared_store = open_store(store)
-    return _of_list(prepared_store, LAYOUTS[layout](pairs, prepared_store.names), title)
+    listed = LAYOUTS[layout](pairs, prepared_store.names)
+    if first_folds is not None:
+        folds = sorted({pair.fold for pair in listed})[:first_folds]
+        listed = [pair for pair in listed if pair.fold in folds]
+    return _of_list(prepared_store, listed, title)
 
 
 def random_pairs(store: str, title: str, genuine: int, impostor: int, seed: int = 0) -> PairSet:
@@ -205,11 +210,11 @@ def mirrored_pairs(store: str, title: str) -> PairSet:
     return PairSet(title, faces, gallery, probe, same, fold, names, None)
 
 
-def sampled_pairs(store: str, title: str, split: str, pairs: int, seed: int = 0) -> PairSet:
+def sampled_pairs(store: str | Sequence[str], title: str, split: str, pairs: int, seed: int = 0) -> PairSet:
     """Sample pairs of the people of a split, who are disjoint between ten folds.
 
     Args:
-        store: Folder of the prepared images.
+        store: Folder of the prepared images, or several of them: their people are different people.
         title: Name for people.
         split: Split of the store.
         pairs: Number of genuine pairs, and of impostor pairs.
@@ -219,14 +224,31 @@ def sampled_pairs(store: str, title: str, split: str, pairs: int, seed: int = 0)
         FileNotFoundError: If there is no such store.
         ValueError: If there are too few people for two folds.
     """
-    prepared_store = open_store(store)
-    faces = FaceDataset(prepared_store, split)
-    identity = torch.from_numpy(prepared_store.identity[faces.positions])
+    faces, names, identity = _known_faces([store] if isinstance(store, str) else store, split)
     gallery, probe, fold = sample_balanced_pairs(identity, pairs, 10, seed)
     if len(fold.unique()) < 2:
         raise ValueError(f"{store} has too few people in its {split} split for pairs in two folds.")
-    names = [prepared_store.names[position] for position in faces.positions]
     return PairSet(title, faces, gallery, probe, identity[gallery] == identity[probe], fold, names, identity)
+
+
+def everyone(store: str | Sequence[str], title: str, split: str) -> PairSet:
+    """Take every face of the known people of a split, as gallery and as probe: for figures over ALL pairs.
+
+    Args:
+        store: Folder of the prepared images, or several of them: their people are different people.
+        title: Name for people.
+        split: Split of the stores.
+
+    Raises:
+        FileNotFoundError: If there is no such store.
+        ValueError: If no face has an identity.
+    """
+    faces, names, identity = _known_faces([store] if isinstance(store, str) else store, split)
+    known = (identity != NO_IDENTITY).nonzero().squeeze(1)
+    if not len(known):
+        raise ValueError(f"{store} has no people in its {split} split: all pairs need people.")
+    same, fold = torch.ones_like(known, dtype=torch.bool), torch.zeros_like(known)
+    return PairSet(title, faces, known, known, same, fold, names, identity)
 
 
 def first_image_as_gallery(store: str, title: str, split: str = "test") -> SearchSet:
@@ -292,6 +314,21 @@ def surveillance(
     return SearchSet(title, faces, gallery, probe, torch.from_numpy(store.identity[faces.positions]), native=True)
 
 
+def _known_faces(stores: Sequence[str], split: str) -> tuple[FaceSource, list[str], Tensor]:
+    """Return the faces of a split of one or more stores, their names and their people (N,)."""
+    sets = [FaceDataset(open_store(store), split) for store in stores]
+    union = UnionDataset(sets)
+    names = [part.store.names[position] for part in sets for position in part.positions]
+    people = [torch.from_numpy(part.store.identity[part.positions]) for part in sets]
+    identity = torch.cat(
+        [
+            torch.where(own == NO_IDENTITY, own, own + first)
+            for own, first in zip(people, union.first_identity, strict=False)
+        ]
+    )
+    return sets[0] if len(sets) == 1 else union, names, identity
+
+
 def _of_list(store: PreparedStore, pairs: Sequence[Pair], title: str) -> PairSet:
     names, columns = index_pairs(pairs)
     faces = FaceDataset(store, [store.index_of(name) for name in names])
@@ -311,4 +348,5 @@ PAIRS: dict[str, Callable[..., PairSet]] = {
     "random": random_pairs,
     "mirrored": mirrored_pairs,
     "sampled": sampled_pairs,
+    "everyone": everyone,
 }

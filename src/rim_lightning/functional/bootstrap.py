@@ -250,11 +250,10 @@ def person_resampled_tar(
 ) -> tuple[float, Tensor] | None:
     """Compute the TAR at a FAR over ALL gallery × probe pairs, and its values when PEOPLE are resampled.
 
-    Pairs that share a person are not independent. A resample therefore draws people with replacement, as many as there
-    are. If person i is drawn w_i times, an impostor pair of persons i ≠ j has weight w_i · w_j and a genuine pair has
-    weight w_i. Each resample chooses its own threshold, as `threshold_at_far` does. A resample without any weight on
-    genuine or on impostor pairs is drawn again. Generators of one seed draw the same people for every system, so that
-    the resamples of two systems can be subtracted.
+    Pairs that share a person are not independent. A resample draws as many people as there are, with replacement. If
+    person i is drawn w_i times, an impostor pair of persons i ≠ j has weight w_i · w_j and a genuine pair w_i. Each
+    resample chooses its own threshold, as `threshold_at_far` does. One without weight on genuine or on impostor pairs
+    is drawn again. Generators of one seed draw the same people for every system.
 
     Args:
         scores: (G, P) finite; a higher score means more alike.
@@ -273,16 +272,10 @@ def person_resampled_tar(
     Raises:
         ValueError: If shapes differ, a score is not finite, far is not in [0, 1) or one kind of pair is missing.
     """
-    shape = (len(identity_gallery), len(identity_probe))
-    if scores.shape != shape or (left_out is not None and left_out.shape != shape):
-        masked = "" if left_out is None else f" and a mask {tuple(left_out.shape)}"
-        raise ValueError(
-            f"Scores of {shape[0]} gallery and {shape[1]} probe faces must be {shape}, got scores "
-            f"{tuple(scores.shape)}{masked}."
-        )
+    _check_shape((len(identity_gallery), len(identity_probe)), scores, left_out)
     scores = scores.double().cpu()
     people, person = torch.cat([identity_gallery, identity_probe]).cpu().unique(return_inverse=True)
-    same = person[: shape[0], None] == person[None, shape[0] :]
+    same = person[: len(identity_gallery), None] == person[None, len(identity_gallery) :]
     compared = torch.ones_like(same) if left_out is None else ~left_out.cpu()  # (G, P)
     estimate = tar_at_far(scores[compared], same[compared], far, min_impostors)
     if estimate is None:
@@ -290,13 +283,16 @@ def person_resampled_tar(
 
     genuine, genuine_person, _ = _descending(scores, person, compared & same)
     impostor, first, second = _descending(scores, person, compared & ~same)
+    pairs_of = (first * len(people) + second).bincount(minlength=len(people) ** 2).reshape(len(people), -1).double()
     rates: list[float] = []
     while len(rates) < samples:
         sample = torch.randint(len(people), (len(people),), generator=generator)
         weight = sample.bincount(minlength=len(people)).double()
-        impostor_weight, genuine_weight = weight[first] * weight[second], weight[genuine_person]
-        if impostor_weight.any() and genuine_weight.any():
-            rates.append(_weighted_tar(genuine, genuine_weight, impostor, impostor_weight, far))
+        total, genuine_weight = (weight @ pairs_of @ weight).item(), weight[genuine_person]
+        if total and genuine_weight.any():
+            allowed = math.floor(far * total + 1e-9)  # weight of impostor pairs, see `threshold_at_far`
+            refused = _refused_score(impostor, first, second, weight, allowed, far)
+            rates.append((genuine_weight[genuine > refused].sum() / genuine_weight.sum()).item())
     return estimate[0], torch.tensor(rates, dtype=torch.float64)
 
 
@@ -315,14 +311,31 @@ def percentile_interval(resampled: Tensor, level: float = 0.95) -> tuple[float, 
     return low, high
 
 
-def _weighted_tar(
-    genuine: Tensor, genuine_weight: Tensor, impostor: Tensor, impostor_weight: Tensor, far: float
-) -> float:
-    """TAR at a FAR of weighted genuine and impostor scores, each in descending order."""
-    accepted = impostor_weight.cumsum(0)  # weight of the pairs down to this impostor pair
-    allowed = math.floor(far * accepted[-1].item() + 1e-9)  # see `threshold_at_far`
-    refused = impostor[torch.searchsorted(accepted, allowed, right=True)]
-    return (genuine_weight[genuine > refused].sum() / genuine_weight.sum()).item()
+def _check_shape(shape: tuple[int, int], scores: Tensor, left_out: Tensor | None) -> None:
+    if scores.shape != shape or (left_out is not None and left_out.shape != shape):
+        masked = "" if left_out is None else f" and a mask {tuple(left_out.shape)}"
+        raise ValueError(
+            f"Scores of {shape[0]} gallery and {shape[1]} probe faces must be {shape}, got scores "
+            f"{tuple(scores.shape)}{masked}."
+        )
+
+
+def _refused_score(impostor: Tensor, first: Tensor, second: Tensor, weight: Tensor, allowed: int, far: float) -> Tensor:
+    """Return the highest impostor score that is refused if impostor pairs of the weight `allowed` are accepted.
+
+    Args:
+        impostor: Scores, highest first, (N,).
+        first: Person of the gallery face of each pair, (N,).
+        second: Person of the probe of each pair, (N,).
+        weight: Weight of each person; that of a pair is the product of two.
+        allowed: Weight, less than that of all pairs.
+        far: False accept rate, near whose share of the pairs the score mostly is: the others are not looked at then.
+    """
+    for end in (math.ceil(4 * far * len(impostor)) + 1000, len(impostor)):
+        accepted = (weight[first[:end]] * weight[second[:end]]).cumsum(0)
+        if accepted[-1] > allowed:
+            break
+    return impostor[torch.searchsorted(accepted, allowed, right=True)]
 
 
 def _descending(scores: Tensor, person: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:

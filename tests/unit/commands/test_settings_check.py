@@ -218,6 +218,7 @@ WRONG = [
     ("speed", "steps", 0, "a whole number ≥ 1"),
     ("speed", "train_on", "gpus", "(did you mean gpu?)"),
     ("compare", "budget", 0, "a number > 0, or null"),
+    ("compare", "tricks.fars", [0], "a number > 0"),
     ("compare", "faces_seen", 0, "a whole number ≥ 1, or null"),
     ("compare", "work", -1, "a number > 0, or null"),
     ("compare", "search_share", 0, "a number > 0"),

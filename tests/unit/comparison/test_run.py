@@ -51,7 +51,10 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch):
     [
         (["detailed=CALFW"], 'detailed is "CALFW", a set that is missing; choose from LFW, LFW_random, Helen.'),
         (["detailed=MegaFace"], 'detailed is "MegaFace"'),
-        (["pairs.LFW.kind=all"], 'The pairs LFW are of kind "all"; choose from listed, random, mirrored, sampled.'),
+        (
+            ["pairs.LFW.kind=all"],
+            'The pairs LFW are of kind "all"; choose from listed, random, mirrored, sampled, everyone.',
+        ),
         (["flip=true"], "set pairs.Helen=null"),
         (["+systems.srcnn.budget=3"], "systems.srcnn has the unknown setting budget; choose from kind, experiment"),
         (
@@ -103,18 +106,18 @@ def test_no_hydra_app_is_needed(tmp_path):
 def test_every_table_and_figure_knows_its_systems():
     assert TABLES["2"].systems[:2] == ("fhn", "rim")
     assert TABLES["4"].systems == FIGURES["3"].systems == FIGURES["4"].systems
-    assert TABLES["sweep"].systems == FIGURES["sweep"].systems == ("distillation", "rim")
-    assert TABLES["alignment"].systems == ("distillation", "rim", "fhn", "coarse")
-    assert TABLES["identification"].systems == ("distillation", "rim", "fhn")
+    assert TABLES["sweep"].systems == FIGURES["sweep"].systems == ("distillation", "distillation_more", "rim")
+    assert TABLES["alignment"].systems == ("distillation", "distillation_more", "rim", "fhn", "coarse")
+    assert TABLES["identification"].systems == ("distillation", "distillation_more", "rim", "fhn")
     assert set(FIGURES["roc"].systems) == set(TABLES["1"].systems) | set(TABLES["3"].systems)
 
 
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        ([], "Give table=1|2|3|4|sweep|alignment|identification or figure=3|4|roc|sweep."),
-        (["table=1", "figure=3"], "Give table=1|2|3|4|sweep|alignment|identification or figure=3|4|roc|sweep."),
-        (["table=5"], 'There is no table "5"; choose from 1, 2, 3, 4, sweep, alignment, identification.'),
+        ([], "Give table=1|2|3|4|tricks|sweep|alignment|identification or figure=3|4|roc|sweep."),
+        (["table=1", "figure=3"], "Give table=1|2|3|4|tricks|sweep|alignment|identification or figure=3|4|roc|sweep."),
+        (["table=5"], 'There is no table "5"; choose from 1, 2, 3, 4, tricks, sweep, alignment, identification.'),
         (["figure=7"], 'There is no figure "7"; choose from 3, 4, roc, sweep.'),
     ],
 )
@@ -128,5 +131,5 @@ def test_the_command_knows_its_tables(tmp_path):
     done = run_here("compare", "table=5", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
-        'rim-compare: There is no table "5"; choose from 1, 2, 3, 4, sweep, alignment, identification.\n'
+        'rim-compare: There is no table "5"; choose from 1, 2, 3, 4, tricks, sweep, alignment, identification.\n'
     )

@@ -10,6 +10,7 @@ from rim_lightning.data.preparation import prepare
 from rim_lightning.data.readers.folder import read_folder
 from rim_lightning.data.readers.pair_lists import read_pair_csv, write_pair_csv
 from rim_lightning.evaluation.protocols import (
+    everyone,
     face_set,
     first_image_as_gallery,
     listed_pairs,
@@ -52,6 +53,31 @@ def test_sampled_pairs_keep_people_within_a_fold(store):
         for position in (one, other):
             folds.setdefault(identity[position], set()).add(fold)
     assert all(len(folds_of_person) == 1 for folds_of_person in folds.values())
+
+
+def test_people_of_two_sets_are_different_people(store):
+    path = str(store.path)
+    pairs = sampled_pairs([path, path], "both", "val", pairs=10)
+    whole = everyone([path, path], "both", "val")
+    alone = everyone(path, "one", "val")
+    count = len(store.select("val"))
+    assert len(alone.faces) == count
+    assert alone.gallery.tolist() == alone.probe.tolist() == list(range(count))
+    assert whole.gallery.tolist() == list(range(2 * count))
+    assert len(whole.identity.unique()) == 2 * len(alone.identity.unique())
+    assert torch.equal(whole.identity[:count], alone.identity)
+    assert [whole.faces[i].identity.item() for i in range(2 * count)] == whole.identity.tolist()
+    assert (whole.names[0], whole.names[count]) == (alone.names[0], alone.names[0])
+    assert torch.equal(pairs.identity, whole.identity)
+    assert torch.equal(pairs.same, pairs.identity[pairs.gallery] == pairs.identity[pairs.probe])
+
+
+def test_the_first_folds_of_a_list(store, tmp_path):
+    listed = sampled_pairs(str(store.path), "people", "train", pairs=40).listed()
+    write_pair_csv(tmp_path / "pairs.csv", listed)
+    some = listed_pairs(str(store.path), str(tmp_path / "pairs.csv"), "some", "csv", first_folds=3)
+    folds = sorted({pair.fold for pair in listed})
+    assert some.listed() == [pair for pair in listed if pair.fold in folds[:3]]
 
 
 def test_a_set_without_people_is_mirrored(tmp_path):

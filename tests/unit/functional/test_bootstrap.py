@@ -185,6 +185,40 @@ def test_every_resample_of_people_equals_counting(far, masked):
     assert tar == tar_at_far(scores.double()[~left_out], same, far, 0)[0]
 
 
+def test_resamples_whose_threshold_lies_deep_equal_counting():
+    """3,540 impostor pairs of one person who is drawn often: the threshold is not among the 1,142 highest scores."""
+    people, images = 60, 60
+    identity = torch.arange(people)
+    scores = torch.randn(people, images, generator=generator(5)) + torch.eye(people)
+    scores[:, 1:] += 10 * (identity[:, None] > 20)  # the highest impostor scores are those of many people
+    _, resampled = person_resampled_tar(scores, identity, identity, 0.01, generator(6), 4)
+    draw = generator(6)
+    plain = [scores.double().tolist(), identity.tolist(), identity.tolist()]
+    nothing = torch.zeros(people, images, dtype=torch.bool).tolist()
+    for rate in resampled[:1].tolist():
+        resample = torch.randint(people, (people,), generator=draw).tolist()
+        weight = {person: resample.count(person) for person in range(people)}
+        assert rate == pytest.approx(weighted_tar_of_sorted(*plain, weight, 0.01, nothing))
+
+
+def weighted_tar_of_sorted(scores, first, second, weight, far, left_out):
+    """As `weighted_tar`, in one pass over the impostor scores."""
+    pairs = sorted(
+        (scores[i][j], weight[a] * weight[b])
+        for i, a in enumerate(first)
+        for j, b in enumerate(second)
+        if a != b and not left_out[i][j]
+    )[::-1]
+    allowed, used, refused = far * sum(w for _, w in pairs) + 1e-9, 0, None
+    for score, w in pairs:
+        used += w
+        if used > allowed:
+            refused = score
+            break
+    genuine = [(scores[i][i], weight[i]) for i in range(len(first))]
+    return sum(w for score, w in genuine if score > refused) / sum(w for _, w in genuine)
+
+
 def test_two_people_by_hand():
     # Drawn (0, 0) or (1, 1): no impostor weighs, drawn again. Drawn (0, 1): all pairs as they are.
     scores = torch.tensor([[0.9, 0.5], [0.4, 0.3]])

@@ -33,13 +33,21 @@ TABLE_1 = (
     Row("(e) FHN + T + S", Reading("rim", probe="student", gallery_of=TEACHER), {"HR-LR": ".966"}),
     Row("(f) FHN + T + S + A: RIM", RIM, {"HR-LR": ".988"}),
     Row("(g) T, sharp probe", Reading(TEACHER, sharp=True, probe="gallery"), {"HR-HR": ".998"}),
-    Row("RIM with a joint stage", Reading("rim_with_joint", gallery_of=TEACHER)),
-    Row("RIM, FHN after the joint stage + T", Reading("rim_with_joint", probe="sr", gallery_of=TEACHER)),
+    Row("RIM's FHN after joint learning + T", Reading("rim", probe="sr", gallery_of=TEACHER)),
+    Row("RIM without joint learning", Reading("rim_without_joint", gallery_of=TEACHER)),
+    Row("RIM, assistant after the student", Reading("rim_in_turn", gallery_of=TEACHER)),
     Row("RIM without priors", Reading("rim_without_priors", gallery_of=TEACHER)),
     Row("RIM without the domain term", Reading("rim_without_domain", gallery_of=TEACHER)),
-    Row("RIM, student and assistant together", Reading("rim_together", gallery_of=TEACHER)),
+    Row("RIM, student sees the probe", Reading("rim_student_sees_probe", gallery_of=TEACHER)),
+    Row("RIM, student sees the probe and the SR face", Reading("rim_student_sees_both", gallery_of=TEACHER)),
+    Row("RIM, assistant sees the SR face", Reading("rim_assistant_sees_sr", gallery_of=TEACHER)),
+    Row("RIM, assistant sees SR face and priors", Reading("rim_assistant_sees_priors", gallery_of=TEACHER)),
+    Row("RIM, assistant starts from zero", Reading("rim_assistant_from_zero", gallery_of=TEACHER)),
+    Row("RIM without the contrastive term", Reading("rim_without_contrastive", gallery_of=TEACHER)),
+    Row("RIM with the relational term", Reading("rim_relational", gallery_of=TEACHER)),
+    Row("RIM, S and A do not read the size", Reading("rim_without_size", gallery_of=TEACHER)),
+    Row("RIM with the terms of the maps (Eq 11, 12)", Reading("rim_of_stages", gallery_of=TEACHER)),
     Row("RIM split in two at T's cost, from random weights, T's head", Reading("rim_split", gallery_of=TEACHER)),
-    Row("RIM, cosine of the stages", Reading("rim_cosine", gallery_of=TEACHER)),
 )
 
 TABLE_2 = (
@@ -96,14 +104,30 @@ TABLE_3 = (
     Row("Staged-CNN", Reading("staged_cnn"), {"HR-HR": ".908", "HR-LR": ".902"}),
     Row("Guided-CNN", Reading("guided_cnn"), {"HR-HR": ".974", "HR-LR": ".938"}),
     Row("plain distillation", Reading("distillation", gallery_of=TEACHER)),
+    Row("distillation, same tricks", Reading("distillation_more", gallery_of=TEACHER)),
     Row("FHN + teacher", Reading("fhn", probe="sr", gallery_of=TEACHER)),
     Row("RIM, student alone", Reading("rim", probe="student", gallery_of=TEACHER)),
     Row("RIM", RIM, {"HR-HR": ".998", "HR-LR": ".988"}),
 )
 
+TRICKS = (
+    Row("teacher on bicubic", Reading(TEACHER)),
+    Row("plain distillation", Reading("distillation", gallery_of=TEACHER)),
+    Row("distillation, same tricks", Reading("distillation_more", gallery_of=TEACHER)),
+    Row("distillation, same tricks, wider", Reading("distillation_wide", gallery_of=TEACHER)),
+    Row("distillation, same tricks, twins", Reading("distillation_twins", gallery_of=TEACHER)),
+    Row("RIM's FHN + teacher", Reading("rim", probe="sr", gallery_of=TEACHER)),
+    Row("RIM, student alone", Reading("rim", probe="student", gallery_of=TEACHER)),
+    Row("RIM", RIM),
+)
+SAME_TRICKS = TRICKS[2].reading
+CONTROLS = TRICKS[:5]
+"""Rows of `TRICKS` without hallucination, of which RIM must beat the best."""
+
 SWEEP = (
     ("teacher", Reading(TEACHER)),
     ("plain distillation", Reading("distillation", gallery_of=TEACHER)),
+    ("distillation, same tricks", Reading("distillation_more", gallery_of=TEACHER)),
     ("RIM", RIM),
 )
 
@@ -117,7 +141,15 @@ TABLE_4 = {
     "fhn_without_priors": ("FHN without priors", ""),
     "fhn_without_domain": ("FHN without the domain term", ""),
     "fhn": ("FHN of RIM", "28.572 / .882"),
-    "rim_with_joint": ("FHN of RIM after the joint stage, with more training", ""),
+    "fhn_without_attention": ("FHN without attention to components", ""),
+    "fhn_without_size": ("FHN that does not read the size", ""),
+    "fhn_two_turns": ("FHN, two turns", ""),
+    "fhn_consistent": ("FHN whose face, reduced again, is the probe", ""),
+    "fhn_with_identity": ("FHN with the identity loss from the start", ""),
+    "fhn_one_sided": ("FHN, L_domain moves the coarse side alone, anchored", ""),
+    "fhn_on_coarse": ("FHN that adds to the coarse face", ""),
+    "fhn_reads_paths": ("FHN whose integrator reads the paths", ""),
+    "rim": ("FHN of RIM after joint learning, with more training", ""),
 }
 
 
