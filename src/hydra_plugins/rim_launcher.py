@@ -103,7 +103,7 @@ class RimLauncher(Launcher):
             cfg = self.context.config_loader.load_sweep_config(self.config, list(overrides))
             check_settings(cfg, RULES["rim-train"])
             check_packages(cfg)
-            check_together(cfg, teacher_weights=None, start_from=None)
+            check_together(cfg, teacher_weights=None, start_from=None, students_from=None)
 
     def _take_jobs(self, job_overrides: Sequence[Sequence[str]], first: int) -> tuple[Sweep, Sequence[Job]]:
         """Return the sweep and the jobs of the batch from number `first` on. Jobs that it lacks are written down.

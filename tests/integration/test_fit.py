@@ -11,7 +11,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.functional.seeded_probes import ProbeKind, seeded_probes
+from rim_lightning.inference.model_folder import write_model
 from rim_lightning.networks.checkpoints import load_rim
+from rim_lightning.networks.compared.guided import build_guided_recognizer
 from rim_lightning.networks.rim import RIM
 from rim_lightning.runs.provenance import code_version
 from rim_lightning.training.callbacks.ema import WarmedEMA
@@ -32,6 +34,7 @@ SETTINGS = {
     "teacher_weights": None,
     "start_from_teacher": True,
     "start_from": None,
+    "students_from": None,
 }
 # What a phase may move, written out by hand.
 OWNED = {
@@ -444,6 +447,46 @@ def test_a_run_starts_from_the_hallucination_network_of_another(store, tmp_path)
     smaller = MODEL | {"discriminator": {"width": 4, "embedding_size": 8}}
     with pytest.raises(ValueError, match="has a different shape from the configured one: set model"):
         module_of(model=smaller, start_from=str(tmp_path / "last.ckpt"))
+
+
+def test_a_run_starts_from_an_exported_model(tmp_path):
+    model = module_of().rim
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.1)
+    write_model(tmp_path / "model", model, None, {}, onnx=False)
+    started = module_of(start_from=str(tmp_path / "model"), students_from=str(tmp_path / "model"))
+    found = started.rim.state_dict()
+    for name, value in model.state_dict().items():
+        filled = name.startswith(("fhn.", "hrn.student.", "hrn.assistant."))
+        assert not filled or torch.equal(found[name], value), name
+    assert not torch.equal(
+
+@pytest.mark.parametrize("head", ["student", "own"])
+def test_student_and_assistant_start_from_a_distilled_recognizer(tmp_path, head):
+    arguments = {"learner": BACKBONE, "guide": BACKBONE, "size_input": True, "lr_size": 8}
+    recognizer = build_guided_recognizer(**arguments)
+    content = {f"recognizer.{name}": value for name, value in recognizer.state_dict().items()}
+    path = tmp_path / "last.ckpt"
+    torch.save({"architecture": "recognizer", "model_arguments": arguments, "state_dict": content}, path)
+    recognition = {"teacher": BACKBONE, "student": BACKBONE, "assistant": BACKBONE, "head": head, "size_input": True}
+    module = module_of(model=MODEL | {"recognition": recognition}, students_from=str(path))
+    trained = recognizer.learner.state_dict()
+    for learner in (module.rim.hrn.student, module.rim.hrn.assistant):
+        found = learner.backbone.state_dict()
+        heads = [name for name in trained if name.startswith("embed.")]
+        assert heads
+        assert set(trained) - set(found) == (set(heads) if learner.backbone.embed is None else set())
+        assert all(torch.equal(value, trained[name]) for name, value in found.items())
+    with pytest.raises(ValueError, match="has a different shape from the configured one: set model"):
+        module_of(students_from=str(path))  # no channel for the size
+
+
+def test_a_run_does_not_start_from_what_recognizes_nobody(tmp_path):
+    content = {"architecture": "super_resolver", "model_arguments": {"name": "bicubic"}, "state_dict": {}}
+    torch.save(content, tmp_path / "sr.ckpt")
+    with pytest.raises(ValueError, match=r"sr.ckpt holds neither RIM nor a recognizer: set students_from"):
+        module_of(students_from=str(tmp_path / "sr.ckpt"))
 
 
 @pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from rim_lightning.files import file_digest
 from rim_lightning.networks.checkpoints import check_digest
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.state import read_state
 from rim_lightning.training.finite_watch import NonFiniteLoss
+from rim_lightning.training.start import START_SETTINGS, start_digest
 
 MAY_CHANGE = (
     *("resume", "name", "evaluate", "optimized_metric"),
@@ -33,7 +33,7 @@ file or a prepared set may lie elsewhere as long as its content is the same. Aft
 nothing else can end, `AFTER_DIVERGENCE` may change too. Versions add settings: one that is null may come or go.
 """
 AFTER_DIVERGENCE = ("optim.clip", "system.clip")
-FILES = ("teacher.weights.path", "start_from")
+FILES = ("teacher.weights.path", *START_SETTINGS)
 """Settings that name a file whose content decides the training."""
 MISSING = "not set"
 NULL = ((MISSING, None), (None, MISSING))
@@ -114,7 +114,7 @@ def digests_of_files(settings: Mapping[str, Any]) -> dict[str, str]:
         FileNotFoundError: If such a file is missing.
     """
     flat = _flat(settings)
-    return {key: file_digest(flat[key]) for key in FILES if isinstance(flat.get(key), str)}
+    return {key: start_digest(flat[key]) for key in FILES if isinstance(flat.get(key), str)}
 
 
 def refusal(folder: Path, refused: Sequence[Difference]) -> str:
@@ -134,7 +134,7 @@ def _may_change(difference: Difference, run: Mapping[str, Any], stages_fit: bool
     key, values = difference.key, (difference.before, difference.now)
     if any(fnmatchcase(key, pattern) for pattern in MAY_CHANGE) or values in NULL:
         return True
-    if key in FILES or key.startswith("system.teacher_weights") or key == "system.start_from":
+    if key.removeprefix("system.") in FILES or key.startswith("system.teacher_weights"):
         return MISSING not in values and None not in values
     if fnmatchcase(key, "data.stores.*"):
         return MISSING not in values

@@ -12,7 +12,6 @@ from rim_lightning.evaluation.hallucination import HallucinationMetrics, halluci
 from rim_lightning.losses.landmark import LandmarkLoss
 from rim_lightning.metrics.domain_gap import DomainGap
 from rim_lightning.metrics.verification import FIGURES, IdentityVerification
-from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.recognition import ProbeViews
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.teacher_weights import fill_backbone
@@ -21,6 +20,7 @@ from rim_lightning.training.phased_module import ActivePhase, OptimizerOf, Phase
 from rim_lightning.training.phases import PHASE_TERMS, PHASES, STAGE_PHASES, Step, all_terms, prepare_step
 from rim_lightning.training.probes import ProbeSampling, sharp_probes
 from rim_lightning.training.schedule import Schedule
+from rim_lightning.training.start import start_hallucination, start_students
 from rim_lightning.training.teacher_bank import fill_bank
 from rim_lightning.types import NO_IDENTITY, FaceBatch
 
@@ -40,13 +40,15 @@ class RIMModule(PhasedModule):
         teacher_weights: {"weight_format", "path"} for `load_teacher`; None leaves the teacher at random, which is only
             useful for measuring speed.
         start_from_teacher: True to start student and assistant from the teacher's weights.
-        start_from: Checkpoint whose hallucination network and discriminator the run starts from; None for random
-            weights.
+        start_from: Checkpoint, or folder of an exported model, whose hallucination network the run starts from (and
+            discriminator, where it has one); None for random weights.
+        students_from: Checkpoint, of RIM or of a recognizer, or folder of an exported model, whose weights student and
+            assistant start from; None for the teacher's, or random ones.
         verification_pairs: Number of genuine pairs, and of impostor pairs, sampled from the validation people.
 
     Raises:
         ValueError: If the alternation is unknown, the losses do not fit the hallucination network, or the weights of
-            the teacher or of `start_from` belong to a different network.
+            the teacher, of `start_from` or of `students_from` belong to a different network.
     """
 
     architecture = "rim"
@@ -54,7 +56,7 @@ class RIMModule(PhasedModule):
     stage_phases = STAGE_PHASES
     rim: RIM
 
-    def __init__(  # noqa: PLR0913 - one argument over: they are the keys of conf/system/rim.yaml
+    def __init__(  # noqa: PLR0913 - two arguments over: they are the keys of conf/system/rim.yaml
         self,
         model: Mapping[str, Any],
         objective: Objective,
@@ -67,6 +69,7 @@ class RIMModule(PhasedModule):
         start_from_teacher: bool,
         verification_pairs: int,
         start_from: str | None,
+        students_from: str | None,
     ) -> None:
         super().__init__(model, optimizers, schedule, probes, clip)
         if alternation not in ("sequential", "simultaneous"):
@@ -90,7 +93,9 @@ class RIMModule(PhasedModule):
         if start_from_teacher:
             self.rim.hrn.start_from_teacher()
         if start_from is not None:
-            self._start_from(start_from)
+            start_hallucination(self.rim, start_from)
+        if students_from is not None:
+            start_students(self.rim, students_from)
         self.hallucination_metrics = HallucinationMetrics(
             ("sr", "coarse", "bicubic"), tuple(model["schemes"]), ("probe",)
         )
@@ -158,17 +163,6 @@ class RIMModule(PhasedModule):
                 f"The landmark loss {loss.kind} does not fit heatmaps that hold {kind} "
                 f"(model.hallucination.generator.heatmaps): set objective.landmark.kind={fitting}."
             )
-
-    def _start_from(self, path: str) -> None:
-        other = load_rim(path)
-        try:
-            self.rim.fhn.load_state_dict(other.fhn.state_dict())
-            self.rim.discriminator.load_state_dict(other.discriminator.state_dict())
-        except RuntimeError as error:
-            raise ValueError(
-                f"The hallucination network in {path} has a different shape from the configured one: set model to the "
-                "one it was trained with."
-            ) from error
 
     # ---- validation -------------------------------------------------------------------------------------------------
 

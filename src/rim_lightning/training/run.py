@@ -51,6 +51,7 @@ from rim_lightning.training.rehearsal import rehearse
 from rim_lightning.training.resume import differences, digests_of_files, read_progress, refusal
 from rim_lightning.training.rim_module import RIMModule
 from rim_lightning.training.settings import plain
+from rim_lightning.training.start import START_SETTINGS
 from rim_lightning.training.teacher import build_teacher, train_teacher
 
 SEVERAL_PROCESSES = "ddp_find_unused_parameters_true"
@@ -233,7 +234,7 @@ def check_together(cfg: DictConfig, **files: Any) -> PhasedModule:
 
     Args:
         cfg: A configuration as `conf/train.yaml` describes it. Its folder and its files need not exist.
-        **files: Values of the settings of the system that name files: `teacher_weights`, `start_from`.
+        **files: Values of the settings of the system that name files: `teacher_weights`, `start_from`, `students_from`.
 
     Returns:
         The training module, without weights.
@@ -510,8 +511,9 @@ def work_per_face(cfg: DictConfig, teacher_weights: Mapping[str, Any] | None) ->
     counting_cfg.probes.degradation, counting_cfg.probes.misalignment = "bicubic", None  # blur would count
     for group in ("schedule", "probes"):  # in the configuration of a run they are two copies
         counting_cfg.system[group] = counting_cfg[group]
-    if counting_cfg.system.get("start_from"):
-        counting_cfg.system.start_from = None
+    for name in START_SETTINGS:
+        if counting_cfg.system.get(name):
+            counting_cfg.system[name] = None
     data = instantiate(counting_cfg.data)
     return count_work(counting_cfg, build_module(counting_cfg, teacher_weights, data), data)
 

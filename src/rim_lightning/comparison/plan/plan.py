@@ -16,6 +16,7 @@ from rim_lightning.files import file_digest
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.overrides import override
 from rim_lightning.runs.state import read_state
+from rim_lightning.training.start import START_SETTINGS, start_digest
 
 Compose = Callable[[Sequence[str]], DictConfig]
 """Overrides of rim-train -> its configuration."""
@@ -235,12 +236,12 @@ class Plan:
         stores, weights = data.pop("stores", {}), teacher.pop("weights")
         for place in ("directory", "workers", "eval_batch_size"):
             data.pop(place, None)
-        start = system.pop("start_from", None)
+        starts = [system.pop(name, None) for name in START_SETTINGS]
         identity = {
             "system": system,
             "data": data | {name: file_digest(Path(path) / MANIFEST) for name, path in stores.items()},
             "teacher": teacher | {"weights": file_digest(weights["path"]) if weights else None},
-            "start": file_digest(start) if start else None,
+            "start": [start_digest(path) if path else None for path in starts],
             "ema": settings["callbacks"]["ema"],
             "trainer": {name: settings["trainer"][name] for name in ("accelerator", "devices", "precision")},
             # What a minute is worth.
