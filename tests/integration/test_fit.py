@@ -460,7 +460,7 @@ def test_a_run_starts_from_an_exported_model(tmp_path):
     for name, value in model.state_dict().items():
         filled = name.startswith(("fhn.", "hrn.student.", "hrn.assistant."))
         assert not filled or torch.equal(found[name], value), name
-    assert not torch.equal(
+
 
 @pytest.mark.parametrize("head", ["student", "own"])
 def test_student_and_assistant_start_from_a_distilled_recognizer(tmp_path, head):
