@@ -416,6 +416,7 @@ COMPARE_RULES: RuleTable = {
     "systems.*.kind": choice("hallucination", "recognition", "scratch"),
     "systems.*.seeds": list_of(whole(), 1),
     "systems.*.overrides": list_of(TEXT),
+    "systems.*.runs": list_of(PLACE, 1),
     "systems.*.*": optional(TEXT),
     "stages.*": TEXT,
     "faces.*.sample": optional(whole(1)),

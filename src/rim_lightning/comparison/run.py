@@ -185,11 +185,13 @@ def protocol_notes(comparison: Comparison) -> list[str]:
             " The minutes are those of the fastest of a few batches, timed while other runs may share the GPU: see how "
             "many faces each system was trained on."
         )
+    given = [name for name, system in plan.systems.items() if system.runs]
+    exception = f" {', '.join(given)}: runs that were given, of the length that stands in their row." if given else ""
     return [
         f"Budget: {total:g} {unit} for each recognition system, {hallucination:g} for each hallucination network; "
         f"RIM's {total:g} contain those of its hallucination network. Each system tries its kind's learning rates for "
         f"{plan.search_share:.0%} of that each and takes the best on validation faces; variants of RIM take "
-        f"RIM's.{pace}",
+        f"RIM's.{pace}{exception}",
         f"Probes are aligned {comparison.hr_size} px faces reduced to {lr_size} px by antialiased bicubic, 8 bit, and "
         "enlarged back. Means over seeds where a ± says so. Intervals of 95 % are bootstraps over pairs or faces (over "
         "people for all pairs and for identification) and, for several seeds, Student's t over them. A row "

@@ -28,6 +28,7 @@ from rim_lightning.evaluation.protocols import (
 from rim_lightning.files import real_path
 from rim_lightning.runs.overrides import override
 from rim_lightning.runs.signals import stopped_by_signals
+from rim_lightning.runs.state import read_state
 from rim_lightning.training.kept_teacher import provide_teacher
 from rim_lightning.training.run import configured_sources, teacher_request, teacher_settings
 
@@ -158,6 +159,12 @@ def _check_together(settings: dict[str, Any]) -> None:
         if system.get("kind") not in settings["learning_rates"]:
             kinds = ", ".join(settings["learning_rates"])
             raise ValueError(f'The system {name} is of kind "{system.get("kind")}"; choose from {kinds}.')
+        for folder in system.get("runs", []):
+            if read_state(real_path(folder)).name != "finished":
+                raise ValueError(
+                    f"systems.{name}.runs: {folder} is no finished run of rim-train: train it to its end, "
+                    "or leave it out."
+                )
         for field in ("after", "teacher_of", "rate_of"):
             if system.get(field) is not None and system[field] not in systems:
                 raise ValueError(
@@ -213,7 +220,7 @@ def _systems(settings: dict[str, dict[str, Any]]) -> dict[str, System]:
     systems = {}
     for name, fields in settings.items():
         arguments = {"experiment": name, **fields}
-        for listed in ("overrides", "seeds"):
+        for listed in ("overrides", "seeds", "runs"):
             if listed in arguments:
                 arguments[listed] = tuple(arguments[listed])
         systems[name] = System(name, **arguments)

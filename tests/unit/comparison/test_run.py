@@ -16,7 +16,7 @@ from tests.helpers.configurations import configuration, training_configuration
 
 
 def test_what_a_minute_is_stands_above_every_table():
-    plan = SimpleNamespace(allowance=Allowance("budget", 12), hallucination_share=0.25, search_share=0.2)
+    plan = SimpleNamespace(allowance=Allowance("budget", 12), hallucination_share=0.25, search_share=0.2, systems={})
     reported = {
         accelerator: protocol_notes(
             SimpleNamespace(plan=plan, laboratory=SimpleNamespace(lr_size=16), accelerator=accelerator, hr_size=128)

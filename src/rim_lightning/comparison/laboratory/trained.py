@@ -73,7 +73,7 @@ class TrainedNetworks:
         return [Trained(run.title, run.identity_text(), partial(self._load, run.checkpoint)) for run in runs]
 
     def faces_seen(self, name: str) -> int:
-        """Return how many faces training showed to a system and to the hallucination network that it starts from.
+        """Return how many faces training showed to a system and to the networks that it starts from.
 
         The trials of learning rates and the training of a teacher do not count.
 
@@ -83,11 +83,10 @@ class TrainedNetworks:
         if name in (TEACHER, BICUBIC):
             return 0
         self.seeds(name)
-        before = self.plan.systems[name].after
-        return self.plan.runs(name)[0].faces() + (self.faces_seen(before) if before is not None else 0)
+        return sum(run.faces() for run in self._chain(name))
 
     def work_done(self, name: str, folder: Path) -> float:
-        """Return the TFLOP of the training of a system and of the hallucination network that it starts from.
+        """Return the TFLOP of the training of a system and of the networks that it starts from.
 
         They are counted, see `count_work`, and what `faces_seen` leaves out does not count.
 
@@ -101,12 +100,14 @@ class TrainedNetworks:
         if name in (TEACHER, BICUBIC):
             return 0.0
         self.seeds(name)
-        run = self.plan.runs(name)[0]
-        gflop = compute_once(folder, [run.key], partial(_work_per_face, run))
-        cfg = run.configuration()
-        own = cfg.data.samples_per_epoch * sum(stage.epochs * gflop[stage.name] for stage in cfg.schedule.stages) / 1000
-        before = self.plan.systems[name].after
-        return own + (self.work_done(before, folder) if before is not None else 0.0)
+        return sum(_work_of(run, folder) for run in self._chain(name))
+
+    def _chain(self, name: str) -> list[Run]:
+        """Return the first run of a system and those whose networks it started from."""
+        chain = [self.plan.runs(name)[0]]
+        for run in chain:  # grows while it is read
+            chain += [earlier for earlier in run.started_from() if earlier.key not in [known.key for known in chain]]
+        return chain
 
     def teacher(self) -> GuidedRecognizer:
         """Return the pretrained recognizer."""
@@ -119,6 +120,13 @@ class TrainedNetworks:
             self._loaded = dict(list(self._loaded.items())[1 - LOADED :])
             self._loaded[checkpoint] = load_network(checkpoint).to(self.device)
         return self._loaded[checkpoint]
+
+
+def _work_of(run: Run, folder: Path) -> float:
+    """Return the TFLOP of the training of one run."""
+    gflop = compute_once(folder, [run.key], partial(_work_per_face, run))
+    cfg = run.configuration()
+    return cfg.data.samples_per_epoch * sum(stage.epochs * gflop[stage.name] for stage in cfg.schedule.stages) / 1000
 
 
 def _work_per_face(run: Run) -> dict[str, float]:

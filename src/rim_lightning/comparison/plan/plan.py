@@ -57,6 +57,17 @@ class Run(NamedTuple):
         cfg = self.configuration()
         return cfg.data.samples_per_epoch * sum(stage.epochs for stage in cfg.schedule.stages)
 
+    def started_from(self) -> list["Run"]:
+        """Return the runs whose networks this one started from, as far as their folders are still there."""
+        cfg = self.configuration()
+        paths = [cfg.get(setting) for setting in START_SETTINGS]
+        folders = [RunFolder(Path(path).parent.parent) for path in paths if path]
+        return [
+            Run(file_digest(folder.config)[:16], folder, (), str(folder.path), self.merits)
+            for folder in folders
+            if folder.config.is_file()
+        ]
+
     def configuration(self) -> DictConfig:
         """Read the configuration with which the run was trained."""
         cfg = OmegaConf.load(self.folder.config)
@@ -133,9 +144,18 @@ class Plan:
         """
         system = self.systems[name]
         grid = self.grids[system.kind]
-        if len(grid.values) == 1:
+        if len(grid.values) == 1 or system.runs:
             return {}
         return {rate: self._run(system, rate, system.seeds[0], self.search_share) for rate in grid.values}
+
+    def _given_runs(self, system: System) -> list[Run]:
+        """Return the runs that a system has instead of those of the plan."""
+        merits = self.grids[system.kind].merits
+        folders = [RunFolder(Path(folder)) for folder in system.runs]
+        return [
+            Run(file_digest(folder.config)[:16], folder, (), f"{system.name}, run {number}", merits)
+            for number, folder in enumerate(folders, start=1)
+        ]
 
     def rate(self, name: str) -> float:
         """Return the learning rate of the best trial on the validation faces. Failed trials do not count.
@@ -145,9 +165,11 @@ class Plan:
             ValueError: If every trial failed.
         """
         system = self.systems[name]
+        grid = self.grids[system.kind]
+        if system.runs:
+            return float(OmegaConf.select(self._given_runs(system)[0].configuration(), grid.settings[0]))
         if system.rate_of is not None:
             return self.rate(system.rate_of)
-        grid = self.grids[system.kind]
         if len(grid.values) == 1:
             return grid.values[0]
         merits: dict[float, float] = {}
@@ -172,6 +194,8 @@ class Plan:
             ValueError: If every trial failed.
         """
         system = self.systems[name]
+        if system.runs:
+            return self._given_runs(system)
         rate = self.rate(name)
         return [self._run(system, rate, seed, 1.0) for seed in system.seeds]
 
@@ -217,6 +241,9 @@ class Plan:
     def _run_of_seed(self, name: str, seed: int) -> Run:
         """Return the run of another system with this seed, or with its first seed if it lacks this one."""
         system = self.systems[name]
+        if system.runs:
+            given = self._given_runs(system)
+            return given[seed if seed < len(given) else 0]
         return self._run(system, self.rate(name), seed if seed in system.seeds else system.seeds[0], 1.0)
 
     def _key(self, overrides: tuple[str, ...], values: Mapping[str, Any]) -> str:

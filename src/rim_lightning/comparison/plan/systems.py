@@ -16,6 +16,8 @@ class System(NamedTuple):
             one does not count.
         rate_of: Name of the system whose chosen learning rate it takes; None: it tries the grid itself.
         seeds: One run each.
+        runs: Folders of finished runs of rim-train, which are measured in place of runs of these seeds; nothing is
+            trained for this system then.
     """
 
     name: str
@@ -26,6 +28,7 @@ class System(NamedTuple):
     teacher_of: str | None = None
     rate_of: str | None = None
     seeds: tuple[int, ...] = (0,)
+    runs: tuple[str, ...] = ()
 
 
 class Allowance(NamedTuple):

@@ -27,12 +27,13 @@ class Plan:
         return [Run(f"{name}{seed}", RunFolder(self.folder / f"{name}{seed}"), (), name, ()) for seed in seeds]
 
 
-def finish(run, faces):
+def finish(run, faces, start="null"):
     run.folder.checkpoints.mkdir(parents=True)
     run.checkpoint.write_text(run.key)
     write_json(run.folder.state, {"name": "finished", "attempts": 1})
     run.folder.config.write_text(
         f"data: {{samples_per_epoch: {faces}}}\nschedule: {{stages: [{{epochs: 3}}, {{epochs: 2}}]}}\n"
+        f"start_from: {start}\n"
     )
 
 
@@ -43,7 +44,7 @@ def test_faces_of_the_network_that_a_system_starts_from_count(tmp_path):
         finish(run, 100)
     with pytest.raises(NotTrained, match="rim"):
         networks.faces_seen("rim")
-    finish(plan.runs("rim")[0], 7)
+    finish(plan.runs("rim")[0], 7, plan.runs("fhn")[0].checkpoint)
     assert networks.faces_seen("fhn") == 500
     assert networks.faces_seen("rim") == 535
     assert networks.faces_seen(BICUBIC) == 0

@@ -115,6 +115,30 @@ def test_equal_faces_are_equal_whatever_whole_batches_are(tmp_path):
     assert "work=0.5" in work.overrides
 
 
+def test_given_runs_take_the_place_of_those_of_the_plan(tmp_path):
+    stages = {"stages": [{"name": "fhn", "epochs": 2}]}
+    cfg = {
+        "data": {"samples_per_epoch": 30},
+        "schedule": stages,
+        "start_from": str(tmp_path / "a/checkpoints/last.ckpt"),
+    }
+    for name, rate in (("a", 4e-4), ("b", 5e-4)):
+        optimizers = {"optimizers": {"hallucination": {"lr": rate}}}
+        (tmp_path / name).mkdir()
+        OmegaConf.save(OmegaConf.create(cfg | {"optim": optimizers}), tmp_path / name / "config.yaml")
+    given = System("fhn", "hallucination", "fhn", seeds=(0, 1), runs=(str(tmp_path / "a"), str(tmp_path / "b")))
+    plan = plan_of(tmp_path / "results", systems=SYSTEMS | {"fhn": given})
+    assert plan.trials("fhn") == {}
+    assert plan.rate("fhn") == 4e-4
+    first, second = plan.runs("fhn")
+    assert [run.folder.path for run in (first, second)] == [tmp_path / "a", tmp_path / "b"]
+    assert first.key != second.key
+    assert first.faces() == 60
+    assert [run.folder.path for run in second.started_from()] == [tmp_path / "a"]
+    with pytest.raises(NotTrained, match="fhn, run 1"):
+        plan.runs("rim")
+
+
 @pytest.mark.slow
 def test_a_trained_recognizer_becomes_the_teacher(tmp_path):
     plan = plan_of(tmp_path)
