@@ -2,6 +2,7 @@
 
 import csv
 import re
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -28,7 +29,6 @@ from tests.helpers.tiny import BACKBONE, MODEL, objective, probes, schedule
 FULL = [{"name": "fhn", "epochs": 1}, {"name": "hrn", "epochs": 1}, {"name": "joint", "epochs": 1}]
 RATE = {"domain": 1e-3, "hallucination": 1e-3, "student": 1e-3, "assistant": 1e-3}
 
-PROBES = ("degradation", "seed", "camera_validation")
 SETTINGS = {
     "clip": 1.0,
     "teacher_weights": None,
@@ -54,7 +54,7 @@ def data_of(store):
     return FaceDataModule({"synthetic": store.path}, batch_size=8, eval_batch_size=4)
 
 
-PROBES = ("degradation", "misalignment", "targets", "seed", "camera_validation")
+PROBES = ("degradation", "misalignment", "aligned_share", "targets", "seed", "camera_validation")
 
 
 def module_of(stages=FULL, alternation="sequential", rates=RATE, kind=torch.optim.AdamW, **changes):
@@ -447,6 +447,21 @@ def test_a_run_starts_from_the_hallucination_network_of_another(store, tmp_path)
     smaller = MODEL | {"discriminator": {"width": 4, "embedding_size": 8}}
     with pytest.raises(ValueError, match="has a different shape from the configured one: set model"):
         module_of(model=smaller, start_from=str(tmp_path / "last.ckpt"))
+
+
+def test_a_stage_may_have_aligned_probes_of_its_own(store, tmp_path):
+    stages = [{"name": "hrn", "epochs": 1, "aligned_share": 1.0}, {"name": "hrn", "epochs": 1}]
+    module = module_of(stages, misalignment={"shift": 0.2}, aligned_share=0.0)
+    seen = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            aligned = replace(pl_module.probes, misalignment=None)
+            pair = [each.probes(batch.hr, pl_module.iteration).enlarged for each in (pl_module.stage_probes, aligned)]
+            seen.append((trainer.current_epoch, torch.equal(*pair)))
+
+    trainer_of(tmp_path, 2, [Watch()]).fit(module, data_of(store))
+    assert set(seen) == {(0, True), (1, False)}
 
 
 def test_a_run_starts_from_an_exported_model(tmp_path):

@@ -307,6 +307,7 @@ TRAIN_RULES: RuleTable = {
     "schedule.stages.*.epochs": whole(),
     "schedule.stages.*.lr_scale": mapping_of(NONNEGATIVE),
     "schedule.stages.*.lr_scale.*": NONNEGATIVE,
+    "schedule.stages.*.aligned_share": optional(FRACTION),
     "schedule.warmup": FRACTION,
     "schedule.final": NONNEGATIVE,
     "probes.nominal": whole(1),

@@ -1,6 +1,7 @@
 """What the training modules share: stages, probes, optimizers and schedules, clipping, logging, checkpoints."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
@@ -116,6 +117,12 @@ class PhasedModule(pl.LightningModule):
         return self.schedule.locate(self.trainer.current_epoch)[0].name
 
     @property
+    def stage_probes(self) -> ProbeSampling:
+        """How training faces become probes in the current stage."""
+        share = self.schedule.locate(self.trainer.current_epoch)[0].aligned_share
+        return self.probes if share is None else replace(self.probes, aligned_share=share)
+
+    @property
     def stage_epoch(self) -> int:
         """Position of the current epoch in its training stage, from 0."""
         return self.schedule.locate(self.trainer.current_epoch)[1]
@@ -218,7 +225,7 @@ class PhasedModule(pl.LightningModule):
         Returns:
             Probes enlarged to S, with their sizes.
         """
-        return self.probes.probes(hr, self.iteration, self.global_rank, self.trainer.world_size)
+        return self.stage_probes.probes(hr, self.iteration, self.global_rank, self.trainer.world_size)
 
     def validation_camera_probes(self, faces: Tensor, index: Tensor) -> Probes:
         """Make probes of cameras of the nominal size, moved as by a detector's points; each face has its own seed.
@@ -237,7 +244,7 @@ class PhasedModule(pl.LightningModule):
         Args:
             batch: Sharp faces, RGB in [-1, 1], and their labels.
         """
-        return self.probes.targets_of(batch, self.iteration, self.global_rank, self.trainer.world_size)
+        return self.stage_probes.targets_of(batch, self.iteration, self.global_rank, self.trainer.world_size)
 
     def faces(self, enlarged: Tensor, sizes: Tensor) -> dict[str, Tensor]:
         """Return the faces that the network makes of enlarged probes, by name, for people to look at.

@@ -13,11 +13,13 @@ class TrainingStage:
         name: One of the stages of the training module.
         epochs: Length of the stage.
         lr_scale: Phase -> factor of its learning rate in this stage; 1 where a phase is missing.
+        aligned_share: Share of the probes of this stage that no misalignment moves; None for that of the probes.
     """
 
     name: str
     epochs: int
     lr_scale: Mapping[str, float] = field(default_factory=dict)
+    aligned_share: float | None = None
 
 
 class Schedule:
@@ -100,4 +102,6 @@ def _training_stage(settings: Mapping[str, object]) -> TrainingStage:
     try:
         return TrainingStage(**settings)  # type: ignore[arg-type]  # a configuration: the names are checked here
     except TypeError:
-        raise ValueError(f"A stage has name, epochs and maybe lr_scale, got {dict(settings)}.") from None
+        raise ValueError(
+            f"A stage has name, epochs, maybe lr_scale, aligned_share; got {dict(settings)}."
+        ) from None

@@ -270,7 +270,7 @@ def test_every_setting_of_a_launcher_has_a_rule(kind):
         ("optim.optimizers.foo.lr", "optim.optimizers has domain, hallucination, student, assistant."),
         ("model.recognition.teacher.lay_out", "did you mean model.recognition.teacher.layout?"),
         ("evaluation.sr.foo", "evaluation.sr has sets, split, root, first_pixel, alignment, protocol, crop."),
-        ("schedule.stages.0.foo", "schedule.stages.0 has name, epochs, lr_scale."),
+        ("schedule.stages.0.foo", "schedule.stages.0 has name, epochs, lr_scale, aligned_share."),
         (
             "teacher.foo",
             "teacher has weights, start_students, epochs, learning_rate, weight_decay",
