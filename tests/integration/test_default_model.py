@@ -155,8 +155,12 @@ def test_the_card_says_where_the_weights_come_from(people, tmp_path):
     path = checkpoint(tmp_path)
     content = torch.load(path, weights_only=True)
     torch.save(content | {"training": {"code": "0123abc", "faces": 4096}}, path)
-    start = Origin(["experiment=rim_128", "seed=2"], "0.1", 1, {"helen": "0", "celeba": "1"}, {})
-    start.write(RunFolder(path.parent.parent))
+    before = tmp_path / "before" / "checkpoints" / "last.ckpt"
+    before.parent.mkdir(parents=True)
+    torch.save(content | {"training": {"code": "0123abc", "faces": 512}}, before)
+    Origin(["experiment=fhn", "workers=3"], "0.1", 1, {"helen": "0"}, {}).write(RunFolder(before.parent.parent))
+    overrides = ["experiment=rim_128", "seed=2", f"start_from={before}", f"paths.data_dir={tmp_path}"]
+    Origin(overrides, "0.1", 1, {"helen": "0", "celeba": "1"}, {}).write(RunFolder(path.parent.parent))
     (tmp_path / "mit.txt").write_text("MIT License")
     names = [f"{index}.png" for index in range(4)]
     noise_store(tmp_path / "more_32", names, list("aabb"), {"ibug68": 68}, split="val", hr_size=32)
@@ -164,8 +168,14 @@ def test_the_card_says_where_the_weights_come_from(people, tmp_path):
     done = rim("export", path, tmp_path / "model", *people, *more)
     assert done.exit_code == 0, done.output
     card = json.loads((tmp_path / "model" / CARD).read_text())
-    command = "rim-train experiment=rim_128 seed=2"
-    assert card["training"] == {"command": command, "sets": ["celeba", "helen"], "faces": 4096, "code": "0123abc"}
+    assert card["training"] == {
+        "command": "rim-train experiment=rim_128 seed=2 start_from=before/checkpoints/last.ckpt",
+        "sets": ["celeba", "helen"],
+        "faces": 4096,
+        "code": "0123abc",
+        "started_from": [{"command": "rim-train experiment=fhn", "sets": ["helen"], "faces": 512, "code": "0123abc"}],
+    }
+    assert "from networks of `rim-train experiment=fhn`: 512 faces" in card_page(card)
     assert (tmp_path / "model" / "NOTICE").read_text() == "MIT License"
     assert (tmp_path / "model" / CARD_PAGE).read_text() == card_page(card)
     chosen = card["calibration"]

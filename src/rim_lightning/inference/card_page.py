@@ -59,6 +59,9 @@ def _training_lines(training: Mapping[str, Any]) -> Iterator[str]:
         yield f"- Faces seen: {training['faces']:,}"
     if "code" in training:
         yield f"- Code: {training['code']}"
+    for earlier in training.get("started_from", []):
+        command = earlier.get("command", "an earlier run")
+        yield f"- It started from networks of `{command}`: {earlier.get('faces', 0):,} faces"
 
 
 def _calibration_lines(calibration: Calibration) -> Iterator[str]:

@@ -102,6 +102,4 @@ def _training_stage(settings: Mapping[str, object]) -> TrainingStage:
     try:
         return TrainingStage(**settings)  # type: ignore[arg-type]  # a configuration: the names are checked here
     except TypeError:
-        raise ValueError(
-            f"A stage has name, epochs, maybe lr_scale, aligned_share; got {dict(settings)}."
-        ) from None
+        raise ValueError(f"A stage has name, epochs, maybe lr_scale, aligned_share; got {dict(settings)}.") from None

@@ -24,6 +24,12 @@ HALF_TOLERANCE = 1e-3
 HALVED = (("fhn.", "hrn."), ("fhn.",))
 """What is tried in half precision: all weights, then those of the hallucination network alone."""
 
+OF_THE_MACHINE = ("paths.", "hydra.", "threads=", "workers=", "resume=")
+"""How overrides begin that say where a run was trained, not how."""
+
+STARTS = ("start_from=", "students_from=")
+"""How overrides begin that name a checkpoint from which a run started."""
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -335,7 +341,10 @@ def _is_half(weights: Iterable[Tensor]) -> bool:
 
 
 def _training_of(checkpoint: Path) -> dict[str, Any]:
-    """Return what checkpoint and run folder say about the training: command, sets, faces seen, code."""
+    """Return what checkpoint and run folder say about the training: command, sets, faces seen, code.
+
+    "started_from" has the same of the runs whose networks it started from, as far as they are still there.
+    """
     from rim_lightning.networks.checkpoints import training_record
     from rim_lightning.runs.folder import RunFolder
     from rim_lightning.runs.origin import read_origin
@@ -344,7 +353,17 @@ def _training_of(checkpoint: Path) -> dict[str, Any]:
     origin = read_origin(RunFolder(checkpoint.parent.parent))
     if origin is None:
         return record
-    return {"command": shlex.join(["rim-train", *origin.overrides]), "sets": sorted(origin.stores)} | record
+    shown = [_without_folders(each) for each in origin.overrides if not each.lstrip("+").startswith(OF_THE_MACHINE)]
+    told = {"command": shlex.join(["rim-train", *shown]), "sets": sorted(origin.stores)} | record
+    earlier = [Path(each.partition("=")[2]) for each in origin.overrides if each.startswith(STARTS)]
+    started_from = [_training_of(path) for path in earlier if path.is_file()]
+    return told | ({"started_from": started_from} if started_from else {})
+
+
+def _without_folders(override: str) -> str:
+    """Return an override; of one that names a checkpoint to start from, the run, the folder and the file alone."""
+    name, _, value = override.partition("=")
+    return f"{name}={'/'.join(Path(value).parts[-3:])}" if override.startswith(STARTS) else override
 
 
 def _metrics_of(checkpoint: Path) -> dict[str, Any]:
