@@ -2,6 +2,7 @@
 
 import csv
 import re
+import warnings
 from dataclasses import replace
 from functools import partial
 
@@ -22,6 +23,7 @@ from rim_lightning.training.callbacks.progress import StageProgress
 from rim_lightning.training.csv_logger import StageCSVLogger
 from rim_lightning.training.finite_watch import NonFiniteLoss
 from rim_lightning.training.phases import PHASES
+from rim_lightning.training.rehearsal import rehearse
 from rim_lightning.training.rim_module import RIMModule
 from tests.helpers.stores import small_synthetic_store
 from tests.helpers.tiny import BACKBONE, MODEL, objective, probes, schedule
@@ -471,6 +473,8 @@ def test_a_run_starts_from_an_exported_model(tmp_path):
             weight.add_(0.1)
     write_model(tmp_path / "model", model, None, {}, onnx=False)
     started = module_of(start_from=str(tmp_path / "model"), students_from=str(tmp_path / "model"))
+    with warnings.catch_warnings(action="error"):
+        rehearse(partial(module_of, start_from=str(tmp_path / "model"), students_from=str(tmp_path / "model")), 32)
     found = started.rim.state_dict()
     for name, value in model.state_dict().items():
         filled = name.startswith(("fhn.", "hrn.student.", "hrn.assistant."))

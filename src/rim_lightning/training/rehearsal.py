@@ -1,5 +1,6 @@
 """A rehearsal of a training without weights: wrong shapes and settings show before any work, not after hours of it."""
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -23,7 +24,9 @@ def rehearse(build: Callable[[], PhasedModule], hr_size: int) -> PhasedModule:
             settings.
     """
     with torch.device("meta"), torch.no_grad():
-        module = build()
+        with warnings.catch_warnings():  # weights of a checkpoint show whether they fit; nothing is copied here
+            warnings.filterwarnings("ignore", message=".*to a meta parameter in the current model, which is a no-op")
+            module = build()
         faces = torch.zeros(2, 3, hr_size, hr_size)
         sizes = torch.full((2,), module.lr_size)
         network = module.get_submodule(module.architecture)
