@@ -205,6 +205,15 @@ def test_the_figures_of_a_shipped_card_are_those_of_the_results():
     assert sum((default_model.SHIPPED / name).stat().st_size for name in card["files"]) <= 25e6
 
 
+def test_the_error_rates_of_the_shipped_card_stand_in_the_results():
+    page = (default_model.SHIPPED / CARD_PAGE).read_text()
+    assert page == card_page(json.loads(_shipped_card()))
+    rates = [line for line in page.splitlines() if re.match(r"\| \d+ px \|", line)]
+    assert len(rates) == len(json.loads(_shipped_card())["calibration"]["sizes"])
+    results = (DOCS / "results.md").read_text()
+    assert [line for line in rates if line not in results] == []
+
+
 def _shipped_card():
     file = default_model.SHIPPED / CARD
     return file.read_text() if file.is_file() else ""

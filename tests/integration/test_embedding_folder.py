@@ -28,6 +28,7 @@ from rim_lightning.gallery.embed import EmbeddingProgress, embed_folder
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder
 from rim_lightning.gallery.enrollment import enroll, enroll_embedded
 from rim_lightning.gallery.index import Gallery
+from rim_lightning.inference import default_model
 from rim_lightning.inference import faces as inference_faces
 from rim_lightning.inference.model_folder import write_model
 from rim_lightning.inference.recognizer import Recognizer
@@ -429,7 +430,7 @@ def test_aligned_of_faces_that_were_searched_for_is_refused(begun, tmp_path):
     assert not (tmp_path / "index").exists()
 
 
-def test_rim_enroll_takes_embeddings(begun, model, tmp_path):
+def test_rim_enroll_takes_embeddings(begun, model, tmp_path, monkeypatch):
     pytest.importorskip("lancedb")
     write_model(tmp_path / "other", network(1), None, {}, onnx=False)
 
@@ -457,6 +458,7 @@ def test_rim_enroll_takes_embeddings(begun, model, tmp_path):
     again = json.loads(enroll("-m", model, begun.path, "--json").stdout)
     numbers = {"added": 0, "known": 19, "several": 0, "small": 0, "left_out": 2, "templates": 18, "people": 7}
     assert numbers.items() <= again.items()
+    monkeypatch.setattr(default_model, "SHIPPED", tmp_path / "nowhere")
     missing = enroll(begun.manifest.pictures)
     assert missing.exit_code == 2
     assert "Missing option '--model'" in missing.stderr
