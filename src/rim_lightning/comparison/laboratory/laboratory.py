@@ -171,8 +171,9 @@ class Laboratory:
         """Return the embeddings of faces by a part of a network, one row per position."""
         hallucination = None if sr is None else self.networks.seeds(sr)[0]
         unique, row = positions.unique(return_inverse=True)
-        # The student's embeddings are stored in the file of the whole RIM, which computes both at once.
-        digest = f"{trained.digest} {'probe' if part == 'student' else part}"
+        # RIM computes these three in one pass: they are stored in one file.
+        together = part in ("student", "probe", "sr") and hallucination is None
+        digest = f"{trained.digest} {'one pass' if together else part}"
         if hallucination is not None:
             digest += f" after {hallucination.digest}"
         probe = "sharp" if side.size is None else f"{side.size} px {ProbeKind(*side[1:]).in_words()}"

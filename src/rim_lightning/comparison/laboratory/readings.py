@@ -93,8 +93,8 @@ def embed_part(
     Args:
         network: A `RIM` or a `GuidedRecognizer`.
         part: "gallery" reads sharp faces. "probe" reads probes; of RIM it is f_S + f_A. "student" is f_S of RIM. "sr"
-            applies the gallery's network to the hallucinated face. "realigned" is
-            "probe" after the probe was aligned by RIM's own landmarks.
+            applies the gallery's network to the hallucinated face. "realigned" is "probe" after the probe was aligned
+            by RIM's own landmarks.
         hallucination: Network whose hallucinated face the part "sr" reads; None: the network's own.
         side: How the faces were made.
         faces: Sharp faces or enlarged probes, (B, 3, S, S), RGB in [-1, 1].
@@ -109,7 +109,8 @@ def embed_part(
     if part == "gallery":
         return {"gallery": recognizer.embed_gallery(faces)}
     sizes = side.sizes(faces)
-    if part == "sr":
+    own = isinstance(recognizer, RIM) and hallucination is None
+    if part == "sr" and not own:
         source = as_hallucinator(recognizer if hallucination is None else hallucination)
         return {"sr": recognizer.embed_gallery(hallucinate(source, faces, sizes))}
     if not isinstance(recognizer, RIM):
@@ -119,7 +120,8 @@ def embed_part(
     if part == "realigned":
         return {"realigned": recognizer.probe_embeddings(realigned(recognizer, faces, sizes), sizes).rim}
     embeddings = recognizer.probe_embeddings(faces, sizes)
-    return {"student": embeddings.student, "probe": embeddings.rim}
+    sr = recognizer.embed_gallery(embeddings.sr)
+    return {"student": embeddings.student, "probe": embeddings.rim, "sr": sr}
 
 
 def as_recognizer(network: nn.Module) -> RIM | GuidedRecognizer:

@@ -14,10 +14,13 @@ def test_parts_of_rim_come_from_one_pass():
     torch.manual_seed(0)
     rim, faces = perturbed(RIM(**MODEL)).eval(), batch().hr
     with torch.no_grad():
-        both = embed_part(rim, "probe", None, Side(8), faces)
-        assert list(both) == ["student", "probe"]
-        assert torch.equal(both["probe"], rim.embed_probe(faces))
-        assert torch.equal(embed_part(rim, "student", None, Side(8), faces)["student"], both["student"])
+        parts = embed_part(rim, "probe", None, Side(8), faces)
+        assert torch.equal(parts["probe"], rim.embed_probe(faces))
+        assert torch.equal(parts["student"], rim.embed_by_student(faces))
+        assert torch.equal(parts["sr"], rim.embed_gallery(rim.fhn(faces).sr))
+        for part in ("student", "sr"):
+            same = embed_part(rim, part, None, Side(8), faces)
+            assert same.keys() == parts.keys() and all(torch.equal(same[name], parts[name]) for name in parts)
         assert torch.equal(embed_part(rim, "gallery", None, Side(None), faces)["gallery"], rim.embed_gallery(faces))
 
 
