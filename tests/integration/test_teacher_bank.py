@@ -1,5 +1,6 @@
 """The teacher's embeddings of the training faces: whose they are, and that a run with them resumes bit for bit."""
 
+import shutil
 from functools import partial
 
 import pytest
@@ -9,7 +10,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from rim_lightning.data.dataset import collate
 from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.functional.resize import resized
-from rim_lightning.training import rim_module
+from rim_lightning.training import rim_module, teacher_bank
 from rim_lightning.training.callbacks.ema import WarmedEMA
 from rim_lightning.training.teacher_bank import fill_bank
 from rim_lightning.types import to_unit
@@ -54,6 +55,46 @@ def test_the_bank_holds_the_teachers_embeddings_of_center_crops_by_index(folder,
     assert not [name for name in module.state_dict() if "bank" in name]
 
 
+def test_the_embeddings_are_kept_for_the_next_run(folder, tmp_path, monkeypatch, capsys):
+    """Read instead of computed by a run with the same teacher and faces; a damaged file is made again."""
+    stores = tmp_path / "stores"
+    shutil.copytree(folder, stores, ignore=shutil.ignore_patterns(teacher_bank.FOLDER))
+    computed = []
+
+    def bank_of(data=None, change=None):
+        module = RIM()
+        embed = module.rim.embed_gallery
+        module.rim.embed_gallery = lambda faces: (computed.append(len(faces)), embed(faces))[1]
+        if change is not None:
+            change(module)
+        trainer_of(tmp_path, 1, limit_train_batches=1).fit(module, data or data_of(stores))
+        new, count = module.objective.embeddings.contrastive, sum(computed)
+        computed.clear()
+        return new.bank, new.identity, count
+
+    def another_teacher(module):
+        next(iter(module.rim.hrn.teacher.parameters())).data.mul_(0.5)
+
+    bank, identity, count = bank_of()
+    assert count == len(bank) > 0
+    kept = bank_of(data_of(stores, augmentation=augmentation))
+    assert kept[2] == 0
+    assert torch.equal(kept[0], bank)
+    assert torch.equal(kept[1], identity)
+    assert bank_of(change=another_teacher)[2] == count
+    assert bank_of(FaceDataModule({"synthetic": stores / "synthetic"}, batch_size=8))[2] == (identity != -1).sum()
+    for file in (stores / teacher_bank.FOLDER).iterdir():
+        file.write_bytes(file.read_bytes()[:-100])
+    again = bank_of()
+    assert again[2] == count
+    assert torch.equal(again[0], bank)
+    assert bank_of()[2] == 0
+    shutil.rmtree(stores / teacher_bank.FOLDER)
+    (stores / teacher_bank.FOLDER).write_text("no folder")
+    assert torch.equal(bank_of()[0], bank)
+    assert "embeddings of the training faces are not kept for later runs" in capsys.readouterr().out
+
+
 def test_without_the_term_or_its_phase_nothing_is_embedded(folder, tmp_path):
     for module in (module_of([{"name": "hrn", "epochs": 1}]), RIM(stages=[{"name": "fhn", "epochs": 1}])):
         trainer_of(tmp_path, 1, limit_train_batches=1).fit(module, data_of(folder))
@@ -63,9 +104,9 @@ def test_without_the_term_or_its_phase_nothing_is_embedded(folder, tmp_path):
 def test_faces_are_embedded_before_the_first_stage_that_needs_them_and_once(folder, tmp_path, monkeypatch):
     filled = []
 
-    def fill(loss, embed, trainer):
+    def fill(loss, teacher, embed, trainer):
         filled.append(trainer.current_epoch)
-        fill_bank(loss, embed, trainer)
+        fill_bank(loss, teacher, embed, trainer)
 
     monkeypatch.setattr(rim_module, "fill_bank", fill)
     module = RIM(stages=[{"name": name, "epochs": 1} for name in ("fhn", "student", "assistant")])

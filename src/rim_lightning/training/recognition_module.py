@@ -147,8 +147,9 @@ class RecognitionModule(PhasedModule):
 
     def on_fit_start(self) -> None:
         """Embed the training faces by the guide, if the contrastive term has a weight."""
-        if self.weights["contrastive"] and self.embeddings.contrastive.bank is None:
-            fill_bank(self.embeddings.contrastive, self.recognizer.embed_gallery, self.trainer)
+        guide, contrastive = self.recognizer.guide, self.embeddings.contrastive
+        if self.weights["contrastive"] and guide is not None and contrastive.bank is None:
+            fill_bank(contrastive, guide, self.recognizer.embed_gallery, self.trainer)
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Train on one batch."""

@@ -109,7 +109,7 @@ class RIMModule(PhasedModule):
         contrastive = self.objective.embeddings.contrastive
         phases = {"student", "assistant"} & set(self.stage_phases[self.stage])
         if contrastive.bank is None and any(self.objective.weights[phase].get("contrastive") for phase in phases):
-            fill_bank(contrastive, self.rim.embed_gallery, self.trainer)
+            fill_bank(contrastive, self.rim.hrn.teacher, self.rim.embed_gallery, self.trainer)
 
     # ---- training ---------------------------------------------------------------------------------------------------
 

@@ -1,27 +1,41 @@
 """The teacher's embeddings of all training faces, for the contrastive loss."""
 
+import hashlib
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from zipfile import BadZipFile
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.distributed import gather_batch
+from rim_lightning.files import file_digest, whole_file
 from rim_lightning.losses.contrastive import ContrastiveLoss
 from rim_lightning.runs.progress import progress_bar
 from rim_lightning.types import FaceBatch
 
+FOLDER = "teacher_embeddings"
+"""Folder of the kept embeddings, beside the prepared stores."""
+
 
 @torch.no_grad()
-def fill_bank(loss: ContrastiveLoss, embed: Callable[[Tensor], Tensor], trainer: pl.Trainer) -> None:
+def fill_bank(
+    loss: ContrastiveLoss, teacher: nn.Module, embed: Callable[[Tensor], Tensor], trainer: pl.Trainer
+) -> None:
     """Fill the bank of a contrastive loss with the teacher's embeddings of the training faces, not augmented.
 
-    Every process embeds its share of the faces, and all get all of them.
+    Every process embeds its share of the faces, and all get all of them. They are kept in a file beside the first
+    store, by the weights of the teacher and the faces, and read from it by the next run and by a resumed one.
 
     Args:
         loss: The loss.
-        embed: The frozen teacher, faces (B, 3, S, S) -> embeddings (B, E).
+        teacher: The frozen teacher.
+        embed: Embeds faces by it, (B, 3, S, S) -> (B, E).
         trainer: Trainer that is about to train on a `FaceDataModule`.
 
     Raises:
@@ -30,6 +44,20 @@ def fill_bank(loss: ContrastiveLoss, embed: Callable[[Tensor], Tensor], trainer:
     data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it without declaring it
     if not isinstance(data, FaceDataModule):
         raise ValueError("The contrastive term needs the training faces of a FaceDataModule: fit the module with one.")
+    file = _kept_file(data, teacher)
+    kept = _read(file)
+    if trainer.strategy.reduce_boolean_decision(kept is not None) and kept is not None:
+        device = trainer.strategy.root_device
+        loss.fill(*(values.to(device) for values in kept))
+        return
+    embedding, identity = _embed_faces(data, embed, trainer)
+    loss.fill(embedding, identity)
+    if trainer.is_global_zero:
+        _write(file, embedding, identity)
+
+
+def _embed_faces(data: FaceDataModule, embed: Callable[[Tensor], Tensor], trainer: pl.Trainer) -> tuple[Tensor, Tensor]:
+    """Return embeddings (N, E) and people (N,) of the training faces, by their position in the data set."""
     shares: list[tuple[Tensor, Tensor, Tensor]] = []
     loader = data.center_crop_loader()
     for loaded in progress_bar(loader, shown=trainer.is_global_zero, desc="the teacher's embeddings", leave=False):
@@ -39,4 +67,33 @@ def fill_bank(loss: ContrastiveLoss, embed: Callable[[Tensor], Tensor], trainer:
     # With several processes a few faces come twice; each lands in its own row.
     rows = torch.zeros(len(data.train), dtype=torch.int64, device=index.device)
     rows[index] = torch.arange(len(index), device=index.device)
-    loss.fill(embedding[rows], identity[rows])
+    return embedding[rows], identity[rows]
+
+
+def _kept_file(data: FaceDataModule, teacher: nn.Module) -> Path:
+    """Return the file of these embeddings: its name holds the digest of the teacher's weights and of the faces."""
+    digest = hashlib.sha256(f"{teacher} {teacher.input_size}".encode())
+    for name, value in teacher.state_dict().items():
+        digest.update(name.encode() + value.double().cpu().numpy().tobytes())
+    for store, part in zip(data.stores.values(), data.train.sets, strict=True):
+        digest.update(file_digest(store / MANIFEST).encode())
+        digest.update(np.asarray(part.positions, dtype=np.int64).tobytes())
+    folder = next(iter(data.stores.values())).resolve().parent / FOLDER
+    return folder / f"{digest.hexdigest()[:16]}.npz"
+
+
+def _read(file: Path) -> tuple[Tensor, Tensor] | None:
+    """Return embeddings and people of a file; None if there is none, or if it is damaged."""
+    with suppress(OSError, BadZipFile, EOFError, KeyError, ValueError), np.load(file) as content:
+        return torch.from_numpy(content["embedding"]), torch.from_numpy(content["identity"])
+    return None
+
+
+def _write(file: Path, embedding: Tensor, identity: Tensor) -> None:
+    """Keep embeddings and people. Without room for them, or the right to write, the next run computes them again."""
+    try:
+        file.parent.mkdir(exist_ok=True)
+        with whole_file(file) as part, open(part, "wb") as stream:
+            np.savez(stream, embedding=embedding.float().cpu().numpy(), identity=identity.cpu().numpy())
+    except OSError as error:
+        print(f"The teacher's embeddings of the training faces are not kept for later runs: {error}", flush=True)

@@ -20,7 +20,8 @@ def test_parts_of_rim_come_from_one_pass():
         assert torch.equal(parts["sr"], rim.embed_gallery(rim.fhn(faces).sr))
         for part in ("student", "sr"):
             same = embed_part(rim, part, None, Side(8), faces)
-            assert same.keys() == parts.keys() and all(torch.equal(same[name], parts[name]) for name in parts)
+            assert same.keys() == parts.keys()
+            assert all(torch.equal(same[name], parts[name]) for name in parts)
         assert torch.equal(embed_part(rim, "gallery", None, Side(None), faces)["gallery"], rim.embed_gallery(faces))
 
 
