@@ -26,7 +26,7 @@ from rim_lightning.training.phases import PHASES
 from rim_lightning.training.rehearsal import rehearse
 from rim_lightning.training.rim_module import RIMModule
 from tests.helpers.stores import small_synthetic_store
-from tests.helpers.tiny import BACKBONE, MODEL, objective, probes, schedule
+from tests.helpers.tiny import BACKBONE, MODEL, domain_loss, objective, probes, schedule
 
 FULL = [{"name": "fhn", "epochs": 1}, {"name": "hrn", "epochs": 1}, {"name": "joint", "epochs": 1}]
 RATE = {"domain": 1e-3, "hallucination": 1e-3, "student": 1e-3, "assistant": 1e-3}
@@ -232,18 +232,23 @@ def test_in_the_stage_sharp_the_probes_are_the_sharp_faces(store, tmp_path):
 
 @pytest.mark.parametrize("alternation", ["sequential", "simultaneous"])
 def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(store, tmp_path, alternation):
+    """The queue of the domain loss is longer than an epoch: it spans the interruption."""
+
+    def make():
+        return module_of(alternation=alternation, objective={"domain": domain_loss(queue=64, embedding_size=8)})
+
     def callbacks(folder):
         last = ModelCheckpoint(tmp_path / folder, "last", save_top_k=1, enable_version_counter=False)
         return [last, WarmedEMA(decay=0.9)]
 
-    whole = module_of(alternation=alternation)
+    whole = make()
     trainer_of(tmp_path, 3, callbacks("whole")).fit(whole, data_of(store))
     # The schedule depends on the run's length, so the first part is a run of three epochs that stops after two.
-    part = module_of(alternation=alternation)
+    part = make()
     part.on_train_epoch_end = lambda: setattr(part.trainer, "should_stop", part.trainer.current_epoch == 1)
     trainer_of(tmp_path, 3, callbacks("part")).fit(part, data_of(store))
     torch.manual_seed(12345)
-    resumed = module_of(alternation=alternation)
+    resumed = make()
     trainer_of(tmp_path, 3, callbacks("part")).fit(
         resumed, data_of(store), ckpt_path=str(tmp_path / "part" / "last.ckpt"), weights_only=True
     )

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from rim_lightning.commands.config_path import CONF_DIR
-from rim_lightning.networks.hallucination.blocks import scale_gradient
+from rim_lightning.functional.gradient import scale_gradient
 from rim_lightning.speed.authors_step import FiveBackwards
 from rim_lightning.speed.rows import expand
 from rim_lightning.speed.step import forward_work, matmul_peak, measure_training

@@ -21,8 +21,9 @@ from tests.helpers.ddp import run_ranks
 from tests.helpers.tiny import domain_loss
 
 ROWS = 8  # of the whole batch
-LOSSES = ["domain unbiased", "domain biased", "domain linear", "domain smoothed", "masked mean"]
+LOSSES = ["domain unbiased", "domain biased", "domain linear", "domain smoothed", "domain queued", "masked mean"]
 LOSSES += ["landmark", "parsing", "identity", "distillation"]
+QUEUE = {"queue": 2 * ROWS, "embedding_size": 32}
 
 
 def batch():
@@ -48,9 +49,10 @@ def evaluate(name, net, rows):
     if name.startswith("domain"):
         x, y = net(data["x"]), net(data["y"])
         kind = name.split()[1]
-        if kind != "smoothed":
+        if kind not in ("smoothed", "queued"):
             return domain_loss(estimator=kind).double()(x, y)
-        loss = domain_loss(smoothing=0.5, learned_weights=True).double()
+        settings = {"smoothing": 0.5, "learned_weights": True} if kind == "smoothed" else QUEUE
+        loss = domain_loss(**settings).double()
         loss(3 * x.detach(), y.detach())
         return loss(x, y)
     out = net(data["x"])

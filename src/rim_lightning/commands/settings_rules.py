@@ -172,6 +172,8 @@ OBJECTIVE_RULES: RuleTable = {
     "objective.domain.multipliers": list_of(POSITIVE, 1),
     "objective.domain.smoothing": number(0, below=1),
     "objective.domain.learned_weights": FLAG,
+    "objective.domain.queue": whole(0),
+    "objective.domain.embedding_size": elsewhere("model.discriminator.embedding_size says it"),
     "objective.stages.kind": choice("l2", "cosine"),
     "objective.stages.normalize": FLAG,
     "objective.contrastive.scale": POSITIVE,

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from rim_lightning.networks.hallucination.blocks import scale_gradient
+from rim_lightning.functional.gradient import scale_gradient
 from rim_lightning.training.phases import domain_distance, hallucination_terms, prepare_step
 from rim_lightning.training.rim_module import RIMModule
 from rim_lightning.types import FaceBatch

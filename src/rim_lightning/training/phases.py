@@ -11,9 +11,9 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from rim_lightning.functional.gradient import scale_gradient
 from rim_lightning.losses.distillation import residual_targets
 from rim_lightning.losses.embedding import EMBEDDING_TERMS
-from rim_lightning.networks.hallucination.blocks import scale_gradient
 from rim_lightning.networks.hallucination.network import Hallucination
 from rim_lightning.networks.recognition import ProbeViews, RecognitionNetwork
 from rim_lightning.networks.rim import RIM
@@ -203,7 +203,7 @@ def hallucination_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
     if output.rebuilt is not None:
         terms["rebuild"] = objective.pixel(output.rebuilt, targets.hr)
     if not step.together and output.hr_priors is not None:
-        terms["domain"] = domain_distance(rim, objective, *_features(step, objective))
+        terms["domain"] = domain_distance(rim, objective, *_features(step, objective), advance=False)
     if objective.has_identity(step.stage):
         embedding = rim.embed_gallery(output.sr)
         terms["identity"] = objective.identity(embedding, _needed(step.teacher, step).embedding)
@@ -282,10 +282,13 @@ def all_terms(rim: RIM, objective: Objective, step: Step) -> dict[str, Terms]:
     return {phase: PHASE_TERMS[phase](rim, objective, step) for phase in STAGE_PHASES[step.stage]}
 
 
-def domain_distance(rim: RIM, objective: Objective, coarse: Tensor, hr: Tensor) -> Tensor:
-    """L_domain between the features of coarse and sharp faces (Eq 7, 8), each (B, C, h, w), a scalar."""
+def domain_distance(rim: RIM, objective: Objective, coarse: Tensor, hr: Tensor, advance: bool = True) -> Tensor:
+    """L_domain between the features of coarse and sharp faces (Eq 7, 8), each (B, C, h, w), a scalar.
+
+    In a step of its own phases `advance` is False in the second phase, see `DomainLoss`.
+    """
     embeddings = rim.discriminator(torch.cat([coarse, hr]))  # (2B, E)
-    return objective.domain(*embeddings.split([len(coarse), len(hr)]))
+    return objective.domain(*embeddings.split([len(coarse), len(hr)]), advance=advance)
 
 
 class _Student(nn.Module):

@@ -78,6 +78,48 @@ def test_evaluation_before_training_has_the_bandwidth_of_its_batch():
     assert domain_loss(smoothing=0.9).double().eval()(x, y).item() == pytest.approx(domain_loss().double()(x, y).item())
 
 
+def test_a_queue_compares_a_batch_among_the_last_embeddings():
+    """The value is the MMD of all of them, the gradient that of their sum, in the strength of one batch."""
+    loss = domain_loss(multipliers=(1.0,), queue=20, embedding_size=6).double()
+    batches = [embeddings(seed=seed) for seed in range(4)]
+    for count, (x, y) in enumerate(batches):
+        x.requires_grad_()
+        (ours,) = torch.autograd.grad(value := loss(x, y), x)
+        newest_first = batches[count::-1]
+        all_x, all_y = (torch.cat([b[side].detach() for b in newest_first])[:20] for side in (0, 1))
+        all_x.requires_grad_()
+        expected = mk_mmd(all_x, all_y, joint_bandwidth(all_x, all_y)[None], torch.ones(1))
+        (gradient,) = torch.autograd.grad(expected, all_x)
+        assert value.item() == pytest.approx(expected.item())
+        torch.testing.assert_close(ours, gradient[:8] * len(all_x) / 8)
+    assert len(all_x) == 20
+
+
+def test_a_second_look_at_a_batch_takes_its_place_in_the_queue():
+    loss, other = (domain_loss(queue=20, embedding_size=6).double() for _ in range(2))
+    for seed in range(3):
+        first, second = embeddings(seed=seed), embeddings(seed=seed + 10)
+        loss(*first)
+        assert loss(*second, advance=False).item() == pytest.approx(other(*second).item())
+    assert loss.state_dict().keys() == {"running_bandwidth", "past"}
+    assert torch.equal(loss.past, other.past)
+
+
+def test_a_queue_is_loaded_with_what_it_holds_and_evaluation_leaves_it_alone():
+    loss, other = (domain_loss(queue=20, embedding_size=6).double() for _ in range(2))
+    loss(*embeddings(seed=0))
+    other.load_state_dict(loss.state_dict())
+    plain = domain_loss().double()
+    for copy in (loss, other):
+        assert copy.eval()(*embeddings(seed=1)).item() == pytest.approx(plain(*embeddings(seed=1)).item())
+        copy.train()
+    assert loss(*embeddings(seed=2)).item() == other(*embeddings(seed=2)).item() != plain(*embeddings(seed=2)).item()
+
+
+def test_a_queue_no_longer_than_the_batch_changes_nothing():
+    assert domain_loss(queue=8, embedding_size=6).double()(*embeddings()) == domain_loss().double()(*embeddings())
+
+
 def test_autocast_changes_nothing():
     x, y = embeddings(dtype=torch.float32)
     expected = domain_loss()(x, y)
@@ -90,3 +132,5 @@ def test_bad_settings_are_refused():
         domain_loss(multipliers=(1.0, 0.0))
     with pytest.raises(ValueError, match=r"1.0"):
         domain_loss(smoothing=1.0)
+    with pytest.raises(ValueError, match="give embedding_size"):
+        domain_loss(queue=64)

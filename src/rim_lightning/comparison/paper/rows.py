@@ -147,6 +147,7 @@ TABLE_4 = {
     "fhn_consistent": ("FHN whose face, reduced again, is the probe", ""),
     "fhn_with_identity": ("FHN with the identity loss from the start", ""),
     "fhn_one_sided": ("FHN, L_domain moves the coarse side alone, anchored", ""),
+    "fhn_with_queue": ("FHN, L_domain among 256 faces of each domain", ""),
     "fhn_on_coarse": ("FHN that adds to the coarse face", ""),
     "fhn_reads_paths": ("FHN whose integrator reads the paths", ""),
     "rim": ("FHN of RIM after joint learning, with more training", ""),

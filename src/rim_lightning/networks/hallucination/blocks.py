@@ -1,12 +1,11 @@
 """Building blocks of the hallucination network."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, cast, get_args
+from typing import Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd import Function
 
 from rim_lightning.networks.prelu import PReLU
 
@@ -285,33 +284,3 @@ def scale_weight(layer: nn.Conv2d, factor: float) -> None:
 def silence_inputs(layer: nn.Conv2d, count: int) -> None:
     """Set the weights of the last `count` input channels of a layer to zero in place, before training."""
     layer.weight[:, layer.weight.shape[1] - count :] = 0
-
-
-def scale_gradient(x: Tensor, scale: float) -> Tensor:
-    """Return the tensor unchanged, and multiply its gradient by `scale` in the backward pass.
-
-    Args:
-        x: Tensor of any shape.
-        scale: Factor of the gradient. -1 reverses it (Ganin et al. 2016).
-
-    Returns:
-        `x`.
-
-    Example:
-        >>> x = torch.ones(2, requires_grad=True)
-        >>> scale_gradient(3 * x, -0.5).sum().backward()
-        >>> x.grad
-        tensor([-1.5000, -1.5000])
-    """
-    return _ScaleGradient.apply(x, scale)
-
-
-class _ScaleGradient(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: float) -> Tensor:
-        ctx.scale = scale
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient * ctx.scale, None

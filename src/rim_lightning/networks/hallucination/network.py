@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from rim_lightning.functional.consistency import consistent_faces
-from rim_lightning.networks.hallucination.blocks import RGB_START, Pyramid, scale_gradient, scale_weight
+from rim_lightning.functional.gradient import scale_gradient
+from rim_lightning.networks.hallucination.blocks import RGB_START, Pyramid, scale_weight
 from rim_lightning.networks.hallucination.coarse import CoarseFaces, CoarseSR
 from rim_lightning.networks.hallucination.components import ComponentAttention, attention_maps, count_maps, on_grid
 from rim_lightning.networks.hallucination.paths import Priors, TriPathGenerator

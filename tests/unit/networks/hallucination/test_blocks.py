@@ -1,4 +1,4 @@
-"""Building blocks: their start, their sizes and the scaled gradient."""
+"""Building blocks: their start and their sizes."""
 
 import pytest
 import torch
@@ -11,14 +11,7 @@ from rim_lightning.networks.hallucination.blocks import (
     ResidualStack,
     conv,
     normalization,
-    scale_gradient,
 )
-
-
-def test_reversed_gradient():
-    x = torch.tensor([2.0, -1.0], requires_grad=True)
-    (scale_gradient(x, -0.5) ** 2).sum().backward()
-    torch.testing.assert_close(x.grad, -0.5 * 2 * x.detach())
 
 
 def test_transposed_enlargement_of_the_authors_code_has_their_size():
