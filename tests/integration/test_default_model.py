@@ -125,6 +125,7 @@ def test_half_precision_halves_the_file_and_keeps_the_similarities(people, tmp_p
     assert {str(value.dtype) for value in weights.values() if value.ndim > 1} == {"float16"}
     card = json.loads((tmp_path / "half" / CARD).read_text())
     assert 0 < card["half_precision_change"] <= 1e-3
+    assert "- Weights in half precision" in (tmp_path / "half" / CARD_PAGE).read_text()
     model = Recognizer.from_checkpoint(tmp_path / "half")
     assert model.fingerprint == card["fingerprint"] == fingerprint(half_precision(load_rim(path)))
     assert (tmp_path / "half" / WEIGHTS).stat().st_size < 0.7 * (tmp_path / "full" / WEIGHTS).stat().st_size
@@ -144,6 +145,7 @@ def test_half_precision_that_changes_much_is_refused(people, tmp_path, monkeypat
     weights = load_file(tmp_path / "part" / WEIGHTS)
     kinds = {(name[:4], str(value.dtype)) for name, value in weights.items() if value.ndim > 1 and value.any()}
     assert kinds == {("fhn.", "float16"), ("hrn.", "float32")}
+    assert "- Weights of the hallucination network in half" in (tmp_path / "part" / CARD_PAGE).read_text()
     monkeypatch.setattr("rim_lightning.commands.rim.export.HALF_TOLERANCE", 1e-9)
     done = rim("export", path, tmp_path / "half", "--half", *people)
     assert done.exit_code == 2

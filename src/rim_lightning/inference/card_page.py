@@ -37,7 +37,8 @@ def card_page(card: Mapping[str, Any]) -> str:
     ]
     if "half_precision_change" in card:
         change = card["half_precision_change"]
-        lines.append(f"- Weights in half precision, which changes a similarity by {change:.1g} at most")
+        part = "Weights of the hallucination network" if card.get("half_precision") == "hallucination" else "Weights"
+        lines.append(f"- {part} in half precision, which changes a similarity by {change:.1g} at most")
     lines += ["", "## Terms", "", card["license"], *(["", card["terms"]] if "terms" in card else [])]
     if NOTICE in card["files"]:
         lines += ["", f"`{NOTICE}` is the license of the teacher's weights."]

@@ -109,9 +109,13 @@ class Fitted(NamedTuple):
         """Yield what a user should know."""
         if self.half_precision_change is not None:
             yield f"Half precision changes a similarity by {self.half_precision_change:.1g} at most."
-            if not _is_half(self.rim.hrn.teacher.state_dict().values()):
+            if not self.all_in_half():
                 yield "The recognition networks stay in full precision: half precision would change more."
         yield from usage_lines(self.usage.to_plain())
+
+    def all_in_half(self) -> bool:
+        """Return True if half precision holds the recognition networks too, not the hallucination network alone."""
+        return _is_half(self.rim.hrn.teacher.state_dict().values())
 
 
 @click.command(epilog=EXIT_CODES)
@@ -211,6 +215,7 @@ def export(
     fitted = _fitted(rim, stores, split, wishes)
     if fitted.half_precision_change is not None:
         about["half_precision_change"] = fitted.half_precision_change
+        about["half_precision"] = "all" if fitted.all_in_half() else "hallucination"
     calibration = fitted.calibration
     write_model(folder, fitted.rim, calibration, about, onnx, notice_text, fitted.usage, fitted.pair_calibration)
     say(f"Model: {folder}")
