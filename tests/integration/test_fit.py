@@ -235,7 +235,7 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(store, tmp_path,
     """The queue of the domain loss is longer than an epoch: it spans the interruption."""
 
     def make():
-        return module_of(alternation=alternation, objective={"domain": domain_loss(queue=64, embedding_size=8)})
+        return module_of(alternation=alternation, objective={"domain": domain_loss(queue=64)})
 
     def callbacks(folder):
         last = ModelCheckpoint(tmp_path / folder, "last", save_top_k=1, enable_version_counter=False)

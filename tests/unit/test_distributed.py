@@ -23,7 +23,7 @@ from tests.helpers.tiny import domain_loss
 ROWS = 8  # of the whole batch
 LOSSES = ["domain unbiased", "domain biased", "domain linear", "domain smoothed", "domain queued", "masked mean"]
 LOSSES += ["landmark", "parsing", "identity", "distillation"]
-QUEUE = {"queue": 2 * ROWS, "embedding_size": 32}
+QUEUE = {"queue": 2 * ROWS}
 
 
 def batch():

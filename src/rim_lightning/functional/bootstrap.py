@@ -34,10 +34,12 @@ class SeedFigures(NamedTuple):
     Attributes:
         figures: (..., S) for S seeds.
         resampled: (..., S, B) for B resamples. Every seed has the same pairs or people in resample b.
+        trained: False for a system that another training cannot change, such as the pretrained teacher.
     """
 
     figures: Tensor
     resampled: Tensor
+    trained: bool = True
 
 
 def figure_interval(system: SeedFigures, level: float = 0.95) -> tuple[Tensor, Tensor]:
@@ -64,6 +66,7 @@ def figure_difference(a: SeedFigures, b: SeedFigures, level: float = 0.95) -> tu
 
     Resample b holds the same pairs for both, so that pairs that are hard for both cancel. If both have equally many
     seeds, seed i of one is compared with seed i of the other. Otherwise the variances between the seeds add up (Welch).
+    A system that was trained once is taken to vary as much between seeds as the other one does.
 
     Args:
         a: Figures of one system.
@@ -89,14 +92,16 @@ def _interval(systems: Sequence[SeedFigures], mean: Tensor, resampled: Tensor, l
         low, high = resampled.quantile(tails, -1)
         return low, high
     variance = resampled.var(-1)
-    square = torch.zeros_like(variance)  # Σ (variance between the figures of S seeds, over S)² / (S − 1)
-    for figures, of_resamples in several:
+    square = torch.zeros_like(variance)  # Σ (variance between the figures of S seeds × their share)² / (S − 1)
+    once = sum(system.trained and system.figures.shape[-1] == 1 for system in systems)
+    for figures, of_resamples, _ in several:
         count = figures.shape[-1]
         own = of_resamples.double() - of_resamples.double().mean(-2, keepdim=True)  # what each seed has for itself
         by_chance = own.var(-1).sum(-1) / (count - 1)
         between = figures.double().var(-1)
-        variance = variance + (between - by_chance).clamp(min=0) / count
-        square = square + (between / count) ** 2 / (count - 1)
+        share = 1 / count + once
+        variance = variance + (between - by_chance).clamp(min=0) * share
+        square = square + (between * share) ** 2 / (count - 1)
     freedom = variance**2 / square.clamp(min=torch.finfo(torch.float64).tiny)
     margin = _student_quantiles(freedom, level) * variance.sqrt()
     return mean - margin, mean + margin
@@ -149,7 +154,12 @@ def bootstrap_interval(
 
 
 def paired_difference(
-    correct_a: Tensor, correct_b: Tensor, generator: torch.Generator, samples: int = 2000, level: float = 0.95
+    correct_a: Tensor,
+    correct_b: Tensor,
+    generator: torch.Generator,
+    samples: int = 2000,
+    level: float = 0.95,
+    trained: tuple[bool, bool] = (True, True),
 ) -> tuple[float, float, float]:
     """Compare two models on the same pairs: the mean of a − b and its interval, see `figure_difference`.
 
@@ -161,6 +171,7 @@ def paired_difference(
         generator: Source of the random numbers, on the CPU.
         samples: Number of resamples.
         level: Coverage of the interval, in (0, 1).
+        trained: False for a model that another training cannot change.
 
     Returns:
         Mean, lower end and upper end.
@@ -179,8 +190,8 @@ def paired_difference(
         [both[:, torch.randint(count, (count,), generator=generator)].mean(1) for _ in range(samples)], 1
     )
     ours, theirs = (
-        SeedFigures(values.mean(1), of_values)
-        for values, of_values in ((a, resampled[: len(a)]), (b, resampled[len(a) :]))
+        SeedFigures(values.mean(1), of_values, varies)
+        for values, of_values, varies in ((a, resampled[: len(a)], trained[0]), (b, resampled[len(a) :], trained[1]))
     )
     mean, low, high = (end.item() for end in figure_difference(ours, theirs, level))
     return mean, low, high

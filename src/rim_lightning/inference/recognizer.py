@@ -34,11 +34,12 @@ class Verification(NamedTuple):
     Attributes:
         similarity: Cosine of the two embeddings, in [-1, 1]; the weighted mean of two cosines if the model also looks
             at the gallery picture reduced to the size of the probe.
-        threshold: Threshold for the size of the probe and the false accept rate.
+        threshold: Threshold for the size of the probe and the false accept rate; the largest one of probes of several
+            sizes, so that one small probe does not let strangers pass.
         same_person: True if similarity ≥ threshold.
         far: False accept rate that was requested: share of strangers who are accepted.
         frr: False reject rate at the threshold: share of true pairs that are refused. Like the threshold, it comes
-            from the people of the calibration.
+            from the people of the calibration. The largest one of probes of several sizes.
         probe_size: Side of the smallest probe face, in pixels: of its picture, or of its detail if that was enlarged.
         gallery_size: Side of the smallest gallery face, likewise.
         probes: Number of probes that were pooled into one template.
@@ -271,14 +272,16 @@ class Recognizer:
         probe_faces = judged_as(self.align(probe, is_aligned(aligned, "probe")), size)
         gallery_faces = self.align(gallery, is_aligned(aligned, "gallery"))
         probe_size, gallery_size = (min(face.size for face in faces) for faces in (probe_faces, gallery_faces))
-        point = calibration.operating_point(probe_size, far, len(probe_faces), len(gallery_faces))
+        counts = len(probe_faces), len(gallery_faces)
+        points = [calibration.operating_point(size, far, *counts) for size in {face.size for face in probe_faces}]
+        threshold = max(point.threshold for point in points)
         similarity = self._similarity(probe_faces, gallery_faces, probe_size)
         return Verification(
             similarity=similarity,
-            threshold=point.threshold,
-            same_person=similarity >= point.threshold,
+            threshold=threshold,
+            same_person=similarity >= threshold,
             far=far,
-            frr=point.frr,
+            frr=max(point.frr for point in points),
             probe_size=probe_size,
             gallery_size=gallery_size,
             probes=len(probe_faces),

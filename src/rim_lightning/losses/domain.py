@@ -28,15 +28,17 @@ class DomainLoss(nn.Module):
             uniform.
         queue: Embeddings of each domain that a training batch is compared among: its own and those of the batches
             before, without gradient. A larger sample makes the MMD less noisy. The gradient of each embedding of the
-            batch stays as strong as without a queue. 0, or no more than the batch has: its own alone.
-        embedding_size: Numbers D of an embedding, for a queue.
+            batch stays as strong as without a queue. None, or no more than the batch has: its own alone.
+
+    Attributes:
+        past: The queue, (2, n, D) with n ≤ `queue`: both domains, the newest first; None before the first batch. It is
+            no buffer, which the average of the weights would average; a run saves it beside the weights.
 
     Raises:
-        ValueError: If a multiplier is not positive, the smoothing is outside [0, 1), or a queue has no embedding size.
+        ValueError: If a multiplier is not positive or the smoothing is outside [0, 1).
     """
 
     multipliers: Tensor  # (U,)
-    past: Tensor  # (2, queue, D): both domains, the newest first
     running_bandwidth: Tensor  # scalar
     weight_logits: Tensor  # (U,)
 
@@ -47,16 +49,13 @@ class DomainLoss(nn.Module):
         multipliers: Sequence[float],
         smoothing: float,
         learned_weights: bool,
-        queue: int = 0,
-        embedding_size: int | None = None,
+        queue: int | None = None,
     ) -> None:
         super().__init__()
         if not multipliers or min(multipliers) <= 0:
             raise ValueError(f"The bandwidth multipliers are {list(multipliers)}; give one or more positive factors.")
         if not 0 <= smoothing < 1:
             raise ValueError(f"The smoothing of the bandwidth is {smoothing}; it must lie in [0, 1).")
-        if queue and embedding_size is None:
-            raise ValueError("A queue of embeddings needs their size: give embedding_size.")
         self.estimator = estimator
         self.statistic = bandwidth
         self.smoothing = smoothing
@@ -67,10 +66,8 @@ class DomainLoss(nn.Module):
             self.weight_logits = nn.Parameter(logits)
         else:
             self.register_buffer("weight_logits", logits, persistent=False)
-        self.queue = queue
-        self.register_buffer("past", torch.full((2, queue, embedding_size or 0), torch.nan), persistent=queue > 0)
-        self._filled = 0  # rows of the queue
-        self.register_load_state_dict_post_hook(lambda loss, _: loss._count())
+        self.queue = queue or 0
+        self.past: Tensor | None = None
 
     def forward(self, x: Tensor, y: Tensor, advance: bool = True) -> Tensor:
         """Compute the loss.
@@ -92,17 +89,12 @@ class DomainLoss(nn.Module):
     def _with_past(self, x: Tensor, y: Tensor, advance: bool) -> tuple[Tensor, Tensor]:
         """Put a batch (n, D) of each domain into the queue, and return it with what the queue holds beside it."""
         count = len(x)
-        kept = self.past[:, : self.queue - count] if advance else self.past[:, count:]
-        past = torch.cat([torch.stack([x, y]).detach(), kept], dim=1)  # (2, queue, D)
-        self.past.copy_(past)
-        self._filled = min(self.queue, self._filled + count) if advance else max(self._filled, count)
-        older = past[:, count : self._filled]
-        x, y = (scale_gradient(batch, self._filled / count) for batch in (x, y))
-        return torch.cat([x, older[0]]), torch.cat([y, older[1]])
-
-    def _count(self) -> None:
-        """Count the rows of a loaded queue."""
-        self._filled = int(self.past[0].isfinite().all(1).sum())
+        batch = torch.stack([x, y])  # (2, n, D)
+        before = batch[:, :0].detach() if self.past is None else self.past.to(batch)
+        older = before[:, : self.queue - count] if advance else before[:, count:]
+        self.past = torch.cat([batch.detach(), older], dim=1)
+        x, y = torch.cat([scale_gradient(batch, self.past.shape[1] / count), older], dim=1)
+        return x, y
 
     def _bandwidth(self, x: Tensor, y: Tensor) -> Tensor:
         batch = joint_bandwidth(x, y, self.statistic)

@@ -20,7 +20,7 @@ from rim_lightning.functional.misalignment import (
 )
 from rim_lightning.types import FaceBatch
 
-MOVES, CAMERA = 2**32, 2**32 + 1
+MOVES, CAMERA, REALISTIC = 2**32, 2**32 + 1, 2**32 + 2
 """Names of random numbers, in place of the number of a process: those of misalignments and of cameras."""
 
 
@@ -109,7 +109,7 @@ class ProbeSampling:
             generator.manual_seed(_mixed(self.seed, iteration, CAMERA))
             draws = camera_draws(draw_numbers(everyone, generator)[rank::ranks])
             return Probes(camera_probe(hr, sizes, draws), sizes)
-        generator.manual_seed(_mixed(self.seed, iteration, rank))
+        generator.manual_seed(_mixed(self.seed, iteration, REALISTIC, rank))
         return Probes(synthesize_probe(hr, sizes, partial(realistic_reduce, generator=generator)), sizes)
 
     def targets_of(self, batch: FaceBatch, iteration: int, rank: int = 0, ranks: int = 1) -> FaceBatch:

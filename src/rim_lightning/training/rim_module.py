@@ -111,6 +111,16 @@ class RIMModule(PhasedModule):
         if contrastive.bank is None and any(self.objective.weights[phase].get("contrastive") for phase in phases):
             fill_bank(contrastive, self.rim.hrn.teacher, self.rim.embed_gallery, self.trainer)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the queue of the domain loss, which is no part of the weights."""
+        super().on_save_checkpoint(checkpoint)
+        if self.objective.domain.past is not None:
+            checkpoint["domain_queue"] = self.objective.domain.past
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Continue with the queue of the domain loss."""
+        self.objective.domain.past = checkpoint.get("domain_queue")
+
     # ---- training ---------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> None:

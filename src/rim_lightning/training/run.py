@@ -462,7 +462,9 @@ def teacher_settings(cfg: DictConfig) -> dict[str, Any]:
 
 def _faces_of_an_epoch(cfg: DictConfig) -> int:
     """Return the number of faces per epoch with which the run has `cfg.faces` in all."""
-    return whole_batches(cfg.faces, sum(stage.epochs for stage in cfg.schedule.stages), cfg.data.batch_size)
+    return whole_batches(
+        cfg.faces, sum(stage.epochs for stage in cfg.schedule.stages), cfg.data.batch_size * _processes(cfg)
+    )
 
 
 def _faces_within_budget(cfg: DictConfig, teacher_weights: Mapping[str, Any] | None) -> int:

@@ -108,6 +108,18 @@ def test_the_threshold_of_a_template_is_that_of_its_counts(rim, sharp):
         assert answer.threshold == pytest.approx(threshold), (probes, gallery)
 
 
+def test_a_small_probe_does_not_lower_the_threshold_of_a_template(rim, sharp):
+    small = ((reduce(to_unit(sharp[:1]), 8)[0] + 1) * 127.5).round().byte()
+    sizes = [face.size for face in Recognizer(rim).align([small, sharp[1]], aligned=True)]
+    assert sizes[0] < sizes[1]
+    for thresholds, frrs in (((0.2, 0.4), (0.7, 0.1)), ((0.5, 0.4), (0.3, 0.6))):
+        values = (np.array(numbers).reshape(1, 1, 2, 1) for numbers in (thresholds, frrs))
+        model = Recognizer(rim, Calibration("made up", "0", 2, 1, 1, (1,), sizes, (1e-2,), *values))
+        answer = model.verify([small, sharp[1]], sharp[2], far=1e-2, aligned=True)
+        assert (answer.threshold, answer.frr) == pytest.approx((max(thresholds), max(frrs)))
+        assert answer.probe_size == sizes[0]
+
+
 def test_the_hallucinated_face_is_the_network_s(rim, sharp):
     faces = Recognizer(rim, batch_size=2).hallucinate(sharp, aligned=True)
     with torch.no_grad():

@@ -35,11 +35,13 @@ class Verified(NamedTuple):
             standard deviation of their accuracies.
         correct: Which pairs each seed decides correctly, (S, P) bool.
         scores: Cosines of the first seed, (P,).
+        trained: False for the pretrained teacher, which another seed would not change.
     """
 
     figures: dict[str, float]
     correct: Tensor
     scores: Tensor
+    trained: bool = True
 
 
 class Laboratory:
@@ -94,7 +96,7 @@ class Laboratory:
             low, high = mean_interval(correct, torch.Generator().manual_seed(0))
             figures["accuracy_low"], figures["accuracy_high"] = max(low, 0.0), min(high, 1.0)
             figures["accuracy_seeds"] = seed_interval([figures["accuracy"] for figures in figures_of])[1]
-        return Verified(figures, correct, scores[0])
+        return Verified(figures, correct, scores[0], reading.system != TEACHER)
 
     def scores(
         self, reading: Reading, pairs: PairSet, size: int, kind: ProbeKind = CLEAN, seeds: int | None = None
@@ -129,7 +131,7 @@ class Laboratory:
         if None in results:
             return None
         rates, resampled = (torch.tensor(values, dtype=torch.float64) for values in zip(*results, strict=True))
-        return SeedFigures(rates, resampled)
+        return SeedFigures(rates, resampled, reading.system != TEACHER)
 
     def search(self, reading: Reading, people: SearchSet, size: int) -> Tensor:
         """Search the gallery for each probe, by the first seed.

@@ -126,7 +126,7 @@ def _work_of(run: Run, folder: Path) -> float:
     """Return the TFLOP of the training of one run."""
     gflop = compute_once(folder, [run.key], partial(_work_per_face, run))
     cfg = run.configuration()
-    return cfg.data.samples_per_epoch * sum(stage.epochs * gflop[stage.name] for stage in cfg.schedule.stages) / 1000
+    return run.faces_per_epoch() * sum(stage.epochs * gflop[stage.name] for stage in cfg.schedule.stages) / 1000
 
 
 def _work_per_face(run: Run) -> dict[str, float]:

@@ -56,7 +56,9 @@ def ahead_cell(reference: Verified | str, verified: Verified) -> str:
     """Format by how much the reference is ahead, with the 95 % paired bootstrap over pairs."""
     if not isinstance(reference, Verified):
         return ""
-    mean, low, high = paired_difference(reference.correct, verified.correct, torch.Generator().manual_seed(0))
+    trained = (reference.trained, verified.trained)
+    generator = torch.Generator().manual_seed(0)
+    mean, low, high = paired_difference(reference.correct, verified.correct, generator, trained=trained)
     return f"{mean:+.4f} ({low:+.4f} … {high:+.4f})" + significance_note(low, high)
 
 

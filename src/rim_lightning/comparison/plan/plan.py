@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from rim_lightning.comparison.plan.systems import Allowance, Grid, System
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.files import file_digest
+from rim_lightning.networks.checkpoints import training_record
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.overrides import override
 from rim_lightning.runs.state import read_state
@@ -54,13 +55,41 @@ class Run(NamedTuple):
 
     def faces(self) -> int:
         """Return how many faces the training showed to the network."""
-        cfg = self.configuration()
-        return cfg.data.samples_per_epoch * sum(stage.epochs for stage in cfg.schedule.stages)
+        return self.faces_per_epoch() * self.epochs()
+
+    def epochs(self) -> int:
+        """Return the number of epochs of all stages."""
+        return sum(stage.epochs for stage in self.configuration().schedule.stages)
+
+    def faces_per_epoch(self) -> int:
+        """Return the training faces of an epoch; where the settings name no number, the checkpoint has it.
+
+        Raises:
+            FileNotFoundError: If it has to be read and is missing.
+            ValueError: If it is of an earlier version, without that number.
+        """
+        named = self.configuration().data.samples_per_epoch
+        if named is not None:
+            return int(named)
+        seen = training_record(self.checkpoint).get("faces")
+        if seen is None:
+            raise ValueError(f"{self.checkpoint} is of an earlier version and does not say how many faces it has seen.")
+        return int(seen) // self.epochs()
 
     def started_from(self) -> list["Run"]:
-        """Return the runs whose networks this one started from, as far as their folders are still there."""
+        """Return the runs whose networks this one started from, as far as their folders are still there.
+
+        Raises:
+            ValueError: If it started from an exported model, whose training cannot be counted.
+        """
         cfg = self.configuration()
         paths = [cfg.get(setting) for setting in START_SETTINGS]
+        for path in paths:
+            if path and Path(path).is_dir():
+                raise ValueError(
+                    f"{self.title} started from the exported model {path}, whose training cannot be counted: measure "
+                    "a run that started from a checkpoint."
+                )
         folders = [RunFolder(Path(path).parent.parent) for path in paths if path]
         return [
             Run(file_digest(folder.config)[:16], folder, (), str(folder.path), self.merits)

@@ -176,7 +176,8 @@ class HallucinationNetwork(nn.Module):
             face = sr.detach()
         rebuilt = None
         if rebuild and hr_priors is not None:
-            rebuilt = self._integrate(None if base is None else base.detach(), trunk.detach(), hr_priors)
+            anchor = None if base is None else base.detach()
+            rebuilt = self._integrate(anchor, trunk.detach(), hr_priors, prior_gradient=1.0)
         return Hallucination(coarse, *turns[-1], hr_priors, tuple(turns[:-1]), rebuilt)
 
     def coarse_faces(self, enlarged: Tensor, sizes: Tensor | None = None) -> Tensor:
@@ -189,23 +190,27 @@ class HallucinationNetwork(nn.Module):
             return images
         return with_size(images, sizes, self.lr_size)
 
-    def integrator_inputs(self, trunk: Tensor, priors: Priors) -> tuple[Tensor, Tensor | None]:
+    def integrator_inputs(
+        self, trunk: Tensor, priors: Priors, prior_gradient: float | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Return what the integrator reads.
 
         Args:
             trunk: Features of the coarse net, (B, C, h, h).
             priors: Output of the paths.
+            prior_gradient: Factor of the gradient into the prior paths; None for `prior_pixel_gradient`.
 
         Returns:
             Its features (B, C, h, h) and its maps (B, K, g, g), None without attention. The gradient into the prior
             paths is scaled.
         """
+        scale = self.prior_pixel_gradient if prior_gradient is None else prior_gradient
         maps = None
         if self.integrator.attention is not None:
-            maps = _scaled(attention_maps(priors), self.prior_pixel_gradient)
+            maps = _scaled(attention_maps(priors), scale)
         if self.integrator_input == "trunk":
             return trunk, maps
-        features = self._path_features(priors.features)
+        features = self._path_features(priors.features, scale)
         if self.integrator_input == "both":
             features = torch.cat([trunk, on_grid(features, trunk.shape[-1])], dim=1)
         return features, maps
@@ -214,18 +219,20 @@ class HallucinationNetwork(nn.Module):
         faces: CoarseFaces = self.coarse(self.sized(enlarged, sizes))
         return faces
 
-    def _integrate(self, base: Tensor | None, trunk: Tensor, priors: Priors) -> Tensor:
-        """Faces (B, 3, S, S) that the integrator makes of features and priors."""
-        faces: Tensor = self.integrator(*self.integrator_inputs(trunk, priors))
+    def _integrate(
+        self, base: Tensor | None, trunk: Tensor, priors: Priors, prior_gradient: float | None = None
+    ) -> Tensor:
+        """Faces (B, 3, S, S) that the integrator makes of features and priors, see `integrator_inputs`."""
+        faces: Tensor = self.integrator(*self.integrator_inputs(trunk, priors, prior_gradient))
         return faces if base is None else base + faces
 
-    def _path_features(self, features: Tensor) -> Tensor:
+    def _path_features(self, features: Tensor, scale: float) -> Tensor:
         """Return the features (B, C, g, g) of the paths, with a scaled gradient into the prior paths."""
-        if self.prior_pixel_gradient == 1:
+        if scale == 1:
             return features
         global_width = self.generator.global_width
         global_features, prior_features = features.split([global_width, features.shape[1] - global_width], dim=1)
-        return torch.cat([global_features, _scaled(prior_features, self.prior_pixel_gradient)], dim=1)
+        return torch.cat([global_features, _scaled(prior_features, scale)], dim=1)
 
 
 def _scaled(x: Tensor, scale: float) -> Tensor:

@@ -3,12 +3,15 @@
 import json
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
-from rim_lightning.comparison.plan.plan import NotTrained, Plan
+from rim_lightning.comparison.plan.plan import NotTrained, Plan, Run
 from rim_lightning.comparison.plan.systems import Allowance, Grid, System
 from rim_lightning.files import write_json
-from tests.helpers.configurations import training_configuration
+from rim_lightning.runs.folder import RunFolder
+from rim_lightning.training.run import check_together
+from tests.helpers.configurations import configuration, training_configuration
 
 COMMON = ("data=synthetic", "model=tiny", "sources={}", "teacher.weights=null", "evaluate=false")
 SYSTEMS = {
@@ -137,6 +140,28 @@ def test_given_runs_take_the_place_of_those_of_the_plan(tmp_path):
     assert [run.folder.path for run in second.started_from()] == [tmp_path / "a"]
     with pytest.raises(NotTrained, match="fhn, run 1"):
         plan.runs("rim")
+
+
+def test_faces_of_a_given_run_whose_settings_name_no_number(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.checkpoints.mkdir(parents=True)
+    torch.save({"model_arguments": {}, "state_dict": {}, "training": {"faces": 180}}, folder.last_checkpoint)
+    cfg = {"data": {"samples_per_epoch": None}, "schedule": {"stages": [{"name": "fhn", "epochs": 3}]}}
+    OmegaConf.save(OmegaConf.create(cfg), folder.config)
+    run = Run("key", folder, (), "run 1", ())
+    assert (run.faces_per_epoch(), run.faces(), run.started_from()) == (60, 180, [])
+    OmegaConf.save(OmegaConf.create(cfg | {"students_from": str(tmp_path)}), folder.config)
+    with pytest.raises(ValueError, match=r"run 1 started from the exported model .* cannot be counted"):
+        run.started_from()
+
+
+@pytest.mark.slow
+def test_every_system_of_the_configuration_can_be_trained():
+    settings = configuration("compare", [])
+    for name, system in settings.systems.items():
+        experiment = system.get("experiment", name)
+        cfg = training_configuration([f"experiment={experiment}", *system.get("overrides", [])])
+        check_together(cfg, teacher_weights=None, start_from=None, students_from=None)
 
 
 @pytest.mark.slow
