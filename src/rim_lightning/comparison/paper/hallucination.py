@@ -21,7 +21,8 @@ from rim_lightning.functional.bootstrap import mean_interval, paired_difference
 def make_table_4(comparison: Comparison) -> Table:
     """Make table 4: PSNR, SSIM, identity, priors and cost of every hallucination network."""
     sizes = ", ".join(f"{faces.title}: {len(faces.dataset)} faces" for faces in comparison.faces.values())
-    note = f"PSNR and SSIM of BT.601 luma, no border left out; {sizes}. identity: cosine of the teacher's embeddings."
+    note = f"PSNR and SSIM of BT.601 luma, no border left out; {sizes}. identity: cosine of the teacher's "
+    note += "embeddings. ESRGAN, joint learning and the identity loss train against that teacher, which favors them."
     constant = (
         "constant: the mean shape and the most frequent class of each pixel, of the set's training faces or, without "
         "any, of the faces themselves, as the answer for every face."
