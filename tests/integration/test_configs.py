@@ -222,7 +222,7 @@ def test_a_budget_is_measured_once(tmp_path):
 
 
 # What makes each experiment small enough for a test; its networks, losses and phases stay its own.
-SMALL = ["evaluate=false", "workers=0", "sources={}", "trainer.precision=32-true", "trainer.check_val_every_n_epoch=99"]
+SMALL = ["evaluate=false", "workers=0", "trainer.precision=32-true", "trainer.check_val_every_n_epoch=99"]
 SMALL += [f"+trainer.limit_{kind}_batches=1" for kind in ("train", "val")]
 
 
@@ -236,6 +236,7 @@ def test_experiment_runs_one_batch_of_every_stage(name, tmp_path):
     overrides = [*SMALL, *stores, "data.batch_size=2", "data.eval_batch_size=2", "teacher.weights=null"]
     overrides += ["data.samples_per_epoch=null"]
     cfg = composed(f"experiment={name}", *overrides, folder=tmp_path / "run")
+    cfg.sources = {}  # the override sources={} would leave those of the experiment
     for stage in cfg.schedule.stages:
         stage.epochs = 1
     figures = train(cfg)
