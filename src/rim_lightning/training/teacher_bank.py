@@ -15,6 +15,7 @@ from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.distributed import gather_batch
 from rim_lightning.files import file_digest, whole_file
+from rim_lightning.functional.precision import full_precision
 from rim_lightning.losses.contrastive import ContrastiveLoss
 from rim_lightning.runs.progress import progress_bar
 from rim_lightning.types import FaceBatch
@@ -74,7 +75,7 @@ def _kept_file(data: FaceDataModule, teacher: nn.Module) -> Path:
     """Return the file of these embeddings: its name holds the digest of the teacher's weights and of the faces."""
     digest = hashlib.sha256(f"{teacher} {teacher.input_size}".encode())
     for name, value in teacher.state_dict().items():
-        digest.update(name.encode() + value.double().cpu().numpy().tobytes())
+        digest.update(f"{name} {value.dtype}".encode() + value.double().cpu().numpy().tobytes())
     for store, part in zip(data.stores.values(), data.train.sets, strict=True):
         digest.update(file_digest(store / MANIFEST).encode())
         digest.update(np.asarray(part.positions, dtype=np.int64).tobytes())
@@ -94,6 +95,6 @@ def _write(file: Path, embedding: Tensor, identity: Tensor) -> None:
     try:
         file.parent.mkdir(exist_ok=True)
         with whole_file(file) as part, open(part, "wb") as stream:
-            np.savez(stream, embedding=embedding.float().cpu().numpy(), identity=identity.cpu().numpy())
+            np.savez(stream, embedding=full_precision(embedding).cpu().numpy(), identity=identity.cpu().numpy())
     except OSError as error:
         print(f"The teacher's embeddings of the training faces are not kept for later runs: {error}", flush=True)
