@@ -46,7 +46,9 @@ class KnownFigures:
             raise ValueError("no luck")
         if reading == RIM:
             return SeedFigures(torch.tensor([0.4, 0.6]), torch.tensor([[0.3, 0.5], [0.5, 0.7]]).double().repeat(1, 50))
-        return SeedFigures(torch.tensor([0.15]), torch.tensor([[0.1, 0.2]]).double().repeat(1, 50))
+        return SeedFigures(
+            torch.tensor([0.15]), torch.tensor([[0.1, 0.2]]).double().repeat(1, 50), trained=reading.system != TEACHER
+        )
 
     class networks:
         """The trained networks."""

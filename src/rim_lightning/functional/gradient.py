@@ -17,6 +17,7 @@ def scale_gradient(x: Tensor, scale: float) -> Tensor:
         `x`.
 
     Example:
+        >>> import torch
         >>> x = torch.ones(2, requires_grad=True)
         >>> scale_gradient(3 * x, -0.5).sum().backward()
         >>> x.grad

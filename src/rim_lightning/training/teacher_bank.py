@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.distributed import gather_batch
-from rim_lightning.files import file_digest, whole_file
+from rim_lightning.files import file_digest, real_path, whole_file
 from rim_lightning.functional.precision import full_precision
 from rim_lightning.losses.contrastive import ContrastiveLoss
 from rim_lightning.runs.progress import progress_bar
@@ -79,7 +79,7 @@ def _kept_file(data: FaceDataModule, teacher: nn.Module) -> Path:
     for store, part in zip(data.stores.values(), data.train.sets, strict=True):
         digest.update(file_digest(store / MANIFEST).encode())
         digest.update(np.asarray(part.positions, dtype=np.int64).tobytes())
-    folder = next(iter(data.stores.values())).resolve().parent / FOLDER
+    folder = real_path(next(iter(data.stores.values()))).parent / FOLDER
     return folder / f"{digest.hexdigest()[:16]}.npz"
 
 

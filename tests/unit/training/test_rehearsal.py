@@ -86,7 +86,7 @@ CHOICES = [
 ]
 INCOMPLETE = ("system=super_resolver", "system=adversarial_super_resolver", "system=recognizer", "system=authors_step")
 """Systems that an experiment completes."""
-DATA = ("synthetic", "real", "all", "portraits", "helen", "celeba")
+DATA = ("synthetic", "real", "all", "portraits", "helen", "celeba", "people")
 PAIRS = ("lfw", "helen_pairs")
 
 
