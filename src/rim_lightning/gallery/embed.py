@@ -21,7 +21,6 @@ from rim_lightning.gallery.embedded_folder import EmbeddedFolder, EmbeddedRow, M
 from rim_lightning.gallery.folder_pictures import reason_of
 from rim_lightning.gallery.names import person_of, utf8_text
 from rim_lightning.inference.faces import AlignedFace, FaceAligner
-from rim_lightning.inference.model_folder import fingerprint
 from rim_lightning.inference.recognizer import Recognizer, sizes_of
 from rim_lightning.runs.progress import progress_bar
 from rim_lightning.runs.signals import SIGNALS, stopped_by_signals
@@ -302,7 +301,7 @@ def _manifest(
     recognizer: Recognizer, root: str, names: list[bytes], side: str, aligned: bool, precision: str, shard: int
 ) -> Manifest:
     return Manifest(
-        model=fingerprint(recognizer.rim, recognizer.embedder.usage, of_probes=side == "probe"),
+        model=recognizer.probe_fingerprint if side == "probe" else recognizer.fingerprint,
         embedding_size=recognizer.embedding_size,
         hr_size=recognizer.rim.hr_size,
         side=side,

@@ -18,6 +18,7 @@ from rim_lightning.inference.faces import Aligned, AlignedFace, Box, FaceAligner
 from rim_lightning.inference.model_folder import fingerprint, read_model
 from rim_lightning.inference.verdict import DEFAULT_FAR, CalibrationSet
 from rim_lightning.networks.checkpoints import load_rim
+from rim_lightning.networks.denormals import flush_denormals
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.usage import FaceEmbedder, Usage
 
@@ -104,6 +105,7 @@ class Recognizer:
 
     Attributes:
         fingerprint: Name of the weights. Embeddings of two models with different fingerprints cannot be compared.
+        probe_fingerprint: The same for embeddings of probes, on which the mixture with the teacher has a say too.
         embedder: The network as it is used.
         embedding_size: Length E of an embedding.
         aligner: The part that finds and aligns faces.
@@ -128,6 +130,8 @@ class Recognizer:
         self.batch_size = batch_size
         self.demo = demo
         self.fingerprint = fingerprint(rim, usage)
+        self.probe_fingerprint = fingerprint(rim, usage, of_probes=True)
+        flush_denormals(self.rim)  # after the names, which galleries of earlier versions hold
         self.embedding_size: int = rim.hrn.embedding_size  # type: ignore[assignment]  # the teacher has a head
         self.aligner = FaceAligner(rim.hr_size, checked_detector(detector), str(self.device))
 
