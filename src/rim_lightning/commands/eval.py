@@ -31,6 +31,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     from rim_lightning.evaluation.run import check_evaluation, evaluate
     from rim_lightning.files import write_json
     from rim_lightning.networks.checkpoints import load_rim
+    from rim_lightning.networks.tiny_weights import flush_tiny_weights
     from rim_lightning.runs.folder import RunFolder, folder_of_checkpoint
 
     check_device(str(cfg.device), "device=")
@@ -39,7 +40,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     _check_output(output, origin)
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
-    rim = load_rim(cfg.checkpoint).to(cfg.device)
+    rim = flush_tiny_weights(load_rim(cfg.checkpoint)).to(cfg.device)
     settings: Any = OmegaConf.to_container(cfg.evaluation, resolve=True, throw_on_missing=True)
     places: Any = OmegaConf.to_container(cfg.stores, resolve=True)
     stores = {name: path.replace("{hr_size}", str(rim.hr_size)) for name, path in places.items()}

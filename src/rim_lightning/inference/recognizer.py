@@ -18,8 +18,8 @@ from rim_lightning.inference.faces import Aligned, AlignedFace, Box, FaceAligner
 from rim_lightning.inference.model_folder import fingerprint, read_model
 from rim_lightning.inference.verdict import DEFAULT_FAR, CalibrationSet
 from rim_lightning.networks.checkpoints import load_rim
-from rim_lightning.networks.denormals import flush_denormals
 from rim_lightning.networks.rim import RIM
+from rim_lightning.networks.tiny_weights import flush_tiny_weights
 from rim_lightning.networks.usage import FaceEmbedder, Usage
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Recognizer:
         self.demo = demo
         self.fingerprint = fingerprint(rim, usage)
         self.probe_fingerprint = fingerprint(rim, usage, of_probes=True)
-        flush_denormals(self.rim)  # after the names, which galleries of earlier versions hold
+        flush_tiny_weights(self.rim)  # after the names, which galleries of earlier versions hold
         self.embedding_size: int = rim.hrn.embedding_size  # type: ignore[assignment]  # the teacher has a head
         self.aligner = FaceAligner(rim.hr_size, checked_detector(detector), str(self.device))
 

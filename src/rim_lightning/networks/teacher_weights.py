@@ -12,12 +12,12 @@ from rim_lightning.networks.backbones.base import Backbone
 from rim_lightning.networks.backbones.build import build_backbone
 from rim_lightning.networks.backbones.input import fill_from_rgb
 from rim_lightning.networks.checkpoints import load_network
-from rim_lightning.networks.denormals import flush_denormals
 from rim_lightning.networks.earlier_names import current_names
 from rim_lightning.networks.published.facenet import load_facenet_pytorch
 from rim_lightning.networks.published.iresnet import load_arcface_torch, load_face_evolve
 from rim_lightning.networks.published.mobilefacenet_onnx import load_mobilefacenet_onnx
 from rim_lightning.networks.published.vggface2 import load_vggface2
+from rim_lightning.networks.tiny_weights import flush_tiny_weights
 
 if TYPE_CHECKING:
     from rim_lightning.networks.compared.guided import GuidedRecognizer
@@ -31,7 +31,7 @@ def load_teacher(weight_format: str, path: str | Path) -> Backbone:
         path: File of that format.
 
     Returns:
-        The network in eval mode, on the CPU, without denormal weights (`flush_denormals`).
+        The network in eval mode, on the CPU, without tiny weights (`flush_tiny_weights`).
 
     Raises:
         FileNotFoundError: If the file is missing.
@@ -39,7 +39,7 @@ def load_teacher(weight_format: str, path: str | Path) -> Backbone:
     """
     if weight_format not in WEIGHT_FORMATS:
         raise ValueError(f'There is no weight format "{weight_format}"; choose one of {", ".join(WEIGHT_FORMATS)}.')
-    return flush_denormals(WEIGHT_FORMATS[weight_format](path))
+    return flush_tiny_weights(WEIGHT_FORMATS[weight_format](path))
 
 
 def fill_backbone(backbone: Backbone, setting: str, weight_format: str, path: str) -> None:

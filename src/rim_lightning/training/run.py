@@ -27,6 +27,7 @@ from rim_lightning.evaluation.run import check_evaluation, check_evaluation_file
 from rim_lightning.files import check_writable, file_digest, read_json, whole_file, write_json, write_json_once
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.teacher_weights import load_backbone
+from rim_lightning.networks.tiny_weights import flush_tiny_weights
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.origin import Origin, read_origin
 from rim_lightning.runs.progress import StepCounter
@@ -574,7 +575,7 @@ def _finish(
             write_metrics(folder.metrics, figures)
         return figures
     steps.begin("measure")
-    rim = load_rim(str(folder.last_checkpoint)).to(trainer.strategy.root_device)
+    rim = flush_tiny_weights(load_rim(str(folder.last_checkpoint))).to(trainer.strategy.root_device)
     figures = evaluate(
         rim,
         _evaluation(cfg),

@@ -11,6 +11,7 @@ from rim_lightning.networks.checkpoints import load_network, load_rim
 from rim_lightning.networks.compared.guided import GuidedRecognizer
 from rim_lightning.networks.recognition import Learner
 from rim_lightning.networks.rim import RIM
+from rim_lightning.networks.tiny_weights import flush_tiny_weights
 
 START_SETTINGS = ("start_from", "students_from")
 """Settings that name a checkpoint or the folder of a model."""
@@ -38,7 +39,7 @@ def start_hallucination(rim: RIM, path: str | Path) -> None:
         ValueError: If it holds no RIM, or one of another shape.
     """
     exported = Path(path).is_dir()
-    other = read_model(path).rim if exported else load_rim(path)
+    other = flush_tiny_weights(read_model(path).rim if exported else load_rim(path))
     try:
         rim.fhn.load_state_dict(other.fhn.state_dict())
         if not exported:
@@ -58,7 +59,7 @@ def start_students(rim: RIM, path: str | Path) -> None:
         FileNotFoundError: If there is no such file.
         ValueError: If it holds neither, or networks of another shape.
     """
-    other = read_model(path).rim if Path(path).is_dir() else load_network(path)
+    other = flush_tiny_weights(read_model(path).rim if Path(path).is_dir() else load_network(path))
     try:
         if isinstance(other, RIM):
             rim.hrn.student.load_state_dict(other.hrn.student.state_dict())

@@ -195,6 +195,7 @@ def export(
     from rim_lightning.files import check_folder, file_digest
     from rim_lightning.inference.model_folder import write_model
     from rim_lightning.networks.checkpoints import load_rim
+    from rim_lightning.networks.tiny_weights import flush_tiny_weights
 
     wishes = Wishes(**choices)
     wishes.check(bool(people), onnx)
@@ -204,7 +205,7 @@ def export(
     stores = [open_store(place) for place in people]
     _check_people(stores, split, wishes)
     check_folder(folder.parent, "folder")
-    rim = load_rim(checkpoint)
+    rim = flush_tiny_weights(load_rim(checkpoint))
     about: dict[str, Any] = {
         "checkpoint_sha256": file_digest(checkpoint),
         "training": _training_of(checkpoint),

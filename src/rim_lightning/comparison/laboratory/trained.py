@@ -16,6 +16,7 @@ from rim_lightning.networks.checkpoints import load_network
 from rim_lightning.networks.compared.build import build_super_resolver
 from rim_lightning.networks.compared.guided import GuidedRecognizer
 from rim_lightning.networks.teacher_weights import load_teacher
+from rim_lightning.networks.tiny_weights import flush_tiny_weights
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.training.run import work_per_face
 from rim_lightning.training.settings import plain
@@ -118,7 +119,7 @@ class TrainedNetworks:
     def _load(self, checkpoint: Path) -> nn.Module:
         if checkpoint not in self._loaded:
             self._loaded = dict(list(self._loaded.items())[1 - LOADED :])
-            self._loaded[checkpoint] = load_network(checkpoint).to(self.device)
+            self._loaded[checkpoint] = flush_tiny_weights(load_network(checkpoint)).to(self.device)
         return self._loaded[checkpoint]
 
 
