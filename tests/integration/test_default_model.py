@@ -134,23 +134,37 @@ def test_half_precision_halves_the_file_and_keeps_the_similarities(people, tmp_p
 def test_half_precision_that_changes_much_is_refused(people, tmp_path, monkeypatch):
     path, exported = checkpoint(tmp_path), tmp_path / "exported"
     assert rim("export", path, exported, "--half", *people).exit_code == 0
+    assert json.loads((exported / CARD).read_text())["half_precision"] == "all"
     done = rim("export", path, tmp_path / "half", "--half", "--no-onnx")
     assert done.exit_code == 2
     assert "--half is judged by the similarities of people: add --people" in done.stderr
-    whole = json.loads((exported / CARD).read_text())["half_precision_change"]
-    monkeypatch.setattr("rim_lightning.commands.rim.export.HALF_TOLERANCE", 0.9999 * whole)
-    done = rim("export", path, tmp_path / "part", "--half", *people)
-    assert done.exit_code == 0, done.output
-    assert "The recognition networks stay in full precision" in done.stdout
-    weights = load_file(tmp_path / "part" / WEIGHTS)
-    kinds = {(name[:4], str(value.dtype)) for name, value in weights.items() if value.ndim > 1 and value.any()}
-    assert kinds == {("fhn.", "float16"), ("hrn.", "float32")}
-    assert "- Weights of the hallucination network in half" in (tmp_path / "part" / CARD_PAGE).read_text()
     monkeypatch.setattr("rim_lightning.commands.rim.export.HALF_TOLERANCE", 1e-9)
     done = rim("export", path, tmp_path / "half", "--half", *people)
     assert done.exit_code == 2
     assert "more than 1e-09: leave --half out" in done.stderr
     assert not (tmp_path / "half").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "part", "in_words", "dtypes"),
+    [
+        ((2e-3, 9e-4), "recognition", "the recognition networks", {("fhn.", "float32"), ("hrn.", "float16")}),
+        ((2e-3, 2e-3, 9e-4), "hallucination", "the hallucination network", {("fhn.", "float16"), ("hrn.", "float32")}),
+    ],
+)
+def test_half_precision_is_left_to_the_part_that_stands_it(
+    changes, part, in_words, dtypes, people, tmp_path, monkeypatch
+):
+    measured = iter(changes)
+    monkeypatch.setattr("rim_lightning.inference.people.similarity_change", lambda *people: next(measured))
+    done = rim("export", checkpoint(tmp_path), tmp_path / "part", "--half", *people)
+    assert done.exit_code == 0, done.output
+    assert f"Only the {part} weights are in half precision" in done.stdout
+    weights = load_file(tmp_path / "part" / WEIGHTS)
+    assert {(name[:4], str(value.dtype)) for name, value in weights.items() if value.ndim > 1 and value.any()} == dtypes
+    card = json.loads((tmp_path / "part" / CARD).read_text())
+    assert (card["half_precision"], card["half_precision_change"]) == (part, 9e-4)
+    assert f"- Weights of {in_words} in half" in (tmp_path / "part" / CARD_PAGE).read_text()
 
 
 def test_the_card_says_where_the_weights_come_from(people, tmp_path):

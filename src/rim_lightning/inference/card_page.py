@@ -13,6 +13,12 @@ CARD_PAGE = "model_card.md"
 NOTICE = "NOTICE"
 """File with the license of the teacher's weights."""
 
+HALVED_WEIGHTS = {
+    "recognition": "Weights of the recognition networks",
+    "hallucination": "Weights of the hallucination network",
+}
+"""What a card says is in half precision -> the same in words; anything else is all weights."""
+
 VERIFICATION = re.compile(r"verification/(.+)/(\d+)/rim/accuracy")
 HALLUCINATION = re.compile(r"sr/([^/]+)/psnr_y")
 
@@ -37,7 +43,7 @@ def card_page(card: Mapping[str, Any]) -> str:
     ]
     if "half_precision_change" in card:
         change = card["half_precision_change"]
-        part = "Weights of the hallucination network" if card.get("half_precision") == "hallucination" else "Weights"
+        part = HALVED_WEIGHTS.get(card.get("half_precision", "all"), "Weights")
         lines.append(f"- {part} in half precision, which changes a similarity by {change:.1g} at most")
     lines += ["", "## Terms", "", card["license"], *(["", card["terms"]] if "terms" in card else [])]
     if NOTICE in card["files"]:

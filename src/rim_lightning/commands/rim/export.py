@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,8 +21,8 @@ from rim_lightning.extras import require_extra
 HALF_TOLERANCE = 1e-3
 """Largest change of a similarity that half precision may make."""
 
-HALVED = (("fhn.", "hrn."), ("fhn.",))
-"""What is tried in half precision: all weights, then those of the hallucination network alone."""
+HALVED = {"all": ("fhn.", "hrn."), "recognition": ("hrn.",), "hallucination": ("fhn.",)}
+"""What is tried in half precision, in this order: name for the card -> how the names of its weights begin."""
 
 OF_THE_MACHINE = ("paths.", "hydra.", "threads=", "workers=", "resume=")
 """How overrides begin that say where a run was trained, not how."""
@@ -31,8 +31,6 @@ STARTS = ("start_from=", "students_from=")
 """How overrides begin that name a checkpoint from which a run started."""
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from rim_lightning.data.dataset import FaceDataset, UnionDataset
     from rim_lightning.data.stores.prepared import PreparedStore
     from rim_lightning.functional.seeded_probes import ProbeKind
@@ -96,26 +94,24 @@ class Fitted(NamedTuple):
         usage: How it is used.
         calibration: Thresholds. None without people.
         pair_calibration: Thresholds with a second look at the gallery. None if there is none.
-        half_precision_change: Largest change of a similarity by half precision. None in full precision.
+        halved: Name from `HALVED` of what is in half precision. None in full precision.
+        half_precision_change: Largest change of a similarity by it. None in full precision.
     """
 
     rim: RIM
     usage: Usage
     calibration: Calibration | None = None
     pair_calibration: Calibration | None = None
+    halved: str | None = None
     half_precision_change: float | None = None
 
     def lines(self) -> Iterator[str]:
         """Yield what a user should know."""
         if self.half_precision_change is not None:
             yield f"Half precision changes a similarity by {self.half_precision_change:.1g} at most."
-            if not self.all_in_half():
-                yield "The recognition networks stay in full precision: half precision would change more."
+            if self.halved != "all":
+                yield f"Only the {self.halved} weights are in half precision: with all of them it would change more."
         yield from usage_lines(self.usage.to_plain())
-
-    def all_in_half(self) -> bool:
-        """Return True if half precision holds the recognition networks too, not the hallucination network alone."""
-        return _is_half(self.rim.hrn.teacher.state_dict().values())
 
 
 @click.command(epilog=EXIT_CODES)
@@ -146,8 +142,8 @@ class Fitted(NamedTuple):
 @click.option(
     "--half",
     is_flag=True,
-    help="Write weights in half precision, or those of the hallucination network alone: as far as no similarity of "
-    f"--people changes by more than {HALF_TOLERANCE:g}.",
+    help="Write weights in half precision, or those of the recognition networks or the hallucination network alone: as "
+    f"far as no similarity of --people changes by more than {HALF_TOLERANCE:g}.",
 )
 @click.option("--flip", is_flag=True, help="Average every embedding with that of the mirrored face.")
 @click.option(
@@ -216,7 +212,7 @@ def export(
     fitted = _fitted(rim, stores, split, wishes)
     if fitted.half_precision_change is not None:
         about["half_precision_change"] = fitted.half_precision_change
-        about["half_precision"] = "all" if fitted.all_in_half() else "hallucination"
+        about["half_precision"] = fitted.halved
     calibration = fitted.calibration
     write_model(folder, fitted.rim, calibration, about, onnx, notice_text, fitted.usage, fitted.pair_calibration)
     say(f"Model: {folder}")
@@ -304,9 +300,9 @@ def _fitted(rim: RIM, stores: Sequence[PreparedStore], split: str, wishes: Wishe
     title = f"{' and '.join(real_path(store.path).name for store in stores)}, {split}"
     digests = [file_digest(store.path / MANIFEST) for store in stores]
     digest = digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
-    change = None
+    halved, change = None, None
     if wishes.half:
-        rim, change = _in_half_precision(rim, faces, title)
+        rim, halved, change = _in_half_precision(rim, faces, title)
     usage = Usage(wishes.flip, wishes.shift)
     people = embed_people(rim, faces, title, digest, kind=wishes.probe_kind(), looks=usage, teacher=wishes.mixture)
     if wishes.mixture:
@@ -314,14 +310,18 @@ def _fitted(rim: RIM, stores: Sequence[PreparedStore], split: str, wishes: Wishe
         usage, people = replace(usage, mixture=mixture), people.mixed(mixture)
     plain = thresholds_of(people)
     if not wishes.reduced_gallery:
-        return Fitted(rim, usage, plain, None, change)
+        return Fitted(rim, usage, plain, None, halved, change)
     people = with_reduced_gallery(people, rim, faces, usage)
     usage = replace(usage, reduced_gallery=choose_reduced_gallery(people))
-    return Fitted(rim, usage, plain, thresholds_of(people, reduced_gallery=usage.reduced_gallery), change)
+    return Fitted(rim, usage, plain, thresholds_of(people, reduced_gallery=usage.reduced_gallery), halved, change)
 
 
-def _in_half_precision(rim: RIM, faces: FaceDataset | UnionDataset, title: str) -> tuple[RIM, float]:
-    """Return the network in half precision, as far as similarities allow, and the largest change of a similarity."""
+def _in_half_precision(rim: RIM, faces: FaceDataset | UnionDataset, title: str) -> tuple[RIM, str, float]:
+    """Return the network in half precision, as far as similarities allow.
+
+    Returns:
+        The network, the name from `HALVED` of what is in half precision, and the largest change of a similarity.
+    """
     from rim_lightning.inference.calibration import PROBE_SIZES
     from rim_lightning.inference.model_folder import half_precision
     from rim_lightning.inference.people import embed_people, similarity_change
@@ -329,21 +329,17 @@ def _in_half_precision(rim: RIM, faces: FaceDataset | UnionDataset, title: str) 
     sizes = (PROBE_SIZES[0], rim.lr_size)
     people = embed_people(rim, faces, title, "", sizes)
     changes = []
-    for parts in HALVED:
+    for name, parts in HALVED.items():
         rounded = half_precision(rim, parts)
         changes.append(similarity_change(people, embed_people(rounded, faces, title, "", sizes)))
         if changes[-1] <= HALF_TOLERANCE:
-            return rounded, changes[-1]
-    whole, alone = changes
+            return rounded, name, changes[-1]
+    whole, recognition, hallucination = changes
     raise ValueError(
-        f"Half precision changes a similarity by {whole:.2g}, and by {alone:.2g} in the hallucination network alone, "
-        f"more than {HALF_TOLERANCE:g}: leave --half out."
+        f"Half precision changes a similarity by {whole:.2g}, by {recognition:.2g} in the recognition networks alone "
+        f"and by {hallucination:.2g} in the hallucination network alone, more than {HALF_TOLERANCE:g}: "
+        "leave --half out."
     )
-
-
-def _is_half(weights: Iterable[Tensor]) -> bool:
-    """Return True if half precision holds all matrices and kernels exactly."""
-    return all(bool((value.half().float() == value).all()) for value in weights if value.ndim > 1)
 
 
 def _training_of(checkpoint: Path) -> dict[str, Any]:
