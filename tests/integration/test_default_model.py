@@ -145,26 +145,24 @@ def test_half_precision_that_changes_much_is_refused(people, tmp_path, monkeypat
     assert not (tmp_path / "half").exists()
 
 
-@pytest.mark.parametrize(
-    ("changes", "part", "in_words", "dtypes"),
-    [
-        ((2e-3, 9e-4), "recognition", "the recognition networks", {("fhn.", "float32"), ("hrn.", "float16")}),
-        ((2e-3, 2e-3, 9e-4), "hallucination", "the hallucination network", {("fhn.", "float16"), ("hrn.", "float32")}),
-    ],
-)
-def test_half_precision_is_left_to_the_part_that_stands_it(
-    changes, part, in_words, dtypes, people, tmp_path, monkeypatch
-):
-    measured = iter(changes)
+def test_half_precision_is_left_to_the_part_that_stands_it(people, tmp_path, monkeypatch):
+    """The paths of the priors stay: a small change of theirs can move a landmark, and with it the face, far."""
+    measured = iter((2e-3, 9e-4))
     monkeypatch.setattr("rim_lightning.inference.people.similarity_change", lambda *people: next(measured))
     done = rim("export", checkpoint(tmp_path), tmp_path / "part", "--half", *people)
     assert done.exit_code == 0, done.output
-    assert f"Only the {part} weights are in half precision" in done.stdout
+    assert "Only the coarse network and the integrator are in half precision" in done.stdout
     weights = load_file(tmp_path / "part" / WEIGHTS)
-    assert {(name[:4], str(value.dtype)) for name, value in weights.items() if value.ndim > 1 and value.any()} == dtypes
+    kinds = {
+        (".".join(name.split(".")[: 2 if name.startswith("fhn.") else 1]), str(value.dtype))
+        for name, value in weights.items()
+        if value.ndim > 1 and value.any()
+    }
+    halves = {("fhn.coarse", "float16"), ("fhn.integrator", "float16")}
+    assert kinds == halves | {("fhn.generator", "float32"), ("hrn", "float32")}
     card = json.loads((tmp_path / "part" / CARD).read_text())
-    assert (card["half_precision"], card["half_precision_change"]) == (part, 9e-4)
-    assert f"- Weights of {in_words} in half" in (tmp_path / "part" / CARD_PAGE).read_text()
+    assert (card["half_precision"], card["half_precision_change"]) == ("stacks", 9e-4)
+    assert "- Weights of the coarse network and the integrator in half" in (tmp_path / "part" / CARD_PAGE).read_text()
 
 
 def test_the_card_says_where_the_weights_come_from(people, tmp_path):

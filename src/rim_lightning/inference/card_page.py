@@ -14,8 +14,8 @@ NOTICE = "NOTICE"
 """File with the license of the teacher's weights."""
 
 HALVED_WEIGHTS = {
-    "recognition": "Weights of the recognition networks",
-    "hallucination": "Weights of the hallucination network",
+    "hallucination": "Weights of the hallucination network",  # in folders of earlier versions
+    "stacks": "Weights of the coarse network and the integrator",
 }
 """What a card says is in half precision -> the same in words; anything else is all weights."""
 
