@@ -35,7 +35,7 @@ def write_pictures(lfw, folder):
 def rim(*arguments):
     """Run a command and return its output and the seconds it takes."""
     start = time.perf_counter()
-    done = subprocess.run(["rim", *map(str, arguments)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "rim_lightning", *map(str, arguments)], capture_output=True, text=True)
     if done.returncode not in (0, 1, 3):
         sys.exit(done.stderr)
     return done.stdout, time.perf_counter() - start
