@@ -74,7 +74,7 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
     runs = sorted((tmp_path / "results" / "runs").iterdir())
     measured = [json.loads(file.read_text())["minutes"] for file in (tmp_path / "results" / "budgets").iterdir()]
     assert len(runs) == 3
-    assert sorted(measured) == pytest.approx([0.15, 0.15, 0.45])
+    assert sorted(measured) == pytest.approx([0.15, 0.15, 0.6])
 
     def forbidden(*_):
         raise AssertionError("trained again")
@@ -84,7 +84,7 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
     bench("table=4", *options, systems=systems)
     assert (folder / "table_4.csv").read_text() == first
 
-    for table in ("1", "2", "3", "tricks", "sweep", "alignment", "identification"):
+    for table in ("1", "2", "3", "tricks", "parts", "sweep", "alignment", "identification"):
         bench(f"table={table}", *options, systems=systems)
     ablation = {row["system"]: row for row in rows_of(folder / "table_1.csv")}
     assert ablation["(b) S alone, by people, from T's weights"]["HR-LR (95 %)"] == "not yet run"
@@ -96,8 +96,13 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
         for run in runs  # all stages of the three together: 10 epochs
     }
     assert rows["SRCNN"]["thousand training faces"] == f"{faces['srcnn, seed 0'] / 1e3:.1f}"
-    both = faces["fhn, seed 0"] + faces["rim, seed 0"]
-    assert ablation["(f) FHN + T + S + A: RIM"]["thousand training faces"] == f"{both / 1e3:.1f}" != "0.0"
+    assert (
+        ablation["(f) FHN + T + S + A: RIM"]["thousand training faces"] == f"{faces['rim, seed 0'] / 1e3:.1f}" != "0.0"
+    )
+    parts = {row["what is changed"]: row for row in rows_of(folder / "parts.csv")}
+    assert 0.3 <= float(parts["RIM"]["AUC"]) <= 1
+    assert parts["FHN of RIM"]["AUC"] == ""
+    assert float(parts["FHN of RIM"]["landmark error, %"]) > 0 < float(parts["a constant answer"]["landmark error, %"])
     sweep = rows_of(folder / "sweep.csv")
     assert {row["probe made by"] for row in sweep} == {
         *("bicubic", "area", "realistic", "camera", "camera, moved as by a detector's points")
@@ -114,8 +119,11 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        ([], "Give table=1|2|3|4|tricks|sweep|alignment|identification or figure=3|4|roc|sweep."),
-        (["table=5"], 'There is no table "5"; choose from 1, 2, 3, 4, tricks, sweep, alignment, identification.'),
+        ([], "Give table=1|2|3|4|tricks|parts|sweep|alignment|identification or figure=3|4|roc|sweep."),
+        (
+            ["table=5"],
+            'There is no table "5"; choose from 1, 2, 3, 4, tricks, parts, sweep, alignment, identification.',
+        ),
         (["figure=7"], 'There is no figure "7"; choose from 3, 4, roc, sweep.'),
         (["table=3", "paths.data_dir=nowhere"], "nowhere"),
     ],

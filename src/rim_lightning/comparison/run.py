@@ -14,8 +14,19 @@ from rim_lightning.comparison.paper.faces import plot_figure_3
 from rim_lightning.comparison.paper.hallucination import make_table_4
 from rim_lightning.comparison.paper.identification import make_identification_table
 from rim_lightning.comparison.paper.overview import make_table_2
+from rim_lightning.comparison.paper.parts import make_parts_table
 from rim_lightning.comparison.paper.roc import plot_roc_figure
-from rim_lightning.comparison.paper.rows import SWEEP, TABLE_1, TABLE_2, TABLE_3, TABLE_4, TRICKS, systems_of
+from rim_lightning.comparison.paper.rows import (
+    HALLUCINATION_PARTS,
+    RECOGNITION_PARTS,
+    SWEEP,
+    TABLE_1,
+    TABLE_2,
+    TABLE_3,
+    TABLE_4,
+    TRICKS,
+    systems_of,
+)
 from rim_lightning.comparison.paper.sweep import make_sweep_table, plot_sweep_figure
 from rim_lightning.comparison.paper.tricks import make_tricks_table
 from rim_lightning.comparison.paper.write import Table, write_table
@@ -62,6 +73,7 @@ TABLES = {
     "3": TableRecipe(make_table_3, systems_of(row.reading for row in TABLE_3)),
     "4": TableRecipe(make_table_4, tuple(TABLE_4), lists_pairs=False),
     "tricks": TableRecipe(make_tricks_table, systems_of(row.reading for row in TRICKS), lists_pairs=False),
+    "parts": TableRecipe(make_parts_table, (*HALLUCINATION_PARTS, *RECOGNITION_PARTS), lists_pairs=False),
     "sweep": TableRecipe(make_sweep_table, systems_of(_swept)),
     "alignment": TableRecipe(make_alignment_table, systems_of(_swept, "fhn", "coarse")),
     "identification": TableRecipe(make_identification_table, systems_of(_swept, "fhn")),
@@ -185,13 +197,17 @@ def protocol_notes(comparison: Comparison) -> list[str]:
             " The minutes are those of the fastest of a few batches, timed while other runs may share the GPU: see how "
             "many faces each system was trained on."
         )
+    rates = f" Learning rates: {', '.join(f'{grid.values[0]:g} ({kind})' for kind, grid in plan.grids.items())}."
+    if any(len(grid.values) > 1 for grid in plan.grids.values()):
+        rates = (
+            f" Each system tries its kind's learning rates for {plan.search_share:.0%} of that each and takes the "
+            "best on validation faces; variants of RIM take RIM's."
+        )
     given = [name for name, system in plan.systems.items() if system.runs]
     exception = f" {', '.join(given)}: runs that were given, of the length that stands in their row." if given else ""
     return [
         f"Budget: {total:g} {unit} for each recognition system, {hallucination:g} for each hallucination network; "
-        f"RIM's {total:g} contain those of its hallucination network. Each system tries its kind's learning rates for "
-        f"{plan.search_share:.0%} of that each and takes the best on validation faces; variants of RIM take "
-        f"RIM's.{pace}{exception}",
+        f"RIM's {total:g} contain those of its hallucination network.{rates}{pace}{exception}",
         f"Probes are aligned {comparison.hr_size} px faces reduced to {lr_size} px by antialiased bicubic, 8 bit, and "
         "enlarged back. Means over seeds where a ± says so. Intervals of 95 % are bootstraps over pairs or faces (over "
         "people for all pairs and for identification) and, for several seeds, Student's t over them. A row "

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from rim_lightning.comparison.plan.systems import Allowance
+from rim_lightning.comparison.plan.systems import Allowance, Grid
 from rim_lightning.comparison.run import FIGURES, TABLES, check_complete, compare, protocol_notes
 from rim_lightning.comparison.setup import allowance_of
 from rim_lightning.runs.incomplete import Incomplete
@@ -16,16 +16,30 @@ from tests.helpers.configurations import configuration, training_configuration
 
 
 def test_what_a_minute_is_stands_above_every_table():
-    plan = SimpleNamespace(allowance=Allowance("budget", 12), hallucination_share=0.25, search_share=0.2, systems={})
-    reported = {
-        accelerator: protocol_notes(
-            SimpleNamespace(plan=plan, laboratory=SimpleNamespace(lr_size=16), accelerator=accelerator, hr_size=128)
-        )[0]
-        for accelerator in ("cpu", "gpu")
-    }
+    reported = {accelerator: _first_note((1e-4, 1e-3), accelerator) for accelerator in ("cpu", "gpu")}
     assert reported["cpu"].startswith("Budget: 12 CPU minutes of one thread for each recognition system, 3 for each")
     assert reported["gpu"].startswith("Budget: 12 GPU minutes for each")
     assert "may share the GPU" in reported["gpu"]
+
+
+def test_rates_that_are_not_searched_stand_above_every_table():
+    assert "tries its kind's learning rates for 20% of that each" in _first_note((1e-4, 1e-3))
+    fixed = _first_note((3e-4,))
+    assert "Learning rates: 0.0003 (recognition)." in fixed
+    assert "tries" not in fixed
+
+
+def _first_note(rates, accelerator="cpu"):
+    """The note about the training of systems with a budget of 12 minutes."""
+    plan = SimpleNamespace(
+        allowance=Allowance("budget", 12),
+        hallucination_share=0.25,
+        search_share=0.2,
+        systems={},
+        grids={"recognition": Grid(("optim.optimizers.student.lr",), rates, ("val/rim/auc",))},
+    )
+    laboratory = SimpleNamespace(lr_size=16)
+    return protocol_notes(SimpleNamespace(plan=plan, laboratory=laboratory, accelerator=accelerator, hr_size=128))[0]
 
 
 def test_one_setting_decides_how_long_systems_are_trained():
@@ -61,7 +75,7 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch):
             ["systems.srcnn.kind=vision"],
             'The system srcnn is of kind "vision"; choose from hallucination, recognition, scratch.',
         ),
-        (["systems.rim.after=gan"], "systems.rim.after=gan names no system; choose from "),
+        (["systems.rim_in_turn.after=gan"], "systems.rim_in_turn.after=gan names no system; choose from "),
         (["settings=['teacher.weights=null']"], "A comparison needs a teacher"),
     ],
 )
@@ -115,9 +129,15 @@ def test_every_table_and_figure_knows_its_systems():
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        ([], "Give table=1|2|3|4|tricks|sweep|alignment|identification or figure=3|4|roc|sweep."),
-        (["table=1", "figure=3"], "Give table=1|2|3|4|tricks|sweep|alignment|identification or figure=3|4|roc|sweep."),
-        (["table=5"], 'There is no table "5"; choose from 1, 2, 3, 4, tricks, sweep, alignment, identification.'),
+        ([], "Give table=1|2|3|4|tricks|parts|sweep|alignment|identification or figure=3|4|roc|sweep."),
+        (
+            ["table=1", "figure=3"],
+            "Give table=1|2|3|4|tricks|parts|sweep|alignment|identification or figure=3|4|roc|sweep.",
+        ),
+        (
+            ["table=5"],
+            'There is no table "5"; choose from 1, 2, 3, 4, tricks, parts, sweep, alignment, identification.',
+        ),
         (["figure=7"], 'There is no figure "7"; choose from 3, 4, roc, sweep.'),
     ],
 )
@@ -131,5 +151,5 @@ def test_the_command_knows_its_tables(tmp_path):
     done = run_here("compare", "table=5", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
-        'rim-compare: There is no table "5"; choose from 1, 2, 3, 4, tricks, sweep, alignment, identification.\n'
+        'rim-compare: There is no table "5"; choose from 1, 2, 3, 4, tricks, parts, sweep, alignment, identification.\n'
     )

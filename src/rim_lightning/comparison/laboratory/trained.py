@@ -1,5 +1,6 @@
 """The trained networks of the systems, by name."""
 
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -72,6 +73,16 @@ class TrainedNetworks:
             if not run.finished():
                 raise NotTrained(run)
         return [Trained(run.title, run.identity_text(), partial(self._load, run.checkpoint)) for run in runs]
+
+    def validation_figures(self, name: str) -> list[dict[str, float]]:
+        """Return what `rim-train` measured on the validation faces at the end of the runs of a system, one per seed.
+
+        Raises:
+            NotTrained: As for `seeds`.
+            OSError: If the figures of a run are missing.
+        """
+        self.seeds(name)
+        return [json.loads(run.folder.metrics.read_text(encoding="utf-8")) for run in self.plan.runs(name)]
 
     def faces_seen(self, name: str) -> int:
         """Return how many faces training showed to a system and to the networks that it starts from.

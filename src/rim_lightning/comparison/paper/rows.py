@@ -33,9 +33,11 @@ TABLE_1 = (
     Row("(e) FHN + T + S", Reading("rim", probe="student", gallery_of=TEACHER), {"HR-LR": ".966"}),
     Row("(f) FHN + T + S + A: RIM", RIM, {"HR-LR": ".988"}),
     Row("(g) T, sharp probe", Reading(TEACHER, sharp=True, probe="gallery"), {"HR-HR": ".998"}),
-    Row("RIM's FHN after joint learning + T", Reading("rim", probe="sr", gallery_of=TEACHER)),
-    Row("RIM without joint learning", Reading("rim_without_joint", gallery_of=TEACHER)),
-    Row("RIM, assistant after the student", Reading("rim_in_turn", gallery_of=TEACHER)),
+    Row("RIM's FHN + T", Reading("rim", probe="sr", gallery_of=TEACHER)),
+    Row("RIM, first the FHN, then S and A", Reading("rim_in_stages", gallery_of=TEACHER)),
+    Row("RIM, first the FHN, then S, then A", Reading("rim_in_turn", gallery_of=TEACHER)),
+    Row("RIM, the student's loss moves the FHN", Reading("rim_student_teaches", gallery_of=TEACHER)),
+    Row("RIM, the identity loss moves the FHN", Reading("rim_with_identity", gallery_of=TEACHER)),
     Row("RIM without priors", Reading("rim_without_priors", gallery_of=TEACHER)),
     Row("RIM without the domain term", Reading("rim_without_domain", gallery_of=TEACHER)),
     Row("RIM, student sees the probe", Reading("rim_student_sees_probe", gallery_of=TEACHER)),
@@ -150,8 +152,16 @@ TABLE_4 = {
     "fhn_with_queue": ("FHN, L_domain among 256 faces of each domain", ""),
     "fhn_on_coarse": ("FHN that adds to the coarse face", ""),
     "fhn_reads_paths": ("FHN whose integrator reads the paths", ""),
-    "rim": ("FHN of RIM after joint learning, with more training", ""),
+    "rim": ("FHN of RIM, on all faces of RIM", ""),
 }
+
+HALLUCINATION_PARTS = {system: label for system, (label, _) in TABLE_4.items() if system.startswith(("coarse", "fhn"))}
+RECOGNITION_PARTS = {
+    SAME_TRICKS.system: "distillation, same tricks",
+    "rim": "RIM",
+    **{row.reading.system: row.label for row in TABLE_1 if row.reading.system.startswith("rim_")},
+}
+"""System of the table of parts -> its label."""
 
 
 def systems_of(readings: Iterable[Reading], *more: str) -> tuple[str, ...]:
