@@ -420,6 +420,7 @@ COMPARE_RULES: RuleTable = {
     "systems.*.overrides": list_of(TEXT),
     "systems.*.runs": list_of(PLACE, 1),
     "systems.*.*": optional(TEXT),
+    "systems.*": optional(ANYTHING),
     "stages.*": TEXT,
     "faces.*.sample": optional(whole(1)),
     "faces.*.split": choice(*SPLITS),

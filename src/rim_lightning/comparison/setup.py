@@ -103,6 +103,7 @@ def prepare_comparison(cfg: DictConfig, compose: Compose) -> Comparison:
         ValueError: If a setting is wrong, or the folder of results is of another version.
     """
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    settings["systems"] = {name: system for name, system in settings["systems"].items() if system is not None}
     _check_together(settings)
     results = real_path(cfg.paths.results_dir)
     check_results(results)

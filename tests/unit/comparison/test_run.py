@@ -76,6 +76,7 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch):
             'The system srcnn is of kind "vision"; choose from hallucination, recognition, scratch.',
         ),
         (["systems.rim_in_turn.after=gan"], "systems.rim_in_turn.after=gan names no system; choose from "),
+        (["systems.fhn=null"], "systems.fhn_without_priors.rate_of=fhn names no system; choose from srcnn, vdsr"),
         (["settings=['teacher.weights=null']"], "A comparison needs a teacher"),
     ],
 )
