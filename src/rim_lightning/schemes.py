@@ -62,6 +62,14 @@ FIVE = LandmarkScheme(
 )
 """Eye centers, tip of the nose and mouth corners, in the order of MTCNN, ArcFace and LFW's landmark files."""
 
+FIVE_POINT_TEMPLATE_112 = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+"""The points of `FIVE` in an aligned face of 112x112 pixels (SphereFace's template as used by ArcFace)."""
+
+TEMPLATE_SIZE = 112
+"""Side in pixels of the face in which `FIVE_POINT_TEMPLATE_112` lies."""
+
 IBUG68 = LandmarkScheme(
     name="ibug68",
     points=68,

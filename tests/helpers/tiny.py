@@ -36,7 +36,7 @@ MODEL = {
     "recognition": {"teacher": BACKBONE, "student": BACKBONE, "assistant": BACKBONE},
 }
 
-SIGHTS = {"student_sees": "both", "assistant_sees": "sr_and_priors", "size_input": True}
+SIGHTS = {"student_sees": "both", "assistant_sees": "sr_and_priors", "size_input": True, "realign": True}
 TWO_VIEWS = MODEL | {"recognition": {**MODEL["recognition"], **SIGHTS}}
 
 WEIGHTS = {

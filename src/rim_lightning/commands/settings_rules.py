@@ -153,6 +153,7 @@ MODEL_RULES: RuleTable = {
     "model.recognition.student_sees": choice("sr", "probe", "both"),
     "model.recognition.assistant_sees": choice("sr", "probe", "sr_and_priors"),
     "model.recognition.size_input": FLAG,
+    "model.recognition.realign": FLAG,
     "model.recognition.*.name": choice_or_class(*BACKBONES),
     "model.recognition.*.normalization": choice("batch", "none"),
     "model.recognition.*.layout": choice("arcface_torch", "face_evolve"),

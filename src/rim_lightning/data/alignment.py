@@ -5,14 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from rim_lightning.schemes import FIVE_POINT_TEMPLATE_112, TEMPLATE_SIZE
 from rim_lightning.types import UNLABELED
-
-FIVE_POINT_TEMPLATE_112 = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
-)
-"""Eye centers, nose tip and mouth corners in a 112x112 face (SphereFace's template as used by ArcFace), pixels."""
-
-TEMPLATE_SIZE = 112
 
 
 def template(hr_size: int, margin: int = 0) -> NDArray[np.float64]:

@@ -148,7 +148,7 @@ def moved(faces: Tensor, moves: Tensor) -> Tensor:
     rows = moves.any(1).nonzero().squeeze(1)
     if not len(rows):
         return faces
-    grid = _reading_grid(moves[rows], faces.shape[-1], faces.device)
+    grid = reading_grid(moves[rows], faces.shape[-1], faces.device)
     chosen = rows.to(faces.device, non_blocking=True)
     with torch.autocast(faces.device.type, enabled=False):
         source = faces[chosen]
@@ -188,14 +188,23 @@ def moved_parsing(parsing: Tensor, moves: Tensor) -> Tensor:
         (B, S, S) uint8, `UNLABELED` where the picture does not reach.
     """
     shifted = parsing[:, None].float() - UNLABELED  # grid_sample writes 0 beyond the picture
-    grid = _reading_grid(moves, parsing.shape[-1], parsing.device)
+    grid = reading_grid(moves, parsing.shape[-1], parsing.device)
     with torch.autocast(parsing.device.type, enabled=False):
         warped = F.grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
     return (warped[:, 0] + UNLABELED).to(torch.uint8)
 
 
-def _reading_grid(moves: Tensor, side: int, device: torch.device) -> Tensor:
-    """Where each pixel of the moved face is read, (n, S, S, 2) in grid_sample's coordinates, −1 to 1."""
+def reading_grid(moves: Tensor, side: int, device: torch.device) -> Tensor:
+    """Return where each pixel of a moved face is read.
+
+    Args:
+        moves: (n, 4), see `draw_moves`.
+        side: Side S of the faces in pixels.
+        device: Device of the faces.
+
+    Returns:
+        (n, S, S, 2) float32 in the coordinates of `grid_sample` without aligned corners, −1 to 1.
+    """
     across, down, log_scale, angle = moves.unbind(1)
     cos, sin = angle.cos() / log_scale.exp(), angle.sin() / log_scale.exp()
     # A pixel q of the result is read at R⁻¹(q − shift) of the face.

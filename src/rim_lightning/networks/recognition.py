@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rim_lightning.functional.heatmaps import component_maps
+from rim_lightning.functional.realignment import realigned
 from rim_lightning.functional.resize import resized
 from rim_lightning.networks.backbones.base import Backbone
 from rim_lightning.networks.backbones.build import build_backbone, with_further_channels
@@ -74,8 +75,10 @@ class RecognitionNetwork(nn.Module):
             hallucinated face, and in more channels maps of the parts of the face and the probabilities of the parsing
             classes, without gradient.
         size_input: Student and assistant read the size of the probe in one more channel (`with_size`).
+        realign: What student and assistant look at is moved to the template of aligned faces by the landmarks of the
+            hallucination network, as far as a detector errs (`functional.realignment`).
         lr_size: Nominal side of a probe in pixels; needed with `size_input`.
-        schemes: Names of the landmark schemes of the priors.
+        schemes: Names of the landmark schemes of the priors. Faces are realigned by the first one.
 
     The weights of channels behind RGB start at zero, so that all start as if they saw their first view alone.
 
@@ -85,11 +88,11 @@ class RecognitionNetwork(nn.Module):
 
     Raises:
         ValueError: If the sizes of the stage maps differ from the teacher's, the head or a view is unknown, the nominal
-            size is needed and missing, or the channels or the embedding of the student's head differ from the
-            teacher's.
+            size is needed and missing, the student does not read what has the landmarks to realign by, or the channels
+            or the embedding of the student's head differ from the teacher's.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  every argument stands in checkpoints, which could not be loaded without it
         self,
         teacher: Mapping[str, Any],
         student: Mapping[str, Any],
@@ -99,6 +102,7 @@ class RecognitionNetwork(nn.Module):
         student_sees: StudentSight = "sr",
         assistant_sees: AssistantSight = "sr",
         size_input: bool = False,
+        realign: bool = False,
         lr_size: int | None = None,
         schemes: Sequence[str] = (),
     ) -> None:
@@ -113,6 +117,12 @@ class RecognitionNetwork(nn.Module):
             raise ValueError("A network that takes the size of the probe needs its nominal size: give lr_size.")
         self.student_sees, self.assistant_sees = student_sees, assistant_sees
         self.size_input, self.lr_size = size_input, lr_size
+        self.realign, self.schemes = realign, tuple(schemes)
+        if realign and not (self.reads_sr(False) and schemes):
+            raise ValueError(
+                "Faces are realigned by landmarks of the hallucination network, which the student does not read: set "
+                "student_sees to sr or both, or realign to false."
+            )
         priors = sum(len(LANDMARK_SCHEMES[scheme].components) for scheme in schemes) + len(HELEN11.classes)
         further = {"both": 3, "sr_and_priors": priors}
         student, assistant = (
@@ -188,8 +198,8 @@ class RecognitionNetwork(nn.Module):
         """
         if self.student_sees == "both":
             both = [self.resized(_needed(views.enlarged, "enlarged")), self.resized(_needed(views.sr, "sr"))]
-            return self._sized(torch.cat(both, dim=1), views)
-        return self._sized(self.resized(self._face(self.student_sees, views)), views)
+            return self._moved_and_sized(torch.cat(both, dim=1), views)
+        return self._moved_and_sized(self.resized(self._face(self.student_sees, views)), views)
 
     def assistant_input(self, views: ProbeViews) -> Tensor:
         """Return what the assistant reads, (B, 3 or more channels, T, T).
@@ -200,12 +210,18 @@ class RecognitionNetwork(nn.Module):
         face = self.resized(self._face(self.assistant_sees, views))
         if self.assistant_sees == "sr_and_priors":
             face = torch.cat([face, _prior_maps(_needed(views.priors, "priors"), face.shape[-1]).to(face.dtype)], dim=1)
-        return self._sized(face, views)
+        return self._moved_and_sized(face, views)
 
     def _face(self, sight: StudentSight | AssistantSight, views: ProbeViews) -> Tensor:
         return _needed(views.enlarged, "enlarged") if sight == "probe" else _needed(views.sr, "sr")
 
-    def _sized(self, images: Tensor, views: ProbeViews) -> Tensor:
+    def _moved_and_sized(self, images: Tensor, views: ProbeViews) -> Tensor:
+        if self.realign:
+            scheme = LANDMARK_SCHEMES[self.schemes[0]]
+            points = _needed(views.priors, "priors").points(1)[
+                scheme.name
+            ]  # of a picture of one pixel: from its center
+            images = realigned(images, points, scheme)
         if self.lr_size is None or not self.size_input:
             return images
         return with_size(images, views.sizes, self.lr_size)

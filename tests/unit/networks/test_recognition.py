@@ -6,7 +6,10 @@ from typing import get_args
 import pytest
 import torch
 
-from rim_lightning.functional.heatmaps import component_maps
+from rim_lightning.data.alignment import template
+from rim_lightning.functional.heatmaps import component_maps, render_heatmaps
+from rim_lightning.functional.misalignment import moved, moved_points
+from rim_lightning.functional.realignment import moves_to_template
 from rim_lightning.networks.hallucination.paths import Priors
 from rim_lightning.networks.recognition import AssistantSight, ProbeViews, RecognitionNetwork, StudentSight
 from tests.helpers.tiny import BACKBONE, perturbed
@@ -167,6 +170,35 @@ def test_chosen_views_are_those_of_the_chosen_probes():
     chosen = torch.tensor([True, False, True])
     torch.testing.assert_close(network.probe(views.select(chosen)), network.probe(views)[chosen])
     assert ProbeViews(views.sr).select(chosen).enlarged is None
+
+
+def test_what_is_seen_is_moved_to_the_template_by_the_landmarks_of_the_priors():
+    """Heatmaps with one cell each, of a face that is turned; the size of the probe stays where it is."""
+    network, views = seeing("both", "sr_and_priors", size_input=True, lr_size=8, realign=True), many_views()
+    move = torch.tensor([[0.05, -0.04, 0.1, 0.2]], dtype=torch.float64)
+    five = moved_points(torch.from_numpy(template(32))[None], move, 32)[0]
+    points = torch.full((68, 2), 16.0)
+    for index, position in zip([list(range(36, 42)), list(range(42, 48)), 30, 48, 54], five.float(), strict=True):
+        points[index] = position
+    heatmaps, _ = render_heatmaps(points[None], 32, 8, sigma=1.0)
+    turned = views._replace(priors=views.priors._replace(heatmaps={"ibug68": heatmaps.expand(3, 68, 8, 8)}))
+    expected_moves = moves_to_template(five[None].float() / 32 + 0.5 / 32 - 0.5).expand(3, 4)
+    still = seeing("both", "sr_and_priors", size_input=True, lr_size=8)
+    for learner in ("student", "assistant"):
+        plain, seen = (getattr(one, f"{learner}_input")(turned) for one in (still, network))
+        assert (seen[:, :3] - plain[:, :3]).abs().mean() > 0.1
+        # Peaks are found to a tenth of a pixel.
+        torch.testing.assert_close(seen[:, :-1], moved(plain[:, :-1], expected_moves), atol=0.05, rtol=0)
+        assert torch.equal(seen[:, -1], plain[:, -1])
+
+
+def test_realigning_needs_the_landmarks_of_the_hallucination_network():
+    for changes in ({"student_sees": "probe", "schemes": ["ibug68"]}, {"student_sees": "sr"}):
+        with pytest.raises(ValueError, match="realigned by landmarks of the hallucination network"):
+            RecognitionNetwork(BACKBONE, BACKBONE, BACKBONE, realign=True, **changes)
+    network, views = seeing(realign=True), many_views()
+    with pytest.raises(ValueError, match="looks at priors of the probes, which is missing"):
+        network.probe(views._replace(priors=None))
 
 
 def test_unknown_sights_and_a_missing_nominal_size_are_refused():
