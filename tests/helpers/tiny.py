@@ -83,6 +83,7 @@ def objective(**changes) -> Objective:
         "student_stages": (4,),
         "identity_from": "joint",
         "domain_moves": "both",
+        "sum_moves": "assistant",
         "assistant_stage_weights": (1, 1, 1, 1),
     }
     return Objective(**(parts | changes))

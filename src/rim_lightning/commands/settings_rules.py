@@ -179,6 +179,7 @@ OBJECTIVE_RULES: RuleTable = {
     "objective.contrastive.scale": POSITIVE,
     "objective.identity_from": choice("fhn", "joint"),
     "objective.domain_moves": choice("both", "coarse"),
+    "objective.sum_moves": choice("assistant", "both"),
     "objective.student_stages": list_of(choice(1, 2, 3, 4), 1),
     "objective.assistant_stage_weights": list_of(NONNEGATIVE, 4),
     "objective.weights.*.*": NONNEGATIVE,

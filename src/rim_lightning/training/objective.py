@@ -39,6 +39,8 @@ class Objective(nn.Module):
         identity_from: First training stage with the identity loss: "joint", or "fhn", which then runs the teacher too.
         domain_moves: Which features the hallucination network moves by L_domain: "both" (Eq 10), or "coarse", those of
             the coarse faces towards those of the sharp faces.
+        sum_moves: Which networks the loss of the summed embedding moves: "assistant" (Eq 12), or "both", the student
+            too, whose own loss stays.
 
     Raises:
         ValueError: If the weights miss a term or name an unknown one, if all weights of a phase are 0, if a stage
@@ -64,6 +66,7 @@ class Objective(nn.Module):
         assistant_stage_weights: Sequence[float],
         identity_from: Literal["fhn", "joint"],
         domain_moves: Literal["both", "coarse"],
+        sum_moves: Literal["assistant", "both"],
     ) -> None:
         super().__init__()
         for phase, terms in self.TERMS.items():
@@ -82,7 +85,9 @@ class Objective(nn.Module):
             raise ValueError(f'identity_from is the training stage fhn or joint, got "{identity_from}".')
         if domain_moves not in ("both", "coarse"):
             raise ValueError(f'domain_moves is both or coarse, got "{domain_moves}".')
-        self.identity_from, self.domain_moves = identity_from, domain_moves
+        if sum_moves not in ("assistant", "both"):
+            raise ValueError(f'sum_moves is assistant or both, got "{sum_moves}".')
+        self.identity_from, self.domain_moves, self.sum_moves = identity_from, domain_moves, sum_moves
         self.pixel, self.landmark, self.parsing, self.domain, self.stages = pixel, landmark, parsing, domain, stages
         self.identity = IdentityLoss()
         self.embeddings = EmbeddingTerms(contrastive)

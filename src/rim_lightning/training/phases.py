@@ -226,7 +226,8 @@ def student_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
 def assistant_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
     """Compute the assistant's terms (Eq 12): Σ_k ‖(f_T^k − f_S^k) − f_A^k‖², and those of the summed embedding.
 
-    The student is not trained.
+    The loss of the summed embedding trains the student too where the objective says so (`sum_moves`) and the stage
+    trains it.
     """
     weights = objective.weights["assistant"]
     teacher = _needed(step.teacher, step)
@@ -237,9 +238,12 @@ def assistant_terms(rim: RIM, objective: Objective, step: Step) -> Terms:
         targets = residual_targets(teacher.maps, student)
         terms["residual"] = objective.distance(targets, maps, teacher.maps, objective.assistant_stage_weights)
     if any(weights[term] for term in EMBEDDING_TERMS):
-        embedder = _Sum(rim.hrn)
-        fixed = _at_rest(embedder, "network.student.")
-        embedding = torch.func.functional_call(embedder, fixed, (student[-1], maps[-1]))
+        if objective.sum_moves == "both" and "student" in STAGE_PHASES[step.stage]:
+            embedding = rim.hrn.embed(step.student.maps[-1], maps[-1])
+        else:
+            embedder = _Sum(rim.hrn)
+            fixed = _at_rest(embedder, "network.student.")
+            embedding = torch.func.functional_call(embedder, fixed, (student[-1], maps[-1]))
         terms |= objective.embeddings(embedding, teacher.embedding, step.batch.index, weights)
     return objective.total("assistant", terms)
 

@@ -82,6 +82,11 @@ class RIMModule(PhasedModule):
                 "The integrator cannot rebuild a face from features that it does not read: set "
                 "model.hallucination.integrator_input=both, or objective.weights.hallucination.rebuild=0."
             )
+        if objective.sum_moves == "both" and alternation == "sequential":
+            raise ValueError(
+                "The loss of the summed embedding can move the student only in one backward pass for all phases: set "
+                "system.alternation=simultaneous, or objective.sum_moves=assistant."
+            )
         joint = any(stage.name == "joint" for stage in schedule.stages)
         if joint and objective.weights["hallucination"]["student"] and self.rim.hrn.student_sees == "probe":
             raise ValueError(

@@ -109,6 +109,7 @@ def argument(function, name):
         ("train", "model.hallucination.integrator_input", get_args(IntegratorInput)),
         ("train", "objective.identity_from", argument(Objective.__init__, "identity_from")),
         ("train", "objective.domain_moves", argument(Objective.__init__, "domain_moves")),
+        ("train", "objective.sum_moves", argument(Objective.__init__, "sum_moves")),
         ("train", "model.hallucination.generator.heatmaps", get_args(HeatmapKind)),
         ("train", "model.hallucination.generator.stem", get_args(PathStem)),
         ("train", "model.hallucination.generator.interpolation", get_args(Interpolation)),

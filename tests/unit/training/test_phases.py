@@ -107,6 +107,34 @@ def test_two_views_have_the_gradients_of_the_phases_one_by_one(stage, student, a
     check_one_backward(parts, stage)
 
 
+@pytest.mark.parametrize("head", get_args(Head))
+@pytest.mark.parametrize("stage", ["hrn", "joint", "assistant"])
+def test_the_loss_of_the_sum_moves_the_student_where_the_objective_says_so(stage, head):
+    """Against autograd of the sum's terms by hand, fp64; the student's residual stays a target."""
+    parts = Parts(with_recognition(head=head), weights=WEIGHTS, sum_moves="both")
+    hrn, step = parts.rim.hrn, step_of(parts, stage, together=True)
+    students = [p for p in hrn.student.parameters() if p.requires_grad]
+    loss = assistant_terms(parts.rim, parts.objective, step)["loss"]
+    if stage == "assistant":
+        assert not any(g is not None for g in torch.autograd.grad(loss, students, allow_unused=True))
+        return
+    found = torch.autograd.grad(loss, students, allow_unused=True, retain_graph=True)
+    views = step.views()
+    total = hrn.probe(views)
+    terms = parts.objective.embeddings(total, step.teacher.embedding, step.batch.index, WEIGHTS["assistant"])
+    by_hand = sum(WEIGHTS["assistant"][name] * value for name, value in terms.items())
+    expected = torch.autograd.grad(by_hand, students, allow_unused=True)
+    for got, value in zip(found, expected, strict=True):
+        assert (got is None) == (value is None)
+        if value is not None:
+            torch.testing.assert_close(got, value, rtol=1e-9, atol=1e-13)
+    assert any(value is not None and value.any() for value in found)
+    alone = Parts(with_recognition(head=head), weights=WEIGHTS)
+    loss = assistant_terms(alone.rim, alone.objective, step_of(alone, stage, together=True))["loss"]
+    weights = [p for p in alone.rim.hrn.student.parameters() if p.requires_grad]
+    assert not any(g is not None for g in torch.autograd.grad(loss, weights, allow_unused=True))
+
+
 def test_a_stage_that_reads_no_hallucinated_face_makes_none():
     parts = Parts(with_recognition(student_sees="probe", assistant_sees="sr"))
     step = step_of(parts, "student")
