@@ -56,7 +56,9 @@ def moves_to_template(five: Tensor) -> Tensor:
     Returns:
         (B, 4) as `functional.misalignment.moved` takes them.
     """
-    template = (torch.from_numpy(FIVE_POINT_TEMPLATE_112).to(five) + 0.5) / TEMPLATE_SIZE - 0.5  # (5, 2)
+    template = torch.from_numpy((FIVE_POINT_TEMPLATE_112 + 0.5) / TEMPLATE_SIZE - 0.5).to(
+        five, non_blocking=True
+    )  # (5, 2)
     to, start = template.mean(0), five.mean(1)  # (2,), (B, 2)
     q, p = template - to, five - start[:, None]
     size = p.square().sum((1, 2))
@@ -66,5 +68,6 @@ def moves_to_template(five: Tensor) -> Tensor:
     down = to[1] - (imaginary * start[:, 0] + real * start[:, 1])
     log_scale = (real.square() + imaginary.square()).log() / 2
     moves = torch.stack([across, down, log_scale, torch.atan2(imaginary, real)], dim=1)
-    small = (moves.abs() <= moves.new_tensor(LARGEST_MOVE)).all(1, keepdim=True)  # False for NaN
+    largest = torch.tensor(LARGEST_MOVE).to(moves, non_blocking=True)
+    small = (moves.abs() <= largest).all(1, keepdim=True)  # False for NaN
     return torch.where(small, moves, torch.zeros_like(moves))
