@@ -22,7 +22,10 @@ ALTERNATIONS = ("sequential", "simultaneous")
 BATCH = 8  # of all ranks together
 STAGES = [{"name": "fhn", "epochs": 1}, {"name": "hrn", "epochs": 1}, {"name": "joint", "epochs": 2}]
 MODELS = {"sequential": MODEL, "simultaneous": TWO_VIEWS}
-ALL = {"weights": ALL_WEIGHTS}  # the contrastive and the relational term too
+OBJECTIVES = {  # with the contrastive and the relational term
+    "sequential": {"weights": ALL_WEIGHTS},
+    "simultaneous": {"weights": ALL_WEIGHTS, "sum_moves": "both"},
+}
 BATCHES = {"64-true": 5, "32-true": 2}  # of each epoch
 
 
@@ -43,7 +46,8 @@ def trained(folder, alternation, precision, world):
     data = kind(stores, BATCH // world, shares=shares, samples_per_epoch=samples, eval_batch_size=2)
     optimizer = torch.optim.AdamW if precision == "64-true" else torch.optim.SGD
     rates = RATE if precision == "64-true" else dict.fromkeys(RATE, 0.01)
-    settings = {"warmup": 0.1, "final": 0.01, "clip": 0.5, "objective": ALL, "model": MODELS[alternation]}
+    parts = {"objective": OBJECTIVES[alternation], "model": MODELS[alternation]}
+    settings = {"warmup": 0.1, "final": 0.01, "clip": 0.5, **parts}
     module = module_of(STAGES, alternation, rates, optimizer, **settings)
     average = WarmedEMA(0.9)
     trainer = trainer_of(

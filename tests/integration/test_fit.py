@@ -412,6 +412,8 @@ def test_settings_are_checked():
         module_of(degradation="snow")
     with pytest.raises(ValueError, match="alternation"):
         module_of(alternation="both")
+    with pytest.raises(ValueError, match="only in one backward pass for all phases: set"):
+        module_of(objective={"sum_moves": "both"})
     with pytest.raises(ValueError, match="whose faces the student does not see: set objective"):
         module_of(model=MODEL | {"recognition": MODEL["recognition"] | {"student_sees": "probe"}})
     with pytest.raises(ValueError, match="assistant have no optimizer"):

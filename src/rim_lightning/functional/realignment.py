@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rim_lightning.functional.misalignment import reading_grid
+from rim_lightning.functional.precision import full_precision
 from rim_lightning.schemes import FIVE_POINT_TEMPLATE_112, TEMPLATE_SIZE, LandmarkScheme
 
 LARGEST_MOVE = (0.1, 0.1, 0.25, math.radians(20.0))
@@ -31,7 +32,8 @@ def realigned(faces: Tensor, points: Tensor, scheme: LandmarkScheme) -> Tensor:
     """
     moves = moves_to_template(five_of(points.detach().float(), scheme))
     grid = reading_grid(moves, faces.shape[-1], faces.device)
-    moved = F.grid_sample(faces.to(grid.dtype), grid, mode="bicubic", padding_mode="border", align_corners=False)
+    source = full_precision(faces)
+    moved = F.grid_sample(source, grid.to(source), mode="bicubic", padding_mode="border", align_corners=False)
     return moved.to(faces.dtype)
 
 
