@@ -14,7 +14,8 @@ NOTICE = "NOTICE"
 """File with the license of the teacher's weights."""
 
 HALVED_WEIGHTS = {
-    "hallucination": "Weights of the hallucination network",  # in folders of earlier versions
+    "recognition": "Weights of the recognition networks",  # this and the next in folders of earlier versions
+    "hallucination": "Weights of the hallucination network",
     "stacks": "Weights of the coarse network and the integrator",
 }
 """What a card says is in half precision -> the same in words; anything else is all weights."""

@@ -120,8 +120,8 @@ class RecognitionNetwork(nn.Module):
         self.realign, self.schemes = realign, tuple(schemes)
         if realign and not (self.reads_sr(False) and schemes):
             raise ValueError(
-                "Faces are realigned by landmarks of the hallucination network, which the student does not read: set "
-                "student_sees to sr or both, or realign to false."
+                "Faces are realigned by landmarks of the hallucination network, but the student does not read it or it "
+                "has no schemes of landmarks: set student_sees to sr or both and name a scheme, or set realign=false."
             )
         priors = sum(len(LANDMARK_SCHEMES[scheme].components) for scheme in schemes) + len(HELEN11.classes)
         further = {"both": 3, "sr_and_priors": priors}
