@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rim_lightning.comparison.laboratory.realignment import realigned
 from rim_lightning.evaluation.hallucination import hallucinate
 from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.functional.seeded_probes import ProbeKind, seeded_probes
@@ -93,8 +92,7 @@ def embed_part(
     Args:
         network: A `RIM` or a `GuidedRecognizer`.
         part: "gallery" reads sharp faces. "probe" reads probes; of RIM it is f_S + f_A. "student" is f_S of RIM. "sr"
-            applies the gallery's network to the hallucinated face. "realigned" is "probe" after the probe was aligned
-            by RIM's own landmarks.
+            applies the gallery's network to the hallucinated face.
         hallucination: Network whose hallucinated face the part "sr" reads; None: the network's own.
         side: How the faces were made.
         faces: Sharp faces or enlarged probes, (B, 3, S, S), RGB in [-1, 1].
@@ -117,8 +115,6 @@ def embed_part(
         if part != "probe":
             raise ValueError(f"{type(recognizer).__name__} has no part {part}: only RIM has.")
         return {"probe": recognizer.embed_probe(faces, sizes)}
-    if part == "realigned":
-        return {"realigned": recognizer.probe_embeddings(realigned(recognizer, faces, sizes), sizes).rim}
     embeddings = recognizer.probe_embeddings(faces, sizes)
     sr = recognizer.embed_gallery(embeddings.sr)
     return {"student": embeddings.student, "probe": embeddings.rim, "sr": sr}

@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from rim_lightning.comparison.laboratory.laboratory import Laboratory
 from rim_lightning.comparison.laboratory.readings import BICUBIC
 from rim_lightning.comparison.paper.cells import FIRST_SEED, accuracy_cell, attempt, pair_notes, rows_with_progress
-from rim_lightning.comparison.paper.rows import RIM, SWEEP, TABLE_4
+from rim_lightning.comparison.paper.rows import NOT_REALIGNED, SWEEP, TABLE_4
 from rim_lightning.comparison.paper.write import Table
 from rim_lightning.comparison.setup import Comparison
 from rim_lightning.evaluation.protocols import FaceSet, PairSet, misaligned
-
-REALIGNED = ("RIM, probe aligned by its landmarks", RIM._replace(probe="realigned"))
 
 
 def make_alignment_table(comparison: Comparison) -> Table:
@@ -42,7 +40,7 @@ def alignment_table(
         name = moves if isinstance(moves, str) else dict(moves)
         face_sets.append(faces._replace(dataset=misaligned_faces, digest=f"{faces.digest} {name}"))
     lines = []
-    for label, reading in rows_with_progress((*SWEEP, REALIGNED)):
+    for label, reading in rows_with_progress((*SWEEP, (NOT_REALIGNED.label, NOT_REALIGNED.reading))):
         cells = []
         for moved_pairs in pair_sets:
             verified = attempt(laboratory.verify, reading, moved_pairs, size, seeds=1)

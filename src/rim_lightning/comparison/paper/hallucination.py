@@ -8,9 +8,8 @@ import torch
 from rim_lightning.comparison.laboratory.laboratory import Laboratory
 from rim_lightning.comparison.laboratory.quality import Quality
 from rim_lightning.comparison.laboratory.readings import BICUBIC
-from rim_lightning.comparison.laboratory.realignment import SCHEME
 from rim_lightning.comparison.paper.cells import COST_COLUMNS, attempt, cost_cells, rows_with_progress
-from rim_lightning.comparison.paper.rows import TABLE_4
+from rim_lightning.comparison.paper.rows import LANDMARKS, TABLE_4
 from rim_lightning.comparison.paper.write import Table
 from rim_lightning.comparison.setup import Comparison
 from rim_lightning.evaluation.constants import constant_figures, constant_priors, training_faces
@@ -84,9 +83,9 @@ def constant_cells(sets: Mapping[str, FaceSet]) -> list[str]:
     """Format what constant landmarks and classes reach on the first set that has them."""
     figures: dict[str, float] = {}
     for faces in sets.values():
-        constants = constant_priors([training_faces(faces.dataset)[0]], [SCHEME])
+        constants = constant_priors([training_faces(faces.dataset)[0]], [LANDMARKS])
         figures = constant_figures(constants, [faces.dataset]) | figures
-    nme, miou = figures.get(f"nme/{SCHEME}_constant"), figures.get("miou_constant")
+    nme, miou = figures.get(f"nme/{LANDMARKS}_constant"), figures.get("miou_constant")
     return [
         "" if nme is None else f"{nme:.1f} % (constant)",
         "" if miou is None else f"{miou:.3f} (constant)",

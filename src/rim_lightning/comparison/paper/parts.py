@@ -5,15 +5,14 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from rim_lightning.comparison.laboratory.laboratory import Laboratory
-from rim_lightning.comparison.laboratory.realignment import SCHEME
 from rim_lightning.comparison.paper.cells import attempt, rows_with_progress, training_cells
-from rim_lightning.comparison.paper.rows import HALLUCINATION_PARTS, RECOGNITION_PARTS
+from rim_lightning.comparison.paper.rows import HALLUCINATION_PARTS, LANDMARKS, RECOGNITION_PARTS
 from rim_lightning.comparison.paper.write import Table
 from rim_lightning.comparison.setup import Comparison
 from rim_lightning.seeds import seed_interval
 
 GAIN = {"val/psnr_gain": 2}
-PRIORS = {f"val/nme/{SCHEME}": 2, "val/miou": 3}
+PRIORS = {f"val/nme/{LANDMARKS}": 2, "val/miou": 3}
 RECOGNITION = {"auc": 4, "tar_at_far_1e-2": 3}
 """Figures of the hallucinated face, of the priors and of recognition, and their digits."""
 
