@@ -6,6 +6,9 @@ from typing import NamedTuple
 from rim_lightning.files import read_json, write_json
 from rim_lightning.runs.folder import RunFolder
 
+START_SETTINGS = ("start_from", "students_from")
+"""Settings that name a checkpoint or the folder of a model from whose networks a run starts."""
+
 
 class Origin(NamedTuple):
     """How a run was started, as `origin.json` in its folder says.

@@ -9,9 +9,10 @@ import torch
 
 from rim_lightning.networks.checkpoints import check_digest
 from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.origin import START_SETTINGS
 from rim_lightning.runs.state import read_state
 from rim_lightning.training.finite_watch import NonFiniteLoss
-from rim_lightning.training.start import START_SETTINGS, start_digest
+from rim_lightning.training.start import start_digest
 
 MAY_CHANGE = (
     *("resume", "name", "evaluate", "optimized_metric"),

@@ -29,7 +29,7 @@ from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.teacher_weights import load_backbone
 from rim_lightning.networks.tiny_weights import flush_tiny_weights
 from rim_lightning.runs.folder import RunFolder
-from rim_lightning.runs.origin import Origin, read_origin
+from rim_lightning.runs.origin import START_SETTINGS, Origin, read_origin
 from rim_lightning.runs.progress import StepCounter
 from rim_lightning.runs.signals import Interrupted, stopped_by_signals
 from rim_lightning.runs.state import record_run
@@ -52,7 +52,6 @@ from rim_lightning.training.rehearsal import rehearse
 from rim_lightning.training.resume import differences, digests_of_files, read_progress, refusal
 from rim_lightning.training.rim_module import RIMModule
 from rim_lightning.training.settings import plain
-from rim_lightning.training.start import START_SETTINGS
 from rim_lightning.training.teacher import build_teacher, train_teacher
 
 SEVERAL_PROCESSES = "ddp_find_unused_parameters_true"

@@ -13,8 +13,6 @@ from rim_lightning.networks.recognition import Learner
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.tiny_weights import flush_tiny_weights
 
-START_SETTINGS = ("start_from", "students_from")
-"""Settings that name a checkpoint or the folder of a model."""
 ANOTHER_SHAPE = "in {path} has a different shape from the configured one: set model to the one it was trained with."
 
 

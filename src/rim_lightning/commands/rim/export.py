@@ -30,9 +30,6 @@ The paths of the priors are left out of the second: for few faces, a small chang
 OF_THE_MACHINE = ("paths.", "hydra.", "threads=", "workers=", "resume=")
 """How overrides begin that say where a run was trained, not how."""
 
-STARTS = ("start_from=", "students_from=")
-"""How overrides begin that name a checkpoint from which a run started."""
-
 if TYPE_CHECKING:
     from rim_lightning.data.dataset import FaceDataset, UnionDataset
     from rim_lightning.data.stores.prepared import PreparedStore
@@ -359,15 +356,23 @@ def _training_of(checkpoint: Path) -> dict[str, Any]:
         return record
     shown = [_without_folders(each) for each in origin.overrides if not each.lstrip("+").startswith(OF_THE_MACHINE)]
     told = {"command": shlex.join(["rim-train", *shown]), "sets": sorted(origin.stores)} | record
-    earlier = [Path(each.partition("=")[2]) for each in origin.overrides if each.startswith(STARTS)]
+    earlier = [path for path in map(_start_of, origin.overrides) if path is not None]
     started_from = [_training_of(path) for path in earlier if path.is_file()]
     return told | ({"started_from": started_from} if started_from else {})
 
 
 def _without_folders(override: str) -> str:
     """Return an override; of one that names a checkpoint to start from, the run, the folder and the file alone."""
+    path = _start_of(override)
+    return override if path is None else f"{override.partition('=')[0]}={'/'.join(path.parts[-3:])}"
+
+
+def _start_of(override: str) -> Path | None:
+    """Return the path in an override that names networks to start from; None for any other override."""
+    from rim_lightning.runs.origin import START_SETTINGS
+
     name, _, value = override.partition("=")
-    return f"{name}={'/'.join(Path(value).parts[-3:])}" if override.startswith(STARTS) else override
+    return Path(value) if name.lstrip("+") in START_SETTINGS else None
 
 
 def _metrics_of(checkpoint: Path) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.files import file_digest
 from rim_lightning.networks.checkpoints import training_record
 from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.origin import START_SETTINGS
 from rim_lightning.runs.overrides import override
 from rim_lightning.runs.state import read_state
-from rim_lightning.training.start import START_SETTINGS, start_digest
+from rim_lightning.training.start import start_digest
 
 Compose = Callable[[Sequence[str]], DictConfig]
 """Overrides of rim-train -> its configuration."""
