@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
+from rim_lightning.functional.arithmetic import flop_counter
 from rim_lightning.networks.recognition import ProbeViews
 from rim_lightning.runs.provenance import processor
 from rim_lightning.training.callbacks.ema import WarmedEMA
@@ -100,7 +101,7 @@ class _Record(pl.Callback):
         if trainer.current_epoch == batch_idx == 0:
             torch.compiler.set_stance("force_eager")
             hook = self.module.objective.domain.register_forward_hook(self._count_mmd)
-            counter = FlopCounterMode(display=False)
+            counter = flop_counter()
             counter.__enter__()
             self._counting = counter, hook
 
@@ -171,7 +172,7 @@ def forward_work(module: RIMModule) -> dict[str, float]:
         torch.compiler.set_stance("force_eager")
         work = {}
         for name, forward in networks.items():
-            with FlopCounterMode(display=False) as counter:
+            with flop_counter() as counter:
                 forward()
             work[name] = counter.get_total_flops() / 1e9
         torch.compiler.set_stance("default")

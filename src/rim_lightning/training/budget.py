@@ -9,9 +9,9 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from torch.utils.flop_counter import FlopCounterMode
 
 from rim_lightning.datamodules.faces import FaceDataModule
+from rim_lightning.functional.arithmetic import flop_counter
 from rim_lightning.losses.contrastive import ContrastiveLoss
 from rim_lightning.training.phased_module import PhasedModule
 from rim_lightning.training.settings import plain
@@ -199,13 +199,13 @@ class StageWork(pl.Callback):
 
     def __init__(self) -> None:
         self.flop: dict[str, int] = {}
-        self._counter = FlopCounterMode(display=False)
+        self._counter = flop_counter()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Begin to count."""
-        self._counter = FlopCounterMode(display=False)
+        self._counter = flop_counter()
         self._counter.__enter__()
 
     def on_train_batch_end(

@@ -6,10 +6,10 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from rim_lightning.comparison.laboratory.readings import as_hallucinator, as_recognizer
 from rim_lightning.evaluation.hallucination import hallucinate
+from rim_lightning.functional.arithmetic import flop_counter
 from rim_lightning.networks.rim import RIM
 
 BATCH = 16
@@ -36,7 +36,7 @@ def measure_cost(network: nn.Module, part: str, hr_size: int) -> dict[str, float
         modules: list[nn.Module] = [hallucinator.fhn if isinstance(hallucinator, RIM) else hallucinator]
     else:
         run, modules = _embedding(network, part)
-    with FlopCounterMode(display=False) as counter:
+    with flop_counter() as counter:
         run(probes[:1], sizes[:1])
     weights = {id(weight): weight.numel() for module in modules for weight in module.parameters()}
     return {

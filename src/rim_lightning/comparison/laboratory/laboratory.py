@@ -226,7 +226,7 @@ class Laboratory:
 
     def training_work(self, name: str) -> float:
         """Return the TFLOP of the training of a system, see `TrainedNetworks.work_done`."""
-        return self.networks.work_done(name, self.folder / "work")
+        return self.networks.work_done(name, self.folder / "gflop")
 
     def cost(self, name: str, part: str, hr_size: int) -> dict[str, float]:
         """Measure the inference of one face by the first seed of a system on the CPU; see `measure_cost`."""
