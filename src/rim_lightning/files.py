@@ -52,11 +52,42 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     part = _part(path)
     try:
         yield part
-        _synchronize(part)
-        os.replace(part, path)
-        _synchronize(path.parent)
+        put_in_place(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def put_in_place(part: Path, path: Path) -> None:
+    """Move a finished file or folder to its place.
+
+    All of its content is on the disk before it appears there, so that after a power cut it is whole or not there.
+
+    Args:
+        part: The finished file or folder, on the same disk.
+        path: Its place. A file there is replaced, a folder must not be there.
+
+    Raises:
+        OSError: If it cannot be moved.
+    """
+    synchronize(part)
+    os.replace(part, path)
+    _synchronize(path.parent)
+
+
+def synchronize(path: Path) -> None:
+    """Wait until a file, or a folder with all that is in it, is on the disk.
+
+    Args:
+        path: The file or folder. A link is not followed.
+
+    Raises:
+        OSError: If it cannot be written to the disk.
+    """
+    if path.is_dir() and not path.is_symlink():
+        for child in path.iterdir():
+            synchronize(child)
+    if not path.is_symlink():
+        _synchronize(path)
 
 
 def check_writable(path: str | Path, setting: str = "output") -> None:
@@ -338,10 +369,10 @@ def _as_json(content: Any, indent: int = 2, sort_keys: bool = False) -> str:
 
 
 def _synchronize(path: Path) -> None:
-    """Wait until a file, or the entries of a folder, are on the disk. A system that cannot do so is skipped."""
+    """Wait until a file, or the names in a folder, are on the disk. Windows, which opens no folders, is skipped."""
     try:
         descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    except PermissionError:  # Windows opens no folders
+    except PermissionError:
         return
     try:
         os.fsync(descriptor)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rim_lightning.files import MAX_NAME, file_digest, shortened, whole_file, write_json, write_text
+from rim_lightning.files import MAX_NAME, file_digest, put_in_place, shortened, whole_file, write_json, write_text
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.card import CARD, CARD_DIGEST, FORMAT, FORMAT_WITH_USAGE, read_card
 from rim_lightning.inference.card_page import CARD_PAGE, NOTICE, card_page
@@ -106,7 +106,7 @@ def write_model(
             names += export_onnx(rim, part)
         files = {name: file_digest(part / name) for name in names}
         _write_card(part, _card(rim, calibration, about, files, usage, pair_calibration))
-        part.replace(folder)
+        put_in_place(part, folder)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
     finally:

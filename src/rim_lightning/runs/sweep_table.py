@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rim_lightning.files import whole_file
 from rim_lightning.plotting import pyplot
 from rim_lightning.runs.sweep import Job, Sweep, swept_settings
 from rim_lightning.runs.words import in_words
@@ -70,7 +71,7 @@ def in_columns(rows: Sequence[Sequence[str]]) -> str:
 
 def write_table(path: Path, rows: Sequence[Sequence[str]]) -> None:
     """Write rows as CSV."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
 
 

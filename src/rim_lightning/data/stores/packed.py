@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, Pictures, PreparedStore, read_manifest, write_manifest
 from rim_lightning.extras import require_extra
-from rim_lightning.files import check_writable, read_json, real_path
+from rim_lightning.files import check_writable, put_in_place, read_json, real_path
 from rim_lightning.runs.progress import progress_bar
 
 SHARD_SAMPLES = 10_000  # samples in a file
@@ -159,7 +159,7 @@ def pack(
         write_manifest(marker, manifest)
     _write_set(partial, store, quality, shard, output.name if progress else None)
     os.replace(marker, partial / MANIFEST)
-    os.replace(partial, output)
+    put_in_place(partial, output)
     return PackedStore(output)
 
 
@@ -205,7 +205,7 @@ def _write_pictures(path: Path, store: PreparedStore, positions: range, quality:
             if store.parsing is not None:
                 row.append(_encoded(".png", np.asarray(store.parsing[position]), ()))
             writer.write_batch(pa.record_batch([pa.array([cell]) for cell in row], schema=schema))
-    os.replace(part, path)
+    put_in_place(part, path)
 
 
 def _encoded(suffix: str, picture: NDArray[np.uint8], options: tuple[int, ...]) -> bytes:

@@ -4,8 +4,9 @@ import errno
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from rim_lightning.data.stores.prepared import (
     partial_path,
     write_manifest,
 )
-from rim_lightning.files import check_writable
+from rim_lightning.files import check_writable, put_in_place, synchronize, write_text
 from rim_lightning.locks import process_lock, wait_and_hold
 from rim_lightning.schemes import LANDMARK_SCHEMES
 from rim_lightning.types import UNLABELED
@@ -84,8 +85,10 @@ class StoreWriter:
     """Builds a store next to its final place and renames it when it is complete.
 
     Every finished sample is one flushed line of a journal, written after its pixels. A run that was killed resumes
-    where it stopped when it is started again with the same arguments. Position i of the arrays belongs to sample i of
-    `names`, so that the bytes do not depend on the order in which samples arrive.
+    where it stopped when it is started again with the same arguments. After a power cut the disk may hold the line of a
+    sample and not its pixels: the line has a checksum of them, and samples that do not fit theirs are prepared again.
+    Position i of the arrays belongs to sample i of `names`, so that the bytes do not depend on the order in which
+    samples arrive.
 
     Args:
         path: Directory of the finished store.
@@ -125,6 +128,7 @@ class StoreWriter:
             "parsing": parsing,
         }
         self._arrays = self._open_partial()
+        self._compacted = (self.partial / MANIFEST).is_file()  # a kill in `finish`: all that is left is to move files
         self.done = self._replay()
         self._journal = open(self.partial / JOURNAL, "a", encoding="utf-8")  # noqa: SIM115 (`close` closes it)
 
@@ -142,6 +146,7 @@ class StoreWriter:
         labels = sorted(scheme for scheme, points in sample.landmarks.items() if np.isfinite(points).any())
         labels += ["parsing"] if sample.parsing is not None else []
         entry = {"index": index, "file_hash": sample.file_hash, "labels": labels, "detected": sample.detected}
+        entry["checksum"] = self._checksum(index)
         unusual = {"faces": sample.faces} if sample.faces > 1 else {}
         unusual |= {"turned": sample.turned} if sample.turned else {}
         self._record(entry | unusual)
@@ -170,12 +175,18 @@ class StoreWriter:
             shutil.rmtree(self.partial, ignore_errors=True)  # the same command judges the pictures again
             count, reasons = len(self._names), self._reasons()
             raise ValueError(f"None of the {count} samples of {self.path} could be prepared: {reasons}.")
-        for name in self._array_shapes():
-            _compact(self.partial / f"{name}.npy", prepared)
-        write_manifest(self.partial / MANIFEST, self._manifest(prepared))
-        (self.partial / HEADER).unlink()  # before the journal: without a header, a killed run starts afresh
+        arrays = [self.partial / f"{name}.npy" for name in self._array_shapes()]
+        if not self._compacted:
+            for file in arrays:
+                _compact(file, prepared)
+            write_manifest(self.partial / MANIFEST, self._manifest(prepared))
+        for file in arrays:
+            if _compact_file(file).is_file():
+                os.replace(_compact_file(file), file)
+        synchronize(self.partial)  # takes time: from the next line on, a killed run begins anew
+        (self.partial / HEADER).unlink()  # before the journal, which a store without a header does not need
         (self.partial / JOURNAL).unlink()
-        os.replace(self.partial, self.path)
+        put_in_place(self.partial, self.path)
         return PreparedStore(self.path)
 
     def _reasons(self) -> str:
@@ -250,20 +261,33 @@ class StoreWriter:
             for name, (shape, dtype) in self._array_shapes().items()
         }
         if not resumed:
-            file.write_text(header, encoding="utf-8")  # last: a directory with a header has all its arrays
+            synchronize(self.partial)
+            write_text(file, header)  # last: a directory with a header has all its arrays
         return arrays
 
     def _replay(self) -> dict[int, dict[str, Any]]:
-        """Read the journal entries of earlier runs; a last line that a kill cut off is dropped."""
+        """Read the journal entries of earlier runs whose samples are on the disk, and write the journal anew.
+
+        A kill may have cut off the last line, a power cut also lines and pixels before it.
+        """
         file = self.partial / JOURNAL
         if not file.is_file():
             return {}
-        text = file.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            file.write_text(whole, encoding="utf-8")
-        entries = [json.loads(line) for line in whole.splitlines()]
-        return {entry["index"]: entry for entry in entries}
+        done = {}
+        for line in file.read_bytes().splitlines():
+            with suppress(ValueError, KeyError, TypeError, IndexError):  # a damaged line
+                entry = json.loads(line)
+                if self._compacted or "reason" in entry or entry["checksum"] == self._checksum(entry["index"]):
+                    done[entry["index"]] = entry
+        write_text(file, "".join(f"{json.dumps(entry)}\n" for entry in done.values()))
+        return done
+
+    def _checksum(self, index: int) -> int:
+        """Return a checksum of what the arrays hold of a sample."""
+        checksum = 0
+        for array in self._arrays.values():
+            checksum = zlib.crc32(array[index].tobytes(), checksum)
+        return checksum
 
     def _record(self, entry: dict[str, Any]) -> None:
         self._journal.write(json.dumps(entry) + "\n")
@@ -294,15 +318,18 @@ def _reserved_memmap(file: Path, mode: Literal["r+", "w+"], shape: tuple[int, ..
 
 
 def _compact(file: Path, rows: Sequence[int]) -> None:
-    """Rewrite an array with only the given rows (ascending), a chunk at a time, in one piece."""
+    """Write an array with only the given rows (ascending) beside an array that has more, a chunk at a time."""
     source = np.load(file, mmap_mode="r")
     if len(rows) == len(source):
+        _compact_file(file).unlink(missing_ok=True)
         return
-    scratch = file.with_suffix(".compact")  # a fixed name: a resumed run overwrites what a killed one left
-    target = _reserved_memmap(scratch, "w+", (len(rows), *source.shape[1:]), source.dtype)
+    target = _reserved_memmap(_compact_file(file), "w+", (len(rows), *source.shape[1:]), source.dtype)
     for start in range(0, len(rows), COMPACT_CHUNK):
         chunk = list(rows[start : start + COMPACT_CHUNK])
         target[start : start + len(chunk)] = source[chunk]
     target.flush()
-    del target, source
-    os.replace(scratch, file)
+    synchronize(_compact_file(file))
+
+
+def _compact_file(file: Path) -> Path:
+    return file.with_suffix(".compact")  # a fixed name: a resumed run overwrites what a killed one left

@@ -70,21 +70,72 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(tmp_path, torn):
     assert not partial_path(tmp_path / "killed").exists()
 
 
-def test_a_run_killed_while_it_finished_resumes(tmp_path, monkeypatch):
+@pytest.mark.parametrize("lost", ["images.npy", "landmarks_five.npy", "parsing.npy"])
+def test_samples_that_a_power_cut_took_are_prepared_again(tmp_path, lost):
+    """The journal reached the disk before the arrays: what was written last is zero there."""
+    fill(tmp_path / "whole")
+    first = writer(tmp_path / "cut")
+    for index in (0, 1, 3):
+        first.write(index, sample(index, five=index != 1))
+    first.skip(2, "no face found")
+    first.close()
+    array = np.load(partial_path(tmp_path / "cut") / lost, mmap_mode="r+")
+    array[3] = 0
+    array.flush()
+
+    second = writer(tmp_path / "cut")
+    assert second.pending() == [3, 4]
+    for index in second.pending():
+        second.write(index, sample(index, parsing=index != 4))
+    second.finish()
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "lost", [b"\0" * 40, b"\xff\xfe", b'{"index": 3}\n', b"[]\n", b'{"index": 9, "checksum": 1}\n']
+)
+def test_lines_of_the_journal_that_a_power_cut_damaged_are_dropped(tmp_path, lost):
+    first = writer(tmp_path / "cut")
+    first.write(0, sample(0))
+    first.close()
+    with (partial_path(tmp_path / "cut") / writer_module.JOURNAL).open("ab") as journal:
+        journal.write(lost)
+    second = writer(tmp_path / "cut")
+    assert second.pending() == [1, 2, 3, 4]
+    second.write(1, sample(1))
+    second.close()
+    assert writer(tmp_path / "cut").pending() == [2, 3, 4]
+
+
+FINISHING = [("_compact", 2), ("write_manifest", 1), ("os.replace", 1), ("os.replace", 3), ("put_in_place", 1)]
+
+
+@pytest.mark.parametrize(("step", "call"), FINISHING)
+def test_a_run_killed_while_it_finished_resumes(tmp_path, monkeypatch, step, call):
+    """It is killed before the given call of a step. Only after the last step does it begin anew."""
     fill(tmp_path / "whole")
     calls = []
 
-    def dies_after_the_first(file, kept, compact=writer_module._compact):
-        if calls:
+    def dies(*arguments):
+        calls.append(arguments)
+        if len(calls) == call:
             raise KeyboardInterrupt
-        calls.append(file)
-        compact(file, kept)
+        return original(*arguments)
 
+    owner, name = (os, "replace") if step == "os.replace" else (writer_module, step)
+    original = getattr(owner, name)
+    target = writer(tmp_path / "killed")
+    for index in (0, 1, 3, 4):
+        target.write(index, sample(index, five=index != 1, parsing=index != 4))
+    target.skip(2, "no face found")
     with monkeypatch.context() as patch:
-        patch.setattr(writer_module, "_compact", dies_after_the_first)
+        patch.setattr(owner, name, dies)
         with pytest.raises(KeyboardInterrupt):
-            fill(tmp_path / "killed")
+            target.finish()
     resumed = writer(tmp_path / "killed")
+    if step == "put_in_place":
+        assert resumed.pending() == [0, 1, 2, 3, 4]
+        return
     assert resumed.pending() == []
     resumed.finish()
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
