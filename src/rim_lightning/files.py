@@ -71,23 +71,35 @@ def put_in_place(part: Path, path: Path) -> None:
     """
     synchronize(part)
     os.replace(part, path)
-    _synchronize(path.parent)
+    synchronize(path.parent, inside=False)
 
 
-def synchronize(path: Path) -> None:
-    """Wait until a file, or a folder with all that is in it, is on the disk.
+def synchronize(path: Path, inside: bool = True) -> None:
+    """Wait until a file, or a folder with all that is in it, is on the disk. Links in the folder are not followed.
+
+    The names in a folder that may not be read are not waited for. Windows lets nobody read them.
 
     Args:
-        path: The file or folder. A link is not followed.
+        path: The file or folder.
+        inside: False for the names in a folder alone.
 
     Raises:
         OSError: If it cannot be written to the disk.
     """
-    if path.is_dir() and not path.is_symlink():
-        for child in path.iterdir():
+    is_folder = path.is_dir()
+    for child in path.iterdir() if is_folder and inside else ():
+        if not child.is_symlink():
             synchronize(child)
-    if not path.is_symlink():
-        _synchronize(path)
+    try:
+        descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    except PermissionError:
+        if is_folder:
+            return
+        raise
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def check_writable(path: str | Path, setting: str = "output") -> None:
@@ -212,7 +224,7 @@ def write_json_once(path: str | Path, content: Any) -> None:
     part = _part(path)
     try:
         part.write_text(_as_json(content), encoding="utf-8")
-        _synchronize(part)
+        synchronize(part)
         try:
             os.link(part, path)
         except FileExistsError:
@@ -220,7 +232,7 @@ def write_json_once(path: str | Path, content: Any) -> None:
         except OSError:  # a disk without links, such as exFAT
             if not path.exists():
                 os.replace(part, path)
-        _synchronize(path.parent)
+        synchronize(path.parent, inside=False)
     finally:
         part.unlink(missing_ok=True)
 
@@ -366,15 +378,3 @@ def _part(path: Path) -> Path:
 
 def _as_json(content: Any, indent: int = 2, sort_keys: bool = False) -> str:
     return json.dumps(finite(content), indent=indent, sort_keys=sort_keys, allow_nan=False) + "\n"
-
-
-def _synchronize(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk. Windows, which opens no folders, is skipped."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    except PermissionError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 from rim_lightning.extras import require_extra
 from rim_lightning.files import check_folder
 from rim_lightning.gallery.names import unicode_name
+from rim_lightning.gallery.table_files import RECORD, TableFiles
 from rim_lightning.locks import process_lock, wait_and_hold
 
 if TYPE_CHECKING:  # people are listed and removed without torch
@@ -28,6 +30,7 @@ REQUIRED = ("person", "source", "digest")  # columns of text that every gallery 
 LATER = ("root", "enrolled", "alignment", "detector")  # text that galleries of an earlier version lack until `add`
 LOCK_FILE = ".lock"  # file in the gallery's folder, see `Gallery.writing`
 BATCH = 4096  # number of templates that are rewritten at a time
+KEPT = timedelta(days=36_500)  # how long `Gallery.tidy` keeps earlier versions: `Gallery.remove` removes them
 
 
 class Enrolled(NamedTuple):
@@ -89,7 +92,8 @@ class Hit(NamedTuple):
 class Gallery:
     """Templates of known people, made by one model.
 
-    `add` is whole or not there, even if the process is killed. Readers see the content of the moment they began.
+    `add` is whole or not there, even if the process is killed or the power fails. Then the gallery is opened without
+    the addition that was being written, and says so. Readers see the content of the moment they began.
     Every method raises OSError if the gallery cannot be read or written, for example because the disk is full; what was
     added before stays.
 
@@ -116,6 +120,8 @@ class Gallery:
         self.address = str(address)
         is_folder = "://" not in self.address
         self._process_lock = process_lock(Path(self.address) / LOCK_FILE) if is_folder else None
+        folder = Path(self.address)
+        self._files = TableFiles(folder / f"{TABLE_NAME}.lance", folder / RECORD) if is_folder else None
         if is_folder and create:
             check_folder(self.address, "place for the gallery")
         elif is_folder and not Path(self.address).is_dir():
@@ -138,7 +144,8 @@ class Gallery:
     def owns(self, path: Path) -> bool:
         """Return True if a file is one of those in which the gallery is kept."""
         home, place = os.path.realpath(self.address), os.path.realpath(path)
-        return place == os.path.join(home, LOCK_FILE) or place.startswith(os.path.join(home, f"{TABLE_NAME}.lance", ""))
+        own = [os.path.join(home, name) for name in (LOCK_FILE, RECORD)]
+        return place in own or place.startswith(os.path.join(home, f"{TABLE_NAME}.lance", ""))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -154,6 +161,23 @@ class Gallery:
             return
         with wait_and_hold(self._process_lock, f"Waiting for another process, which writes to {self.address} ..."):
             yield
+
+    @contextmanager
+    def _changing(self) -> Iterator[set[Path]]:
+        """Keep others from writing while the block changes the table, then wait until it is on the disk.
+
+        Yields:
+            The files of the table before the change. None are known of an object store.
+        """
+        with self.writing(), self._lock, _storage(self.address):
+            if self._files is None:
+                yield set()
+                return
+            if self._files.durable is None:
+                self._files.settle(set(), self._table.version)
+            earlier_files = self._files.all()
+            yield earlier_files
+            self._files.settle(earlier_files, self._table.version)
 
     def add(self, templates: Iterable[Template]) -> None:
         """Append templates, all of them or none.
@@ -186,7 +210,7 @@ class Gallery:
         columns_by_field = zip(*(template.picture for template in templates), strict=True)
         values: dict[str, Sequence[Any]] = dict(zip(Enrolled._fields, columns_by_field, strict=True))
         values["person"] = [unicode_name(person) for person in values["person"]]
-        with self.writing(), self._lock, _storage(self.address):
+        with self._changing():
             self._complete_columns()
             columns = [
                 pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), size)
@@ -268,18 +292,22 @@ class Gallery:
                 rows = zip(*(batch.column(name).to_pylist() for name in names), strict=True)
                 yield batch.filter(pa.array([row not in unwanted for row in rows])).cast(self._schema)
 
+        with self._changing() as earlier_files:
+            before = len(self)
+            self._table.add(pa.RecordBatchReader.from_batches(self._schema, remaining()), mode="overwrite")
+            removed = before - len(self)
         with self.writing(), self._lock, _storage(self.address), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # LanceDB warns that earlier files are removed, which is the purpose
-            before = len(self)
-            if before:
-                self._table.add(pa.RecordBatchReader.from_batches(self._schema, remaining()), mode="overwrite")
-            self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
-            return before - len(self)
+            if self._files is not None:  # Lance would keep versions of a clock that was ahead
+                self._files.remove(earlier_files)
+            else:
+                self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+        return removed
 
     def tidy(self) -> None:
         """Join the pieces that many small additions left. Searches are faster afterwards."""
-        with _storage(self.address):
-            self._table.optimize()
+        with self._changing():
+            self._table.optimize(cleanup_older_than=KEPT)
 
     def search(self, probes: Tensor, top: int = 5, people: Sequence[str] | None = None) -> list[list[Hit]]:
         """Return the people who are most similar to each probe.
@@ -326,13 +354,7 @@ class Gallery:
             database = lancedb.connect(self.address, read_consistency_interval=timedelta(0))  # others write too
             tables = database.list_tables().tables
         if TABLE_NAME in tables:
-            try:
-                return database.open_table(TABLE_NAME)
-            except (ValueError, RuntimeError) as error:
-                raise ValueError(
-                    f"The gallery {self.address} is damaged: restore it from a copy, or enroll its pictures again in "
-                    "another place."
-                ) from error
+            return self._whole_table(database)
         if not create:
             raise FileNotFoundError(self._missing())
         fields = [pa.field(name, pa.string(), nullable=False) for name in REQUIRED]
@@ -340,7 +362,40 @@ class Gallery:
         fields += _later_fields()
         with _storage(self.address):
             schema = pa.schema(fields, metadata={FINGERPRINT: fingerprint})
-            return database.create_table(TABLE_NAME, schema=schema)
+            table = database.create_table(TABLE_NAME, schema=schema)
+            if self._files is not None:
+                self._files.settle(set(), table.version)
+            return table
+
+    def _whole_table(self, database: Any) -> Any:
+        """Open the table, without what was being written when the power failed."""
+        table, cause = self._newest_table(database)
+        if table is None and self._files is not None and self._files.durable is not None:
+            with self.writing():
+                table, cause = self._newest_table(database)  # another process may have finished meanwhile
+                if table is None and self._files.drop_unfinished():
+                    table, cause = self._newest_table(database)
+                    print(
+                        f"The newest change of the gallery {self.address} was cut off, as by a power cut. It was "
+                        "dropped, and what was there before is whole: repeat the command that was interrupted.",
+                        file=sys.stderr,
+                    )
+        if table is None:
+            raise ValueError(
+                f"The gallery {self.address} is damaged: restore it from a copy, or enroll its pictures again in "
+                "another place."
+            ) from cause
+        return table
+
+    def _newest_table(self, database: Any) -> tuple[Any, Exception | None]:
+        """Open the newest version. Return None and the error if it is damaged."""
+        try:
+            table = database.open_table(TABLE_NAME)
+            if self._files is not None and self._files.durable not in (None, table.version):
+                _check_readable(table)
+        except (ValueError, RuntimeError, OSError) as error:
+            return None, error
+        return table, None
 
     def _missing(self) -> str:
         return f"There is no gallery at {self.address}: rim enroll makes one."
@@ -357,6 +412,18 @@ class Gallery:
     def _columns(self, names: list[str]) -> dict[str, Any]:
         rows = self._table.search().select(names).limit(max(1, len(self))).to_arrow()
         return {name: rows[name].to_pylist() for name in names}
+
+
+def _check_readable(table: Any) -> None:
+    """Read a whole table. Raise an error if a part is damaged: of a file whose end alone is there, the rest is zero."""
+    if not {*REQUIRED, "embedding"} <= set(table.schema.names) or FINGERPRINT.encode() not in (
+        table.schema.metadata or {}
+    ):
+        raise ValueError("columns or the name of the model are missing")
+    for batch in table.search().limit(max(1, table.count_rows())).to_batches(BATCH):
+        vectors = np.asarray(batch.column("embedding").flatten()).reshape(batch.num_rows, -1)
+        if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
+            raise ValueError("an embedding has another length than 1")
 
 
 def _later_fields() -> list[Any]:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from rim_lightning.gallery.index import Enrolled, Gallery, Template
+from rim_lightning.gallery.table_files import TableFiles
 
 SIZE = 16
 
@@ -155,6 +156,87 @@ def test_a_damaged_gallery_gets_a_sentence(gallery, tmp_path):
         file.write_bytes(b"")
     with pytest.raises(ValueError, match=r"The gallery .* is damaged: restore it from a copy"):
         Gallery(gallery.address, "abc", SIZE, create=True)
+
+
+def cut_off(file):
+    file.write_bytes(b"")
+
+
+def half_written(file):
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+
+def zero_but_for_the_end(file):
+    content = file.read_bytes()
+    file.write_bytes(bytes(len(content) * 3 // 4) + content[len(content) * 3 // 4 :])
+
+
+@pytest.mark.parametrize("damage", [cut_off, half_written, zero_but_for_the_end, os.unlink])
+@pytest.mark.parametrize("damaged", ["*.manifest", "*.lance"])
+def test_a_power_cut_takes_nothing_but_what_was_being_written(gallery, tmp_path, monkeypatch, capsys, damage, damaged):
+    """The files of the last addition are damaged, as if they had not reached the disk."""
+    before = set((tmp_path / "index").rglob("*"))
+    with monkeypatch.context() as patch:
+        patch.setattr(TableFiles, "settle", lambda *arguments: None)  # the power fails before it
+        gallery.add(templates(embeddings(40, seed=9), first=60))
+    for file in set((tmp_path / "index").rglob(damaged)) - before:
+        damage(file)
+    again = Gallery(gallery.address, "abc", SIZE)
+    if damage is os.unlink and damaged == "*.manifest":
+        assert capsys.readouterr().err == ""  # as if nothing had been added
+    else:
+        assert "The newest change of the gallery" in capsys.readouterr().err
+    assert {row[:3] for row in again.enrolled()} == {(f"person {i // 3}", f"{i}.png", f"digest {i}") for i in range(60)}
+    again.add(templates(embeddings(3, seed=9), first=60))
+    assert len(Gallery(gallery.address, "abc", SIZE)) == 63
+    assert capsys.readouterr().err == ""
+
+
+def test_an_addition_that_nothing_damaged_counts_though_its_process_died_before_the_record(
+    gallery, monkeypatch, capsys
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(TableFiles, "settle", lambda *arguments: None)
+        gallery.add(templates(embeddings(3, seed=9), first=60))
+    assert len(Gallery(gallery.address, "abc", SIZE)) == 63
+    assert capsys.readouterr().err == ""
+
+
+def test_what_remains_is_on_the_disk_before_anything_is_removed(gallery, tmp_path, monkeypatch):
+    """No file of before is left, whatever the clock says: Lance would keep versions that are newer than the clock."""
+    calls = []
+    for name in ("settle", "remove"):
+        original = getattr(TableFiles, name)
+        spied = lambda *arguments, name=name, original=original: calls.append(name) or original(*arguments)  # noqa: E731
+        monkeypatch.setattr(TableFiles, name, spied)
+    table = tmp_path / "index" / "templates.lance"
+    before = {file for file in table.rglob("*") if file.is_file()}
+    gallery.delete("person 0")
+    assert calls == ["settle", "remove"]
+    after = {file for file in table.rglob("*") if file.is_file()}
+    assert {file.name for file in before & after} <= {"latest_version_hint.json"}
+    assert gallery.delete("person 1") == 3
+    for person in list(gallery.people()):
+        gallery.delete(person)
+    assert len(gallery) == 0
+    assert gallery.delete("nobody") == 0
+    gallery.add(templates(embeddings(2)))
+    assert len(Gallery(gallery.address, "abc", SIZE)) == 2
+
+
+def test_a_damaged_record_is_named(gallery, tmp_path):
+    for content in ("", "{}", '{"version": "new"}'):
+        (tmp_path / "index" / "durable.json").write_text(content)
+        with pytest.raises(ValueError, match=r"durable.json is damaged"):
+            Gallery(gallery.address, "abc", SIZE)
+
+
+def test_a_gallery_of_an_earlier_version_gets_its_record_with_the_next_change(gallery, tmp_path):
+    (tmp_path / "index" / "durable.json").unlink()
+    again = Gallery(gallery.address, "abc", SIZE)
+    again.add(templates(embeddings(1, seed=9), first=60))
+    assert TableFiles(tmp_path / "index", tmp_path / "index" / "durable.json").durable == again._table.version
 
 
 def test_an_empty_gallery_finds_nobody(tmp_path):

@@ -1,0 +1,337 @@
+"""Does work survive a power cut? Commands write to a file system whose power is cut while they write.
+
+    sudo python benchmarks/power_cut.py prepare /tmp/cuts --data ../shared/data --cuts 30
+    sudo python benchmarks/power_cut.py enroll /tmp/cuts --pictures photographs --cuts 30
+
+The file system is an ext4 image on a loop device, which needs root on Linux. For every cut the command starts on a
+fresh copy of the image. At a random moment all of its processes are stopped and the image is copied: it holds what had
+reached the disk by then, and nothing else. The copy is mounted, which replays the journal of ext4, and the command is
+repeated there. Then the writer's own check compares with what was there before, and with an undisturbed run.
+
+prepare   rim-prepare of Helen, 64 px: the same bytes as undisturbed
+enroll    rim enroll of half of the people of a folder, the other half enrolled before: all of those stay, and both
+          halves are there in the end, each picture once
+forget    rim forget of one person of a gallery: all others stay, the person is gone in the end
+train     rim-train of small synthetic faces: resume=true ends with the same weights
+sweep     rim-train -m of two jobs: rim-sweep resume, or the command itself, ends with both
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+SIZE = 512  # MiB of the file system
+LONGEST_WAIT = 8.0  # seconds after the end of the command, in which the system writes back
+TRAINING = (
+    "experiment=demo model=tiny data.people=24 data.views=2 'teacher.epochs=1' data.samples_per_epoch=32 "
+    "data.batch_size=8 'schedule.stages=[{name: joint, epochs: 6}]' evaluate=false threads=1 workers=0"
+)
+
+
+class Writer(NamedTuple):
+    """A command that writes, and what must hold after a cut.
+
+    Attributes:
+        prepare: Writes to the folder of the mounted image what is there before the command.
+        command: Folder -> the command.
+        repeat: Folder -> the command that resumes it.
+        after_cut: Folder -> what is wrong before anything is repeated, or "".
+        result: Folder -> digest of the outcome, which must be that of the undisturbed run.
+    """
+
+    prepare: Callable[[Path], None]
+    command: Callable[[Path], list[str]]
+    repeat: Callable[[Path], list[str]]
+    after_cut: Callable[[Path], str]
+    result: Callable[[Path], str]
+
+
+def main() -> None:
+    options = _options()
+    work = options.folder
+    work.mkdir(parents=True, exist_ok=True)
+    writer = WRITERS[options.writer](options)
+    fresh, undisturbed = work / "fresh.img", work / "undisturbed.img"
+    _make_image(fresh)
+    with _Mounted(fresh, work / "mnt") as folder:
+        writer.prepare(folder)
+    shutil.copyfile(fresh, undisturbed)
+    with _Mounted(undisturbed, work / "mnt") as folder:
+        started = time.perf_counter()
+        done = _run(writer.command(folder))
+        duration = time.perf_counter() - started
+        if done.returncode:
+            sys.exit(f"the undisturbed command failed: {done.stderr[-2000:]}")
+        expected = writer.result(folder)
+    print(f"undisturbed: {duration:.1f} s, {expected[:12]}", flush=True)
+    generator, faults = random.Random(options.seed), 0
+    for number in range(options.cuts):
+        moment = generator.uniform(0, duration + LONGEST_WAIT)
+        fault = _cut(writer, work, fresh, moment, expected)
+        faults += bool(fault)
+        print(f"cut {number + 1} after {moment:.1f} s: {fault or 'survived'}", flush=True)
+    print(f"{options.writer}: {options.cuts} power cuts, {options.cuts - faults} survived")
+    sys.exit(1 if faults else 0)
+
+
+def _cut(writer: Writer, work: Path, fresh: Path, moment: float, expected: str) -> str:
+    """Cut the power at a moment. Return what was lost, or ""."""
+    image, cut = work / "image.img", work / "cut.img"
+    shutil.copyfile(fresh, image)
+    with _Mounted(image, work / "mnt") as folder:
+        process = subprocess.Popen(
+            writer.command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        time.sleep(moment)
+        with suppress(ProcessLookupError):  # it has ended
+            os.killpg(process.pid, signal.SIGSTOP)
+        _copy_at_rest(image, cut)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        time.sleep(0.5)  # for its children
+    with _Mounted(cut, work / "mnt") as folder:
+        if fault := writer.after_cut(folder):
+            return fault
+        done = _run(writer.repeat(folder))
+        if done.returncode:
+            return f"repeated: exit code {done.returncode}: {(done.stderr or done.stdout).strip()[-600:]}"
+        result = writer.result(folder)
+        return "" if result == expected else f"another outcome: {result[:300]}"
+
+
+def _copy_at_rest(image: Path, cut: Path) -> None:
+    """Copy an image at one moment: again if the system wrote to it meanwhile."""
+    earlier = b""
+    while True:
+        subprocess.run(["cp", "--sparse=always", str(image), str(cut)], check=True)
+        with cut.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
+        if digest == earlier:
+            return
+        earlier = digest
+
+
+def _make_image(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    with path.open("wb") as file:
+        file.truncate(SIZE << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(path)], check=True)
+
+
+class _Mounted:
+    """A mounted image. Its content is on the disk when the block ends."""
+
+    def __init__(self, image: Path, place: Path) -> None:
+        self.image, self.place = image, place
+
+    def __enter__(self) -> Path:
+        self.place.mkdir(exist_ok=True)
+        subprocess.run(["mount", "-o", "loop", str(self.image), str(self.place)], check=True)
+        return self.place
+
+    def __exit__(self, *error: object) -> None:
+        for _ in range(50):
+            if subprocess.run(["umount", str(self.place)], capture_output=True).returncode == 0:
+                return
+            time.sleep(0.2)  # a process of the command still ends
+        subprocess.run(["umount", "-l", str(self.place)], check=True)
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess:
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def _module(name: str, *arguments: object) -> list[str]:
+    return [sys.executable, "-m", f"rim_lightning{name}", *map(str, arguments)]
+
+
+def _digest(folder: Path) -> str:
+    """Return the SHA-256 of names and contents of all files in a folder."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _preparing(options: argparse.Namespace) -> Writer:
+    def command(folder: Path) -> list[str]:
+        settings = (f"paths.data_dir={options.data}", f"paths.prepared_dir={folder}/prepared")
+        return _module(".commands.prepare", "source=helen", "hr_size=64", "workers=2", *settings)
+
+    return Writer(
+        prepare=lambda folder: None,
+        command=command,
+        repeat=command,
+        after_cut=lambda folder: "",
+        result=lambda folder: _digest(folder / "prepared" / "helen_64"),
+    )
+
+
+def _people_of(folder: Path) -> dict[str, int]:
+    """Return the number of pictures of each person of a gallery.
+
+    Raises:
+        ValueError: If the gallery cannot be read.
+    """
+    done = _run(_module("", "gallery", "list", "--index", folder / "known", "--json"))
+    if done.returncode not in (0, 3):
+        raise ValueError(f"the gallery cannot be read: {(done.stderr or done.stdout).strip()[-600:]}")
+    return {person["person"]: person["pictures"] for person in json.loads(done.stdout)["people"]}
+
+
+def _enrolling(options: argparse.Namespace) -> Writer:
+    older, newer = _halves(options)
+    known = {place.name: len(list(place.iterdir())) for place in older.iterdir()}
+
+    def command(folder: Path) -> list[str]:
+        return _module("", "enroll", "--index", folder / "known", newer)
+
+    def after_cut(folder: Path) -> str:
+        try:
+            people = _people_of(folder)
+        except ValueError as error:
+            return str(error)
+        lost = [person for person, pictures in known.items() if people.get(person) != pictures]
+        return f"lost: {', '.join(lost)}" if lost else ""
+
+    return Writer(
+        prepare=lambda folder: _must(_module("", "enroll", "--index", folder / "known", older)),
+        command=command,
+        repeat=command,
+        after_cut=after_cut,
+        result=lambda folder: json.dumps(_people_of(folder), sort_keys=True),
+    )
+
+
+def _forgetting(options: argparse.Namespace) -> Writer:
+    older, _ = _halves(options)
+    known = {place.name: len(list(place.iterdir())) for place in older.iterdir()}
+    person = min(known)
+
+    def command(folder: Path) -> list[str]:
+        return _module("", "forget", "--index", folder / "known", person)
+
+    def after_cut(folder: Path) -> str:
+        try:
+            people = _people_of(folder)
+        except ValueError as error:
+            return str(error)
+        lost = [name for name, pictures in known.items() if name != person and people.get(name) != pictures]
+        return f"lost: {', '.join(lost)}" if lost else ""
+
+    def repeat(folder: Path) -> list[str]:
+        gone = person not in _people_of(folder)
+        return ["true"] if gone else command(folder)
+
+    return Writer(
+        prepare=lambda folder: _must(_module("", "enroll", "--index", folder / "known", older)),
+        command=command,
+        repeat=repeat,
+        after_cut=after_cut,
+        result=lambda folder: json.dumps(_people_of(folder), sort_keys=True),
+    )
+
+
+def _halves(options: argparse.Namespace) -> tuple[Path, Path]:
+    """Return two folders with links to every other person of the folder of pictures."""
+    folders = options.folder / "older", options.folder / "newer"
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+    people = sorted(path for path in options.pictures.iterdir() if path.is_dir())
+    for number, person in enumerate(people):
+        shutil.copytree(person, folders[number % 2] / person.name)
+    return folders
+
+
+def _training(options: argparse.Namespace) -> Writer:
+    def command(folder: Path) -> list[str]:
+        return _module(".commands.train", *_settings(folder), f"hydra.run.dir={folder}/run")
+
+    def repeat(folder: Path) -> list[str]:
+        return [*command(folder), "resume=true"]
+
+    return Writer(
+        prepare=lambda folder: None,
+        command=command,
+        repeat=repeat,
+        after_cut=lambda folder: "",
+        result=lambda folder: _weights(folder / "run"),
+    )
+
+
+def _sweeping(options: argparse.Namespace) -> Writer:
+    def command(folder: Path) -> list[str]:
+        return _module(".commands.train", "-m", *_settings(folder), "seed=1,2", f"hydra.sweep.dir={folder}/sweep")
+
+    def repeat(folder: Path) -> list[str]:
+        began = (folder / "sweep" / "sweep.json").is_file()
+        return _module(".commands.sweep", "resume", folder / "sweep") if began else command(folder)
+
+    return Writer(
+        prepare=lambda folder: None,
+        command=command,
+        repeat=repeat,
+        after_cut=lambda folder: "",
+        result=lambda folder: " ".join(_weights(folder / "sweep" / job) for job in ("0", "1")),
+    )
+
+
+def _settings(folder: Path) -> list[str]:
+    return [*shlex.split(TRAINING), f"paths.prepared_dir={folder}/prepared"]
+
+
+def _weights(run: Path) -> str:
+    """Return the digest of all tensors of the last checkpoint."""
+    import torch
+
+    state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        digest.update(name.encode() + value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _must(command: list[str]) -> None:
+    done = _run(command)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
+
+
+WRITERS = {
+    "prepare": _preparing,
+    "enroll": _enrolling,
+    "forget": _forgetting,
+    "train": _training,
+    "sweep": _sweeping,
+}
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], epilog=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("writer", choices=WRITERS)
+    parser.add_argument("folder", type=Path, help="folder for the images of the file system")
+    parser.add_argument("--data", type=Path, help="folder of the data, for prepare")
+    parser.add_argument("--pictures", type=Path, help="folder with a folder of pictures for each person")
+    parser.add_argument("--cuts", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
