@@ -7,11 +7,12 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -30,6 +31,7 @@ REQUIRED = ("person", "source", "digest")  # columns of text that every gallery 
 LATER = ("root", "enrolled", "alignment", "detector")  # text that galleries of an earlier version lack until `add`
 LOCK_FILE = ".lock"  # file in the gallery's folder, see `Gallery.writing`
 BATCH = 4096  # number of templates that are rewritten at a time
+ATTEMPTS = 20  # how often a reader begins again whose files another process removed
 KEPT = timedelta(days=36_500)  # how long `Gallery.tidy` keeps earlier versions: `Gallery.remove` removes them
 
 
@@ -89,6 +91,31 @@ class Hit(NamedTuple):
     enrolled: str | None = None
 
 
+Answer = TypeVar("Answer")
+Parameters = ParamSpec("Parameters")
+
+
+def _while_others_write(
+    read: Callable[Concatenate[Gallery, Parameters], Answer],
+) -> Callable[Concatenate[Gallery, Parameters], Answer]:
+    """Repeat a reading method if another process removed the files that it was reading: it finds those of now."""
+
+    @wraps(read)
+    def repeated(gallery: Gallery, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Answer:
+        attempts = 0
+        while True:
+            try:
+                return read(gallery, *args, **kwargs)
+            except RuntimeError as error:
+                attempts += 1
+                if "Not found" not in str(error):
+                    raise
+                if attempts == ATTEMPTS:
+                    raise _damaged(gallery.address) from error
+
+    return repeated
+
+
 class Gallery:
     """Templates of known people, made by one model.
 
@@ -138,6 +165,7 @@ class Gallery:
         self._schema = self._table.schema
         self._lock = threading.Lock()
 
+    @_while_others_write
     def __len__(self) -> int:
         return self._table.count_rows()
 
@@ -220,11 +248,13 @@ class Gallery:
             ]
             self._table.add(pa.Table.from_arrays(columns, schema=self._schema))
 
+    @_while_others_write
     def enrolled(self) -> list[Enrolled]:
         """Return all templates without their embeddings."""
         rows = self._columns([name for name in Enrolled._fields if name in self._schema.names])
         return [Enrolled(**dict(zip(rows, row, strict=True))) for row in zip(*rows.values(), strict=True)]
 
+    @_while_others_write
     def templates_of(self, digests: Collection[str]) -> dict[str, list[Template]]:
         """Return the templates of some pictures.
 
@@ -247,6 +277,7 @@ class Gallery:
                 templates.setdefault(row["digest"], []).append(Template(Enrolled(**row), embedding))
         return templates
 
+    @_while_others_write
     def people(self) -> dict[str, int]:
         """Return the number of templates of each person, sorted by name."""
         names, counts = np.unique(self._columns(["person"])["person"], return_counts=True)
@@ -271,7 +302,7 @@ class Gallery:
         """Remove templates for good, all of them or none.
 
         The files are written again without them, and all earlier files are removed, including those that an interrupted
-        call left. A search in another process may have to be repeated.
+        call left.
 
         Args:
             templates: Templates to remove, as `enrolled` returned them.
@@ -309,6 +340,7 @@ class Gallery:
         with self._changing():
             self._table.optimize(cleanup_older_than=KEPT)
 
+    @_while_others_write
     def search(self, probes: Tensor, top: int = 5, people: Sequence[str] | None = None) -> list[list[Hit]]:
         """Return the people who are most similar to each probe.
 
@@ -381,10 +413,7 @@ class Gallery:
                         file=sys.stderr,
                     )
         if table is None:
-            raise ValueError(
-                f"The gallery {self.address} is damaged: restore it from a copy, or enroll its pictures again in "
-                "another place."
-            ) from cause
+            raise _damaged(self.address) from cause
         return table
 
     def _newest_table(self, database: Any) -> tuple[Any, Exception | None]:
@@ -412,6 +441,12 @@ class Gallery:
     def _columns(self, names: list[str]) -> dict[str, Any]:
         rows = self._table.search().select(names).limit(max(1, len(self))).to_arrow()
         return {name: rows[name].to_pylist() for name in names}
+
+
+def _damaged(address: str) -> ValueError:
+    return ValueError(
+        f"The gallery {address} is damaged: restore it from a copy, or enroll its pictures again in another place."
+    )
 
 
 def _check_readable(table: Any) -> None:

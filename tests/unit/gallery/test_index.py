@@ -225,6 +225,28 @@ def test_what_remains_is_on_the_disk_before_anything_is_removed(gallery, tmp_pat
     assert len(Gallery(gallery.address, "abc", SIZE)) == 2
 
 
+def test_a_reader_whose_files_are_removed_reads_those_of_now(gallery, tmp_path, monkeypatch):
+    """Another process removes a person between the reader's look at the newest version and its files."""
+    other = Gallery(gallery.address, "abc", SIZE)
+    columns, calls = Gallery._columns, []
+
+    def late(self, names):
+        calls.append(names)
+        if len(calls) == 1:
+            other.delete("person 0")
+            raise RuntimeError("lance error: Not found: templates.lance/data/01.lance")
+        return columns(self, names)
+
+    monkeypatch.setattr(Gallery, "_columns", late)
+    assert gallery.people() == {f"person {p}": 3 for p in range(1, 20)}
+    monkeypatch.undo()
+    for file in (tmp_path / "index").rglob("*.lance"):
+        if file.is_file():
+            file.unlink()
+    with pytest.raises(ValueError, match="is damaged: restore it from a copy"):
+        gallery.people()
+
+
 def test_a_damaged_record_is_named(gallery, tmp_path):
     for content in ("", "{}", '{"version": "new"}'):
         (tmp_path / "index" / "durable.json").write_text(content)
