@@ -20,6 +20,8 @@ FORMAT = 2
 
 
 JOB_VARIABLE = "RIM_SWEEP_JOB"
+TRAINING = ("-m", "rim_lightning.commands.train")  # what Python runs for a job
+LAUNCHERS = ("rim_lightning.runs.local.run_locally", "rim_lightning.runs.slurm.submit")
 """Environment variable of a job: its number in the sweep, and the settings that tell it from the other jobs."""
 
 
@@ -90,16 +92,27 @@ class Sweep(NamedTuple):
         return self._replace(jobs=(*self.jobs, *added))
 
     def check_runnable(self) -> None:
-        """Refuse to run jobs whose settings this version would not understand.
+        """Refuse to run jobs whose settings this version would not understand, or that are no runs of rim-train.
 
         Raises:
-            ValueError: If version 0.1 wrote the sweep.
+            ValueError: If version 0.1 wrote the sweep, or its file names another command or launcher.
         """
         if self.format < FORMAT:
             raise ValueError(
                 f"The sweep in {self.folder} was made by version 0.1, whose settings had other names: `rim-sweep "
                 "status` and `rim-sweep table` read it, but its jobs can only be run by that version. Start a new "
                 "sweep with rim-train -m and another hydra.sweep.dir."
+            )
+        what, configs = tuple(self.command[1:3]), self.command[3:]
+        if what != TRAINING or (configs and (len(configs) != 2 or configs[0] != "--config-dir")):
+            raise ValueError(
+                f"{self.folder / JOURNAL} starts `{shlex.join(self.command)}`, which is not rim-train: it was changed "
+                "by hand, and its jobs are not run. Start a new sweep with rim-train -m."
+            )
+        if self.launcher.get("_target_") not in LAUNCHERS:
+            raise ValueError(
+                f"{self.folder / JOURNAL} has the launcher {self.launcher.get('_target_')}; this version has "
+                f"{' and '.join(LAUNCHERS)}. Its jobs are not run: start a new sweep with rim-train -m."
             )
 
     @property
@@ -144,8 +157,11 @@ class Sweep(NamedTuple):
         return self.environment | {JOB_VARIABLE: json.dumps({"number": job.number, "settings": settings})}
 
     def command_of(self, job: Job) -> list[str]:
-        """Return the command line of a job. The job resumes from its last checkpoint if there is one."""
-        return [*self.command, *job.overrides, override("hydra.run.dir", job.folder), "resume=true"]
+        """Return the command line of a job. The job resumes from its last checkpoint if there is one.
+
+        It runs in the Python of this process, whichever wrote the sweep.
+        """
+        return [sys.executable, *self.command[1:], *job.overrides, override("hydra.run.dir", job.folder), "resume=true"]
 
 
 def swept_settings(jobs: Sequence[Job]) -> dict[str, list[str]]:
@@ -177,7 +193,7 @@ def new_sweep(
         )
     if command is None:
         configs = () if config_dir is None else ("--config-dir", str(real_path(config_dir)))
-        command = (sys.executable, "-m", "rim_lightning.commands.train", *configs)
+        command = (sys.executable, *TRAINING, *configs)
     return Sweep(folder, tuple(command), launcher, ())
 
 

@@ -34,7 +34,7 @@ def states(sweep):
 
 
 def sweep_command(*arguments):
-    return subprocess.Popen([sys.executable, "-m", "rim_lightning.commands.sweep", *map(str, arguments)], cwd=ROOT)
+    return subprocess.Popen([sys.executable, "-m", "tests.helpers.sweep_command", *map(str, arguments)], cwd=ROOT)
 
 
 def wait_until(condition):
@@ -75,7 +75,7 @@ def test_one_crash_does_not_stop_the_others_and_retry_mends_it(tmp_path):
 def test_a_sweep_killed_with_its_jobs_is_resumed(tmp_path):
     sweep = sweep_of(tmp_path, ["value=1"], ["value=2", "seconds=1.5"], ["value=3"])
     runner = subprocess.Popen(
-        [sys.executable, "-m", "rim_lightning.commands.sweep", "resume", str(tmp_path)],
+        [sys.executable, "-m", "tests.helpers.sweep_command", "resume", str(tmp_path)],
         cwd=ROOT,
         start_new_session=True,
     )
@@ -110,7 +110,7 @@ def test_exit_codes_tell_whether_all_some_or_none_finished(tmp_path, action):
     def ended(*jobs):
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         sweep_of(folder, *jobs)
-        command = [sys.executable, "-m", "rim_lightning.commands.sweep", action, str(folder)]
+        command = [sys.executable, "-m", "tests.helpers.sweep_command", action, str(folder)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert "Traceback" not in done.stderr
         return done.returncode, done.stderr.strip().rpartition("\n")[2].replace(str(folder), "<sweep>")
@@ -131,7 +131,7 @@ def test_a_resumed_sweep_says_what_failed_before(tmp_path):
     sweep = sweep_of(tmp_path, ["value=1"], ["fail=early"])
     run_locally(sweep, sweep.jobs, parallel=2, gpus_per_job=0)
     done = subprocess.run(
-        [sys.executable, "-m", "rim_lightning.commands.sweep", "resume", tmp_path],
+        [sys.executable, "-m", "tests.helpers.sweep_command", "resume", tmp_path],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 3

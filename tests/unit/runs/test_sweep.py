@@ -9,6 +9,7 @@ import pytest
 from rim_lightning.runs.state import record_run
 from rim_lightning.runs.sweep import FORMAT, new_sweep, read_sweep
 
+LAUNCHER = {"_target_": "rim_lightning.runs.local.run_locally", "parallel": 1, "gpus_per_job": 0}
 VERSION_0_1 = {
     "command": [sys.executable, "-m", "rim_lightning.train"],
     "launcher": {
@@ -86,6 +87,36 @@ def test_a_foreign_or_damaged_journal_is_one_sentence(tmp_path, content, sentenc
 
 
 def test_the_format_is_written(tmp_path):
-    new_sweep(tmp_path / "sweep", {}).write()
+    new_sweep(tmp_path / "sweep", LAUNCHER).write()
     assert json.loads((tmp_path / "sweep" / "sweep.json").read_text())["format"] == FORMAT
     read_sweep(tmp_path / "sweep").check_runnable()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("command", ["touch", "stolen"], "starts `touch stolen`, which is not rim-train"),
+        ("command", ["python", "-c", "print()"], "which is not rim-train"),
+        ("command", ["python", "-m", "rim_lightning.commands.train", "--config-path", "x"], "which is not rim-train"),
+        ("launcher", {"_target_": "os.system", "command": "touch stolen"}, "has the launcher os.system"),
+        ("launcher", {}, "has the launcher None"),
+    ],
+)
+def test_a_sweep_of_somebody_else_runs_nothing_but_rim_train(tmp_path, key, value, sentence):
+    new_sweep(tmp_path, LAUNCHER).with_jobs([["seed=1"]]).write()
+    content = json.loads((tmp_path / "sweep.json").read_text())
+    (tmp_path / "sweep.json").write_text(json.dumps(content | {key: value}))
+    done = rim_sweep("resume", tmp_path)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert not (tmp_path / "0").exists()
+    with pytest.raises(ValueError, match="not run"):
+        read_sweep(tmp_path).check_runnable()
+
+
+def test_a_job_runs_in_the_python_of_now(tmp_path):
+    """A file that was copied from another machine names the Python of that one."""
+    sweep = new_sweep(tmp_path, LAUNCHER, config_dir=str(tmp_path)).with_jobs([["seed=1"]])
+    elsewhere = sweep._replace(command=("/elsewhere/python", *sweep.command[1:]))
+    elsewhere.check_runnable()
+    assert elsewhere.command_of(sweep.jobs[0])[:5] == [sys.executable, *sweep.command[1:]]
