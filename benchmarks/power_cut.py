@@ -219,7 +219,8 @@ def _people_of(folder: Path) -> dict[str, int]:
     done = _run(_module("", "gallery", "list", "--index", folder / "known", "--json"))
     if done.returncode not in (0, 3):
         raise ValueError(f"the gallery cannot be read: {(done.stderr or done.stdout).strip()[-600:]}")
-    return {person["person"]: person["pictures"] for person in json.loads(done.stdout)["people"]}
+    people: dict[str, int] = json.loads(done.stdout)["people"]
+    return people
 
 
 def _enrolling(options: argparse.Namespace) -> Writer:

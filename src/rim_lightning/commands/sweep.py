@@ -84,6 +84,7 @@ def _table(sweep: Sweep, patterns: Sequence[str]) -> None:
 
 def _resume(sweep: Sweep, states: tuple[str, ...]) -> None:
     sweep.check_runnable()
+    sweep.check_launcher()
     jobs = [job for job in sweep.jobs if job.state.name in states]
     if not jobs:
         print("Nothing is left to run.")

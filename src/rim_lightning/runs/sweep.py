@@ -95,7 +95,7 @@ class Sweep(NamedTuple):
         """Refuse to run jobs whose settings this version would not understand, or that are no runs of rim-train.
 
         Raises:
-            ValueError: If version 0.1 wrote the sweep, or its file names another command or launcher.
+            ValueError: If version 0.1 wrote the sweep, or its file names another command.
         """
         if self.format < FORMAT:
             raise ValueError(
@@ -109,6 +109,13 @@ class Sweep(NamedTuple):
                 f"{self.folder / JOURNAL} starts `{shlex.join(self.command)}`, which is not rim-train: it was changed "
                 "by hand, and its jobs are not run. Start a new sweep with rim-train -m."
             )
+
+    def check_launcher(self) -> None:
+        """Refuse to call what the file of the sweep names as its launcher, if this package has no such launcher.
+
+        Raises:
+            ValueError: If it has none.
+        """
         if self.launcher.get("_target_") not in LAUNCHERS:
             raise ValueError(
                 f"{self.folder / JOURNAL} has the launcher {self.launcher.get('_target_')}; this version has "
