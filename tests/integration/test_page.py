@@ -2,11 +2,6 @@
 
 import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 
 import numpy as np
 import pytest
@@ -20,6 +15,7 @@ from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.model_folder import write_model
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
+from tests.helpers.pages import running_page
 from tests.helpers.stores import small_synthetic_store
 from tests.helpers.tiny import MODEL, perturbed
 
@@ -165,42 +161,15 @@ def test_what_is_missing_or_wrong_gets_a_sentence(page, folder):
 
 
 @pytest.fixture(scope="module")
-def address(folder, tmp_path_factory):
-    """Of a page that `rim page` shows."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    call = [
-        sys.executable,
-        "-m",
-        "rim_lightning.commands.rim.main",
-        "page",
-        "--demo",
-        "-m",
-        folder / "model",
-        "-i",
-        folder / "index",
-    ]
-    path = tmp_path_factory.mktemp("page") / "log"
-    with open(path, "w") as log:
-        process = subprocess.Popen([*map(str, call), "--port", str(port)], stdout=log, stderr=log)
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=1).read()
-                break
-            except OSError:
-                assert process.poll() is None, path.read_text()
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
+def address(folder):
+    """Of a page that `rim page` shows, with its token."""
+    with running_page("--demo", "-m", folder / "model", "-i", folder / "index") as page:
+        yield page.address
 
 
 @pytest.fixture(params=[1280, 390])
 def view(request, address):
-    """The page in a browser window of a width; nothing may be asked of anybody else."""
+    """The page in a browser window of a width; nothing may be asked of anybody else, and nothing may be refused."""
     sync_api = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("needs Chromium")
@@ -208,12 +177,16 @@ def view(request, address):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         view = browser.new_page(viewport={"width": request.param, "height": 900})
         view.set_default_timeout(60_000)
-        requests = []
+        requests, refused = [], []
         view.on("request", lambda request: requests.append(request.url))
+        view.on("response", lambda response: refused.append(response.url) if response.status >= 400 else None)
         view.goto(address)
         view.get_by_role("button", name="Compare").wait_for()
+        assert "token" not in view.url
         yield view
-        assert not [url for url in requests if not url.startswith((address, "data:", "blob:"))]
+        base = address.partition("?")[0]
+        assert not [url for url in requests if not url.startswith((base, "data:", "blob:"))]
+        assert not refused
         browser.close()
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from rim_lightning.commands.face_menu import FaceMenu
+from rim_lightning.commands.page_folder import private_folder
+from rim_lightning.commands.page_guard import PageGuard
 from rim_lightning.extras import require_extra
 from rim_lightning.files import printable
 from rim_lightning.functional.degradation import synthesize_probe
@@ -20,21 +27,19 @@ from rim_lightning.inference.faces import SHARP, AlignedFace
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.inference.verdict import DEFAULT_FAR, at_far, unsharp, verdict
 from rim_lightning.plotting import pyplot
+from rim_lightning.runs.signals import Interrupted
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from PIL import Image
 
     Pictures = list[tuple[Image.Image, str]]  # with captions
 
-MAX_FILE = "20mb"
+ADDRESS = "127.0.0.1"
+SECONDS_TO_END = 3  # in which open connections are closed
 UPLOAD_SECONDS = 600  # time after which an upload is removed
 PICTURE_SIDE = 256  # side of a picture of a face, in pixels
-CSS = """
-.faces .grid-wrap { height: auto; max-height: none; min-height: 0; }
-.faces .grid-container { grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)) !important; max-width: 1130px; }
-.choice img { cursor: pointer; }
-.faces .caption-label { font-size: 11px; padding: 1px 4px; }
-"""
 TITLE = "Recognize faces of few pixels"
 CAUTION = (
     "A similarity is evidence, not proof: strangers pass and people are refused at the rates shown, on the people that "
@@ -233,41 +238,77 @@ def serve(recognizer: Recognizer, gallery: Gallery | None, port: int) -> None:
     Args:
         recognizer: Model with thresholds.
         gallery: Gallery to search. None for a page without a search.
-        port: Port on this machine.
+        port: Port on this machine. 0 takes a free one.
 
     Raises:
+        Interrupted: If SIGTERM or SIGHUP ended it.
         OSError: If the port is taken.
         MissingExtra: If Gradio is not installed.
         ValueError: If the model has no thresholds.
     """
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_RUN_HISTORY"] = "False"  # Gradio would keep faces in the storage of the browser
     require_extra("page", "The page")
-    with tempfile.TemporaryDirectory(prefix="rim_page_") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        from rim_lightning.commands.page_tabs import build_page
+    page = Page(recognizer, gallery)
+    with _ended_by_signals(), _listening(port) as connection, private_folder() as folder:
+        os.environ["GRADIO_TEMP_DIR"] = str(folder)
+        from rim_lightning.commands.page_tabs import build_app
 
-        blocks = build_page(Page(recognizer, gallery))
-        import gradio as gr
+        port, token = connection.getsockname()[1], secrets.token_urlsafe(32)
+        guard = PageGuard(build_app(page), folder, token, port)
+        with suppress(KeyboardInterrupt):
+            _run(guard, connection, f"Page: http://{ADDRESS}:{port}/?token={token}   (Ctrl+C ends it)")
 
-        theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # none from the internet
-        try:
-            _, address, _ = blocks.launch(
-                server_name="127.0.0.1",
-                server_port=port,
-                max_file_size=MAX_FILE,
-                share=False,
-                quiet=True,
-                prevent_thread_lock=True,
-                show_error=False,
-                footer_links=[],
-                theme=theme,
-                ssr_mode=False,
-                css=CSS,
-            )
-            print(f"Page: {address}   (Ctrl+C ends it)", flush=True)
-            blocks.block_thread()
-        finally:
-            blocks.close(verbose=False)
+
+def _run(guard: PageGuard, connection: socket.socket, sentence: str) -> None:
+    """Run the server until a signal raises an exception here.
+
+    The server has a thread of its own, and so have the questions. They end with the program: the end does not wait for
+    an answer.
+    """
+    import uvicorn
+
+    # Forwarded addresses are ignored: nobody stands in front of the page.
+    config = uvicorn.Config(guard, ws="none", log_level="warning", access_log=False, proxy_headers=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [connection]}, daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            if sentence and server.started:
+                print(sentence, flush=True)
+                sentence = ""
+            thread.join(0.1 if sentence else 1)
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join(SECONDS_TO_END)
+
+
+@contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    """Yield a socket that listens on a port of this machine."""
+    try:
+        connection = socket.create_server((ADDRESS, port))
+    except (OSError, OverflowError):
+        raise OSError(f"Port {port} cannot be used, perhaps another page is there: give another by --port.") from None
+    with connection:
+        yield connection
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """End the block by an exception if SIGTERM or SIGHUP arrives. Windows has no SIGHUP."""
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        raise Interrupted(f"ended by {signal.Signals(signum).name}; the uploads are removed.", signum)
+
+    signums = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    handlers = {signum: signal.signal(signum, end) for signum in signums}
+    try:
+        yield
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler or signal.SIG_DFL)
 
 
 def _curve(sizes: list[int], similarities: list[float], thresholds: list[float], size: int) -> Any:

@@ -9,15 +9,52 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gradio as gr
+from fastapi import FastAPI
 
 from rim_lightning.commands.face_menu import FaceMenu
-from rim_lightning.commands.page import CAUTION, TITLE, UPLOAD_SECONDS, Page
+from rim_lightning.commands.page import ADDRESS, CAUTION, TITLE, UPLOAD_SECONDS, Page
+from rim_lightning.commands.page_guard import MAX_FILE
 
 if TYPE_CHECKING:
     from rim_lightning.commands.page import Pictures
 
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 1}
-"""Settings of every button: one question at a time, and no interface for programs."""
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 1, "concurrency_id": "page"}
+"""Settings of every button: one question at a time on the whole page, and no interface for programs."""
+MAX_WAITING = 20  # questions
+MAX_SESSIONS = 50  # windows of the browser whose choices are remembered
+CSS = """
+.faces .grid-wrap { height: auto; max-height: none; min-height: 0; }
+.faces .grid-container { grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)) !important; max-width: 1130px; }
+.choice img { cursor: pointer; }
+.faces .caption-label { font-size: 11px; padding: 1px 4px; }
+"""
+
+
+def build_app(page: Page) -> FastAPI:
+    """Build the page as a web application. It must stand behind a `PageGuard`.
+
+    Args:
+        page: The answers.
+
+    Returns:
+        The application. Gradio's own way to start a server lets nothing stand in front of it.
+    """
+    blocks = build_page(page)
+    blocks.state_session_capacity = MAX_SESSIONS
+    app = gr.mount_gradio_app(
+        FastAPI(openapi_url=None),
+        blocks,
+        path="/",
+        server_name=ADDRESS,
+        max_file_size=MAX_FILE,
+        show_error=False,
+        footer_links=[],
+        ssr_mode=False,
+        theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),  # none from the internet
+        css=CSS,
+    )
+    blocks.has_launched = True  # Gradio refuses foreign paths only then
+    return app
 
 
 def build_page(page: Page) -> gr.Blocks:
@@ -38,7 +75,7 @@ def build_page(page: Page) -> gr.Blocks:
                 _search_tab(page)
         with gr.Tab("How small?"):
             _reduce_tab(page)
-    return blocks.queue(max_size=20)
+    return blocks.queue(max_size=MAX_WAITING, api_open=False)
 
 
 def _verify_tab(page: Page) -> None:

@@ -1,0 +1,68 @@
+"""The folder in which a page stores uploads and results: private, and gone at the end of the page."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from rim_lightning.locks import process_lock
+
+PREFIX = "rim_page_"
+LOCK = "page.lock"
+ATTEMPTS = 10  # at removing a folder into which a question still writes
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """Yield a new folder that only this user can open, and remove it afterwards.
+
+    Folders of pages that were killed are removed first. A page holds a lock in its folder, which the system frees when
+    the page ends.
+
+    Yields:
+        Path of the folder, in the folder for temporary files.
+
+    Raises:
+        OSError: If the folder cannot be created.
+    """
+    new = Path(tempfile.mkdtemp(prefix=f"new_{PREFIX}")).resolve()  # with mode 0700
+    lock = process_lock(new / LOCK)
+    try:
+        lock.acquire(timeout=0)
+        folder = new.rename(new.with_name(new.name.removeprefix("new_")))  # nobody sees it without the lock
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    try:
+        _remove_leftovers(folder)
+        yield folder
+    finally:
+        _remove(folder)
+        lock.release()
+
+
+def _remove_leftovers(own: Path) -> None:
+    """Remove the folders of this user whose page has ended without doing so."""
+    from filelock import Timeout  # not at the top of the file: `--help` should not wait for it
+
+    for folder in own.parent.glob(f"{PREFIX}*"):
+        with suppress(OSError, Timeout):  # those of others cannot be opened, and a living page holds its lock
+            if folder == own or folder.lstat().st_uid != own.lstat().st_uid or not (folder / LOCK).is_file():
+                continue
+            lock = process_lock(folder / LOCK)
+            lock.acquire(timeout=0)
+            _remove(folder)
+            lock.release()
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder. A question that is being answered may write into it meanwhile."""
+    for _ in range(ATTEMPTS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.05)
