@@ -139,9 +139,9 @@ class PageGuard:
             self._requests -= 1
 
     async def _pass_on(self, scope: Message, headers: dict[str, str], receive: Receive, answer: _Answer) -> None:
+        """Check what a request brings, and let the application answer it."""
         if scope["method"] == "GET":  # a stream may last
-            await _read(headers, receive, 0)
-            await self._app(_rewritten(scope, [], 0), receive, answer.send)
+            await self._call(scope, None, await _read(headers, receive, 0), receive, answer)
             return
         async with asyncio.timeout(MAX_SECONDS):
             if scope["path"] == UPLOAD_ROUTE:
@@ -153,14 +153,17 @@ class PageGuard:
                 body = self._checked_question(headers, await _read(headers, receive, MAX_QUESTION))
                 await self._call(scope, "application/json", body, receive, answer)
 
-    async def _call(self, scope: Message, kind: str, body: bytes, receive: Receive, answer: _Answer) -> None:
-        """Let the application answer a request with a checked body."""
+    async def _call(self, scope: Message, kind: str | None, body: bytes, receive: Receive, answer: _Answer) -> None:
+        """Let the application answer a request with a checked body, and with those headers alone that it needs."""
         messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
             return messages.pop() if messages else await receive()
 
-        await self._app(_rewritten(scope, [(b"content-type", kind.encode())], len(body)), replay, answer.send)
+        headers = [(name, value) for name, value in scope["headers"] if name.lower() in PASSED_HEADERS]
+        if kind is not None:
+            headers += [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+        await self._app({**scope, "headers": headers}, replay, answer.send)
 
     def _enters(self, scope: Message) -> bool:
         """Report whether a request is for the printed address, with the right token."""
@@ -298,22 +301,16 @@ async def _read(headers: dict[str, str], receive: Receive, limit: int) -> bytes:
             return bytes(body)
 
 
-def _rewritten(scope: Message, headers: list[tuple[bytes, bytes]], length: int) -> Message:
-    """Return the scope of a request with those headers that the page needs, and no others."""
-    passed = [(name, value) for name, value in scope["headers"] if name.lower() in PASSED_HEADERS]
-    return {**scope, "headers": [*passed, *headers, (b"content-length", str(length).encode())]}
-
-
 def _only_file(content_type: str, body: bytes) -> Upload:
     """Return the one file of a multipart body."""
-    boundary = BOUNDARY.fullmatch(content_type)
     damaged = Refusal(400, "The upload is damaged: give the picture again.")
+    boundary = BOUNDARY.fullmatch(content_type)
     if boundary is None:
         raise damaged
-    start, *parts, end = (b"\r\n" + body).split(b"\r\n--" + boundary[1].encode())
-    if len(parts) > 1:
-        raise Refusal(413, f"The upload has {len(parts)} parts: give one picture at a time.")
-    if start or not parts or not end.startswith(b"--"):
+    start, *parts = (b"\r\n" + body).split(b"\r\n--" + boundary[1].encode())
+    if len(parts) > 2:  # the last one is the end
+        raise Refusal(413, f"The upload has {len(parts) - 1} parts: give one picture at a time.")
+    if start or len(parts) < 2 or not parts[1].startswith(b"--"):
         raise damaged
     head, _, content = parts[0].partition(b"\r\n\r\n")
     name = re.search(rb'filename="([^"]*)"', head)
