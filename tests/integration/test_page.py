@@ -5,19 +5,15 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from rim_lightning.commands.page import Page
 from rim_lightning.gallery.enrollment import enroll
 from rim_lightning.gallery.index import Gallery
-from rim_lightning.inference.calibration import Calibration
-from rim_lightning.inference.model_folder import write_model
 from rim_lightning.inference.recognizer import Recognizer
-from rim_lightning.networks.rim import RIM
-from tests.helpers.pages import running_page
+from tests.helpers.pages import running_page, write_small_model
 from tests.helpers.stores import small_synthetic_store
-from tests.helpers.tiny import MODEL, perturbed
+from tests.helpers.tiny import MODEL
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -27,16 +23,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 def folder(tmp_path_factory):
     """A model, pictures of three synthetic people in folders of their names, a probe, a gallery, a file of text."""
     folder = tmp_path_factory.mktemp("page")
-    torch.manual_seed(0)
-    thresholds = np.array([[0.2, 0.3, np.nan], [-1.0, -1.0, np.nan]]).reshape(1, 1, 2, 3)
-    frrs = np.where(np.isnan(thresholds), np.nan, 0.25)
-    write_model(
-        folder / "model",
-        perturbed(RIM(**MODEL)).eval(),
-        Calibration("synthetic", "0", 3, 6, 60, (1,), (7, 40), (1e-2, 1e-3, 1e-4), thresholds, frrs, True),
-        {},
-        onnx=False,
-    )
+    write_small_model(folder / "model")
     store = small_synthetic_store(folder / "store", people=6, views=2, hr_size=96)
     for index in range(6):
         person = folder / "known" / f"person {index // 2}"

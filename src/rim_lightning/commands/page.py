@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import signal
@@ -280,6 +281,7 @@ def _run(guard: PageGuard, connection: socket.socket, sentence: str) -> None:
                 sentence = ""
             thread.join(0.1 if sentence else 1)
     finally:
+        logging.getLogger("uvicorn.error").disabled = True  # it reports every stream that is cut off now
         server.should_exit = server.force_exit = True
         thread.join(SECONDS_TO_END)
 

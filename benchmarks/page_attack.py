@@ -1,0 +1,230 @@
+"""Does the page hold? Starts `rim page` with the shipped model, attacks every route, and prints what held.
+
+    python benchmarks/page_attack.py --requests 2000
+
+Every row of the table is one attack: how often it was tried, and how often the page held. The last lines are the memory
+of the server before and after many questions, and what is left on the disk after its end.
+"""
+
+import argparse
+import io
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from PIL import Image
+
+EXAMPLE = Path(__file__).parents[1] / "docs" / "example"
+META = {"_type": "gradio.FileData"}
+FOREIGN = {
+    "foreign Host": {"host": "evil.example"},
+    "foreign Origin": {"origin": "http://evil.example"},
+    "foreign Host and Origin": {"host": "evil.example", "origin": "http://evil.example"},
+    "no token": {},
+    "wrong token": {"cookie": "rim_page_{port}=wrong"},
+}
+PLACES = "/ /config /assets/x /static/x /theme.css /gradio_api/ /gradio_api/heartbeat/x /gradio_api/queue/data "
+PLACES += "/gradio_api/upload_progress /gradio_api/file=/etc/passwd /gradio_api/info /gradio_api/proxy=x /monitoring "
+PLACES += "/gradio_api/upload /gradio_api/queue/join /gradio_api/cancel /gradio_api/run/predict /gradio_api/call/ask "
+PLACES += "/gradio_api/component_server /gradio_api/process_recording /gradio_api/startup-events /login /docs"
+BESIDE = "run/predict api/predict call/ask call/v2/ask component_server process_recording reset stream/x vibe-edit"
+
+
+class Page:
+    """A running page: its process, the folder of its temporary files, and a visitor with the token."""
+
+    def __init__(self, temporary: Path) -> None:
+        command = [sys.executable, "-m", "rim_lightning.commands.rim.main", "page", "--port", "0"]
+        environment = os.environ | {"TMPDIR": str(temporary)}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        self.address = re.search(r"http://\S+", self.process.stdout.readline())[0]
+        self.base = self.address.partition("/?")[0]
+        self.temporary = temporary
+        self.client = self.visitor()
+        settings = re.search(r"window\.gradio_config = (\{.*?\});</script>", self.client.get("/").text, re.DOTALL)
+        self.functions = json.loads(settings[1])["dependencies"]
+        self.verify = next(function["id"] for function in self.functions if len(function["inputs"]) == 5)
+
+    def visitor(self) -> httpx.Client:
+        client = httpx.Client(base_url=self.base, timeout=600)
+        client.get(self.address)
+        return client
+
+    def memory(self, name: str = "VmRSS") -> int:
+        """Memory of the server in MiB: VmRSS now, VmHWM at most so far."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(rf"{name}:\s+(\d+)", status)[1]) // 1024
+
+    def upload(self, content: bytes, client: httpx.Client | None = None) -> httpx.Response:
+        return (client or self.client).post("/gradio_api/upload", files={"files": ("face.png", content)})
+
+    def ask(self, function: int, data: list, client: httpx.Client | None = None) -> tuple[int, str]:
+        """Ask a question; return the status and the refusal or the last message."""
+        client, session = client or self.client, secrets.token_hex(5)
+        body = {"data": data, "fn_index": function, "session_hash": session, "event_data": None, "trigger_id": None}
+        joined = client.post("/gradio_api/queue/join", json=body)
+        if joined.status_code != 200:
+            return joined.status_code, joined.text
+        with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
+            if stream.status_code != 200:
+                return stream.status_code, stream.read().decode()
+            return 200, [line for line in stream.iter_lines() if "process_completed" in line][-1]
+
+    def question(self, client: httpx.Client | None = None) -> tuple[int, str]:
+        """Upload the example and compare it with the portrait."""
+        names = ("probe.png", "portrait.png")
+        uploads = [self.upload((EXAMPLE / name).read_bytes(), client) for name in names]
+        if any(upload.status_code != 200 for upload in uploads):
+            return 503, ""
+        items = [{"path": upload.json()[0], "meta": META} for upload in uploads]
+        return self.ask(self.verify, [*items, 0.001, None, None], client)
+
+    def answers(self) -> bool:
+        """Report whether the page still answers as it should."""
+        status, message = self.question()
+        return status == 200 and "judged at" in message
+
+
+def foreign_requests(page: Page) -> dict[str, list[bool]]:
+    """Ask for every route under a foreign name, from a foreign site, and without the token."""
+    outcomes = {}
+    for name, headers in FOREIGN.items():
+        headers = {key: value.format(port=page.base.rpartition(":")[2]) for key, value in headers.items()}
+        client = httpx.Client(base_url=page.base) if name.endswith("token") else page.client
+        outcomes[f"every route, {name}"] = []
+        for path in PLACES.split():
+            for method in ("GET", "POST", "OPTIONS"):
+                answer = client.request(method, path, headers=headers)
+                permits = [header for header in answer.headers if header.startswith("access-control")]
+                outcomes[f"every route, {name}"].append(answer.status_code == 403 and not permits)
+    outcomes["routes beside the page"] = [
+        page.client.request(method, f"/gradio_api/{path}", json={"data": []}).status_code == 404
+        for path in BESIDE.split()
+        for method in ("GET", "POST")
+    ]
+    return outcomes
+
+
+def foreign_files(page: Page) -> dict[str, list[bool]]:
+    """Name files that are not uploads, in questions of every kind and in addresses."""
+    (folder,) = page.temporary.glob("rim_page_*")
+    places = [EXAMPLE / "probe.png", "/nowhere/face.png", "/etc/passwd", f"{folder}/page.lock", f"{folder}/../x.png"]
+    places += ["http://example.com/face.png"]
+    answers = [
+        page.ask(function["id"], [{"path": str(place)} | more] * len(function["inputs"]))
+        for function in page.functions
+        for place in places
+        for more in ({}, {"meta": META})
+    ]
+    shown = [page.client.get(f"/gradio_api/file={place}") for place in places if not str(place).endswith("lock")]
+    return {
+        "a question names a foreign file": [status == 403 and text == answers[0][1] for status, text in answers],
+        "an address names a foreign file": [answer.status_code == 403 for answer in shown],
+    }
+
+
+def large_requests(page: Page) -> dict[str, list[bool]]:
+    """Send too much: files, bytes with and without their number, pixels."""
+
+    def refused(send: Callable[[], httpx.Response]) -> bool:
+        try:
+            return send().status_code == 413
+        except (httpx.WriteError, httpx.ReadError):  # the connection was closed, the rest unread
+            return True
+
+    def zeros():
+        for _ in range(22 * 16):
+            yield b"\0" * 2**16
+
+    form, as_json = {"content-type": "multipart/form-data; boundary=cut"}, {"content-type": "application/json"}
+    many = [("files", (f"{number}.png", b"\0" * 2**14)) for number in range(1000)]
+    bomb = io.BytesIO()
+    Image.new("1", (20_000, 5000)).save(bomb, "PNG")
+    post = page.client.post
+    return {
+        "1,000 files in one request": [refused(lambda: post("/gradio_api/upload", files=many))],
+        "22 MiB in one request": [
+            refused(lambda: post("/gradio_api/upload", content=b"".join(zeros()), headers=form)),
+            refused(lambda: post("/gradio_api/upload", content=zeros(), headers=form)),  # in chunks, without a length
+            refused(lambda: post("/gradio_api/queue/join", content=zeros(), headers=as_json)),
+        ],
+        "a PNG of 100 million pixels": [refused(lambda: page.upload(bomb.getvalue())) for _ in range(4)],
+    }
+
+
+def forty_at_once(page: Page) -> dict[str, list[bool]]:
+    """Ask forty questions at once: each is answered or refused, and the page answers afterwards."""
+    visitors = [page.visitor() for _ in range(40)]
+    with ThreadPoolExecutor(40) as pool:
+        outcomes = list(pool.map(lambda visitor: page.question(visitor), visitors))
+    held = [status == 503 or (status == 200 and "judged at" in message) for status, message in outcomes]
+    answered = sum(status == 200 for status, _ in outcomes)
+    return {f"40 questions at once ({answered} answered, the others refused)": held, "then one": [page.answers()]}
+
+
+@contextmanager
+def running():
+    with tempfile.TemporaryDirectory() as temporary:
+        page = Page(Path(temporary))
+        try:
+            yield page
+        finally:
+            page.process.kill()
+            page.process.wait()
+
+
+def ends() -> dict[str, list[bool]]:
+    """End the page by each signal; see what is left. After SIGKILL the next page removes it."""
+    outcomes = {}
+    for signum in (signal.SIGTERM, signal.SIGHUP, signal.SIGKILL):
+        with running() as page:
+            private = [folder.stat().st_mode & 0o777 == 0o700 for folder in page.temporary.glob("rim_page_*")]
+            page.upload((EXAMPLE / "probe.png").read_bytes())
+            page.process.send_signal(signum)
+            page.process.wait()
+            if signum == signal.SIGKILL:
+                leftovers = list(page.temporary.glob("rim_page_*"))
+                successor = Page(page.temporary)
+                gone = len(leftovers) == 1 and not leftovers[0].exists()
+                successor.process.terminate()
+                successor.process.wait()
+            else:
+                gone = not list(page.temporary.iterdir())
+            outcomes[f"{signum.name}: files are private, then gone"] = [*private, gone]
+    return outcomes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--requests", type=int, default=2000, help="questions in a row, for the memory")
+    count = parser.parse_args().requests
+    with running() as page:
+        outcomes = {"the page answers": [page.answers()]}
+        for attack in (foreign_requests, foreign_files, large_requests, forty_at_once):
+            outcomes |= attack(page)
+        page.answers()
+        before, start = page.memory(), time.monotonic()
+        outcomes[f"{count} questions in a row"] = [page.answers() for _ in range(count)]
+        memory = (before, page.memory(), page.memory("VmHWM"))
+        seconds = (time.monotonic() - start) / max(count, 1)
+    outcomes |= ends()
+    print("| attack | tried | held |\n|---|---|---|")
+    for attack, held in outcomes.items():
+        print(f"| {attack} | {len(held)} | {sum(held)} |")
+    print(f"\nMemory of the server: {memory[0]} MiB, {memory[1]} MiB after {count} questions, {memory[2]} MiB at most.")
+    print(f"A question takes {seconds:.2f} seconds here.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""Attacks on the page: on its routes, its files and its limits, and what is left on the disk after its end."""
+
+import io
+import re
+import signal
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from rim_lightning.commands.page_guard import MAX_FILE, ROUTES
+from tests.helpers.pages import (
+    UPLOADED,
+    ask,
+    functions,
+    running_page,
+    served_page,
+    uploaded,
+    visitor,
+    write_small_model,
+)
+
+PORTRAIT = Path(__file__).parents[2] / "docs" / "example" / "portrait.png"
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Gradio and pandas warn each other
+REFUSED_FILE = (403, "The page has stored no such file: give the picture again.\n")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A page without a model."""
+    pytest.importorskip("gradio")
+    with served_page(tmp_path_factory.mktemp("served")) as page:
+        yield page
+
+
+@pytest.fixture
+def client(served):
+    with visitor(served.address) as client:
+        yield client
+
+
+def picture(width=60, height=60):
+    content = io.BytesIO()
+    Image.new("1", (width, height)).save(content, "PNG")
+    return content.getvalue()
+
+
+def gradio_routes(routes):
+    """Every route of an application, with a value for its parameters."""
+    for route in routes:
+        inner = getattr(route, "app", None) or getattr(route, "original_router", None)
+        if hasattr(inner, "routes"):  # mounted or included
+            yield from gradio_routes(inner.routes)
+        else:
+            path = re.sub(r"\{\w+(:path)?\}", "x", route.path)
+            yield from ((method, path) for method in getattr(route, "methods", None) or {"GET"})
+
+
+def test_every_route_is_guarded(served, client):
+    routes = set(gradio_routes(served.blocks.routes))
+    assert len(routes) > 60
+    beside = set()
+    with httpx.Client(base_url=served.base) as stranger:
+        for method, path in sorted(routes):
+            host = {"host": f"evil.example:{served.base.rpartition(':')[2]}"}
+            cookie = {"cookie": f"rim_page_{served.base.rpartition(':')[2]}=wrong"}
+            for asked, headers in (
+                *((stranger, {}), (stranger, cookie), (client, host), (client, {"origin": "http://evil.example"})),
+                (client, host | {"origin": f"http://{host['host']}"}),
+            ):
+                answer = asked.request(method, path, headers=headers)
+                assert answer.status_code == 403, (method, path, headers)
+                assert not [name for name in answer.headers if name.startswith("access-control")]
+            if not (method in ROUTES and ROUTES[method].fullmatch(path)):
+                assert client.request(method, path).status_code == 404, (method, path)
+                beside.add(path)
+    assert {"/gradio_api/run/x", "/gradio_api/proxy=x", "/gradio_api/component_server", "/monitoring"} <= beside
+
+
+def test_the_page_permits_no_other_site(served, client):
+    for origin in (served.base, None):
+        answer = client.get("/", headers={"origin": origin} if origin else {})
+        assert answer.status_code == 200
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_a_question_reads_uploads_only(served, client, tmp_path):
+    path = uploaded(client, picture())
+    assert re.fullmatch(r"[0-9a-f]{32}\.png", Path(path).name)
+    assert Path(path).is_relative_to(served.folder)
+    existing = tmp_path / "face.png"
+    existing.write_bytes(picture())
+    (served.folder / "face.png").write_bytes(picture())
+    answered = served.page.answers
+    asked = set()
+    for function in functions(client):
+        for foreign in (existing, tmp_path / "missing.png", served.folder / "face.png", "http://example.com/face.png"):
+            for item in ({"path": str(foreign)}, {"path": str(foreign), "meta": UPLOADED}):
+                assert ask(client, function["id"], [item] * len(function["inputs"])) == REFUSED_FILE
+                asked.add(function["api_name"])
+    assert len(asked) == 16
+    assert served.page.answers == answered
+    for kind in ({}, {"meta": UPLOADED}):
+        status, message = ask(client, click(client, 5), [{"path": path} | kind] * 2 + [0.001, None, None])
+        assert status == 200
+        assert f"verify {path}" in message
+
+
+def click(client, inputs):
+    """Number of the function behind a button, by the number of its inputs: 5 to verify, 4 to search or reduce."""
+    return next(
+        function["id"]
+        for function in functions(client)
+        if len(function["inputs"]) == inputs and function["targets"][0][1] == "click"
+    )
+
+
+def test_only_stored_files_are_shown(served, client, tmp_path):
+    content = picture()
+    path = uploaded(client, content)
+    assert client.get(f"/gradio_api/file={path}").content == content
+    (tmp_path / "face.png").write_bytes(content)
+    for foreign in (tmp_path / "face.png", tmp_path / "missing.png", f"{served.folder}/../face.png", "/etc/passwd"):
+        answer = client.get(f"/gradio_api/file={foreign}")
+        assert (answer.status_code, answer.text) == REFUSED_FILE
+
+
+def test_a_thousand_files_are_refused(served, client):
+    before = list(served.folder.iterdir())
+    answer = client.post("/gradio_api/upload", files=[("files", (f"{n}.png", b"x" * 1000)) for n in range(1000)])
+    assert (answer.status_code, answer.text) == (413, "The upload has 1000 parts: give one picture at a time.\n")
+    assert list(served.folder.iterdir()) == before
+
+
+def chunks(size):
+    """Zeros, without their number."""
+    for _ in range(size // 2**16 + 1):
+        yield b"\0" * 2**16
+
+
+@pytest.mark.parametrize("counted", [True, False], ids=["content-length", "chunked"])
+def test_too_many_bytes_are_refused(served, client, counted):
+    before = list(served.folder.iterdir())
+    for path, kind, size in (
+        ("/gradio_api/upload", "multipart/form-data; boundary=cut", MAX_FILE + 2**16),
+        ("/gradio_api/queue/join", "application/json", 2**20 + 1),
+    ):
+        content = b"".join(chunks(size)) if counted else chunks(size)
+        try:
+            answer = client.post(path, content=content, headers={"content-type": kind})
+            assert answer.status_code == 413
+        except (httpx.WriteError, httpx.ReadError):  # the server has closed the connection, the rest unread
+            pass
+    assert list(served.folder.iterdir()) == before
+    assert client.get("/").status_code == 200
+
+
+def test_too_many_pixels_are_refused(client):
+    answer = client.post("/gradio_api/upload", files={"files": ("face.png", picture(10_000, 10_000))})
+    assert (answer.status_code, answer.text) == (
+        413,
+        "The picture has more than 50 million pixels: reduce it.\n",
+    )
+
+
+def test_forty_questions_at_once_are_answered_one_by_one(served):
+    with visitor(served.address) as client:
+        item = {"path": uploaded(client, picture()), "meta": UPLOADED}
+        asked = [function for function in functions(client) if function["targets"][0][1] in ("click", "change")]
+    search = next(function["id"] for function in asked if len(function["inputs"]) == 4)
+    by_number = {1: [item], 5: [item, item, 0.001, None, None], 4: [item, 8, 0.001, None]}
+    answered = served.page.answers
+
+    def visit(number):
+        function = asked[number % len(asked)]
+        data = [item, 0.001, 5, None] if function["id"] == search else by_number[len(function["inputs"])]
+        return ask(clients[number], function["id"], data)
+
+    with ExitStack() as stack, ThreadPoolExecutor(40) as pool:
+        clients = [stack.enter_context(visitor(served.address)) for _ in range(40)]
+        statuses = [status for status, _ in pool.map(visit, range(40))]
+    assert set(statuses) == {200, 503}
+    assert 20 <= statuses.count(200) <= served.page.answers - answered
+    assert served.page.most_at_once == 1
+    with visitor(served.address) as client:
+        data = [{"path": item["path"]}] * 2 + [0.001, None, None]
+        assert f"verify {item['path']}" in ask(client, click(client, 5), data)[1]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """An untrained model."""
+    folder = tmp_path_factory.mktemp("model")
+    write_small_model(folder / "model")
+    return folder / "model"
+
+
+def folders(temporary):
+    return sorted(temporary.glob("*rim_page_*"))
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT", "SIGKILL"])
+def test_nothing_is_left_after_the_end(model, tmp_path, name):
+    content = PORTRAIT.read_bytes()
+    with running_page("--demo", "-m", model, temporary=tmp_path) as page:
+        with visitor(page.address) as client:
+            item = {"path": uploaded(client, content), "meta": UPLOADED}
+            status, message = ask(client, click(client, 5), [item, item, 0.01, None, None])
+        assert status == 200
+        assert "judged at" in message
+        (folder,) = folders(tmp_path)
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        stored = [file for file in folder.rglob("*.*") if file.name != "page.lock"]
+        assert len(stored) >= 6  # the upload and five pictures of the face
+        with visitor(page.address) as client, client.stream("GET", "/gradio_api/heartbeat/x") as stream:
+            next(stream.iter_bytes())  # a window that stays open
+            page.process.send_signal(getattr(signal, name))
+            code = page.process.wait(timeout=60)
+        log = page.log.read_text()
+    assert "Traceback" not in log
+    if name == "SIGKILL":
+        assert folders(tmp_path) == [folder]
+        with running_page("--demo", "-m", model, temporary=tmp_path):
+            assert len(folders(tmp_path)) == 1
+            assert not folder.exists()
+    else:
+        assert code == {"SIGTERM": 143, "SIGHUP": 129, "SIGINT": 0}[name]
+        assert (f"ended by {name}; the uploads are removed." in log) == (name != "SIGINT")
+    assert not folders(tmp_path)
