@@ -301,3 +301,42 @@ def test_the_slider_in_a_browser(folder, view, tmp_path):
     slider.dispatch_event("pointerup")
     view.get_by_role("heading", name=re.compile(rf"At {size + 1} px: (not )?recognized")).wait_for()
     looked_at(view, tmp_path / "small.png")
+
+
+def test_the_page_is_reloaded_in_a_browser(folder, view, address):
+    assert view.context.cookies()[0] | {"value": ""} == {
+        "name": f"rim_page_{address.split('/')[2].partition(':')[2]}",
+        "value": "",
+        **{"domain": "127.0.0.1", "path": "/", "expires": -1, "httpOnly": True, "secure": False, "sameSite": "Strict"},
+    }
+    view.reload()
+    upload(view, folder / "probe.png", folder / "known" / "person 1" / "3.png")
+    view.get_by_role("button", name="Compare").click()
+    view.get_by_role("heading", name=re.compile("the same person")).wait_for()
+    stored = "indexedDB.databases().then(all => all.length + localStorage.length + sessionStorage.length)"
+    assert view.evaluate(stored) == 0  # no faces in the browser
+
+
+def test_other_sites_get_nothing_in_a_browser(address):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium")
+    base = address.partition("/?")[0]
+    foreign = base.replace("127.0.0.1", "evil.example")
+    rebound = "--host-resolver-rules=MAP evil.example 127.0.0.1"  # what rebinding makes of a name
+    fetched = """url => fetch(url, {credentials: "include"}).then(answer => answer.text()).catch(error => "nothing")"""
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", rebound])
+        view = browser.new_page()
+        view.goto(address)
+        view.get_by_role("button", name="Compare").wait_for()
+        assert view.goto(f"{foreign}/").status == 403
+        assert view.goto(address.replace("127.0.0.1", "evil.example")).status == 403
+        assert "another site" not in view.evaluate(fetched, f"{foreign}/")
+        assert view.evaluate(fetched, f"{base}/") == "nothing"  # from a page of evil.example
+        view.route("http://site.example/", lambda route: route.fulfill(body=f'<a href="{address}">page</a>'))
+        view.goto("http://site.example/")
+        view.get_by_text("page").click()  # the printed address opens from a link too
+        view.get_by_role("button", name="Compare").wait_for()
+        assert view.url == f"{base}/"
+        browser.close()

@@ -280,6 +280,7 @@ def _run(guard: PageGuard, connection: socket.socket, sentence: str) -> None:
                 print(sentence, flush=True)
                 sentence = ""
             thread.join(0.1 if sentence else 1)
+        raise RuntimeError("The server of the page has ended by itself.")
     finally:
         logging.getLogger("uvicorn.error").disabled = True  # it reports every stream that is cut off now
         server.should_exit = server.force_exit = True
@@ -299,12 +300,16 @@ def _listening(port: int) -> Iterator[socket.socket]:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """End the block by an exception if SIGTERM or SIGHUP arrives. Windows has no SIGHUP."""
+    """End the block by an exception if Ctrl-C, SIGTERM or SIGHUP arrives. Windows has no SIGHUP."""
+    signums = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
     def end(signum: int, frame: FrameType | None) -> None:
+        for number in signums:  # a second one must not stop the removal of the uploads
+            signal.signal(number, signal.SIG_IGN)
+        if signum == signal.SIGINT:
+            raise KeyboardInterrupt
         raise Interrupted(f"ended by {signal.Signals(signum).name}; the uploads are removed.", signum)
 
-    signums = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     handlers = {signum: signal.signal(signum, end) for signum in signums}
     try:
         yield

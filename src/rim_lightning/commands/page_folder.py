@@ -13,6 +13,7 @@ from rim_lightning.locks import process_lock
 
 PREFIX = "rim_page_"
 LOCK = "page.lock"
+HELD = "page.held"  # stands beside the lock as soon as it is held: only then a free lock tells that the page has ended
 ATTEMPTS = 10  # at removing a folder into which a question still writes
 
 
@@ -29,34 +30,28 @@ def private_folder() -> Iterator[Path]:
     Raises:
         OSError: If the folder cannot be created.
     """
-    new = Path(tempfile.mkdtemp(prefix=f"new_{PREFIX}")).resolve()  # with mode 0700
-    lock = process_lock(new / LOCK)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()  # with mode 0700
+    lock = process_lock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
-        folder = new.rename(new.with_name(new.name.removeprefix("new_")))  # nobody sees it without the lock
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
-    try:
+        (folder / HELD).touch()
         _remove_leftovers(folder)
         yield folder
     finally:
-        _remove(folder)
         lock.release()
+        _remove(folder)
 
 
 def _remove_leftovers(own: Path) -> None:
     """Remove the folders of this user whose page has ended without doing so."""
-    from filelock import Timeout  # not at the top of the file: `--help` should not wait for it
-
     for folder in own.parent.glob(f"{PREFIX}*"):
-        with suppress(OSError, Timeout):  # those of others cannot be opened, and a living page holds its lock
-            if folder == own or folder.lstat().st_uid != own.lstat().st_uid or not (folder / LOCK).is_file():
+        with suppress(OSError):  # those of others cannot be opened, and to wait for the lock of a living page times out
+            if folder == own or folder.lstat().st_uid != own.lstat().st_uid or not (folder / HELD).is_file():
                 continue
             lock = process_lock(folder / LOCK)
-            lock.acquire(timeout=0)
+            with lock.acquire(timeout=0):
+                pass
             _remove(folder)
-            lock.release()
 
 
 def _remove(folder: Path) -> None:

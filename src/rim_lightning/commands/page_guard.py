@@ -36,8 +36,8 @@ FILE_ROUTE = "/gradio_api/file="
 UPLOAD_ROUTE = "/gradio_api/upload"
 ROUTES = {
     "GET": re.compile(
-        r"/|/config|/theme\.css|/(assets|static|svelte)/.*|/gradio_api/(theme\.css|file=.*|heartbeat/\w+|queue/data"
-        r"|upload_progress)"
+        r"/|/config|/theme\.css|/favicon\.ico|/(assets|static)/.*"
+        r"|/gradio_api/(app_id|file=.*|heartbeat/\w+|queue/data|upload_progress)"
     ),
     "POST": re.compile(UPLOAD_ROUTE + r"|/gradio_api/(queue/join|cancel)"),
 }

@@ -67,10 +67,12 @@ def test_leftovers_of_killed_pages_go(temporary):
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 9
     (left,) = temporary.iterdir()
-    others = [temporary / name for name in ("rim_page_without_lock", "another_page_1", "rim_page_alive")]
+    others = [temporary / name for name in ("rim_page_that_starts", "another_page_1", "rim_page_alive")]
     for other in others:
         other.mkdir()
-    (others[1] / "page.lock").touch()
+    (others[0] / "page.lock").touch()  # of a page that has not yet taken it
+    (others[1] / "page.held").touch()
+    (others[2] / "page.held").touch()
     lock = process_lock(others[2] / "page.lock")
     with lock, private_folder() as folder:
         assert not left.exists()

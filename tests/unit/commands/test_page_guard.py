@@ -155,7 +155,7 @@ def test_the_address_with_the_token_gives_the_cookie(guard, app):
     assert answer.headers[b"set-cookie"] == f"rim_page_7860={TOKEN}; Path=/; HttpOnly; SameSite=Strict".encode()
     assert TOKEN.encode() not in answer.body
     assert not app.requests
-    for query in (b"", b"token=", b"token=a", f"token=a&token={TOKEN}".encode(), f"Token={TOKEN}".encode()):
+    for query in (b"", b"token=", b"token=a", f"token={TOKEN}&token=a".encode(), f"Token={TOKEN}".encode()):
         assert ask(guard, "GET", "/", HOST, query=query).status == 403
     assert ask(guard, "GET", "/config", HOST, query=f"token={TOKEN}".encode()).status == 403
     assert ask(guard, "GET", "/", {"host": "evil.example"}, query=f"token={TOKEN}".encode()).status == 403

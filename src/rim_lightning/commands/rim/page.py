@@ -12,7 +12,12 @@ from rim_lightning.extras import require_extra
 @click.command(epilog=EXIT_CODES)
 @model_options
 @optional_index_option
-@click.option("--port", default=7860, show_default=True, help="Port on this machine. Other machines cannot reach it.")
+@click.option(
+    "--port",
+    default=7860,
+    show_default=True,
+    help="Port on this machine, 0 for a free one. Other machines cannot reach it.",
+)
 @demo_option
 def page(model: ModelChoice, index: str | None, port: int, demo: bool) -> None:
     """Show the model in the browser.
