@@ -305,7 +305,7 @@ def _ended_by_signals() -> Iterator[None]:
 
     def end(signum: int, frame: FrameType | None) -> None:
         for number in signums:  # a second one must not stop the removal of the uploads
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, lambda *_: None)
         if signum == signal.SIGINT:
             raise KeyboardInterrupt
         raise Interrupted(f"ended by {signal.Signals(signum).name}; the uploads are removed.", signum)

@@ -12,8 +12,10 @@ from pathlib import Path
 from rim_lightning.locks import process_lock
 
 PREFIX = "rim_page_"
-LOCK = "page.lock"
-HELD = "page.held"  # stands beside the lock as soon as it is held: only then a free lock tells that the page has ended
+LOCK_NAME = "page.lock"
+MARK_NAME = (
+    "page.held"  # stands beside the lock as soon as it is held: only then a free lock tells that the page has ended
+)
 ATTEMPTS = 10  # at removing a folder into which a question still writes
 
 
@@ -31,10 +33,10 @@ def private_folder() -> Iterator[Path]:
         OSError: If the folder cannot be created.
     """
     folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()  # with mode 0700
-    lock = process_lock(folder / LOCK)
+    lock = process_lock(folder / LOCK_NAME)
     try:
         lock.acquire(timeout=0)
-        (folder / HELD).touch()
+        (folder / MARK_NAME).touch()
         _remove_leftovers(folder)
         yield folder
     finally:
@@ -46,9 +48,9 @@ def _remove_leftovers(own: Path) -> None:
     """Remove the folders of this user whose page has ended without doing so."""
     for folder in own.parent.glob(f"{PREFIX}*"):
         with suppress(OSError):  # those of others cannot be opened, and to wait for the lock of a living page times out
-            if folder == own or folder.lstat().st_uid != own.lstat().st_uid or not (folder / HELD).is_file():
+            if folder == own or folder.lstat().st_uid != own.lstat().st_uid or not (folder / MARK_NAME).is_file():
                 continue
-            lock = process_lock(folder / LOCK)
+            lock = process_lock(folder / LOCK_NAME)
             with lock.acquire(timeout=0):
                 pass
             _remove(folder)
