@@ -1,11 +1,11 @@
 """The folder of the page: private, gone at the end, and leftovers of killed pages removed."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import tempfile
-import threading
 
 import pytest
 
@@ -38,24 +38,20 @@ def test_the_folder_goes_after_an_error(temporary):
     assert not list(temporary.iterdir())
 
 
-def test_the_folder_goes_while_something_writes_into_it(temporary):
+def test_the_folder_goes_while_something_writes_into_it(temporary, monkeypatch):
+    remove, calls = shutil.rmtree, []
+
+    def remove_while_a_question_writes(folder, **named):
+        calls.append(folder)
+        remove(folder, **named)
+        if len(calls) < 3:
+            folder.mkdir()
+            (folder / "face.png").write_bytes(b"x")
+
+    monkeypatch.setattr(shutil, "rmtree", remove_while_a_question_writes)
     with private_folder() as folder:
-        stop = threading.Timer(0.2, lambda: None)
-
-        def write():
-            number = 0
-            while stop.is_alive():
-                try:
-                    (folder / f"{number}").mkdir()
-                    (folder / f"{number}" / "face.png").write_bytes(b"x")
-                except OSError:
-                    pass
-                number += 1
-
-        stop.start()
-        writer = threading.Thread(target=write)
-        writer.start()
-    writer.join()
+        pass
+    assert calls == [folder] * 3
     assert not list(temporary.iterdir())
 
 
