@@ -32,7 +32,7 @@ LATER = ("root", "enrolled", "alignment", "detector")  # text that galleries of 
 LOCK_FILE = ".lock"  # file in the gallery's folder, see `Gallery.writing`
 BATCH = 4096  # number of templates that are rewritten at a time
 ATTEMPTS = 20  # how often a reader begins again whose files another process removed
-KEPT = timedelta(days=36_500)  # how long `Gallery.tidy` keeps earlier versions: `Gallery.remove` removes them
+KEPT = timedelta(days=36_500)  # age of versions that are removed: none, until the new one is on the disk
 
 
 class Enrolled(NamedTuple):
@@ -339,6 +339,8 @@ class Gallery:
         """Join the pieces that many small additions left. Searches are faster afterwards."""
         with self._changing():
             self._table.optimize(cleanup_older_than=KEPT)
+        with self.writing(), self._lock, _storage(self.address):
+            self._table.optimize()  # nothing is left to join: it removes the files of versions older than a week
 
     @_while_others_write
     def search(self, probes: Tensor, top: int = 5, people: Sequence[str] | None = None) -> list[list[Hit]]:

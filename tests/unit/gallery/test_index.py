@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rim_lightning.gallery.index import Enrolled, Gallery, Template
+from rim_lightning.gallery.index import KEPT, Enrolled, Gallery, Template
 from rim_lightning.gallery.table_files import TableFiles
 
 SIZE = 16
@@ -245,6 +245,22 @@ def test_a_reader_whose_files_are_removed_reads_those_of_now(gallery, tmp_path, 
             file.unlink()
     with pytest.raises(ValueError, match="is damaged: restore it from a copy"):
         gallery.people()
+
+
+def test_joined_pieces_are_on_the_disk_before_old_ones_are_removed(gallery, tmp_path, monkeypatch):
+    """Versions older than a week go, after the new one is recorded; the removal is no change of its own."""
+    ages, table = [], gallery._table
+    optimize = type(table).optimize
+
+    def spied(self, cleanup_older_than=None, **options):
+        ages.append((cleanup_older_than, gallery._files.durable == self.version))
+        return optimize(self, cleanup_older_than=cleanup_older_than, **options)
+
+    monkeypatch.setattr(type(table), "optimize", spied)
+    gallery.tidy()
+    assert ages == [(KEPT, True), (None, True)]
+    assert gallery._files.durable == table.version
+    assert len(list((tmp_path / "index" / "templates.lance" / "data").iterdir())) == 3  # of two pieces, and joined
 
 
 def test_a_damaged_record_is_named(gallery, tmp_path):
