@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from rim_lightning.files import real_path
 from rim_lightning.locks import process_lock
 
 PREFIX = "rim_page_"
@@ -32,7 +33,7 @@ def private_folder() -> Iterator[Path]:
     Raises:
         OSError: If the folder cannot be created.
     """
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()  # with mode 0700
+    folder = real_path(tempfile.mkdtemp(prefix=PREFIX))  # with mode 0700
     lock = process_lock(folder / LOCK_NAME)
     try:
         lock.acquire(timeout=0)
