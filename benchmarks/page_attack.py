@@ -140,7 +140,7 @@ def large_requests(page: Page) -> dict[str, list[bool]]:
     def refused(send: Callable[[], httpx.Response]) -> bool:
         try:
             return send().status_code == 413
-        except (httpx.WriteError, httpx.ReadError):  # the connection was closed, the rest unread
+        except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):  # it was closed, the rest unread
             return True
 
     def zeros():
