@@ -27,7 +27,6 @@ from tests.helpers.pages import (
 PORTRAIT = Path(__file__).parents[2] / "docs" / "example" / "portrait.png"
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Gradio and pandas warn each other
 REFUSED_FILE = (403, "The page has stored no such file: give the picture again.\n")
-
 CLOSED = (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError)  # the server left the rest unread
 
 
