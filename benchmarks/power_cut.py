@@ -223,6 +223,16 @@ def _people_of(folder: Path) -> dict[str, int]:
     return people
 
 
+def _lost(folder: Path, known: dict[str, int]) -> str:
+    """Return which people of a gallery lack pictures, or why it cannot be read, or ""."""
+    try:
+        people = _people_of(folder)
+    except ValueError as error:
+        return str(error)
+    lost = [person for person, pictures in known.items() if people.get(person) != pictures]
+    return f"lost: {', '.join(lost)}" if lost else ""
+
+
 def _enrolling(options: argparse.Namespace) -> Writer:
     older, newer = _halves(options)
     known = {place.name: len(list(place.iterdir())) for place in older.iterdir()}
@@ -230,19 +240,11 @@ def _enrolling(options: argparse.Namespace) -> Writer:
     def command(folder: Path) -> list[str]:
         return _module("", "enroll", "--index", folder / "known", newer)
 
-    def after_cut(folder: Path) -> str:
-        try:
-            people = _people_of(folder)
-        except ValueError as error:
-            return str(error)
-        lost = [person for person, pictures in known.items() if people.get(person) != pictures]
-        return f"lost: {', '.join(lost)}" if lost else ""
-
     return Writer(
         prepare=lambda folder: _must(_module("", "enroll", "--index", folder / "known", older)),
         command=command,
         repeat=command,
-        after_cut=after_cut,
+        after_cut=lambda folder: _lost(folder, known),
         result=lambda folder: json.dumps(_people_of(folder), sort_keys=True),
     )
 
@@ -251,17 +253,10 @@ def _forgetting(options: argparse.Namespace) -> Writer:
     older, _ = _halves(options)
     known = {place.name: len(list(place.iterdir())) for place in older.iterdir()}
     person = min(known)
+    others = {name: pictures for name, pictures in known.items() if name != person}
 
     def command(folder: Path) -> list[str]:
         return _module("", "forget", "--index", folder / "known", person)
-
-    def after_cut(folder: Path) -> str:
-        try:
-            people = _people_of(folder)
-        except ValueError as error:
-            return str(error)
-        lost = [name for name, pictures in known.items() if name != person and people.get(name) != pictures]
-        return f"lost: {', '.join(lost)}" if lost else ""
 
     def repeat(folder: Path) -> list[str]:
         gone = person not in _people_of(folder)
@@ -271,7 +266,7 @@ def _forgetting(options: argparse.Namespace) -> Writer:
         prepare=lambda folder: _must(_module("", "enroll", "--index", folder / "known", older)),
         command=command,
         repeat=repeat,
-        after_cut=after_cut,
+        after_cut=lambda folder: _lost(folder, others),
         result=lambda folder: json.dumps(_people_of(folder), sort_keys=True),
     )
 

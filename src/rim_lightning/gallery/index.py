@@ -453,9 +453,8 @@ def _damaged(address: str) -> ValueError:
 
 def _check_readable(table: Any) -> None:
     """Read a whole table. Raise an error if a part is damaged: of a file whose end alone is there, the rest is zero."""
-    if not {*REQUIRED, "embedding"} <= set(table.schema.names) or FINGERPRINT.encode() not in (
-        table.schema.metadata or {}
-    ):
+    columns, metadata = set(table.schema.names), table.schema.metadata or {}
+    if not {*REQUIRED, "embedding"} <= columns or FINGERPRINT.encode() not in metadata:
         raise ValueError("columns or the name of the model are missing")
     for batch in table.search().limit(max(1, table.count_rows())).to_batches(BATCH):
         vectors = np.asarray(batch.column("embedding").flatten()).reshape(batch.num_rows, -1)
