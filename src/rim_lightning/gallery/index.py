@@ -6,7 +6,6 @@ import os
 import re
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
@@ -125,7 +124,8 @@ class Gallery:
     added before stays.
 
     Args:
-        address: A folder, or an object store as LanceDB takes it (s3://bucket/path, gs://…, az://…).
+        address: A folder, or an object store as LanceDB takes it (s3://bucket/path, gs://…, az://…). A gallery in an
+            object store can be searched and listed; `add`, `delete`, `remove` and `tidy` refuse it.
         fingerprint: Fingerprint of the model (`Recognizer.fingerprint`). None accepts the gallery of any
             model, to list or delete people.
         size: Length E of an embedding. Needed to make a gallery.
@@ -137,7 +137,7 @@ class Gallery:
 
     Raises:
         FileNotFoundError: If there is no gallery.
-        ValueError: If the gallery is damaged, or was made by another model.
+        ValueError: If the gallery is damaged, was made by another model, or is to be made in an object store.
         OSError: If it cannot be written.
         MissingExtra: If LanceDB is not installed.
     """
@@ -176,36 +176,37 @@ class Gallery:
         return place in own or place.startswith(os.path.join(home, f"{TABLE_NAME}.lance", ""))
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Keep other processes of this machine from writing while the block runs; wait for one that does.
+    def writing(self) -> Iterator[TableFiles]:
+        """Keep other processes from writing while the block runs; wait for one that does.
 
-        An object store has no such lock.
+        Yields:
+            The files of the table.
 
         Raises:
+            ValueError: If the gallery is in an object store, which cannot keep them from writing.
             OSError: If nothing can be written to the gallery.
         """
-        if self._process_lock is None:
-            yield
-            return
+        if self._process_lock is None or self._files is None:
+            raise ValueError(
+                f"{self.address} is in an object store, which cannot keep a second writer out: change a copy of the "
+                "gallery in a folder, and upload that."
+            )
         with wait_and_hold(self._process_lock, f"Waiting for another process, which writes to {self.address} ..."):
-            yield
+            yield self._files
 
     @contextmanager
     def _changing(self) -> Iterator[set[Path]]:
         """Keep others from writing while the block changes the table, then wait until it is on the disk.
 
         Yields:
-            The files of the table before the change. None are known of an object store.
+            The files of the table before the change.
         """
-        with self.writing(), self._lock, _storage(self.address):
-            if self._files is None:
-                yield set()
-                return
-            if self._files.durable is None:
-                self._files.settle(set(), self._table.version)
-            earlier_files = self._files.all()
+        with self.writing() as files, self._lock, _storage(self.address):
+            if files.durable is None:
+                files.settle(set(), self._table.version)
+            earlier_files = files.all()
             yield earlier_files
-            self._files.settle(earlier_files, self._table.version)
+            files.settle(earlier_files, self._table.version)
 
     def add(self, templates: Iterable[Template]) -> None:
         """Append templates, all of them or none.
@@ -327,12 +328,8 @@ class Gallery:
             before = len(self)
             self._table.add(pa.RecordBatchReader.from_batches(self._schema, remaining()), mode="overwrite")
             removed = before - len(self)
-        with self.writing(), self._lock, _storage(self.address), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # LanceDB warns that earlier files are removed, which is the purpose
-            if self._files is not None:  # Lance would keep versions of a clock that was ahead
-                self._files.remove(earlier_files)
-            else:
-                self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+        with self.writing() as files, self._lock, _storage(self.address):
+            files.remove(earlier_files)  # Lance would keep versions of a clock that was ahead
         return removed
 
     def tidy(self) -> None:
@@ -397,17 +394,17 @@ class Gallery:
         with _storage(self.address):
             schema = pa.schema(fields, metadata={FINGERPRINT: fingerprint})
             table = database.create_table(TABLE_NAME, schema=schema)
-            if self._files is not None:
-                self._files.settle(set(), table.version)
+            with self.writing() as files:
+                files.settle(set(), table.version)
             return table
 
     def _whole_table(self, database: Any) -> Any:
         """Open the table, without what was being written when the power failed."""
         table, cause = self._newest_table(database)
         if table is None and self._files is not None and self._files.durable is not None:
-            with self.writing():
+            with self.writing() as files:
                 table, cause = self._newest_table(database)  # another process may have finished meanwhile
-                if table is None and self._files.drop_unfinished():
+                if table is None and files.drop_unfinished():
                     table, cause = self._newest_table(database)
                     print(
                         f"The newest change of the gallery {self.address} was cut off, as by a power cut. It was "

@@ -346,3 +346,23 @@ def test_nothing_that_was_enrolled_is_lost_when_killed(tmp_path):
         assert len(people) - (1 + len(printed)) in (0, 1)  # all that it printed, and maybe one more
         left.add([Template(Enrolled("after", "a.png", "d"), embeddings(1)[0])])
         assert len(left) == 100 * len(people) + 1
+
+
+def test_a_gallery_in_an_object_store_is_searched_and_not_changed(gallery, tmp_path):
+    """Such a store cannot keep a second writer out: an addition or removal of another process could be lost."""
+    address = f"file://{tmp_path / 'index'}"  # LanceDB's way to an object store that is a folder
+    stored = Gallery(address, "abc")
+    probe = embeddings(1, seed=1)
+    assert stored.search(probe) == gallery.search(probe)
+    before = {path: path.read_bytes() for path in (tmp_path / "index").rglob("*") if path.is_file()}
+    for change in (
+        lambda: stored.add(templates(embeddings(1))),
+        lambda: stored.delete("person 1"),
+        lambda: stored.remove(set(stored.enrolled())),
+        stored.tidy,
+        lambda: Gallery(f"file://{tmp_path / 'new'}", "abc", SIZE, create=True),
+    ):
+        with pytest.raises(ValueError, match="object store, which cannot keep a second writer out: change a copy"):
+            change()
+    assert before == {path: path.read_bytes() for path in (tmp_path / "index").rglob("*") if path.is_file()}
+    assert not (tmp_path / "new").exists()

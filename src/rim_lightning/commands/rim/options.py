@@ -122,6 +122,6 @@ index_option = click.option(
     "-i",
     required=True,
     callback=_searchable,
-    help="Gallery: a folder, or an object store (s3://…, gs://…, az://…).",
+    help="Gallery: a folder; to search and list also an object store (s3://…, gs://…, az://…).",
 )
 optional_index_option = click.option("--index", "-i", callback=_searchable, help="Gallery to search.")
