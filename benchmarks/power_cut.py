@@ -4,11 +4,12 @@
     sudo python benchmarks/power_cut.py enroll /tmp/cuts --pictures photographs --cuts 30
 
 The file system is an ext4 image on a loop device, which needs root on Linux. It forgets as much as a file system may:
-names and sizes reach the disk every second; contents when a program asks for it (fsync), and those of a random half of the files every half second; all others are
-zeros after a cut. For every cut the command starts on a fresh copy of the image. At a random moment after its first
-write all of its processes are stopped and the image is copied: it holds what had reached the disk by then, and nothing
-else. The copy is mounted, which replays the journal of ext4, and the command is repeated there. Then the writer's own
-check compares with what was there before, and with an undisturbed run.
+names and sizes reach the disk every second, contents when a program asks for it (fsync). The system writes back by
+itself twice: all files at one random moment, and a random half of them just before the cut. All other contents are
+zeros. For every cut the command starts on a fresh copy of the image. At a random moment after its first write all of
+its processes are stopped and the image is copied: it holds what had reached the disk by then, and nothing else. The copy
+is mounted, which replays the journal of ext4, and the command is repeated there. Then the writer's own check compares
+with what was there before, and with an undisturbed run.
 
 prepare   rim-prepare of Helen, 64 px: the same bytes as undisturbed
 enroll    rim enroll of half of the people of a folder, the other half enrolled before: all of those stay, and both
@@ -118,9 +119,13 @@ def _cut(writer: Writer, work: Path, fresh: Path, moment: float, expected: str, 
         process = _start(writer.command(folder))
         try:
             _await_first_write(folder, process)
-            _write_back(folder, moment, generator)
+            earlier = moment * generator.random()
+            time.sleep(earlier)
+            _write_back(folder)
+            time.sleep(moment - earlier)
             with suppress(ProcessLookupError):  # it has ended
                 os.killpg(process.pid, signal.SIGSTOP)
+            _write_back(folder, lambda file: generator.random() < 0.5)
             _copy_at_rest(image, cut)
         finally:
             with suppress(ProcessLookupError):
@@ -149,17 +154,14 @@ def _await_first_write(folder: Path, process: subprocess.Popen) -> None:
         time.sleep(0.02)
 
 
-def _write_back(folder: Path, seconds: float, generator: random.Random) -> None:
-    """Let the contents of a random half of the files reach the disk, again and again for some seconds."""
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        time.sleep(min(left, 0.5))
-        for file in folder.rglob("*"):
-            if generator.random() < 0.5 and file.is_file():
-                with suppress(OSError):  # it was removed
-                    descriptor = os.open(file, os.O_RDONLY)
-                    os.fsync(descriptor)
-                    os.close(descriptor)
+def _write_back(folder: Path, chosen: Callable[[Path], bool] = Path.is_file) -> None:
+    """Let the contents of the chosen files reach the disk."""
+    for file in filter(Path.is_file, folder.rglob("*")):
+        if chosen(file):
+            with suppress(OSError):  # it was removed
+                descriptor = os.open(file, os.O_RDONLY)
+                os.fsync(descriptor)
+                os.close(descriptor)
 
 
 def _copy_at_rest(image: Path, cut: Path) -> None:

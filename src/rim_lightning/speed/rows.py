@@ -1,5 +1,6 @@
 """The rows of rim-speed: from lists of settings to measurements, each compared with the first row."""
 
+import os
 import re
 import signal
 import subprocess
@@ -77,9 +78,14 @@ def measure_row(row: SpeedRow, folder: Path, steps: int, epochs: int) -> dict[st
     result = folder / "row.json"
     result.unlink(missing_ok=True)
     command = [sys.executable, "-m", "rim_lightning.commands.speed_row", str(result), str(steps), str(epochs)]
-    process = subprocess.run(
-        [*command, *row.overrides], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    end_for_row, end_of_ours = os.pipe()  # the row sees the end of its input when this process ends, even by SIGKILL
+    try:
+        process = subprocess.run(
+            [*command, *row.overrides], stdin=end_for_row, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+    finally:
+        os.close(end_for_row)
+        os.close(end_of_ours)
     if process.returncode == 0 and result.is_file():
         return read_json(result, dict)
     if process.returncode < 0:

@@ -1,6 +1,7 @@
 """rim-speed: rows from lists of settings, no row measured twice, table and plot."""
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -85,6 +86,22 @@ def test_a_row_that_dies_says_why_and_the_others_are_measured(tmp_path, monkeypa
     assert measure_row(row, tmp_path, 1, 1) == {"failed": "model=huge is not there"}
     killed = measure_row(dying._replace(overrides=("die",)), tmp_path, 1, 1)
     assert killed == {"failed": "killed by SIGKILL; lack of memory is the usual reason"}
+
+
+@pytest.mark.slow
+def test_a_row_ends_with_the_command_that_measures_it(tmp_path):
+    """A killed rim-speed leaves no row behind, which would slow down what is measured next."""
+    code = (
+        "import threading; from rim_lightning.commands import speed_row\n"
+        "speed_row.measure_training = lambda *given: print('measuring', flush=True) or threading.Event().wait(60)\n"
+        "speed_row.main()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "row.json"), "1", "1", "model=tiny"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as row:
+        assert row.stdout.readline() == "measuring\n"
+        assert row.poll() is None
+        row.stdin.close()
+        assert row.wait(20) == 1
 
 
 def test_table_and_plot_show_what_was_measured(tmp_path):
