@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rim_lightning.commands.errors import one_sentence
 from rim_lightning.extras import require_extra
-from rim_lightning.files import real_path
+from rim_lightning.files import real_path, write_text
 from rim_lightning.runs.incomplete import Incomplete
 from rim_lightning.runs.progress import say
 
@@ -80,7 +80,7 @@ class RimSearch(Sweeper):
             space, fixed = self._search_space([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
             study = self._study(space)
             self.folder.mkdir(parents=True, exist_ok=True)
-            OmegaConf.save(self.config, self.folder / "multirun.yaml")
+            write_text(self.folder / "multirun.yaml", OmegaConf.to_yaml(self.config))
         resumed = [trial for trial in study.trials if not trial.state.is_finished()]  # the storage knows their settings
         while resumed or len(study.trials) < self.n_trials:
             count = min(self.n_jobs, len(resumed) or self.n_trials - len(study.trials))
@@ -167,7 +167,7 @@ class RimSearch(Sweeper):
             content = {
                 "name": "optuna", "best_job": first["job"], "best_params": first["params"], "best_value": value
             }  # fmt: skip
-        OmegaConf.save(OmegaConf.create(content), self.folder / RESULTS)
+        write_text(self.folder / RESULTS, OmegaConf.to_yaml(OmegaConf.create(content)))
         say(f"Best settings: {self.folder / RESULTS}")
         if failed:
             raise Incomplete(failure, nothing=False)

@@ -29,7 +29,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
 
     from rim_lightning.evaluation.plan import evaluation_plan
     from rim_lightning.evaluation.run import check_evaluation, evaluate
-    from rim_lightning.files import write_json
+    from rim_lightning.files import whole_file, write_json
     from rim_lightning.networks.checkpoints import load_rim
     from rim_lightning.networks.tiny_weights import flush_tiny_weights
     from rim_lightning.runs.folder import RunFolder, folder_of_checkpoint
@@ -47,7 +47,8 @@ def run(cfg: DictConfig) -> dict[str, float]:
     plan = evaluation_plan(settings)
     check_evaluation(plan, stores, rim.hr_size)
     output.path.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, output.config, resolve=True)
+    with whole_file(output.config) as part:
+        OmegaConf.save(cfg, part, resolve=True)
     write_json(output.origin, origin)
     figures = evaluate(
         rim,

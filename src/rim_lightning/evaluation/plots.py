@@ -13,7 +13,7 @@ import numpy as np
 
 from rim_lightning.evaluation.hallucination import Panel
 from rim_lightning.functional.pixels import to_pixels
-from rim_lightning.plotting import pyplot
+from rim_lightning.plotting import pyplot, save_figure
 from rim_lightning.runs.words import PHASES, in_words, phase_in_words, term_in_words
 from rim_lightning.schemes import parsing_colors
 from rim_lightning.types import UNLABELED
@@ -46,8 +46,7 @@ def plot_panel(path: Path, panel: Panel) -> None:
         axis.set_xticks([])
         axis.set_yticks([])
     figure.tight_layout(pad=0.3)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 def _write_psnr(axis: Any, psnr: float) -> None:
@@ -86,8 +85,7 @@ def plot_curves(path: Path, logs: Path) -> bool:
     axes[-1, 0].xaxis.get_major_locator().set_params(integer=True)
     if spans and spans[0][1] == spans[-1][2]:  # a single batch
         axes[-1, 0].set_xlim(spans[0][1] - 1, spans[0][1] + 1)
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    save_figure(figure, path, dpi=100)
     return True
 
 

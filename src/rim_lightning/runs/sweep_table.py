@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rim_lightning.files import whole_file
-from rim_lightning.plotting import pyplot
+from rim_lightning.plotting import pyplot, save_figure
 from rim_lightning.runs.sweep import Job, Sweep, swept_settings
 from rim_lightning.runs.words import in_words
 from rim_lightning.seeds import seed_interval
@@ -106,8 +106,7 @@ def plot_effects(path: Path, sweep: Sweep, patterns: Sequence[str] = FIGURES) ->
                 axis.set_xlabel(setting, fontsize="small")
         row[0].set_ylabel("\n".join(textwrap.wrap(in_words(key), 30)), fontsize="small")
     grid.suptitle(caption(settings, seeds), fontsize="small")
-    grid.savefig(path, dpi=110)
-    plt.close(grid)
+    save_figure(grid, path)
     return True
 
 

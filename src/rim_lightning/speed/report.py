@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rim_lightning.plotting import pyplot
+from rim_lightning.plotting import pyplot, save_figure
 
 Entry = dict[str, Any]
 """One measured row, see `rows.measure_all`."""
@@ -58,8 +58,7 @@ def plot_scaling(path: Path, entries: Sequence[Entry]) -> bool:
     for (speed, memory), setting in zip(axes.T, settings, strict=True):
         _plot_setting(speed, memory, setting, [entry for entry in measured if entry["x"][0] == setting])
     grid.tight_layout()
-    grid.savefig(path, dpi=110)
-    plt.close(grid)
+    save_figure(grid, path)
     return True
 
 

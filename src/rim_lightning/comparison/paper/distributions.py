@@ -10,11 +10,12 @@ from torch import Tensor
 from rim_lightning.comparison.laboratory.laboratory import Laboratory
 from rim_lightning.comparison.laboratory.quality import Quality
 from rim_lightning.comparison.paper.cells import attempt
-from rim_lightning.comparison.paper.plots import common_legend, curve_panels, save_figure
+from rim_lightning.comparison.paper.plots import common_legend, curve_panels
 from rim_lightning.comparison.paper.rows import TABLE_4
 from rim_lightning.comparison.setup import Comparison
 from rim_lightning.evaluation.protocols import FaceSet
 from rim_lightning.functional.score_distribution import cumulative_score_distribution
+from rim_lightning.plotting import save_figure
 
 
 def plot_figure_4(path: Path, comparison: Comparison) -> dict[str, str]:

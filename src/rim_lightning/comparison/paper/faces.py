@@ -10,14 +10,13 @@ from torch import Tensor
 
 from rim_lightning.comparison.laboratory.laboratory import Laboratory
 from rim_lightning.comparison.paper.cells import attempt
-from rim_lightning.comparison.paper.plots import save_figure
 from rim_lightning.comparison.paper.rows import TABLE_4
 from rim_lightning.comparison.setup import Comparison
 from rim_lightning.data.dataset import collate
 from rim_lightning.evaluation.protocols import FaceSet
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.pixels import to_pixels
-from rim_lightning.plotting import pyplot
+from rim_lightning.plotting import pyplot, save_figure
 from rim_lightning.types import to_unit
 
 Column = tuple[str, Tensor, Tensor | None]

@@ -1,6 +1,5 @@
 """Plots that several figures share: panels of curves with one legend."""
 
-from pathlib import Path
 from typing import Any
 
 from rim_lightning.plotting import pyplot
@@ -30,10 +29,3 @@ def common_legend(figure: Any) -> None:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             curves.setdefault(label, handle)
     figure.legend(curves.values(), curves.keys(), loc="outside lower center", ncols=4, fontsize=7)
-
-
-def save_figure(figure: Any, path: Path) -> None:
-    """Write a figure as a picture and close it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    pyplot().close(figure)

@@ -5,11 +5,12 @@ from pathlib import Path
 from rim_lightning.comparison.laboratory.laboratory import Laboratory
 from rim_lightning.comparison.laboratory.readings import Reading
 from rim_lightning.comparison.paper.cells import attempt
-from rim_lightning.comparison.paper.plots import common_legend, curve_panels, save_figure
+from rim_lightning.comparison.paper.plots import common_legend, curve_panels
 from rim_lightning.comparison.paper.rows import TABLE_1, TABLE_3
 from rim_lightning.comparison.setup import Comparison
 from rim_lightning.evaluation.protocols import PairSet
 from rim_lightning.functional.verification import roc_curve
+from rim_lightning.plotting import save_figure
 
 FEWEST_IMPOSTORS = 10
 """Number of accepted impostor pairs below which a point of the ROC is not shown."""

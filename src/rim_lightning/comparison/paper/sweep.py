@@ -7,13 +7,14 @@ from typing import Any
 from rim_lightning.comparison.laboratory.laboratory import Laboratory
 from rim_lightning.comparison.laboratory.readings import Reading
 from rim_lightning.comparison.paper.cells import FIRST_SEED, attempt, pair_notes, rows_with_progress
-from rim_lightning.comparison.paper.plots import common_legend, curve_panels, save_figure
+from rim_lightning.comparison.paper.plots import common_legend, curve_panels
 from rim_lightning.comparison.paper.rows import SWEEP
 from rim_lightning.comparison.paper.write import Table
 from rim_lightning.comparison.setup import Comparison
 from rim_lightning.evaluation.protocols import PairSet
 from rim_lightning.functional.seeded_probes import ProbeKind
 from rim_lightning.functional.verification import kfold_accuracy, threshold_at_far
+from rim_lightning.plotting import save_figure
 
 
 def make_sweep_table(comparison: Comparison) -> Table:
