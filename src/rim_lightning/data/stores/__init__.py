@@ -1,1 +1,1 @@
-"""Aligned faces on disk: a store is written once and read through memory maps."""
+"""Aligned faces on disk: a store is written once and read one face at a time."""

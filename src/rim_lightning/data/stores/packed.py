@@ -1,7 +1,7 @@
-"""Stores for millions of faces: the pictures are encoded, in Arrow files that are memory-mapped.
+"""Stores for millions of faces: the pictures are encoded, in Arrow files.
 
-A packed store is made from a prepared one (`pack`) and is read like it. It is about a tenth as large and holds next to
-nothing in memory, at the price of decoding every picture (JPEG images, PNG parsing maps):
+A packed store is made from a prepared one (`pack`) and is read like it. It is about a tenth as large and holds only
+names and people in memory, at the price of decoding every picture (JPEG images, PNG parsing maps):
 
     manifest.json            that of the prepared store without the list of samples; "packed": quality, rows of a file
     samples.arrow            name, identity (position in `identities`, −1 unknown), split (position in `SPLITS`)
@@ -216,4 +216,4 @@ def _open(path: Path) -> Any:
     require_extra("packed", f"The packed set {path.parent}")
     import pyarrow as pa
 
-    return pa.ipc.open_file(pa.memory_map(str(path)))
+    return pa.ipc.open_file(pa.OSFile(str(path)))  # a memory map of a file that shrinks ends the process by SIGBUS

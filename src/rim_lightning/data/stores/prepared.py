@@ -1,4 +1,4 @@
-"""A prepared data set on disk: every image decoded and aligned once, read through memory maps.
+"""A prepared data set on disk: every image decoded and aligned once, read one face at a time.
 
 A store is a directory:
 
@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rim_lightning.data.stores.rows import RowFile, open_rows
 from rim_lightning.files import write_json
 from rim_lightning.schemes import LANDMARK_SCHEMES
 from rim_lightning.types import NO_IDENTITY
@@ -49,7 +50,7 @@ def hash_by_name(values: Mapping[str, str]) -> str:
 
 
 class Pictures(Protocol):
-    """Pictures that are read by position, one at a time: a memory map or an encoded column."""
+    """Pictures that are read by position, one at a time: rows of a file or an encoded column."""
 
     def __len__(self) -> int: ...
 
@@ -64,9 +65,9 @@ class PreparedStore:
 
     Attributes:
         path: Directory of the store.
-        images: (N, S, S, 3) uint8 memory map, RGB.
-        landmarks: Scheme name -> (N, P, 2) float32 memory map, in pixels of the stored image, NaN where not annotated.
-        parsing: (N, S, S) uint8 memory map of Helen-11 classes (255 = unlabeled), or None.
+        images: (N, S, S, 3) uint8 on disk, RGB.
+        landmarks: Scheme name -> (N, P, 2) float32 on disk, in pixels of the stored image, NaN where not annotated.
+        parsing: (N, S, S) uint8 on disk, Helen-11 classes (255 = unlabeled), or None.
         hr_size: Side of the aligned face in the middle of a stored image, in pixels.
         margin: Width of the frame around it in pixels.
         identities: Sorted names of the people.
@@ -157,10 +158,10 @@ class PreparedStore:
     def _position_of(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.names)}
 
-    def _open(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray:
+    def _open(self, name: str, shape: tuple[int, ...], dtype: type) -> RowFile | NDArray:
         file = self.path / name
         try:
-            array = np.load(file, mmap_mode="r")
+            array = open_rows(file)
         except FileNotFoundError:
             raise ValueError(f"{file} is missing; delete {self.path} and run rim-prepare again.") from None
         except ValueError as error:
@@ -175,7 +176,7 @@ class PreparedStore:
         return array
 
     def __reduce__(self) -> tuple[type["PreparedStore"], tuple[Path]]:
-        # A worker process opens the files itself: a pickled memory map would carry the pixels.
+        # A worker process opens the files itself: a pickled array would carry the pixels.
         return type(self), (self.path,)
 
 

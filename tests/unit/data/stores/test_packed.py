@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -147,6 +148,15 @@ def test_damage_is_named(store, tmp_path):
         open_store(small.path).images[8]
     with pytest.raises(ValueError, match="quality is 0"):
         pack(store, tmp_path / "other", quality=0)
+
+
+def test_a_file_that_is_cut_off_while_it_is_read_is_named(store, tmp_path):
+    """A memory map would end the process by SIGBUS."""
+    small = pack(store, tmp_path / "packed", shard=7, progress=False)
+    small.images[0]
+    os.truncate(small.path / packed.picture_file(0), 5000)
+    with pytest.raises(ValueError, match=r"pictures_00000.arrow is missing or damaged; delete .* run rim-pack again"):
+        small.images[6]
 
 
 def test_a_store_is_pickled_by_its_path(small):

@@ -1,12 +1,14 @@
 """Reading of a store: samples by name and split; damaged and missing stores are refused with a sentence."""
 
 import json
+import os
 import pickle
 
 import numpy as np
 import pytest
 
 from rim_lightning.data.stores.prepared import PreparedStore, hash_by_name, stored_side
+from rim_lightning.data.stores.rows import open_rows
 from tests.helpers.toy_store import contents, fill, writer
 
 
@@ -38,6 +40,39 @@ def test_a_store_is_pickled_by_its_path(tmp_path):
     data = pickle.dumps(store)
     assert len(data) < 1000
     np.testing.assert_array_equal(pickle.loads(data).images, store.images)
+
+
+def test_a_file_that_is_cut_off_while_it_is_read_is_named(tmp_path):
+    """A memory map would end the process by SIGBUS."""
+    store = fill(tmp_path / "toy")
+    whole = np.array(store.images)
+    file = store.path / "images.npy"
+    os.truncate(file, file.stat().st_size - 1)
+    np.testing.assert_array_equal(store.images[:3], whole[:3])
+    with pytest.raises(ValueError, match=r"images.npy was cut off while it was read: delete .*toy and run rim-prepare"):
+        store.images[3]
+
+
+def test_rows_are_those_of_the_array(tmp_path):
+    values = np.arange(60, dtype=np.float32).reshape(5, 4, 3)
+    np.save(tmp_path / "values.npy", values)
+    rows = open_rows(tmp_path / "values.npy")
+    assert (len(rows), rows.shape, rows.dtype) == (5, (5, 4, 3), np.float32)
+    for key in (
+        0,
+        -1,
+        np.int64(3),
+        slice(1, 4),
+        slice(2, 2),
+        [4, 0, 4],
+        np.array([], dtype=int),
+        (2, 1),
+        np.s_[1:, 2:],
+    ):
+        np.testing.assert_array_equal(rows[key], values[key])
+    np.testing.assert_array_equal(rows, values)
+    with pytest.raises(IndexError):
+        rows[5]
 
 
 def test_missing_and_unfinished_stores_say_what_to_run(tmp_path):
