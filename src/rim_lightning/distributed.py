@@ -3,6 +3,9 @@
 On one process every function returns its input or the plain result.
 """
 
+import os
+from datetime import timedelta
+
 import torch
 import torch.distributed as dist
 import torch.distributed.nn.functional as dist_nn
@@ -12,6 +15,27 @@ from torch import Tensor
 def is_distributed() -> bool:
     """Return True if more than one process takes part in the run."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def message_board(address: str, port: int, rank: int, world: int, minutes: float = 10.0) -> dist.Store:
+    """Return a store of words that all processes of a run share before they join a process group.
+
+    torchrun has one already; otherwise the first process makes it, at the port where the process group will meet.
+
+    Args:
+        address: Address of the machine of the first process.
+        port: Its port.
+        rank: Rank of this process.
+        world: Number of processes.
+        minutes: Longest time until the first process is there.
+
+    Raises:
+        RuntimeError: If the port is taken, or the first process cannot be reached.
+    """
+    own = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    options = {"wait_for_workers": False, "multi_tenant": own}  # the process group shares the port
+    store = dist.TCPStore(address, port, world, own, timedelta(minutes=minutes), **options)
+    return dist.PrefixStore(f"rim-train/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
 
 
 def leave_process_group() -> None:

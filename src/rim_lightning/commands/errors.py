@@ -143,6 +143,22 @@ def _correctable(error: BaseException, hints: Hints) -> str | None:
         return sentence_of(error)
     if isinstance(error, RuntimeError) and re.match(r"DataLoader worker \(pid", str(error)):
         return f"A loader process died ({sentence_of(error)}): {hints.dead_loader}."
+    if isinstance(error, RuntimeError):
+        return _between_processes(names, sentence_of(error))
+    return None
+
+
+def _between_processes(names: set[str], text: str) -> str | None:
+    """Return the sentence for an error between the processes of one run; None for any other."""
+    if "EADDRINUSE" in text:
+        port = re.search(r"port: (\d+)", text)
+        return f"Port {port[1] if port else ''} is taken by another program: set MASTER_PORT to a free one."
+    if "DistError" in names or "/gloo/" in text or "NCCL error" in text:
+        reason = re.sub(r"^\[\S+\] ", "", text).partition(". ")[0]
+        return (
+            f"Another process of this run has ended or cannot be reached ({reason}): its own message says why; the "
+            "last checkpoint is untouched, resume=true resumes the run."
+        )
     return None
 
 
@@ -174,7 +190,10 @@ def _fault(error: BaseException) -> Ending:
 def _print_trace(error: BaseException) -> None:
     import traceback  # not at the top of the file: `--help` should not wait for it
 
-    traceback.print_exception(error)
+    from rim_lightning.files import printable
+
+    lines = "".join(traceback.format_exception(error)).rstrip("\n").split("\n")
+    print("\n".join(map(printable, lines)), file=sys.stderr)
 
 
 def _output_is_closed() -> bool:

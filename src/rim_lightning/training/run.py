@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -30,7 +29,7 @@ from rim_lightning.networks.teacher_weights import load_backbone
 from rim_lightning.networks.tiny_weights import flush_tiny_weights
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.origin import START_SETTINGS, Origin, read_origin
-from rim_lightning.runs.progress import StepCounter
+from rim_lightning.runs.progress import StepCounter, say
 from rim_lightning.runs.signals import Interrupted, stopped_by_signals
 from rim_lightning.runs.state import record_run
 from rim_lightning.schemes import LANDMARK_SCHEMES
@@ -48,6 +47,7 @@ from rim_lightning.training.csv_logger import StageCSVLogger
 from rim_lightning.training.kept_teacher import TeacherRequest, provide_teacher
 from rim_lightning.training.phased_module import PhasedModule
 from rim_lightning.training.rank import is_first_process
+from rim_lightning.training.ranks import Ranks, check_visible, watched
 from rim_lightning.training.rehearsal import rehearse
 from rim_lightning.training.resume import differences, digests_of_files, read_progress, refusal
 from rim_lightning.training.rim_module import RIMModule
@@ -75,6 +75,13 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
         Interrupted: If a signal stopped it.
     """
     folder = RunFolder(Path(cfg.paths.output_dir))
+    ranks = Ranks()
+    with ranks.failure_told():
+        return _train(cfg, folder, ranks, overrides)
+
+
+def _train(cfg: DictConfig, folder: RunFolder, ranks: Ranks, overrides: Sequence[str]) -> dict[str, float]:
+    """Carry out one training run on this process, see `train`."""
     first, resumes = is_first_process(), folder.holds_work()
     if first:
         check_writable(folder.state, "hydra.run.dir")
@@ -100,6 +107,7 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
             _record_origin(cfg, instantiate(cfg.data), folder, overrides)  # it may be stopped while it prepares faces
         steps = StepCounter(_step_titles(cfg), silent=not first)
         steps.begin("prepare")
+        ranks.wait_for_first()
         data = _prepare(cfg)
         if first:
             _record_origin(cfg, data, folder, overrides)
@@ -115,7 +123,9 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         steps.begin("train")
         module = build_module(cfg, teacher_weights, data)
-        logged = _fit(cfg, trainer, module, data, folder)
+        ranks.all_ready()
+        with watched(trainer):
+            logged = _fit(cfg, trainer, module, data, folder)
         return _finish(cfg, trainer, data, folder, logged, steps)
 
 
@@ -404,7 +414,7 @@ def _prepare(cfg: DictConfig) -> FaceDataModule:
         data.prepare_data()
     else:
         for path in data.stores.values():
-            _wait_for(Path(path) / MANIFEST)
+            check_visible(Path(path) / MANIFEST, "paths.prepared_dir")
     if cfg.evaluate:
         refuse_nothing(_evaluation(cfg))
         check_evaluation(_evaluation(cfg), _stores(data), cfg.model.hr_size)
@@ -417,7 +427,7 @@ def _teacher_weights(cfg: DictConfig, data: FaceDataModule, folder: RunFolder) -
         return plain(cfg.teacher.weights) if cfg.teacher.weights else None
     path = folder.trial_teacher if cfg.trainer.fast_dev_run else folder.teacher
     if not is_first_process():
-        _wait_for(path)
+        check_visible(path, "hydra.run.dir")
     elif cfg.trainer.fast_dev_run:
         settings = {"verification_pairs": cfg.evaluation.verification_pairs, **teacher_settings(cfg)}
         backbone = plain(cfg.model.recognition.teacher)
@@ -436,7 +446,7 @@ def _holds_teacher(path: Path) -> bool:
     except FileNotFoundError:
         return False
     except ValueError:
-        print(f"{path} is damaged: the teacher is made anew.", flush=True)
+        say(f"{path} is damaged: the teacher is made anew.")
         return False
     return True
 
@@ -591,8 +601,8 @@ def _finish(
             logger.log_metrics(figures, step=trainer.fit_loop.total_batch_idx)
             logger.save()
     log_results(trainer, folder)
-    print(folder.report.read_text(encoding="utf-8"))
-    print(f"Report: {folder.report}")
+    say(*folder.report.read_text(encoding="utf-8").splitlines())
+    say(f"Report: {folder.report}")
     return figures
 
 
@@ -602,9 +612,3 @@ def _evaluation(cfg: DictConfig) -> EvaluationPlan:
 
 def _stores(data: FaceDataModule) -> dict[str, str]:
     return {name: str(path) for name, path in data.stores.items()}
-
-
-def _wait_for(path: Path) -> None:
-    """Return once the first process has written the file; it appears in one piece."""
-    while not path.is_file():
-        time.sleep(1)
