@@ -19,6 +19,7 @@ from rim_lightning.commands.settings_rules import LAUNCHER_RULES, RULES
 from rim_lightning.commands.train import check_packages
 from rim_lightning.extras import require_extra
 from rim_lightning.files import real_path, write_json
+from rim_lightning.runs.progress import say
 from rim_lightning.runs.sweep import JOURNAL, Job, Sweep, new_sweep, read_sweep
 
 REPORTED = "reported.json"
@@ -33,7 +34,7 @@ class SweepEnd(Callback):
         folder = real_path(str(config.hydra.sweep.dir))
         if not (folder / JOURNAL).is_file():
             return
-        print(f"Figures of the jobs: rim-sweep table {shlex.quote(str(folder))}", flush=True)
+        say(f"Figures of the jobs: rim-sweep table {shlex.quote(str(folder))}")
         if is_search(config):
             return
         with one_sentence("rim-train"):

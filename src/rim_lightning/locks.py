@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rim_lightning.files import printable
+
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
@@ -41,7 +43,7 @@ def wait_and_hold(lock: "BaseFileLock", waiting: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(waiting, file=sys.stderr, flush=True)
+        print(printable(waiting), file=sys.stderr, flush=True)
         lock.acquire()
     try:
         yield

@@ -1,8 +1,10 @@
 """The parser of the commands whose arguments Hydra does not read."""
 
 import argparse
+from typing import NoReturn
 
 from rim_lightning import __version__
+from rim_lightning.files import printable
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -17,6 +19,10 @@ class CommandParser(argparse.ArgumentParser):
     def format_help(self) -> str:
         """Return the text of `--help`."""
         return self.preface + super().format_help()
+
+    def error(self, message: str) -> NoReturn:
+        """End the command with a message, in which names of files are shown as `files.printable` shows them."""
+        super().error(printable(message))
 
 
 def command_parser(name: str, purpose: str, examples: str) -> CommandParser:

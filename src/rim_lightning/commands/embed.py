@@ -51,6 +51,7 @@ def run(cfg: DictConfig) -> EmbeddedFolder:
     from rim_lightning.inference.faces import is_aligned
     from rim_lightning.inference.recognizer import Recognizer
     from rim_lightning.runs.incomplete import Incomplete
+    from rim_lightning.runs.progress import say
 
     quiet_lightning(".*has zero length.*")
     if cfg.threads:
@@ -73,7 +74,7 @@ def run(cfg: DictConfig) -> EmbeddedFolder:
         callbacks=[EmbeddingProgress()] if cfg.trainer.get("enable_progress_bar", True) else [],
     )
     folder = embed_folder(recognizer, pictures, output, trainer, **settings)
-    print(report(folder), flush=True)
+    say(*report(folder).splitlines())
     if not folder.missing() and len(folder.left_out()) == folder.manifest.count:
         raise Incomplete(f"None of the {folder.manifest.count} pictures of {pictures} could be embedded.", nothing=True)
     return folder
@@ -101,7 +102,7 @@ def report(folder: EmbeddedFolder) -> str:
     lines += [f"  {line}" for line in note_lines(printed, f"{file or folder.path} names them all")]
     if hidden:
         lines.append(f"  hidden and system files and folders are never read: {len(hidden)}, the first is {hidden[0]}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _entry(name: str, reason: str) -> dict[str, str]:

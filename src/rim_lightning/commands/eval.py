@@ -33,6 +33,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     from rim_lightning.networks.checkpoints import load_rim
     from rim_lightning.networks.tiny_weights import flush_tiny_weights
     from rim_lightning.runs.folder import RunFolder, folder_of_checkpoint
+    from rim_lightning.runs.progress import say
 
     check_device(str(cfg.device), "device=")
     output = RunFolder(Path(cfg.paths.output_dir))
@@ -60,8 +61,8 @@ def run(cfg: DictConfig) -> dict[str, float]:
         workers=cfg.workers,
         curves=folder_of_checkpoint(cfg.checkpoint).curves,
     )
-    print(output.report.read_text(encoding="utf-8"))
-    print(f"Report: {output.report}")
+    say(*output.report.read_text(encoding="utf-8").splitlines())
+    say(f"Report: {output.report}")
     return figures
 
 

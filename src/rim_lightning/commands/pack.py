@@ -25,10 +25,11 @@ def main() -> None:
         require_extra("packed", "A packed set")
         from rim_lightning.data.stores.packed import pack  # not at the top: `--help` should not wait for it
         from rim_lightning.data.stores.prepared import PreparedStore
+        from rim_lightning.runs.progress import say
 
         store = pack(PreparedStore(arguments.store), arguments.output, arguments.quality)
         before, after = _gigabytes(arguments.store), _gigabytes(store.path)
-        print(f"{store.path}: {len(store)} images, {after:.2f} GB instead of {before:.2f} GB")
+        say(f"{store.path}: {len(store)} images, {after:.2f} GB instead of {before:.2f} GB")
 
 
 def _gigabytes(folder: Path) -> float:

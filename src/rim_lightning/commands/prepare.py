@@ -86,6 +86,7 @@ def _prepare_source(
     from rim_lightning.data.preparation import prepare
     from rim_lightning.data.sources import check_on_faces
     from rim_lightning.data.stores.prepared import MANIFEST
+    from rim_lightning.runs.progress import say
 
     start = time.perf_counter()
     records, unused = listed
@@ -102,7 +103,7 @@ def _prepare_source(
         detector=cfg.detector,
         workers=cfg.workers,
     )
-    print(report(store, time.perf_counter() - start, unused))
+    say(*report(store, time.perf_counter() - start, unused).splitlines())
     return store
 
 
@@ -110,6 +111,7 @@ def report(store: PreparedStore, seconds: float, unused: UnusedFiles) -> str:
     """Return a few lines: what a store holds, and which files were left out. A file in the store names all of them."""
     # not at the top of the file: `--help` should not wait for it
     from rim_lightning.data.unused import left_out_files, write_list
+    from rim_lightning.files import printable
     from rim_lightning.gallery.names import alike_names
 
     splits = Counter(store.splits)
@@ -127,7 +129,7 @@ def report(store: PreparedStore, seconds: float, unused: UnusedFiles) -> str:
     if unused.hidden:
         lines.append(f"  hidden and system files and folders are never read: {first_names(unused.hidden)}")
     lines += [f"  these people may be one: {', '.join(map(repr, names))}" for names in alike_names(store.identities)]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _notes(store: PreparedStore) -> list[str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @hydra_command("rim-speed")
 def main(cfg: DictConfig) -> None:
     """Measure every row of `conf/speed.yaml`, then write a table and, if a number was varied, a plot."""
+    from rim_lightning.runs.progress import say  # not at the top of the file: `--help` should not wait for it
     from rim_lightning.speed.report import plot_scaling, speed_table
     from rim_lightning.speed.rows import expand, measure_all
 
@@ -28,10 +29,10 @@ def main(cfg: DictConfig) -> None:
     entries = measure_all(rows, folder, cfg.steps, cfg.epochs)
     text = speed_table(entries)
     write_text(folder / "speed.md", text)
-    print(text)
-    print(f"Table: {folder / 'speed.md'} and speed.json")
+    say(*text.splitlines())
+    say(f"Table: {folder / 'speed.md'} and speed.json")
     if plot_scaling(folder / "scaling.png", entries):
-        print(f"Scaling: {folder / 'scaling.png'}")
+        say(f"Scaling: {folder / 'scaling.png'}")
     failed = sum("failed" in entry for entry in entries)
     if failed:
         raise Incomplete(

@@ -8,6 +8,7 @@ from rim_lightning.commands.command_parser import command_parser
 from rim_lightning.commands.errors import Hints, one_sentence
 from rim_lightning.extras import require_extra
 from rim_lightning.files import real_path
+from rim_lightning.runs.progress import say
 from rim_lightning.runs.sweep import Sweep, read_sweep, swept_settings
 from rim_lightning.runs.sweep_table import (
     FIGURES,
@@ -40,7 +41,7 @@ def main() -> None:
         if arguments.action == "table":
             _table(sweep, arguments.figures)
         elif arguments.action == "status":
-            print(_status(sweep))
+            say(*_status(sweep).splitlines())
         else:
             _resume(sweep, UNFINISHED if arguments.action == "resume" else (*UNFINISHED, "failed"))
 
@@ -74,11 +75,11 @@ def _status(sweep: Sweep) -> str:
 
 def _table(sweep: Sweep, patterns: Sequence[str]) -> None:
     rows = table_rows(sweep, patterns)
-    print(in_columns(rows))
+    say(*in_columns(rows).splitlines())
     write_table(sweep.folder / "table.csv", rows)
-    print(f"Table: {sweep.folder / 'table.csv'}")
+    say(f"Table: {sweep.folder / 'table.csv'}")
     if plot_effects(sweep.folder / "effects.png", sweep, patterns):
-        print(f"Effect of each setting: {sweep.folder / 'effects.png'}")
+        say(f"Effect of each setting: {sweep.folder / 'effects.png'}")
     check_patterns(sweep.jobs, patterns)
 
 
@@ -87,13 +88,13 @@ def _resume(sweep: Sweep, states: tuple[str, ...]) -> None:
     sweep.check_launcher()
     jobs = [job for job in sweep.jobs if job.state.name in states]
     if not jobs:
-        print("Nothing is left to run.")
+        say("Nothing is left to run.")
         sweep.check_finished()
         return
     from hydra.utils import call  # not at the top of the file: `--help` should not wait for it
 
     call(sweep.launcher, sweep, jobs)
-    print(_status(sweep))
+    say(*_status(sweep).splitlines())
     if not sweep.is_queued:
         sweep.check_finished()
 

@@ -90,7 +90,9 @@ def complete_overrides(overrides: Sequence[str]) -> list[str]:
     moved = ("paths.output_dir", "resume")  # the run may have been moved since
     earlier = [text for text in (origin.overrides if origin else ()) if setting_of(text) not in moved]
     if earlier:
-        print(f"Resuming with the kept settings: {' '.join(earlier)}", flush=True)
+        from rim_lightning.runs.progress import say  # not at the top of the file: `--help` should not wait for it
+
+        say(f"Resuming with the kept settings: {' '.join(earlier)}")
     return list({**{setting_of(override): override for override in earlier}, **settings}.values())
 
 

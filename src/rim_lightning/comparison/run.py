@@ -36,6 +36,7 @@ from rim_lightning.comparison.plan.train_missing import train_missing
 from rim_lightning.comparison.setup import Comparison, prepare_comparison
 from rim_lightning.data.readers.pair_lists import write_pair_csv
 from rim_lightning.runs.incomplete import Incomplete
+from rim_lightning.runs.progress import say
 
 T = TypeVar("T")
 
@@ -150,7 +151,7 @@ def _prepared(cfg: DictConfig, compose: Compose, systems: tuple[str, ...]) -> tu
         names = [name for name in systems if name in comparison.plan.systems]
         untrained = train_missing(comparison.plan, names, cfg.parallel)
         for name, reason in untrained.items():
-            print(f"{name}: {reason}")
+            say(f"{name}: {reason}")
     return comparison, untrained
 
 
@@ -165,8 +166,8 @@ def _write_table(name: str, recipe: TableRecipe, comparison: Comparison, folder:
                 digest = write_pair_csv(folder / f"pairs_{title}.csv", pairs.listed())
                 notes.append(f"pairs_{title}.csv, written beside this, has the SHA-256 {digest[:16]}….")
     file = write_table(folder, f"table_{name}" if name.isdigit() else name, table, notes)
-    print(file.read_text(encoding="utf-8"))
-    print(f"Table: {file}, with .csv and .tex beside it")
+    say(*file.read_text(encoding="utf-8").splitlines())
+    say(f"Table: {file}, with .csv and .tex beside it")
     return {row[0]: cell for row in table.rows for cell in row if cell == NOT_RUN or cell.startswith(FAILED)}
 
 
@@ -176,11 +177,11 @@ def _write_figure(name: str, recipe: FigureRecipe, comparison: Comparison, folde
     missing = recipe.plot(path, comparison)
     not_run = [label for label, reason in missing.items() if reason == NOT_RUN]
     if not_run:
-        print(f"Not yet run, and left out: {', '.join(not_run)}")
+        say(f"Not yet run, and left out: {', '.join(not_run)}")
     for label, reason in missing.items():
         if reason != NOT_RUN:
-            print(f"Left out: {label}: {reason}")
-    print(f"Figure: {path}")
+            say(f"Left out: {label}: {reason}")
+    say(f"Figure: {path}")
     return missing
 
 

@@ -1,7 +1,6 @@
 """Data sets by name, and the preparation of those that are missing."""
 
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from rim_lightning.data.preparation import prepare
 from rim_lightning.data.readers.record import Record
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.data.unused import NOTES, detection_notes, files_among, left_out_files, unused_files, write_list
+from rim_lightning.runs.progress import say
 from rim_lightning.schemes import five_points
 
 LOOKED_AT = 12
@@ -124,8 +124,8 @@ def prepare_missing(sources: Iterable[Source], prepared_dir: str | Path, hr_size
         left_out = left_out_files(store, unused_files(records, own))
         file = write_list(store.path, left_out)
         if left_out:
-            print(f"{name}: {len(left_out)} files were left out, {file or output} names them", file=sys.stderr)
+            say(f"{name}: {len(left_out)} files were left out, {file or output} names them", err=True)
         notes = detection_notes(store)
         file = write_list(store.path, notes, NOTES)
         if notes:
-            print(f"{name}: pictures were turned or show several faces, {file or output} names them", file=sys.stderr)
+            say(f"{name}: pictures were turned or show several faces, {file or output} names them", err=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from rim_lightning.evaluation.hallucination import Panel
 from rim_lightning.evaluation.plots import plot_curves, plot_panel
 from rim_lightning.evaluation.verification import SYSTEMS, USED
-from rim_lightning.files import write_json, write_text
+from rim_lightning.files import printable, write_json, write_text
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.provenance import provenance
 from rim_lightning.runs.words import in_words
@@ -62,7 +62,7 @@ class Report:
             lines += [f"## Faces of {name}", "", f"![faces of {name}]({picture.name})", ""]
         if plot_curves(self.folder / "curves.png", self.curves):
             lines += ["## Curves", "", "![loss and validation curves](curves.png)", ""]
-        write_text(files.report, "\n".join(lines))
+        write_text(files.report, "\n".join(map(printable, lines)))  # the title and the command name files
 
 
 def write_metrics(path: Path, figures: dict[str, float]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -20,6 +19,7 @@ from rim_lightning.files import check_folder
 from rim_lightning.gallery.names import unicode_name
 from rim_lightning.gallery.table_files import RECORD, TableFiles
 from rim_lightning.locks import process_lock, wait_and_hold
+from rim_lightning.runs.progress import say
 
 if TYPE_CHECKING:  # people are listed and removed without torch
     from torch import Tensor
@@ -406,10 +406,10 @@ class Gallery:
                 table, cause = self._newest_table(database)  # another process may have finished meanwhile
                 if table is None and files.drop_unfinished():
                     table, cause = self._newest_table(database)
-                    print(
+                    say(
                         f"The newest change of the gallery {self.address} was cut off, as by a power cut. It was "
                         "dropped, and what was there before is whole: repeat the command that was interrupted.",
-                        file=sys.stderr,
+                        err=True,
                     )
         if table is None:
             raise _damaged(self.address) from cause

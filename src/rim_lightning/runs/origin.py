@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from rim_lightning.files import read_json, write_json
 from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.progress import say
 
 START_SETTINGS = ("start_from", "students_from")
 """Settings that name a checkpoint or the folder of a model from whose networks a run starts."""
@@ -59,10 +60,9 @@ class Origin(NamedTuple):
                     f"The run in {folder.path} was started with another file as {key}: give that one, {start_anew}."
                 )
         if self.version != start.version:
-            print(
+            say(
                 f"The run in {folder.path} was started by version {start.version}; version {self.version} resumes it, "
                 "which may not end exactly as that one would have.",
-                flush=True,
             )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from rim_lightning.files import printable
 from rim_lightning.runs.provenance import duration_in_words
 
 
@@ -18,13 +19,23 @@ def progress_bar(iterable: Iterable[Any] | None = None, *, shown: bool = True, *
         shown: False for no bar at all.
         **options: Options of tqdm, such as `total`, `desc` and `unit`.
     """
+    if options.get("desc"):
+        options["desc"] = printable(options["desc"])
     return tqdm(iterable, disable=None if shown else True, dynamic_ncols=True, **options)
 
 
-def say(text: str) -> None:
-    """Print a line at once, without breaking a progress bar."""
-    tqdm.write(text)
-    sys.stdout.flush()
+def say(*lines: str, err: bool = False) -> None:
+    """Print lines at once, without breaking a progress bar.
+
+    Names in them may be of anybody: what is no letter becomes an escape, see `files.printable`.
+
+    Args:
+        *lines: The lines.
+        err: True to print them on the error output.
+    """
+    stream = sys.stderr if err else sys.stdout
+    tqdm.write("\n".join(map(printable, lines)), file=stream)
+    stream.flush()
 
 
 class StepCounter:

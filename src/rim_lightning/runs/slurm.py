@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rim_lightning.extras import require_extra
+from rim_lightning.runs.progress import say
 from rim_lightning.runs.sweep import Job, Sweep
 
 UNFINISHED = ("waiting", "running")
@@ -105,6 +106,6 @@ def submit(  # noqa: PLR0913, the arguments after `jobs` are the keys of conf/la
     with executor.batch():
         tasks = [executor.submit(ClusterJob(sweep.command_of(job), sweep.environment_of(job), job.log)) for job in jobs]
     for job, task in zip(jobs, tasks, strict=True):
-        print(f"job {job.number} is queued as {task.job_id}: {' '.join(job.overrides)}")
+        say(f"job {job.number} is queued as {task.job_id}: {' '.join(job.overrides)}")
     while wait and any(not task.done() or job.state.name in UNFINISHED for job, task in zip(jobs, tasks, strict=True)):
         time.sleep(1 if cluster == "local" else 20)

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rim_lightning.files import whole_file
+from rim_lightning.files import printable, whole_file
 from rim_lightning.plotting import pyplot, save_figure
 from rim_lightning.runs.sweep import Job, Sweep, swept_settings
 from rim_lightning.runs.words import in_words
@@ -62,7 +62,8 @@ def table_rows(sweep: Sweep, patterns: Sequence[str] = FIGURES) -> list[list[str
 
 
 def in_columns(rows: Sequence[Sequence[str]]) -> str:
-    """Format rows as text in aligned columns."""
+    """Format rows as printable text in aligned columns."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -103,8 +104,8 @@ def plot_effects(path: Path, sweep: Sweep, patterns: Sequence[str] = FIGURES) ->
         for axis, (setting, column) in zip(row, settings.items(), strict=True):
             _plot_effect(axis, effect_of(column, values, seeds))
             if number == len(axes) - 1:
-                axis.set_xlabel(setting, fontsize="small")
-        row[0].set_ylabel("\n".join(textwrap.wrap(in_words(key), 30)), fontsize="small")
+                axis.set_xlabel(printable(setting), fontsize="small")
+        row[0].set_ylabel("\n".join(textwrap.wrap(printable(in_words(key)), 30)), fontsize="small")
     grid.suptitle(caption(settings, seeds), fontsize="small")
     save_figure(grid, path)
     return True
@@ -189,7 +190,8 @@ def _plot_effect(axis: Any, effects: Sequence[Effect]) -> None:
             axis.set_xticks(places, [effect.value for effect in effects])
             axis.set_xticks([], minor=True)
         return
-    labels = [effect.value if len(effect.value) <= 24 else f"{effect.value[:23]}…" for effect in effects]
+    values = [printable(effect.value) for effect in effects]
+    labels = [value if len(value) <= 24 else f"{value[:23]}…" for value in values]
     turned = sum(map(len, labels)) > 30
     axis.set_xticks(places, labels, rotation=30 if turned else 0, ha="right" if turned else "center", fontsize="small")
     axis.set_xlim(-0.6, len(effects) - 0.4)

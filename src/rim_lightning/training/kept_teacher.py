@@ -15,6 +15,7 @@ from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.files import file_digest, whole_file, write_json
 from rim_lightning.locks import process_lock
+from rim_lightning.runs.progress import say
 from rim_lightning.training.teacher import train_teacher
 
 TEACHER_VERSION = 1
@@ -77,14 +78,14 @@ def provide_teacher(data: FaceDataModule, request: TeacherRequest, path: Path, f
     try:
         guard = lock.acquire(timeout=0)
     except Timeout:
-        print(f"Waiting for the teacher that another run trains: {weights}", flush=True)
+        say(f"Waiting for the teacher that another run trains: {weights}")
         guard = lock.acquire()
     with guard:
         figures = _kept_figures(weights)
         if figures is None:
             figures = _train(data, request, weights)
         else:
-            print(f"Teacher taken from {weights}: an earlier run trained it with the same settings.", flush=True)
+            say(f"Teacher taken from {weights}: an earlier run trained it with the same settings.")
         with whole_file(path) as part:
             shutil.copyfile(weights, part)
     return figures
@@ -101,7 +102,7 @@ def _train(data: FaceDataModule, request: TeacherRequest, weights: Path) -> dict
         **request.training,
     )
     write_json(_record(weights), {"sha256": file_digest(weights), "figures": figures, "request": request._asdict()})
-    print(f"Teacher kept in {weights} for other runs.", flush=True)
+    say(f"Teacher kept in {weights} for other runs.")
     return figures
 
 
@@ -116,7 +117,7 @@ def _kept_figures(weights: Path) -> dict[str, float] | None:
             return dict(content["figures"])
     except (ValueError, KeyError, TypeError):
         pass
-    print(f"The kept teacher {weights} is damaged: it is trained anew.", flush=True)
+    say(f"The kept teacher {weights} is damaged: it is trained anew.")
     return None
 
 

@@ -17,7 +17,7 @@ from rim_lightning.distributed import gather_batch
 from rim_lightning.files import file_digest, real_path, whole_file
 from rim_lightning.functional.precision import full_precision
 from rim_lightning.losses.contrastive import ContrastiveLoss
-from rim_lightning.runs.progress import progress_bar
+from rim_lightning.runs.progress import progress_bar, say
 from rim_lightning.types import FaceBatch
 
 FOLDER = "teacher_embeddings"
@@ -97,4 +97,4 @@ def _write(file: Path, embedding: Tensor, identity: Tensor) -> None:
         with whole_file(file) as part, open(part, "wb") as stream:
             np.savez(stream, embedding=full_precision(embedding).cpu().numpy(), identity=identity.cpu().numpy())
     except OSError as error:
-        print(f"The teacher's embeddings of the training faces are not kept for later runs: {error}", flush=True)
+        say(f"The teacher's embeddings of the training faces are not kept for later runs: {error}")

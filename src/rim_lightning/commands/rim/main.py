@@ -1,5 +1,7 @@
 """The command `rim`: a group that collects the sub-commands."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -15,6 +17,7 @@ from rim_lightning.commands.rim.options import EXIT_CODES, WRONG
 from rim_lightning.commands.rim.output import echo_json
 from rim_lightning.commands.rim.page import page
 from rim_lightning.commands.rim.verify import verify
+from rim_lightning.files import printable
 
 _FOR_PROGRAMS = "rim_lightning.for_programs"  # key in click's context: True if `--json` was given
 
@@ -28,18 +31,29 @@ class Group(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Note whether a program reads the answer."""
         ctx.meta[_FOR_PROGRAMS] = "--json" in args
-        return super().parse_args(ctx, args)
+        with _printable_messages():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Wrong input ends it with exit code 2."""
         hints = Hints(wrong=WRONG)
-        with one_sentence("rim", hints):
+        with one_sentence("rim", hints), _printable_messages():
             try:
                 return super().invoke(ctx)
             except Exception as error:
                 if ctx.meta[_FOR_PROGRAMS] and not isinstance(error, BrokenPipeError | click.exceptions.Exit):
                     echo_json({"error": _sentence(error, hints)})
                 raise
+
+
+@contextmanager
+def _printable_messages() -> Iterator[None]:
+    """Show names of files in click's messages as `files.printable` shows them."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = printable(error.message)  # type: ignore[misc]  # it is what click shows
+        raise
 
 
 def _sentence(error: Exception, hints: Hints) -> str:
