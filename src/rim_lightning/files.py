@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 MAX_NAME = 255
 """Longest name of a file in bytes on nearly all file systems."""
+
+_ABSOLUTE = re.compile(
+    r"""(?<![^\s=:,'"`\[({])(?:[A-Za-z]:)?[/\\](?![/\\])(?:[^/\\,'"`\])}]*[/\\])*([^\s/\\,'"`\])}]*)"""
+)
+"""An absolute path in a text: it stands at the beginning, or behind what separates values."""
 
 READERS = 8  # threads that read files for their digests
 CHUNK = 32  # files that a thread reads in turn
@@ -354,6 +360,24 @@ def printable(text: str) -> str:
         char if char.isprintable() or unicodedata.category(char) == "Zs" else char.encode("unicode_escape").decode()
         for char in without_surrogates(text)
     )
+
+
+def without_folders(content: Any) -> Any:
+    """Return plain containers, or a text, in which every absolute path is a "…" and its last name.
+
+    What is given to others must not tell where files lie on the machine that made it.
+
+    Example:
+        >>> without_folders({"root": "/home/ana/faces", "size": [8, "data/faces"]})
+        {'root': '…/faces', 'size': [8, 'data/faces']}
+        >>> without_folders("rim-train 'data.stores={a: /home/ana/a}' logger.csv.save_dir=/home/ana/runs/1")
+        "rim-train 'data.stores={a: …/a}' logger.csv.save_dir=…/1"
+    """
+    if isinstance(content, dict):
+        return {key: without_folders(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [without_folders(value) for value in content]
+    return _ABSOLUTE.sub(r"…/\1", content) if isinstance(content, str) else content
 
 
 def without_surrogates(text: str) -> str:

@@ -99,6 +99,8 @@ def export_onnx(rim: RIM, folder: str | Path) -> list[str]:
     """
     check_writable_as_onnx(rim)
     require_extra("export", "An ONNX file")
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass  # comes with onnxscript
+
     heatmaps = [f"heatmaps_{scheme}" for scheme in rim.fhn.generator.heatmap_heads]
     parts: dict[str, tuple[nn.Module, list[str]]] = {
         "super_resolver": (OnnxHallucination(rim), ["coarse", "sr", *heatmaps, "parsing"]),
@@ -123,6 +125,8 @@ def export_onnx(rim: RIM, folder: str | Path) -> list[str]:
                 verbose=False,
             )
             names.append(f"{part_name}.onnx")
+            # The exporter notes at every node which lines of which files of this machine made it.
+            ClearMetadataAndDocStringPass()(program.model)  # type: ignore[union-attr]  # None only without dynamo
             program.save(Path(folder) / names[-1])  # type: ignore[union-attr]  # None only without dynamo
     return names
 

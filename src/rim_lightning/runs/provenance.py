@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from rim_lightning.files import read_json
+from rim_lightning.files import read_json, without_folders
 from rim_lightning.runs.folder import RunFolder
 
 _STARTED = time.time()
@@ -46,11 +46,13 @@ def code_version() -> str:
 
 
 def command() -> str:
-    """Return the command line of this process, as a user would type it."""
+    """Return the command line of this process, as a user would type it, without folders of this machine."""
     program = Path(sys.argv[0])
     if program.parent.name == "commands" and program.suffix == ".py":
-        return shlex.join(["python", "-m", f"rim_lightning.commands.{program.stem}", *sys.argv[1:]])
-    return shlex.join([program.name, *sys.argv[1:]])
+        words = ["python", "-m", f"rim_lightning.commands.{program.stem}"]
+    else:
+        words = [program.name]
+    return shlex.join([*words, *map(without_folders, sys.argv[1:])])
 
 
 def machine() -> str:

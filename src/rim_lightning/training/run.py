@@ -1,6 +1,7 @@
 """One training run: prepare missing data, train through the stages, evaluate, write a report."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -23,7 +24,15 @@ from rim_lightning.distributed import leave_process_group
 from rim_lightning.evaluation.plan import EvaluationPlan, evaluation_plan
 from rim_lightning.evaluation.report import write_metrics
 from rim_lightning.evaluation.run import check_evaluation, check_evaluation_files, evaluate, refuse_nothing
-from rim_lightning.files import check_writable, file_digest, read_json, whole_file, write_json, write_json_once
+from rim_lightning.files import (
+    check_writable,
+    file_digest,
+    read_json,
+    whole_file,
+    without_folders,
+    write_json,
+    write_json_once,
+)
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.teacher_weights import load_backbone
 from rim_lightning.networks.tiny_weights import flush_tiny_weights
@@ -546,7 +555,7 @@ def _fit(
     cfg: DictConfig, trainer: pl.Trainer, module: PhasedModule, data: FaceDataModule, folder: RunFolder
 ) -> dict[str, Any]:
     """Train, and validate at the end if the last epoch had no validation. Return the last logged figures."""
-    settings = {name: value for name, value in plain(cfg).items() if name not in ("paths", "logger")}  # of this machine
+    settings = without_folders({name: value for name, value in plain(cfg).items() if name not in ("paths", "logger")})
     for logger in trainer.loggers:
         logger.log_hyperparams(settings)
     last = folder.last_checkpoint
@@ -602,7 +611,7 @@ def _finish(
             logger.save()
     log_results(trainer, folder)
     say(*folder.report.read_text(encoding="utf-8").splitlines())
-    say(f"Report: {folder.report}")
+    say(f"Report: {os.path.relpath(folder.report)}")  # W&B keeps what is printed
     return figures
 
 

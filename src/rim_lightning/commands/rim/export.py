@@ -362,9 +362,16 @@ def _training_of(checkpoint: Path) -> dict[str, Any]:
 
 
 def _without_folders(override: str) -> str:
-    """Return an override; of one that names a checkpoint to start from, the run, the folder and the file alone."""
+    """Return an override without folders of the machine.
+
+    Of a checkpoint to start from, the run, the folder and the file are told.
+    """
+    from rim_lightning.files import without_folders
+
     path = _start_of(override)
-    return override if path is None else f"{override.partition('=')[0]}={'/'.join(path.parts[-3:])}"
+    if path is None:
+        return str(without_folders(override))
+    return f"{override.partition('=')[0]}={'/'.join(path.parts[-3:])}"
 
 
 def _start_of(override: str) -> Path | None:

@@ -26,6 +26,7 @@ from rim_lightning.training.rank import is_first_process
 
 ID = "wandb_id.json"  # in the directory of the run
 OFFLINE = ("offline", "dryrun", "disabled")  # values of WANDB_MODE
+HOST = "private"  # W&B would send the name of the machine
 SECONDS = 20  # for the first answer of the server
 
 
@@ -40,6 +41,10 @@ def wandb_logger(save_dir: str, offline: bool, **settings: Any) -> WandbLogger:
         offline: True to write files for `wandb sync` instead of connecting; this needs no account.
         **settings: Settings of `WandbLogger` and `wandb.init`.
     """
+    import wandb  # here: a run without W&B does not wait for it
+
+    # Nothing of the machine, its user and its folders is sent; the report of a run names its processor.
+    settings["settings"] = wandb.Settings(x_disable_meta=True, x_disable_machine_info=True, host=HOST)
     job = sweep_job()
     if job:
         settings["name"], tags = job_name(settings["name"], job), job_tags(job)
