@@ -13,8 +13,8 @@ from tests.helpers.stores import small_synthetic_store
 from tests.integration.test_breakage import ROOT, STAGES, command
 from tests.integration.test_torchrun import RANKS, TORCHRUN
 
-SECONDS = 30  # on a busy machine; alone it takes a few
-START = 120  # until the first checkpoint
+SECONDS = 60  # on a busy machine; alone it takes a few
+START = 300  # until the first checkpoint, on a busy machine
 ENDLESS = STAGES.format(3000)
 RANK = "${oc.env:LOCAL_RANK,0}"  # Lightning's first process has no such variable
 

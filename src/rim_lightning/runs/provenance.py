@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rim_lightning.files import read_json, without_folders
 from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.state import is_own_run
 
 _STARTED = time.time()
 
@@ -92,8 +93,8 @@ def duration_in_words(seconds: float) -> str:
 def _beginning(folder: Path) -> tuple[float, str]:
     """Return when this attempt began, in seconds since 1970, and a phrase with its number if it is not the first."""
     file = RunFolder(folder).state
-    record = read_json(file, dict) if file.is_file() else {}
-    if record.get("pid") != os.getpid() or "started" not in record:
+    record = read_json(file, dict) if is_own_run(folder) and file.is_file() else {}
+    if "started" not in record:
         return _STARTED, ""
     attempt = record.get("attempts", 1)
     phrase = "" if attempt == 1 else f", in attempt {attempt} alone"

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from rim_lightning.files import read_json, write_json
+from rim_lightning.files import read_json, real_path, write_json
 from rim_lightning.locks import process_lock
 from rim_lightning.runs.folder import RunFolder
+
+_OWN_RUNS: set[tuple[int, Path]] = set()  # id of the process, folder
 
 
 class RunState(NamedTuple):
@@ -42,10 +44,14 @@ def read_state(folder: Path) -> RunState:
         return RunState("waiting")
     fields = {name: content[name] for name in RunState._fields if name in content}
     state = RunState(**{"name": "unknown"} | fields)
-    ours = content.get("pid") == os.getpid() and content.get("host") == socket.gethostname()
-    if state.name == "running" and not ours and not is_locked(folder):
+    if state.name == "running" and not is_own_run(folder) and not is_locked(folder):
         return state._replace(name="killed")
     return state
+
+
+def is_own_run(folder: Path) -> bool:
+    """Return True if this process runs in a folder. Its id and host come again, as in a restarted container."""
+    return (os.getpid(), real_path(folder)) in _OWN_RUNS
 
 
 def is_locked(folder: Path) -> bool:
@@ -76,7 +82,7 @@ def record_run(folder: Path, interruptions: tuple[type[BaseException], ...] = (K
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = RunFolder(folder)
-    with _taken_lock(files.lock, folder):
+    with _taken_lock(files.lock, folder), _own_run(folder):
         attempts = read_attempts(folder) + 1
         started = time.monotonic()
         record = {"attempts": attempts, "started": _now(), "pid": os.getpid(), "host": socket.gethostname()}
@@ -95,6 +101,16 @@ def record_run(folder: Path, interruptions: tuple[type[BaseException], ...] = (K
             end("failed", _reason(error))
             raise
         end("finished", "")
+
+
+@contextmanager
+def _own_run(folder: Path) -> Iterator[None]:
+    own = (os.getpid(), real_path(folder))  # a forked process runs none
+    _OWN_RUNS.add(own)
+    try:
+        yield
+    finally:
+        _OWN_RUNS.discard(own)
 
 
 def read_attempts(folder: Path) -> int:

@@ -15,6 +15,7 @@ def test_a_report_names_code_date_duration_machine_and_command(tmp_path, monkeyp
     started = datetime.now(UTC) - timedelta(minutes=3, seconds=5)
     record = {"pid": os.getpid(), "attempts": 2, "started": started.isoformat(), "name": "running"}
     write_json(tmp_path / "state.json", record)
+    monkeypatch.setattr(origin, "is_own_run", lambda folder: folder == tmp_path)
     monkeypatch.setattr(sys, "argv", ["/somewhere/bin/rim-train", "experiment=demo", "paths.data_dir='/a b'"])
     code, date, duration, machine, typed = provenance(tmp_path)
     assert code_version() in code
@@ -23,7 +24,7 @@ def test_a_report_names_code_date_duration_machine_and_command(tmp_path, monkeyp
     assert "in attempt 2 alone" in duration
     assert f"{len(os.sched_getaffinity(0))} cores" in machine
     assert "Python 3." in machine
-    assert "`rim-train experiment=demo 'paths.data_dir='\"'\"'/a b'\"'\"''`" in typed
+    assert "`rim-train experiment=demo 'paths.data_dir='\"'\"'…/a b'\"'\"''`" in typed
 
 
 def test_a_module_is_named_as_it_was_called(monkeypatch):

@@ -1,6 +1,8 @@
 """What a run records of itself, and the lock that its process holds."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import time
@@ -70,6 +72,14 @@ def test_no_second_process_runs_there_and_a_killed_one_is_reported(tmp_path):
     with record_run(tmp_path):
         pass
     assert read_state(tmp_path)[:2] == ("finished", 2)
+
+
+def test_a_killed_run_does_not_live_by_a_process_of_its_number(tmp_path):
+    """A restarted container gives the numbers of processes again, under the same name of the machine."""
+    write_json(tmp_path / "state.json", {"name": "running", "pid": os.getpid(), "host": socket.gethostname()})
+    assert read_state(tmp_path).name == "killed"
+    with record_run(tmp_path):
+        assert read_state(tmp_path).name == "running"
 
 
 def test_a_look_does_not_stop_a_start(tmp_path):
