@@ -19,6 +19,7 @@ from rim_lightning.commands.prepare import main, report, run
 from rim_lightning.data import preparation
 from rim_lightning.data.stores.prepared import PreparedStore, partial_path
 from rim_lightning.data.unused import UnusedFiles
+from tests.helpers.commands import run_here
 from tests.helpers.faces import face_points
 
 SOURCES = sorted(file.stem for file in (CONF_DIR / "source").glob("*.yaml"))
@@ -122,6 +123,25 @@ def test_many_failures_are_one_line_for_each_reason(tmp_path):
         f"  {tmp_path}/store/left_out.tsv names them all",
     ]
     assert len((tmp_path / "store" / "left_out.tsv").read_text().splitlines()) == 25
+
+
+def test_a_set_of_which_most_is_left_out_is_no_success(tmp_path):
+    """A few pictures that cannot be used are usual; they are named, and the command succeeds."""
+    write_people(tmp_path, count=6)
+    pictures = sorted((tmp_path / "images").rglob("*.png"))
+    places = (f"source.reader.root={tmp_path}/images", f"source.reader.landmarks={tmp_path}/landmarks68.tsv")
+    settings = ("source=folders", *places, "hr_size=32", "workers=0")
+    for count, code in ((3, 0), (4, 3)):
+        for file in pictures[:count]:
+            file.write_bytes(b"")
+        for _ in range(2):  # repeating the command changes nothing
+            done = run_here(
+                "prepare", "source=folders", *places, f"output={tmp_path}/{count}", "hr_size=32", "workers=0"
+            )
+            assert done.returncode == code, done.stderr
+            assert f"{count} left out" in done.stdout
+    assert done.stderr.startswith(f"rim-prepare: 4 of 6 pictures were left out of {tmp_path}/4, which holds the others")
+    assert len((tmp_path / "4" / "left_out.tsv").read_text().splitlines()) == 4
 
 
 def test_every_file_of_a_source_is_used_or_named(tmp_path, capsys):

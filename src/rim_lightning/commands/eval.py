@@ -34,6 +34,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     from rim_lightning.networks.tiny_weights import flush_tiny_weights
     from rim_lightning.runs.folder import RunFolder, folder_of_checkpoint
     from rim_lightning.runs.progress import say
+    from rim_lightning.runs.state import only_process
 
     check_device(str(cfg.device), "device=")
     output = RunFolder(Path(cfg.paths.output_dir))
@@ -47,20 +48,20 @@ def run(cfg: DictConfig) -> dict[str, float]:
     stores = {name: path.replace("{hr_size}", str(rim.hr_size)) for name, path in places.items()}
     plan = evaluation_plan(settings)
     check_evaluation(plan, stores, rim.hr_size)
-    output.path.mkdir(parents=True, exist_ok=True)
-    with whole_file(output.config) as part:
-        OmegaConf.save(cfg, part, resolve=True)
-    write_json(output.origin, origin)
-    figures = evaluate(
-        rim,
-        plan,
-        stores,
-        prepared_dir=Path(cfg.paths.prepared_dir),
-        folder=output.path,
-        title=f"RIM: {cfg.checkpoint}",
-        workers=cfg.workers,
-        curves=folder_of_checkpoint(cfg.checkpoint).curves,
-    )
+    with only_process(output.path):
+        with whole_file(output.config) as part:
+            OmegaConf.save(cfg, part, resolve=True)
+        write_json(output.origin, origin)
+        figures = evaluate(
+            rim,
+            plan,
+            stores,
+            prepared_dir=Path(cfg.paths.prepared_dir),
+            folder=output.path,
+            title=f"RIM: {cfg.checkpoint}",
+            workers=cfg.workers,
+            curves=folder_of_checkpoint(cfg.checkpoint).curves,
+        )
     say(*output.report.read_text(encoding="utf-8").splitlines())
     say(f"Report: {output.report}")
     return figures

@@ -168,10 +168,31 @@ def _left_out(skipped: list[dict[str, str]], count: int, file: Path | None) -> l
     return [*lines, f"  {file} names them all"]
 
 
+def check_usable(stores: Sequence[PreparedStore]) -> None:
+    """Refuse to call it a success if more pictures of a data set were left out than prepared.
+
+    A few of them are usual in a large set: they are named and counted, and the command succeeds.
+
+    Raises:
+        Incomplete: If there is such a set. Its store is written.
+    """
+    from rim_lightning.data.unused import LEFT_OUT
+    from rim_lightning.runs.incomplete import Incomplete
+
+    for store in stores:
+        skipped = len(store.manifest["skipped"])
+        if skipped > len(store):
+            raise Incomplete(
+                f"{skipped} of {skipped + len(store)} pictures were left out of {store.path}, which holds the others: "
+                f"{store.path / LEFT_OUT} says why; to prepare it anew, delete it and repeat the command.",
+                nothing=False,
+            )
+
+
 @hydra_command("rim-prepare", Hints(value="<folder>"))
 def main(cfg: DictConfig) -> None:
     """Prepare a data set, or all data sets."""
-    run(cfg)
+    check_usable(run(cfg))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def main(cfg: DictConfig) -> None:
     """Measure every row of `conf/speed.yaml`, then write a table and, if a number was varied, a plot."""
     from rim_lightning.runs.progress import say  # not at the top of the file: `--help` should not wait for it
+    from rim_lightning.runs.state import only_process
     from rim_lightning.speed.report import plot_scaling, speed_table
     from rim_lightning.speed.rows import expand, measure_all
 
@@ -26,9 +27,10 @@ def main(cfg: DictConfig) -> None:
     rows = expand(cfg.rows, cfg.common)
     if not rows:
         raise ValueError("rows is empty; give one list of settings or more.")
-    entries = measure_all(rows, folder, cfg.steps, cfg.epochs)
-    text = speed_table(entries)
-    write_text(folder / "speed.md", text)
+    with only_process(folder):
+        entries = measure_all(rows, folder, cfg.steps, cfg.epochs)
+        text = speed_table(entries)
+        write_text(folder / "speed.md", text)
     say(*text.splitlines())
     say(f"Table: {folder / 'speed.md'} and speed.json")
     if plot_scaling(folder / "scaling.png", entries):

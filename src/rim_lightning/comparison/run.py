@@ -37,6 +37,7 @@ from rim_lightning.comparison.setup import Comparison, prepare_comparison
 from rim_lightning.data.readers.pair_lists import write_pair_csv
 from rim_lightning.runs.incomplete import Incomplete
 from rim_lightning.runs.progress import say
+from rim_lightning.runs.state import only_process
 
 T = TypeVar("T")
 
@@ -102,16 +103,18 @@ def compare(cfg: DictConfig, compose: Compose) -> None:
     """
     if (cfg.table is None) == (cfg.figure is None):
         raise ValueError(f"Give table={'|'.join(TABLES)} or figure={'|'.join(FIGURES)}.")
+    recipe: TableRecipe | FigureRecipe
     if cfg.table is not None:
-        name = str(cfg.table)
-        table = _recipe(TABLES, "table", name)
-        comparison, untrained = _prepared(cfg, compose, table.systems)
-        missing = _write_table(name, table, comparison, Path(cfg.paths.output_dir))
+        recipe = _recipe(TABLES, "table", name := str(cfg.table))
     else:
-        name = str(cfg.figure)
-        figure = _recipe(FIGURES, "figure", name)
-        comparison, untrained = _prepared(cfg, compose, figure.systems)
-        missing = _write_figure(name, figure, comparison, Path(cfg.paths.output_dir))
+        recipe = _recipe(FIGURES, "figure", name := str(cfg.figure))
+    folder = Path(cfg.paths.output_dir)
+    with only_process(folder):
+        comparison, untrained = _prepared(cfg, compose, recipe.systems)
+        if isinstance(recipe, TableRecipe):
+            missing = _write_table(name, recipe, comparison, folder)
+        else:
+            missing = _write_figure(name, recipe, comparison, folder)
     check_complete(untrained, missing)
 
 

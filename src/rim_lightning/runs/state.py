@@ -126,6 +126,21 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Let no other process write its results into a folder while the block runs.
+
+    Args:
+        folder: The folder. It is made if it is missing.
+
+    Raises:
+        ValueError: If another process holds the lock.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _taken_lock(RunFolder(folder).lock, folder):
+        yield
+
+
 def _taken_lock(path: Path, folder: Path) -> AbstractContextManager:
     from filelock import Timeout
 

@@ -11,9 +11,10 @@ import pytest
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from rim_lightning.commands.config_path import CONF_DIR
 from rim_lightning.files import write_json, write_json_once
 from rim_lightning.runs import state
-from rim_lightning.runs.state import is_locked, read_state, record_run
+from rim_lightning.runs.state import is_locked, only_process, read_state, record_run
 
 HOLD = """
 import sys, time
@@ -80,6 +81,27 @@ def test_a_killed_run_does_not_live_by_a_process_of_its_number(tmp_path):
     assert read_state(tmp_path).name == "killed"
     with record_run(tmp_path):
         assert read_state(tmp_path).name == "running"
+
+
+def test_two_commands_do_not_write_into_one_folder(tmp_path):
+    with only_process(tmp_path / "figures"):
+        command = [sys.executable, "-c", HOLD, str(tmp_path / "figures")]
+        process = subprocess.run(command, capture_output=True, text=True)
+        assert "ValueError: Another process runs in" in process.stderr
+    with only_process(tmp_path / "figures"):
+        pass
+
+
+def test_folders_named_by_the_time_are_those_of_one_command():
+    """Two commands of one second would share a folder, and the second would be refused."""
+    dirs = [
+        (file.name, line.strip())
+        for file in sorted(CONF_DIR.glob("*.yaml"))
+        for line in file.read_text().splitlines()
+        if "${now:" in line
+    ]
+    assert {name for name, _ in dirs} >= {"compare.yaml", "eval.yaml", "speed.yaml", "train.yaml"}
+    assert all(line.endswith("%S-%f}") for _, line in dirs), dirs
 
 
 def test_a_look_does_not_stop_a_start(tmp_path):

@@ -11,7 +11,8 @@ names and people in memory, at the price of decoding every picture (JPEG images,
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -165,17 +166,25 @@ def pack(
 
 def _write_set(folder: Path, store: PreparedStore, quality: int, shard: int, title: str | None) -> None:
     """Write the files of a packed store that are missing. Without a title no progress bar is shown."""
-    _write_samples(folder / "samples.arrow", store)
+    with _named(folder / "samples.arrow"):
+        _write_samples(folder / "samples.arrow", store)
     for scheme in store.landmarks:
         shutil.copyfile(store.path / f"landmarks_{scheme}.npy", folder / f"landmarks_{scheme}.npy")
     starts = range(0, len(store), shard)
     for number, start in enumerate(progress_bar(starts, desc=title, unit="file", shown=title is not None)):
         file = folder / picture_file(number)
         if not file.is_file():
-            try:
+            with _named(file):
                 _write_pictures(file, store, range(start, min(start + shard, len(store))), quality)
-            except OSError as error:  # Arrow's has no name of a file
-                raise OSError(error.errno, os.strerror(error.errno or 0), str(file)) from error
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Name the file in an error of the system: Arrow's does not."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or 0), str(file)) from error
 
 
 def picture_file(number: int) -> str:

@@ -132,6 +132,10 @@ def test_a_full_disk_is_named_and_the_packing_resumes(store, tmp_path, monkeypat
         patch.setattr(packed, "_write_pictures", full)
         with pytest.raises(OSError, match=r"No space left on device: .*pictures_00000.arrow"):
             pack(store, tmp_path / "packed", progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(packed, "_write_samples", full)
+        with pytest.raises(OSError, match=r"No space left on device: .*samples.arrow"):
+            pack(store, tmp_path / "packed", progress=False)
     assert len(pack(store, tmp_path / "packed", progress=False)) == len(store)
 
 
