@@ -24,6 +24,9 @@ _ABSOLUTE = re.compile(
 )
 """An absolute path in a text: it stands at the beginning, or behind what separates values."""
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a full disk answers, a used-up quota, and a limit of the size of a file."""
+
 READERS = 8  # threads that read files for their digests
 CHUNK = 32  # files that a thread reads in turn
 Item = TypeVar("Item")
@@ -57,10 +60,22 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     part = _part(path)
     try:
-        yield part
-        put_in_place(part, path)
+        with _full_disk_named(path):
+            yield part
+            put_in_place(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _full_disk_named(path: Path) -> Iterator[None]:
+    """Name the file that a full disk did not take: the system names none when it refuses to write."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 def put_in_place(part: Path, path: Path) -> None:
@@ -229,8 +244,9 @@ def write_json_once(path: str | Path, content: Any) -> None:
     path = Path(path)
     part = _part(path)
     try:
-        part.write_text(_as_json(content), encoding="utf-8")
-        synchronize(part)
+        with _full_disk_named(path):
+            part.write_text(_as_json(content), encoding="utf-8")
+            synchronize(part)
         try:
             os.link(part, path)
         except FileExistsError:

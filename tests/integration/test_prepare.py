@@ -135,9 +135,7 @@ def test_a_set_of_which_most_is_left_out_is_no_success(tmp_path):
         for file in pictures[:count]:
             file.write_bytes(b"")
         for _ in range(2):  # repeating the command changes nothing
-            done = run_here(
-                "prepare", "source=folders", *places, f"output={tmp_path}/{count}", "hr_size=32", "workers=0"
-            )
+            done = run_here("prepare", *settings, f"output={tmp_path}/{count}")
             assert done.returncode == code, done.stderr
             assert f"{count} left out" in done.stdout
     assert done.stderr.startswith(f"rim-prepare: 4 of 6 pictures were left out of {tmp_path}/4, which holds the others")

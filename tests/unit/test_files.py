@@ -83,6 +83,18 @@ def test_a_failing_block_keeps_the_earlier_content_and_leaves_no_part(tmp_path, 
     assert os.listdir(tmp_path) == ["figures.txt"]
 
 
+@pytest.mark.parametrize("write", [files.write_text, files.write_json, files.write_json_once])
+def test_a_full_disk_is_named_by_the_file(tmp_path, monkeypatch, write):
+    """The system names no file when it refuses to write."""
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match=rf"No space left on device: '{tmp_path}/figures'"):
+        write(tmp_path / "figures", "1")
+
+
 def test_a_block_that_writes_nothing_is_an_error_and_keeps_the_earlier_content(tmp_path):
     path = tmp_path / "figures.txt"
     path.write_text("earlier")

@@ -384,7 +384,7 @@ class Gallery:
         with _storage(self.address):
             database = lancedb.connect(self.address, read_consistency_interval=timedelta(0))  # others write too
             tables = database.list_tables().tables
-        if TABLE_NAME in tables:
+        if TABLE_NAME in tables and not (self._files is not None and self._files.are_none()):
             return self._whole_table(database)
         if not create:
             raise FileNotFoundError(self._missing())
@@ -393,7 +393,7 @@ class Gallery:
         fields += _later_fields()
         with _storage(self.address):
             schema = pa.schema(fields, metadata={FINGERPRINT: fingerprint})
-            table = database.create_table(TABLE_NAME, schema=schema)
+            table = database.create_table(TABLE_NAME, schema=schema, mode="overwrite" if tables else "create")
             with self.writing() as files:
                 files.settle(set(), table.version)
             return table

@@ -42,6 +42,10 @@ class TableFiles:
         """Return all files of the table."""
         return {Path(folder) / name for folder, _, names in os.walk(self._table) for name in names}
 
+    def are_none(self) -> bool:
+        """Return True if the table was never made: the disk was full, and it has neither rows nor a version."""
+        return self.durable is None and not any(file.suffix in (MANIFEST, ".lance") for file in self.all())
+
     def settle(self, before: set[Path], version: int) -> None:
         """Wait until new files are on the disk, then record the version.
 

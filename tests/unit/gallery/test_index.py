@@ -42,6 +42,17 @@ def gallery(tmp_path):
     return index
 
 
+def test_a_gallery_that_a_full_disk_did_not_let_begin_is_begun_again(tmp_path):
+    """Lance leaves empty folders; nothing was in them, and the same command makes the gallery."""
+    (tmp_path / "index" / "templates.lance" / "_versions").mkdir(parents=True)
+    (tmp_path / "index" / "templates.lance" / "_transactions").mkdir()
+    with pytest.raises(FileNotFoundError, match="There is no gallery at"):
+        Gallery(tmp_path / "index", "abc")
+    begun = Gallery(tmp_path / "index", "abc", SIZE, create=True)
+    begun.add(templates(embeddings(6)))
+    assert len(Gallery(tmp_path / "index", "abc")) == 6
+
+
 def by_hand(probe, vectors, top, allowed=range(20)):
     """Return the people in the order of their best cosine."""
     cosine = vectors @ probe
