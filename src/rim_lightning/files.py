@@ -6,12 +6,14 @@ import json
 import math
 import os
 import re
+import stat
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +28,8 @@ _ABSOLUTE = re.compile(
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a full disk answers, a used-up quota, and a limit of the size of a file."""
+MAX_TEXT = 2**30
+"""Most bytes of a text that is read as a whole, such as a table of labels or a manifest."""
 
 READERS = 8  # threads that read files for their digests
 CHUNK = 32  # files that a thread reads in turn
@@ -185,6 +189,75 @@ def write_text(path: str | Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
+def open_regular(path: str | Path) -> BufferedReader:
+    """Open a file to read it, and nothing else: a pipe would block, a device never end.
+
+    Args:
+        path: The file, or a link to it.
+
+    Returns:
+        The file, open.
+
+    Raises:
+        FileNotFoundError: If there is no file.
+        IsADirectoryError: If it is a folder.
+        OSError: If it is a pipe, a socket or a device, or cannot be read.
+    """
+    _require_regular(os.stat(path), path)  # opening a device may set it in motion
+    file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115, the caller closes it
+    try:
+        _require_regular(os.fstat(file.fileno()), path)  # it may have been replaced since
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has no such pipes
+
+
+def _require_regular(status: os.stat_result, path: str | Path) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+
+
+def read_bytes(path: str | Path, limit: int) -> bytes:
+    """Read a whole regular file, once; see `open_regular`.
+
+    Args:
+        path: File to read.
+        limit: Most bytes that it may have.
+
+    Returns:
+        Its content.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is longer.
+    """
+    with open_regular(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"{path} has more than {limit >> 20} MB.")
+    return content
+
+
+def read_utf8(path: str | Path) -> str:
+    """Read a text file in UTF-8 of at most `MAX_TEXT` bytes; see `read_bytes`.
+
+    Args:
+        path: File to read.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is longer, or no such text.
+    """
+    return read_bytes(path, MAX_TEXT).decode("utf-8")
+
+
 def read_json(path: str | Path, kind: type[T]) -> T:
     """Read a JSON file.
 
@@ -197,8 +270,8 @@ def read_json(path: str | Path, kind: type[T]) -> T:
         ValueError: If the file is damaged, or holds something else.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(read_utf8(path))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged, it is no JSON file ({error}): remove it, or make it again.") from None
     if not isinstance(content, kind):
         wanted = "names and values" if kind is dict else "list"
@@ -302,7 +375,7 @@ def content_digest(path: str | Path) -> str:
     Raises:
         OSError: If the file cannot be read.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -207,8 +207,9 @@ def test_a_model_may_have_a_long_name(tmp_path):
 
 def test_links_that_lead_nowhere_get_a_sentence(model, tmp_path):
     (tmp_path / "loop.png").symlink_to("loop.png")
+    why = "is a link that leads to itself: give an image file."
     done = rim("hallucinate", "-m", model, tmp_path / "loop.png", tmp_path / "face.png", "--aligned")
-    assert (done.exit_code, done.stderr) == (2, f"left out: There is no image {tmp_path}/loop.png.\n")
+    assert (done.exit_code, done.stderr) == (2, f"left out: {tmp_path}/loop.png {why}\n")
     for call in (("forget", "x"), ("gallery", "list")):  # a folder of links, which is no gallery
         done = rim(*call, "-i", tmp_path)
         assert done.exit_code == 2, done.stderr

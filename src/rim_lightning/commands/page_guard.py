@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-from rim_lightning.data.images import picture_header
+from rim_lightning.data.images import ImageError, picture_header
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -322,19 +322,16 @@ def _only_file(content_type: str, body: bytes) -> Upload:
 
 def _check_size(content: bytes) -> None:
     """Refuse files of too many bytes and pictures of too many pixels, by their header alone."""
-    from PIL.Image import DecompressionBombError
-
-    too_many = Refusal(413, f"The picture has more than {MAX_PIXELS // 10**6} million pixels: reduce it.")
     if len(content) > MAX_FILE:
         raise Refusal(413, f"The picture has more than {MAX_FILE >> 20} MB: reduce it.")
     try:
-        header = picture_header(content)
-    except DecompressionBombError:
-        raise too_many from None
+        header = picture_header(content, "The picture")
+    except ImageError as error:
+        raise Refusal(413, str(error)) from None
     except Exception:  # no picture; Pillow's decoders raise errors of any kind. The answer to the question will say so
         return
     if header.width * header.height > MAX_PIXELS:
-        raise too_many
+        raise Refusal(413, f"The picture has more than {MAX_PIXELS // 10**6} million pixels: reduce it.")
 
 
 def _bytes_below(folder: Path) -> int:

@@ -1,5 +1,6 @@
 """The one decoder of pictures: any file format, mode and size becomes 8-bit RGB, in training and in use."""
 
+import errno
 import io
 import os
 import warnings
@@ -12,8 +13,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rim_lightning.data.picture_limits import (
+    MAX_FILE,
+    MAX_PIXELS,
+    PNG_SIGNATURE,
+    TIFF_SIGNATURES,
+    content_fault,
+    pixels_fault,
+    png_chunks,
+    tags_fault,
+    tiles_fault,
+)
 from rim_lightning.extras import install_command
-from rim_lightning.files import printable
+from rim_lightning.files import open_regular, printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,11 +37,12 @@ IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000",
 """File formats that are opened; HEIF needs the extra "heic". Pillow knows more, some of which start other programs."""
 
 MIN_SIDE = 7  # pixels; shortest side of an image
-MAX_PIXELS = 100_000_000  # decoding takes up to 2 GB
+STRIP = 4_000_000  # pixels that are converted at a time, so that few copies of a large picture are in memory
 BRANDS_LENGTH = 48  # bytes at the beginning of AVIF and HEIF files that name what is inside
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+SIGNATURES = (b"\xff\xd8\xff", PNG_SIGNATURE, b"RIFF", b"BM", b"GIF8", b"P", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
+TEXTS = (b"tEXt", b"zTXt", b"iTXt")  # chunks of a PNG
+HEADER_LENGTH = 2**16  # bytes of a PNG that mostly hold all that stands before its pixels
 BITS_PER_SAMPLE_TAG, PHOTOMETRIC_TAG, ORIENTATION_TAG = 258, 262, 274  # of TIFF; the last one also of EXIF
 
 
@@ -59,22 +72,22 @@ def read_image(source: "Picture", name: str | None = None, upright: bool = True)
         (H, W, 3) uint8 RGB, contiguous and writable.
 
     Raises:
-        ImageError: If the source is not an image, is damaged, has more than `MAX_PIXELS` pixels or a side below
-            `MIN_SIDE` pixels, or has values that are not finite or out of range.
+        ImageError: If the source is not an image, is damaged, is beyond the limits of `picture_limits`, has a side
+            below `MIN_SIDE` pixels, or has values that are not finite or out of range.
         FileNotFoundError: If there is no such file.
     """
     from PIL import Image
 
     if isinstance(source, str | os.PathLike):
         name = name or printable(str(source))
-        pixels = _decode_file(_existing_file(Path(source), name), name, upright)
+        pixels = _decode_content(read_content(Path(source), name), name, upright)
     elif isinstance(source, bytes):
         name = name or "the image"
-        pixels = _decode_file(io.BytesIO(source), name, upright)
+        pixels = _decode_content(source, name, upright)
     elif isinstance(source, Image.Image):
         name = name or "the image"
-        with _one_sentence(None, name):
-            pixels = _from_pillow(source, name, upright)
+        with _one_sentence(b"", name):
+            pixels = _rgb(_loaded(source, name, upright), name)
     elif isinstance(source, np.ndarray):
         name = name or "the array"
         pixels = _from_array(source, name)
@@ -86,6 +99,47 @@ def read_image(source: "Picture", name: str | None = None, upright: bool = True)
             f"{name or 'An image'} is a {type(source).__name__}: give a path, a Pillow image, an array or a tensor."
         )
     return _checked(pixels, name)
+
+
+def read_content(path: Path, name: str | None = None) -> bytes:
+    """Read an image file, once: its digest and its pixels are to be those of one content.
+
+    Args:
+        path: The file.
+        name: Name of the picture in messages; by default its path.
+
+    Returns:
+        Its bytes, for `read_image`.
+
+    Raises:
+        ImageError: If it is no regular file (a folder, a pipe, a device), is empty, or has more than `MAX_FILE` bytes.
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be read.
+    """
+    name = name or printable(str(path))
+    try:
+        with open_regular(path) as file:
+            content = file.read(MAX_FILE + 1)
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise FileNotFoundError(f"{name} is a link to a missing file: restore the file.") from None
+        raise FileNotFoundError(f"There is no image {name}.") from None
+    except (NotADirectoryError, ValueError):  # a part of the path is a file, or no name at all
+        raise FileNotFoundError(f"There is no image {name}.") from None
+    except OSError as error:
+        kinds = {
+            errno.EISDIR: "is a folder",
+            errno.EINVAL: "is no regular file",
+            errno.ELOOP: "is a link that leads to itself",
+        }
+        if error.errno not in kinds:
+            raise
+        raise ImageError(f"{name} {kinds[error.errno]}: give an image file.") from None
+    if not content:
+        raise ImageError(f"{name} is empty: replace the file.")
+    if len(content) > MAX_FILE:
+        raise ImageError(f"{name} has more than {MAX_FILE >> 20} MB: reduce it.")
+    return content
 
 
 def has_plain_pixels(path: Path) -> bool:
@@ -101,7 +155,15 @@ def has_plain_pixels(path: Path) -> bool:
         True if so.
     """
     try:
-        with _opened(path) as picture:
+        with open_regular(path) as file:
+            content = file.read(HEADER_LENGTH)
+        if content.startswith(PNG_SIGNATURE):
+            try:
+                with _opened(content, "") as picture:
+                    return _is_plain(picture)
+            except Exception:  # more than that stands before the pixels, or the file is damaged
+                pass
+        with _opened(read_content(path), "") as picture:
             return _is_plain(picture)
     except Exception:  # a damaged header makes Pillow's decoders raise errors of any kind
         return True
@@ -117,15 +179,15 @@ def image_format(path: Path) -> str | None:
         One of `IMAGE_FORMATS`; None if it is no image of these formats.
     """
     try:
-        with _opened(path) as picture:
-            return "JPEG" if picture.format == "MPO" else picture.format
-    except Exception:  # a file of any content makes Pillow's decoders raise errors of any kind
-        pass
-    try:
-        with open(path, "rb") as stream:
-            content = stream.read(BRANDS_LENGTH)
+        with open_regular(path) as file:
+            content = file.read(BRANDS_LENGTH)
+        if content.startswith((*SIGNATURES, *TIFF_SIGNATURES)):
+            with _opened(read_content(path), "") as picture:
+                return "JPEG" if picture.format == "MPO" else picture.format
     except OSError:
         return None
+    except Exception:  # a file of any content makes Pillow's decoders raise errors of any kind
+        pass
     return _branded_format(content)
 
 
@@ -156,31 +218,34 @@ class PictureHeader(NamedTuple):
         return {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}.get(self.orientation, 0)
 
 
-def picture_header(file: Path | bytes) -> PictureHeader:
-    """Return size and orientation of an image file, by its header alone.
+def picture_header(file: Path | bytes, name: str | None = None) -> PictureHeader:
+    """Return size and orientation of an image file. Its pixels are not converted.
 
     Args:
         file: Path or content of an image file.
+        name: Name of the picture in messages; by default its path.
 
     Raises:
+        ImageError: If it is no regular file, or beyond the limits of `picture_limits`.
         OSError: If it cannot be opened.
     """
-    with _opened(io.BytesIO(file) if isinstance(file, bytes) else file) as picture:
-        try:
-            orientation = picture.getexif().get(ORIENTATION_TAG, 1)
-        except Exception:  # a damaged orientation says nothing about the pixels
-            orientation = 1
-        turned_by_pillow = picture.format == "TIFF"
-        return PictureHeader(*picture.size, 1 if turned_by_pillow or orientation not in range(1, 9) else orientation)
+    name = name or ("the image" if isinstance(file, bytes) else printable(str(file)))
+    content = file if isinstance(file, bytes) else read_content(file, name)
+    with _opened(content, name) as picture:
+        if picture.format == "TIFF" or _is_plain_png(picture, content):  # Pillow itself turns TIFF files
+            return PictureHeader(*picture.size, 1)
+        orientation = _orientation(picture)
+        return PictureHeader(*picture.size, orientation if orientation in range(1, 9) else 1)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Return width and height of an image file as `read_image(path, upright=False)` reads it, by its header alone.
+    """Return width and height of an image file as `read_image(path, upright=False)` reads it.
 
     Args:
         path: An image file.
 
     Raises:
+        ImageError: See `picture_header`.
         OSError: If it cannot be opened.
     """
     header = picture_header(path)
@@ -201,10 +266,9 @@ def read_numbers(path: Path, lightness: bool = False) -> NDArray[np.uint8]:
         ImageError: If the file is not such a picture, or is damaged.
         FileNotFoundError: If there is no such file.
     """
-    file, name = _existing_file(path, str(path)), str(path)
-    with _one_sentence(file, name), _opened(file) as picture:
-        if picture.width * picture.height > MAX_PIXELS:
-            raise _too_large(name)
+    name = str(path)
+    content = read_content(path)
+    with _one_sentence(content, name), _opened(content, name) as picture:
         if picture.mode not in ("L", "P"):
             if not lightness:
                 raise ImageError(f"{name} has mode {picture.mode}; expected a gray or palette PNG of class numbers")
@@ -212,48 +276,46 @@ def read_numbers(path: Path, lightness: bool = False) -> NDArray[np.uint8]:
         return np.array(picture, dtype=np.uint8)
 
 
-def _existing_file(path: Path, name: str) -> Path:
-    if path.is_dir():
-        raise ImageError(f"{name} is a folder: give an image file.")
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no image {name}.")
-    return path
-
-
-def _decode_file(file: Path | io.BytesIO, name: str, upright: bool) -> NDArray[np.uint8]:
-    size = file.stat().st_size if isinstance(file, Path) else file.getbuffer().nbytes
-    if size == 0:
-        raise ImageError(f"{name} is empty: replace the file.")
-    with _one_sentence(file, name):
+def _decode_content(content: bytes, name: str, upright: bool) -> NDArray[np.uint8]:
+    with _one_sentence(content, name):
         try:
-            with _opened(file) as picture:
-                return _from_pillow(picture, name, upright)
+            with _opened(content, name) as picture:
+                loaded = _loaded(picture, name, upright)
         except ImageError:
             raise
         except ValueError:
-            content = _without_texts(file)  # they may stand behind the pixels
-            if content is None:
+            shorter = _without_texts(content)  # they may stand behind the pixels
+            if shorter is None:
                 raise
-            with _opened(content) as picture:
-                return _from_pillow(picture, name, upright)
+            with _opened(shorter, name) as picture:
+                loaded = _loaded(picture, name, upright)
+        del picture  # so that one copy alone is in memory
+        return _rgb(loaded, name)
 
 
 @contextmanager
-def _opened(file: Path | io.BytesIO) -> Iterator["Image.Image"]:
-    """Open an image file of one of `IMAGE_FORMATS`. Texts that Pillow finds too long are left out."""
+def _opened(content: bytes, name: str) -> Iterator["Image.Image"]:
+    """Open an image file of one of `IMAGE_FORMATS` within the limits. Texts that Pillow finds too long are left out."""
     from PIL import Image
 
+    if fault := content_fault(content):
+        raise ImageError(f"{name} {fault}.")
     formats = _registered_formats()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about damaged tags, and about Pillow's size limit: `MAX_PIXELS` is ours
+        warnings.simplefilter("ignore")  # about damaged tags, and about Pillow's size limit: ours is lower
         try:
-            picture = Image.open(file, formats=formats)
+            picture = Image.open(io.BytesIO(content), formats=formats)
+        except Image.DecompressionBombError:
+            raise _too_large(name) from None
         except ValueError:
-            content = _without_texts(file)
-            if content is None:
+            shorter = _without_texts(content)
+            if shorter is None:
                 raise
-            picture = Image.open(content, formats=formats)
+            picture = Image.open(io.BytesIO(shorter), formats=formats)
         with picture:
+            fault = pixels_fault(picture.format, picture.mode, picture.size, len(content))
+            if fault := fault or tiles_fault(picture.tile, picture.size):
+                raise ImageError(f"{name} {fault}.")
             yield picture
 
 
@@ -271,52 +333,42 @@ def _registered_formats() -> list[str]:
     return [name for name in IMAGE_FORMATS if name in Image.OPEN]
 
 
-def _without_texts(file: Path | io.BytesIO) -> io.BytesIO | None:
+def _without_texts(content: bytes) -> bytes | None:
     """Return a PNG without its texts and color profile, or None if the file is no PNG or holds none of them.
 
     Pillow refuses the whole picture if one of them is too long, though they say nothing about the pixels.
     """
-    content = file.read_bytes() if isinstance(file, Path) else file.getvalue()
     if not content.startswith(PNG_SIGNATURE):
         return None
-    parts, start = [PNG_SIGNATURE], len(PNG_SIGNATURE)
-    while start + 8 <= len(content):
-        length, kind = int.from_bytes(content[start : start + 4], "big"), content[start + 4 : start + 8]
-        end = start + length + 12  # length, kind, content and checksum
-        if kind not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
+    parts = [PNG_SIGNATURE]
+    for kind, start, end in png_chunks(content):
+        if kind not in (*TEXTS, b"iCCP"):
             parts.append(content[start:end])
-        start = end
     pixels_alone = b"".join(parts)
-    return io.BytesIO(pixels_alone) if len(pixels_alone) < len(content) else None
+    return pixels_alone if len(pixels_alone) < len(content) else None
 
 
 @contextmanager
-def _one_sentence(file: Path | io.BytesIO | None, name: str) -> Iterator[None]:
+def _one_sentence(content: bytes, name: str) -> Iterator[None]:
     """Turn every error of Pillow's decoders into one sentence about the file."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     try:
         yield
     except UnidentifiedImageError:
-        raise _unknown_format(file, name) from None
-    except Image.DecompressionBombError:
-        raise _too_large(name) from None
-    except (ImageError, PermissionError):
+        raise _unknown_format(content, name) from None
+    except ImageError:
         raise
     except Exception as error:  # a damaged file makes Pillow's decoders raise errors of any kind
         raise _decoding_error(name, error) from error
 
 
-def _unknown_format(file: Path | io.BytesIO | None, name: str) -> ImageError:
-    content = file if isinstance(file, io.BytesIO) else io.BytesIO()
-    if isinstance(file, Path):
-        with open(file, "rb") as stream:
-            content = io.BytesIO(stream.read(BRANDS_LENGTH))
-    if branded := _branded_format(content.getvalue()):
+def _unknown_format(content: bytes, name: str) -> ImageError:
+    if branded := _branded_format(content):
         if install := missing_libraries().get(branded):
             return ImageError(f"{name} is a {branded} image, which needs a library: {install}.")
         return ImageError(f"{name} is damaged or incomplete: get a new copy.")
-    if content.getvalue()[:4] in TIFF_SIGNATURES:
+    if content.startswith(TIFF_SIGNATURES):
         return ImageError(f"{name} is a TIFF file with pixels of an unknown kind: save it as an 8-bit image.")
     return ImageError(
         f"{name} is not an image of a known format ({', '.join(IMAGE_FORMATS)}): convert it to one of them."
@@ -342,18 +394,38 @@ def _too_large(name: str) -> ImageError:
     return ImageError(f"{name} has more than {MAX_PIXELS // 10**6} million pixels: reduce it.")
 
 
-def _from_pillow(picture: "Image.Image", name: str, upright: bool) -> NDArray[np.uint8]:
+class _Loaded(NamedTuple):
+    """A decoded picture before its conversion to 8-bit RGB.
+
+    Attributes:
+        picture: Its pixels, turned upright if this was asked for.
+        kind: Format of its file, or None.
+        bits: Bits of a deep gray level.
+        inverted: True if 0 is white.
+    """
+
+    picture: "Image.Image"
+    kind: str | None
+    bits: int
+    inverted: bool
+
+
+def _loaded(picture: "Image.Image", name: str, upright: bool) -> _Loaded:
     if picture.format not in (None, "MPO", *IMAGE_FORMATS):  # Pillow may start other programs to load it
         raise ImageError(f"{name} is a {picture.format} image: convert it to one of {', '.join(IMAGE_FORMATS)}.")
-    if picture.width * picture.height > MAX_PIXELS:
-        raise _too_large(name)
+    if fault := pixels_fault(picture.format, picture.mode, picture.size):
+        raise ImageError(f"{name} {fault}.")
     transparent = _transparent_color(picture)
     picture.load()
     if transparent is not None:
         picture.info["transparency"] = transparent
-    if picture.mode == "I" or picture.mode.startswith("I;16"):
-        picture = _eight_bits(picture, name)
-    return _rgb(_turned_upright(picture) if upright else picture, name)
+    tags = getattr(picture, "tag_v2", {})
+    deep = _is_deep(picture)
+    bits = tags.get(BITS_PER_SAMPLE_TAG, (16,))[0] if deep else 8
+    inverted = deep and picture.mode != "I" and tags.get(PHOTOMETRIC_TAG) == 0
+    method = _turn(_orientation(picture)) if upright else None
+    turned = picture if method is None else picture.transpose(method)
+    return _Loaded(turned, picture.format, bits, inverted)
 
 
 def _transparent_color(picture: "Image.Image") -> int | tuple[int, ...] | None:
@@ -373,52 +445,105 @@ def _transparent_color(picture: "Image.Image") -> int | tuple[int, ...] | None:
     return None
 
 
-def _turned_upright(picture: "Image.Image") -> "Image.Image":
-    from PIL import ImageOps
-
+def _orientation(picture: "Image.Image") -> int:
+    """Return the EXIF orientation of a picture; 1 if it has none, or a damaged one: that says nothing about pixels."""
     try:
-        return ImageOps.exif_transpose(picture)
-    except Exception:  # a damaged orientation says nothing about the pixels
-        return picture
+        profile = picture.info.get("Raw profile type exif", "")  # the text of a PNG
+        if profile and tags_fault(bytes.fromhex("".join(profile.split("\n")[3:]))):
+            return 1
+        return picture.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # Pillow raises errors of any kind
+        return 1
+
+
+def _is_plain_png(picture: "Image.Image", content: bytes) -> bool:
+    """Return True for a PNG that says nothing about its orientation; Pillow would decode all pixels to look for it."""
+    return picture.format == "PNG" and all(kind not in (*TEXTS, b"eXIf") for kind, _, _ in png_chunks(content))
+
+
+def _turn(orientation: int) -> "Image.Transpose | None":
+    from PIL.Image import Transpose
+
+    return {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }.get(orientation)
+
+
+def _is_deep(picture: "Image.Image") -> bool:
+    return picture.mode == "I" or picture.mode.startswith("I;16")
 
 
 def _is_plain(picture: "Image.Image") -> bool:
-    deep = picture.mode in ("I", "F") or picture.mode.startswith("I;16")
+    deep = picture.mode == "F" or _is_deep(picture)
     return not deep and picture.mode not in ("RGBA", "LA", "PA", "RGBa", "La") and "transparency" not in picture.info
 
 
-def _rgb(picture: "Image.Image", name: str) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    if _is_plain(picture):
-        return np.asarray(picture.convert("RGB"))
+def _rgb(loaded: _Loaded, name: str) -> NDArray[np.uint8]:
+    """Convert a picture to 8-bit RGB, (H, W, 3), a strip at a time."""
+    picture = loaded.picture
     if picture.mode == "F":
         raise ImageError(f"{name} has floating-point pixels of an unknown range: save it as an 8-bit image.")
-    picture = picture.convert("LA") if picture.mode == "La" else picture  # Pillow converts La to nothing else
-    picture = picture.convert("RGBA")
-    return np.asarray(Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB"))
+    factor = _factor(loaded, name)
+    rgb = np.empty((picture.height, picture.width, 3), np.uint8)
+    for top, strip in _strips(picture):
+        if factor:
+            rgb[top : top + strip.height] = _from_array(_sixteen_bits(strip, loaded, factor), name)
+        else:
+            rgb[top : top + strip.height] = np.asarray(_on_white(strip))
+    return rgb
 
 
-def _eight_bits(picture: "Image.Image", name: str) -> "Image.Image":
-    """Convert a deep gray picture to 8 bits. It keeps its orientation."""
+def _strips(picture: "Image.Image") -> Iterator[tuple[int, "Image.Image"]]:
+    """Yield the first row and the pixels of each strip of a picture."""
+    rows = max(1, STRIP // max(1, picture.width))
+    if rows >= picture.height:
+        yield 0, picture
+        return
+    for top in range(0, picture.height, rows):
+        yield top, picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+
+
+def _on_white(picture: "Image.Image") -> "Image.Image":
     from PIL import Image
 
-    values = np.asarray(picture).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
+    if picture.mode == "RGB" and "transparency" not in picture.info:
+        return picture
+    if _is_plain(picture):
+        return picture.convert("RGB")
+    picture = picture.convert("LA") if picture.mode == "La" else picture  # Pillow converts La to nothing else
+    picture = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+
+
+def _factor(loaded: _Loaded, name: str) -> int:
+    """Return by how much the levels of a deep gray picture are multiplied to have 16 bits; 0 for other pictures."""
+    if not _is_deep(loaded.picture):
+        return 0
+    if loaded.picture.mode != "I":
+        return 1
+    extrema = [(levels.min(), levels.max()) for levels in (np.asarray(strip) for _, strip in _strips(loaded.picture))]
+    low, high = min(low for low, _ in extrema), max(high for _, high in extrema)
+    if low < 0 or high > 65535:
         raise ImageError(f"{name} has pixels beyond 16 bits: save it as an 8-bit or 16-bit image.")
-    tags = getattr(picture, "tag_v2", {})
-    bits = tags.get(BITS_PER_SAMPLE_TAG, (16,))[0]
-    if picture.mode != "I" and bits < 16:
-        values = values * 65535 // (2**bits - 1)
-    if picture.mode != "I" and tags.get(PHOTOMETRIC_TAG) == 0:  # 0 is white
-        values = 65535 - values
-    if picture.mode == "I" and picture.format != "PPM" and values.max() <= 255:  # Pillow scales those of PPM
-        values = values * 257  # 8 bits in 32
-    if "transparency" in picture.info:  # the gray level that is transparent
-        values = np.where(values == picture.info["transparency"], 65535, values)
-    shallow = Image.fromarray(_from_array(values.astype(np.uint16), name))
-    shallow.getexif().update(picture.getexif())
-    return shallow
+    return 257 if high <= 255 and loaded.kind != "PPM" else 1  # 8 bits in 32; Pillow scales those of PPM
+
+
+def _sixteen_bits(strip: "Image.Image", loaded: _Loaded, factor: int) -> NDArray[np.uint16]:
+    """Return the levels of a strip of a deep gray picture, (H, W), from 0 to 65535."""
+    levels = np.asarray(strip).astype(np.int64) * factor
+    if strip.mode != "I" and loaded.bits < 16:
+        levels = levels * 65535 // (2**loaded.bits - 1)
+    if loaded.inverted:
+        levels = 65535 - levels
+    if "transparency" in loaded.picture.info:  # the gray level that is transparent
+        levels = np.where(levels == loaded.picture.info["transparency"], 65535, levels)
+    return levels.astype(np.uint16)
 
 
 def _from_tensor(tensor: "Tensor", name: str) -> NDArray[np.uint8]:
@@ -457,6 +582,6 @@ def _checked(image: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise ImageError(f"{name} is {width} x {height} pixels: a face needs at least {MIN_SIDE} a side.")
-    if height * width > MAX_PIXELS:
-        raise _too_large(name)
+    if fault := pixels_fault(None, "", (width, height)):
+        raise ImageError(f"{name} {fault}.")
     return np.require(image, requirements=["C", "W"])  # the view of a Pillow image must not be written to

@@ -178,7 +178,7 @@ def why_not(path: Path) -> Unused:
     if path.is_dir():
         return Unused("is a link to a folder that is listed already", False)
     if not path.is_file():
-        return Unused("is a link to a missing file" if path.is_symlink() else "is no regular file", suffix in SUFFIXES)
+        return Unused("is no regular file" if path.exists() else "is a link to a missing file", suffix in SUFFIXES)
     own_format = image_format(path)
     for name, install in missing_libraries().items():
         if own_format == name or suffix in SUFFIXES_OF[name]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rim_lightning.data.alignment import align, center_square_matrix, similarity_from_points, template
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DETECTORS, DetectorName, checked_detector
-from rim_lightning.data.images import ImageError, has_plain_pixels, picture_header, read_image
+from rim_lightning.data.images import ImageError, has_plain_pixels, picture_header, read_content, read_image
 from rim_lightning.data.landmark_check import differ, landmark_fault, mask_fault
 from rim_lightning.data.readers.record import Record
 from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, PreparedStore, hash_by_name, stored_side
@@ -333,18 +333,26 @@ def _prepare_block(records: Sequence[Record], settings: _Settings) -> list[Sampl
 def _decode(record: Record, settings: _Settings) -> _DecodedImage | str:
     """Decode the image of a record, or return the reason why it or its landmarks cannot be used."""
     try:
-        content = record.image.read_bytes()
+        content = read_content(record.image, record.name)
+    except FileNotFoundError:
+        return "cannot be read (No such file or directory)"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
+    except ImageError as error:
+        return _reason(error, record)
     # Annotations count pixels as the file stores them, so only images without any are turned upright.
     annotated = bool(record.landmarks) or record.load_parsing is not None
     try:
         pixels = read_image(content, name=record.name, upright=not annotated)
     except ImageError as error:
-        return str(error).removeprefix(f"{record.name} ").rstrip(".")
+        return _reason(error, record)
     if annotated and (fault := landmark_fault(_kept_landmarks(record, settings), picture_header(content))):
         return fault
     return _DecodedImage(pixels, hashlib.sha256(content).hexdigest())
+
+
+def _reason(error: ImageError, record: Record) -> str:
+    return str(error).removeprefix(f"{record.name} ").rstrip(".")
 
 
 def _aligned_sample(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 from pathlib import Path
@@ -14,9 +15,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from rim_lightning.data.images import read_content
 from rim_lightning.data.listing import image_files
 from rim_lightning.distributed import leave_process_group
-from rim_lightning.files import content_digest, real_path
+from rim_lightning.files import real_path
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder, EmbeddedRow, Manifest, names_digest
 from rim_lightning.gallery.folder_pictures import reason_of
 from rim_lightning.gallery.names import person_of, utf8_text
@@ -90,8 +92,9 @@ class PictureBlocks(Dataset[Block]):
         try:
             utf8_text(source)
             person = person_of(path, self.pictures)
-            digest = content_digest(path) if path.is_file() else None
-            (face,) = self.aligner.align(path, self.aligned, name=source)
+            content = read_content(path, source)
+            digest = hashlib.sha256(content).hexdigest()
+            (face,) = self.aligner.align(content, self.aligned, name=source)
         except UnicodeError as error:
             return EmbeddedRow(ascii(source), left_out=str(error)), None
         except (OSError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR
+from rim_lightning.data.images import read_content
 from rim_lightning.data.listing import Listing, list_pictures
-from rim_lightning.files import changed_files, real_path
+from rim_lightning.files import changed_files, printable, real_path
 from rim_lightning.gallery.changes import Changes, StaleTemplate, Way, compare
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder
 from rim_lightning.gallery.folder_pictures import FolderPicture, read_pictures, reason_of
@@ -141,7 +143,8 @@ class _FaceFinder:
         """Yield the face of each picture that can be used. With each picture comes its name for people."""
         for picture, name in pictures:
             try:
-                (face,) = self.recognizer.align(name, self.aligned)
+                content = read_content(Path(name))
+                (face,) = self.recognizer.align(content, self.aligned, printable(name))
             except (OSError, ValueError) as error:
                 self.left_out[name] = reason_of(error, name)
                 continue
@@ -152,7 +155,7 @@ class _FaceFinder:
                 self.turned[name] = face.turned
             if face.size < SHARP * self.recognizer.aligner.hr_size:
                 self.small.append(name)
-            yield picture, face
+            yield picture._replace(digest=hashlib.sha256(content).hexdigest()), face  # it may have been replaced
 
 
 def compare_folder(

@@ -181,7 +181,7 @@ def test_unusable_files_are_named_and_left_out(tmp_path, records, fake_detector)
         "01.png": "is empty: replace the file",
         "03.png": f"is not an image of a known format ({', '.join(IMAGE_FORMATS)}): convert it to one of them",
         "04.png": "cannot be read (No such file or directory)",
-        "05.png": "cannot be read (Is a directory)",
+        "05.png": "is a folder: give an image file",
         "06.png": "no face found",
         "07.png": "has unusable labels (the map is damaged)",
         "09.png": "has landmarks that all coincide (at 1, 1): leave them empty where a face is not annotated",

@@ -50,7 +50,7 @@ def faces(
         check_folder(target.parent, "place")
     check_device(device, "--device ")
     image = read_image(picture)
-    numbered = FaceAligner(1, detector, device).find(picture)
+    numbered = FaceAligner(1, detector, device).find(image, str(picture))
     if target is not None:
         from rim_lightning.inference.face_pictures import numbered_faces, save_picture
 
