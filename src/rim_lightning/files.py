@@ -28,6 +28,7 @@ _ABSOLUTE = re.compile(
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a full disk answers, a used-up quota, and a limit of the size of a file."""
+
 MAX_TEXT = 2**30
 """Most bytes of a text that is read as a whole, such as a table of labels or a manifest."""
 
@@ -255,7 +256,11 @@ def read_utf8(path: str | Path) -> str:
         OSError: If it cannot be read.
         ValueError: If it is longer, or no such text.
     """
-    return read_bytes(path, MAX_TEXT).decode("utf-8")
+    content = read_bytes(path, MAX_TEXT)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no text in UTF-8.") from None
 
 
 def read_json(path: str | Path, kind: type[T]) -> T:

@@ -1,9 +1,14 @@
 """Picture files that were made to cost memory or time, or to hide what they are. Used by tests and benchmarks."""
 
+import importlib
+import importlib.util
 import io
+import os
+import socket
 import struct
 import zlib
 
+import numpy as np
 from PIL import Image
 
 from tests.helpers.pictures import png_chunk
@@ -87,7 +92,7 @@ def tiff(tags, behind=b"", directories=1):
 
 
 def tiff_tags(width, height, compression=1, bits=8, more=()):
-    """Tags of a gray TIFF without the place of its pixels."""
+    """Tags of a gray TIFF; `more` says where its pixels are."""
     return [
         (256, 4, 1, width),
         (257, 4, 1, height),
@@ -155,7 +160,9 @@ def gif_of_comments(size):
 
 
 def gif_of_frames(count):
-    frames = [Image.new("P", (40, 40), number % 2) for number in range(count)]
+    frames = [Image.new("P", (40, 40), number % 2) for number in range(count)]  # each differs from the one before
+    for frame in frames:
+        frame.putpalette([0, 0, 0, 255, 255, 255])
     file = io.BytesIO()
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
     return file.getvalue()
@@ -263,7 +270,9 @@ def bombs():
         "tiff of 5 million strips": tiff_of_strips(5 * million, 40),
         "tiff of 60,000 tags over each other": tiff_of_tags(60_000, 500_000),
         "tiff of 50 million values": tiff_of_values(50 * million),
-        "tiff of 100,000 directories": tiff(tiff_tags(40, 40), b"", 100_000),
+        "tiff of 60,000 directories": tiff(
+            tiff_tags(40, 40, more=[(273, 4, 1, 8), (278, 4, 1, 40), (279, 4, 1, 1600)]), b"", 60_000
+        ),
         "tiff of 98 million pixels, deflated": saved("TIFF", 9900, compression="tiff_deflate"),
         "tiff of 98 million gray pixels of 16 bits": saved("TIFF", 9900, "I;16", compression="tiff_deflate"),
         "tiff, a tile of 900 million pixels": tiff_tile(40, 30_000),
@@ -278,11 +287,89 @@ def bombs():
 
 def avif_bombs():
     whole = saved("AVIF", 7000, speed=10)
-    found = {"avif of 49 million pixels": whole, "avif, 49 million pixels in a small box": in_small_box(whole)}
-    try:
-        import pillow_heif
-    except ImportError:
-        return found
-    pillow_heif.register_heif_opener()
+    sets = {"avif of 49 million pixels": whole, "avif, 49 million pixels in a small box": in_small_box(whole)}
+    if importlib.util.find_spec("pillow_heif") is None:
+        return sets
+    importlib.import_module("pillow_heif").register_heif_opener()
     whole = saved("HEIF", 7000)
-    return found | {"heif of 49 million pixels": whole, "heif, 49 million pixels in a small box": in_small_box(whole)}
+    return sets | {"heif of 49 million pixels": whole, "heif, 49 million pixels in a small box": in_small_box(whole)}
+
+
+def whole_pictures():
+    """Return kind -> content of small pictures with all that a file can hold beside its pixels."""
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    frames = {"save_all": True, "append_images": [picture.rotate(90)]}
+    options = {
+        "PNG": {"exif": exif, "icc_profile": b"x" * 99},
+        "PNG, gray of 16 bits": {},
+        "JPEG": {"exif": exif},
+        "JPEG, progressive": {"progressive": True, "comment": b"x" * 99},
+        "MPO": frames,
+        "WEBP": {"exif": exif},
+        "WEBP, lossless": {"lossless": True, **frames},
+        "TIFF": {"exif": exif},
+        "TIFF, LZW": {"compression": "tiff_lzw"},
+        "TIFF, JPEG": {"compression": "jpeg"},
+        "GIF": {"comment": b"x" * 300, **frames},
+        "BMP": {},
+        "PPM": {},
+        "JPEG2000": {},
+        "AVIF": {"exif": exif, "speed": 10},
+    }
+    if importlib.util.find_spec("pillow_heif"):
+        importlib.import_module("pillow_heif").register_heif_opener()
+        options["HEIF"] = {}
+    whole = {}
+    for kind, how in options.items():
+        file = io.BytesIO()
+        deep = Image.fromarray(np.arange(576, dtype=np.uint16).reshape(24, 24) * 99)
+        (deep if "16 bits" in kind else picture).save(file, kind.partition(",")[0], **how)
+        whole[kind] = file.getvalue()
+    return whole | {"BMP, runs": bmp_runs(24, 24, b"\x18\1\0\0" * 23 + b"\x18\1\0\1"), "PPM, text": ppm_text(2400)}
+
+
+def damaged(content, rng):
+    """Change, add or remove bytes of a file, half of the time among the first ones."""
+    content = bytearray(content)
+    for _ in range(rng.choice((1, 1, 2, 8, 64))):
+        at = rng.randrange(len(content) if rng.random() < 0.5 else min(len(content), 200))
+        kind = rng.randrange(6)
+        if kind == 0:
+            content[at] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            content[at] = rng.choice((0, 0x7F, 0x80, 0xFF))
+        elif kind == 2:
+            content[at:at] = bytes(rng.randrange(256) for _ in range(rng.randrange(1, 9)))
+        elif kind == 3:
+            content[at : at + 4] = rng.choice((b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\1\0\0"))
+        elif kind == 4 and len(content) > 16:
+            del content[at : at + rng.randrange(1, 9)]
+        elif len(content) > 16:
+            del content[max(16, at) :]
+    return bytes(content)
+
+
+def special_files(folder):
+    """Make what is no regular file in a folder, and yield its name in words, and its path."""
+    folder.mkdir()
+    os.mkfifo(folder / "pipe.png")
+    (folder / "link_to_pipe.png").symlink_to("pipe.png")
+    for device in ("zero", "null", "full", "random"):
+        (folder / f"{device}.png").symlink_to(f"/dev/{device}")
+    (folder / "itself.png").symlink_to("itself.png")
+    (folder / "circle_1.png").symlink_to("circle_2.png")
+    (folder / "circle_2.png").symlink_to("circle_1.png")
+    (folder / "nothing.png").symlink_to("nowhere.png")
+    (folder / "folder.png").mkdir()
+    (folder / "link_to_folder.png").symlink_to("folder.png")
+    with socket.socket(socket.AF_UNIX) as connection:
+        here = os.getcwd()
+        os.chdir(folder)  # the path of a socket is short
+        try:
+            connection.bind("socket.png")
+        finally:
+            os.chdir(here)
+    for path in sorted(folder.iterdir()):
+        yield path.stem, path

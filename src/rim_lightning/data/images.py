@@ -41,7 +41,7 @@ STRIP = 4_000_000  # pixels that are converted at a time, so that few copies of 
 BRANDS_LENGTH = 48  # bytes at the beginning of AVIF and HEIF files that name what is inside
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")
 SIGNATURES = (b"\xff\xd8\xff", PNG_SIGNATURE, b"RIFF", b"BM", b"GIF8", b"P", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
-TEXTS = (b"tEXt", b"zTXt", b"iTXt")  # chunks of a PNG
+PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")  # chunks of a PNG
 HEADER_LENGTH = 2**16  # bytes of a PNG that mostly hold all that stands before its pixels
 BITS_PER_SAMPLE_TAG, PHOTOMETRIC_TAG, ORIENTATION_TAG = 258, 262, 274  # of TIFF; the last one also of EXIF
 
@@ -342,7 +342,7 @@ def _without_texts(content: bytes) -> bytes | None:
         return None
     parts = [PNG_SIGNATURE]
     for kind, start, end in png_chunks(content):
-        if kind not in (*TEXTS, b"iCCP"):
+        if kind not in (*PNG_TEXTS, b"iCCP"):
             parts.append(content[start:end])
     pixels_alone = b"".join(parts)
     return pixels_alone if len(pixels_alone) < len(content) else None
@@ -458,7 +458,7 @@ def _orientation(picture: "Image.Image") -> int:
 
 def _is_plain_png(picture: "Image.Image", content: bytes) -> bool:
     """Return True for a PNG that says nothing about its orientation; Pillow would decode all pixels to look for it."""
-    return picture.format == "PNG" and all(kind not in (*TEXTS, b"eXIf") for kind, _, _ in png_chunks(content))
+    return picture.format == "PNG" and all(kind not in (*PNG_TEXTS, b"eXIf") for kind, _, _ in png_chunks(content))
 
 
 def _turn(orientation: int) -> "Image.Transpose | None":

@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from rim_lightning.data.face_notes import face_notes
 from rim_lightning.extras import require_extra
-from rim_lightning.files import changed_files, check_folder, printable, whole_file, write_json_once
+from rim_lightning.files import changed_files, check_folder, printable, read_utf8, whole_file, write_json_once
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -116,11 +116,11 @@ class EmbeddedFolder:
         if not file.is_file():
             raise FileNotFoundError(f"{path} holds no embeddings: it has no {MANIFEST}. rim-embed makes such a folder.")
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = json.loads(read_utf8(file))
             if content.pop("format") != FORMAT:
                 raise KeyError("format")
-            self.manifest = Manifest(**content)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            self.manifest = _checked(Manifest(**content))
+        except (ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(
                 f"{file} is damaged, or of another version of this package: embed the pictures again, into another "
                 "folder."
@@ -343,6 +343,17 @@ class EmbeddedFolder:
             ("embedding", pa.list_(pa.float32(), self.manifest.embedding_size)),
         ]
         return pa.schema(fields)
+
+
+def _checked(manifest: Manifest) -> Manifest:
+    """Return a manifest that was read from a file. Raises TypeError if a value is of another kind or out of range."""
+    for place in fields(Manifest):
+        value = getattr(manifest, place.name)
+        if type(value).__name__ != place.type:
+            raise TypeError(f"{place.name} is {value!r}")
+    if manifest.count < 0 or min(manifest.embedding_size, manifest.hr_size, manifest.shard) < 1:
+        raise TypeError("a number is out of range")
+    return manifest
 
 
 def is_embedded(path: str | Path) -> bool:

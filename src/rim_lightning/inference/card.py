@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from rim_lightning.files import MAX_TEXT, read_bytes
 from rim_lightning.networks.earlier_names import current_names
 
 FORMAT = 1
@@ -34,11 +35,11 @@ def read_card(folder: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"There is no model folder at {folder}: rim export makes one.")
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not a model folder: it has no {CARD}. rim export makes one.")
-    content = path.read_bytes()
+    content = read_bytes(path, MAX_TEXT)
     _check_digest(path, content)
     try:
         card = current_names(json.loads(content.decode("utf-8")))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: it is not JSON. Copy it again.") from error
     keys = {"architecture", "fingerprint", "files", "calibration", "license", "limits"}
     readable = isinstance(card, dict) and card.get("format") in (FORMAT, FORMAT_WITH_USAGE) and keys <= set(card)
@@ -50,10 +51,8 @@ def read_card(folder: str | Path) -> dict[str, Any]:
 def _check_digest(path: Path, content: bytes) -> None:
     """Raise ValueError if a card is not what the file with its digest says. A card without that file passes."""
     digest_file = path.with_name(CARD_DIGEST)
-    if (
-        digest_file.is_file()
-        and hashlib.sha256(content).hexdigest() not in digest_file.read_text(encoding="utf-8").split()
-    ):
+    digest = hashlib.sha256(content).hexdigest()
+    if digest_file.is_file() and digest.encode() not in read_bytes(digest_file, MAX_TEXT).split():
         raise ValueError(
             f"{path} was changed after rim export wrote it: copy the whole folder again, or remove {CARD_DIGEST} to "
             "use it all the same."

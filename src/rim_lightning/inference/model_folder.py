@@ -143,7 +143,15 @@ def read_model(folder: str | Path) -> Model:
         pair_calibration = None if plain_of_pairs is None else Calibration.from_plain(plain_of_pairs)
         usage = Usage.from_plain(card.get("usage", {}))
         mismatch = rim.load_state_dict(load_file(weights), strict=False)
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
         raise ValueError(
             f"{folder} is not a model that this version can read: export it again from its checkpoint."
         ) from error

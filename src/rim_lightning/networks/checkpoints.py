@@ -1,6 +1,5 @@
 """Trained networks from the checkpoints of rim-train, without Lightning and without any configuration."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -8,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from rim_lightning.files import MAX_TEXT, content_digest, read_bytes
 from rim_lightning.networks.earlier_names import current_names, translated_name
 from rim_lightning.networks.rim import RIM
 
@@ -139,9 +139,7 @@ def check_digest(path: str | Path) -> None:
     if not digests or not Path(path).is_file():
         return
     # `files.file_digest` remembers a file of the same size and time; a check for damage reads what is there now.
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest not in digests:
+    if content_digest(path) not in digests:
         raise DamagedCheckpoint(
             f"{path} is damaged: its content is not what was written. Take another checkpoint of the run, such as "
             f"best.ckpt, or start again without it; remove {digest_file(path).name} to load it all the same."
@@ -159,7 +157,7 @@ def recorded_digests(path: str | Path) -> list[str]:
         replaces an old one, or if the process died at that moment.
     """
     file = digest_file(path)
-    return file.read_text(encoding="utf-8").split() if file.is_file() else []
+    return read_bytes(file, MAX_TEXT).decode("ascii", "replace").split() if file.is_file() else []
 
 
 def digest_file(path: str | Path) -> Path:

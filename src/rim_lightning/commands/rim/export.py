@@ -188,7 +188,7 @@ def export(
     if onnx:
         require_extra("export", "rim export without --no-onnx")
     from rim_lightning.data.stores.packed import open_store
-    from rim_lightning.files import check_folder, file_digest
+    from rim_lightning.files import check_folder, file_digest, read_utf8
     from rim_lightning.inference.model_folder import write_model
     from rim_lightning.networks.checkpoints import load_rim
     from rim_lightning.networks.tiny_weights import flush_tiny_weights
@@ -197,7 +197,7 @@ def export(
     wishes.check(bool(people), onnx)
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: choose another folder, or remove it.")
-    notice_text = None if notice is None else notice.read_text(encoding="utf-8")
+    notice_text = None if notice is None else read_utf8(notice)
     stores = [open_store(place) for place in people]
     _check_people(stores, split, wishes)
     check_folder(folder.parent, "folder")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from rim_lightning.data.images import picture_size, read_numbers
 from rim_lightning.data.readers.files import (
+    excerpt,
     hash_split,
     list_images,
     read_label_text,
@@ -151,7 +152,7 @@ def read_celebamask_official(root: str | Path) -> list[Record]:
     splits = _official_splits(mapping) if mapping.is_file() else {}
     records = []
     for image in images:
-        if not image.stem.isdigit():
+        if not image.stem.isdecimal():
             raise ValueError(f"{image} is not named by its number; expected 0.jpg, 1.jpg ... in {image.parent}.")
         number = int(image.stem)
         load = partial(load_part_masks, masks / str(number // IMAGES_PER_FOLDER), f"{number:05d}", image)
@@ -163,11 +164,13 @@ def read_celebamask_official(root: str | Path) -> list[Record]:
 def _official_splits(file: Path) -> dict[int, str]:
     """Read number of CelebA-HQ -> split from lines `<number> <CelebA index> <CelebA file>.jpg` under a header."""
     splits = {}
-    for line in read_label_text(file, "the numbers of CelebA").splitlines()[1:]:
+    for place, line in enumerate(read_label_text(file, "the numbers of CelebA").splitlines()[1:], start=2):
         try:
             number, _, original = line.split()
-            celeba = int(Path(original).stem)
+            index, celeba = int(number), int(Path(original).stem)
         except ValueError:
-            raise ValueError(f"{file} holds the line '{line}'; expected '<number> <index> <file>.jpg'.") from None
-        splits[int(number)] = "train" if celeba <= LAST_TRAIN else "val" if celeba <= LAST_VAL else "test"
+            raise ValueError(
+                f"{file} line {place} is '{excerpt(line)}'; expected '<number> <index> <file>.jpg'."
+            ) from None
+        splits[index] = "train" if celeba <= LAST_TRAIN else "val" if celeba <= LAST_VAL else "test"
     return splits

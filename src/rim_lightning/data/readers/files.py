@@ -16,9 +16,11 @@ from PIL import Image
 
 from rim_lightning.data.listing import list_folder
 from rim_lightning.data.stores.prepared import SPLITS
+from rim_lightning.files import MAX_NAME, MAX_TEXT, printable, read_bytes
 from rim_lightning.schemes import FIVE, IBUG68
 
 VALIDATION_SHARE = 0.1
+SHOWN = 80  # characters of a line that a message shows
 
 _FIVE_NAMES = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 _COLUMNS: tuple[tuple[str, list[tuple[str, str]]], ...] = (
@@ -54,7 +56,8 @@ def require_file(file: Path, what: str) -> Path:
         FileNotFoundError: If it is not a file.
     """
     if not file.is_file():
-        raise FileNotFoundError(f"{file} does not exist; expected {what} there.")
+        fault = "is no regular file" if file.exists() else "does not exist"
+        raise FileNotFoundError(f"{file} {fault}; expected {what} there.")
     return file
 
 
@@ -103,7 +106,7 @@ def require_images(file: Path, mentions: Iterable[tuple[int, str]], names: Colle
     if missing:
         number, name = missing[0]
         raise ValueError(
-            f"{file} line {number} names {name}, the first of {len({name for _, name in missing})} images that are "
+            f"{file} line {number} names {excerpt(name)}, the first of {len({name for _, name in missing})} images that are "
             "missing from the prepared data; prepare the folder that the list was made for."
         )
 
@@ -122,11 +125,62 @@ def read_label_text(file: Path, what: str) -> str:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no text.
     """
-    content = require_file(file, what).read_bytes()
+    content = read_bytes(require_file(file, what), MAX_TEXT)
     try:
-        return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{file} is no text in UTF-8; expected {what} there.") from None
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(f"{file} is no text in UTF-8 (line {line}); expected {what} there.") from None
+    if "\0" in text:  # UTF-16 without a byte order mark, or no text at all
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(f"{file} is no text in UTF-8 (line {line} holds a zero byte); expected {what} there.")
+    return text
+
+
+def excerpt(text: str) -> str:
+    """Return the beginning of a text of a file, for a message: a line may have any length."""
+    return printable(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
+
+
+def inner_name(name: str, where: str) -> str:
+    """Return the name that a label file gives to an image, if an image in the folder can have it.
+
+    Args:
+        name: Name of an image, a path in its folder.
+        where: File and line, for the message.
+
+    Raises:
+        ValueError: If it is empty, too long, or leads out of the folder.
+    """
+    parts = name.replace("\\", "/").split("/")
+    if (
+        not name
+        or Path(name).is_absolute()
+        or ".." in parts
+        or max(len(os.fsencode(part)) for part in parts) > MAX_NAME
+    ):
+        raise ValueError(f"{where} names '{excerpt(name)}', which can be no image in the folder: correct the name.")
+    return name
+
+
+def numbered_rows(file: Path, text: str, separator: str) -> list[tuple[int, list[str]]]:
+    """Return the rows of a table that are not empty, each with the number of its last line.
+
+    Args:
+        file: The table, for the message.
+        text: Its text.
+        separator: Character between two cells.
+
+    Raises:
+        ValueError: If it is no table, or a cell has more than 131,072 characters.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        return [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise ValueError(
+            f"{file} is no table (line {reader.line_num}: {error}); expected lines of columns separated by '{separator}'."
+        ) from None
 
 
 def same_name(name: str) -> str:
@@ -160,7 +214,7 @@ def read_landmark_table(file: Path, root: Path | None = None) -> dict[str, dict[
 
     points = {int(column) for _, columns in schemes for column in columns.flat}
     table: dict[str, dict[str, NDArray[np.float64]]] = {}
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         try:
             values = np.array([float(row[i]) if i in points and row[i].strip() else np.nan for i in range(len(row))])
         except ValueError:
@@ -168,7 +222,9 @@ def read_landmark_table(file: Path, root: Path | None = None) -> dict[str, dict[
         name = _image_name(row[0], root)
         landmarks = {scheme: values[columns] for scheme, columns in schemes}
         if name in table and any(not np.array_equal(table[name][key], landmarks[key], True) for key in landmarks):
-            raise ValueError(f"{file} line {number} gives other landmarks of {name} than an earlier line; keep one.")
+            raise ValueError(
+                f"{file} line {number} gives other landmarks of {excerpt(name)} than an earlier line; keep one."
+            )
         table[name] = landmarks
     return table
 
@@ -190,9 +246,11 @@ def read_column(file: Path, column: str, root: Path | None = None) -> dict[str, 
     """
     header, rows = _read_rows(file, f"a table with the columns image and {column}")
     if header[:1] != ["image"] or column not in header:
-        raise ValueError(f"{file} has no columns 'image' and '{column}'; its first line has {', '.join(header)}.")
+        raise ValueError(
+            f"{file} has no columns 'image' and '{column}'; its first line has {excerpt(', '.join(header))}."
+        )
     position = header.index(column)
-    return {_image_name(row[0], root): row[position].strip() for row in rows}
+    return {_image_name(row[0], root): row[position].strip() for _, row in rows}
 
 
 def require_a_match(file: Path, table: Collection[str], names: Iterable[str]) -> None:
@@ -209,7 +267,7 @@ def require_a_match(file: Path, table: Collection[str], names: Iterable[str]) ->
     names = list(names)
     if table and names and not any(name in table for name in names):
         raise ValueError(
-            f"{file} names none of the {len(names)} images: its first is {next(iter(table))}, that of the folder "
+            f"{file} names none of the {len(names)} images: its first is {excerpt(next(iter(table)))}, that of the folder "
             f"{names[0]}; use the same names."
         )
 
@@ -222,16 +280,13 @@ def _image_name(cell: str, root: Path | None) -> str:
     return name
 
 
-def _read_rows(file: Path, what: str) -> tuple[list[str], list[list[str]]]:
-    """Return the names of the columns of a table, and its rows, which all have as many cells."""
+def _read_rows(file: Path, what: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the names of the columns of a table, and its rows with their lines. All have as many cells."""
     text = read_label_text(file, what)
     separator = max("\t,;", key=text.partition("\n")[0].count)
-    try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
-    except csv.Error as error:
-        raise ValueError(f"{file} is no table ({error}); expected lines of columns separated by tabs.") from None
-    header = [cell.strip() for cell in rows[0]] if rows else []
-    for number, row in enumerate(rows[1:], start=2):
+    rows = numbered_rows(file, text, separator)
+    header = [cell.strip() for cell in rows[0][1]] if rows else []
+    for number, row in rows[1:]:
         if len(row) != len(header):
             raise ValueError(f"{file} line {number} has {len(row)} columns where the header has {len(header)}.")
     return header, rows[1:]
@@ -283,10 +338,11 @@ def read_splits(file: str | Path | None, key: str) -> dict[str, str]:
     if file is None:
         return {}
     file = Path(file)
+    text = read_label_text(file, "the splits as JSON")
     try:
-        lists = json.loads(read_label_text(file, "the splits as JSON"))[key]
-        pairs = [(name, split) for split in SPLITS for name in lists.get(split, [])]
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+        lists = json.loads(text, parse_int=float)[key]  # integers may have any number of digits
+        pairs = [(name, split) for split in SPLITS for name in _names(lists.get(split, []))]
+    except (json.JSONDecodeError, RecursionError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{file} is not JSON with an entry '{key}' of lists train, val and test.") from None
     splits = dict(pairs)
     if not splits:
@@ -294,6 +350,12 @@ def read_splits(file: str | Path | None, key: str) -> dict[str, str]:
     if len(splits) != len(pairs):
         raise ValueError(f"{file} lists a name of '{key}' in two splits.")
     return splits
+
+
+def _names(names: object) -> list[str]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError("no list of names")
+    return names
 
 
 def hash_split(key: str) -> str:

@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 
 from rim_lightning.data.images import picture_size, read_numbers
 from rim_lightning.data.listing import list_folder
-from rim_lightning.data.readers.files import hash_split, read_label_text, require_folder, resized_mask
+from rim_lightning.data.readers.files import (
+    excerpt,
+    hash_split,
+    inner_name,
+    read_label_text,
+    require_folder,
+    resized_mask,
+)
 from rim_lightning.data.readers.record import Record
 from rim_lightning.schemes import HELEN11, HELEN194
 
@@ -88,6 +95,7 @@ def read_helen(root: str | Path) -> list[Record]:
     records = []
     for file in annotations:
         name, points = read_annotation(file)
+        inner_name(name, f"{file} line 1")
         image = photographs.get(name, root / f"{name}.jpg")  # a missing photograph is reported, not fatal
         split = "test" if name in test else hash_split(name.rpartition("_")[0])
         records.append(Record(image.name, image, None, split, {HELEN194.name: points}, _parsing(root, image)))
@@ -117,12 +125,13 @@ def read_smith(root: str | Path) -> list[Record]:
     records = []
     for listing, split in SMITH_SPLITS.items():
         file = root / listing
-        for line in read_label_text(file, "lines '<k> , <name>'").splitlines():
+        for number, line in enumerate(read_label_text(file, "lines '<k> , <name>'").splitlines(), start=1):
             if not line.strip():
                 continue
             name = line.partition(",")[2].strip()
             if not name:
-                raise ValueError(f"{file} holds the line '{line}'; expected '<k> , <name>'.")
+                raise ValueError(f"{file} line {number} is '{excerpt(line)}'; expected '<k> , <name>'.")
+            inner_name(name, f"{file} line {number}")
             image = images / f"{name}.jpg"
             records.append(Record(image.name, image, None, split, {}, _parsing(root, image)))
     return sorted(records, key=lambda record: record.name)

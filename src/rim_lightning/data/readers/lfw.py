@@ -49,6 +49,8 @@ def read_pairs(file: str | Path, names: Collection[str] | None = None) -> list[P
     lines = [(number, line.split()) for number, line in enumerate(text, start=1) if line.strip()]
     try:
         folds, size = (int(value) for value in lines[0][1])
+        if min(folds, size) < 1:
+            raise ValueError("no number of pairs")
     except (IndexError, ValueError):
         raise ValueError(
             f"{file} does not begin with '<folds><tab><pairs per fold and kind>', like '10<tab>300'."
@@ -80,4 +82,6 @@ def _parse_pair(fields: list[str], fold: int, same: bool, where: str) -> Pair:
 
 
 def _image_name(person: str, number: str) -> str:
+    if not number.isdecimal():
+        raise ValueError("no number of an image")
     return f"{person}/{person}_{int(number):04d}.jpg"

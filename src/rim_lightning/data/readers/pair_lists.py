@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from rim_lightning.data.pairs import Pair
-from rim_lightning.data.readers.files import read_label_text, require_images
+from rim_lightning.data.readers.files import numbered_rows, read_label_text, require_images
 from rim_lightning.files import whole_file
 
 ANNOTATED_FOLDS = 10
+MAX_DIGITS = 9
 _COLUMNS = ["gallery", "probe", "same", "fold"]
 
 
@@ -40,7 +41,7 @@ def read_annotated_pairs(file: str | Path, names: Collection[str] | None = None)
     text = read_label_text(file, "two lines '<image> <flag>' per pair").splitlines()
     lines = [(number, line.split()) for number, line in enumerate(text, start=1) if line.strip()]
     for number, fields in lines:
-        if len(fields) != 2 or not fields[1].isdecimal():
+        if len(fields) != 2 or not _is_count(fields[1]):
             raise ValueError(f"{file} line {number} is not '<image> <flag>' with a whole number as flag.")
     if len(lines) % 2:
         raise ValueError(f"{file} has {len(lines)} lines; expected two per pair.")
@@ -96,19 +97,23 @@ def read_pair_csv(file: str | Path, names: Collection[str] | None = None) -> lis
     """
     file = Path(file)
     text = read_label_text(file, f"a table with the header {','.join(_COLUMNS)}")
-    header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+    (_, header), *rows = numbered_rows(file, text, ",") or [(0, [])]
     if header not in (_COLUMNS[:3], _COLUMNS) or not rows:
         raise ValueError(f"{file} is not the header {','.join(_COLUMNS)} (the fold may be left out) and then pairs.")
     pairs = []
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header) or row[2] not in ("0", "1") or not all(fold.isdecimal() for fold in row[3:]):
+    for number, row in rows:
+        if len(row) != len(header) or row[2] not in ("0", "1") or not all(_is_count(fold) for fold in row[3:]):
             raise ValueError(
                 f"{file} line {number} is not '{','.join(header)}' with same 0 or 1 and a whole number as fold."
             )
         pairs.append(Pair(row[0], row[1], row[2] == "1", int(row[3]) if row[3:] else 0))
-    mentions = ((number, name) for number, pair in enumerate(pairs, start=2) for name in (pair.gallery, pair.probe))
+    mentions = ((number, name) for number, row in rows for name in row[:2])
     require_images(file, mentions, names)
     return pairs
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) <= MAX_DIGITS
 
 
 def write_pair_csv(file: str | Path, pairs: Iterable[Pair]) -> str:

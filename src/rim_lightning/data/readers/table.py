@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from rim_lightning.data.readers.files import (
+    excerpt,
+    inner_name,
     read_column,
     read_label_text,
     read_landmark_table,
@@ -39,9 +41,12 @@ def read_table(
     validation = _people_in(validation_people)
     unknown = validation - set(person_of.values())
     if unknown:
-        raise ValueError(f"{validation_people} names '{min(unknown)}', who is not in {table}; use the same names.")
+        raise ValueError(
+            f"{validation_people} names '{excerpt(min(unknown))}', who is not in {table}; use the same names."
+        )
     records = []
     for name, points in landmarks.items():
+        inner_name(name, str(table))
         person = person_of[name] or None
         records.append(Record(name, root / name, person, "val" if person in validation else "train", points))
     return records

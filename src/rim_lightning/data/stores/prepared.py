@@ -24,13 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim_lightning.data.stores.rows import RowFile, open_rows
-from rim_lightning.files import write_json
+from rim_lightning.files import open_regular, read_utf8, write_json
 from rim_lightning.schemes import LANDMARK_SCHEMES
 from rim_lightning.types import NO_IDENTITY
 
 FORMAT = 1
 SPLITS = ("train", "val", "test")
 MANIFEST = "manifest.json"
+_ENTRIES = {"hr_size": int, "stored_size": int, "identities": list, "landmark_schemes": list, "parsing": bool}
 
 
 def stored_side(hr_size: int, margin: float) -> int:
@@ -84,8 +85,8 @@ class PreparedStore:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.manifest = read_manifest(self.path)
-        self.hr_size = int(self.manifest["hr_size"])
-        side = int(self.manifest["stored_size"])
+        self.hr_size: int = self.manifest["hr_size"]
+        side = self.manifest["stored_size"]
         self.margin = (side - self.hr_size) // 2
         self.identities: list[str] = self.manifest["identities"]
         self._read_samples()
@@ -161,10 +162,13 @@ class PreparedStore:
     def _open(self, name: str, shape: tuple[int, ...], dtype: type) -> RowFile | NDArray:
         file = self.path / name
         try:
+            open_regular(file).close()
             array = open_rows(file)
         except FileNotFoundError:
             raise ValueError(f"{file} is missing; delete {self.path} and run rim-prepare again.") from None
-        except ValueError as error:
+        except OSError:
+            raise
+        except Exception as error:  # a damaged header makes numpy raise errors of any kind
             raise ValueError(
                 f"{file} is truncated or damaged; delete {self.path} and run rim-prepare again."
             ) from error
@@ -198,15 +202,37 @@ def read_manifest(path: Path) -> dict[str, Any]:
             )
         raise FileNotFoundError(f"There are no prepared data in {path}; run rim-prepare with output={path} first.")
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = json.loads(read_utf8(file))
         format_number = manifest["format"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is damaged; delete {path} and run rim-prepare again.") from error
     if format_number != FORMAT:
         raise ValueError(
             f"{path} has format {format_number}, this version reads {FORMAT}; delete it and run rim-prepare again."
         )
+    if not _is_complete(manifest):
+        raise ValueError(f"{file} is damaged: entries are missing or wrong; delete {path} and run rim-prepare again.")
     return manifest
+
+
+def _is_complete(manifest: dict[str, Any]) -> bool:
+    """Report whether a manifest has what a store is opened by."""
+    if any(not isinstance(manifest.get(key), kind) for key, kind in _ENTRIES.items()):
+        return False
+    if not 0 < manifest["hr_size"] <= manifest["stored_size"] or not _all_of(manifest["identities"], str):
+        return False
+    if not _all_of(manifest["landmark_schemes"], str) or not set(manifest["landmark_schemes"]) <= set(LANDMARK_SCHEMES):
+        return False
+    samples = manifest.get("samples", [])
+    return (
+        _all_of(samples, dict)
+        and all({"name", "identity", "split"} <= set(sample) for sample in samples)
+        and all(isinstance(sample[key], str | None) for sample in samples for key in ("name", "identity", "split"))
+    )
+
+
+def _all_of(values: Any, kind: type) -> bool:
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)
 
 
 def write_manifest(file: Path, manifest: Mapping[str, Any]) -> None:

@@ -86,4 +86,4 @@ def open_rows(file: Path) -> RowFile | NDArray[Any]:
         FileNotFoundError: If there is no file.
         ValueError: If it is no whole .npy file of rows.
     """
-    return RowFile(file) if hasattr(os, "pread") else np.load(file, mmap_mode="r")
+    return RowFile(file) if hasattr(os, "pread") else np.lib.format.open_memmap(file, mode="r")

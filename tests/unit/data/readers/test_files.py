@@ -122,10 +122,10 @@ def test_a_table_of_other_images_is_refused(tmp_path):
 def test_labels_that_are_no_text_are_named(tmp_path):
     (tmp_path / "labels").write_bytes(b"\x89PNG\r\n")
     for read in (read_landmark_table, lambda file: read_splits(file, "people")):
-        with pytest.raises(ValueError, match=r"labels is no text in UTF-8; expected .* there"):
+        with pytest.raises(ValueError, match=r"labels is no text in UTF-8 \(line \d+.*\); expected .* there"):
             read(tmp_path / "labels")
     (tmp_path / "labels").write_bytes(b'"' + b"x" * 200_000)
-    with pytest.raises(ValueError, match=r"labels is no table \(field larger than field limit"):
+    with pytest.raises(ValueError, match=r"labels is no table \(line \d+: field larger than field limit"):
         read_landmark_table(tmp_path / "labels")
 
 

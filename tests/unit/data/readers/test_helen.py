@@ -73,7 +73,7 @@ def test_smiths_lists_are_the_splits(tmp_path, picture, gray):
     ]
     np.testing.assert_array_equal(records[0].load_parsing(), classes)
     (tmp_path / "tuning.txt").write_text("200_1\n")
-    with pytest.raises(ValueError, match=r"tuning.txt holds the line '200_1'; expected '<k> , <name>'"):
+    with pytest.raises(ValueError, match=r"tuning.txt line 1 is '200_1'; expected '<k> , <name>'"):
         read_smith(tmp_path)
 
 
