@@ -118,6 +118,12 @@ def outcome_of(read: Callable[[Path], Any], file: Path) -> tuple[str, str]:
     return "read", ""
 
 
+def memory_of(process: int | str, name: str) -> float:
+    """Return the memory of a process in MB: VmRSS now, VmHWM at most."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+
+
 def work(connection: Connection, memory: int) -> None:
     """Read one file after another in a process of its own."""
     import numpy
@@ -129,14 +135,15 @@ def work(connection: Connection, memory: int) -> None:
     read_image(numpy.zeros((8, 8), numpy.uint8))
     resource.setrlimit(resource.RLIMIT_AS, (memory * 2**20,) * 2)
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115, warnings of libraries
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = memory_of("self", "VmRSS")
     while True:
         name, file = connection.recv()
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
         read = read_picture if name is None else label_reader(name)
         start = time.perf_counter()
         kind, said = outcome_of(read, Path(file))
         seconds = time.perf_counter() - start
-        peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        peak = memory_of("self", "VmHWM") - before
         connection.send(Outcome(kind, seconds, peak, said))
 
 
@@ -158,15 +165,11 @@ class Reader:
         try:
             if self.connection.poll(self.seconds):
                 return self.connection.recv()
-            outcome = Outcome("hang", self.seconds, self.memory_now())
+            outcome = Outcome("hang", self.seconds, memory_of(self.process.pid, "VmHWM"))
         except EOFError:
             outcome = Outcome("fault", 0, 0, "the process has ended")
         self.end()
         return outcome
-
-    def memory_now(self) -> float:
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
     def end(self) -> None:
         if self.process is not None:
@@ -228,9 +231,8 @@ def main() -> None:
         reader.end()
         for what, file in special_files(folder / "special"):
             note("pipes, devices, sockets, links, folders named .png", what, reader.read(None, file))
-        for name, content in {} if options.no_bombs else bombs().items():
-            reader.end()  # a process each, for its peak
-            (folder / "bomb.png").write_bytes(content)
+        for name, make in {} if options.no_bombs else bombs().items():
+            (folder / "bomb.png").write_bytes(make())
             note(f"made to cost: {name.split()[0].strip(',')}", name, reader.read(None, folder / "bomb.png"))
     reader.end()
     everything = [outcome for outcomes in rows.values() for outcome in outcomes]

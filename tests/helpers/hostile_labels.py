@@ -37,9 +37,7 @@ def whole_labels():
         "mask.png": mask(),
         "manifest.json": json.dumps(manifest()).encode(),
         "images.npy": npy(np.zeros((1, 16, 16, 3), np.uint8)),
-        "card.json": json.dumps({"format": 1, "architecture": {}, "fingerprint": "", "files": {}, "calibration": None})
-        .replace("}", ', "license": "", "limits": []}', 1)
-        .encode(),
+        "card.json": json.dumps(card()).encode(),
         "_embedding.json": json.dumps(embedding()).encode(),
     }
 
@@ -59,6 +57,11 @@ def manifest():
 def embedding():
     about = {"format": 1, "model": "m", "embedding_size": 4, "hr_size": 16, "side": "gallery", "aligned": False}
     return about | {"precision": "32", "pictures": "/p", "count": 1, "names": "n", "shard": 4, "detector": "yunet"}
+
+
+def card():
+    about = {"format": 1, "architecture": {}, "fingerprint": "", "files": {}, "calibration": None}
+    return about | {"license": "", "limits": []}
 
 
 def npy(array):

@@ -106,8 +106,8 @@ def require_images(file: Path, mentions: Iterable[tuple[int, str]], names: Colle
     if missing:
         number, name = missing[0]
         raise ValueError(
-            f"{file} line {number} names {excerpt(name)}, the first of {len({name for _, name in missing})} images that are "
-            "missing from the prepared data; prepare the folder that the list was made for."
+            f"{file} line {number} names {excerpt(name)}, the first of {len({name for _, name in missing})} images "
+            "that are missing from the prepared data; prepare the folder that the list was made for."
         )
 
 
@@ -153,12 +153,8 @@ def inner_name(name: str, where: str) -> str:
         ValueError: If it is empty, too long, or leads out of the folder.
     """
     parts = name.replace("\\", "/").split("/")
-    if (
-        not name
-        or Path(name).is_absolute()
-        or ".." in parts
-        or max(len(os.fsencode(part)) for part in parts) > MAX_NAME
-    ):
+    too_long = max(len(os.fsencode(part)) for part in parts) > MAX_NAME
+    if not name or Path(name).is_absolute() or ".." in parts or too_long:
         raise ValueError(f"{where} names '{excerpt(name)}', which can be no image in the folder: correct the name.")
     return name
 
@@ -179,7 +175,8 @@ def numbered_rows(file: Path, text: str, separator: str) -> list[tuple[int, list
         return [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
         raise ValueError(
-            f"{file} is no table (line {reader.line_num}: {error}); expected lines of columns separated by '{separator}'."
+            f"{file} is no table (line {reader.line_num}: {error}); expected columns separated by tabs, commas or "
+            "semicolons."
         ) from None
 
 
@@ -267,8 +264,8 @@ def require_a_match(file: Path, table: Collection[str], names: Iterable[str]) ->
     names = list(names)
     if table and names and not any(name in table for name in names):
         raise ValueError(
-            f"{file} names none of the {len(names)} images: its first is {excerpt(next(iter(table)))}, that of the folder "
-            f"{names[0]}; use the same names."
+            f"{file} names none of the {len(names)} images: its first is {excerpt(next(iter(table)))}, that of the "
+            f"folder {names[0]}; use the same names."
         )
 
 
