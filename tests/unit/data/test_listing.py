@@ -87,10 +87,12 @@ def test_links_that_lead_nowhere(tmp_path):
         (tmp_path / name).symlink_to(tmp_path / "nowhere")
     (tmp_path / "self.jpg").symlink_to(tmp_path / "self.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
     files = list_folder(tmp_path)
     assert relative(files.pictures, tmp_path) == ["gone.jpg", "self.jpg"]
     assert [why_not(path) for path in files.others] == [
         ("is a link to a missing file", False),
+        ("is no regular file", True),
         ("is no regular file", True),
     ]
 

@@ -1,5 +1,6 @@
 """Who is on a picture, and what cannot be enrolled."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rim_lightning.gallery.enrollment import BLOCK, enroll
+from rim_lightning.gallery.enrollment import BLOCK, compare_folder, enroll
 from rim_lightning.gallery.folder_pictures import reason_of
 from rim_lightning.gallery.index import Gallery
 from rim_lightning.gallery.names import person_of, utf8_text
+from rim_lightning.gallery.stored_templates import GONE, picture_state
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
 from tests.helpers.tiny import MODEL
@@ -57,3 +59,26 @@ def test_a_folder_of_more_than_one_block(tmp_path):
     assert gallery.people() == {"a": count}
     again = enroll(model, gallery, tmp_path / "known", aligned=True)
     assert (again.added, again.already_enrolled) == (0, count + 1)
+
+
+def test_a_picture_that_is_replaced_while_it_is_enrolled_has_the_digest_of_its_embedding(tmp_path):
+    pytest.importorskip("lancedb")
+    picture = tmp_path / "known" / "a.png"
+    picture.parent.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 12, 12, 3), dtype=np.uint8)
+    Image.fromarray(pixels[0]).save(picture)
+    model = Recognizer(RIM(**MODEL))
+    gallery = Gallery(tmp_path / "index", model.fingerprint, model.embedding_size, create=True)
+    compared = compare_folder(gallery, tmp_path / "known", aligned=True)
+    Image.fromarray(pixels[1]).save(picture)
+    enroll(model, gallery, tmp_path / "known", aligned=True, compared=compared)
+    (template,) = gallery.enrolled()
+    assert template.digest == hashlib.sha256(picture.read_bytes()).hexdigest()
+    (hits,) = gallery.search(model.embed_gallery(picture, aligned=True), 1)
+    assert hits[0].similarity == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a pipe")
+def test_a_picture_that_became_a_pipe_is_gone(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    assert picture_state(str(tmp_path / "a.png"), "0") == GONE
