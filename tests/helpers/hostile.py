@@ -345,7 +345,20 @@ def damaged(content, rng):
             del content[at : at + rng.randrange(1, 9)]
         elif len(content) > 16:
             del content[max(16, at) :]
-    return bytes(content)
+    return with_checksums(bytes(content)) if rng.random() < 0.8 else bytes(content)
+
+
+def with_checksums(content):
+    """Put right the checksums of a PNG, so that its damage is looked at. Other files stay as they are."""
+    if not content.startswith(PNG):
+        return content
+    parts, place = [PNG], len(PNG)
+    while place + 12 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        data = content[place + 8 : place + 8 + length]
+        parts.append(struct.pack(">I", length) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
+        place += length + 12
+    return b"".join(parts)
 
 
 def special_files(folder):

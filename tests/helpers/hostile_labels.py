@@ -8,6 +8,8 @@ import struct
 import numpy as np
 from PIL import Image
 
+from tests.helpers.hostile import with_checksums
+
 POINTS = [(10.5 + 2 * number, 12 + number % 7 * 5) for number in range(194)]
 
 
@@ -126,7 +128,7 @@ def _with_other_bytes(content, rng):
     changed = bytearray(content)
     for _ in range(rng.choice((1, 2, 8))):
         changed[rng.randrange(len(changed))] = rng.randrange(256)
-    return bytes(changed)
+    return with_checksums(bytes(changed))
 
 
 def _with_other_field(content, rng, value):

@@ -52,7 +52,7 @@ def _check_digest(path: Path, content: bytes) -> None:
     """Raise ValueError if a card is not what the file with its digest says. A card without that file passes."""
     digest_file = path.with_name(CARD_DIGEST)
     digest = hashlib.sha256(content).hexdigest()
-    if digest_file.is_file() and digest.encode() not in read_bytes(digest_file, MAX_TEXT).split():
+    if os.path.lexists(digest_file) and digest.encode() not in read_bytes(digest_file, MAX_TEXT).split():
         raise ValueError(
             f"{path} was changed after rim export wrote it: copy the whole folder again, or remove {CARD_DIGEST} to "
             "use it all the same."

@@ -1,5 +1,6 @@
 """Trained networks from the checkpoints of rim-train, without Lightning and without any configuration."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -157,7 +158,7 @@ def recorded_digests(path: str | Path) -> list[str]:
         replaces an old one, or if the process died at that moment.
     """
     file = digest_file(path)
-    return read_bytes(file, MAX_TEXT).decode("ascii", "replace").split() if file.is_file() else []
+    return read_bytes(file, MAX_TEXT).decode("ascii", "replace").split() if os.path.lexists(file) else []
 
 
 def digest_file(path: str | Path) -> Path:
