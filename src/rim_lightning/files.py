@@ -240,10 +240,9 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
         ValueError: If it is longer.
     """
     with open_regular(path) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise ValueError(f"{path} has more than {limit >> 20} MB.")
-    return content
+        if os.fstat(file.fileno()).st_size > limit:
+            raise ValueError(f"{path} has more than {limit >> 20} MB: it can be no such file.")
+        return file.read()
 
 
 def read_utf8(path: str | Path) -> str:

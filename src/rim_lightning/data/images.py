@@ -83,6 +83,8 @@ def read_image(source: "Picture", name: str | None = None, upright: bool = True)
         pixels = _decode_content(read_content(Path(source), name), name, upright)
     elif isinstance(source, bytes):
         name = name or "the image"
+        if not source:
+            raise _empty(name)
         pixels = _decode_content(source, name, upright)
     elif isinstance(source, Image.Image):
         name = name or "the image"
@@ -119,7 +121,8 @@ def read_content(path: Path, name: str | None = None) -> bytes:
     name = name or printable(str(path))
     try:
         with open_regular(path) as file:
-            content = file.read(MAX_FILE + 1)
+            too_long = os.fstat(file.fileno()).st_size > MAX_FILE
+            content = b"" if too_long else file.read()
     except FileNotFoundError:
         if path.is_symlink():
             raise FileNotFoundError(f"{name} is a link to a missing file: restore the file.") from None
@@ -135,10 +138,10 @@ def read_content(path: Path, name: str | None = None) -> bytes:
         if error.errno not in kinds:
             raise
         raise ImageError(f"{name} {kinds[error.errno]}: give an image file.") from None
-    if not content:
-        raise ImageError(f"{name} is empty: replace the file.")
-    if len(content) > MAX_FILE:
+    if too_long:
         raise ImageError(f"{name} has more than {MAX_FILE >> 20} MB: reduce it.")
+    if not content:
+        raise _empty(name)
     return content
 
 
@@ -388,6 +391,10 @@ def _decoding_error(name: str, error: Exception) -> ImageError:
         return ImageError(f"{name} does not fit into memory: reduce it.")
     reason = str(error).strip().split("\n")[0].rstrip(".")
     return ImageError(f"{name} is damaged or incomplete ({type(error).__name__}: {reason}): get a new copy.")
+
+
+def _empty(name: str) -> ImageError:
+    return ImageError(f"{name} is empty: replace the file.")
 
 
 def _too_large(name: str) -> ImageError:

@@ -175,11 +175,13 @@ def test_only_regular_files_are_opened(tmp_path):
         assert has_plain_pixels(path)
 
 
-def test_a_file_of_many_bytes_is_refused(tmp_path):
+def test_a_file_of_many_bytes_or_of_none_is_refused(tmp_path):
     with open(tmp_path / "long.png", "wb") as file:
         file.truncate(MAX_FILE + 1)
     with pytest.raises(ImageError, match=r"long.png has more than 200 MB: reduce it"):
         read_image(tmp_path / "long.png")
+    with pytest.raises(ImageError, match=r"the image is empty: replace the file"):
+        read_image(b"")
 
 
 PEAK = """
