@@ -17,7 +17,6 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar
 
-T = TypeVar("T")
 MAX_NAME = 255
 """Longest name of a file in bytes on nearly all file systems."""
 
@@ -225,23 +224,32 @@ def _require_regular(status: os.stat_result, path: str | Path) -> None:
         raise OSError(errno.EINVAL, "Not a regular file", str(path))
 
 
-def read_bytes(path: str | Path, limit: int) -> bytes:
+def read_bytes(path: str | Path, advice: str = "choose another file", largest: int = MAX_TEXT) -> bytes:
     """Read a whole regular file, once; see `open_regular`.
 
     Args:
         path: File to read.
-        limit: Most bytes that it may have.
+        advice: What the user can do if it is too large, or no regular file.
+        largest: Largest size in bytes.
 
     Returns:
         Its content.
 
     Raises:
+        FileNotFoundError: If there is no file.
         OSError: If it cannot be read.
-        ValueError: If it is longer.
+        ValueError: If it is too large, or a device or a pipe, which could have no end.
     """
-    with open_regular(path) as file:
-        if os.fstat(file.fileno()).st_size > limit:
-            raise ValueError(f"{path} has more than {limit >> 20} MB: it can be no such file.")
+    try:
+        file = open_regular(path)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise ValueError(f"{path} is a device or a pipe, where a file is needed: {advice}.") from None
+    with file:
+        size = os.fstat(file.fileno()).st_size
+        if size > largest:
+            raise ValueError(f"{path} has more than {largest >> 20} MB, which is no such file: {advice}.")
         return file.read()
 
 
@@ -255,32 +263,11 @@ def read_utf8(path: str | Path) -> str:
         OSError: If it cannot be read.
         ValueError: If it is longer, or no such text.
     """
-    content = read_bytes(path, MAX_TEXT)
+    content = read_bytes(path)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is no text in UTF-8.") from None
-
-
-def read_json(path: str | Path, kind: type[T]) -> T:
-    """Read a JSON file.
-
-    Args:
-        path: File to read.
-        kind: Type of its content: `dict` or `list`.
-
-    Raises:
-        FileNotFoundError: If there is no file.
-        ValueError: If the file is damaged, or holds something else.
-    """
-    try:
-        content = json.loads(read_utf8(path))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged, it is no JSON file ({error}): remove it, or make it again.") from None
-    if not isinstance(content, kind):
-        wanted = "names and values" if kind is dict else "list"
-        raise ValueError(f"{path} holds no {wanted}: remove it, or make it again.")
-    return content
 
 
 def finite(content: Any) -> Any:
@@ -480,11 +467,16 @@ def without_surrogates(text: str) -> str:
         >>> without_surrogates(os.fsdecode(b"caf\xe9.png"))
         'caf\\xe9.png'
     """
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") if _has_bytes(text) else text
+    if not _has_surrogates(text):
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # no name of a file: half of a letter, as JSON can hold
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _has_bytes(text: str) -> bool:
-    return not text.isascii() and any("\udc80" <= char <= "\udcff" for char in text)
+def _has_surrogates(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _part(path: Path) -> Path:

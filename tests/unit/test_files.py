@@ -13,7 +13,6 @@ from rim_lightning import files
 from rim_lightning.files import (
     check_writable,
     file_digest,
-    read_json,
     real_path,
     whole_file,
     write_json,
@@ -240,14 +239,6 @@ def test_json_is_strict_and_unicode_whatever_the_locale(tmp_path):
     assert content == {"nan": None, "rows": [[1.5, None]], "name": "jos\u00e9"}
     write_text(tmp_path / "text", "\u00e9")
     assert (tmp_path / "text").read_bytes() == b"\xc3\xa9"
-
-
-def test_a_damaged_json_file_is_named(tmp_path):
-    path = tmp_path / "figures.json"
-    for content, sentence in (("{", "is damaged, it is no JSON file"), ("[1]", "holds no names and values")):
-        path.write_text(content)
-        with pytest.raises(ValueError, match=f"{path} {sentence}"):
-            read_json(path, dict)
 
 
 def test_a_place_for_an_output_is_checked_and_nothing_is_left_behind(tmp_path):

@@ -17,8 +17,10 @@ LAYERS = {
     "distributed": 0,
     "extras": 0,
     "files": 0,
+    "json_files": 0,
     "locks": 0,
     "plotting": 0,
+    "schema": 0,
     "seeds": 0,
     "functional": 1,
     "runs": 1,
@@ -38,7 +40,8 @@ LAYERS = {
 }
 FRAMEWORKS = {"pytorch_lightning", "lightning", "hydra", "omegaconf", "wandb"}
 LIGHTNING_FREE = {
-    *("types", "schemes", "distributed", "extras", "files", "locks", "plotting", "seeds", "functional"),
+    *("types", "schemes", "distributed", "extras", "files", "json_files", "locks", "plotting"),
+    *("schema", "seeds", "functional"),
     *("losses", "metrics", "networks", "data", "evaluation", "inference", "runs"),
 }
 STEP = {"phases", "parameters", "finite_watch", "deferred", "objective", "schedule", "probes"}

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from rim_lightning.files import read_json, synchronize, write_json
+from rim_lightning.files import synchronize, write_json
+from rim_lightning.json_files import read_json
 
 RECORD = "durable.json"
 VERSIONS, MANIFEST = "_versions", ".manifest"

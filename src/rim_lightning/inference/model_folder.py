@@ -17,8 +17,9 @@ from torch import Tensor
 
 from rim_lightning.files import MAX_NAME, file_digest, put_in_place, shortened, whole_file, write_json, write_text
 from rim_lightning.inference.calibration import Calibration
-from rim_lightning.inference.card import CARD, CARD_DIGEST, FORMAT, FORMAT_WITH_USAGE, read_card
+from rim_lightning.inference.card import ADVICE, CARD, CARD_DIGEST, FORMAT, FORMAT_WITH_USAGE, read_card
 from rim_lightning.inference.card_page import CARD_PAGE, NOTICE, card_page
+from rim_lightning.networks.architecture_check import check_finite, check_rim, check_rim_size
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.usage import Usage
 
@@ -126,31 +127,54 @@ def read_model(folder: str | Path) -> Model:
         FileNotFoundError: If a file is missing.
         ValueError: If a file is damaged or was changed, or is of another version of this package.
     """
-    from safetensors.torch import load_file
-
     folder = Path(folder)
     card = read_card(folder)
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise FileNotFoundError(f"{folder} has no {WEIGHTS}: copy the whole folder.")
-    if file_digest(weights) != card["files"].get(WEIGHTS):
-        raise ValueError(f"{weights} is damaged: its content is not what was written. Copy it again.")
+    _check_files(folder, card["files"])
+    arguments = card["architecture"]["arguments"]
+    check_rim(arguments, folder / CARD, "architecture.arguments")
+    plain, plain_of_pairs = card["calibration"], card.get("pair_calibration")
+    calibration = None if plain is None else Calibration.from_plain(plain)
+    pair_calibration = None if plain_of_pairs is None else Calibration.from_plain(plain_of_pairs)
     try:
-        rim = RIM(**card["architecture"]["arguments"])
-        plain, plain_of_pairs = card["calibration"], card.get("pair_calibration")
-        calibration = None if plain is None else Calibration.from_plain(plain)
-        pair_calibration = None if plain_of_pairs is None else Calibration.from_plain(plain_of_pairs)
         usage = Usage.from_plain(card.get("usage", {}))
-        mismatch = rim.load_state_dict(load_file(weights), strict=False)
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # a card of wrong kinds of values makes what is built of it raise errors of any kind
-        raise ValueError(
-            f"{folder} is not a model that this version can read: export it again from its checkpoint."
-        ) from error
-    if mismatch.unexpected_keys or any(not name.startswith(TRAINING_ONLY) for name in mismatch.missing_keys):
-        raise ValueError(f"{weights} does not fit {CARD}: export the model again from its checkpoint.")
+    except ValueError as error:
+        raise ValueError(f"{folder / CARD}: usage cannot be used ({error}): {ADVICE}.") from error
+    rim = _filled(arguments, weights)
+    if fingerprint(rim, usage) != card["fingerprint"]:
+        raise ValueError(f"{folder / CARD}: fingerprint is not that of the weights and their usage: {ADVICE}.")
     return Model(rim.eval(), calibration, card, usage, pair_calibration)
+
+
+def _check_files(folder: Path, digests: Mapping[str, str]) -> None:
+    """Raise ValueError if a file is not what the card says. All but the weights may be missing."""
+    for name in {WEIGHTS: "", **digests}:
+        if (folder / name).is_file() and file_digest(folder / name) != digests.get(name):
+            raise ValueError(f"{folder / name} is damaged: its content is not what was written. Copy it again.")
+
+
+def _filled(arguments: Mapping[str, Any], weights: Path) -> RIM:
+    """Build a network for the weights in a file, and fill it. A file that holds less than a network is refused."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    misfit = f"{weights} does not fit {CARD}: {ADVICE}."
+    try:
+        values = load_file(weights)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ValueError(f"{weights} is damaged ({error}): {ADVICE}.") from error
+    check_rim_size(arguments, sum(map(torch.numel, values.values())), weights, (TRAINING_ONLY,))
+    rim = RIM(**arguments)
+    try:
+        mismatch = rim.load_state_dict(values, strict=False)
+    except RuntimeError as error:
+        raise ValueError(misfit) from error
+    if mismatch.unexpected_keys or any(not name.startswith(TRAINING_ONLY) for name in mismatch.missing_keys):
+        raise ValueError(misfit)
+    check_finite(rim, weights)
+    return rim
 
 
 def inference_weights(rim: RIM) -> dict[str, Tensor]:

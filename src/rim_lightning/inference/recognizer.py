@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from rim_lightning.inference.faces import FaceSource
 
 Item = TypeVar("Item")
+LENGTH_TOLERANCE = 0.01
+"""How far the length of an embedding may be from 1."""
 
 
 class Verification(NamedTuple):
@@ -266,8 +269,8 @@ class Recognizer:
             The answer, with its similarity, threshold and error rates.
 
         Raises:
-            ValueError: If the model has no thresholds, or none for that false accept rate; or if they were chosen on
-                synthetic faces and `demo` is False.
+            ValueError: If the model has no thresholds, or none for that false accept rate; if they were chosen on
+                synthetic faces and `demo` is False; or if an embedding, the similarity or the threshold is not finite.
             ImageError: See `align`.
             FileNotFoundError: See `align`.
         """
@@ -280,6 +283,11 @@ class Recognizer:
         points = [calibration.operating_point(size, far, *counts) for size in {face.size for face in probe_faces}]
         threshold = max(point.threshold for point in points)
         similarity = self._similarity(probe_faces, gallery_faces, probe_size)
+        if not (math.isfinite(similarity) and math.isfinite(threshold)):
+            raise ValueError(
+                f"The model {self.fingerprint} compares {similarity:g} with the threshold {threshold:g}, which is no "
+                "answer: use another model, or another calibration."
+            )
         return Verification(
             similarity=similarity,
             threshold=threshold,
@@ -378,7 +386,13 @@ class Recognizer:
 
     def _embed(self, embed: Callable[[list[AlignedFace]], Tensor], faces: Iterable[AlignedFace]) -> Tensor:
         blocks = batches(faces, self.batch_size)
-        return torch.cat([embed(block).cpu() for block in blocks])
+        embeddings = torch.cat([embed(block).cpu() for block in blocks])
+        if not ((embeddings.norm(dim=1) - 1).abs() < LENGTH_TOLERANCE).all():  # NaN is not below it either
+            raise ValueError(
+                f"The model {self.fingerprint} makes embeddings of NaN or of no length, which compare as anything: its "
+                "weights are damaged, or too large for their precision. Use another model or checkpoint."
+            )
+        return embeddings
 
     def _stacked(self, faces: list[AlignedFace]) -> Tensor:
         return torch.stack([face.pixels for face in faces]).to(self.device)  # (B, 3, S, S)

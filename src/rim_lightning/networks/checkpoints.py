@@ -2,15 +2,18 @@
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from rim_lightning.files import MAX_TEXT, content_digest, read_bytes
+from rim_lightning.files import content_digest, read_bytes
+from rim_lightning.networks.architecture_check import check_architecture, check_finite, check_rim_size, check_size
 from rim_lightning.networks.earlier_names import current_names, translated_name
 from rim_lightning.networks.rim import RIM
+from rim_lightning.networks.torch_files import load_torch_file
 
 ARCHITECTURES = ("rim", "super_resolver", "recognizer")
 """What a checkpoint can hold, see `build_architecture`."""
@@ -65,20 +68,24 @@ def load_network(path: str | Path, architecture: str | None = None) -> nn.Module
     if architecture is not None and stored != architecture:
         raise ValueError(f"{path} holds a {stored}, where a {architecture} is needed: give a checkpoint of that kind.")
     prefix = f"{stored}."
+    # A checkpoint also holds what only training needs, such as the weights of a loss.
+    weights = {
+        name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)
+    }
+    check_architecture(stored, checkpoint["model_arguments"], path)
+    numbers = sum(map(torch.numel, weights.values()))
+    if stored == "rim":
+        check_rim_size(checkpoint["model_arguments"], numbers, path)
+    else:
+        check_size(partial(build_architecture, stored, checkpoint["model_arguments"]), numbers, path)
+    network = build_architecture(stored, checkpoint["model_arguments"])
     try:
-        network = build_architecture(stored, checkpoint["model_arguments"])
-        # A checkpoint also holds what only training needs, such as the weights of a loss.
-        network.load_state_dict(
-            {
-                name.removeprefix(prefix): value
-                for name, value in checkpoint["state_dict"].items()
-                if name.startswith(prefix)
-            }
-        )
-    except (RuntimeError, TypeError, KeyError, AttributeError) as error:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
         raise ValueError(
             f"{path} was made by another version of this package: use that one, or train again."
         ) from error
+    check_finite(network, path)
     return network.eval()
 
 
@@ -96,7 +103,8 @@ def training_record(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: See `load_network`.
         ValueError: See `load_network`.
     """
-    return _read_checkpoint(path).get("training", {})
+    record = _read_checkpoint(path).get("training", {})
+    return {key: record[key] for key, kind in (("code", str), ("faces", int)) if isinstance(record.get(key), kind)}
 
 
 def build_architecture(name: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -158,7 +166,7 @@ def recorded_digests(path: str | Path) -> list[str]:
         replaces an old one, or if the process died at that moment.
     """
     file = digest_file(path)
-    return read_bytes(file, MAX_TEXT).decode("ascii", "replace").split() if os.path.lexists(file) else []
+    return read_bytes(file).decode("utf-8", "replace").split() if os.path.lexists(file) else []
 
 
 def digest_file(path: str | Path) -> Path:
@@ -191,9 +199,14 @@ def _read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"There is no checkpoint at {path}, and no model folder.")
     check_digest(path)
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler raises errors of every kind on a damaged file
-        raise ValueError(f"{path} is not a checkpoint of rim-train, or is damaged.") from error
+        checkpoint = load_torch_file(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a checkpoint of rim-train, or is damaged ({error}).") from error
     if not isinstance(checkpoint, dict) or not {"model_arguments", "state_dict"} <= set(checkpoint):
         raise ValueError(f"{path} is not a checkpoint of rim-train.")
-    return upgrade_checkpoint(checkpoint)
+    upgraded = upgrade_checkpoint(checkpoint)
+    weights, training = upgraded["state_dict"], upgraded.get("training", {})
+    named = isinstance(weights, Mapping) and all(isinstance(value, Tensor) for value in weights.values())
+    if not named or not isinstance(upgraded["model_arguments"], Mapping) or not isinstance(training, Mapping):
+        raise ValueError(f"{path} is not a checkpoint of rim-train: it holds no weights with names.")
+    return upgraded

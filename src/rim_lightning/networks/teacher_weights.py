@@ -1,13 +1,14 @@
 """Recognition networks from files: the published formats by name, and our own."""
 
-import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from rim_lightning.files import whole_file
+from rim_lightning.networks.architecture_check import check_backbone, check_finite, check_size
 from rim_lightning.networks.backbones.base import Backbone
 from rim_lightning.networks.backbones.build import build_backbone
 from rim_lightning.networks.backbones.input import fill_from_rgb
@@ -18,6 +19,7 @@ from rim_lightning.networks.published.iresnet import load_arcface_torch, load_fa
 from rim_lightning.networks.published.mobilefacenet_onnx import load_mobilefacenet_onnx
 from rim_lightning.networks.published.vggface2 import load_vggface2
 from rim_lightning.networks.tiny_weights import flush_tiny_weights
+from rim_lightning.networks.torch_files import load_torch_file
 
 if TYPE_CHECKING:
     from rim_lightning.networks.compared.guided import GuidedRecognizer
@@ -39,7 +41,9 @@ def load_teacher(weight_format: str, path: str | Path) -> Backbone:
     """
     if weight_format not in WEIGHT_FORMATS:
         raise ValueError(f'There is no weight format "{weight_format}"; choose one of {", ".join(WEIGHT_FORMATS)}.')
-    return flush_tiny_weights(WEIGHT_FORMATS[weight_format](path))
+    backbone = WEIGHT_FORMATS[weight_format](path)
+    check_finite(backbone, path)
+    return flush_tiny_weights(backbone)
 
 
 def fill_backbone(backbone: Backbone, setting: str, weight_format: str, path: str) -> None:
@@ -111,10 +115,17 @@ def load_backbone(path: str | Path) -> Backbone:
     if not path.is_file():
         raise FileNotFoundError(f"There is no backbone file at {path}.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        backbone = build_backbone(content["name"], **current_names(content["arguments"]))
+        content = load_torch_file(path)
+        arguments = {"name": content["name"], **current_names(content["arguments"])}
+        numbers = sum(map(torch.numel, content["state_dict"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not a backbone file of this version: write it with save_backbone.") from error
+    check_backbone(arguments, path, "arguments")
+    check_size(partial(build_backbone, **arguments), numbers, path)
+    backbone = build_backbone(**arguments)
+    try:
         backbone.load_state_dict(content["state_dict"])
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
+    except RuntimeError as error:
         raise ValueError(f"{path} is not a backbone file of this version: write it with save_backbone.") from error
     return backbone.eval()
 

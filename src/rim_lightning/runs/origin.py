@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from rim_lightning.files import read_json, write_json
+from rim_lightning.files import write_json
+from rim_lightning.json_files import read_json
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.progress import say
 

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from rim_lightning.files import read_json, without_folders
+from rim_lightning.files import without_folders
+from rim_lightning.json_files import read_json
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.state import is_own_run
 

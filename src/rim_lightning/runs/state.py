@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from rim_lightning.files import read_json, real_path, write_json
+from rim_lightning.files import real_path, write_json
+from rim_lightning.json_files import read_json
 from rim_lightning.locks import process_lock
 from rim_lightning.runs.folder import RunFolder
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rim_lightning.files import read_json, real_path, write_json
+from rim_lightning.files import real_path, write_json
+from rim_lightning.json_files import read_json
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.incomplete import Incomplete
 from rim_lightning.runs.overrides import override, quoted, unquoted

@@ -14,7 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 
-from rim_lightning.files import read_json, write_json
+from rim_lightning.files import write_json
+from rim_lightning.json_files import read_json
 from rim_lightning.runs.progress import progress_bar, say
 
 

@@ -27,12 +27,12 @@ from rim_lightning.evaluation.run import check_evaluation, check_evaluation_file
 from rim_lightning.files import (
     check_writable,
     file_digest,
-    read_json,
     whole_file,
     without_folders,
     write_json,
     write_json_once,
 )
+from rim_lightning.json_files import read_json
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.teacher_weights import load_backbone
 from rim_lightning.networks.tiny_weights import flush_tiny_weights

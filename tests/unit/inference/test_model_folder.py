@@ -156,20 +156,22 @@ def damage(folder):
         (lambda folder: (folder / WEIGHTS).unlink(), FileNotFoundError, "has no model.safetensors: copy the whole"),
         (lambda folder: (folder / CARD).unlink(), FileNotFoundError, "is not a model folder: it has no card.json"),
         (lambda folder: (folder / CARD).write_text("{"), ValueError, "card.json was changed after rim export wrote"),
-        (lambda folder: without_digest(folder).write_text("{"), ValueError, "card.json is damaged: it is not JSON"),
+        (lambda folder: without_digest(folder).write_text("{"), ValueError, "card.json is damaged, it is no JSON file"),
         (lambda folder: change(folder, format=99), ValueError, "card.json is not a card of format 1"),
         (
             lambda folder: without_digest(folder).write_text('{"format": 1}'),
             ValueError,
-            "card.json is not a card of format 1",
+            "card.json has no architecture",
         ),
         (
             lambda folder: change(folder, architecture={"name": "rim"}),
             ValueError,
-            "is not a model that this version",
+            "card.json has no architecture.arguments",
         ),
-        (lambda folder: change(folder, calibration={"sizes": [8]}), ValueError, "is not a model that this version"),
-        (lambda folder: change(folder, calibration=WRONG_POINTS), ValueError, "is not a model that this version"),
+        (lambda folder: change(folder, calibration={"sizes": [8]}), ValueError, "has no calibration.faces"),
+        (lambda folder: change(folder, calibration=WRONG_POINTS), ValueError, "calibration.points.* is 1; it must"),
+        (lambda folder: change(folder, fingerprint="0" * 16), ValueError, "fingerprint is not that of the weights"),
+        (lambda folder: (folder / CARD_DIGEST).write_bytes(b"\xff"), ValueError, "card.json was changed after"),
     ],
 )
 def test_a_spoilt_folder_gets_a_sentence(rim, tmp_path, spoil, error, sentence):

@@ -85,9 +85,9 @@ def test_other_files_are_refused_in_one_sentence(tmp_path):
         ([1, 2], r"last.ckpt is not a checkpoint of rim-train\."),
         ({"state_dict": {}}, r"last.ckpt is not a checkpoint of rim-train\."),
         (whole | {"architecture": "gan"}, 'no architecture "gan"; choose one of rim, super_resolver, recognizer'),
-        (whole | {"state_dict": {}}, "last.ckpt was made by another version"),
-        (whole | {"state_dict": None}, "last.ckpt was made by another version"),
-        (whole | {"model_arguments": {"name": "srcnn", "depth": 3}}, "last.ckpt was made by another version"),
+        (whole | {"state_dict": {}}, "last.ckpt holds 0 numbers of a network that has 69,251"),
+        (whole | {"state_dict": None}, "last.ckpt is not a checkpoint of rim-train: it holds no weights"),
+        (whole | {"model_arguments": {"name": "srcnn", "depth": 3}}, "has the entry model_arguments.depth"),
     ):
         torch.save(content, path)
         with pytest.raises(ValueError, match=match):

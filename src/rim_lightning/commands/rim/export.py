@@ -384,7 +384,7 @@ def _start_of(override: str) -> Path | None:
 
 def _metrics_of(checkpoint: Path) -> dict[str, Any]:
     """Return the figures of the run that wrote a checkpoint, if they are figures of this checkpoint: its last one."""
-    from rim_lightning.files import read_json
+    from rim_lightning.json_files import read_json
     from rim_lightning.runs.folder import RunFolder
 
     run = RunFolder(checkpoint.parent.parent)

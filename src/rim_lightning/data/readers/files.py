@@ -16,7 +16,7 @@ from PIL import Image
 
 from rim_lightning.data.listing import list_folder
 from rim_lightning.data.stores.prepared import SPLITS
-from rim_lightning.files import MAX_NAME, MAX_TEXT, printable, read_bytes
+from rim_lightning.files import MAX_NAME, printable, read_bytes
 from rim_lightning.schemes import FIVE, IBUG68
 
 VALIDATION_SHARE = 0.1
@@ -125,7 +125,7 @@ def read_label_text(file: Path, what: str) -> str:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no text.
     """
-    content = read_bytes(require_file(file, what), MAX_TEXT)
+    content = read_bytes(require_file(file, what))
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, Pictures, PreparedStore, read_manifest, write_manifest
 from rim_lightning.extras import require_extra
-from rim_lightning.files import check_writable, put_in_place, read_json, real_path
+from rim_lightning.files import check_writable, put_in_place, real_path
+from rim_lightning.json_files import read_json
 from rim_lightning.runs.progress import progress_bar
 
 SHARD_SAMPLES = 10_000  # samples in a file

@@ -37,12 +37,17 @@ def build_backbone(name: str, **arguments: Any) -> Backbone:
         ValueError: If the name is unknown (the message lists the names), or the class cannot be imported or is not a
             `Backbone`.
     """
+    return backbone_class(name)(**arguments)
+
+
+def backbone_class(name: str) -> Callable[..., Backbone]:
+    """Return the class of a name, see `build_backbone`."""
     backbone = _imported_class(name) if "." in name else BACKBONES.get(name)
     if backbone is None:
         raise ValueError(
             f'There is no backbone "{name}"; choose one of {", ".join(BACKBONES)}, or give module.Class of your own.'
         )
-    return backbone(**arguments)
+    return backbone
 
 
 def with_further_channels(backbone: Mapping[str, Any], further: int) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import isqrt
 from pathlib import Path
 
@@ -10,7 +11,14 @@ import torch
 from torch import Tensor
 
 from rim_lightning.networks.backbones.iresnet import IResNet, Layout
-from rim_lightning.networks.published.state_dict import COUNTER, blocks_per_stage, fill, read_state_dict
+from rim_lightning.networks.published.state_dict import (
+    COUNTER,
+    MOST_BLOCKS,
+    blocks_per_stage,
+    build_within,
+    fill,
+    read_state_dict,
+)
 
 
 def load_arcface_torch(path: str | Path) -> IResNet:
@@ -53,7 +61,7 @@ def load_face_evolve(path: str | Path) -> IResNet:
     """
     state = read_state_dict(path)
     second_convs = [value for name, value in state.items() if re.fullmatch(r"body\.\d+\.res_layer\.3\.weight", name)]
-    units_by_channels = Counter(value.shape[0] for value in second_convs)  # each stage has channels of its own
+    units_by_channels = Counter(value.shape[:1] for value in second_convs)  # each stage has channels of its own
     units = tuple(count for _, count in sorted(units_by_channels.items()))
     model = _build(state, "face_evolve", units, "input_layer.0.weight", "output_layer.3.weight", path)
     return _fill(model, state, face_evolve_names(units), "output_layer.3.bias", path)
@@ -128,10 +136,12 @@ def _build(
 ) -> IResNet:
     """Build the IResNet whose stem and linear map have the shapes of those tensors of `state`."""
     shapes = [tuple(state[name].shape) if name in state else () for name in (stem, linear)]
-    if len(units) != 4 or 0 in units or [len(s) for s in shapes] != [4, 2] or shapes[1][1] < 8 * shapes[0][0]:
+    fits = [len(s) for s in shapes] == [4, 2] and 0 not in shapes[0] and shapes[1][1] >= 8 * shapes[0][0]
+    if len(units) != 4 or not 1 <= min(units) <= max(units) <= MOST_BLOCKS or not fits:
         raise ValueError(f"{path} does not hold an IResNet named as in {layout}.")
     width, (embedding_size, features) = shapes[0][0], shapes[1]
-    return IResNet(width, units, embedding_size, 16 * isqrt(features // (8 * width)), layout)
+    side = 16 * isqrt(features // (8 * width))
+    return build_within(partial(IResNet, width, units, embedding_size, side, layout), state, path)
 
 
 def _fill(
@@ -139,7 +149,7 @@ def _fill(
 ) -> IResNet:
     """Copy `state` into the model and fold the bias of the linear map, which our head does not have."""
     bias = state.pop(bias_name, None)
-    if bias is None:
+    if bias is None or bias.shape != (model.embedding_size,):
         raise ValueError(f"{path} lacks {bias_name}, which this IResNet needs.")
     fill(model, state, names, path)
     with torch.no_grad():

@@ -1,12 +1,15 @@
 """Weights of MobileFaceNet from a published ONNX file. Nothing in the file is executed."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from rim_lightning.networks.architecture_check import check_arguments
 from rim_lightning.networks.backbones.mobilefacenet import ConvUnit, InvertedResidual, MobileFaceNet
+from rim_lightning.networks.published.state_dict import build_within
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
@@ -33,16 +36,26 @@ def load_mobilefacenet_onnx(path: str | Path) -> MobileFaceNet:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no MobileFaceNet weight file at {path}.")
-    graph = _read_graph(path)
-    weights = _initializers(graph, path)
-    nodes = [node for node in graph.node if node.op_type not in ("Constant", "Identity")]
-    model = MobileFaceNet(**_arguments(graph, nodes, weights, path), normalization="none")
-    source = next(item.name for item in graph.input if item.name not in weights)
-    _fill(model, _GraphReader(nodes, weights, path), source)
+    try:
+        model = _read_network(_read_graph(path), path)
+    except (IndexError, KeyError, TypeError, AttributeError, StopIteration) as error:
+        raise ValueError(f"{path} is not the MobileFaceNet that this reader knows: its graph is damaged.") from error
     stem = model.get_parameter("stage1.0.conv.weight")  # (width, 3, 3, 3)
     with torch.no_grad():
         stem.copy_(stem.flip(1).clone())  # BGR -> RGB
     return model.eval()
+
+
+def _read_network(graph: "GraphProto", path: Path) -> MobileFaceNet:
+    """Build the network of a graph, in the order of the channels of the file."""
+    weights = _initializers(graph, path)
+    nodes = [node for node in graph.node if node.op_type not in ("Constant", "Identity")]
+    arguments = _arguments(graph, nodes, weights, path)
+    check_arguments(MobileFaceNet, arguments, path, "its graph")
+    model = build_within(partial(MobileFaceNet, **arguments, normalization="none"), weights, path)
+    source = next(item.name for item in graph.input if item.name not in weights)
+    _fill(model, _GraphReader(nodes, weights, path), source)
+    return model
 
 
 def _read_graph(path: Path) -> "GraphProto":

@@ -1,14 +1,19 @@
 """Published state dicts: read them safely, and copy them into our networks under other names."""
 
-import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from rim_lightning.networks.architecture_check import check_size
+from rim_lightning.networks.torch_files import load_torch_file
+
+B = TypeVar("B", bound=nn.Module)
 COUNTER = "num_batches_tracked"  # of batch norms: no effect in eval mode, missing in old checkpoints
+MOST_BLOCKS = 100  # in a stage of a published network
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -31,12 +36,34 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no weight file at {path}.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} is not a PyTorch weight file that can be read with weights_only=True.") from error
-    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        state = load_torch_file(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not a PyTorch weight file that can be read with weights_only=True ({error}): save "
+            "`model.state_dict()` with torch.save."
+        ) from error
+    if not isinstance(state, Mapping) or not state or not all(_is_weight(*entry) for entry in state.items()):
         raise ValueError(f"{path} does not hold a state dict (name -> tensor): save `model.state_dict()` alone.")
     return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def _is_weight(name: object, value: object) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor)
+
+
+def build_within(build: Callable[[], B], state: Mapping[str, Tensor], path: str | Path) -> B:
+    """Build a network of the depth and width that a published state dict has, if it has the weights of one.
+
+    Args:
+        build: Builds the network.
+        state: Published tensors by name.
+        path: Their file, for the message.
+
+    Raises:
+        ValueError: If the network is larger than the file.
+    """
+    check_size(build, sum(map(torch.numel, state.values())), path)
+    return build()
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor], names: Mapping[str, str], path: str | Path) -> None:
@@ -75,7 +102,7 @@ def blocks_per_stage(state: Mapping[str, Tensor], tensor: str) -> tuple[int, int
         tensor: Name of a tensor that every block has.
 
     Returns:
-        Number of blocks of stages 1 to 4; 0 for a missing stage.
+        Number of blocks of stages 1 to 4; 0 for a missing stage. All are 0 if there are more than `MOST_BLOCKS`.
 
     Example:
         >>> weight = torch.zeros(1)
@@ -86,4 +113,5 @@ def blocks_per_stage(state: Mapping[str, Tensor], tensor: str) -> tuple[int, int
     def count(stage: int) -> int:
         return sum(bool(re.fullmatch(rf"layer{stage}\.\d+\.{re.escape(tensor)}", name)) for name in state)
 
-    return count(1), count(2), count(3), count(4)
+    blocks = count(1), count(2), count(3), count(4)
+    return blocks if max(blocks) <= MOST_BLOCKS else (0, 0, 0, 0)

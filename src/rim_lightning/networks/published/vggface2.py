@@ -1,12 +1,19 @@
 """Weights of ResNet-50 from files of VGGFace2-pytorch."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from rim_lightning.networks.backbones.resnet50 import ResNet50
-from rim_lightning.networks.published.state_dict import COUNTER, blocks_per_stage, fill, read_state_dict
+from rim_lightning.networks.published.state_dict import (
+    COUNTER,
+    blocks_per_stage,
+    build_within,
+    fill,
+    read_state_dict,
+)
 
 CONVERSION = (
     "import pickle, torch; torch.save({k: torch.from_numpy(v) for k, v in "
@@ -46,10 +53,10 @@ def load_vggface2(path: str | Path) -> ResNet50:
         ) from error
     state = {name: value for name, value in state.items() if not name.startswith("fc.")}
     blocks = blocks_per_stage(state, "conv3.weight")
-    if "conv1.weight" not in state or 0 in blocks:
+    if "conv1.weight" not in state or state["conv1.weight"].ndim != 4 or 0 in blocks:
         raise ValueError(f"{path} does not hold a ResNet-50 named as in VGGFace2-pytorch.")
     width = state["conv1.weight"].shape[0]
-    model = ResNet50(width, blocks, 32 * width)
+    model = build_within(partial(ResNet50, width, blocks, 32 * width), state, path)
     names = {name: vggface2_name(name) for name in model.state_dict() if not name.endswith(COUNTER)}
     fill(model, state, names, path)
     stem = model.get_parameter("stem.0.weight")  # (width, 3, 7, 7)

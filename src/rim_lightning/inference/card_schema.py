@@ -1,0 +1,121 @@
+"""What a card may say, with ranges. Imports no torch, but pydantic: import it where a card is read."""
+
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from annotated_types import Len
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from rim_lightning.schema import Count, Digest, FileName, Schema, Share
+
+LARGEST_SIMILARITY = 1.001
+"""A cosine in half precision, rounded up."""
+
+
+def _ascending(numbers: list[Any]) -> list[Any]:
+    if any(low >= high for low, high in pairwise(numbers)):
+        raise ValueError("its numbers must ascend")
+    return numbers
+
+
+def _point(pair: list[float]) -> list[float]:
+    threshold, rate = pair
+    if not -LARGEST_SIMILARITY <= threshold <= LARGEST_SIMILARITY:
+        raise ValueError("it must be a threshold between -1 and 1 and a rate")
+    if not 0 <= rate <= 1:
+        raise ValueError("it must be a threshold and a rate between 0 and 1")
+    return pair
+
+
+Entries = Len(1, 64)
+Point = Annotated[list[float], Len(2, 2), AfterValidator(_point)]
+"""Threshold and false reject rate."""
+Curve = Annotated[list[Annotated[list[float], Entries]], Len(2, 2)]
+"""Sizes of probes, and a number for each; `usage.SizeCurve` checks them."""
+
+
+class CalibrationSchema(Schema):
+    """`Calibration.to_plain`."""
+
+    faces: Annotated[str, Field(max_length=1000)]
+    digest: Annotated[str, Field(max_length=64)]
+    synthetic: bool | None = None
+    probes: Annotated[str, Field(max_length=1000)] = ""
+    people: Annotated[int, Field(ge=1, le=10**9)]
+    genuine: Count
+    impostors: Count
+    counts: Annotated[list[Annotated[int, Field(ge=1, le=1000)]], Entries, AfterValidator(_ascending)]
+    sizes: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Entries, AfterValidator(_ascending)]
+    fars: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Entries]
+    points: list[list[list[list[Point | None]]]]
+
+    @model_validator(mode="after")
+    def _fits(self) -> "CalibrationSchema":
+        counts, sizes, fars = len(self.counts), len(self.sizes), len(self.fars)
+        rows = [row for by_gallery in self.points for by_size in by_gallery for row in by_size]
+        lengths = [len(self.points), *map(len, self.points), *(len(s) for g in self.points for s in g), *map(len, rows)]
+        if lengths != [counts] * (1 + counts) + [sizes] * counts**2 + [fars] * (counts**2 * sizes):
+            raise ValueError(
+                f"points must be {counts} x {counts} x {sizes} x {fars} entries, as counts, sizes and fars"
+            )
+        if self.fars != sorted(self.fars, reverse=True):
+            return self
+        for row in rows:
+            known = [point for point in row if point is not None]
+            if any(now[0] < before[0] or now[1] < before[1] for before, now in pairwise(known)):
+                raise ValueError(
+                    "thresholds and false reject rates in points must rise where the false accept rate falls"
+                )
+        return self
+
+
+class UsageSchema(Schema):
+    """`Usage.to_plain`."""
+
+    flip: bool = False
+    shift: Annotated[float, Field(ge=0, le=0.25)] = 0.0
+    mixture: Curve | None = None
+    reduced_gallery: Curve | None = None
+
+
+class ArchitectureSchema(Schema):
+    """Name and arguments of the network. `networks.architecture_check` checks the arguments before it is built."""
+
+    name: Literal["rim"]
+    arguments: dict[str, Any]
+
+
+class TrainingSchema(Schema):
+    """What is known of the run that trained the model; what else is there is not read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    command: str = ""
+    sets: list[str] | None = None
+    faces: Count = 0
+    code: str = ""
+    started_from: list["TrainingSchema"] | None = None
+
+
+class CardSchema(Schema):
+    """`card.json`. Further entries are for people, and are not read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    format: Literal[1, 2]
+    version: str = "unknown"
+    architecture: ArchitectureSchema
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    files: Annotated[dict[FileName, Digest], Len(1, 100)]
+    inputs: str = ""
+    usage: UsageSchema = UsageSchema()
+    calibration: CalibrationSchema | None
+    pair_calibration: CalibrationSchema | None = None
+    license: str
+    limits: list[str]
+    terms: str = ""
+    training: TrainingSchema = TrainingSchema()
+    metrics: dict[str, float | None] | None = None
+    checkpoint_sha256: Digest | None = None
+    half_precision: str | None = None
+    half_precision_change: Share | None = None

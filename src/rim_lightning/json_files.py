@@ -1,0 +1,139 @@
+"""JSON files that somebody else may have written: bounded in size and depth, and without NaN. Imports no torch."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from rim_lightning.files import read_bytes
+
+T = TypeVar("T")
+
+LARGEST = 64 * 2**20
+"""Largest file in bytes that is read, where the reader does not say otherwise."""
+DEEPEST = 64
+"""Most containers within each other. What is written here has at most seven."""
+LARGEST_INTEGER = 2**63
+ADVICE = "remove it, or make it again"
+
+
+def read_json(path: str | Path, kind: type[T], advice: str = ADVICE, largest: int = LARGEST) -> T:
+    """Read a JSON file. NaN, infinity and numbers beyond the range of a computer's numbers are errors.
+
+    Args:
+        path: File to read.
+        kind: Type of its content: `dict` or `list`; `object` for any.
+        advice: What the user can do if the file is damaged.
+        largest: Largest size of the file in bytes.
+
+    Raises:
+        FileNotFoundError: If there is no file.
+        ValueError: If the file is damaged or too large, or holds something else. The message names the place.
+    """
+    return parse_json(read_bytes(path, advice, largest), path, kind, advice)
+
+
+def parse_json(content: bytes | str, name: object, kind: type[T], advice: str = ADVICE) -> T:
+    """Parse JSON.
+
+    Args:
+        content: The JSON, UTF-8.
+        name: File that it is from, for messages.
+        kind: As of `read_json`.
+        advice: As of `read_json`.
+
+    Raises:
+        ValueError: If it is damaged, or holds something else. The message names the place.
+    """
+    try:
+        text = content.decode("utf-8") if isinstance(content, bytes) else content
+        parsed = json.loads(text, parse_constant=_refuse, parse_float=_number, parse_int=_integer)
+    except _NoNumber:
+        place, number = next(_unusable(json.loads(text, parse_constant=_Text, parse_float=_text, parse_int=_text)))
+        raise ValueError(f"{name}: {place} is {number}, which is no number that a computer has: {advice}.") from None
+    except RecursionError:
+        raise _too_deep(name, advice) from None
+    except ValueError as error:
+        raise ValueError(f"{name} is damaged, it is no JSON file ({error}): {advice}.") from None
+    _check_depth(parsed, name, advice)
+    if not isinstance(parsed, kind):
+        wanted = "names and values" if kind is dict else "list"
+        raise ValueError(f"{name} holds no {wanted}: {advice}.")
+    return parsed
+
+
+def place_of(keys: tuple[int | str, ...]) -> str:
+    """Return the name of a place in a JSON file.
+
+    Example:
+        >>> place_of(("calibration", "thresholds", 3))
+        'calibration.thresholds[3]'
+    """
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
+
+
+class _NoNumber(ValueError):
+    """A number that is not finite, or too large."""
+
+
+class _Text(str):
+    """A number that cannot be used, as it stands in the file."""
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise _NoNumber(constant)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise _NoNumber(text)
+    return number
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20 or abs(int(text)) > LARGEST_INTEGER:
+        raise _NoNumber(text)
+    return int(text)
+
+
+def _text(text: str) -> _Text | None:
+    """Return the text of a number that cannot be used; None for any other."""
+    try:
+        _number(text) if set(text) & set(".eE") else _integer(text)
+    except _NoNumber:
+        return _Text(text)
+    return None
+
+
+def _unusable(content: Any) -> Iterator[tuple[str, str]]:
+    """Yield place and text of the numbers that cannot be used."""
+    waiting: list[tuple[tuple[int | str, ...], Any]] = [((), content)]
+    while waiting:
+        keys, value = waiting.pop()
+        if isinstance(value, _Text):
+            yield place_of(keys) or "the content", value if len(value) < 40 else f"{value[:20]}… ({len(value)} digits)"
+        elif isinstance(value, dict | list):
+            entries = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += reversed([((*keys, key), entry) for key, entry in entries])
+
+
+def _check_depth(content: Any, name: object, advice: str) -> None:
+    """Raise ValueError if containers are nested too deeply for what reads them."""
+    level = [content]
+    for _ in range(DEEPEST):
+        level = [
+            entry
+            for container in level
+            if isinstance(container, dict | list)
+            for entry in (container.values() if isinstance(container, dict) else container)
+            if isinstance(entry, dict | list)
+        ]
+        if not level:
+            return
+    raise _too_deep(name, advice)
+
+
+def _too_deep(name: object, advice: str) -> ValueError:
+    return ValueError(f"{name} is nested too deeply, more than {DEEPEST} levels: {advice}.")
