@@ -1,6 +1,5 @@
 """Hydra's launcher for `rim-train -m`: every job is a process of its own and is recorded in the folder of the sweep."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from rim_lightning.commands.train import check_packages
 from rim_lightning.extras import require_extra
 from rim_lightning.files import real_path, write_json
 from rim_lightning.runs.progress import say
+from rim_lightning.runs.records import read_reported
 from rim_lightning.runs.sweep import JOURNAL, Job, Sweep, new_sweep, read_sweep
 
 REPORTED = "reported.json"
@@ -146,7 +146,7 @@ class RimLauncher(Launcher):
         """
         file = sweep.folder / REPORTED
         if self.searches and file.is_file():
-            self.reported = json.loads(file.read_text(encoding="utf-8"))
+            self.reported = read_reported(file)
         unfinished = [
             job for job in jobs if job.number >= len(self.reported) and job.state.name not in ("finished", "failed")
         ]

@@ -31,7 +31,7 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][^/\\\x00-\x1f]{0,254}$")
 """Name of a file in the same folder, without any separator."""
 
 
-def checked(schema: type[S], content: Mapping[str, Any], file: str | Path, advice: str, within: str = "") -> S:
+def checked(schema: type[S], content: Any, file: str | Path, advice: str, within: str = "") -> S:
     """Return content as a schema describes it.
 
     Args:

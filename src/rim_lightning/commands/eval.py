@@ -81,6 +81,7 @@ def _origin(cfg: DictConfig) -> dict[str, Any]:
 def _check_output(output: RunFolder, origin: dict[str, Any]) -> None:
     """Refuse a folder that holds other figures, or in which nothing can be written."""
     from rim_lightning.files import check_writable
+    from rim_lightning.json_files import read_json
 
     check_writable(output.metrics, "hydra.run.dir")
     if output.metrics.is_file() and not (output.origin.is_file() and read_json(output.origin, dict) == origin):

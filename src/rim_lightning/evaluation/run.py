@@ -199,16 +199,17 @@ def _protocol(plan: EvaluationPlan, rim: RIM) -> list[str]:
 def _alignment(store: str | Path) -> str:
     """Return a phrase that says how the images of a prepared set were aligned."""
     manifest = read_manifest(Path(store))
-    if manifest["alignment"] == "none":
+    if manifest.get("alignment") == "none":
         return "not aligned: the center square of the whole image"
-    if manifest["landmarks"] == "synthetic":
+    landmarks = str(manifest.get("landmarks"))
+    if landmarks == "synthetic":
         return (
             "aligned to the five-point template by the points they were drawn from. These faces are synthetic: the "
             "figures say nothing about photographs"
         )
     detector = {"yunet": "YuNet", "mtcnn": "MTCNN"}[manifest.get("detector", "mtcnn")]  # the only one of version 0.1
     sources = {"detect": f"points found by {detector}"}
-    source = sources.get(manifest["landmarks"], f"the points that came with the set, {detector}'s where there are none")
+    source = sources.get(landmarks, f"the points that came with the set, {detector}'s where there are none")
     return f"aligned to the five-point template by {source}"
 
 

@@ -24,6 +24,7 @@ from rim_lightning.gallery.folder_pictures import reason_of
 from rim_lightning.gallery.names import person_of, utf8_text
 from rim_lightning.inference.faces import AlignedFace, FaceAligner
 from rim_lightning.inference.recognizer import Recognizer, sizes_of
+from rim_lightning.networks.usage import check_embeddings
 from rim_lightning.runs.progress import progress_bar
 from rim_lightning.runs.signals import SIGNALS, stopped_by_signals
 
@@ -185,7 +186,7 @@ class EmbeddingModule(pl.LightningModule):
     def on_predict_batch_end(self, outputs: Any, batch: Block, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Write the file when the last of its blocks has been embedded."""
         self._rows += batch.rows
-        self._embeddings.append(outputs)
+        self._embeddings.append(check_embeddings(outputs, self.folder.manifest.model))
         if len(self._rows) == len(self.folder.positions(batch.shard)):
             self.folder.write(batch.shard, self._rows, torch.cat(self._embeddings).numpy())
             self._rows, self._embeddings = [], []

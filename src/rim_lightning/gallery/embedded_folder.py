@@ -13,25 +13,27 @@ embeddings_<k>.parquet     `shard` pictures each, in the order of their names, o
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, model_validator
 
 from rim_lightning.data.face_notes import face_notes
 from rim_lightning.extras import require_extra
-from rim_lightning.files import changed_files, check_folder, printable, read_utf8, whole_file, write_json_once
+from rim_lightning.files import changed_files, check_folder, printable, whole_file, write_json_once
+from rim_lightning.json_files import read_json
+from rim_lightning.schema import Schema, checked
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = 1
+MOST_FILES = 10**6
 TURNED = "turned"
 """Column that files of earlier versions lack; it is read as null there."""
 
@@ -39,8 +41,7 @@ MANIFEST = "_embedding.json"  # readers of Parquet skip names that begin with an
 ADVICE = "repeat the command that it was begun with, or choose another output"
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Schema):
     """Everything that decides the rows. Two runs with equal manifests write the same files.
 
     Attributes:
@@ -57,17 +58,25 @@ class Manifest:
         detector: Name of what found the faces. Folders of version 0.1 do not say it: there was one alone.
     """
 
+    model_config = ConfigDict(frozen=True)
+
     model: str
-    embedding_size: int
-    hr_size: int
-    side: str
+    embedding_size: Annotated[int, Field(ge=1, le=10**6)]
+    hr_size: Annotated[int, Field(ge=1, le=8192)]
+    side: Annotated[str, Field(pattern="^(gallery|probe)$")]
     aligned: bool
     precision: str
     pictures: str
-    count: int
+    count: Annotated[int, Field(ge=0, le=10**10)]
     names: str
-    shard: int
+    shard: Annotated[int, Field(ge=1, le=10**7)]
     detector: str = "mtcnn"
+
+    @model_validator(mode="after")
+    def _has_few_files(self) -> Manifest:
+        if self.count > MOST_FILES * self.shard:
+            raise ValueError(f"there must be at most {MOST_FILES:,} files")
+        return self
 
 
 class EmbeddedRow(NamedTuple):
@@ -115,16 +124,11 @@ class EmbeddedFolder:
         file = self.path / MANIFEST
         if not file.is_file():
             raise FileNotFoundError(f"{path} holds no embeddings: it has no {MANIFEST}. rim-embed makes such a folder.")
-        try:
-            content = json.loads(read_utf8(file))
-            if content.pop("format") != FORMAT:
-                raise KeyError("format")
-            self.manifest = _checked(Manifest(**content))
-        except (ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(
-                f"{file} is damaged, or of another version of this package: embed the pictures again, into another "
-                "folder."
-            ) from error
+        advice = "it is damaged, or of another version of this package: embed the pictures again, into another folder"
+        content = read_json(file, dict, advice)
+        if content.pop("format", None) != FORMAT:
+            raise ValueError(f"{file} is not of format {FORMAT}: {advice}.")
+        self.manifest = checked(Manifest, content, file, advice)
 
     @classmethod
     def begin(cls, path: str | Path, manifest: Manifest, names: Iterable[bytes] = ()) -> EmbeddedFolder:
@@ -147,7 +151,7 @@ class EmbeddedFolder:
             check_folder(path, "output")
             if any(not entry.name.startswith((MANIFEST, f".{MANIFEST}")) for entry in path.iterdir()):
                 raise ValueError(f"{path} holds something other than embeddings: choose another output.")
-            write_json_once(path / MANIFEST, {"format": FORMAT} | asdict(manifest))
+            write_json_once(path / MANIFEST, {"format": FORMAT} | manifest.model_dump())
         folder = cls(path)
         earlier = folder.manifest
         for key in ("model", "side", "aligned", "detector", "precision", "shard", "pictures"):
@@ -262,7 +266,10 @@ class EmbeddedFolder:
         expected = pa.schema([schema.field(name) for name in columns or schema.names])
         try:
             content = BytesIO(file.read_bytes())
-            stored = set(pq.read_schema(content).names)
+            metadata = pq.read_metadata(content)
+            if metadata.num_rows != len(self.positions(number)):
+                raise ValueError("another number of rows")
+            stored = set(metadata.schema.to_arrow_schema().names)
             names = [name for name in expected.names if name != TURNED or name in stored]
             table = pq.read_table(content, columns=names, page_checksum_verification=True)
         except (OSError, ValueError, pa.ArrowException) as error:
@@ -343,17 +350,6 @@ class EmbeddedFolder:
             ("embedding", pa.list_(pa.float32(), self.manifest.embedding_size)),
         ]
         return pa.schema(fields)
-
-
-def _checked(manifest: Manifest) -> Manifest:
-    """Return a manifest that was read from a file. Raises TypeError if a value is of another kind or out of range."""
-    for place in fields(Manifest):
-        value = getattr(manifest, place.name)
-        if type(value).__name__ != place.type:
-            raise TypeError(f"{place.name} is {value!r}")
-    if manifest.count < 0 or min(manifest.embedding_size, manifest.hr_size, manifest.shard) < 1:
-        raise TypeError("a number is out of range")
-    return manifest
 
 
 def is_embedded(path: str | Path) -> bool:

@@ -29,6 +29,7 @@ FINGERPRINT = "fingerprint"
 REQUIRED = ("person", "source", "digest")  # columns of text that every gallery has
 LATER = ("root", "enrolled", "alignment", "detector")  # text that galleries of an earlier version lack until `add`
 LOCK_FILE = ".lock"  # file in the gallery's folder, see `Gallery.writing`
+SIMILARITY_TOLERANCE = 0.01
 BATCH = 4096  # number of templates that are rewritten at a time
 ATTEMPTS = 20  # how often a reader begins again whose files another process removed
 KEPT = timedelta(days=36_500)  # age of versions that are removed: none, until the new one is on the disk
@@ -155,7 +156,8 @@ class Gallery:
             raise FileNotFoundError(self._missing())  # LanceDB would make the folder
         with self.writing() if create else nullcontext():
             self._table = self._open_table(fingerprint, size, create)
-        maker = (self._table.schema.metadata or {}).get(FINGERPRINT.encode(), b"").decode()
+        _check_columns(self._table.schema, self.address)
+        maker = (self._table.schema.metadata or {}).get(FINGERPRINT.encode(), b"").decode("utf-8", "replace")
         if fingerprint not in (None, maker):
             raise ValueError(
                 f"The gallery {self.address} was made by the model {maker or 'of an unknown name'}, this one is "
@@ -370,6 +372,8 @@ class Gallery:
             rows = query.limit(limit).to_arrow().to_pylist()
             for row in sorted(rows, key=lambda row: row["_distance"]):
                 hit = Hit(**{name: row[name] for name in columns}, similarity=1.0 - row["_distance"])
+                if not abs(hit.similarity) <= 1 + SIMILARITY_TOLERANCE:  # NaN is not either
+                    raise _damaged(self.address)
                 hits_by_person[row.get("query_index", 0)].setdefault(hit.person, hit)
             rows_per_probe = len(rows) / max(1, len(probes))
             if min(map(len, hits_by_person)) >= top or rows_per_probe < limit:  # enough, or there is nothing more
@@ -446,6 +450,19 @@ def _damaged(address: str) -> ValueError:
     return ValueError(
         f"The gallery {address} is damaged: restore it from a copy, or enroll its pictures again in another place."
     )
+
+
+def _check_columns(schema: Any, address: str) -> None:
+    """Raise ValueError if a table is no gallery: columns are missing, or of another type."""
+    import pyarrow as pa
+
+    types: dict[str, Any] = {field.name: field.type for field in schema}
+    embedding = types.get("embedding")
+    texts = [*(types.get(name) for name in REQUIRED), *(types.get(name, pa.string()) for name in LATER)]
+    counts = types.get("faces") in (None, pa.int32())
+    vectors = embedding is not None and pa.types.is_fixed_size_list(embedding) and embedding.value_type == pa.float32()
+    if set(texts) != {pa.string()} or not counts or not vectors:
+        raise _damaged(address)
 
 
 def _check_readable(table: Any) -> None:

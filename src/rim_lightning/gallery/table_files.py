@@ -34,8 +34,8 @@ class TableFiles:
         """
         if not self._record.is_file():
             return None
-        version = read_json(self._record, dict).get("version")
-        if not isinstance(version, int):
+        version = read_json(self._record, dict, "remove it").get("version")
+        if type(version) is not int or not 1 <= version < NEWEST:
             raise ValueError(f"{self._record} is damaged, it names no version: remove it.")
         return version
 
@@ -80,16 +80,17 @@ class TableFiles:
             synchronize(folder, inside=False)
 
     def drop_unfinished(self) -> bool:
-        """Remove the versions that are newer than the record. Return True if there was one."""
+        """Remove the versions that are newer than the record, if that one is there. Return True if there was one."""
         durable = self.durable
-        if durable is None:
+        version_of = {file: _version(file) for file in self._table.glob(f"{VERSIONS}/*{MANIFEST}")}
+        if durable is None or durable not in version_of.values():
             return False
-        unfinished = [file for file in self._table.glob(f"{VERSIONS}/*{MANIFEST}") if _version(file) > durable]
+        unfinished = [file for file, version in version_of.items() if version > durable]
         for file in [*unfinished, *(self._table.glob(f"{VERSIONS}/*.json") if unfinished else ())]:
             file.unlink()
         return bool(unfinished)
 
 
 def _version(manifest: Path) -> int:
-    number = int(manifest.stem)
+    number = int(manifest.stem) if manifest.stem.isascii() and manifest.stem.isdigit() else 0  # 0 is no version
     return NEWEST - number if number > NEWEST // 2 else number

@@ -21,15 +21,13 @@ from rim_lightning.inference.verdict import DEFAULT_FAR, CalibrationSet
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.tiny_weights import flush_tiny_weights
-from rim_lightning.networks.usage import FaceEmbedder, Usage
+from rim_lightning.networks.usage import FaceEmbedder, Usage, check_embeddings
 
 if TYPE_CHECKING:
     from rim_lightning.data.images import Picture
     from rim_lightning.inference.faces import FaceSource
 
 Item = TypeVar("Item")
-LENGTH_TOLERANCE = 0.01
-"""How far the length of an embedding may be from 1."""
 
 
 class Verification(NamedTuple):
@@ -386,13 +384,7 @@ class Recognizer:
 
     def _embed(self, embed: Callable[[list[AlignedFace]], Tensor], faces: Iterable[AlignedFace]) -> Tensor:
         blocks = batches(faces, self.batch_size)
-        embeddings = torch.cat([embed(block).cpu() for block in blocks])
-        if not ((embeddings.norm(dim=1) - 1).abs() < LENGTH_TOLERANCE).all():  # NaN is not below it either
-            raise ValueError(
-                f"The model {self.fingerprint} makes embeddings of NaN or of no length, which compare as anything: its "
-                "weights are damaged, or too large for their precision. Use another model or checkpoint."
-            )
-        return embeddings
+        return check_embeddings(torch.cat([embed(block).cpu() for block in blocks]), self.fingerprint)
 
     def _stacked(self, faces: list[AlignedFace]) -> Tensor:
         return torch.stack([face.pixels for face in faces]).to(self.device)  # (B, 3, S, S)

@@ -3,7 +3,8 @@
 import math
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import ZIP_STORED, ZipFile, is_zipfile
@@ -42,29 +43,33 @@ def load_torch_file(path: str | Path) -> Any:
         ValueError: If it is no such file, is damaged, or claims more than it holds. The message does not name the file.
         OSError: If it cannot be read.
     """
-    try:
-        check_torch_file(Path(path))
+    check_torch_file(path)
+    with _damage_in_words():
         content = torch.load(path, map_location="cpu", weights_only=True)
         _check_entries(content)
-    except OSError:
-        raise
-    except Exception as error:  # unpicklers raise errors of every kind on a damaged file
-        raise ValueError(str(error).partition("\n")[0] or type(error).__name__) from error
     return content
 
 
-def check_torch_file(path: Path) -> None:
-    """Read what a file says about its tensors, and nothing else.
+def check_torch_file(path: str | Path) -> None:
+    """Read what a file says about its tensors, and nothing else; arguments and errors as of `load_torch_file`."""
+    path = Path(path)
+    with _damage_in_words():
+        if is_zipfile(path):
+            with ZipFile(path) as archive:
+                _check_archive(archive, path.stat().st_size)
+        else:
+            _check_legacy(path)
 
-    Raises:
-        ValueError: If a tensor is larger than its part of the file, or something is compressed or called.
-        Exception: Of other kinds, if the file is damaged.
-    """
-    if is_zipfile(path):
-        with ZipFile(path) as archive:
-            _check_archive(archive, path.stat().st_size)
-    else:
-        _check_legacy(path)
+
+@contextmanager
+def _damage_in_words() -> Iterator[None]:
+    """Turn the errors of an unpickler into ValueError: on a damaged file they are of every kind."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(str(error).partition("\n")[0] or type(error).__name__) from error
 
 
 def _check_archive(archive: ZipFile, size: int) -> None:

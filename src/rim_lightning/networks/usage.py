@@ -14,6 +14,9 @@ from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.looks import averaged
 from rim_lightning.networks.rim import RIM
 
+LENGTH_TOLERANCE = 0.01
+"""How far the length of an embedding may be from 1."""
+
 
 class SizeCurve(NamedTuple):
     """A number in [0, 1] for every size of a probe: interpolated over the logarithm, constant beyond the ends.
@@ -155,6 +158,27 @@ class FaceEmbedder:
 
     def _teacher_alone(self, enlarged: Tensor, sizes: Tensor) -> Tensor:
         return self.gallery(enlarged)
+
+
+def check_embeddings(embeddings: Tensor, model: str) -> Tensor:
+    """Return embeddings that mean something.
+
+    Args:
+        embeddings: (B, E), on the CPU.
+        model: Name of the model, for the message.
+
+    Returns:
+        The same embeddings.
+
+    Raises:
+        ValueError: If one is not of length 1, because the network made NaN, infinity or only zeros of a face.
+    """
+    if not ((embeddings.norm(dim=1) - 1).abs() < LENGTH_TOLERANCE).all():  # NaN is not below it either
+        raise ValueError(
+            f"The model {model} makes embeddings of NaN or of no length, which compare as anything: its weights are "
+            "damaged, or too large for their precision. Use another model, checkpoint or precision."
+        )
+    return embeddings
 
 
 def _read_curve(name: str, columns: Sequence[Sequence[float]]) -> SizeCurve:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rim_lightning.files import write_json
-from rim_lightning.json_files import read_json
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.progress import say
 
@@ -75,9 +74,8 @@ def read_origin(folder: RunFolder) -> Origin | None:
     """
     if not folder.origin.is_file():
         return None
-    content = read_json(folder.origin, dict)
-    if missing := [name for name in Origin._fields if name not in content]:
-        raise ValueError(
-            f"{folder.origin} has no {', '.join(missing)}: another version wrote it, resume the run with that."
-        )
-    return Origin(*(content[name] for name in Origin._fields))
+    from rim_lightning.runs.records import OriginRecord, read_record
+
+    advice = "it is damaged, or another version wrote it: resume the run with that one, or start a new run"
+    record = read_record(folder.origin, OriginRecord, advice)
+    return Origin(*(getattr(record, name) for name in Origin._fields))

@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rim_lightning.files import without_folders
-from rim_lightning.json_files import read_json
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.state import is_own_run
 
@@ -94,12 +93,13 @@ def duration_in_words(seconds: float) -> str:
 def _beginning(folder: Path) -> tuple[float, str]:
     """Return when this attempt began, in seconds since 1970, and a phrase with its number if it is not the first."""
     file = RunFolder(folder).state
-    record = read_json(file, dict) if is_own_run(folder) and file.is_file() else {}
-    if "started" not in record:
+    from rim_lightning.runs.records import StateRecord, read_record
+
+    record = read_record(file, StateRecord) if is_own_run(folder) and file.is_file() else StateRecord()
+    if record.started is None:
         return _STARTED, ""
-    attempt = record.get("attempts", 1)
-    phrase = "" if attempt == 1 else f", in attempt {attempt} alone"
-    return datetime.fromisoformat(record["started"]).timestamp(), phrase
+    phrase = "" if record.attempts <= 1 else f", in attempt {record.attempts} alone"
+    return datetime.fromisoformat(record.started).timestamp(), phrase
 
 
 def _git(*arguments: str, folder: Path) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rim_lightning.files import real_path, write_json
-from rim_lightning.json_files import read_json
 from rim_lightning.locks import process_lock
 from rim_lightning.runs.folder import RunFolder
 
@@ -38,13 +37,17 @@ def read_state(folder: Path) -> RunState:
 
     A run without a state file is "waiting". A run whose file says "running" but whose lock is free is reported as
     "killed".
+
+    Raises:
+        ValueError: If the file is damaged.
     """
+    from rim_lightning.runs.records import StateRecord, read_record
+
     try:
-        content = read_json(RunFolder(folder).state, dict)
+        record = read_record(RunFolder(folder).state, StateRecord)
     except FileNotFoundError:
         return RunState("waiting")
-    fields = {name: content[name] for name in RunState._fields if name in content}
-    state = RunState(**{"name": "unknown"} | fields)
+    state = RunState(record.name, record.attempts, record.message, record.seconds)
     if state.name == "running" and not is_own_run(folder) and not is_locked(folder):
         return state._replace(name="killed")
     return state
@@ -116,8 +119,10 @@ def _own_run(folder: Path) -> Iterator[None]:
 
 def read_attempts(folder: Path) -> int:
     """Return how often the run in a folder was started."""
+    from rim_lightning.runs.records import StateRecord, read_record
+
     path = RunFolder(folder).state
-    return read_json(path, dict).get("attempts", 0) if path.is_file() else 0
+    return read_record(path, StateRecord).attempts if path.is_file() else 0
 
 
 def _reason(error: BaseException) -> str:

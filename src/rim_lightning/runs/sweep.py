@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rim_lightning.files import real_path, write_json
-from rim_lightning.json_files import read_json
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.incomplete import Incomplete
 from rim_lightning.runs.overrides import override, quoted, unquoted
@@ -47,8 +46,10 @@ class Job(NamedTuple):
     @property
     def figures(self) -> dict[str, float]:
         """Content of `metrics.json`; empty while there is none."""
+        from rim_lightning.runs.records import read_figures
+
         path = RunFolder(self.folder).metrics
-        return read_json(path, dict) if path.is_file() else {}
+        return read_figures(path) if path.is_file() else {}
 
     @property
     def log(self) -> Path:
@@ -210,21 +211,17 @@ def read_sweep(folder: Path) -> Sweep:
 
     Raises:
         FileNotFoundError: If there is no sweep.
-        ValueError: If a newer version wrote it.
+        ValueError: If a newer version wrote it, or it is damaged.
     """
+    from rim_lightning.runs.records import SweepRecord, read_record
+
     try:
-        content = read_json(folder / JOURNAL, dict)
+        record = read_record(folder / JOURNAL, SweepRecord, "give the directory of a sweep, which rim-train -m made")
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(
             f"{folder} holds no sweep (no {JOURNAL}): give the directory of a `rim-train -m`."
         ) from None
-    version = content.get("format", 1)
-    if version > FORMAT:
-        raise ValueError(f"{folder / JOURNAL} has format {version}: a newer version wrote it, install that one.")
-    try:
-        jobs = tuple(Job(job["index"], tuple(job["overrides"]), folder / str(job["index"])) for job in content["jobs"])
-        return Sweep(folder, tuple(content["command"]), content["launcher"], jobs, version)
-    except (KeyError, TypeError):
-        raise ValueError(
-            f"{folder / JOURNAL} is not the list of jobs that `rim-train -m` writes: give the directory of a sweep."
-        ) from None
+    if record.format > FORMAT:
+        raise ValueError(f"{folder / JOURNAL} has format {record.format}: a newer version wrote it, install that one.")
+    jobs = tuple(Job(job.index, tuple(job.overrides), folder / str(job.index)) for job in record.jobs)
+    return Sweep(folder, tuple(record.command), record.launcher, jobs, record.format)

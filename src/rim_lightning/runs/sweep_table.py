@@ -62,7 +62,7 @@ def table_rows(sweep: Sweep, patterns: Sequence[str] = FIGURES) -> list[list[str
 
 
 def in_columns(rows: Sequence[Sequence[str]]) -> str:
-    """Format rows as printable text in aligned columns."""
+    """Format rows as text in aligned columns. Control characters are shown as escapes."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(

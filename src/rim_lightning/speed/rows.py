@@ -141,7 +141,9 @@ def measure_all(rows: Sequence[SpeedRow], folder: Path, steps: int, epochs: int)
 
 def _measured_rows(journal: Path, settings: dict[str, int]) -> dict[str, dict[str, Any]]:
     """Return label -> entry for the rows that an earlier call measured with the same steps and epochs."""
-    entries = read_json(journal, list) if journal.is_file() else []
+    from rim_lightning.runs.records import read_speed_entries
+
+    entries = read_speed_entries(journal) if journal.is_file() else []
     return {
         entry["label"]: entry
         for entry in entries

@@ -8,7 +8,14 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from rim_lightning.files import whole_file, write_text
-from rim_lightning.networks.checkpoints import check_digest, digest_file, recorded_digests, upgrade_checkpoint
+from rim_lightning.networks.checkpoints import (
+    DamagedCheckpoint,
+    check_digest,
+    digest_file,
+    recorded_digests,
+    upgrade_checkpoint,
+)
+from rim_lightning.networks.torch_files import check_torch_file
 
 
 class VerifiedCheckpointIO(TorchCheckpointIO):
@@ -51,6 +58,10 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
             FileNotFoundError: If there is none.
         """
         check_digest(path)
+        try:
+            check_torch_file(path)
+        except ValueError as error:
+            raise DamagedCheckpoint(f"{path} is not a checkpoint of rim-train, or is damaged ({error}).") from error
         return upgrade_checkpoint(super().load_checkpoint(path, *args, **kwargs))
 
     def remove_checkpoint(self, path: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.files import file_digest, whole_file, write_json
 from rim_lightning.locks import process_lock
 from rim_lightning.runs.progress import say
+from rim_lightning.runs.records import TeacherRecord, read_record
 from rim_lightning.training.teacher import train_teacher
 
 TEACHER_VERSION = 1
@@ -112,10 +114,10 @@ def _kept_figures(weights: Path) -> dict[str, float] | None:
     if not (weights.is_file() and record.is_file()):
         return None
     try:
-        content = json.loads(record.read_text(encoding="utf-8"))
-        if content["sha256"] == file_digest(weights):
-            return dict(content["figures"])
-    except (ValueError, KeyError, TypeError):
+        content = read_record(record, TeacherRecord)
+        if content.sha256 == file_digest(weights):
+            return {name: math.nan if value is None else value for name, value in content.figures.items()}
+    except ValueError:
         pass
     say(f"The kept teacher {weights} is damaged: it is trained anew.")
     return None

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from rim_lightning.networks.checkpoints import check_digest
+from rim_lightning.networks.checkpoints import DamagedCheckpoint, check_digest
+from rim_lightning.networks.torch_files import check_torch_file
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.origin import START_SETTINGS
 from rim_lightning.runs.state import read_state
@@ -99,10 +100,17 @@ def read_progress(folder: RunFolder) -> Progress:
     if not folder.last_checkpoint.is_file():
         return Progress(0, 0)
     check_digest(folder.last_checkpoint)
-    content = torch.load(folder.last_checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    epochs = content["loops"]["fit_loop"]["epoch_progress"]["current"]
     diverged = read_state(folder.path).message.startswith(NonFiniteLoss.__name__)
-    return Progress(epochs["processed"], epochs["ready"], diverged)
+    try:
+        check_torch_file(folder.last_checkpoint)
+        content = torch.load(folder.last_checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        epochs = content["loops"]["fit_loop"]["epoch_progress"]["current"]
+        return Progress(int(epochs["processed"]), int(epochs["ready"]), diverged)
+    except (ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise DamagedCheckpoint(
+            f"{folder.last_checkpoint} is not a checkpoint that a run can be resumed from: restore it from a copy, or "
+            "start a new run."
+        ) from error
 
 
 def digests_of_files(settings: Mapping[str, Any]) -> dict[str, str]:

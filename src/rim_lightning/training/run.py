@@ -1,6 +1,5 @@
 """One training run: prepare missing data, train through the stages, evaluate, write a report."""
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,13 +31,13 @@ from rim_lightning.files import (
     write_json,
     write_json_once,
 )
-from rim_lightning.json_files import read_json
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.teacher_weights import load_backbone
 from rim_lightning.networks.tiny_weights import flush_tiny_weights
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.origin import START_SETTINGS, Origin, read_origin
 from rim_lightning.runs.progress import StepCounter, say
+from rim_lightning.runs.records import BudgetRecord, read_figures, read_record
 from rim_lightning.runs.signals import Interrupted, stopped_by_signals
 from rim_lightning.runs.state import record_run
 from rim_lightning.schemes import LANDMARK_SCHEMES
@@ -542,13 +541,13 @@ def work_per_face(cfg: DictConfig, teacher_weights: Mapping[str, Any] | None) ->
 def _measured_faces(cfg: DictConfig) -> int:
     """Return the number of faces per epoch in the file of the budget, if it was measured for this budget."""
     file = Path(cfg.paths.budget_file)
-    record = json.loads(file.read_text(encoding="utf-8"))
+    record = read_record(file, BudgetRecord)
     given = ("budget", cfg.budget) if cfg.budget else ("work", cfg.work)
-    measured = ("budget", record["minutes"]) if "minutes" in record else ("work", record["work"])
+    measured = ("work", record.work) if record.minutes is None else ("budget", record.minutes)
     if measured != given:
         setting, now = (f"{name}={value}" for name, value in (measured, given))
         raise ValueError(f"{file} was measured for {setting}, not {now}: set {setting}, or another paths.budget_file.")
-    return int(record["samples_per_epoch"])
+    return record.samples_per_epoch
 
 
 def _fit(
@@ -589,7 +588,7 @@ def _finish(
         if trainer.is_global_zero and not cfg.trainer.fast_dev_run:
             trained = any(name.startswith("train/") for name in figures)
             if not trained and folder.metrics.is_file():  # a finished run was resumed: its figures stay
-                figures = {**read_json(folder.metrics, dict), **figures}
+                figures = {**read_figures(folder.metrics), **figures}
             write_metrics(folder.metrics, figures)
         return figures
     steps.begin("measure")

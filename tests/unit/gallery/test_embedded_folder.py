@@ -1,7 +1,5 @@
 """Files of embeddings come back as they were written, and a folder belongs to one manifest."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -73,9 +71,9 @@ def test_processes_that_begin_at_once_do_not_disturb_each_other(tmp_path):
 
 def test_another_manifest_is_refused(folder):
     with pytest.raises(ValueError, match="was begun with side=gallery, this is side=probe"):
-        EmbeddedFolder.begin(folder.path, replace(SETTINGS, side="probe"))
+        EmbeddedFolder.begin(folder.path, SETTINGS.model_copy(update={"side": "probe"}))
     with pytest.raises(ValueError, match=r"was begun with 3 pictures, but /pictures now holds other pictures \(3\)"):
-        EmbeddedFolder.begin(folder.path, replace(SETTINGS, names=names_digest([b"c.png"])))
+        EmbeddedFolder.begin(folder.path, SETTINGS.model_copy(update={"names": names_digest([b"c.png"])}))
 
 
 def test_names_that_join_to_the_same_text_have_different_digests():

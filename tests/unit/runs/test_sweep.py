@@ -71,10 +71,10 @@ def test_a_sweep_of_a_newer_version_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("{", "is damaged, it is no JSON file"),
-        ("[]", "holds no names and values"),
-        ("{}", "is not the list of jobs that `rim-train -m` writes"),
-        ('{"jobs": [1], "command": [], "launcher": {}}', "is not the list of jobs"),
+        ("{", " is damaged, it is no JSON file"),
+        ("[]", " holds no names and values"),
+        ("{}", " has no command: give the directory of a sweep"),
+        ('{"jobs": [1], "command": [], "launcher": {}}', ": jobs[0] is 1; "),
     ],
 )
 def test_a_foreign_or_damaged_journal_is_one_sentence(tmp_path, content, sentence):
@@ -83,7 +83,7 @@ def test_a_foreign_or_damaged_journal_is_one_sentence(tmp_path, content, sentenc
         done = rim_sweep(action, tmp_path)
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
-        assert f"rim-sweep: {tmp_path / 'sweep.json'} {sentence}" in done.stderr
+        assert f"rim-sweep: {tmp_path / 'sweep.json'}{sentence}" in done.stderr
 
 
 def test_the_format_is_written(tmp_path):

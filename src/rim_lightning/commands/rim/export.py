@@ -384,10 +384,10 @@ def _start_of(override: str) -> Path | None:
 
 def _metrics_of(checkpoint: Path) -> dict[str, Any]:
     """Return the figures of the run that wrote a checkpoint, if they are figures of this checkpoint: its last one."""
-    from rim_lightning.json_files import read_json
     from rim_lightning.runs.folder import RunFolder
+    from rim_lightning.runs.records import read_figures
 
     run = RunFolder(checkpoint.parent.parent)
     if checkpoint.name != run.last_checkpoint.name or not run.config.is_file() or not run.metrics.is_file():
         return {}
-    return read_json(run.metrics, dict)
+    return read_figures(run.metrics)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rim_lightning.files import write_json
+from rim_lightning.json_files import read_json
 
 
 def compute_once(folder: Path, key: list[Any], compute: Callable[[], Any]) -> Any:
@@ -30,7 +31,7 @@ def compute_file(file: Path, compute: Callable[[], Any]) -> Any:
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, compute())
-    return _with_nan(json.loads(file.read_text(encoding="utf-8")))
+    return _with_nan(read_json(file, object))
 
 
 def _with_nan(content: Any) -> Any:

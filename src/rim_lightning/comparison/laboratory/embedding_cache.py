@@ -135,7 +135,7 @@ class EmbeddingCache:
 
 def _read(file: Path) -> _Table:
     """Read a file of embeddings. If it is missing or damaged, the table is empty and the file is made again."""
-    with suppress(FileNotFoundError, BadZipFile, EOFError, ValueError), np.load(file) as content:
+    with suppress(FileNotFoundError, BadZipFile, EOFError, KeyError, ValueError), np.load(file) as content:
         parts = {name: content[name] for name in content.files}
         row_of = {digest.tobytes(): row for row, digest in enumerate(parts.pop("digests"))}
         return _Table(row_of, parts)

@@ -1,6 +1,5 @@
 """The trained networks of the systems, by name."""
 
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from rim_lightning.networks.compared.guided import GuidedRecognizer
 from rim_lightning.networks.teacher_weights import load_teacher
 from rim_lightning.networks.tiny_weights import flush_tiny_weights
 from rim_lightning.runs.folder import RunFolder
+from rim_lightning.runs.records import read_figures
 from rim_lightning.training.run import work_per_face
 from rim_lightning.training.settings import plain
 
@@ -82,7 +82,7 @@ class TrainedNetworks:
             OSError: If the figures of a run are missing.
         """
         self.seeds(name)
-        return [json.loads(run.folder.metrics.read_text(encoding="utf-8")) for run in self.plan.runs(name)]
+        return [read_figures(run.folder.metrics) for run in self.plan.runs(name)]
 
     def faces_seen(self, name: str) -> int:
         """Return how many faces training showed to a system and to the networks that it starts from.

@@ -17,6 +17,7 @@ from rim_lightning.networks.checkpoints import training_record
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.origin import START_SETTINGS
 from rim_lightning.runs.overrides import override
+from rim_lightning.runs.records import read_figures
 from rim_lightning.runs.state import read_state
 from rim_lightning.training.start import start_digest
 
@@ -106,7 +107,7 @@ class Run(NamedTuple):
 
     def merit(self) -> float | None:
         """Return the figure of the validation faces that chooses among trials; None if there is no finite one."""
-        figures = json.loads(self.folder.metrics.read_text(encoding="utf-8"))
+        figures = read_figures(self.folder.metrics)
         finite = [figures[name] for name in self.merits if math.isfinite(figures.get(name, math.nan))]
         return finite[0] if finite else None
 

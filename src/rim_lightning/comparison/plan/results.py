@@ -1,9 +1,9 @@
 """The folder of results: runs, embeddings and figures that later tables use again."""
 
-import json
 from pathlib import Path
 
 from rim_lightning.files import write_json_once
+from rim_lightning.runs.records import ResultsRecord, read_record
 
 FORMAT = 2
 """Changes when the keys of kept results change; format 1, of version 0.1, had no file that says so."""
@@ -21,7 +21,7 @@ def check_results(folder: Path) -> None:
     if not (folder / "runs").is_dir():
         return
     file = _format_file(folder)
-    stored = json.loads(file.read_text(encoding="utf-8"))["format"] if file.is_file() else 1
+    stored = read_record(file, ResultsRecord).format if file.is_file() else 1
     if stored != FORMAT:
         raise ValueError(
             f"{folder} holds results of another version of rim-lightning (format {stored}, this one writes {FORMAT}): "

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import json
 import os
 import posixpath
 import unicodedata
@@ -17,6 +16,7 @@ from PIL import Image
 from rim_lightning.data.listing import list_folder
 from rim_lightning.data.stores.prepared import SPLITS
 from rim_lightning.files import MAX_NAME, printable, read_bytes
+from rim_lightning.json_files import parse_json
 from rim_lightning.schemes import FIVE, IBUG68
 
 VALIDATION_SHARE = 0.1
@@ -337,11 +337,11 @@ def read_splits(file: str | Path | None, key: str) -> dict[str, str]:
     file = Path(file)
     text = read_label_text(file, "the splits as JSON")
     try:
-        lists = json.loads(text, parse_int=float)[key]  # integers may have any number of digits
+        lists = parse_json(text, file, dict, "repair it")[key]
         pairs = [(name, split) for split in SPLITS for name in _names(lists.get(split, []))]
-    except (json.JSONDecodeError, RecursionError, KeyError, TypeError, AttributeError):
+        splits = dict(pairs)
+    except (KeyError, TypeError, AttributeError):
         raise ValueError(f"{file} is not JSON with an entry '{key}' of lists train, val and test.") from None
-    splits = dict(pairs)
     if not splits:
         raise ValueError(f"{file} lists no names of '{key}'.")
     if len(splits) != len(pairs):

@@ -60,7 +60,7 @@ class PackedPictures:
                 self._files[number] = _open(name)
             content = self._files[number].get_batch(row).column(self.column)[0].as_buffer()
             picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-        except (OSError, ValueError, IndexError) as error:  # Arrow's errors are among these
+        except (OSError, ValueError, IndexError, KeyError, AttributeError, cv2.error) as error:  # and Arrow's
             raise ValueError(f"{name} is missing or damaged; delete {self.folder} and run rim-pack again.") from error
         if picture is None or picture.shape != self.shape[1:]:
             raise ValueError(f"Picture {row} of {name} is damaged; delete {self.folder} and run rim-pack again.")
@@ -75,11 +75,12 @@ class PackedStore(PreparedStore):
         file = self.path / "samples.arrow"
         try:
             samples = _open(file).read_all()
-        except (OSError, ValueError) as error:
+            self._name_column = samples.column("name")
+            self.identity = samples.column("identity").to_numpy()
+            self._split_numbers = samples.column("split").to_numpy()
+            _check_samples(str(self._name_column.type), self.identity, self._split_numbers, len(self.identities))
+        except (OSError, ValueError, KeyError) as error:  # Arrow's errors are among these
             raise ValueError(f"{file} is missing or damaged; delete {self.path} and run rim-pack again.") from error
-        self._name_column = samples.column("name")
-        self.identity = samples.column("identity").to_numpy()
-        self._split_numbers = samples.column("split").to_numpy()
 
     @property
     def names(self) -> Sequence[str]:
@@ -112,7 +113,7 @@ def open_store(path: str | os.PathLike[str]) -> PreparedStore:
         FileNotFoundError: If there is no store.
         ValueError: If the store is unfinished, incomplete, or of another format.
     """
-    return PackedStore(path) if "packed" in read_manifest(Path(path)) else PreparedStore(path)
+    return PackedStore(path) if read_manifest(Path(path)).get("packed") else PreparedStore(path)
 
 
 def pack(
@@ -191,6 +192,16 @@ def _named(file: Path) -> Iterator[None]:
 def picture_file(number: int) -> str:
     """Return the name of the picture file of a number; it holds the samples from `number` * `shard` on."""
     return f"pictures_{number:05d}.arrow"
+
+
+def _check_samples(names: str, identity: NDArray[Any], splits: NDArray[Any], people: int) -> None:
+    """Raise ValueError if the columns of the samples have another type, or numbers of no person or split."""
+    if names != "string" or identity.dtype != np.int64 or splits.dtype != np.int8:
+        raise ValueError("a column has another type")
+    if len(identity) and not (identity.min() >= -1 and identity.max() < people):
+        raise ValueError("a sample is of no person")
+    if len(splits) and not (splits.min() >= 0 and splits.max() < len(SPLITS)):
+        raise ValueError("a sample is of no split")
 
 
 def _write_samples(path: Path, store: PreparedStore) -> None:

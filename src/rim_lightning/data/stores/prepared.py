@@ -13,7 +13,6 @@ augmentation can shift, turn and scale the face without inventing any.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -24,14 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim_lightning.data.stores.rows import RowFile, open_rows
-from rim_lightning.files import open_regular, read_utf8, write_json
+from rim_lightning.files import open_regular, write_json
+from rim_lightning.json_files import read_json
 from rim_lightning.schemes import LANDMARK_SCHEMES
 from rim_lightning.types import NO_IDENTITY
 
 FORMAT = 1
 SPLITS = ("train", "val", "test")
 MANIFEST = "manifest.json"
-_ENTRIES = {"hr_size": int, "stored_size": int, "identities": list, "landmark_schemes": list, "parsing": bool}
+LARGEST_MANIFEST = 2**30
+"""Largest manifest in bytes: it lists up to six million samples. That of a packed set does not list them."""
 
 
 def stored_side(hr_size: int, margin: float) -> int:
@@ -101,7 +102,7 @@ class PreparedStore:
             self.parsing = self._pictures("parsing", (count, side, side))
 
     def _read_samples(self) -> None:
-        if "samples" not in self.manifest:
+        if self.manifest.get("samples") is None:
             raise ValueError(f"{self.path} is packed already; choose the prepared set that it was made from.")
         samples = self.manifest["samples"]
         self._names: list[str] = [sample["name"] for sample in samples]
@@ -201,38 +202,18 @@ def read_manifest(path: Path) -> dict[str, Any]:
                 f"The preparation of {path} did not finish; run the same rim-prepare command to resume it."
             )
         raise FileNotFoundError(f"There are no prepared data in {path}; run rim-prepare with output={path} first.")
-    try:
-        manifest = json.loads(read_utf8(file))
-        format_number = manifest["format"]
-    except (ValueError, RecursionError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} is damaged; delete {path} and run rim-prepare again.") from error
-    if format_number != FORMAT:
+    from rim_lightning.data.stores.manifest_schema import StoreSchema  # here, because pydantic takes a while
+    from rim_lightning.schema import checked
+
+    advice = f"delete {path} and run rim-prepare again"
+    manifest = read_json(file, dict, advice, LARGEST_MANIFEST)
+    if manifest.get("format") != FORMAT:
         raise ValueError(
-            f"{path} has format {format_number}, this version reads {FORMAT}; delete it and run rim-prepare again."
+            f"{path} has format {manifest.get('format')}, this version reads {FORMAT}; delete it and run rim-prepare "
+            "again."
         )
-    if not _is_complete(manifest):
-        raise ValueError(f"{file} is damaged: entries are missing or wrong; delete {path} and run rim-prepare again.")
+    checked(StoreSchema, manifest, file, advice)
     return manifest
-
-
-def _is_complete(manifest: dict[str, Any]) -> bool:
-    """Report whether a manifest has what a store is opened by."""
-    if any(not isinstance(manifest.get(key), kind) for key, kind in _ENTRIES.items()):
-        return False
-    if not 0 < manifest["hr_size"] <= manifest["stored_size"] or not _all_of(manifest["identities"], str):
-        return False
-    if not _all_of(manifest["landmark_schemes"], str) or not set(manifest["landmark_schemes"]) <= set(LANDMARK_SCHEMES):
-        return False
-    samples = manifest.get("samples", [])
-    return (
-        _all_of(samples, dict)
-        and all({"name", "identity", "split"} <= set(sample) for sample in samples)
-        and all(isinstance(sample[key], str | None) for sample in samples for key in ("name", "identity", "split"))
-    )
-
-
-def _all_of(values: Any, kind: type) -> bool:
-    return isinstance(values, list) and all(isinstance(value, kind) for value in values)
 
 
 def write_manifest(file: Path, manifest: Mapping[str, Any]) -> None:

@@ -24,6 +24,7 @@ from rim_lightning.data.stores.prepared import (
     write_manifest,
 )
 from rim_lightning.files import check_writable, put_in_place, synchronize, write_text
+from rim_lightning.json_files import parse_json
 from rim_lightning.locks import process_lock, wait_and_hold
 from rim_lightning.schemes import LANDMARK_SCHEMES
 from rim_lightning.types import UNLABELED
@@ -270,13 +271,18 @@ class StoreWriter:
 
         A kill may have cut off the last line, a power cut also lines and pixels before it.
         """
+        from rim_lightning.data.stores.manifest_schema import JournalEntry  # here, because pydantic takes a while
+
         file = self.partial / JOURNAL
         if not file.is_file():
             return {}
         done = {}
         for line in file.read_bytes().splitlines():
-            with suppress(ValueError, KeyError, TypeError, IndexError):  # a damaged line
-                entry = json.loads(line)
+            with suppress(ValueError):  # a damaged line
+                entry = parse_json(line, file, dict)
+                JournalEntry.model_validate(entry)
+                if entry["index"] >= len(self._names):
+                    continue
                 if self._compacted or "reason" in entry or entry["checksum"] == self._checksum(entry["index"]):
                     done[entry["index"]] = entry
         write_text(file, "".join(f"{json.dumps(entry)}\n" for entry in done.values()))

@@ -20,6 +20,7 @@ from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.functional.verification import roc_curve
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.provenance import code_version
+from rim_lightning.runs.records import TrackingRecord, read_record
 from rim_lightning.runs.sweep import JOB_VARIABLE
 from rim_lightning.training.phased_module import PhasedModule
 from rim_lightning.training.rank import is_first_process
@@ -55,9 +56,7 @@ def wandb_logger(save_dir: str, offline: bool, **settings: Any) -> WandbLogger:
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {"id": uuid.uuid4().hex[:12]})
-    return WandbLogger(
-        save_dir=save_dir, offline=offline, id=json.loads(path.read_text(encoding="utf-8"))["id"], **settings
-    )
+    return WandbLogger(save_dir=save_dir, offline=offline, id=read_record(path, TrackingRecord).id, **settings)
 
 
 def start_wandb(loggers: Sequence[Any], ask: bool) -> None:
