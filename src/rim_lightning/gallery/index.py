@@ -30,6 +30,7 @@ REQUIRED = ("person", "source", "digest")  # columns of text that every gallery 
 LATER = ("root", "enrolled", "alignment", "detector")  # text that galleries of an earlier version lack until `add`
 LOCK_FILE = ".lock"  # file in the gallery's folder, see `Gallery.writing`
 SIMILARITY_TOLERANCE = 0.01
+LANCE_ERRORS = ("LanceError", "lance error", "Lance file")  # signs of errors that LanceDB raises of a table
 BATCH = 4096  # number of templates that are rewritten at a time
 ATTEMPTS = 20  # how often a reader begins again whose files another process removed
 KEPT = timedelta(days=36_500)  # age of versions that are removed: none, until the new one is on the disk
@@ -106,10 +107,12 @@ def _while_others_write(
         while True:
             try:
                 return read(gallery, *args, **kwargs)
-            except RuntimeError as error:
+            except (RuntimeError, ValueError) as error:
+                if not any(sign in str(error) for sign in LANCE_ERRORS):
+                    raise
                 attempts += 1
                 if "Not found" not in str(error):
-                    raise
+                    raise _unreadable(gallery.address, error) from error
                 if attempts == ATTEMPTS:
                     raise _damaged(gallery.address) from error
 
@@ -452,6 +455,18 @@ def _damaged(address: str) -> ValueError:
     )
 
 
+def _unreadable(address: str, error: Exception) -> OSError:
+    return OSError(
+        f"The gallery {address} cannot be read ({_reason(error)}): it is damaged, or its storage does not answer. Repeat "
+        "the command, restore it from a copy, or enroll its pictures again in another place."
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Return an error of LanceDB without the place in its sources."""
+    return re.sub(r", \S+\.rs:\d+:\d+$", "", str(error).strip()).partition("\n")[0]
+
+
 def _check_columns(schema: Any, address: str) -> None:
     """Raise ValueError if a table is no gallery: columns are missing, or of another type."""
     import pyarrow as pa
@@ -495,10 +510,10 @@ def _storage(address: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "LanceError(IO)" not in str(error):
+        if "LanceError" not in str(error):
             raise
         full = any(sign in str(error) for sign in ("No space left", "File too large", "quota exceeded"))
-        why = "there is no space left" if full else re.sub(r", \S+\.rs:\d+:\d+$", "", str(error).strip())
+        why = "there is no space left" if full else _reason(error)
         raise OSError(
             f"The gallery {address} cannot be written: {why}. Earlier additions are kept. Remove the cause, then "
             "repeat the command."

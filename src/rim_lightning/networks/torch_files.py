@@ -66,9 +66,11 @@ def _damage_in_words() -> Iterator[None]:
     """Turn the errors of an unpickler into ValueError: on a damaged file they are of every kind."""
     try:
         yield
-    except OSError:
-        raise
     except Exception as error:
+        if (
+            isinstance(error, OSError) and error.filename is not None
+        ):  # of the file itself; without it, of a wrong place
+            raise
         raise ValueError(str(error).partition("\n")[0] or type(error).__name__) from error
 
 
