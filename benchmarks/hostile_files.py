@@ -704,7 +704,7 @@ def main() -> None:
     parser.add_argument(
         "--memory", type=int, default=1024, help="MiB that a reader may ask for beside those of a valid file"
     )
-    parser.add_argument("--seconds", type=float, default=20, help="after which a reader hangs")
+    parser.add_argument("--seconds", type=float, default=60, help="after which a reader hangs")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--verbose", action="store_true", help="print every case on the error output")
     parser.add_argument("--child", choices=KINDS, help=argparse.SUPPRESS)

@@ -30,7 +30,7 @@ REQUIRED = ("person", "source", "digest")  # columns of text that every gallery 
 LATER = ("root", "enrolled", "alignment", "detector")  # text that galleries of an earlier version lack until `add`
 LOCK_FILE = ".lock"  # file in the gallery's folder, see `Gallery.writing`
 SIMILARITY_TOLERANCE = 0.01
-LANCE_ERRORS = ("LanceError", "lance error", "Lance file")  # signs of errors that LanceDB raises of a table
+LANCE_ERRORS = ("LanceError", "lance error", "Lance file")  # signs of an error of LanceDB
 BATCH = 4096  # number of templates that are rewritten at a time
 ATTEMPTS = 20  # how often a reader begins again whose files another process removed
 KEPT = timedelta(days=36_500)  # age of versions that are removed: none, until the new one is on the disk
@@ -457,8 +457,8 @@ def _damaged(address: str) -> ValueError:
 
 def _unreadable(address: str, error: Exception) -> OSError:
     return OSError(
-        f"The gallery {address} cannot be read ({_reason(error)}): it is damaged, or its storage does not answer. Repeat "
-        "the command, restore it from a copy, or enroll its pictures again in another place."
+        f"The gallery {address} cannot be read ({_reason(error)}): it is damaged, or its storage does not answer. "
+        "Repeat the command, restore it from a copy, or enroll its pictures again in another place."
     )
 
 

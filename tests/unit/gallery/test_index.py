@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from rim_lightning.gallery.index import KEPT, Enrolled, Gallery, Template
-from rim_lightning.gallery.table_files import TableFiles
+from rim_lightning.gallery.table_files import RECORD, TableFiles
 
 SIZE = 16
 
@@ -377,3 +377,48 @@ def test_a_gallery_in_an_object_store_is_searched_and_not_changed(gallery, tmp_p
             change()
     assert before == {path: path.read_bytes() for path in (tmp_path / "index").rglob("*") if path.is_file()}
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "content", ['{"version": -1}', '{"version": true}', '{"version": 1e999}', '{"version": []}', "[]"]
+)
+def test_a_record_of_no_version_is_named(gallery, tmp_path, content):
+    (tmp_path / "index" / RECORD).write_text(content)
+    with pytest.raises(ValueError, match=r"durable\.json.*: ?remove it"):
+        Gallery(gallery.address, "abc", SIZE)
+
+
+def test_a_record_of_a_version_that_is_not_there_removes_nothing(gallery, tmp_path):
+    (tmp_path / "index" / RECORD).write_text('{"version": 1000000}')
+    files = TableFiles(tmp_path / "index" / "templates.lance", tmp_path / "index" / RECORD)
+    before = files.all()
+    assert not files.drop_unfinished()
+    (tmp_path / "index" / RECORD).write_text('{"version": 1}')
+    for manifest in (tmp_path / "index").rglob("*.manifest"):  # all but one that is newer
+        if str(2**64 - 1 - 1) in manifest.name or manifest.stem == "1":
+            manifest.unlink()
+    left = files.all()
+    assert not files.drop_unfinished()
+    assert files.all() == left < before
+
+
+def test_a_template_whose_cosine_is_nan_is_no_hit(gallery):
+    import pyarrow as pa
+
+    rows = gallery._table.search().limit(1).to_arrow()
+    large = pa.array([3e38] * SIZE, pa.float32())  # its square is infinite
+    vectors = pa.FixedSizeListArray.from_arrays(large, SIZE)
+    position = rows.schema.get_field_index("embedding")
+    gallery._table.add(rows.set_column(position, rows.schema.field(position), vectors))
+    (hits,) = gallery.search(embeddings(1, seed=1), 100)
+    assert len(hits) == 20
+    assert all(abs(hit.similarity) <= 1.001 for hit in hits)  # NaN is not
+
+
+@pytest.mark.parametrize("damage", [b"", b"LANCE", bytes(64)])
+def test_a_damaged_file_of_a_gallery_is_one_sentence(gallery, tmp_path, damage):
+    for file in (tmp_path / "index").rglob("*.lance"):
+        if file.is_file():
+            file.write_bytes(damage)
+    with pytest.raises((OSError, ValueError), match=rf"The gallery {gallery.address} (cannot be read|is damaged)"):
+        Gallery(gallery.address, "abc", SIZE).search(embeddings(1), 3)

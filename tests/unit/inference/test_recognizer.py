@@ -173,3 +173,21 @@ def test_a_picture_is_searched_for_a_face_unless_it_is_said_to_be_one(rim, tmp_p
 def test_a_face_that_was_aligned_for_another_model_is_refused(rim):
     with pytest.raises(ImageError, match=r"a.png was aligned for another model"):
         Recognizer(rim).embed_probes([AlignedFace(torch.zeros(3, 40, 40), 40.0, 0, "a.png")])
+
+
+@pytest.mark.parametrize(("name", "value"), [("teacher", float("nan")), ("student", 1e38), ("teacher", 0.0)])
+def test_embeddings_that_mean_nothing_are_an_error_and_no_answer(sharp, name, value):
+    torch.manual_seed(0)
+    rim = perturbed(RIM(**MODEL)).eval()
+    for weight in getattr(rim.hrn, name).backbone.parameters():
+        weight.data.fill_(value)
+    model = Recognizer(rim, calibration(0.5))
+    for far_from_equal in (sharp[0], sharp[1]):
+        with pytest.raises(ValueError, match=f"The model {model.fingerprint} makes embeddings of NaN or of no length"):
+            model.verify(far_from_equal, sharp[0], 1e-2, aligned=True)
+
+
+@pytest.mark.parametrize("threshold", [-np.inf, np.inf])
+def test_a_threshold_that_is_not_finite_is_no_threshold(rim, sharp, threshold):
+    with pytest.raises(ValueError, match="The model has no usable thresholds"):
+        Recognizer(rim, calibration(threshold)).verify(sharp[0], sharp[1], 1e-2, aligned=True)
