@@ -1,4 +1,7 @@
-"""What a card may say, with ranges. Imports no torch, but pydantic: import it where a card is read."""
+"""What a card may say, with ranges. Imports no torch, but pydantic: import it where a card is read.
+
+A default says that an entry may be missing, not what it is then: cards are read as they are.
+"""
 
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -28,9 +31,8 @@ def _point(pair: list[float]) -> list[float]:
 
 
 Entries = Len(1, 64)
-Point = Annotated[list[float], Len(2, 2), AfterValidator(_point)]
-"""Threshold and false reject rate."""
-Curve = Annotated[list[Annotated[list[float], Entries]], Len(2, 2)]
+ThresholdAndRate = Annotated[list[float], Len(2, 2), AfterValidator(_point)]
+TwoColumns = Annotated[list[Annotated[list[float], Entries]], Len(2, 2)]
 """Sizes of probes, and a number for each; `usage.SizeCurve` checks them."""
 
 
@@ -39,7 +41,7 @@ class CalibrationSchema(Schema):
 
     faces: Annotated[str, Field(max_length=1000)]
     digest: Annotated[str, Field(max_length=64)]
-    synthetic: bool | None = None
+    synthetic: bool = False
     probes: Annotated[str, Field(max_length=1000)] = ""
     people: Annotated[int, Field(ge=1, le=10**9)]
     genuine: Count
@@ -47,7 +49,7 @@ class CalibrationSchema(Schema):
     counts: Annotated[list[Annotated[int, Field(ge=1, le=1000)]], Entries, AfterValidator(_ascending)]
     sizes: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Entries, AfterValidator(_ascending)]
     fars: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Entries]
-    points: list[list[list[list[Point | None]]]]
+    points: list[list[list[list[ThresholdAndRate | None]]]]
 
     @model_validator(mode="after")
     def _fits(self) -> "CalibrationSchema":
@@ -74,8 +76,8 @@ class UsageSchema(Schema):
 
     flip: bool = False
     shift: Annotated[float, Field(ge=0, le=0.25)] = 0.0
-    mixture: Curve | None = None
-    reduced_gallery: Curve | None = None
+    mixture: TwoColumns = Field(default=[[1.0], [1.0]])
+    reduced_gallery: TwoColumns = Field(default=[[1.0], [0.0]])
 
 
 class ArchitectureSchema(Schema):
@@ -91,10 +93,10 @@ class TrainingSchema(Schema):
     model_config = ConfigDict(extra="ignore")
 
     command: str = ""
-    sets: list[str] | None = None
+    sets: list[str] = Field(default=[])
     faces: Count = 0
     code: str = ""
-    started_from: list["TrainingSchema"] | None = None
+    started_from: list["TrainingSchema"] = Field(default=[])
 
 
 class CardSchema(Schema):
@@ -115,7 +117,7 @@ class CardSchema(Schema):
     limits: list[str]
     terms: str = ""
     training: TrainingSchema = TrainingSchema()
-    metrics: dict[str, float | None] | None = None
-    checkpoint_sha256: Digest | None = None
-    half_precision: str | None = None
-    half_precision_change: Share | None = None
+    metrics: dict[str, float | None] = Field(default={})
+    checkpoint_sha256: Digest = ""
+    half_precision: str = ""
+    half_precision_change: Share = 0.0

@@ -16,7 +16,7 @@ ATTEMPTS = 10**6
 JOBS = 10**5
 
 
-class Record(Schema):
+class RunRecord(Schema):
     """A record. Entries of later versions are not read."""
 
     model_config = ConfigDict(extra="ignore")
@@ -37,7 +37,7 @@ Date = Annotated[str, AfterValidator(_date)]
 Texts = Annotated[list[str], Len(0, 10_000)]
 
 
-class StateRecord(Record):
+class StateRecord(RunRecord):
     """`state.json`, see `runs.state.RunState`."""
 
     name: Literal["running", "finished", "interrupted", "failed", "unknown"] = "unknown"
@@ -49,7 +49,7 @@ class StateRecord(Record):
     host: str | None = None
 
 
-class OriginRecord(Record):
+class OriginRecord(RunRecord):
     """`origin.json`, see `runs.origin.Origin`."""
 
     overrides: Texts
@@ -59,14 +59,14 @@ class OriginRecord(Record):
     files: dict[str, str]
 
 
-class JobRecord(Record):
+class JobRecord(RunRecord):
     """A job in `sweep.json`."""
 
     index: Annotated[int, Field(ge=0, lt=JOBS)]
     overrides: Texts
 
 
-class SweepRecord(Record):
+class SweepRecord(RunRecord):
     """`sweep.json`, see `runs.sweep.Sweep`."""
 
     format: Annotated[int, Field(ge=1)] = 1
@@ -75,7 +75,7 @@ class SweepRecord(Record):
     jobs: Annotated[list[JobRecord], Len(0, JOBS), AfterValidator(_ascending)]
 
 
-class BudgetRecord(Record):
+class BudgetRecord(RunRecord):
     """The file of a budget, see `training.run`."""
 
     minutes: Annotated[float, Field(gt=0)] | None = None
@@ -83,20 +83,20 @@ class BudgetRecord(Record):
     samples_per_epoch: Annotated[int, Field(ge=1, le=10**12)]
 
 
-class TeacherRecord(Record):
+class TeacherRecord(RunRecord):
     """The record of a kept teacher, see `training.kept_teacher`."""
 
     sha256: str
     figures: dict[str, float | None]
 
 
-class TrackingRecord(Record):
+class TrackingRecord(RunRecord):
     """The identity of a run for W&B, see `training.callbacks.wandb_tracking`."""
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 
 
-class ResultsRecord(Record):
+class ResultsRecord(RunRecord):
     """The format of a folder of results, see `comparison.plan.results`."""
 
     format: Count
@@ -113,7 +113,7 @@ class SpeedEntry(Schema):
     epochs: int
     series: str
     x: list[Any] | None
-    pairs_per_s: Annotated[float, Field(gt=0)] | None = None
+    pairs_per_s: Annotated[float, Field(gt=0)] = 1.0  # not there if the row failed
 
 
 class _Figures(RootModel[dict[str, float | None]]):

@@ -44,6 +44,7 @@ def changed(tmp_path, place, value):
         (("calibration", "counts"), [], "calibration.counts is a list of 0; list should have at least 1 item"),
         (("calibration", "more"), 1, "has the entry calibration.more, which this version does not know"),
         (("usage", "shift"), 0.5, "usage.shift is 0.5; it must be less than or equal to 0.25"),
+        (("usage", "reduced_gallery"), None, "usage.reduced_gallery is None; it must be a valid list"),
         (("usage", "mixture"), [[7]], "usage.mixture is a list of 1; list should have at least 2 items"),
         (("files", "../model"), "0" * 64, "'../model'; string should match pattern"),
         (("fingerprint",), "x", "fingerprint is 'x'; string should match pattern"),
