@@ -7,7 +7,8 @@ types or 100,000 lists within each other; an entry is taken away or added. Bytes
 beside a file are made anew, as somebody would who wants it to be read. The files are read in processes that may take
 `--memory` more than a reader of the valid file takes.
 
-    sentence   refused in one sentence
+    sentence   refused in one sentence, which names the file
+    unnamed    one sentence that names no file: the file was read, and answers less than the valid one
     same       accepted, and the answer is that of the valid file
     harmless   accepted with another answer, of finite numbers in their ranges
     wrong      accepted with NaN, infinity or a threshold beyond every similarity
@@ -37,7 +38,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-OUTCOMES = ("sentence", "same", "harmless", "wrong", "trace", "memory", "hang")
+OUTCOMES = ("sentence", "unnamed", "same", "harmless", "wrong", "trace", "memory", "hang")
 BAD = ("wrong", "trace", "memory", "hang")
 RAW = ("1e999", "-1e999", "9" * 5000, "9" * 30, "[" * 100_000 + "]" * 100_000, '{"a":' * 500 + "1" + "}" * 500)
 VALUES = (math.nan, math.inf, -math.inf, -1, 0, 1, 0.5, 2, 10**7, -(10**7), 2**62, 1e308, 1e-308, True, None)
@@ -608,9 +609,9 @@ def outcome_of(kind: Kind, folder: Path, right: str) -> tuple[str, str]:
         if isinstance(error, MemoryError) or "allocate memory" in text or "bad_alloc" in text:
             return "memory", text
         ending = ending_of(error, Hints())
-        if ending is None or "\n" in ending.sentence or str(folder) not in ending.sentence:
+        if ending is None or "\n" in ending.sentence:
             return "trace", text
-        return "sentence", ending.sentence
+        return ("sentence" if str(folder) in ending.sentence else "unnamed"), ending.sentence
     if has_nan(answer) or (isinstance(answer, list) and any(map(has_nan, answer))):
         return "wrong", "accepted"
     return ("same" if repr(answer) == right else "harmless"), "accepted"
@@ -682,7 +683,7 @@ def read_some(name: str, first: int, options: argparse.Namespace, outcomes: Coun
             if isinstance(line, list):
                 outcomes[line[1]] += 1
                 peak, number = max(peak, line[3]), line[0] + 1
-                if options.verbose or line[1] in BAD:
+                if options.verbose or line[1] in (*BAD, "unnamed"):
                     print(f"{name} {line[0]}: {line[1]}: {line[2]}", file=sys.stderr, flush=True)
     if not ready:
         process.kill()

@@ -33,7 +33,7 @@ def network():
 
 
 def model_folder(path, threshold=0.0):
-    thresholds = np.broadcast_to([threshold, 2.0], (1, 1, 2, 2))  # the second lies beyond every cosine
+    thresholds = np.broadcast_to([threshold, 1.0], (1, 1, 2, 2))  # the second lies beyond every cosine here
     frrs = np.broadcast_to([0.25, 1.0], (1, 1, 2, 2))
     calibration = Calibration("made up", "0", 4, 4, 24, (1,), (8, 32), (1e-2, 1e-3), thresholds, frrs)
     write_model(path, network(), calibration, {}, False)
@@ -79,7 +79,7 @@ def test_verify_for_programs_and_folders_of_one_person(model, faces):
     answer = json.loads(done.output)
     assert done.exit_code == 1
     assert not answer["same_person"]
-    assert answer["threshold"] == 2.0
+    assert answer["threshold"] == 1.0
     assert answer["probe_faces"] == [0, 0, 0]
     assert answer["gallery_faces"] == [0]
     files = [faces / "a.png", faces / "b.jpg", faces / "more" / "c.png"]
@@ -283,7 +283,7 @@ def test_identify_takes_pictures_and_folders(model, faces, index):
 def test_identify_in_words(model, faces, index):
     done = rim("identify", "-m", model, "-i", index, faces / "a.png", "--aligned")
     assert done.exit_code == 1
-    assert "a.png: 12 px, threshold 2.000" in done.output
+    assert "a.png: 12 px, threshold 1.000" in done.output
     assert "accepted" not in done.output
     assert "of 3 pictures; a stranger passes for 0.003 of them" in done.output
 

@@ -78,7 +78,10 @@ def _initializers(graph: "GraphProto", path: Path) -> dict[str, Tensor]:
     for item in graph.initializer:
         if item.data_location == TensorProto.EXTERNAL:
             raise ValueError(f"{path} keeps its weights in another file: save it as one self-contained ONNX file.")
-    return {item.name: torch.from_numpy(numpy_helper.to_array(item).copy()) for item in graph.initializer}
+    try:
+        return {item.name: torch.from_numpy(numpy_helper.to_array(item).copy()) for item in graph.initializer}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} has a damaged weight ({error}): copy it again.") from error
 
 
 def _arguments(graph: "GraphProto", nodes: list["NodeProto"], weights: dict[str, Tensor], path: Path) -> dict[str, Any]:
