@@ -7,9 +7,9 @@ The file system is an ext4 image on a loop device, which needs root on Linux. It
 names and sizes reach the disk every second, contents when a program asks for it (fsync). The system writes back by
 itself twice: all files at one random moment, and a random half of them just before the cut. All other contents are
 zeros. For every cut the command starts on a fresh copy of the image. At a random moment after its first write all of
-its processes are stopped and the image is copied: it holds what had reached the disk by then, and nothing else. The copy
-is mounted, which replays the journal of ext4, and the command is repeated there. Then the writer's own check compares
-with what was there before, and with an undisturbed run.
+its processes are stopped and the image is copied: it holds what had reached the disk by then, and nothing else. The
+copy is mounted, which replays the journal of ext4, and the command is repeated there. Then the writer's own check
+compares with what was there before, and with an undisturbed run.
 
 prepare   rim-prepare of Helen, 64 px: the same bytes as undisturbed
 enroll    rim enroll of half of the people of a folder, the other half enrolled before: all of those stay, and both
