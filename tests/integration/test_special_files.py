@@ -127,6 +127,7 @@ def test_preparation_leaves_them_out(special, tmp_path):
 def test_embedding_leaves_them_out_and_has_the_digest_of_what_was_embedded(special, tmp_path):
     whole = picture(tmp_path / "special" / "Ann.png")
     digest = hashlib.sha256(whole.read_bytes()).hexdigest()
+    (face,) = FaceAligner(16).align(whole.read_bytes(), aligned=True)
     names = pa.array([os.fsencode(path.name) for path in (*special.values(), whole)], pa.large_binary())
     manifest = SimpleNamespace(pictures=str(tmp_path / "special"), aligned=True)
     folder = SimpleNamespace(manifest=manifest, positions=lambda number: range(len(names)))
@@ -140,5 +141,6 @@ def test_embedding_leaves_them_out_and_has_the_digest_of_what_was_embedded(speci
     (block,) = PictureBlocks(folder, [0], names, Replacing(16), len(names))
     *others, row = block.rows
     assert (row.source, row.digest, row.left_out) == ("Ann.png", digest, None)
+    assert torch.equal(block.faces[0], face.pixels)
     assert {other.source: other.digest for other in others} == {path.name: None for path in special.values()}
     assert others[list(special).index("pipe")].left_out == "pipe.png is no regular file: give an image file."
