@@ -667,7 +667,7 @@ def read_some(name: str, first: int, options: argparse.Namespace, outcomes: Coun
     reading, writing = os.pipe()
     command = [sys.executable, __file__, "--child", name, "--first", str(first), "--pipe", str(writing)]
     command += [f"--{key}={getattr(options, key)}" for key in ("count", "seed", "memory", "seconds")]
-    process = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.PIPE)
     os.close(writing)
     lines = os.fdopen(reading, "rb", buffering=0)
     buffer, number, begun = b"", first, False
