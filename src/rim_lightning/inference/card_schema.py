@@ -6,7 +6,6 @@ A default says that an entry may be missing, not what it is then: cards are read
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from annotated_types import Len
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from rim_lightning.schema import Count, Digest, FileName, Schema, Share
@@ -30,9 +29,9 @@ def _point(pair: list[float]) -> list[float]:
     return pair
 
 
-Entries = Len(1, 64)
-ThresholdAndRate = Annotated[list[float], Len(2, 2), AfterValidator(_point)]
-TwoColumns = Annotated[list[Annotated[list[float], Entries]], Len(2, 2)]
+Entries = Field(min_length=1, max_length=64)
+ThresholdAndRate = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_point)]
+TwoColumns = Annotated[list[Annotated[list[float], Entries]], Field(min_length=2, max_length=2)]
 """Sizes of probes, and a number for each; `usage.SizeCurve` checks them."""
 
 
@@ -108,7 +107,7 @@ class CardSchema(Schema):
     version: str = "unknown"
     architecture: ArchitectureSchema
     fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-    files: Annotated[dict[FileName, Digest], Len(1, 100)]
+    files: Annotated[dict[FileName, Digest], Field(min_length=1, max_length=100)]
     inputs: str = ""
     usage: UsageSchema = UsageSchema()
     calibration: CalibrationSchema | None

@@ -5,7 +5,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from annotated_types import Len
 from pydantic import AfterValidator, ConfigDict, Field, RootModel
 
 from rim_lightning.json_files import ADVICE, read_json
@@ -34,7 +33,7 @@ def _ascending(jobs: list[Any]) -> list[Any]:
 
 
 Date = Annotated[str, AfterValidator(_date)]
-Texts = Annotated[list[str], Len(0, 10_000)]
+Texts = Annotated[list[str], Field(max_length=10_000)]
 
 
 class StateRecord(RunRecord):
@@ -72,7 +71,7 @@ class SweepRecord(RunRecord):
     format: Annotated[int, Field(ge=1)] = 1
     command: Texts
     launcher: dict[str, Any]
-    jobs: Annotated[list[JobRecord], Len(0, JOBS), AfterValidator(_ascending)]
+    jobs: Annotated[list[JobRecord], Field(max_length=JOBS), AfterValidator(_ascending)]
 
 
 class BudgetRecord(RunRecord):

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any, Literal
 
-from annotated_types import Len
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from rim_lightning.schema import Schema
@@ -56,7 +55,9 @@ class StoreSchema(Schema):
     alignment: str = ""
     landmarks: str = ""
     detector: Literal["yunet", "mtcnn"] = "mtcnn"
-    landmark_schemes: Annotated[list[Annotated[str, AfterValidator(_known_scheme)]], Len(0, len(LANDMARK_SCHEMES))]
+    landmark_schemes: Annotated[
+        list[Annotated[str, AfterValidator(_known_scheme)]], Field(max_length=len(LANDMARK_SCHEMES))
+    ]
     parsing: bool
     source_hash: str
     split_hash: str
