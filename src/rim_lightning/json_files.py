@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from rim_lightning.files import read_bytes
 
@@ -46,17 +46,29 @@ def parse_json(content: bytes | str, name: object, kind: type[T], advice: str = 
     Raises:
         ValueError: If it is damaged, or holds something else. The message names the place.
     """
+    unusable: list[_Text] = []
+
+    def refuse(text: str) -> _Text:
+        unusable.append(_Text(text))
+        return unusable[-1]
+
+    def number(text: str) -> float | _Text:
+        return float(text) if math.isfinite(float(text)) else refuse(text)
+
+    def integer(text: str) -> int | _Text:
+        return int(text) if len(text) <= 20 and abs(int(text)) <= LARGEST_INTEGER else refuse(text)
+
     try:
         text = content.decode("utf-8") if isinstance(content, bytes) else content
-        parsed = json.loads(text, parse_constant=_refuse, parse_float=_number, parse_int=_integer)
-    except _NoNumber:
-        place, number = next(_unusable(json.loads(text, parse_constant=_Text, parse_float=_text, parse_int=_text)))
-        raise ValueError(f"{name}: {place} is {number}, which is no number that a computer has: {advice}.") from None
+        parsed = json.loads(text, parse_constant=refuse, parse_float=number, parse_int=integer)
     except RecursionError:
         raise _too_deep(name, advice) from None
     except ValueError as error:
         raise ValueError(f"{name} is damaged, it is no JSON file ({error}): {advice}.") from None
     _check_depth(parsed, name, advice)
+    if unusable:
+        place, shown = next(_places_of_text(parsed))
+        raise ValueError(f"{name}: {place} is {shown}, which is no number that a computer has: {advice}.")
     if not isinstance(parsed, kind):
         wanted = "names and values" if kind is dict else "list"
         raise ValueError(f"{name} holds no {wanted}: {advice}.")
@@ -73,41 +85,11 @@ def place_of(keys: tuple[int | str, ...]) -> str:
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
 
 
-class _NoNumber(ValueError):
-    """A number that is not finite, or too large."""
-
-
 class _Text(str):
     """A number that cannot be used, as it stands in the file."""
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise _NoNumber(constant)
-
-
-def _number(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise _NoNumber(text)
-    return number
-
-
-def _integer(text: str) -> int:
-    if len(text) > 20 or abs(int(text)) > LARGEST_INTEGER:
-        raise _NoNumber(text)
-    return int(text)
-
-
-def _text(text: str) -> _Text | None:
-    """Return the text of a number that cannot be used; None for any other."""
-    try:
-        _number(text) if set(text) & set(".eE") else _integer(text)
-    except _NoNumber:
-        return _Text(text)
-    return None
-
-
-def _unusable(content: Any) -> Iterator[tuple[str, str]]:
+def _places_of_text(content: Any) -> Iterator[tuple[str, str]]:
     """Yield place and text of the numbers that cannot be used."""
     waiting: list[tuple[tuple[int | str, ...], Any]] = [((), content)]
     while waiting:

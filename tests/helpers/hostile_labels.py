@@ -51,9 +51,17 @@ def mask():
 
 
 def manifest():
-    sample = {"name": "a", "identity": None, "split": "train", "detected": False}
+    sample = {"name": "a", "identity": None, "split": "train", "labels": [], "detected": False}
     about = {"format": 1, "name": "toy", "hr_size": 16, "margin": 0, "stored_size": 16, "alignment": "five"}
-    return about | {"landmark_schemes": [], "parsing": False, "identities": [], "samples": [sample], "skipped": []}
+    return about | {
+        "landmark_schemes": [],
+        "parsing": False,
+        "identities": [],
+        "source_hash": "",
+        "split_hash": "",
+        "samples": [sample],
+        "skipped": [],
+    }
 
 
 def embedding():
@@ -62,7 +70,9 @@ def embedding():
 
 
 def card():
-    about = {"format": 1, "architecture": {}, "fingerprint": "", "files": {}, "calibration": None}
+    architecture = {"name": "rim", "arguments": {}}
+    files = {"model.safetensors": "0" * 64}
+    about = {"format": 1, "architecture": architecture, "fingerprint": "0" * 16, "files": files, "calibration": None}
     return about | {"license": "", "limits": []}
 
 

@@ -152,7 +152,7 @@ def test_a_picture_that_cannot_be_used_is_named_and_the_rest_is_done(pictures, t
     reasons = {
         "person 2/cut.png": "person 2/cut.png is damaged or incomplete",
         "person 3/wide.png": "person 3/wide.png is 40 x 20 pixels: an aligned face is square",
-        "person 3/gone.png": "There is no image person 3/gone.png.",
+        "person 3/gone.png": "person 3/gone.png is a link to a missing file",
         "torn.jpg": "torn.jpg is not an image of a known format",
         "'\\udcff/a.png'": "is not UTF-8 text: rename the file or folder",
     }
@@ -283,7 +283,9 @@ def test_a_folder_of_something_else_is_no_output(pictures, tmp_path):
         embedded(pictures, pictures)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / embedded_folder.MANIFEST).write_text("{")
-    with pytest.raises(ValueError, match=r"_embedding.json is damaged, or of another version"):
+    with pytest.raises(
+        ValueError, match=r"_embedding.json is damaged, it is no JSON file .*: embed the pictures again"
+    ):
         embedded(pictures, tmp_path / "out")
     with pytest.raises(FileNotFoundError, match=r"holds no embeddings: it has no _embedding.json"):
         EmbeddedFolder(pictures)

@@ -231,7 +231,7 @@ def test_another_way_of_reading_is_noticed(rim, site, tmp_path, monkeypatch, fir
 
 def test_another_face_of_the_pictures_is_noticed(rim, site, tmp_path, monkeypatch):
     face = Recognizer.align
-    monkeypatch.setattr(Recognizer, "align", lambda self, source, aligned=False, **_: face(self, source, True))
+    monkeypatch.setattr(Recognizer, "align", lambda self, source, *_, **__: face(self, source, True))
     assert rim("enroll", site, "--face", 1, aligned=False).exit_code == 0
     assert rim("enroll", site, aligned=False).exit_code == 0  # the largest is the first
     done = rim("enroll", site, "--face", 2, aligned=False)
@@ -244,7 +244,7 @@ def test_another_face_of_the_pictures_is_noticed(rim, site, tmp_path, monkeypatc
 
 def test_another_detector_is_noticed(rim, site, model, tmp_path, monkeypatch):
     face = Recognizer.align
-    monkeypatch.setattr(Recognizer, "align", lambda self, source, aligned=False, **_: face(self, source, True))
+    monkeypatch.setattr(Recognizer, "align", lambda self, source, *_, **__: face(self, source, True))
     recognizer = Recognizer.from_checkpoint(model)
     recognizer.aligner = replace(recognizer.aligner, detector="mtcnn")
     enroll(recognizer, Gallery(tmp_path / "index", recognizer.fingerprint, recognizer.embedding_size, True), site)

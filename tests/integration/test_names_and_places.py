@@ -255,9 +255,15 @@ def test_a_folder_where_a_picture_is_to_be_written(model, faces, tmp_path, untou
 
 
 @pytest.mark.parametrize(
-    "change", [{"calibration": {"sizes": [8]}}, {"calibration": []}, {"architecture": {}}, {"limits": None}]
+    ("change", "fault"),
+    [
+        ({"calibration": {"sizes": [8]}}, " has no calibration.faces"),
+        ({"calibration": []}, ": calibration is a list"),
+        ({"architecture": {}}, " has no architecture.name"),
+        ({"limits": None}, ": limits is None; it must be a valid list"),
+    ],
 )
-def test_a_card_that_lacks_something_gets_a_sentence(model, tmp_path, change):
+def test_a_card_that_lacks_something_gets_a_sentence(model, tmp_path, change, fault):
     folder = tmp_path / "copy"
     shutil.copytree(model, folder)
     card = json.loads((folder / CARD).read_text())
@@ -265,4 +271,5 @@ def test_a_card_that_lacks_something_gets_a_sentence(model, tmp_path, change):
     (folder / CARD_DIGEST).unlink()
     done = rim("info", folder)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.endswith("is not a model that this version can read: export it again from its checkpoint.\n")
+    assert done.stderr.startswith(f"rim: {folder / CARD}{fault}")
+    assert done.stderr.endswith(": copy the whole folder again, or export the model again from its checkpoint.\n")

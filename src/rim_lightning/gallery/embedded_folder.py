@@ -124,7 +124,7 @@ class EmbeddedFolder:
         file = self.path / MANIFEST
         if not file.is_file():
             raise FileNotFoundError(f"{path} holds no embeddings: it has no {MANIFEST}. rim-embed makes such a folder.")
-        advice = "it is damaged, or of another version of this package: embed the pictures again, into another folder"
+        advice = "embed the pictures again, into another folder"
         content = read_json(file, dict, advice)
         if content.pop("format", None) != FORMAT:
             raise ValueError(f"{file} is not of format {FORMAT}: {advice}.")

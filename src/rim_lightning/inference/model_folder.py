@@ -142,7 +142,8 @@ def read_model(folder: str | Path) -> Model:
         usage = Usage.from_plain(card.get("usage", {}))
     except ValueError as error:
         raise ValueError(f"{folder / CARD}: usage cannot be used ({error}): {ADVICE}.") from error
-    rim = _filled(arguments, weights)
+    with torch.device("cpu"):  # also where a run is rehearsed without memory: the weights are looked at
+        rim = _filled(arguments, weights)
     if fingerprint(rim, usage) != card["fingerprint"]:
         raise ValueError(f"{folder / CARD}: fingerprint is not that of the weights and their usage: {ADVICE}.")
     return Model(rim.eval(), calibration, card, usage, pair_calibration)
