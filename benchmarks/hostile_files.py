@@ -187,7 +187,8 @@ def damage_weights(folder: Path, generator: random.Random, number: int) -> None:
         from safetensors.torch import load, save
 
         weights = load(content)
-        spoil_numbers(weights[generator.choice(sorted(weights))], generator)
+        names = sorted(key for key in weights if weights[key].is_floating_point())
+        spoil_numbers(weights[generator.choice(names)], generator)
         content = save(weights)
     file.write_bytes(content)
     card = json.loads((folder / "model" / "card.json").read_text())

@@ -273,3 +273,4 @@ def test_a_card_that_lacks_something_gets_a_sentence(model, tmp_path, change, fa
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(f"rim: {folder / CARD}{fault}")
     assert done.stderr.endswith(": copy the whole folder again, or export the model again from its checkpoint.\n")
+    assert done.stderr.count("\n") == 1

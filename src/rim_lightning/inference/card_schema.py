@@ -29,10 +29,18 @@ def _point(pair: list[float]) -> list[float]:
     return pair
 
 
+def _curve(columns: list[list[float]]) -> list[list[float]]:
+    sizes, values = columns
+    _ascending([0.0, *sizes])
+    if len(sizes) != len(values) or not all(0 <= value <= 1 for value in values):
+        raise ValueError("it must be sizes and as many weights between 0 and 1")
+    return columns
+
+
 Entries = Field(min_length=1, max_length=64)
 ThresholdAndRate = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_point)]
-TwoColumns = Annotated[list[Annotated[list[float], Entries]], Field(min_length=2, max_length=2)]
-"""Sizes of probes, and a number for each; `usage.SizeCurve` checks them."""
+TwoColumns = Annotated[list[Annotated[list[float], Entries]], Field(min_length=2, max_length=2), AfterValidator(_curve)]
+"""Sizes of probes, and a number for each."""
 
 
 class CalibrationSchema(Schema):
@@ -79,11 +87,20 @@ class UsageSchema(Schema):
     reduced_gallery: TwoColumns = Field(default=[[1.0], [0.0]])
 
 
+class ArgumentsSchema(Schema):
+    """Arguments of the network, of which `networks.architecture_check` checks all before it is built."""
+
+    model_config = ConfigDict(extra="allow")
+
+    hr_size: Annotated[int, Field(ge=1, le=4096)]
+    lr_size: Annotated[int, Field(ge=1, le=4096)]
+
+
 class ArchitectureSchema(Schema):
-    """Name and arguments of the network. `networks.architecture_check` checks the arguments before it is built."""
+    """Name and arguments of the network."""
 
     name: Literal["rim"]
-    arguments: dict[str, Any]
+    arguments: ArgumentsSchema
 
 
 class TrainingSchema(Schema):

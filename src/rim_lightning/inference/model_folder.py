@@ -138,10 +138,7 @@ def read_model(folder: str | Path) -> Model:
     plain, plain_of_pairs = card["calibration"], card.get("pair_calibration")
     calibration = None if plain is None else Calibration.from_plain(plain)
     pair_calibration = None if plain_of_pairs is None else Calibration.from_plain(plain_of_pairs)
-    try:
-        usage = Usage.from_plain(card.get("usage", {}))
-    except ValueError as error:
-        raise ValueError(f"{folder / CARD}: usage cannot be used ({error}): {ADVICE}.") from error
+    usage = Usage.from_plain(card.get("usage", {}))
     with torch.device("cpu"):  # also where a run is rehearsed without memory: the weights are looked at
         rim = _filled(arguments, weights)
     if fingerprint(rim, usage) != card["fingerprint"]:

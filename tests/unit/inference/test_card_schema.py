@@ -45,6 +45,8 @@ def changed(tmp_path, place, value):
         (("calibration", "more"), 1, "has the entry calibration.more, which this version does not know"),
         (("usage", "shift"), 0.5, "usage.shift is 0.5; it must be less than or equal to 0.25"),
         (("usage", "reduced_gallery"), None, "usage.reduced_gallery is None; it must be a valid list"),
+        (("usage", "mixture", 1, 0), 2, "usage.mixture is a list of 2; it must be sizes and as many weights between"),
+        (("usage", "mixture", 0, 0), 9, "usage.mixture is a list of 2; its numbers must ascend"),
         (("usage", "mixture"), [[7]], "usage.mixture is a list of 1; list should have at least 2 items"),
         (("files", "../model"), "0" * 64, "'../model'; string should match pattern"),
         (("fingerprint",), "x", "fingerprint is 'x'; string should match pattern"),
@@ -62,7 +64,6 @@ def test_a_value_that_cannot_be_is_named(tmp_path, place, value, sentence):
 @pytest.mark.parametrize(
     ("place", "value", "sentence"),
     [
-        (("usage", "mixture", 1, 0), 2, "usage cannot be used (The mixture needs a weight from 0 to 1"),
         (("architecture", "arguments", "hr_size"), 10**6, "architecture.arguments.hr_size is 1e+06; it must be from 8"),
         (
             ("architecture", "arguments", "hallucination", "coarse", "blocks"),

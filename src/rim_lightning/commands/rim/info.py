@@ -40,13 +40,7 @@ def info(model: Path | None, as_json: bool) -> None:
     if as_json:
         echo_json(card)
         return
-    try:
-        lines = list(_card_lines(card))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise ValueError(
-            f"{model} is not a model that this version can read: export it again from its checkpoint."
-        ) from error
-    for line in lines:
+    for line in _card_lines(card):
         say(line)
 
 
