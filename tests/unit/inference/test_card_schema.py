@@ -64,7 +64,7 @@ def test_a_value_that_cannot_be_is_named(tmp_path, place, value, sentence):
 @pytest.mark.parametrize(
     ("place", "value", "sentence"),
     [
-        (("architecture", "arguments", "hr_size"), 10**6, "architecture.arguments.hr_size is 1e+06; it must be from 8"),
+        (("architecture", "arguments", "hr_size"), 10**6, "architecture.arguments.hr_size is 1000000; it must be less"),
         (
             ("architecture", "arguments", "hallucination", "coarse", "blocks"),
             [10**7],
