@@ -30,7 +30,7 @@ REQUIRED = ("person", "source", "digest")  # columns of text that every gallery 
 LATER = ("root", "enrolled", "alignment", "detector")  # text that galleries of an earlier version lack until `add`
 LOCK_FILE = ".lock"  # file in the gallery's folder, see `Gallery.writing`
 SIMILARITY_TOLERANCE = 0.01
-LANCE_ERRORS = ("LanceError", "lance error", "Lance file")  # signs of an error of LanceDB
+RUST_PANIC = "RustPanic"  # class of the errors with which the code of LanceDB itself breaks on a damaged file
 BATCH = 4096  # number of templates that are rewritten at a time
 ATTEMPTS = 20  # how often a reader begins again whose files another process removed
 KEPT = timedelta(days=36_500)  # age of versions that are removed: none, until the new one is on the disk
@@ -107,8 +107,8 @@ def _while_others_write(
         while True:
             try:
                 return read(gallery, *args, **kwargs)
-            except (RuntimeError, ValueError) as error:
-                if not any(sign in str(error) for sign in LANCE_ERRORS):
+            except Exception as error:
+                if not _is_of_lance(error, gallery.address):
                     raise
                 attempts += 1
                 if "Not found" not in str(error):
@@ -428,7 +428,9 @@ class Gallery:
             table = database.open_table(TABLE_NAME)
             if self._files is not None and self._files.durable not in (None, table.version):
                 _check_readable(table)
-        except (ValueError, RuntimeError, OSError) as error:
+        except Exception as error:
+            if not isinstance(error, OSError) and not _is_of_lance(error, self.address):
+                raise
             return None, error
         return table, None
 
@@ -453,6 +455,12 @@ def _damaged(address: str) -> ValueError:
     return ValueError(
         f"The gallery {address} is damaged: restore it from a copy, or enroll its pictures again in another place."
     )
+
+
+def _is_of_lance(error: Exception, address: str) -> bool:
+    """Return True for an error that LanceDB raised of a table, which does not name the gallery."""
+    kind = isinstance(error, RuntimeError | ValueError) or type(error).__name__ == RUST_PANIC
+    return kind and address not in str(error)
 
 
 def _unreadable(address: str, error: Exception) -> OSError:
