@@ -70,7 +70,7 @@ def embedding():
 
 
 def card():
-    architecture = {"name": "rim", "arguments": {}}
+    architecture = {"name": "rim", "arguments": {"hr_size": 128, "lr_size": 16}}
     files = {"model.safetensors": "0" * 64}
     about = {"format": 1, "architecture": architecture, "fingerprint": "0" * 16, "files": files, "calibration": None}
     return about | {"license": "", "limits": []}

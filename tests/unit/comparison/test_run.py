@@ -53,9 +53,9 @@ def test_one_setting_decides_how_long_systems_are_trained():
         allowance_of(nothing)
 
 
-def test_a_gpu_that_is_not_there_is_named(monkeypatch):
+def test_a_gpu_that_is_not_there_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    cfg = configuration("compare", ["table=3", "measure_on=gpu", "paths.output_dir=unused"])
+    cfg = configuration("compare", ["table=3", "measure_on=gpu", f"paths.output_dir={tmp_path}"])
     with pytest.raises(ValueError, match="PyTorch finds no CUDA device here: set measure_on=cpu"):
         compare(cfg, training_configuration)
 
@@ -143,8 +143,8 @@ def test_every_table_and_figure_knows_its_systems():
         (["figure=7"], 'There is no figure "7"; choose from 3, 4, roc, sweep.'),
     ],
 )
-def test_a_table_or_a_figure_must_be_named(overrides, sentence):
-    cfg = configuration("compare", [*overrides, "paths.output_dir=unused"])
+def test_a_table_or_a_figure_must_be_named(overrides, sentence, tmp_path):
+    cfg = configuration("compare", [*overrides, f"paths.output_dir={tmp_path}"])
     with pytest.raises(ValueError, match=re.escape(sentence)):
         compare(cfg, training_configuration)
 
