@@ -1,6 +1,5 @@
 """One training run: prepare missing data, train through the stages, evaluate, write a report."""
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -610,7 +609,9 @@ def _finish(
             logger.save()
     log_results(trainer, folder)
     say(*folder.report.read_text(encoding="utf-8").splitlines())
-    say(f"Report: {os.path.relpath(folder.report)}")  # W&B keeps what is printed
+    report = folder.report.absolute()  # W&B keeps what is printed
+    here = report.is_relative_to(Path.cwd())
+    say(f"Report: {report.relative_to(Path.cwd()) if here else without_folders(str(report))}")
     return figures
 
 
