@@ -28,8 +28,12 @@ def main() -> None:
 
 
 def _end_with_input() -> None:
-    """End this process when rim-speed, which holds the other end of the input, has ended."""
-    sys.stdin.buffer.read()
+    """End this process when rim-speed, which holds the other end of the input, has ended.
+
+    `sys.stdin` would be locked meanwhile, and a process that is forked from this one waits for that lock for ever.
+    """
+    while os.read(0, 1024):
+        pass
     os._exit(1)
 
 
