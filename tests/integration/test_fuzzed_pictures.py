@@ -16,6 +16,7 @@ from rim_lightning.data.preparation import prepare
 from rim_lightning.data.readers.record import Record
 from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.networks.rim import RIM
+from tests.helpers.hostile import damaged
 from tests.helpers.tiny import MODEL
 
 KINDS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000")
@@ -33,24 +34,6 @@ def _exif():
     exif = Image.Exif()
     exif[0x0112] = 6
     return exif
-
-
-def damaged(content, rng):
-    content = bytearray(content)
-    for _ in range(rng.choice((1, 1, 2, 8, 64))):
-        at = rng.randrange(len(content))
-        kind = rng.randrange(5)
-        if kind == 0:
-            content[at] ^= 1 << rng.randrange(8)
-        elif kind == 1:
-            content[at] = rng.choice((0, 0x7F, 0x80, 0xFF))
-        elif kind == 2:
-            content[at:at] = bytes(rng.randrange(256) for _ in range(rng.randrange(1, 9)))
-        elif kind == 3 and len(content) > 16:
-            del content[at : at + rng.randrange(1, 9)]
-        elif len(content) > 16:
-            del content[max(16, at) :]
-    return bytes(content)
 
 
 def embedding_or_sentence(model, path):
