@@ -4,12 +4,11 @@ import random
 import struct
 import subprocess
 import sys
-import time
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from rim_lightning.data import images
 from rim_lightning.data.images import (
@@ -76,17 +75,25 @@ BOMBS = [
 ]
 
 
+def file_kinds(kind):
+    """Yield a kind of image file of Pillow and all kinds below it."""
+    yield kind
+    for below in kind.__subclasses__():
+        yield from file_kinds(below)
+
+
 @pytest.mark.parametrize(("make", "size", "sentence"), BOMBS)
-def test_what_was_made_to_cost_is_refused_before_it_is_decoded(tmp_path, make, size, sentence):
+def test_what_was_made_to_cost_is_refused_before_it_is_decoded(tmp_path, monkeypatch, make, size, sentence):
+    for kind in file_kinds(ImageFile.ImageFile):
+        if "load" in vars(kind):
+            monkeypatch.setattr(kind, "load", lambda picture: pytest.fail(f"{picture} is decoded"))
     path = tmp_path / "face.png"
     path.write_bytes(make(*size))
-    start = time.process_time()
     for read in (read_image, read_numbers, picture_header):
         with pytest.raises(ImageError, match=f"^{path} .*{sentence}"):
             read(path)
     image_format(path)
     has_plain_pixels(path)
-    assert time.process_time() - start < 1
 
 
 def test_what_real_files_have_is_read(tmp_path):
