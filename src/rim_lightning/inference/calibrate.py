@@ -10,12 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rim_lightning.functional.fixed_thresholds import PairsOfPeople
+from rim_lightning.functional.likelihood_ratio import cllr, cllr_min, fit_logistic
 from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind
 from rim_lightning.functional.verification import tar_at_far
 from rim_lightning.inference.calibration import COUNTS, FARS, PROBE_SIZES, Calibration
 from rim_lightning.inference.people import FaceSource, People, embed_people
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.usage import SizeCurve
+
+MIN_PAIRS_OF_PEOPLE = 5
+"""Smallest number of pairs of two people who decide about a false accept rate. Fewer are two or three lookalikes."""
+
+MAX_RATIO_PAIRS = 1_000_000
+"""Most pairs that a likelihood ratio is fitted to. Of more, every n-th is used."""
 
 
 def calibrate(
@@ -79,26 +87,70 @@ def thresholds_of(
     images = people.identity.unique(return_counts=True)[1]  # (people,)
     counts = _usable_counts(images, counts)
     members = {count: _members(people.identity, count) for count in counts}
-    thresholds = np.full((len(counts), len(counts), len(people.probes), len(fars)), np.nan)
-    frrs = thresholds.copy()
+    cells = (len(counts), len(counts), len(people.probes))
+    points = np.full((*cells, len(fars), 6), np.nan)
+    ratios = np.empty((*cells, 5))
     for (i, probe_count), (j, gallery_count) in itertools.product(enumerate(counts), repeat=2):
         in_gallery, in_probe = members[gallery_count], members[probe_count]
         disjoint = in_gallery @ in_probe.T == 0  # (G, P): the templates share no image
         gallery_person = people.identity[in_gallery.argmax(1)]
         probe_person = people.identity[in_probe.argmax(1)]
-        same = (gallery_person[:, None] == probe_person)[disjoint]  # (pairs,)
-        if not same.any() or same.all():
+        row, column = disjoint.nonzero(as_tuple=True)
+        pairs = PairsOfPeople(gallery_person[row], probe_person[column], torch.Generator().manual_seed(0))
+        if not pairs.same.any() or pairs.same.all():
             raise ValueError(f"{people.title} must show at least two people, one of them in two or more images.")
         if probe_count == gallery_count == 1:
-            genuine, impostors = int(same.sum()), int((~same).sum())
+            genuine, impostors = int(pairs.same.sum()), int((~pairs.same).sum())
         for k, size in enumerate(people.probes):
             scores = _scores(people, size, in_gallery, in_probe, reduced_gallery)[disjoint]  # (pairs,)
-            for column, far in enumerate(fars):
-                if (point := tar_at_far(scores, same, far)) is not None:
-                    thresholds[i, j, k, column], frrs[i, j, k, column] = point[1], 1 - point[0]
+            points[i, j, k] = [_point(pairs, scores, far) for far in fars]
+            ratios[i, j, k] = _ratio(pairs, scores)
     ranges = (tuple(counts), tuple(people.probes), tuple(fars))
     about = (people.title, people.digest, len(images), genuine, impostors)
-    return Calibration(*about, *ranges, thresholds, frrs, people.synthetic, people.kind.in_words())
+    return Calibration(
+        *about,
+        *ranges,
+        thresholds=points[..., 0],
+        frrs=points[..., 1],
+        synthetic=people.synthetic,
+        probes=people.kind.in_words(),
+        intervals=points[..., 2:],
+        ratios=ratios,
+    )
+
+
+def _point(pairs: PairsOfPeople, scores: Tensor, far: float) -> list[float]:
+    """Return threshold, false reject rate and the intervals of both rates; NaN if too few pairs would decide."""
+    unknown = [np.nan] * 6
+    found = tar_at_far(scores, pairs.same, far)
+    if found is None:
+        return unknown
+    rates = pairs.rates(scores, found[1])
+    if rates.deciding < MIN_PAIRS_OF_PEOPLE:
+        return unknown
+    return [found[1], rates.frr, *rates.far_interval, *rates.frr_interval]
+
+
+def _ratio(pairs: PairsOfPeople, scores: Tensor) -> list[float]:
+    """Fit the likelihood ratio: intercept, slope, bound, cost and least cost, see `Calibration.ratios`.
+
+    With N people no ratio beyond N or 1/N is stated: an event that none of them shows may have a probability of 1/N.
+    """
+    chosen = pairs.same.clone()
+    strangers = (~pairs.same).nonzero().flatten()
+    chosen[strangers[:: -(-len(strangers) // MAX_RATIO_PAIRS)]] = True
+    values, same = scores[chosen].double().numpy(), pairs.same[chosen].numpy()
+    ratio = fit_logistic(values, same)
+    slope = max(ratio.slope, 0.0)  # similarities that mean the opposite mean nothing
+    intercept = ratio.intercept if ratio.slope > 0 else 0.0
+    bound = float(np.log10(pairs.people))
+    return [
+        intercept,
+        slope,
+        bound,
+        cllr((intercept + slope * values).clip(-bound, bound), same),
+        cllr_min(values, same),
+    ]
 
 
 def _usable_counts(images: Tensor, counts: Sequence[int]) -> list[int]:

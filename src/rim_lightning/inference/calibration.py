@@ -27,11 +27,31 @@ class OperatingPoint(NamedTuple):
         threshold: Accept if similarity ≥ threshold.
         far: False accept rate that the threshold was chosen for.
         frr: False reject rate at the threshold.
+        far_interval: 95 % interval of the false accept rate of other people at the threshold. None if the card is of
+            an earlier version and has none.
+        frr_interval: The same of the false reject rate.
     """
 
     threshold: float
     far: float
     frr: float
+    far_interval: tuple[float, float] | None = None
+    frr_interval: tuple[float, float] | None = None
+
+
+class LikelihoodRatio(NamedTuple):
+    """How many times as probable a similarity is for pictures of one person as for pictures of two people.
+
+    Attributes:
+        log10: Logarithm of the ratio, to base 10; never beyond the bound.
+        bound: Largest absolute value that is stated: the logarithm of the number of people, because fewer than one
+            in so many of them could not have been seen.
+        at_bound: True if the ratio would be beyond the bound: it is at least so large (or at most so small).
+    """
+
+    log10: float
+    bound: float
+    at_bound: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +76,11 @@ class Calibration:
         synthetic: True if the faces of the set are synthetic, False if they are photographs. None if that is not known:
             cards of earlier versions do not say.
         probes: How the probes of the calibration were made, in words.
+        intervals: (C, C, S, F, 4) float64, 95 % intervals over other people: of the false accept rate at the threshold
+            (low, high), then of the false reject rate. None in cards of earlier versions.
+        ratios: (C, C, S, 5) float64, the likelihood ratio: intercept and slope of its log10 over the similarity; the
+            bound of its absolute value; its cost (Cllr) on these people; the least cost of any function of the
+            similarity (Cllr_min). None in cards of earlier versions.
     """
 
     set_name: str
@@ -70,13 +95,22 @@ class Calibration:
     frrs: NDArray[np.float64]
     synthetic: bool | None = None
     probes: str = BICUBIC_PROBES
+    intervals: NDArray[np.float64] | None = None
+    ratios: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        shape = (len(self.counts), len(self.counts), len(self.sizes), len(self.fars))
+        cells = (len(self.counts), len(self.counts), len(self.sizes))
+        shape = (*cells, len(self.fars))
         if not self.thresholds.shape == self.frrs.shape == shape:
             raise ValueError(
                 f"Thresholds and false reject rates are {shape}, got {self.thresholds.shape} and {self.frrs.shape}."
             )
+        for name, values, expected in (
+            ("Intervals", self.intervals, (*shape, 4)),
+            ("Likelihood ratios", self.ratios, (*cells, 5)),
+        ):
+            if values is not None and values.shape != expected:
+                raise ValueError(f"{name} are {expected}, got {values.shape}.")
 
     def __eq__(self, other: object) -> bool:
         return self.to_plain() == other.to_plain() if isinstance(other, Calibration) else NotImplemented
@@ -114,12 +148,43 @@ class Calibration:
             0.3
         """
         column = self.check_far(far)
-        threshold = frr = 0.0
+        threshold, frr = (
+            float(self._between(values[..., column], size, probes, gallery)) for values in (self.thresholds, self.frrs)
+        )
+        if self.intervals is None:
+            return OperatingPoint(threshold, far, frr)
+        far_low, far_high, frr_low, frr_high = self._between(
+            self.intervals[..., column, :], size, probes, gallery
+        ).tolist()
+        return OperatingPoint(threshold, far, frr, (far_low, far_high), (frr_low, frr_high))
+
+    def likelihood_ratio(
+        self, similarity: float, size: float, probes: int = 1, gallery: int = 1
+    ) -> LikelihoodRatio | None:
+        """Return the likelihood ratio of a similarity.
+
+        Between two sizes or counts its logarithm is interpolated over their logarithm.
+
+        Args:
+            similarity: Similarity of a probe and a gallery template.
+            size: Side of the probe in pixels.
+            probes: Number of probes that are pooled into one template.
+            gallery: Number of gallery pictures that are pooled into one template.
+
+        Returns:
+            The ratio; None if the card has none.
+        """
+        if self.ratios is None:
+            return None
+        intercept, slope, bound, *_ = self._between(self.ratios, size, probes, gallery).tolist()
+        log10 = intercept + slope * similarity
+        return LikelihoodRatio(min(max(log10, -bound), bound), bound, abs(log10) > bound)
+
+    def _between(self, values: NDArray[np.float64], size: float, probes: int, gallery: int) -> NDArray[np.float64]:
+        """Interpolate values by number of probes, number of gallery pictures and size, (C, C, S, …) -> (…)."""
         neighbors = (_neighbors(self.counts, probes), _neighbors(self.counts, gallery), _neighbors(self.sizes, size))
-        for (i, a), (j, b), (k, c) in itertools.product(*neighbors):
-            threshold += a * b * c * float(self.thresholds[i, j, k, column])
-            frr += a * b * c * float(self.frrs[i, j, k, column])
-        return OperatingPoint(threshold, far, frr)
+        terms = [a * b * c * values[i, j, k] for (i, a), (j, b), (k, c) in itertools.product(*neighbors)]
+        return np.asarray(sum(terms))
 
     def check_far(self, far: float) -> int:
         """Check that there are thresholds for a false accept rate.
@@ -153,15 +218,17 @@ class Calibration:
 
         Returns:
             All attributes, `synthetic` only if it is known and `probes` only if they are not bicubic; instead of the
-            arrays "points", nested lists (C, C, S, F) of [threshold, false reject rate] or None.
+            arrays "points", nested lists (C, C, S, F) of [threshold, false reject rate] or None. With intervals
+            their four ends follow in each list, and "ratios" are lists (C, C, S) of five numbers.
         """
         pairs = np.stack([self.thresholds, self.frrs], axis=-1)  # (C, C, S, F, 2)
+        numbers = pairs if self.intervals is None else np.concatenate([pairs, self.intervals], axis=-1)
         points = [
             [
                 [[None if math.isnan(pair[0]) else pair for pair in row] for row in by_size]
                 for by_size in by_gallery_count
             ]
-            for by_gallery_count in pairs.tolist()
+            for by_gallery_count in numbers.tolist()
         ]
         return {
             "faces": self.set_name,
@@ -175,6 +242,7 @@ class Calibration:
             "sizes": list(self.sizes),
             "fars": list(self.fars),
             "points": points,
+            **({} if self.ratios is None else {"ratios": self.ratios.tolist()}),
         }
 
     @classmethod
@@ -192,22 +260,31 @@ class Calibration:
             TypeError: If an entry is not of its type, or is unknown.
             ValueError: If the lists of "points" do not fit counts, sizes and false accept rates.
         """
-        missing = [math.nan, math.nan]
-        pairs = np.array(
+        rows = [row for by_gallery in plain["points"] for by_size in by_gallery for row in by_size]
+        width = max((len(point) for row in rows for point in row if point is not None), default=2)
+        missing = [math.nan] * width
+        numbers = np.array(
             [
                 [[[missing if pair is None else pair for pair in row] for row in by_size] for by_size in by_gallery]
                 for by_gallery in plain["points"]
             ],
             dtype=np.float64,
-        )  # (C, C, S, F, 2)
+        )  # (C, C, S, F, 2 or 6)
         ranges = {name: tuple(plain[name]) for name in ("counts", "sizes", "fars")}
-        shape = (len(ranges["counts"]), len(ranges["counts"]), len(ranges["sizes"]), len(ranges["fars"]), 2)
-        if pairs.shape != shape:
-            raise ValueError(f'"points" is {pairs.shape}: it must be {shape}.')
-        other_entries = {name: value for name, value in plain.items() if name not in ("faces", "points")}
+        shape = (len(ranges["counts"]), len(ranges["counts"]), len(ranges["sizes"]), len(ranges["fars"]))
+        if numbers.shape not in ((*shape, 2), (*shape, 6)):
+            raise ValueError(f'"points" is {numbers.shape}: it must be {(*shape, 2)} or {(*shape, 6)}.')
+        other_entries = {name: value for name, value in plain.items() if name not in ("faces", "points", "ratios")}
         if "synthetic" not in plain and str(plain["faces"]).startswith(SYNTHETIC_SETS):
             other_entries["synthetic"] = True
-        return cls(set_name=plain["faces"], **(other_entries | ranges), thresholds=pairs[..., 0], frrs=pairs[..., 1])
+        return cls(
+            set_name=plain["faces"],
+            **(other_entries | ranges),
+            thresholds=numbers[..., 0],
+            frrs=numbers[..., 1],
+            intervals=numbers[..., 2:] if width == 6 else None,
+            ratios=np.array(plain["ratios"], dtype=np.float64) if "ratios" in plain else None,
+        )
 
 
 def _neighbors(values: Sequence[float], value: float) -> list[tuple[int, float]]:

@@ -13,6 +13,9 @@ from rim_lightning.schema import Count, Digest, FileName, Schema, Share
 LARGEST_SIMILARITY = 1.001
 """A cosine in half precision, rounded up."""
 
+LARGEST_LOG10_RATIO = 9
+"""log10 of the largest number of people of a calibration, which bounds its likelihood ratios."""
+
 
 def _ascending(numbers: list[Any]) -> list[Any]:
     if any(low >= high for low, high in pairwise(numbers)):
@@ -20,13 +23,26 @@ def _ascending(numbers: list[Any]) -> list[Any]:
     return numbers
 
 
-def _point(pair: list[float]) -> list[float]:
-    threshold, rate = pair
+def _point(numbers: list[float]) -> list[float]:
+    threshold, *rates = numbers
     if not -LARGEST_SIMILARITY <= threshold <= LARGEST_SIMILARITY:
         raise ValueError("it must be a threshold between -1 and 1 and a rate")
-    if not 0 <= rate <= 1:
+    if not all(0 <= rate <= 1 for rate in rates):
         raise ValueError("it must be a threshold and a rate between 0 and 1")
-    return pair
+    if len(rates) not in (1, 5):
+        raise ValueError("it must be a threshold and a rate, or these and two intervals")
+    if rates[1:] and (rates[1] > rates[2] or rates[3] > rates[4]):
+        raise ValueError("its intervals must not end before they begin")
+    return numbers
+
+
+def _ratio(numbers: list[float]) -> list[float]:
+    _, slope, bound, *costs = numbers
+    if slope < 0:
+        raise ValueError("a likelihood ratio must not fall where the similarity rises")
+    if not 0 <= bound <= LARGEST_LOG10_RATIO or min(costs) < 0:
+        raise ValueError(f"it must have a bound between 0 and {LARGEST_LOG10_RATIO} and two costs")
+    return numbers
 
 
 def _curve(columns: list[list[float]]) -> list[list[float]]:
@@ -38,7 +54,8 @@ def _curve(columns: list[list[float]]) -> list[list[float]]:
 
 
 Entries = Field(min_length=1, max_length=64)
-ThresholdAndRate = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_point)]
+ThresholdAndRates = Annotated[list[float], Field(min_length=2, max_length=6), AfterValidator(_point)]
+RatioOfScores = Annotated[list[float], Field(min_length=5, max_length=5), AfterValidator(_ratio)]
 TwoColumns = Annotated[list[Annotated[list[float], Entries]], Field(min_length=2, max_length=2), AfterValidator(_curve)]
 """Sizes of probes, and a number for each."""
 
@@ -56,7 +73,8 @@ class CalibrationSchema(Schema):
     counts: Annotated[list[Annotated[int, Field(ge=1, le=1000)]], Entries, AfterValidator(_ascending)]
     sizes: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Entries, AfterValidator(_ascending)]
     fars: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Entries]
-    points: list[list[list[list[ThresholdAndRate | None]]]]
+    points: list[list[list[list[ThresholdAndRates | None]]]]
+    ratios: list[list[list[RatioOfScores]]] = Field(default=[])
 
     @model_validator(mode="after")
     def _fits(self) -> "CalibrationSchema":
@@ -67,6 +85,11 @@ class CalibrationSchema(Schema):
             raise ValueError(
                 f"points must be {counts} x {counts} x {sizes} x {fars} entries, as counts, sizes and fars"
             )
+        if len({len(point) for row in rows for point in row if point is not None}) > 1:
+            raise ValueError("points must all have intervals, or none of them")
+        lengths = [len(self.ratios), *map(len, self.ratios), *(len(by_size) for g in self.ratios for by_size in g)]
+        if self.ratios and lengths != [counts] * (1 + counts) + [sizes] * counts**2:
+            raise ValueError(f"ratios must be {counts} x {counts} x {sizes} entries, as counts and sizes")
         if self.fars != sorted(self.fars, reverse=True):
             return self
         for row in rows:

@@ -12,9 +12,12 @@ import torch.nn.functional as F
 
 from rim_lightning.data.dataset import FaceDataset
 from rim_lightning.functional.degradation import synthesize_probe
-from rim_lightning.functional.seeded_probes import ProbeKind, seeded_probes
-from rim_lightning.inference.calibrate import calibrate
-from rim_lightning.inference.calibration import Calibration, OperatingPoint
+from rim_lightning.functional.likelihood_ratio import cllr, cllr_min, fit_logistic
+from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind, seeded_probes
+from rim_lightning.inference import calibrate as calibrate_file
+from rim_lightning.inference.calibrate import calibrate, thresholds_of
+from rim_lightning.inference.calibration import Calibration, LikelihoodRatio, OperatingPoint
+from rim_lightning.inference.people import People
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import to_unit
 from tests.helpers.stores import noise_store
@@ -97,12 +100,56 @@ def test_the_file_is_that_of_version_0_1():
     assert calibration != replace(BY_HAND, frrs=BY_HAND.frrs + 0.1)
 
 
+def with_ratios():
+    """Two sizes and one FAR, with intervals and likelihood ratios of 100 people."""
+    return Calibration(
+        *PEOPLE,
+        counts=(1,),
+        sizes=(8, 32),
+        fars=(0.1,),
+        thresholds=np.array([[[[0.5], [0.3]]]]),
+        frrs=np.array([[[[0.4], [0.2]]]]),
+        intervals=np.array([[[[[0.05, 0.2, 0.3, 0.5]], [[0.07, 0.12, 0.1, 0.3]]]]]),
+        ratios=np.array([[[[-1.0, 4.0, 2.0, 0.7, 0.6], [-3.0, 10.0, 2.0, 0.3, 0.2]]]]),
+    )
+
+
+def test_intervals_and_ratios_between_two_sizes():
+    """log 16 lies half-way between log 8 and log 32."""
+    point = with_ratios().operating_point(16, 0.1)
+    assert point.far_interval == pytest.approx((0.06, 0.16))
+    assert point.frr_interval == pytest.approx((0.2, 0.4))
+    assert with_ratios().likelihood_ratio(0.4, 16) == pytest.approx((-2 + 7 * 0.4, 2, False))
+    assert with_ratios().likelihood_ratio(0.3, 8) == pytest.approx((0.2, 2, False))
+    assert with_ratios().likelihood_ratio(0.9, 32) == LikelihoodRatio(2, 2, at_bound=True)
+    assert with_ratios().likelihood_ratio(-0.5, 100) == LikelihoodRatio(-2, 2, at_bound=True)
+    assert BY_HAND.likelihood_ratio(0.3, 8) is None
+    assert BY_HAND.operating_point(8, 0.1).far_interval is None
+
+
+def test_intervals_and_ratios_survive_a_json_file():
+    written = with_ratios()
+    read = Calibration.from_plain(json.loads(json.dumps(written.to_plain())))
+    assert read == written
+    np.testing.assert_array_equal(read.intervals, written.intervals)
+    np.testing.assert_array_equal(read.ratios, written.ratios)
+    with pytest.raises(ValueError, match=r"Likelihood ratios are \(1, 1, 2, 5\), got \(1, 1, 2, 4\)"):
+        replace(written, ratios=written.ratios[..., :4])
+
+
 def test_points_that_do_not_fit_get_a_sentence():
     plain = json.loads(WRITTEN_BY_0_1) | {"counts": [1, 2]}
     with pytest.raises(ValueError, match=r"\"points\" is \(1, 1, 3, 2, 2\): it must be \(2, 2, 3, 2, 2\)"):
         Calibration.from_plain(plain)
     with pytest.raises(ValueError, match=r"are \(1, 1, 3, 1\), got \(1, 1, 3, 2\)"):
         replace(BY_HAND, fars=(0.1,))
+
+
+@pytest.fixture(autouse=True)
+def _few_people(request, monkeypatch):
+    """Let the thresholds of three people count in the tests of their definition."""
+    if "tmp_path" in request.fixturenames:
+        monkeypatch.setattr(calibrate_file, "MIN_PAIRS_OF_PEOPLE", 0)
 
 
 @pytest.fixture
@@ -183,6 +230,61 @@ def test_thresholds_of_templates_are_those_of_all_pairs_without_a_common_image(r
         assert sum(score >= threshold - 1e-4 for score in impostor) > 0.1 * len(impostor) - 1
         refused = sum(score < threshold for score in genuine) / len(genuine)
         assert frr == pytest.approx(refused, abs=1e-6), (i, j)
+
+
+def made_up_people(count=30, images=4, seed=0):
+    """People whose embeddings are a center and noise."""
+    torch.manual_seed(seed)
+    identity = torch.arange(count).repeat_interleave(images)
+    centers = torch.randn(count, 16)[identity]
+    sharp, probes = (F.normalize(centers + spread * torch.randn(len(identity), 16)) for spread in (0.5, 1.0))
+    return People("made up", "0", True, CLEAN, identity, sharp, {16: probes}, {})
+
+
+def test_the_ratio_is_fitted_to_all_pairs_of_two_images():
+    people = made_up_people()
+    calibration = thresholds_of(people, fars=(0.1,), counts=(1, 2))
+    different = ~torch.eye(len(people.identity), dtype=torch.bool)
+    scores = (people.sharp @ people.probes[16].T)[different].double().numpy()
+    same = (people.identity[:, None] == people.identity)[different].numpy()
+    intercept, slope, bound, cost, least = calibration.ratios[0, 0, 0]
+    expected = fit_logistic(scores, same)
+    assert (intercept, slope) == pytest.approx(expected, rel=1e-4)
+    assert bound == pytest.approx(math.log10(30))  # of 30 people
+    assert cost == pytest.approx(cllr(expected.log10(scores).clip(-bound, bound), same), rel=1e-4)
+    assert least == pytest.approx(cllr_min(scores, same), rel=1e-4)
+    costs = calibration.ratios[..., 0, 3]
+    assert costs[1, 1] < costs[0, 1] < costs[0, 0]  # more pictures say more
+    low, high, frr_low, frr_high = calibration.intervals[0, 0, 0, 0]
+    assert 0.05 < low < 0.1 < high < 0.2
+    assert frr_low <= calibration.frrs[0, 0, 0, 0] <= frr_high
+
+
+def test_of_many_pairs_the_ratio_takes_some(monkeypatch):
+    people = made_up_people()
+    (every,) = thresholds_of(people, fars=(0.1,), counts=(1,)).ratios[0, 0]
+    monkeypatch.setattr(calibrate_file, "MAX_RATIO_PAIRS", 3000)
+    (some,) = thresholds_of(people, fars=(0.1,), counts=(1,)).ratios[0, 0]
+    assert some == pytest.approx(every, rel=0.1)
+    assert some != pytest.approx(every, rel=1e-6)
+
+
+def test_similarities_that_say_nothing_have_a_ratio_of_one():
+    people = made_up_people()
+    turned = people._replace(probes={16: -people.probes[16]})
+    (ratio,) = thresholds_of(turned, fars=(0.1,), counts=(1,)).ratios[0, 0]
+    assert ratio[:2].tolist() == [0, 0]
+    assert ratio[3] == 1
+
+
+def test_two_lookalikes_make_no_threshold(monkeypatch):
+    """All of the 32 accepted pairs of pictures are of the same two people."""
+    people = made_up_people()
+    people.sharp[:8] = people.probes[16][:8] = people.sharp[0].clone()
+    far = 32 / (120 * 116)
+    assert np.isnan(thresholds_of(people, fars=(far,), counts=(1,)).thresholds).all()
+    monkeypatch.setattr(calibrate_file, "MIN_PAIRS_OF_PEOPLE", 1)
+    assert np.isfinite(thresholds_of(people, fars=(far,), counts=(1,)).thresholds).all()
 
 
 @pytest.mark.parametrize("identities", [["a", "b", "c"], ["a", "a", "a"]])

@@ -1,0 +1,80 @@
+"""Error rates at thresholds that are given, with intervals over people."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rim_lightning.functional.bootstrap import percentile_interval
+
+
+class FixedRates(NamedTuple):
+    """False accept and false reject rate at a threshold.
+
+    Attributes:
+        far: Share of impostor pairs that are accepted.
+        frr: Share of genuine pairs that are refused.
+        far_interval: Its 95 % interval over other people, low and high.
+        frr_interval: Its 95 % interval over other people, low and high.
+        deciding: Number of different pairs of two people of whom a pair of pictures is accepted.
+    """
+
+    far: float
+    frr: float
+    far_interval: tuple[float, float]
+    frr_interval: tuple[float, float]
+    deciding: int
+
+
+class PairsOfPeople:
+    """All compared pairs of a gallery and a probe template, by their people, for rates at many thresholds.
+
+    Pairs that share a person are not independent: intervals resample people. If person i is drawn w_i times, an
+    impostor pair of persons i ≠ j has weight w_i · w_j and a genuine pair w_i.
+
+    Args:
+        first: Person of the gallery template of each pair, (P,) integers.
+        second: Person of the probe template of each pair, (P,) integers.
+        generator: Source of the random numbers, on the CPU.
+        samples: Number of resamples.
+    """
+
+    def __init__(self, first: Tensor, second: Tensor, generator: torch.Generator, samples: int = 400) -> None:
+        people, person = torch.cat([first, second]).unique(return_inverse=True)
+        self.people = len(people)
+        self.same = first == second
+        self._place = person[: len(first)] * self.people + person[len(first) :]  # (P,) of a table people × people
+        draws = torch.randint(self.people, (samples, self.people), generator=generator)
+        self._weights = torch.zeros(samples, self.people, dtype=torch.float64)  # times that each person is drawn
+        self._weights.scatter_add_(1, draws, torch.ones_like(self._weights))
+        self._impostors = self._table(~self.same)
+        self._genuine = self._table(self.same).diagonal()
+
+    def rates(self, scores: Tensor, threshold: float) -> FixedRates:
+        """Compute the rates of accepting a pair if its score ≥ threshold.
+
+        Args:
+            scores: Score of each pair, (P,).
+            threshold: The threshold.
+
+        Returns:
+            Rates and intervals.
+        """
+        accepted = scores >= threshold
+        passed = self._table(accepted & ~self.same)
+        refused = self._table(~accepted & self.same).diagonal()
+        weights = self._weights
+        far = ((weights @ passed) * weights).sum(1) / ((weights @ self._impostors) * weights).sum(1)
+        frr = (weights @ refused) / (weights @ self._genuine)
+        return FixedRates(
+            far=(passed.sum() / self._impostors.sum()).item(),
+            frr=(refused.sum() / self._genuine.sum()).item(),
+            far_interval=percentile_interval(far[far.isfinite()]),
+            frr_interval=percentile_interval(frr[frr.isfinite()]),
+            deciding=int(((passed + passed.T) > 0).triu().sum()),
+        )
+
+    def _table(self, pairs: Tensor) -> Tensor:
+        """Count the chosen pairs, (P,) bool, by person of the gallery and of the probe."""
+        counts = self._place[pairs].bincount(minlength=self.people**2)
+        return counts.reshape(self.people, self.people).double()
