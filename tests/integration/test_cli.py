@@ -66,19 +66,21 @@ def test_verify_answers_in_words_and_by_its_exit_code(model, faces):
     done = rim(*call, "--far", "1e-2")
     same = expected.similarity >= 0
     assert done.exit_code == (0 if same else 1)
-    assert done.stdout.startswith("the same person" if same else "not the same person")
+    assert done.stdout.startswith(
+        "above the threshold (FAR 1 in 100)" if same else "below the threshold (FAR 1 in 100)"
+    )
     assert f"similarity {expected.similarity:.3f}, threshold 0.000" in done.output
     assert "12 px" in done.output
     refused = rim(*call)  # at 1e-3 the threshold is beyond every cosine
     assert refused.exit_code == 1
-    assert refused.stdout.startswith("not the same person")
+    assert refused.stdout.startswith("below the threshold (FAR 1 in 1,000)")
 
 
 def test_verify_for_programs_and_folders_of_one_person(model, faces):
     done = rim("verify", "-m", model, faces, faces / "a.png", "--aligned", "--json")
     answer = json.loads(done.output)
     assert done.exit_code == 1
-    assert not answer["same_person"]
+    assert not answer["accepted"]
     assert answer["threshold"] == 1.0
     assert answer["probe_faces"] == [0, 0, 0]
     assert answer["gallery_faces"] == [0]
@@ -87,7 +89,47 @@ def test_verify_for_programs_and_folders_of_one_person(model, faces):
     assert answer["similarity"] == pytest.approx(expected.similarity)
     assert (answer["probes"], answer["gallery"]) == (3, 1)
     printed = rim("verify", "-m", model, faces, faces / "a.png", "--aligned").output
-    assert "for a probe of 12 px (3 probes, 1 gallery picture, pooled): 0.001 of strangers" in printed
+    assert (
+        "for a probe of 12 px (3 probes, 1 gallery picture, pooled): 1 of 1,000 strangers would pass, and all true "
+        "pairs would be missed" in printed
+    )
+
+
+@pytest.fixture(scope="module")
+def full_model(tmp_path_factory):
+    """A model whose card has intervals and likelihood ratios of 100 people."""
+    points, intervals = np.full((1, 1, 2, 2), 0.1), np.broadcast_to([0.0005, 0.0021, 0.2, 0.31], (1, 1, 2, 2, 4))
+    ratios = np.broadcast_to([-1.0, 400.0, 2.0, 0.618, 0.6], (1, 1, 2, 5))
+    about = ("made up", "0", 100, 4, 24, (1,), (8, 32), (1e-2, 1e-3))
+    calibration = Calibration(*about, points, points, False, intervals=intervals, ratios=ratios)
+    folder = tmp_path_factory.mktemp("full") / "mine"
+    write_model(folder, network(), calibration, {}, False)
+    return folder
+
+
+def test_the_answer_has_intervals_and_a_ratio(full_model, faces):
+    call = ("verify", "-m", full_model, faces / "a.png", faces / "b.jpg", "--aligned")
+    printed = rim(*call).stdout.splitlines()
+    answer = json.loads(rim(*call, "--json").stdout)
+    log10 = min(max(-1 + 400 * answer["similarity"], -2), 2)
+    assert answer["ratio"] == {"log10": pytest.approx(log10), "bound": 2, "at_bound": True}
+    most = "at least 100: moderately strong support for one person rather than two"
+    least = "at most 1/100: moderately strong support for two people rather than one"
+    assert printed == [
+        f"{'above' if answer['similarity'] >= 0.1 else 'below'} the threshold (FAR 1 in 1,000)",
+        f"similarity {answer['similarity']:.3f}, threshold 0.100",
+        f"likelihood ratio {most if log10 > 0 else least}",
+        "for a probe of 12 px: 1 of 1,000 strangers would pass (95 % interval: 5 of 10,000 to 21 of 10,000), and "
+        "1 of 10 true pairs would be missed (95 % interval: 2 of 10 to 31 of 100)",
+        "measured on photographs of 100 people (made up)",
+    ]
+    assert (answer["far_interval"], answer["frr_interval"]) == ([0.0005, 0.0021], [0.2, 0.31])
+
+
+def test_info_has_intervals_and_costs(full_model):
+    shown = rim("info", full_model).stdout
+    assert "FAR 0.001: 5 of 10,000 to 21 of 10,000 strangers pass, 2 of 10 to 31 of 100 true pairs are missed" in shown
+    assert "(Cllr; 0 is best, 1 says nothing): 8 px 0.62, 32 px 0.62" in shown
 
 
 def test_hallucinate_a_folder(model, faces, tmp_path):

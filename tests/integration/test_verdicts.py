@@ -102,15 +102,18 @@ def test_command_page_and_python_agree_on_two_files(model, pictures):
     page = Page(recognizer)
     for far, same in ((None, False), (1e-1, True), (1e-2, True), (1e-3, False)):
         option = [] if far is None else ["--far", far]
-        expected = f"{'the same person' if same else 'not the same person'}, at a FAR of {far or 0.001:g}"
+        expected = f"{'above' if same else 'below'} the threshold (FAR 1 in {1 / (far or 0.001):,.0f})"
         done = rim("verify", "-m", model, probe, sharp, *option)
         assert done.exit_code == (0 if same else 1), done.output
         assert done.stdout.splitlines()[0] == expected
-        assert page.verify(str(probe), str(sharp), far)[0].splitlines()[0] == f"### {expected}"
+        assert (
+            page.verify(str(probe), str(sharp), far)[0].splitlines()[0]
+            == f"### {expected.capitalize().replace('far', 'FAR')}"
+        )
         answer = json.loads(rim("verify", "-m", model, probe, sharp, "--json", *option).stdout)
-        assert (answer["same_person"], answer["far"]) == (same, far or 1e-3)
+        assert (answer["accepted"], answer["far"]) == (same, far or 1e-3)
         ours = recognizer.verify(probe, sharp) if far is None else recognizer.verify(probe, sharp, far)
-        assert (ours.same_person, ours.far, ours.threshold) == (same, far or 1e-3, answer["threshold"])
+        assert (ours.accepted, ours.far, ours.threshold) == (same, far or 1e-3, answer["threshold"])
 
 
 def test_a_folder_of_one_picture_is_that_picture(model, pictures):
@@ -133,13 +136,13 @@ def test_a_search_says_what_a_comparison_says(model, pictures, tmp_path):
         (answer,) = json.loads(done.stdout)["probes"]
         (hit,) = answer["hits"]
         assert done.exit_code == (0 if same else 1)
-        assert hit["accepted"] is verified["same_person"] is same
+        assert hit["accepted"] is verified["accepted"] is same
         assert hit["similarity"] == pytest.approx(verified["similarity"], abs=1e-5)
         for key, other in (("threshold", "threshold"), ("far", "far"), ("size", "probe_size")):
             assert answer[key] == verified[other]
         text, rows, _ = page.search(str(probe), far, 1)
         assert rows[0][2] == ("yes" if same else "no")
-        beside = f"{verified['threshold']:.3f}** at a FAR of {far or 0.001:g}"
+        beside = f"{verified['threshold']:.3f}** (FAR 1 in {1 / (far or 0.001):,.0f})"
         assert beside in text
         printed = rim("identify", "-m", model, "-i", tmp_path / "index", probe, *option).stdout
         assert f"threshold {beside.replace('*', '')}" in printed

@@ -26,7 +26,7 @@ from rim_lightning.inference.calibration import PROBE_SIZES
 from rim_lightning.inference.face_pictures import face_pictures
 from rim_lightning.inference.faces import SHARP, AlignedFace
 from rim_lightning.inference.recognizer import Recognizer
-from rim_lightning.inference.verdict import DEFAULT_FAR, at_far, unsharp, verdict
+from rim_lightning.inference.verdict import DEFAULT_FAR, in_words, unsharp
 from rim_lightning.plotting import pyplot
 from rim_lightning.runs.signals import Interrupted
 
@@ -120,14 +120,12 @@ class Page:
             answer = self.recognizer.verify([face], [sharp], far)
         except (OSError, ValueError) as error:
             return _in_bold(error), []
+        side, *rest = answer.in_words()
         warning = unsharp(answer.gallery_size, SHARP * self.recognizer.rim.hr_size)
         lines = [
-            f"### {verdict(answer.same_person, answer.far)}",
+            f"### {side[0].upper()}{side[1:]}",
             *([f"Caution: {warning}."] if warning else []),
-            f"Similarity **{answer.similarity:.3f}**, threshold **{answer.threshold:.3f}**, judged at "
-            f"**{answer.probe_size:.0f} px**.",
-            f"At this threshold {answer.far:g} of strangers are accepted and {answer.frr:.1%} of true pairs refused, "
-            f"on {answer.chosen_on.in_words()}.",
+            *(f"{line[0].upper()}{line[1:]}." for line in rest),
             *_remarks([face, sharp]),
         ]
         return "\n\n".join(lines), self._pictures_of(face)
@@ -169,7 +167,7 @@ class Page:
         ]
         templates = len(self.gallery)
         lines = [
-            f"Threshold **{point.threshold:.3f}** {at_far(far)}, judged at **{face.size:.0f} px**.",
+            f"Threshold **{point.threshold:.3f}** ({in_words(far)}), judged at **{face.size:.0f} px**.",
             f"Of {templates} pictures, a stranger passes for {far * templates:.2g} on average.",
             self._chosen_on,
             *_remarks([face]),
@@ -209,7 +207,7 @@ class Page:
         refused = [str(side) for side, same in zip(sizes, accepted, strict=True) if not same]
         index = sizes.index(size)
         lines = [
-            f"### At {size} px: {'recognized' if accepted[index] else 'not recognized'}, {at_far(far)}",
+            f"### At {size} px: {'recognized' if accepted[index] else 'not recognized'} ({in_words(far)})",
             f"Similarity **{similarities[index]:.3f}**, threshold **{thresholds[index]:.3f}**.",
             f"Not recognized at {', '.join(refused)} px." if refused else "Recognized at every size.",
             "This compares a picture with itself: another picture of the same person is less alike.",

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rim_lightning.inference.verdict import BICUBIC_PROBES, CalibrationSet
+from rim_lightning.inference.verdict import BICUBIC_PROBES, CalibrationSet, Ratio
 
 PROBE_SIZES = (7, 8, 10, 12, 14, 16, 20, 24, 28, 40, 56, 112)
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
@@ -37,21 +37,6 @@ class OperatingPoint(NamedTuple):
     frr: float
     far_interval: tuple[float, float] | None = None
     frr_interval: tuple[float, float] | None = None
-
-
-class LikelihoodRatio(NamedTuple):
-    """How many times as probable a similarity is for pictures of one person as for pictures of two people.
-
-    Attributes:
-        log10: Logarithm of the ratio, to base 10; never beyond the bound.
-        bound: Largest absolute value that is stated: the logarithm of the number of people, because fewer than one
-            in so many of them could not have been seen.
-        at_bound: True if the ratio would be beyond the bound: it is at least so large (or at most so small).
-    """
-
-    log10: float
-    bound: float
-    at_bound: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,9 +143,7 @@ class Calibration:
         ).tolist()
         return OperatingPoint(threshold, far, frr, (far_low, far_high), (frr_low, frr_high))
 
-    def likelihood_ratio(
-        self, similarity: float, size: float, probes: int = 1, gallery: int = 1
-    ) -> LikelihoodRatio | None:
+    def likelihood_ratio(self, similarity: float, size: float, probes: int = 1, gallery: int = 1) -> Ratio | None:
         """Return the likelihood ratio of a similarity.
 
         Between two sizes or counts its logarithm is interpolated over their logarithm.
@@ -178,7 +161,7 @@ class Calibration:
             return None
         intercept, slope, bound, *_ = self._between(self.ratios, size, probes, gallery).tolist()
         log10 = intercept + slope * similarity
-        return LikelihoodRatio(min(max(log10, -bound), bound), bound, abs(log10) > bound)
+        return Ratio(min(max(log10, -bound), bound), bound, abs(log10) > bound)
 
     def _between(self, values: NDArray[np.float64], size: float, probes: int, gallery: int) -> NDArray[np.float64]:
         """Interpolate values by number of probes, number of gallery pictures and size, (C, C, S, …) -> (…)."""

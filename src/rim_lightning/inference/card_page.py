@@ -79,11 +79,27 @@ def _calibration_lines(calibration: Calibration) -> Iterator[str]:
         f"{calibration.genuine:,} genuine and {calibration.impostors:,} impostor pairs."
     )
     yield ""
-    yield f"| probe | {' | '.join(f'FAR {far:g}' for far in calibration.fars)} |"
-    yield "|---" * (1 + len(calibration.fars)) + "|"
-    for size, rates in zip(calibration.sizes, calibration.frrs[0, 0], strict=True):
-        cells = ("–" if math.isnan(rate) else f"{rate:.1%}" for rate in rates)
-        yield f"| {size} px | {' | '.join(cells)} |"
+    intervals, ratios = calibration.intervals, calibration.ratios
+    names = [*(f"FAR {far:g}" for far in calibration.fars), *([] if ratios is None else ["Cllr"])]
+    yield f"| probe | {' | '.join(names)} |"
+    yield "|---" * (1 + len(names)) + "|"
+    for row, (size, rates) in enumerate(zip(calibration.sizes, calibration.frrs[0, 0], strict=True)):
+        ends = [None] * len(rates) if intervals is None else intervals[0, 0, row, :, 2:].tolist()
+        cells = [_refused(rate, interval) for rate, interval in zip(rates, ends, strict=True)]
+        yield f"| {size} px | {' | '.join(cells + ([] if ratios is None else [f'{ratios[0, 0, row, 3]:.2f}']))} |"
+    if intervals is not None or ratios is not None:
+        yield ""
+        yield (
+            "In brackets: 95 % intervals over other people. Cllr is the cost of the likelihood ratios: 0 is best, 1 "
+            "says nothing."
+        )
+
+
+def _refused(rate: float, interval: list[float] | None) -> str:
+    """Return a share of true pairs that are refused, with its interval if there is one."""
+    if math.isnan(rate):
+        return "–"
+    return f"{rate:.1%}" + ("" if interval is None else f" ({interval[0]:.1%} … {interval[1]:.1%})")
 
 
 def _verification_lines(metrics: Mapping[str, float]) -> Iterator[str]:

@@ -17,7 +17,14 @@ from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.default_model import model_or_shipped
 from rim_lightning.inference.faces import Aligned, AlignedFace, Box, FaceAligner, is_aligned, judged_as
 from rim_lightning.inference.model_folder import fingerprint, read_model
-from rim_lightning.inference.verdict import DEFAULT_FAR, CalibrationSet
+from rim_lightning.inference.verdict import (
+    DEFAULT_FAR,
+    CalibrationSet,
+    Ratio,
+    count_of,
+    interval_of,
+    verdict,
+)
 from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.tiny_weights import flush_tiny_weights
@@ -38,7 +45,7 @@ class Verification(NamedTuple):
             at the gallery picture reduced to the size of the probe.
         threshold: Threshold for the size of the probe and the false accept rate; the largest one of probes of several
             sizes, so that one small probe does not let strangers pass.
-        same_person: True if similarity ≥ threshold.
+        accepted: True if similarity ≥ threshold.
         far: False accept rate that was requested: share of strangers who are accepted.
         frr: False reject rate at the threshold: share of true pairs that are refused. Like the threshold, it comes
             from the people of the calibration. The largest one of probes of several sizes.
@@ -47,11 +54,16 @@ class Verification(NamedTuple):
         probes: Number of probes that were pooled into one template.
         gallery: Number of gallery pictures that were pooled into one template.
         chosen_on: The people of the calibration: name of the set, number of people, photographs or synthetic.
+        far_interval: 95 % interval of the false accept rate of other people at the threshold. None if the card is of
+            an earlier version and has none.
+        frr_interval: The same of the false reject rate.
+        ratio: Likelihood ratio of the similarity. None if the card has none. The one nearest to 1 of probes of several
+            sizes.
     """
 
     similarity: float
     threshold: float
-    same_person: bool
+    accepted: bool
     far: float
     frr: float
     probe_size: float
@@ -59,6 +71,26 @@ class Verification(NamedTuple):
     probes: int
     gallery: int
     chosen_on: CalibrationSet
+    far_interval: tuple[float, float] | None = None
+    frr_interval: tuple[float, float] | None = None
+    ratio: Ratio | None = None
+
+    def in_words(self) -> list[str]:
+        """Return the answer in sentences, its side of the threshold first."""
+        counts = (
+            f" ({_counted(self.probes, 'probe')}, {_counted(self.gallery, 'gallery picture')}, pooled)"
+            if self.probes + self.gallery > 2
+            else ""
+        )
+        passed = "all strangers" if self.far == 1 else f"{count_of(self.far)} strangers"
+        return [
+            verdict(self.accepted, self.far),
+            f"similarity {self.similarity:.3f}, threshold {self.threshold:.3f}",
+            *([] if self.ratio is None else [self.ratio.in_words()]),
+            f"for a probe of {self.probe_size:.0f} px{counts}: {passed} would pass{interval_of(self.far_interval)}, "
+            f"and {count_of(self.frr)} true pairs would be missed{interval_of(self.frr_interval)}",
+            f"measured on {self.chosen_on.in_words()}",
+        ]
 
 
 class HallucinatedFaces(NamedTuple):
@@ -278,9 +310,14 @@ class Recognizer:
         gallery_faces = self.align(gallery, is_aligned(aligned, "gallery"))
         probe_size, gallery_size = (min(face.size for face in faces) for faces in (probe_faces, gallery_faces))
         counts = len(probe_faces), len(gallery_faces)
-        points = [calibration.operating_point(size, far, *counts) for size in {face.size for face in probe_faces}]
-        threshold = max(point.threshold for point in points)
+        sizes = {face.size for face in probe_faces}
+        points = [calibration.operating_point(size, far, *counts) for size in sizes]
+        strictest = max(points, key=lambda point: point.threshold)
+        worst = max(points, key=lambda point: point.frr)
+        threshold = strictest.threshold
         similarity = self._similarity(probe_faces, gallery_faces, probe_size)
+        known = (calibration.likelihood_ratio(similarity, size, *counts) for size in sizes)
+        ratios = [ratio for ratio in known if ratio is not None]
         if not (math.isfinite(similarity) and math.isfinite(threshold)):
             raise ValueError(
                 f"The model {self.fingerprint} compares {similarity:g} with the threshold {threshold:g}, which is no "
@@ -289,14 +326,17 @@ class Recognizer:
         return Verification(
             similarity=similarity,
             threshold=threshold,
-            same_person=similarity >= threshold,
+            accepted=similarity >= threshold,
             far=far,
-            frr=max(point.frr for point in points),
+            frr=worst.frr,
             probe_size=probe_size,
             gallery_size=gallery_size,
             probes=len(probe_faces),
             gallery=len(gallery_faces),
             chosen_on=calibration.chosen_on,
+            far_interval=strictest.far_interval,
+            frr_interval=worst.frr_interval,
+            ratio=min(ratios, key=lambda ratio: abs(ratio.log10)) if ratios else None,
         )
 
     @torch.no_grad()
@@ -393,6 +433,10 @@ class Recognizer:
 def sizes_of(faces: Iterable[AlignedFace]) -> Tensor:
     """Return the sides by which faces are judged, (B,) float32 in pixels: what a network reads as their sizes."""
     return torch.tensor([face.size for face in faces])
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

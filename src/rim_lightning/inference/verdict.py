@@ -45,21 +45,117 @@ class CalibrationSet(NamedTuple):
         return f"{self.people} people ({self.name}; the card does not say whether they are photographs){made}"
 
 
-def verdict(same_person: bool, far: float) -> str:
-    """Return the answer to the question whether two pictures show one person.
+VERBAL_SCALE = (
+    (1e6, "extremely strong"),
+    (1e4, "very strong"),
+    (1e3, "strong"),
+    (1e2, "moderately strong"),
+    (1e1, "moderate"),
+    (2.0, "weak"),
+)
+"""Support that a likelihood ratio gives from this value on: ENFSI Guideline for Evaluative Reporting, 2015."""
+
+
+class Ratio(NamedTuple):
+    """How many times as probable a similarity is for pictures of one person as for pictures of two people.
+
+    Attributes:
+        log10: Logarithm of the ratio, to base 10; never beyond the bound.
+        bound: Largest absolute value that is stated: the logarithm of the number of people, because what none of N
+            people shows may still have a probability of 1 / N.
+        at_bound: True if the ratio would be beyond the bound: it is at least so large, or at most so small.
+    """
+
+    log10: float
+    bound: float
+    at_bound: bool
+
+    def in_words(self) -> str:
+        """Return the ratio with its verbal scale.
+
+        Example:
+            >>> Ratio(1.8, 2.6, False).in_words()
+            'likelihood ratio 63: moderate support for one person rather than two'
+            >>> Ratio(-2.6, 2.6, True).in_words()
+            'likelihood ratio at most 1/398: moderately strong support for two people rather than one'
+            >>> Ratio(0.1, 2.6, False).in_words()
+            'likelihood ratio 1.3: it supports neither one person nor two'
+        """
+        size = 10.0 ** abs(self.log10)
+        number = f"{size:.2g}" if size < 10 else f"{size:,.0f}"
+        bounded = ("at least " if self.log10 > 0 else "at most ") if self.at_bound else ""
+        shown = f"likelihood ratio {bounded}{number if self.log10 >= 0 else f'1/{number}'}"
+        support = next((word for least, word in VERBAL_SCALE if size >= least), None)
+        if support is None:
+            return f"{shown}: it supports neither one person nor two"
+        kinds = "one person rather than two" if self.log10 > 0 else "two people rather than one"
+        return f"{shown}: {support} support for {kinds}"
+
+
+def verdict(accepted: bool, far: float) -> str:
+    """Return on which side of the threshold a similarity lies.
 
     Args:
-        same_person: The answer.
-        far: False accept rate that it holds for.
+        accepted: True if similarity ≥ threshold.
+        far: False accept rate that the threshold was chosen for.
 
     Returns:
-        The answer in words, with the false accept rate.
+        The side, with the false accept rate.
 
     Example:
         >>> verdict(False, 1e-3)
-        'not the same person, at a FAR of 0.001'
+        'below the threshold (FAR 1 in 1,000)'
     """
-    return f"{'the same person' if same_person else 'not the same person'}, {at_far(far)}"
+    return f"{'above' if accepted else 'below'} the threshold ({in_words(far)})"
+
+
+def in_words(far: float) -> str:
+    """Return a false accept rate in words.
+
+    Args:
+        far: False accept rate.
+
+    Example:
+        >>> in_words(1e-4)
+        'FAR 1 in 10,000'
+    """
+    return f"FAR {count_of(far, 'in')}"
+
+
+def count_of(rate: float, of: str = "of") -> str:
+    """Return a rate as a number of cases, which people understand better than a share.
+
+    Args:
+        rate: Share from 0 to 1.
+        of: Word between the two numbers.
+
+    Returns:
+        Two whole numbers whose ratio differs from the rate by 2 % at most.
+
+    Example:
+        >>> [count_of(rate) for rate in (0.001, 0.473, 0.9987, 0.00013, 1.0, 0.0)]
+        ['1 of 1,000', '47 of 100', '9,987 of 10,000', '13 of 100,000', 'all', 'none']
+    """
+    if rate in (0, 1):
+        return "all" if rate else "none"
+    for digits in range(1, 12):
+        all_cases = 10**digits
+        cases = round(rate * all_cases)
+        if 0 < cases < all_cases and abs(cases - rate * all_cases) <= 0.02 * min(rate, 1 - rate) * all_cases:
+            break
+    return f"{cases:,} {of} {all_cases:,}"
+
+
+def interval_of(interval: tuple[float, float] | None) -> str:
+    """Return a 95 % interval of a rate in words, in brackets; nothing if there is none.
+
+    Example:
+        >>> interval_of((0.0005, 0.0021))
+        ' (95 % interval: 5 of 10,000 to 21 of 10,000)'
+        >>> interval_of(None)
+        ''
+    """
+    return "" if interval is None else f" (95 % interval: {count_of(interval[0])} to {count_of(interval[1])})"
 
 
 def unsharp(gallery_size: float, sharp_size: float) -> str | None:
@@ -79,16 +175,3 @@ def unsharp(gallery_size: float, sharp_size: float) -> str | None:
         f"the gallery face has {gallery_size:.0f} px: the rates below are those of sharp ones, of {sharp_size:.0f} px "
         "or more"
     )
-
-
-def at_far(far: float) -> str:
-    """Return the false accept rate of a verdict in words.
-
-    Args:
-        far: False accept rate.
-
-    Example:
-        >>> at_far(1e-4)
-        'at a FAR of 0.0001'
-    """
-    return f"at a FAR of {far:g}"

@@ -16,8 +16,9 @@ from rim_lightning.functional.likelihood_ratio import cllr, cllr_min, fit_logist
 from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind, seeded_probes
 from rim_lightning.inference import calibrate as calibrate_file
 from rim_lightning.inference.calibrate import calibrate, thresholds_of
-from rim_lightning.inference.calibration import Calibration, LikelihoodRatio, OperatingPoint
+from rim_lightning.inference.calibration import Calibration, OperatingPoint
 from rim_lightning.inference.people import People
+from rim_lightning.inference.verdict import Ratio
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import to_unit
 from tests.helpers.stores import noise_store
@@ -121,8 +122,8 @@ def test_intervals_and_ratios_between_two_sizes():
     assert point.frr_interval == pytest.approx((0.2, 0.4))
     assert with_ratios().likelihood_ratio(0.4, 16) == pytest.approx((-2 + 7 * 0.4, 2, False))
     assert with_ratios().likelihood_ratio(0.3, 8) == pytest.approx((0.2, 2, False))
-    assert with_ratios().likelihood_ratio(0.9, 32) == LikelihoodRatio(2, 2, at_bound=True)
-    assert with_ratios().likelihood_ratio(-0.5, 100) == LikelihoodRatio(-2, 2, at_bound=True)
+    assert with_ratios().likelihood_ratio(0.9, 32) == Ratio(2, 2, at_bound=True)
+    assert with_ratios().likelihood_ratio(-0.5, 100) == Ratio(-2, 2, at_bound=True)
     assert BY_HAND.likelihood_ratio(0.3, 8) is None
     assert BY_HAND.operating_point(8, 0.1).far_interval is None
 

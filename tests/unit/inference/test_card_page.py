@@ -1,5 +1,7 @@
 """The page of a card says what the card says."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from rim_lightning.inference.calibration import Calibration
@@ -64,3 +66,12 @@ def test_what_the_card_does_not_know_is_left_out():
     page = card_page(CARD)
     headings = [line for line in page.splitlines() if line.startswith("#")]
     assert headings == ["# RIM, 16 → 128 px", "## Terms", "## Limits"]
+
+
+def test_intervals_and_costs_stand_in_the_table():
+    shape = (1, 1, 2, 2)
+    intervals = np.broadcast_to([0.005, 0.02, 0.4, 0.46], (*shape, 4))
+    ratios = np.broadcast_to([-1.0, 5.0, 2.0, 0.618, 0.6], (1, 1, 2, 5))
+    page = card_page(CARD | {"calibration": replace(PEOPLE, intervals=intervals, ratios=ratios).to_plain()})
+    for line in ("| probe | FAR 0.01 | FAR 0.001 | Cllr |", "| 8 px | 43.2% (40.0% … 46.0%) | – | 0.62 |"):
+        assert line in page.splitlines(), line

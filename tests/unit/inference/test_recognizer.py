@@ -85,7 +85,7 @@ def test_the_answer_follows_the_threshold(rim, sharp):
         answer = model.verify(sharp[0], sharp[1], far=1e-2, aligned=True)
         assert answer.similarity == pytest.approx(similarity)
         assert answer.threshold == pytest.approx(threshold)
-        assert (answer.same_person, answer.far, answer.frr) == (same, 1e-2, 0.25)
+        assert (answer.accepted, answer.far, answer.frr) == (same, 1e-2, 0.25)
         assert (answer.probe_size, answer.gallery_size) == tuple(face.size for face in model.align(sharp[:2], True))
 
 

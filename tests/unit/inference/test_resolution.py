@@ -205,5 +205,5 @@ def test_the_page_says_it_too(model, files, monkeypatch):
     text, pictures = Page(recognizer).verify(str(files / "enlarged.png"), str(files / "sharp.png"), None)
     assert "The probe: the face has 160 px, but no more detail than one of about" in text
     (face,) = FaceAligner(MODEL["hr_size"]).align(files / "enlarged.png", aligned=True)
-    assert f"judged at **{face.size:.0f} px**" in text
+    assert f"For a probe of {face.size:.0f} px" in text
     assert pictures[0][1] == f"bicubic, {face.size:.0f} px"

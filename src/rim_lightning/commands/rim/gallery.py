@@ -30,7 +30,7 @@ from rim_lightning.commands.rim.output import (
     report_notes,
     say,
 )
-from rim_lightning.inference.verdict import at_far
+from rim_lightning.inference.verdict import in_words
 
 UNKNOWN_DATE = "unknown   "  # as long as a day
 
@@ -233,7 +233,7 @@ def _print_hits(answer: dict[str, Any], numbered: bool) -> None:
     from rim_lightning.gallery.stored_templates import remark_of
 
     number = f", face {answer['found']['number']}" if numbered else ""
-    judged = f"{answer['size']:.0f} px, threshold {answer['threshold']:.3f} {at_far(answer['far'])}"
+    judged = f"{answer['size']:.0f} px, threshold {answer['threshold']:.3f} ({in_words(answer['far'])})"
     say(f"{answer['picture']}{number}: {judged}")
     for hit in answer["hits"]:
         mark = "accepted" if hit["accepted"] else ""

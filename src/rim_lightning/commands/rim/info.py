@@ -11,7 +11,7 @@ import click
 
 from rim_lightning.commands.rim.options import EXIT_CODES, Place, json_option
 from rim_lightning.commands.rim.output import echo_json, say
-from rim_lightning.inference.verdict import DEFAULT_FAR
+from rim_lightning.inference.verdict import DEFAULT_FAR, count_of
 
 if TYPE_CHECKING:
     from rim_lightning.inference.calibration import Calibration
@@ -72,6 +72,22 @@ def usage_lines(plain: dict[str, Any]) -> Iterator[str]:
             yield f"{title}: {weights}"
 
 
+def _interval_lines(calibration: Calibration, lr_size: int) -> Iterator[str]:
+    """Yield what is known of other people's rates at one size, and what likelihood ratios are worth at each."""
+    if calibration.intervals is not None:
+        yield f"  on other people, at the thresholds for {lr_size} px (95 % intervals):"
+        for far in calibration.usable_fars():
+            point = calibration.operating_point(lr_size, far)
+            if point.far_interval is not None and point.frr_interval is not None:
+                passed, missed = (" to ".join(map(count_of, ends)) for ends in (point.far_interval, point.frr_interval))
+                yield f"  FAR {far:g}: {passed} strangers pass, {missed} true pairs are missed"
+    if calibration.ratios is not None:
+        costs = zip(calibration.sizes, calibration.ratios[0, 0], strict=True)
+        yield "  cost of likelihood ratios (Cllr; 0 is best, 1 says nothing): " + ", ".join(
+            f"{size} px {ratio[3]:.2f}" for size, ratio in costs
+        )
+
+
 def demo_only(calibration: Calibration) -> str:
     """Return a remark if the model decides with --demo only."""
     return " verify, identify and page refuse it without --demo." if calibration.synthetic else ""
@@ -94,6 +110,7 @@ def _calibration_lines(plain: dict[str, Any], lr_size: int) -> Iterator[str]:
         cells = ["–" if math.isnan(rate) else f"{rate:.1%}" for rate in rates]
         yield f"  {size:>3} px   " + "".join(f"{cell:<13}" for cell in cells)
     fars = calibration.usable_fars()
+    yield from _interval_lines(calibration, lr_size)
     if len(calibration.counts) == 1 or not fars:
         return
     far = min(fars, key=lambda usable: abs(math.log(usable / DEFAULT_FAR)))  # nearest to that of `rim verify`

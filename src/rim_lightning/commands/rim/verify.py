@@ -12,7 +12,7 @@ from rim_lightning.commands.rim.face_choice import FaceChoice, FaceCommand, face
 from rim_lightning.commands.rim.model_choice import ModelChoice, model_options
 from rim_lightning.commands.rim.options import EXIT_CODES, NO, Decision, Place, decision_options, json_option
 from rim_lightning.commands.rim.output import echo_json, report_enlarged, report_left_out, report_notes, say
-from rim_lightning.inference.verdict import unsharp, verdict
+from rim_lightning.inference.verdict import unsharp
 
 if TYPE_CHECKING:
     from rim_lightning.inference.faces import AlignedFace
@@ -32,7 +32,8 @@ def verify(
     """Do PROBE and GALLERY show one person?
 
     Each is a picture, or a folder of pictures of one person. Pictures of a folder that cannot be used are left out.
-    Exit code 0: yes, 1: no. With --faces all each face of PROBE is compared with GALLERY; 0: one of them is the person.
+    Exit code 0: above the threshold, 1: below. With --faces all each face of PROBE is compared with GALLERY; 0: one of
+    them is above.
 
     \b
     Examples:
@@ -62,13 +63,14 @@ def verify(
             if choice.every:
                 say(f"face {probes[0].number}:")
             _print_answer(answer, SHARP * recognizer.rim.hr_size)
-    sys.exit(0 if any(answer.same_person for answer in answers) else NO)
+    sys.exit(0 if any(answer.accepted for answer in answers) else NO)
 
 
 def _plain(answer: Verification, probes: list[AlignedFace], gallery: list[AlignedFace]) -> dict[str, Any]:
     """Return an answer for a JSON object, with the place of each face."""
     return answer._asdict() | {
         "chosen_on": answer.chosen_on._asdict(),
+        "ratio": None if answer.ratio is None else answer.ratio._asdict(),
         "probe_faces": [face.faces for face in probes],
         "gallery_faces": [face.faces for face in gallery],
         "probe_pixels": [face.pixels_across for face in probes],
@@ -82,18 +84,5 @@ def _print_answer(answer: Verification, sharp_size: float) -> None:
     """Print the answer; warn if the gallery face is smaller than `sharp_size` pixels."""
     if warning := unsharp(answer.gallery_size, sharp_size):
         say(warning, err=True)
-    say(verdict(answer.same_person, answer.far))
-    say(f"similarity {answer.similarity:.3f}, threshold {answer.threshold:.3f}")
-    counts = (
-        f" ({_counted(answer.probes, 'probe')}, {_counted(answer.gallery, 'gallery picture')}, pooled)"
-        if answer.probes + answer.gallery > 2
-        else ""
-    )
-    say(
-        f"for a probe of {answer.probe_size:.0f} px{counts}: {answer.far:.3g} of strangers are accepted and "
-        f"{answer.frr:.3f} of true pairs refused, on {answer.chosen_on.in_words()}"
-    )
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    for line in answer.in_words():
+        say(line)
