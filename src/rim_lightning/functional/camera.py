@@ -143,6 +143,29 @@ def camera_probe(hr: Tensor, sizes: Tensor, draws: CameraDraws) -> Tensor:
         ValueError: If the faces are not square, or the sizes do not match them.
     """
     side = hr.shape[-1]
+    with torch.autocast(hr.device.type, enabled=False):
+        probe = camera_reduced(hr, sizes, draws)
+        enlargement = _matrices("enlargement", torch.zeros_like(sizes), sizes, side, hr.device)  # (B, M, S)
+        return round_to_8bit(enlargement.mT[:, None] @ round_to_8bit(probe @ enlargement[:, None]))
+
+
+@torch.no_grad()
+def camera_reduced(hr: Tensor, sizes: Tensor, draws: CameraDraws) -> Tensor:
+    """Make probes of faces as cameras do, without enlarging them.
+
+    Args:
+        hr: Sharp faces, as of `camera_probe`.
+        sizes: Side of each probe in pixels, as of `camera_probe`.
+        draws: How each probe is degraded.
+
+    Returns:
+        (B, 3, M, M) float32, RGB in [-1, 1], on the 8-bit grid, where M is the largest size. A smaller probe lies in
+        the upper left corner.
+
+    Raises:
+        ValueError: If the faces are not square, or the sizes do not match them.
+    """
+    side = hr.shape[-1]
     if hr.shape[-2] != side or sizes.shape != hr.shape[:1]:
         raise ValueError(f"One probe size per square face: {tuple(sizes.shape)} sizes for faces {tuple(hr.shape)}.")
     if not 1 <= sizes.min() <= sizes.max() <= side:
@@ -152,9 +175,7 @@ def camera_probe(hr: Tensor, sizes: Tensor, draws: CameraDraws) -> Tensor:
         reduction = _matrices("reduction", draws.interpolation, sizes, side, hr.device)  # (B, M, S)
         across = _rounded(faces @ reduction.mT[:, None], draws, BICUBIC)  # as Pillow, which rounds after each pass
         probe = round_to_8bit(_noisy(reduction[:, None] @ across, sizes, draws))
-        probe = _compressed(probe, sizes, draws)
-        enlargement = _matrices("enlargement", torch.zeros_like(sizes), sizes, side, hr.device)  # (B, M, S)
-        return round_to_8bit(enlargement.mT[:, None] @ round_to_8bit(probe @ enlargement[:, None]))
+        return _compressed(probe, sizes, draws)
 
 
 def _log_uniform(number: Tensor, bounds: tuple[float, float]) -> Tensor:

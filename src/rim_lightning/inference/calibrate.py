@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -84,39 +85,65 @@ def thresholds_of(
     Raises:
         ValueError: If the people have no pair of one person, or no pair of two people.
     """
-    images = people.identity.unique(return_counts=True)[1]  # (people,)
-    counts = _usable_counts(images, counts)
-    members = {count: _members(people.identity, count) for count in counts}
+    counts = _usable_counts(people, counts)
     cells = (len(counts), len(counts), len(people.probes))
     points = np.full((*cells, len(fars), 6), np.nan)
     ratios = np.empty((*cells, 5))
+    genuine = impostors = 0
     for (i, probe_count), (j, gallery_count) in itertools.product(enumerate(counts), repeat=2):
-        in_gallery, in_probe = members[gallery_count], members[probe_count]
-        disjoint = in_gallery @ in_probe.T == 0  # (G, P): the templates share no image
-        gallery_person = people.identity[in_gallery.argmax(1)]
-        probe_person = people.identity[in_probe.argmax(1)]
-        row, column = disjoint.nonzero(as_tuple=True)
-        pairs = PairsOfPeople(gallery_person[row], probe_person[column], torch.Generator().manual_seed(0))
-        if not pairs.same.any() or pairs.same.all():
-            raise ValueError(f"{people.title} must show at least two people, one of them in two or more images.")
-        if probe_count == gallery_count == 1:
-            genuine, impostors = int(pairs.same.sum()), int((~pairs.same).sum())
+        compared: _Templates | None = None
         for k, size in enumerate(people.probes):
-            scores = _scores(people, size, in_gallery, in_probe, reduced_gallery)[disjoint]  # (pairs,)
-            points[i, j, k] = [_point(pairs, scores, far) for far in fars]
-            ratios[i, j, k] = _ratio(pairs, scores)
+            if compared is None or people.has_probe:  # else all sizes have the same templates
+                compared = _templates(people, size, gallery_count, probe_count)
+            scores = _scores(people, size, compared, reduced_gallery)  # (pairs,)
+            points[i, j, k] = [_point(compared.pairs, scores, far) for far in fars]
+            ratios[i, j, k] = _ratio(compared.pairs, scores)
+            if probe_count == gallery_count == 1:
+                genuine = max(genuine, int(compared.pairs.same.sum()))
+                impostors = max(impostors, int((~compared.pairs.same).sum()))
     ranges = (tuple(counts), tuple(people.probes), tuple(fars))
-    about = (people.title, people.digest, len(images), genuine, impostors)
+    about = (people.title, people.digest, len(people.identity.unique()), genuine, impostors)
     return Calibration(
         *about,
         *ranges,
         thresholds=points[..., 0],
         frrs=points[..., 1],
         synthetic=people.synthetic,
-        probes=people.kind.in_words(),
+        probes=people.made or people.kind.in_words(),
         intervals=points[..., 2:],
         ratios=ratios,
+        not_acquired=tuple(people.not_acquired[size] for size in people.probes) if people.not_acquired else None,
     )
+
+
+class _Templates(NamedTuple):
+    """Templates of a gallery and of probes, and all pairs of two that share no image.
+
+    Attributes:
+        in_gallery: (G, N): 1 where an image belongs to the template of the gallery, else 0.
+        in_probe: (T, N), the same of probes.
+        compared: (G, T) bool, which templates are compared.
+        pairs: People of the compared pairs.
+    """
+
+    in_gallery: Tensor
+    in_probe: Tensor
+    compared: Tensor
+    pairs: PairsOfPeople
+
+
+def _templates(people: People, size: int, gallery_count: int, probe_count: int) -> _Templates:
+    """List the templates of some numbers of images."""
+    has_sharp, has_probe = people.usable(size)
+    in_gallery = _members(people.identity, has_sharp, gallery_count)
+    in_probe = _members(people.identity, has_probe, probe_count)
+    compared = in_gallery @ in_probe.T == 0
+    row, column = compared.nonzero(as_tuple=True)
+    gallery_person, probe_person = (people.identity[members.argmax(1)] for members in (in_gallery, in_probe))
+    pairs = PairsOfPeople(gallery_person[row], probe_person[column], torch.Generator().manual_seed(0))
+    if not pairs.same.any() or pairs.same.all():
+        raise ValueError(f"{people.title} must show at least two people, one of them in two or more images.")
+    return _Templates(in_gallery, in_probe, compared, pairs)
 
 
 def _point(pairs: PairsOfPeople, scores: Tensor, far: float) -> list[float]:
@@ -153,41 +180,54 @@ def _ratio(pairs: PairsOfPeople, scores: Tensor) -> list[float]:
     ]
 
 
-def _usable_counts(images: Tensor, counts: Sequence[int]) -> list[int]:
+def _usable_counts(people: People, counts: Sequence[int]) -> list[int]:
     """Leave out the sizes of templates for which too few people have images, see `thresholds_of`."""
-    min_people = max(2, len(images) / 2)
-    return [count for count in counts if count == 1 or int((images >= 2 * count).sum()) >= min_people]
+    _, person = people.identity.unique(return_inverse=True)
+    min_people = max(2, (int(person.max()) + 1) / 2)
+
+    def is_usable(count: int, size: int) -> bool:
+        has_sharp, has_probe = people.usable(size)
+        sharp, probe, either = (person[has].bincount() for has in (has_sharp, has_probe, has_sharp | has_probe))
+        enough = (_padded(sharp, either) >= count) & (_padded(probe, either) >= count) & (either >= 2 * count)
+        return int(enough.sum()) >= min_people
+
+    return [count for count in counts if count == 1 or all(is_usable(count, size) for size in people.probes)]
 
 
-def _scores(
-    people: People, size: int, in_gallery: Tensor, in_probe: Tensor, reduced_gallery: SizeCurve | None
-) -> Tensor:
-    """Return the scores of all templates of the gallery (G, N) with all of probes (P, N) of a size, (G, P)."""
-    probe = F.normalize(in_probe @ people.probes[size])  # (P, E)
-    scores = F.normalize(in_gallery @ people.sharp) @ probe.T
-    if reduced_gallery is None:
-        return scores
-    weight = float(reduced_gallery.at(torch.tensor([size])))
-    return (1 - weight) * scores + weight * (F.normalize(in_gallery @ people.reduced[size]) @ probe.T)
+def _padded(counts: Tensor, like: Tensor) -> Tensor:
+    """Return counts with zeros at their end, as many as another tensor has."""
+    return F.pad(counts, (0, len(like) - len(counts)))
 
 
-def _members(people: Tensor, count: int) -> Tensor:
+def _scores(people: People, size: int, templates: _Templates, reduced_gallery: SizeCurve | None) -> Tensor:
+    """Return the scores of all compared templates of the gallery with those of probes of a size, (pairs,)."""
+    probe = F.normalize(templates.in_probe @ people.probes[size])  # (T, E)
+    scores = F.normalize(templates.in_gallery @ people.sharp) @ probe.T
+    if reduced_gallery is not None:
+        weight = float(reduced_gallery.at(torch.tensor([size])))
+        reduced = F.normalize(templates.in_gallery @ people.reduced[size]) @ probe.T
+        scores = (1 - weight) * scores + weight * reduced
+    return scores[templates.compared]
+
+
+def _members(identity: Tensor, usable: Tensor, count: int) -> Tensor:
     """List the templates of `count` images of one person.
 
     Args:
-        people: (N,) person of each image.
+        identity: (N,) person of each image.
+        usable: (N,) bool, which images may belong to a template.
         count: Number of images in a template.
 
     Returns:
         (templates, N) float32: 1 where an image belongs to the template, else 0.
     """
     rows = []
-    for person in people.unique():
-        images = (people == person).nonzero().flatten()
+    for person in identity.unique():
+        images = ((identity == person) & usable).nonzero().flatten()
         if len(images) < count:
             continue
         for start in range(len(images)):
-            row = torch.zeros(len(people))
+            row = torch.zeros(len(identity))
             row[images.roll(-start)[:count]] = 1
             rows.append(row)
-    return torch.stack(rows)
+    return torch.stack(rows) if rows else torch.zeros(0, len(identity))

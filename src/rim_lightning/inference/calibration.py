@@ -16,6 +16,8 @@ from rim_lightning.inference.verdict import BICUBIC_PROBES, CalibrationSet, Rati
 PROBE_SIZES = (7, 8, 10, 12, 14, 16, 20, 24, 28, 40, 56, 112)
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 COUNTS = (1, 2, 4)
+REACH = 1.25
+"""Factor beyond the sizes of a calibration with true probes up to which it holds."""
 SYNTHETIC_SETS = ("synthetic", "drawn_")
 """How the names of our synthetic sets begin, now and in version 0.1. Cards of earlier versions have no other sign."""
 
@@ -30,6 +32,8 @@ class OperatingPoint(NamedTuple):
         far_interval: 95 % interval of the false accept rate of other people at the threshold. None if the card is of
             an earlier version and has none.
         frr_interval: The same of the false reject rate.
+        not_acquired: Share of probes in which no usable face is found, which are not in these rates. None if that was
+            not measured.
     """
 
     threshold: float
@@ -37,6 +41,7 @@ class OperatingPoint(NamedTuple):
     frr: float
     far_interval: tuple[float, float] | None = None
     frr_interval: tuple[float, float] | None = None
+    not_acquired: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +71,8 @@ class Calibration:
         ratios: (C, C, S, 5) float64, the likelihood ratio: intercept and slope of its log10 over the similarity; the
             bound of its absolute value; its cost (Cllr) on these people; the least cost of any function of the
             similarity (Cllr_min). None in cards of earlier versions.
+        not_acquired: Share of probes of each size in which no usable face was found, (S,). None if the faces were
+            aligned before. If there are shares, the thresholds hold for sizes near `sizes` alone, see `REACH`.
     """
 
     set_name: str
@@ -82,6 +89,7 @@ class Calibration:
     probes: str = BICUBIC_PROBES
     intervals: NDArray[np.float64] | None = None
     ratios: NDArray[np.float64] | None = None
+    not_acquired: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         cells = (len(self.counts), len(self.counts), len(self.sizes))
@@ -123,7 +131,7 @@ class Calibration:
             The operating point.
 
         Raises:
-            ValueError: If the calibration has no thresholds for that false accept rate.
+            ValueError: If the calibration has no threshold for that false accept rate at that size.
 
         Example:
             >>> thresholds = np.array([0.2, 0.4]).reshape(1, 1, 2, 1)  # 8 and 32 px
@@ -136,12 +144,28 @@ class Calibration:
         threshold, frr = (
             float(self._between(values[..., column], size, probes, gallery)) for values in (self.thresholds, self.frrs)
         )
+        if self.not_acquired is not None:
+            self._check_reach(size)
+        if math.isnan(threshold):
+            raise ValueError(
+                f"The calibration has too few people or pairs for a false accept rate of {far:g} at {size:.0f} px: "
+                "choose a greater one."
+            )
         if self.intervals is None:
             return OperatingPoint(threshold, far, frr)
-        far_low, far_high, frr_low, frr_high = self._between(
-            self.intervals[..., column, :], size, probes, gallery
-        ).tolist()
-        return OperatingPoint(threshold, far, frr, (far_low, far_high), (frr_low, frr_high))
+        ends = self._between(self.intervals[..., column, :], size, probes, gallery).tolist()
+        shares = self.not_acquired
+        lost = None if shares is None else sum(weight * shares[k] for k, weight in _neighbors(self.sizes, size))
+        return OperatingPoint(threshold, far, frr, tuple(ends[:2]), tuple(ends[2:]), lost)
+
+    def _check_reach(self, size: float) -> None:
+        """Raise ValueError if a size is so far from those that were measured that nothing is known of it."""
+        least, most = self.sizes[0] / REACH, self.sizes[-1] * REACH
+        if not least <= size <= most:
+            raise ValueError(
+                f"The thresholds were measured on probes of {self.sizes[0]} to {self.sizes[-1]} px, and this one has "
+                f"{size:.0f} px: measure it with probes of that size (rim calibrate)."
+            )
 
     def likelihood_ratio(self, similarity: float, size: float, probes: int = 1, gallery: int = 1) -> Ratio | None:
         """Return the likelihood ratio of a similarity.
@@ -193,8 +217,12 @@ class Calibration:
         raise ValueError(f"The model has no thresholds for a false accept rate of {far:g}: choose from {choices}.")
 
     def usable_fars(self) -> list[float]:
-        """Return the false accept rates that have a threshold for every size and count."""
-        return [far for column, far in enumerate(self.fars) if np.isfinite(self.thresholds[..., column]).all()]
+        """Return the false accept rates that have a threshold for every size and count.
+
+        Of thresholds that a user measured, those that have one for any: their small sizes have few probes.
+        """
+        enough = np.all if self.not_acquired is None else np.any
+        return [far for column, far in enumerate(self.fars) if enough(np.isfinite(self.thresholds[..., column]))]
 
     def to_plain(self) -> dict[str, Any]:
         """Return the calibration as numbers, strings and lists, for a JSON file.
@@ -226,6 +254,7 @@ class Calibration:
             "fars": list(self.fars),
             "points": points,
             **({} if self.ratios is None else {"ratios": self.ratios.tolist()}),
+            **({} if self.not_acquired is None else {"not_acquired": list(self.not_acquired)}),
         }
 
     @classmethod
@@ -257,7 +286,8 @@ class Calibration:
         shape = (len(ranges["counts"]), len(ranges["counts"]), len(ranges["sizes"]), len(ranges["fars"]))
         if numbers.shape not in ((*shape, 2), (*shape, 6)):
             raise ValueError(f'"points" is {numbers.shape}: it must be {(*shape, 2)} or {(*shape, 6)}.')
-        other_entries = {name: value for name, value in plain.items() if name not in ("faces", "points", "ratios")}
+        apart = ("faces", "points", "ratios", "not_acquired")
+        other_entries = {name: value for name, value in plain.items() if name not in apart}
         if "synthetic" not in plain and str(plain["faces"]).startswith(SYNTHETIC_SETS):
             other_entries["synthetic"] = True
         return cls(
@@ -267,6 +297,7 @@ class Calibration:
             frrs=numbers[..., 1],
             intervals=numbers[..., 2:] if width == 6 else None,
             ratios=np.array(plain["ratios"], dtype=np.float64) if "ratios" in plain else None,
+            not_acquired=tuple(plain["not_acquired"]) if "not_acquired" in plain else None,
         )
 
 

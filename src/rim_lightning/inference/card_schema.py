@@ -75,6 +75,7 @@ class CalibrationSchema(Schema):
     fars: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Entries]
     points: list[list[list[list[ThresholdAndRates | None]]]]
     ratios: list[list[list[RatioOfScores]]] = Field(default=[])
+    not_acquired: list[Share] = Field(default=[])
 
     @model_validator(mode="after")
     def _fits(self) -> "CalibrationSchema":
@@ -88,6 +89,8 @@ class CalibrationSchema(Schema):
         if len({len(point) for row in rows for point in row if point is not None}) > 1:
             raise ValueError("points must all have intervals, or none of them")
         lengths = [len(self.ratios), *map(len, self.ratios), *(len(by_size) for g in self.ratios for by_size in g)]
+        if self.not_acquired and len(self.not_acquired) != sizes:
+            raise ValueError(f"not_acquired must be {sizes} shares, as sizes")
         if self.ratios and lengths != [counts] * (1 + counts) + [sizes] * counts**2:
             raise ValueError(f"ratios must be {counts} x {counts} x {sizes} entries, as counts and sizes")
         if self.fars != sorted(self.fars, reverse=True):

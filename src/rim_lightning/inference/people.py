@@ -36,6 +36,12 @@ class People(NamedTuple):
         probes: Size in pixels -> (N, E), of the probe of that size.
         teacher: Size in pixels -> (N, E), of the teacher on the enlarged probe; empty if nobody asked for it.
         reduced: Size in pixels -> (N, E), of the sharp image reduced to that size; empty if nobody asked for it.
+        has_sharp: (N,) bool, which images have a sharp face; None if all have.
+        has_probe: Size in pixels -> (N,) bool, which images have a probe of that size; empty if all have. What lacks
+            one has zeros in its place.
+        not_acquired: Size in pixels -> share of the probes in which no usable face was found; empty if none was
+            searched for, because the faces were aligned before.
+        made: How the probes were made, in words; "" for those of `kind`.
     """
 
     title: str
@@ -47,6 +53,15 @@ class People(NamedTuple):
     probes: dict[int, Tensor]
     teacher: dict[int, Tensor]
     reduced: Mapping[int, Tensor] = MappingProxyType({})
+    has_sharp: Tensor | None = None
+    has_probe: Mapping[int, Tensor] = MappingProxyType({})
+    not_acquired: Mapping[int, float] = MappingProxyType({})
+    made: str = ""
+
+    def usable(self, size: int) -> tuple[Tensor, Tensor]:
+        """Return which images have a sharp face and which have a probe of a size, (N,) bool each."""
+        every = torch.ones_like(self.identity, dtype=torch.bool)
+        return every if self.has_sharp is None else self.has_sharp, self.has_probe.get(size, every)
 
     def mixed(self, mixture: SizeCurve) -> People:
         """Return the same people, the embeddings of their probes mixed with those of the teacher (`Usage.mixture`)."""
@@ -108,7 +123,16 @@ def embed_people(
     if not sharp:
         raise ValueError(f"Thresholds are chosen on people, but no face of {title} has an identity.")
     by_size = {name: {size: torch.cat(blocks) for size, blocks in parts[name].items() if blocks} for name in parts}
-    return People(title, digest, _is_synthetic(faces), kind, torch.cat(identities), torch.cat(sharp), **by_size)
+    return People(
+        title,
+        digest,
+        _is_synthetic(faces),
+        kind,
+        torch.cat(identities),
+        torch.cat(sharp),
+        by_size["probes"],
+        by_size["teacher"],
+    )
 
 
 @torch.no_grad()

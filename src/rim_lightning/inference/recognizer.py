@@ -59,6 +59,8 @@ class Verification(NamedTuple):
         frr_interval: The same of the false reject rate.
         ratio: Likelihood ratio of the similarity. None if the card has none. The one nearest to 1 of probes of several
             sizes.
+        not_acquired: Share of probes of this size in which no usable face is found, which are not in the false reject
+            rate. None if that was not measured.
     """
 
     similarity: float
@@ -74,6 +76,7 @@ class Verification(NamedTuple):
     far_interval: tuple[float, float] | None = None
     frr_interval: tuple[float, float] | None = None
     ratio: Ratio | None = None
+    not_acquired: float | None = None
 
     def in_words(self) -> list[str]:
         """Return the answer in sentences, its side of the threshold first."""
@@ -89,8 +92,19 @@ class Verification(NamedTuple):
             *([] if self.ratio is None else [self.ratio.in_words()]),
             f"for a probe of {self.probe_size:.0f} px{counts}: {passed} would pass{interval_of(self.far_interval)}, "
             f"and {count_of(self.frr)} true pairs would be missed{interval_of(self.frr_interval)}",
+            *([] if self.not_acquired is None else [self._with_lost(self.not_acquired)]),
             f"measured on {self.chosen_on.in_words()}",
         ]
+
+    def _with_lost(self, not_acquired: float) -> str:
+        """Return how many true pairs are missed if those count whose face is not found."""
+        if not_acquired == 0:
+            return "a usable face was found in all probes of this size"
+        missed = not_acquired + (1 - not_acquired) * self.frr
+        return (
+            f"in {count_of(not_acquired)} probes of this size no usable face is found; with these, {count_of(missed)} "
+            "true pairs would be missed"
+        )
 
 
 class HallucinatedFaces(NamedTuple):
@@ -336,6 +350,7 @@ class Recognizer:
             chosen_on=calibration.chosen_on,
             far_interval=strictest.far_interval,
             frr_interval=worst.frr_interval,
+            not_acquired=worst.not_acquired,
             ratio=min(ratios, key=lambda ratio: abs(ratio.log10)) if ratios else None,
         )
 

@@ -53,7 +53,9 @@ def _card_lines(card: dict[str, Any]) -> Iterator[str]:
     if card["calibration"] is None:
         yield "no thresholds: rim export --people chooses them"
     else:
-        yield from _calibration_lines(card["calibration"], arguments["lr_size"])
+        from rim_lightning.inference.calibration import Calibration
+
+        yield from calibration_lines(Calibration.from_plain(card["calibration"]), arguments["lr_size"])
     yield " ".join(filter(None, (str(card["license"]), card.get("terms"))))
     yield from (f"- {limit}" for limit in card["limits"])
 
@@ -72,19 +74,24 @@ def usage_lines(plain: dict[str, Any]) -> Iterator[str]:
             yield f"{title}: {weights}"
 
 
-def _interval_lines(calibration: Calibration, lr_size: int) -> Iterator[str]:
-    """Yield what is known of other people's rates at one size, and what likelihood ratios are worth at each."""
+def _interval_lines(calibration: Calibration, size: int) -> Iterator[str]:
+    """Yield what is known of other people's rates at one size, and of probes without a face and ratios at each."""
+    if calibration.not_acquired is not None:
+        shares = zip(calibration.sizes, calibration.not_acquired, strict=True)
+        yield "  no usable face is found in (not among the rates above): " + ", ".join(
+            f"{side} px {share:.1%}" for side, share in shares
+        )
     if calibration.intervals is not None:
-        yield f"  on other people, at the thresholds for {lr_size} px (95 % intervals):"
+        yield f"  on other people, at the thresholds for {size} px (95 % intervals):"
         for far in calibration.usable_fars():
-            point = calibration.operating_point(lr_size, far)
+            point = calibration.operating_point(size, far)
             if point.far_interval is not None and point.frr_interval is not None:
                 passed, missed = (" to ".join(map(count_of, ends)) for ends in (point.far_interval, point.frr_interval))
                 yield f"  FAR {far:g}: {passed} strangers pass, {missed} true pairs are missed"
     if calibration.ratios is not None:
         costs = zip(calibration.sizes, calibration.ratios[0, 0], strict=True)
         yield "  cost of likelihood ratios (Cllr; 0 is best, 1 says nothing): " + ", ".join(
-            f"{size} px {ratio[3]:.2f}" for size, ratio in costs
+            f"{side} px {ratio[3]:.2f}" for side, ratio in costs
         )
 
 
@@ -93,11 +100,9 @@ def demo_only(calibration: Calibration) -> str:
     return " verify, identify and page refuse it without --demo." if calibration.synthetic else ""
 
 
-def _calibration_lines(plain: dict[str, Any], lr_size: int) -> Iterator[str]:
-    """Yield the false reject rates of single pictures by size and FAR, then those of templates."""
-    from rim_lightning.inference.calibration import Calibration
-
-    calibration = Calibration.from_plain(plain)
+def calibration_lines(calibration: Calibration, lr_size: int) -> Iterator[str]:
+    """Yield the false reject rates of single pictures by size and FAR, then what is known of a size near `lr_size`."""
+    near = min(calibration.sizes, key=lambda size: abs(math.log(size / lr_size)))
     if calibration.synthetic:
         yield f"the faces of the thresholds are synthetic:{demo_only(calibration)}"
     yield f"probes of the thresholds: {calibration.probes}"
@@ -110,12 +115,12 @@ def _calibration_lines(plain: dict[str, Any], lr_size: int) -> Iterator[str]:
         cells = ["–" if math.isnan(rate) else f"{rate:.1%}" for rate in rates]
         yield f"  {size:>3} px   " + "".join(f"{cell:<13}" for cell in cells)
     fars = calibration.usable_fars()
-    yield from _interval_lines(calibration, lr_size)
+    yield from _interval_lines(calibration, near)
     if len(calibration.counts) == 1 or not fars:
         return
     far = min(fars, key=lambda usable: abs(math.log(usable / DEFAULT_FAR)))  # nearest to that of `rim verify`
-    yield f"  the same at {lr_size} px and FAR {far:g} where pictures are pooled into templates:"
+    yield f"  the same at {near} px and FAR {far:g} where pictures are pooled into templates:"
     yield "  probes   " + "".join(f"gallery {count:<5}" for count in calibration.counts)
     for probes in calibration.counts:
-        rates = [calibration.operating_point(lr_size, far, probes, gallery).frr for gallery in calibration.counts]
+        rates = [calibration.operating_point(near, far, probes, gallery).frr for gallery in calibration.counts]
         yield f"  {probes:>3}      " + "".join(f"{f'{rate:.1%}':<13}" for rate in rates)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from rim_lightning.commands.errors import Hints, ending_of, one_sentence, sentence_of
+from rim_lightning.commands.rim.calibrate import calibrate
 from rim_lightning.commands.rim.enroll import enroll
 from rim_lightning.commands.rim.export import export
 from rim_lightning.commands.rim.faces import faces
@@ -81,11 +82,12 @@ def main() -> None:
       rim gallery list --index known
       rim hallucinate --model my_model cctv_folder faces_folder
       rim page --model my_model --index known
+      rim calibrate --model my_model camera_7.json --probes camera_7 --gallery passports
       rim info my_model
     """
 
 
-for command in (faces, verify, enroll, identify, forget, gallery, hallucinate, page, export, info):
+for command in (faces, verify, enroll, identify, forget, gallery, hallucinate, page, export, calibrate, info):
     main.add_command(command)
 
 

@@ -47,25 +47,33 @@ class ModelChoice:
             raise click.UsageError("Missing option '--model' / '-m'.", click.get_current_context(silent=True))
         return path
 
-    def load(self, demo: bool = False) -> Recognizer:
+    def load(self, demo: bool = False, calibration: Path | None = None) -> Recognizer:
         """Load the recognizer.
 
         Args:
             demo: True to decide even if the thresholds were chosen on synthetic faces.
+            calibration: File of `rim calibrate`. None for the thresholds of the model.
 
         Returns:
             The recognizer, on the device.
 
         Raises:
             UsageError: If the option was left out, and the package comes without a model.
-            ValueError: If there is no such device, or the model is damaged or was changed.
-            FileNotFoundError: If there is no such model.
+            ValueError: If there is no such device, the model is damaged or was changed, or the calibration is damaged
+                or of another model.
+            FileNotFoundError: If there is no such model or calibration.
         """
         path = self.chosen_path()
         check_device(self.device, "--device ")
         from rim_lightning.inference.recognizer import Recognizer
 
-        return Recognizer.from_checkpoint(path, device=self.device, detector=self.detector, demo=demo)
+        recognizer = Recognizer.from_checkpoint(path, device=self.device, detector=self.detector, demo=demo)
+        if calibration is not None:
+            from rim_lightning.inference.calibration_file import read_calibration
+
+            recognizer.calibration = read_calibration(calibration, recognizer.probe_fingerprint)
+            recognizer.pair_calibration = None
+        return recognizer
 
 
 def detector_options(command: Command) -> Command:

@@ -45,17 +45,19 @@ class Place(click.Path):
 
 @dataclass(frozen=True)
 class Decision:
-    """What the options `--far`, `--size` and `--demo` say: by which threshold a command decides.
+    """What the options `--far`, `--size`, `--demo` and `--calibration` say: by which threshold a command decides.
 
     Attributes:
         far: False accept rate of one comparison.
         size: Side of the probe's face in pixels. None takes what its picture tells.
         demo: True to decide even if the thresholds were chosen on synthetic faces.
+        calibration: File of `rim calibrate`. None for the thresholds of the model.
     """
 
     far: float
     size: float | None
     demo: bool
+    calibration: Path | None
 
     def load(self, model: ModelChoice) -> Recognizer:
         """Load a model that has thresholds for the false accept rate.
@@ -67,9 +69,10 @@ class Decision:
             The recognizer.
 
         Raises:
-            ValueError: If it has none, or if they were chosen on synthetic faces and `--demo` is not given.
+            ValueError: If it has none, or if they were chosen on synthetic faces and `--demo` is not given; or if the
+                file of the calibration is damaged or of another model.
         """
-        recognizer = model.load(self.demo)
+        recognizer = model.load(self.demo, self.calibration)
         recognizer.required_calibration().check_far(self.far)
         return recognizer
 
@@ -87,12 +90,19 @@ demo_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
 
 
+calibration_option = click.option(
+    "--calibration",
+    type=Place(),
+    help="File of rim calibrate, whose thresholds and rates are taken in place of those of the model.",
+)
+
+
 def decision_options(command: Command) -> Command:
-    """Add `--far`, `--size` and `--demo` to a command, which gets them as one `Decision`."""
+    """Add `--far`, `--size`, `--demo` and `--calibration` to a command, which gets them as one `Decision`."""
 
     @wraps(command)
-    def with_decision(*, far: float, size: float | None, demo: bool, **values: Any) -> Any:
-        return command(decision=Decision(far, size, demo), **values)
+    def with_decision(*, far: float, size: float | None, demo: bool, calibration: Path | None, **values: Any) -> Any:
+        return command(decision=Decision(far, size, demo, calibration), **values)
 
     far_option = click.option(
         "--far", default=DEFAULT_FAR, show_default=True, help="False accept rate of one comparison."
@@ -105,7 +115,7 @@ def decision_options(command: Command) -> Command:
         "threshold. It cannot be more than the face has pixels in the picture.",
     )
     with_options: Any = with_decision
-    return far_option(size_option(demo_option(with_options)))
+    return far_option(size_option(calibration_option(demo_option(with_options))))
 
 
 def _searchable(ctx: click.Context, param: click.Parameter, index: str | None) -> str | None:

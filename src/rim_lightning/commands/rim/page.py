@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from rim_lightning.commands.rim.model_choice import ModelChoice, model_options, open_gallery
-from rim_lightning.commands.rim.options import EXIT_CODES, demo_option, optional_index_option
+from rim_lightning.commands.rim.options import EXIT_CODES, calibration_option, demo_option, optional_index_option
 from rim_lightning.extras import require_extra
 
 
@@ -19,7 +21,8 @@ from rim_lightning.extras import require_extra
     help="Port on this machine, 0 for a free one. Other machines cannot reach it.",
 )
 @demo_option
-def page(model: ModelChoice, index: str | None, port: int, demo: bool) -> None:
+@calibration_option
+def page(model: ModelChoice, index: str | None, port: int, demo: bool, calibration: Path | None) -> None:
     """Show the model in the browser.
 
     The page compares two pictures, searches the gallery and shows how small a face may get.
@@ -31,5 +34,5 @@ def page(model: ModelChoice, index: str | None, port: int, demo: bool) -> None:
     require_extra("page", "The page")
     from rim_lightning.commands.page import serve
 
-    recognizer = model.load(demo)
+    recognizer = model.load(demo, calibration)
     serve(recognizer, open_gallery(index, recognizer) if index else None, port)
