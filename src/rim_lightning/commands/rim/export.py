@@ -27,6 +27,9 @@ HALVED = {"all": ("fhn.", "hrn."), "stacks": ("fhn.coarse.", "fhn.integrator.")}
 The paths of the priors are left out of the second: for few faces, a small change of theirs moves a landmark far.
 """
 
+KEPT = ("checkpoint_sha256", "training", "metrics", "terms", "half_precision", "half_precision_change")
+"""Entries of a card that stay when thresholds are chosen anew."""
+
 OF_THE_MACHINE = ("paths.", "hydra.", "threads=", "workers=", "resume=")
 """How overrides begin that say where a run was trained, not how."""
 
@@ -179,19 +182,20 @@ def export(
     """Make a model folder from a checkpoint of rim-train.
 
     FOLDER gets weights, card, thresholds and ONNX files. Without --people the model has no thresholds, and `rim verify`
-    refuses it.
+    refuses it. In place of CHECKPOINT a model folder may be given, to choose its thresholds anew; its weights stay as
+    they are.
 
     \b
-    Example:
+    Examples:
       rim export outputs/real_128/checkpoints/last.ckpt my_model --people prepared/celeba_128
+      rim export my_model my_model_for_cameras --people prepared/celeba_128 --degradation camera --misalignment detector
     """
     if onnx:
         require_extra("export", "rim export without --no-onnx")
     from rim_lightning.data.stores.packed import open_store
-    from rim_lightning.files import check_folder, file_digest, read_utf8
+    from rim_lightning.files import check_folder, read_utf8
     from rim_lightning.inference.model_folder import write_model
-    from rim_lightning.networks.checkpoints import load_rim
-    from rim_lightning.networks.tiny_weights import flush_tiny_weights
+    from rim_lightning.networks.usage import Usage
 
     wishes = Wishes(**choices)
     wishes.check(bool(people), onnx)
@@ -201,15 +205,13 @@ def export(
     stores = [open_store(place) for place in people]
     _check_people(stores, split, wishes)
     check_folder(folder.parent, "folder")
-    rim = flush_tiny_weights(load_rim(checkpoint))
-    about: dict[str, Any] = {
-        "checkpoint_sha256": file_digest(checkpoint),
-        "training": _training_of(checkpoint),
-        "metrics": _metrics_of(checkpoint),
-        **({} if terms is None else {"terms": terms}),
-    }
+    source = _of_folder(checkpoint, wishes) if checkpoint.is_dir() else _of_checkpoint(checkpoint, wishes)
+    rim, about = source.rim, source.about | ({} if terms is None else {"terms": terms})
+    notice_text = source.notice if notice_text is None else notice_text
+    if onnx and checkpoint.is_dir() and source.usage != Usage():
+        raise click.UsageError("An ONNX file holds one network and one look, and the model has more: add --no-onnx.")
     _check_network(rim, stores, onnx)
-    fitted = _fitted(rim, stores, split, wishes)
+    fitted = _fitted(rim, stores, split, wishes, source.usage)
     if fitted.half_precision_change is not None:
         about["half_precision_change"] = fitted.half_precision_change
         about["half_precision"] = fitted.halved
@@ -224,6 +226,51 @@ def export(
         usable = ", ".join(f"{far:g}" for far in calibration.usable_fars()) or "none: more people are needed"
         say(f"It has thresholds for a FAR of: {usable}")
         say(f"They were chosen on {calibration.chosen_on.in_words()}.{demo_only(calibration)}")
+
+
+class Source(NamedTuple):
+    """What a model folder is made of.
+
+    Attributes:
+        rim: The network.
+        usage: How it is used, before a mixture is chosen.
+        about: Entries of the card that do not depend on people.
+        notice: License of the teacher's weights, or None.
+    """
+
+    rim: RIM
+    usage: Usage
+    about: dict[str, Any]
+    notice: str | None = None
+
+
+def _of_checkpoint(checkpoint: Path, wishes: Wishes) -> Source:
+    """Read a checkpoint of rim-train."""
+    from rim_lightning.files import file_digest
+    from rim_lightning.networks.checkpoints import load_rim
+    from rim_lightning.networks.tiny_weights import flush_tiny_weights
+    from rim_lightning.networks.usage import Usage
+
+    about = {
+        "checkpoint_sha256": file_digest(checkpoint),
+        "training": _training_of(checkpoint),
+        "metrics": _metrics_of(checkpoint),
+    }
+    return Source(flush_tiny_weights(load_rim(checkpoint)), Usage(wishes.flip, wishes.shift), about)
+
+
+def _of_folder(folder: Path, wishes: Wishes) -> Source:
+    """Read a model folder, whose weights and looks stay as they are."""
+    from rim_lightning.files import read_utf8
+    from rim_lightning.inference.card_page import NOTICE
+    from rim_lightning.inference.model_folder import read_model
+
+    if wishes.half or wishes.flip or wishes.shift:
+        raise click.UsageError("--half, --flip and --shift need a checkpoint: a model folder keeps weights and looks.")
+    model = read_model(folder)
+    about = {name: model.card[name] for name in KEPT if name in model.card}
+    notice = folder / NOTICE
+    return Source(model.rim, model.usage, about, read_utf8(notice) if notice.is_file() else None)
 
 
 def _check_people(stores: Sequence[PreparedStore], split: str, wishes: Wishes) -> None:
@@ -283,7 +330,7 @@ def _check_network(rim: RIM, stores: Sequence[PreparedStore], onnx: bool) -> Non
         check_writable_as_onnx(rim)
 
 
-def _fitted(rim: RIM, stores: Sequence[PreparedStore], split: str, wishes: Wishes) -> Fitted:
+def _fitted(rim: RIM, stores: Sequence[PreparedStore], split: str, wishes: Wishes, usage: Usage) -> Fitted:
     """Fit what is chosen on the people of some sets: precision, weights by size and thresholds."""
     from rim_lightning.data.dataset import FaceDataset, UnionDataset
     from rim_lightning.data.stores.prepared import MANIFEST
@@ -291,10 +338,9 @@ def _fitted(rim: RIM, stores: Sequence[PreparedStore], split: str, wishes: Wishe
     from rim_lightning.inference.calibrate import thresholds_of
     from rim_lightning.inference.choose_usage import choose_mixture, choose_reduced_gallery
     from rim_lightning.inference.people import embed_people, with_reduced_gallery
-    from rim_lightning.networks.usage import Usage
 
     if not stores:
-        return Fitted(rim, Usage(wishes.flip, wishes.shift))
+        return Fitted(rim, usage)
     parts = [FaceDataset(store, split, schemes=()) for store in stores]
     faces = parts[0] if len(parts) == 1 else UnionDataset(parts)
     title = f"{' and '.join(real_path(store.path).name for store in stores)}, {split}"
@@ -303,16 +349,17 @@ def _fitted(rim: RIM, stores: Sequence[PreparedStore], split: str, wishes: Wishe
     halved, change = None, None
     if wishes.half:
         rim, halved, change = _in_half_precision(rim, faces, title)
-    usage = Usage(wishes.flip, wishes.shift)
-    people = embed_people(rim, faces, title, digest, kind=wishes.probe_kind(), looks=usage, teacher=wishes.mixture)
-    if wishes.mixture:
-        mixture = choose_mixture(people)
+    mixed = wishes.mixture or usage.mixture is not None
+    people = embed_people(rim, faces, title, digest, kind=wishes.probe_kind(), looks=usage, teacher=mixed)
+    if mixed:
+        mixture = usage.mixture if usage.mixture and not wishes.mixture else choose_mixture(people)
         usage, people = replace(usage, mixture=mixture), people.mixed(mixture)
     plain = thresholds_of(people)
-    if not wishes.reduced_gallery:
+    if not wishes.reduced_gallery and usage.reduced_gallery is None:
         return Fitted(rim, usage, plain, None, halved, change)
     people = with_reduced_gallery(people, rim, faces, usage)
-    usage = replace(usage, reduced_gallery=choose_reduced_gallery(people))
+    if wishes.reduced_gallery:
+        usage = replace(usage, reduced_gallery=choose_reduced_gallery(people))
     return Fitted(rim, usage, plain, thresholds_of(people, reduced_gallery=usage.reduced_gallery), halved, change)
 
 
