@@ -20,6 +20,7 @@ from rim_lightning.extras import require_extra
 from rim_lightning.files import real_path, write_json
 from rim_lightning.runs.progress import say
 from rim_lightning.runs.records import read_reported
+from rim_lightning.runs.state import only_process
 from rim_lightning.runs.sweep import JOURNAL, Job, Sweep, new_sweep, read_sweep
 
 REPORTED = "reported.json"
@@ -75,13 +76,14 @@ class RimLauncher(Launcher):
         Returns:
             For a search: the figure of every job, or that the job failed. For a grid: that every job is done.
         """
-        with one_sentence("rim-train"):
-            self._check(job_overrides)
-            sweep, jobs = self._take_jobs(job_overrides, initial_job_idx)
-        place = shlex.quote(str(sweep.folder))
+        folder = real_path(str(self.config.hydra.sweep.dir))
+        place = shlex.quote(str(folder))
         resume = "repeat the same command" if self.searches else f"`rim-sweep resume {place}`"
         with one_sentence("rim-train", Hints(interrupted=f"the sweep was stopped; to resume it: {resume}")):
-            self._run(sweep, jobs)
+            self._check(job_overrides)
+            with only_process(folder):
+                sweep, jobs = self._take_jobs(job_overrides, initial_job_idx)
+                self._run(sweep, jobs)
         return [self._result(job) for job in jobs]
 
     @property

@@ -81,7 +81,7 @@ def test_a_store_that_is_cut_off_during_the_training_is_named(store, begin, tmp_
     wait_for_training(tmp_path / "run")
     file = store / "images.npy"
     os.truncate(file, file.stat().st_size // 2)
-    assert_all_end(process, tmp_path / "log.txt", f"{file} was cut off while it was read: .*rim-prepare")
+    assert_all_end(process, tmp_path / "log.txt", f"{file} was cut off while it was read: .*make it again")
 
 
 @pytest.mark.slow

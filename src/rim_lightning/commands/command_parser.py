@@ -1,10 +1,15 @@
 """The parser of the commands whose arguments Hydra does not read."""
 
 import argparse
-from typing import NoReturn
+import sys
+from typing import TYPE_CHECKING, NoReturn
 
 from rim_lightning import __version__
+from rim_lightning.commands.errors import one_sentence
 from rim_lightning.files import printable
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -19,6 +24,11 @@ class CommandParser(argparse.ArgumentParser):
     def format_help(self) -> str:
         """Return the text of `--help`."""
         return self.preface + super().format_help()
+
+    def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
+        """Print help, version or an error. argparse would not say that it cannot be written."""
+        with one_sentence(self.prog):
+            (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
         """End the command with a message, in which names of files are shown as `files.printable` shows them."""

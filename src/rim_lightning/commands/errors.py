@@ -67,7 +67,9 @@ def one_sentence(command: str, hints: Hints | None = None) -> Iterator[None]:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        yield
+        _check_current_folder()
+        with _flushed_output():
+            yield
     except BaseException as error:
         if isinstance(error, SystemExit | GeneratorExit) or _class_names(error) & {"ClickException", "Exit"}:
             raise
@@ -76,6 +78,7 @@ def one_sentence(command: str, hints: Hints | None = None) -> Iterator[None]:
         from rim_lightning.files import printable  # not at the top of the file: `--help` should not wait for it
 
         code, sentence = ending_of(error, hints) or _fault(error)
+        _flush_fails()  # or Python would say so once more at its end
         sentence = printable(sentence)
         if code == 1:
             raise SystemExit(f"{command}: {sentence}") from error
@@ -118,7 +121,8 @@ def sentence_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         room = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "; make room, then repeat the command" if room else ""
-        return f"{printable(str(error.filename2 or error.filename or 'the file'))}: {error.strerror}{advice}"
+        unnamed = "the output, or a file that is written" if room else "the file"
+        return f"{printable(str(error.filename2 or error.filename or unnamed))}: {error.strerror}{advice}"
     in_loader = re.match(r"Caught (\w+) in .*Original Traceback", text, re.DOTALL)
     if in_loader:
         text = text.rpartition(f"{in_loader[1]}: ")[2]
@@ -214,12 +218,44 @@ def _output_is_closed() -> bool:
     return closed
 
 
+def _check_current_folder() -> None:
+    """Raise FileNotFoundError if the folder that the command runs in was removed: libraries end in other ways."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise FileNotFoundError("The current folder was removed: change to another one (cd).") from None
+
+
+@contextmanager
+def _flushed_output() -> Iterator[None]:
+    """Write the output when the block ends, also where it ends the program without an error."""
+    try:
+        yield
+    except SystemExit as end:
+        if not end.code:
+            _flush_output()
+        raise
+    _flush_output()
+
+
+def _flush_output() -> None:
+    """Write what is left of the output, so that a full disk is noticed.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python writes the rest at its end
+        raise OSError(error.errno, error.strerror, "the output") from error
+
+
 def _flush_fails() -> bool:
     """Return True if what is left of the output cannot be written."""
     try:
-        sys.stdout.flush()
+        _flush_output()
     except OSError:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, it stays open until the program ends
         return True
     return False
 

@@ -9,6 +9,7 @@ from rim_lightning.commands.errors import Hints, one_sentence
 from rim_lightning.extras import require_extra
 from rim_lightning.files import real_path
 from rim_lightning.runs.progress import say
+from rim_lightning.runs.state import only_process
 from rim_lightning.runs.sweep import Sweep, read_sweep, swept_settings
 from rim_lightning.runs.sweep_table import (
     FIGURES,
@@ -93,7 +94,8 @@ def _resume(sweep: Sweep, states: tuple[str, ...]) -> None:
         return
     from hydra.utils import call  # not at the top of the file: `--help` should not wait for it
 
-    call(sweep.launcher, sweep, jobs)
+    with only_process(sweep.folder):
+        call(sweep.launcher, sweep, jobs)
     say(*_status(sweep).splitlines())
     if not sweep.is_queued:
         sweep.check_finished()

@@ -25,7 +25,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from rim_lightning.data.face_notes import face_notes
 from rim_lightning.extras import require_extra
-from rim_lightning.files import changed_files, check_folder, printable, whole_file, write_json_once
+from rim_lightning.files import changed_files, check_folder, open_regular, printable, whole_file, write_json_once
 from rim_lightning.json_files import read_json
 from rim_lightning.schema import Schema, checked
 
@@ -265,7 +265,8 @@ class EmbeddedFolder:
         schema = self._schema()
         expected = pa.schema([schema.field(name) for name in columns or schema.names])
         try:
-            content = BytesIO(file.read_bytes())
+            with open_regular(file) as stream:
+                content = BytesIO(stream.read())
             metadata = pq.read_metadata(content)
             if metadata.num_rows != len(self.positions(number)):
                 raise ValueError("another number of rows")

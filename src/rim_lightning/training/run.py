@@ -373,6 +373,11 @@ def _check_folder(cfg: DictConfig, folder: RunFolder) -> None:
         cfg.data.samples_per_epoch = _faces_of_an_epoch(cfg)
     if folder.config.is_file():
         settings: Any = OmegaConf.to_container(OmegaConf.load(folder.config))
+        if not isinstance(settings, dict) or "system" not in settings:
+            raise ValueError(
+                f"{folder.config} is damaged: it is not the configuration of a run. Restore it from a copy, or start a "
+                "new run."
+            )
         refused = differences(settings, plain(cfg), read_progress(folder))
         if refused:
             raise ValueError(refusal(folder.path, refused))

@@ -2,9 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import pytorch_lightning as pl
@@ -16,6 +14,7 @@ from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.distributed import gather_batch
 from rim_lightning.files import file_digest, real_path, whole_file
 from rim_lightning.functional.precision import full_precision
+from rim_lightning.kept_arrays import read_kept
 from rim_lightning.losses.contrastive import ContrastiveLoss
 from rim_lightning.runs.progress import progress_bar, say
 from rim_lightning.types import FaceBatch
@@ -46,7 +45,7 @@ def fill_bank(
     if not isinstance(data, FaceDataModule):
         raise ValueError("The contrastive term needs the training faces of a FaceDataModule: fit the module with one.")
     file = _kept_file(data, teacher)
-    kept = _read(file)
+    kept = _read(file, len(data.train))
     if trainer.strategy.reduce_boolean_decision(kept is not None) and kept is not None:
         device = trainer.strategy.root_device
         loss.fill(*(values.to(device) for values in kept))
@@ -83,11 +82,14 @@ def _kept_file(data: FaceDataModule, teacher: nn.Module) -> Path:
     return folder / f"{digest.hexdigest()[:16]}.npz"
 
 
-def _read(file: Path) -> tuple[Tensor, Tensor] | None:
-    """Return embeddings and people of a file; None if there is none, or if it is damaged."""
-    with suppress(OSError, BadZipFile, EOFError, KeyError, ValueError), np.load(file) as content:
-        return torch.from_numpy(content["embedding"]), torch.from_numpy(content["identity"])
-    return None
+def _read(file: Path, faces: int) -> tuple[Tensor, Tensor] | None:
+    """Return embeddings and people of a file; None if there is none, or if it is not that of so many faces."""
+    kept = read_kept(file)
+    embedding, identity = kept.get("embedding"), kept.get("identity")
+    if embedding is None or identity is None or embedding.ndim != 2 or identity.shape != (faces,):
+        return None
+    fits = embedding.dtype == np.float32 and identity.dtype == np.int64 and len(embedding) == faces
+    return (torch.from_numpy(embedding), torch.from_numpy(identity)) if fits and np.isfinite(embedding).all() else None
 
 
 def _write(file: Path, embedding: Tensor, identity: Tensor) -> None:

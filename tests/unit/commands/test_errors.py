@@ -5,6 +5,7 @@ import errno
 import importlib
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -261,6 +262,41 @@ def test_every_command_knows_its_version(command, capsys, monkeypatch):
     with suppress(SystemExit):
         module.main()
     assert capsys.readouterr().out == f"rim-{command}, version {__version__}\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="has no device that is full")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rim.main", "--help"),
+        ("rim.main", "--version"),
+        ("rim.main", "info", "--json"),
+        ("sweep", "--help"),
+        ("pack", "--version"),
+        ("prepare", "--help"),
+    ],
+)
+def test_an_output_that_is_full_is_named(words):
+    command = [sys.executable, "-m", f"rim_lightning.commands.{words[0]}", *words[1:]]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode in (1, 2)
+    assert re.fullmatch(
+        r"rim[-a-z]*: the output(, or a file that is written)?: No space left on device; make room, then repeat .*\n",
+        done.stderr,
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be removed")
+@pytest.mark.parametrize("words", [("rim.main", "info"), ("sweep", "status", "x"), ("prepare", "source=lfw")])
+def test_a_folder_that_was_removed_is_named(words, tmp_path):
+    source = "import os, runpy, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); "
+    source += (
+        f"sys.argv = {['x', *words[1:]]!r}; runpy.run_module('rim_lightning.commands.{words[0]}', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode in (1, 2)
+    assert re.fullmatch(r"rim[-a-z]*: The current folder was removed: change to another one \(cd\)\.\n", done.stderr)
 
 
 def test_a_file_that_cannot_take_its_place_is_named_and_not_its_part(tmp_path):

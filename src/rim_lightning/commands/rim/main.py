@@ -29,6 +29,11 @@ class Group(click.Group):
     Errors never exit with code 1, which means the answer "no".
     """
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command of a command line. Help that cannot be written ends it with a sentence, too."""
+        with one_sentence("rim", Hints(wrong=WRONG)):
+            return super().main(*arguments, **options)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Note whether a program reads the answer."""
         ctx.meta[_FOR_PROGRAMS] = "--json" in args

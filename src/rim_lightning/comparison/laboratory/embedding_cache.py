@@ -3,11 +3,9 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -20,6 +18,7 @@ from rim_lightning.comparison.laboratory.readings import Side
 from rim_lightning.evaluation.protocols import FaceSource
 from rim_lightning.evaluation.verification import Embedder, embed_faces
 from rim_lightning.files import whole_file
+from rim_lightning.kept_arrays import read_kept
 from rim_lightning.runs.progress import progress_bar
 from rim_lightning.types import to_unit
 
@@ -135,11 +134,15 @@ class EmbeddingCache:
 
 def _read(file: Path) -> _Table:
     """Read a file of embeddings. If it is missing or damaged, the table is empty and the file is made again."""
-    with suppress(FileNotFoundError, BadZipFile, EOFError, KeyError, ValueError), np.load(file) as content:
-        parts = {name: content[name] for name in content.files}
-        row_of = {digest.tobytes(): row for row, digest in enumerate(parts.pop("digests"))}
-        return _Table(row_of, parts)
-    return _Table()
+    parts = read_kept(file)
+    digests = parts.pop("digests", np.empty((0, 0), np.uint8))
+    row_of = {digest.tobytes(): row for row, digest in enumerate(digests)}
+    whole = digests.ndim == 2 and digests.dtype == np.uint8 and len(row_of) == len(digests) > 0
+    fits = [
+        values.ndim == 2 and len(values) == len(digests) and values.dtype == np.float32 and np.isfinite(values).all()
+        for values in parts.values()
+    ]
+    return _Table(row_of, parts) if whole and fits and all(fits) else _Table()
 
 
 def _write(file: Path, table: _Table) -> None:

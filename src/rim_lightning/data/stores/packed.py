@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, Pictures, PreparedStore, read_manifest, write_manifest
+from rim_lightning.data.stores.writer import one_writer
 from rim_lightning.extras import require_extra
-from rim_lightning.files import check_writable, put_in_place, real_path
+from rim_lightning.files import check_writable, open_regular, put_in_place, real_path
 from rim_lightning.json_files import read_json
 from rim_lightning.runs.progress import progress_bar
 
@@ -70,6 +71,8 @@ class PackedPictures:
 
 class PackedStore(PreparedStore):
     """Read access to a packed store; see `PreparedStore`. `images` and `parsing` are `PackedPictures`."""
+
+    made_by = "rim-pack"
 
     def _read_samples(self) -> None:
         file = self.path / "samples.arrow"
@@ -125,6 +128,8 @@ def pack(
 ) -> PackedStore:
     """Pack a prepared store. A run that was killed resumes with the first unfinished file.
 
+    If another process of this machine packs to the same place, it is waited for.
+
     Args:
         store: Prepared store.
         output: Directory of the packed store.
@@ -145,25 +150,52 @@ def pack(
         raise ValueError(f"{output} is in the prepared set itself: choose another output.")
     manifest = {key: value for key, value in store.manifest.items() if key != "samples"}
     manifest["packed"] = {"quality": quality, "shard": shard}
+    if _is_packed(output, manifest):
+        return PackedStore(output)
+    with one_writer(output):
+        if not _is_packed(output, manifest):  # else another process has packed it meanwhile
+            _pack(store, output, manifest, output.name if progress else None)
+    return PackedStore(output)
+
+
+def _is_packed(output: Path, manifest: dict[str, Any]) -> bool:
+    """Return True if the packed set of a manifest is in its place.
+
+    Raises:
+        ValueError: If something else is there.
+    """
     if (output / MANIFEST).is_file():
         if read_json(output / MANIFEST, dict) == manifest:
-            return PackedStore(output)
+            return True
         raise ValueError(
             f"{output} holds another set, or this one packed with another quality; delete it or choose another output."
         )
     check_writable(output)
     if output.exists():
         raise ValueError(f"{output} exists and is not a packed set; choose another output.")
+    return False
+
+
+def _pack(store: PreparedStore, output: Path, manifest: dict[str, Any], title: str | None) -> None:
+    """Write a packed set next to its place, then move it there. Its manifest is written when all else is."""
     partial = output.with_name(f"{output.name}.packing")
     marker = partial / "packing.json"
-    if not marker.is_file() or read_json(marker, dict) != manifest:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        write_manifest(marker, manifest)
-    _write_set(partial, store, quality, shard, output.name if progress else None)
-    os.replace(marker, partial / MANIFEST)
+    if not _is_of(partial / MANIFEST, manifest):  # else a killed run had only this folder left to move
+        if not _is_of(marker, manifest):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            write_manifest(marker, manifest)
+        _write_set(partial, store, manifest["packed"]["quality"], manifest["packed"]["shard"], title)
+        os.replace(marker, partial / MANIFEST)
     put_in_place(partial, output)
-    return PackedStore(output)
+
+
+def _is_of(file: Path, manifest: dict[str, Any]) -> bool:
+    """Return True if a file holds a manifest. One that is damaged, as by a power cut, holds none."""
+    try:
+        return read_json(file, dict) == manifest
+    except (OSError, ValueError):
+        return False
 
 
 def _write_set(folder: Path, store: PreparedStore, quality: int, shard: int, title: str | None) -> None:
@@ -236,5 +268,7 @@ def _encoded(suffix: str, picture: NDArray[np.uint8], options: tuple[int, ...]) 
 def _open(path: Path) -> Any:
     require_extra("packed", f"The packed set {path.parent}")
     import pyarrow as pa
+
+    open_regular(path).close()  # Arrow would wait for the writer of a pipe
 
     return pa.ipc.open_file(pa.OSFile(str(path)))  # a memory map of a file that shrinks ends the process by SIGBUS

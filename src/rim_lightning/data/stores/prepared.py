@@ -75,6 +75,7 @@ class PreparedStore:
         identities: Sorted names of the people.
         identity: (N,) int64, position in `identities`; -1 if the person is unknown.
         manifest: The whole manifest, for reports.
+        made_by: Command that makes such a store, for messages.
 
     Raises:
         FileNotFoundError: If there is no store.
@@ -82,6 +83,7 @@ class PreparedStore:
     """
 
     identity: NDArray[np.int64]
+    made_by = "rim-prepare"
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -166,17 +168,17 @@ class PreparedStore:
             open_regular(file).close()
             array = open_rows(file)
         except FileNotFoundError:
-            raise ValueError(f"{file} is missing; delete {self.path} and run rim-prepare again.") from None
+            raise ValueError(f"{file} is missing; delete {self.path} and run {self.made_by} again.") from None
         except OSError:
             raise
         except Exception as error:  # a damaged header makes numpy raise errors of any kind
             raise ValueError(
-                f"{file} is truncated or damaged; delete {self.path} and run rim-prepare again."
+                f"{file} is truncated or damaged; delete {self.path} and run {self.made_by} again."
             ) from error
         if array.shape != shape or array.dtype != dtype:
             raise ValueError(
                 f"{file} holds {array.dtype} {array.shape} where its manifest says {np.dtype(dtype)} {shape}; "
-                f"delete {self.path} and run rim-prepare again."
+                f"delete {self.path} and run {self.made_by} again."
             )
         return array
 

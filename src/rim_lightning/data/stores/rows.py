@@ -68,9 +68,7 @@ class RowFile:
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.file)) from error
         if len(content) < self._row_bytes:
-            raise ValueError(
-                f"{self.file} was cut off while it was read: delete {self.file.parent} and run rim-prepare again."
-            )
+            raise ValueError(f"{self.file} was cut off while it was read: delete {self.file.parent} and make it again.")
         return np.frombuffer(content, self.dtype).reshape(self.shape[1:])
 
 

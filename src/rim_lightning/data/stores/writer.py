@@ -253,7 +253,7 @@ class StoreWriter:
         listing = [*zip(self._names, self._identities, self._splits, strict=True)]
         header = json.dumps({**self._header, "listing": listing}, sort_keys=True)
         file = self.partial / HEADER
-        resumed = file.is_file() and file.read_text(encoding="utf-8") == header
+        resumed = file.is_file() and file.read_bytes() == header.encode()
         if not resumed:
             shutil.rmtree(self.partial, ignore_errors=True)
             self.partial.mkdir(parents=True)

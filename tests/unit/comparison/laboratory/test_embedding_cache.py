@@ -53,6 +53,29 @@ def test_an_image_is_embedded_once_for_each_side(tmp_path):
     assert calls == [3, 2, 1, 1]
 
 
+@pytest.mark.parametrize("change", ["rows", "type", "nan", "repeated", "nothing"])
+def test_a_file_that_does_not_fit_is_made_again(tmp_path, change):
+    cache, faces, calls = EmbeddingCache(tmp_path), Faces(3), []
+    first = cache.embed("system", Side(8), counting(calls), faces, [0, 1, 2], "faces")["probe"]
+    (file,) = tmp_path.glob("*.npz")
+    with np.load(file) as content:
+        arrays = dict(content)
+    if change == "rows":
+        arrays["probe"] = arrays["probe"][:2]
+    elif change == "type":
+        arrays["probe"] = arrays["probe"].astype(np.float64)
+    elif change == "nan":
+        arrays["probe"][1, 0] = np.nan
+    elif change == "repeated":
+        arrays["digests"][1] = arrays["digests"][0]
+    else:
+        del arrays["probe"]
+    np.savez(file, **arrays)
+    again = cache.embed("system", Side(8), counting(calls), faces, [0, 1, 2], "faces")["probe"]
+    assert calls == [3, 3]
+    assert torch.equal(again, first)
+
+
 def test_equal_pixels_are_one_image_and_others_are_not(tmp_path):
     cache, faces, calls = EmbeddingCache(tmp_path), Faces(3), []
     faces.images[1] = faces.images[0]

@@ -16,6 +16,7 @@ from rim_lightning.data.stores import packed
 from rim_lightning.data.stores.packed import PackedStore, open_store, pack
 from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.datamodules.faces import FaceDataModule
+from rim_lightning.files import put_in_place
 from tests.helpers.stores import noise_store, small_synthetic_store
 
 
@@ -105,6 +106,61 @@ def test_a_killed_packing_goes_on_and_leaves_the_same_bytes(store, small, tmp_pa
     assert len(written) == 3
     with pytest.raises(ValueError, match="again holds another set, or this one packed with another qual"):
         pack(store, tmp_path / "again", quality=80, shard=7, progress=False)
+
+
+def test_a_packing_killed_before_its_last_move_is_moved(store, small, tmp_path, monkeypatch):
+    """All files are whole by then: none of them is written again."""
+    with monkeypatch.context() as patch:
+        patch.setattr(packed, "put_in_place", killed_for(tmp_path / "again"))
+        with pytest.raises(KeyboardInterrupt):
+            pack(store, tmp_path / "again", shard=7, progress=False)
+    monkeypatch.setattr(packed, "_write_set", None)
+    assert files(pack(store, tmp_path / "again", shard=7, progress=False).path) == files(small.path)
+
+
+def killed_for(output):
+    def put(part, path):
+        if path == output:
+            raise KeyboardInterrupt
+        put_in_place(part, path)
+
+    return put
+
+
+def test_a_second_packing_waits_and_finds_the_set(store, small, tmp_path, monkeypatch):
+    write, second = packed._write_set, []
+
+    def slow(*arguments):
+        write(*arguments)
+        command = [sys.executable, "-m", "rim_lightning.commands.pack", str(store.path), str(tmp_path / "again")]
+        second.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        assert "Waiting for another process" in second[0].stderr.readline()
+
+    monkeypatch.setattr(packed, "_write_set", slow)
+    made = pack(store, tmp_path / "again", progress=False)
+    _, errors = second[0].communicate(timeout=60)
+    assert second[0].returncode == 0, errors
+    assert made.images[3].shape == small.images[3].shape
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no pipes in folders")
+def test_a_pipe_in_place_of_a_file_is_refused(store, tmp_path):
+    place = pack(store, tmp_path / "packed", shard=7, progress=False).path
+    for name in ("samples.arrow", packed.picture_file(0), "landmarks_ibug68.npy"):
+        content = (place / name).read_bytes()
+        (place / name).unlink()
+        os.mkfifo(place / name)
+        with pytest.raises((OSError, ValueError), match=name):
+            open_store(place).images[0]
+        (place / name).unlink()
+        (place / name).write_bytes(content)
+
+
+def test_damaged_landmarks_are_packed_again(store, tmp_path):
+    place = pack(store, tmp_path / "packed", shard=7, progress=False).path
+    (place / "landmarks_ibug68.npy").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"landmarks_ibug68.npy is truncated .* run rim-pack again"):
+        open_store(place)
 
 
 def test_outputs_that_cannot_be_written_are_refused_before_any_work(store, tmp_path, monkeypatch):

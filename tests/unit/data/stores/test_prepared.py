@@ -49,7 +49,7 @@ def test_a_file_that_is_cut_off_while_it_is_read_is_named(tmp_path):
     file = store.path / "images.npy"
     os.truncate(file, file.stat().st_size - 1)
     np.testing.assert_array_equal(store.images[:3], whole[:3])
-    with pytest.raises(ValueError, match=r"images.npy was cut off while it was read: delete .*toy and run rim-prepare"):
+    with pytest.raises(ValueError, match=r"images.npy was cut off while it was read: delete .*toy and make it again"):
         store.images[3]
 
 

@@ -148,6 +148,14 @@ def test_other_settings_begin_a_new_store(tmp_path):
     assert writer(tmp_path / "toy", header={**HEADER, "alignment": "none"}).pending() == [0, 1, 2, 3, 4]
 
 
+def test_a_damaged_header_begins_anew(tmp_path):
+    begun = writer(tmp_path / "toy")
+    begun.write(0, sample(0))
+    begun.close()
+    (begun.partial / "header.json").write_bytes(b"\xff\xfe\0broken")
+    assert writer(tmp_path / "toy").pending() == [0, 1, 2, 3, 4]
+
+
 def test_a_place_that_is_taken_is_not_overwritten(tmp_path):
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "thesis.txt").write_text("years of work")
