@@ -16,6 +16,7 @@ from rim_lightning.commands.rim.info import info
 from rim_lightning.commands.rim.options import EXIT_CODES, WRONG
 from rim_lightning.commands.rim.output import echo_json
 from rim_lightning.commands.rim.page import page
+from rim_lightning.commands.rim.tracks import tracks
 from rim_lightning.commands.rim.verify import verify
 from rim_lightning.files import printable
 
@@ -80,12 +81,13 @@ def main() -> None:
       rim identify --model my_model --index known cctv_folder
       rim gallery list --index known
       rim hallucinate --model my_model cctv_folder faces_folder
+      rim tracks clip.mp4 tracks_folder
       rim page --model my_model --index known
       rim info my_model
     """
 
 
-for command in (faces, verify, enroll, identify, forget, gallery, hallucinate, page, export, info):
+for command in (faces, verify, enroll, identify, forget, gallery, hallucinate, tracks, page, export, info):
     main.add_command(command)
 
 
