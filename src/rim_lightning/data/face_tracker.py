@@ -100,7 +100,7 @@ class FaceTracker:
         if not boxes or not self.live:
             return {}
         predicted = np.stack([track.predicted(time) for track in self.live])
-        overlaps = overlaps_of(enlarged(predicted), enlarged(np.stack(boxes)))  # (tracks, faces)
+        overlaps = overlaps_of(buffered(predicted), buffered(np.stack(boxes)))  # (tracks, faces)
         overlaps[overlaps < LEAST_OVERLAP] = 0
         rows, columns = linear_sum_assignment(overlaps, maximize=True)
         pairs = zip(rows.tolist(), columns.tolist(), strict=True)
@@ -128,7 +128,7 @@ def overlaps_of(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDAr
     return common / (areas[:, None] + other_areas[None] - common)
 
 
-def enlarged(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+def buffered(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (N, 4) boxes, enlarged about their middles by `ENLARGED`."""
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]) * ENLARGED / 2

@@ -16,7 +16,7 @@ from rim_lightning.data.images import MIN_SIDE, image_format
 from rim_lightning.extras import require_extra
 from rim_lightning.files import open_regular, printable
 
-FORMATS = (
+CLIP_FORMATS = (
     *("mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "asf", "flv", "mpeg", "mpegts", "mpegvideo"),
     *("h264", "hevc", "ogg", "mxf", "dhav", "dv", "mjpeg", "nut"),
 )
@@ -223,7 +223,7 @@ def _open_container(file: BufferedReader, path: Path, name: str) -> Any:
     try:
         return av.open(
             file,
-            container_options={"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "none"},
+            container_options={"format_whitelist": ",".join(CLIP_FORMATS), "protocol_whitelist": "none"},
             metadata_errors="replace",
         )
     except (FFmpegError, OSError, ValueError) as error:

@@ -28,7 +28,7 @@ from rim_lightning.json_files import read_json
 from rim_lightning.locks import process_lock, wait_and_hold
 from rim_lightning.schema import Count, Digest, Schema, checked
 
-TABLE, RECORD, JOURNAL, LOCK = "tracks.csv", "tracks.json", ".found.jsonl", ".lock"
+TRACK_TABLE, RECORD, JOURNAL, LOCK_FILE = "tracks.csv", "tracks.json", ".found.jsonl", ".lock"
 """Files of the folder. The journal holds the faces that were found, frame by frame, until the clip is done."""
 
 COLUMNS = ("picture", "track", "frame", "time", "x0", "y0", "x1", "y1", "size", "confidence", "face")
@@ -122,7 +122,7 @@ def write_tracks(
         if not out.exists():
             check_folder(out.parent, "place")
             out.mkdir(mode=0o700)
-        with wait_and_hold(process_lock(out / LOCK), f"Waiting for another process, which writes to {out} ..."):
+        with wait_and_hold(process_lock(out / LOCK_FILE), f"Waiting for another process, which writes to {out} ..."):
             record = _record_of(out)
             if record is not None and record.settings == settings and record.summary is not None:
                 say(f"{out} holds the tracks of {clip.name} already")
@@ -144,7 +144,7 @@ def _record_of(out: Path) -> TrackRecord | None:
     if (out / RECORD).is_file():
         advice = "choose another folder"
         return checked(TrackRecord, read_json(out / RECORD, dict, advice), out / RECORD, advice)
-    if out.is_dir() and any(entry.name != LOCK for entry in out.iterdir()):
+    if out.is_dir() and any(entry.name != LOCK_FILE for entry in out.iterdir()):
         raise ValueError(f"{out} holds other files than tracks: choose an empty folder, or a new one.")
     return None
 
@@ -152,7 +152,7 @@ def _record_of(out: Path) -> TrackRecord | None:
 def _remove_own(out: Path) -> None:
     """Remove what an earlier call wrote."""
     (out / JOURNAL).unlink(missing_ok=True)
-    (out / TABLE).unlink(missing_ok=True)
+    (out / TRACK_TABLE).unlink(missing_ok=True)
     for folder in out.iterdir():
         if TRACK_FOLDER.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink():
             shutil.rmtree(folder)
@@ -189,7 +189,7 @@ def _follow(
     rows.sort(key=lambda row: (row[1], row[2]))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
-    write_text(out / TABLE, text.getvalue())
+    write_text(out / TRACK_TABLE, text.getvalue())
     return TrackSummary(tracks=tracks, pictures=len(rows), searched=searched, frames=clip.decoded, remark=clip.remark())
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rim_lightning.data.face_tracker import PATIENCE, FaceTracker, Track, enlarged, overlaps_of
+from rim_lightning.data.face_tracker import PATIENCE, FaceTracker, Track, buffered, overlaps_of
 
 SIDE = 20.0
 
@@ -30,7 +30,7 @@ def test_overlap_of_two_boxes_is_that_of_arithmetic_by_hand():
     boxes = np.array([[0.0, 0, 4, 2], [10, 10, 12, 12]])
     others = np.array([[2.0, 0, 6, 2], [0, 0, 4, 2], [11, 11, 13, 13]])
     np.testing.assert_allclose(overlaps_of(boxes, others), [[4 / 12, 1, 0], [0, 0, 1 / 7]])
-    np.testing.assert_array_equal(enlarged(np.array([[0.0, 0, 4, 2]])), [[-2, -1, 6, 3]])
+    np.testing.assert_array_equal(buffered(np.array([[0.0, 0, 4, 2]])), [[-2, -1, 6, 3]])
 
 
 def test_a_face_that_moves_steadily_is_predicted_where_it_will_be():

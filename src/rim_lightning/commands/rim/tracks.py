@@ -82,17 +82,17 @@ def tracks(
       rim identify --index known tracks/tracks.csv
     """
     require_extra("video", "Reading a clip")
-    from rim_lightning.inference.track_folder import TABLE, write_tracks
+    from rim_lightning.inference.track_folder import TRACK_TABLE, write_tracks
 
     check_sampling(every, fps)
     check_device(device, "--device ")
     summary = write_tracks(clip, out, every, fps, best, detector, device, frames_bar, _say_aside)
     if as_json:
-        echo_json({"clip": str(clip), "table": str(out / TABLE)} | summary.model_dump())
+        echo_json({"clip": str(clip), "table": str(out / TRACK_TABLE)} | summary.model_dump())
     else:
         counts = f"{summary.searched} of {summary.frames} frames of {clip}"
         if summary.tracks:
-            say(f"{summary.tracks} tracks in {counts}: {summary.pictures} pictures, listed in {out / TABLE}")
+            say(f"{summary.tracks} tracks in {counts}: {summary.pictures} pictures, listed in {out / TRACK_TABLE}")
         else:
             say(f"no face was found in {counts}", err=True)
         if summary.remark:
