@@ -29,6 +29,10 @@ MAX_FAULTS = 1000
 """Number of damaged packets in a row after which a clip is not read further."""
 
 
+EARLY_END, LATE_END = Fraction(1, 4), Fraction(2)
+"""Seconds by which frames may end before the stated end of a clip: without sound, and with it, which may be longer."""
+
+
 class VideoError(ValueError):
     """A clip that cannot be used. The message names it and says what to do."""
 
@@ -54,13 +58,14 @@ class Clip:
         name: Name of the clip, for messages.
         expected: Number of frames that its header promises; 0 if it does not say.
         decoded: Number of frames that were decoded.
-        damaged: Number of packets and frames that could not be decoded.
+        damaged: Number of packets that are damaged, and of frames that could not be decoded.
         ended: Why no more frames could be read, as the end of a sentence; None at the end of the clip.
     """
 
     def __init__(self, container: Any, name: str) -> None:
         self.name = name
-        self.decoded = self.damaged = 0
+        self.decoded = self.damaged = self._packets = 0
+        self._last = Fraction(0)  # seconds
         self.ended: str | None = None
         self._container = container
         self._stream = container.streams.video[0]
@@ -80,7 +85,7 @@ class Clip:
         """
         due = Fraction(0)
         for number, frame in enumerate(self._decoded()):
-            time = self._time_of(frame, number)
+            time = self._last = self._time_of(frame, number)
             if fps is not None:
                 if time < due:
                     continue
@@ -102,8 +107,12 @@ class Clip:
             return f"is damaged behind its first {self.decoded} frames ({self.ended}): the rest is missing"
         if self.damaged:
             return f"is damaged: {self.damaged} pieces of it were left out, {self.decoded} frames were read"
-        if self.decoded < self._stream.frames:
-            return f"is cut off: it has {self.decoded} of the {self._stream.frames} frames that it promises"
+        if self._packets < self._stream.frames:
+            return f"is cut off: it has {self._packets} of the {self._stream.frames} frames that it promises"
+        duration = Fraction(self._container.duration or 0, 10**6)
+        slack = LATE_END if self._container.streams.audio else EARLY_END
+        if not self._stream.frames and self._last < duration - slack:
+            return f"is cut off: it ends at {time_code(self._last)} of the {time_code(duration)} that it promises"
         return None
 
     def _decoded(self) -> Iterator[Any]:
@@ -128,6 +137,8 @@ class Clip:
                 fault = _reason(error)
                 continue
             in_a_row = 0
+            self._packets += packet.size > 0
+            self.damaged += packet.is_corrupt
             for frame in frames:
                 self.decoded += 1
                 yield frame
@@ -223,6 +234,7 @@ def _open_container(file: BufferedReader, path: Path, name: str) -> Any:
     try:
         return av.open(
             file,
+            options={"max_pixels": str(MAX_FRAME)},  # of the decoders, which begin their work here
             container_options={"format_whitelist": ",".join(CLIP_FORMATS), "protocol_whitelist": "none"},
             metadata_errors="replace",
         )

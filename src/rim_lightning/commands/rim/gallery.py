@@ -100,11 +100,11 @@ def identify(
             left_out[str(path)] = sentence_of(error)
             continue
         for face in faces:
-            answers.append({"picture": str(path)} | _identify(recognizer, gallery, face, top, far))
+            answers.append({"picture": str(path)} | search_for(recognizer, gallery, face, top, far))
             if not as_json:
                 report_notes([face])
                 report_enlarged([face])
-                print_hits(answers[-1], _heading(answers[-1], choice.every))
+                print_hits(answers[-1], heading_of(answers[-1], choice.every))
     if as_json:
         plain = {"far": far, "chosen_on": chosen_on._asdict(), "templates": templates}
         echo_json(plain | {"probes": answers, "left_out": left_out})
@@ -223,7 +223,7 @@ def _name_alike(person: str, gallery: Gallery) -> None:
         say(f"the gallery has {', '.join(others)}: names are compared letter by letter", err=True)
 
 
-def _identify(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: int, far: float) -> dict[str, Any]:
+def search_for(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: int, far: float) -> dict[str, Any]:
     """Search the gallery for one face. The answer is ready for a JSON object."""
     point = recognizer.required_calibration().operating_point(face.size, far)
     (embedding,) = recognizer.embed_probes([face])
@@ -252,7 +252,7 @@ def plain_hits(gallery: Gallery, embedding: Tensor, threshold: float, top: int) 
     ]
 
 
-def _heading(answer: dict[str, Any], numbered: bool) -> str:
+def heading_of(answer: dict[str, Any], numbered: bool) -> str:
     """Return the line above the people who are most similar to a probe; with the number of its face if asked for."""
     number = f", face {answer['found']['number']}" if numbered else ""
     judged = f"{answer['size']:.0f} px, threshold {answer['threshold']:.3f} {at_far(answer['far'])}"

@@ -18,6 +18,7 @@ from rim_lightning.commands.rim.output import echo_json
 from rim_lightning.commands.rim.page import page
 from rim_lightning.commands.rim.tracks import tracks
 from rim_lightning.commands.rim.verify import verify
+from rim_lightning.commands.rim.watch import watch
 from rim_lightning.files import printable
 
 _FOR_PROGRAMS = "rim_lightning.for_programs"  # key in click's context: True if `--json` was given
@@ -79,6 +80,7 @@ def main() -> None:
       rim verify --model my_model cctv.png passport.jpg
       rim enroll --model my_model --index known passports
       rim identify --model my_model --index known cctv_folder
+      rim watch frames --index known
       rim gallery list --index known
       rim hallucinate --model my_model cctv_folder faces_folder
       rim tracks clip.mp4 tracks_folder
@@ -87,7 +89,7 @@ def main() -> None:
     """
 
 
-for command in (faces, verify, enroll, identify, forget, gallery, hallucinate, tracks, page, export, info):
+for command in (faces, verify, enroll, identify, watch, forget, gallery, hallucinate, tracks, page, export, info):
     main.add_command(command)
 
 
