@@ -70,6 +70,7 @@ class Clip:
         self._container = container
         self._stream = container.streams.video[0]
         self._stream.thread_type = "AUTO"
+        self._stream.codec_context.options = {"max_pixels": str(MAX_FRAME)}
         self._start = self._stream.start_time or 0
         self.expected: int = self._stream.frames or self._guessed()
 
@@ -234,7 +235,6 @@ def _open_container(file: BufferedReader, path: Path, name: str) -> Any:
     try:
         return av.open(
             file,
-            options={"max_pixels": str(MAX_FRAME)},  # of the decoders, which begin their work here
             container_options={"format_whitelist": ",".join(CLIP_FORMATS), "protocol_whitelist": "none"},
             metadata_errors="replace",
         )
