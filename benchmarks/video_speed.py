@@ -4,7 +4,7 @@
 
 The clip (H.264, 25 frames/s) is made here: synthetic faces that move over a background, or none. Each row is a process
 of its own on that number of cores, the median of `--rounds` in which all rows take turns. Frames/s and shares are by
-the clock on the wall, to which other work of the machine adds; CPU is the time of the process, which depends less on it.
+the clock on the wall, to which other work of the machine adds. The CPU time of the process depends less on that.
 """
 
 import argparse

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rim_lightning.data.listing import list_folder
-from rim_lightning.files import write_text
+from rim_lightning.files import read_bytes, write_text
 
 
 class Stamp(NamedTuple):
@@ -43,9 +43,11 @@ class Arrivals:
         self.folder = folder
         names = {self._key(path) for path in list_folder(folder).pictures}
         self.memory = folder / f".rim_watch_{hashlib.sha256(question.encode()).hexdigest()[:12]}.jsonl"
-        content = self.memory.read_bytes() if self.memory.exists() else b""
+        content = read_bytes(self.memory, "remove it") if self.memory.exists() else b""
         self.answered = {name: stamp for name, stamp in _lines(content).items() if name in names}
         self._seen: dict[str, Stamp] = {}
+        for part in folder.glob(f".{self.memory.name}.*.part"):  # of a process that was killed while it wrote
+            part.unlink()
         write_text(self.memory, "".join(_line(name, stamp) for name, stamp in self.answered.items()))
 
     def poll(self) -> list[Path]:
@@ -103,6 +105,9 @@ def _lines(content: bytes) -> dict[str, Stamp]:
     for line in content.splitlines():
         checksum, _, text = line.partition(b" ")
         if checksum == b"%08x" % zlib.crc32(text):
-            name, size, changed = json.loads(text)
-            answered[name] = Stamp(size, changed)
+            try:
+                name, size, changed = json.loads(text)
+                answered[str(name)] = Stamp(int(size), int(changed))
+            except (ValueError, TypeError):  # somebody else wrote it
+                continue
     return answered

@@ -21,7 +21,7 @@ from pydantic import Field
 from rim_lightning.data.detector_choice import DetectorName
 from rim_lightning.data.detectors import Face
 from rim_lightning.data.video import Clip, Frame, open_clip, time_code
-from rim_lightning.files import check_folder, content_digest, write_json, write_text
+from rim_lightning.files import check_folder, content_digest, read_bytes, write_json, write_text
 from rim_lightning.inference.face_pictures import save_picture
 from rim_lightning.inference.tracks import FoundTrack, TrackCollector, find_in_frames
 from rim_lightning.json_files import read_json
@@ -33,6 +33,8 @@ TRACK_TABLE, RECORD, JOURNAL, LOCK_FILE = "tracks.csv", "tracks.json", ".found.j
 
 COLUMNS = ("picture", "track", "frame", "time", "x0", "y0", "x1", "y1", "size", "confidence", "face")
 TRACK_FOLDER = re.compile(r"track_\d{4,}")
+PARTS = ".tracks.*.part"
+"""Files of the folder that a process left which was killed while it wrote them."""
 RULES = 1
 """Version of the rules by which faces are found, linked and chosen. A folder of another version begins again."""
 
@@ -127,6 +129,8 @@ def write_tracks(
             if record is not None and record.settings == settings and record.summary is not None:
                 say(f"{out} holds the tracks of {clip.name} already")
                 return record.summary
+            for part in (*out.glob(PARTS), *out.glob("track_*/.frame_*.part")):
+                part.unlink()
             if record is not None and record.settings != settings:
                 say(f"{out} holds tracks of another clip or of other settings: it begins again")
                 _remove_own(out)
@@ -144,7 +148,8 @@ def _record_of(out: Path) -> TrackRecord | None:
     if (out / RECORD).is_file():
         advice = "choose another folder"
         return checked(TrackRecord, read_json(out / RECORD, dict, advice), out / RECORD, advice)
-    if out.is_dir() and any(entry.name != LOCK_FILE for entry in out.iterdir()):
+    leftovers = set(out.glob(PARTS)) if out.is_dir() else set()
+    if out.is_dir() and any(entry.name != LOCK_FILE and entry not in leftovers for entry in out.iterdir()):
         raise ValueError(f"{out} holds other files than tracks: choose an empty folder, or a new one.")
     return None
 
@@ -223,7 +228,7 @@ class _Journal:
     """
 
     def __init__(self, file: Path) -> None:
-        content = file.read_bytes() if file.exists() else b""
+        content = read_bytes(file, "remove it") if file.exists() else b""
         self.known, length = _known_lines(content)
         self._file = file.open("ab")
         os.truncate(file, length)
@@ -261,7 +266,19 @@ def _known_lines(content: bytes) -> tuple[list[tuple[int, list[Face]]], int]:
         checksum, _, text = line.rstrip(b"\n").partition(b" ")
         if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text):
             break
-        number, plain = json.loads(text)
-        known.append((number, [Face(np.array(box), np.array(five), sure, fault) for box, five, sure, fault in plain]))
+        try:
+            number, plain = json.loads(text)
+            known.append((int(number), [_face_of(*values) for values in plain]))
+        except (ValueError, TypeError):  # somebody else wrote it
+            break
         length += len(line)
     return known, length
+
+
+def _face_of(box: list[float], five: list[list[float]], confidence: float, fault: str | None) -> Face:
+    """Return a face of the journal. Raises ValueError or TypeError if it is none."""
+    face = Face(np.array(box, np.float64), np.array(five, np.float64), float(confidence), fault and str(fault))
+    numbers = np.concatenate([face.box.ravel(), face.points.ravel(), [face.confidence]])
+    if face.box.shape != (4,) or face.points.shape != (5, 2) or not np.isfinite(numbers).all():
+        raise ValueError("these are no faces")
+    return face

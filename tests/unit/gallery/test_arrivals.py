@@ -1,6 +1,7 @@
 """Pictures are answered once, when they are complete, also after a restart."""
 
 import os
+import zlib
 
 import pytest
 
@@ -89,3 +90,25 @@ def test_a_name_of_any_bytes_is_remembered(tmp_path):
 def test_a_folder_that_is_gone_is_an_error(tmp_path):
     with pytest.raises(NotADirectoryError, match="There is no folder"):
         Arrivals(tmp_path / "none", "who")
+
+
+@pytest.mark.parametrize("text", ['["a.png", 1]', '"a.png"', '["a.png", "x", 2]', "[[1], 2, 3]", "{}", "nothing"])
+def test_a_line_of_somebody_else_does_not_count(tmp_path, text):
+    write(tmp_path, "a.png", changed=1)
+    memory = Arrivals(tmp_path, "who").memory
+    memory.write_text(f"{zlib.crc32(text.encode()):08x} {text}\n")
+    again = Arrivals(tmp_path, "who")
+    names(again)
+    assert names(again) == ["a.png"]
+
+
+def test_what_a_killed_process_left_is_removed_and_a_pipe_is_not_waited_for(tmp_path):
+    memory = Arrivals(tmp_path, "who").memory
+    leftover = tmp_path / f".{memory.name}.123.part"
+    leftover.touch()
+    Arrivals(tmp_path, "who")
+    assert not leftover.exists()
+    memory.unlink()
+    os.mkfifo(memory)
+    with pytest.raises(ValueError, match="is a device or a pipe"):
+        Arrivals(tmp_path, "who")

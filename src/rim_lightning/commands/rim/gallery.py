@@ -64,10 +64,9 @@ def identify(
 ) -> None:
     """Search the gallery for the people on PROBES.
 
-    Each of PROBES is a picture or a folder. Exit code 0: somebody was accepted, 1: nobody.
-
-    A clip, and the tracks.csv that rim tracks made of it, get one answer for each track, by all its pictures. So does
-    any table with the columns picture and track. With --pool each folder is one person, and gets one answer.
+    Each of PROBES is a picture or a folder. A clip, and the tracks.csv that rim tracks made of it, get one answer for
+    each track, by all its pictures; so does any table with the columns picture and track. With --pool each folder is
+    one person, and gets one answer. Exit code 0: somebody was accepted, 1: nobody.
 
     At a FAR of 1e-3 a stranger is accepted for about one in a thousand pictures of the gallery.
 
@@ -79,7 +78,6 @@ def identify(
       rim identify --model my_model --index known frame.jpg --faces all
       rim identify --model my_model --index known clip.mp4 --fps 5
       rim identify --model my_model --index known tracks/tracks.csv
-      rim identify --model my_model --index known --pool pictures_of_one_person
     """
     from rim_lightning.inference.faces import judged_as
 
@@ -87,7 +85,6 @@ def identify(
         identify_templates(model, index, probes, top, choice, decision, pooling, as_json)
     recognizer = decision.load(model)
     chosen_on = recognizer.required_calibration().chosen_on
-    far = decision.far
     gallery = open_gallery(index, recognizer)
     templates = len(gallery)
     answers: list[dict[str, Any]] = []
@@ -100,22 +97,21 @@ def identify(
             left_out[str(path)] = sentence_of(error)
             continue
         for face in faces:
-            answers.append({"picture": str(path)} | search_for(recognizer, gallery, face, top, far))
+            answers.append({"picture": str(path)} | search_for(recognizer, gallery, face, top, decision.far))
             if not as_json:
                 report_notes([face])
                 report_enlarged([face])
                 print_hits(answers[-1], heading_of(answers[-1], choice.every))
     if as_json:
-        plain = {"far": far, "chosen_on": chosen_on._asdict(), "templates": templates}
+        plain = {"far": decision.far, "chosen_on": chosen_on._asdict(), "templates": templates}
         echo_json(plain | {"probes": answers, "left_out": left_out})
     else:
         if answers:
-            say(f"of {templates} pictures; a stranger passes for {far * templates:.2g} of them on average")
+            say(f"of {templates} pictures; a stranger passes for {decision.far * templates:.2g} of them on average")
             say(f"thresholds chosen on {chosen_on.in_words()}")
         report_left_out(left_out)
     exit_if_left_out(len(left_out), len(answers))
-    accepted = any(hit["accepted"] for answer in answers for hit in answer["hits"])
-    sys.exit(0 if accepted else NO)
+    sys.exit(0 if any(hit["accepted"] for answer in answers for hit in answer["hits"]) else NO)
 
 
 @click.command(epilog=EXIT_CODES)

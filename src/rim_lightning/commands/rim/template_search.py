@@ -27,7 +27,7 @@ from rim_lightning.commands.rim.output import (
     report_notes,
     say,
 )
-from rim_lightning.commands.rim.tracks import check_sampling, frames_bar, sampling_options
+from rim_lightning.commands.rim.tracks import check_sampling, frames_bar, sampling_options, say_aside
 from rim_lightning.extras import require_extra
 from rim_lightning.inference.verdict import at_far
 
@@ -156,7 +156,7 @@ def _groups_of(
     if is_clip(place):
         out = stack.enter_context(private_folder()) / "tracks"
         summary = write_tracks(
-            place, out, pooling.every, pooling.fps, pooling.best, model.detector, model.device, frames_bar, say
+            place, out, pooling.every, pooling.fps, pooling.best, model.detector, model.device, frames_bar, say_aside
         )
         if summary.remark:
             left_out[str(place)] = f"{place} {summary.remark}."

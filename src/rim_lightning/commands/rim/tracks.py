@@ -25,26 +25,22 @@ BEST = 4
 """Pictures of a track: thresholds are chosen for templates of up to four pictures."""
 
 
-def _frame_rate(ctx: click.Context, param: click.Parameter, fps: str | None) -> Fraction | None:
+def _frame_rate(ctx: click.Context, param: click.Parameter, fps: float | None) -> Fraction | None:
     """Return the value of `--fps`; refuse what is no rate."""
     if fps is None:
         return None
-    try:
-        rate = Fraction(fps)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise click.BadParameter(f"{fps} is no number of frames per second: give one above 0, such as 5 or 0.5.")
-    return rate
+    if not 0 < fps <= 1000:
+        raise click.BadParameter(f"{fps:g} is no number of frames per second: give one above 0, such as 5 or 0.5.")
+    return Fraction(repr(fps))
 
 
 def sampling_options(command: Any) -> Any:
     """Add `--every`, `--fps` and `--best`, which say how much of a clip is used."""
     best_option = click.option(
-        "--best", default=BEST, show_default=True, type=click.IntRange(1, 1000), help="Pictures kept of each track."
+        "--best", default=BEST, show_default=True, type=click.IntRange(1, 100), help="Pictures kept of each track."
     )
     fps_option = click.option(
-        "--fps", callback=_frame_rate, metavar="NUMBER", help="Search so many frames per second of a clip."
+        "--fps", type=float, callback=_frame_rate, help="Search so many frames per second of a clip."
     )
     every_option = click.option(
         "--every", default=1, show_default=True, type=click.IntRange(1), help="Search one frame of so many of a clip."
@@ -86,7 +82,7 @@ def tracks(
 
     check_sampling(every, fps)
     check_device(device, "--device ")
-    summary = write_tracks(clip, out, every, fps, best, detector, device, frames_bar, _say_aside)
+    summary = write_tracks(clip, out, every, fps, best, detector, device, frames_bar, say_aside)
     if as_json:
         echo_json({"clip": str(clip), "table": str(out / TRACK_TABLE)} | summary.model_dump())
     else:
@@ -116,5 +112,6 @@ def frames_bar(clip: Clip, frames: Iterable[Frame]) -> Iterable[Frame]:
             bar.update(clip.decoded - bar.n)
 
 
-def _say_aside(line: str) -> None:
+def say_aside(line: str) -> None:
+    """Print a line on the error output."""
     say(line, err=True)
