@@ -249,6 +249,7 @@ class _Journal:
             self._file.flush()
             os.fsync(self._file.fileno())
             yield from chunk
+            del chunk  # or its frames would stay while the next ones are read
 
 
 def _line(number: int, faces: list[Face]) -> bytes:
