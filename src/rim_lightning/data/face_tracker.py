@@ -45,7 +45,8 @@ class Track:
 
     def predicted(self, time: float) -> NDArray[np.float64]:
         """Return the box at a time, if it moves on as before."""
-        return self.box + np.tile(self.velocity * (time - self.time), 2)
+        elapsed = max(0.0, time - self.time)  # of a damaged clip, times may run backwards
+        return self.box + np.tile(self.velocity * elapsed, 2)
 
     def follow(self, box: NDArray[np.float64], time: float) -> None:
         """Take the box at which the face was found."""
@@ -79,7 +80,7 @@ class FaceTracker:
         Returns:
             The number of the track of each face; and the numbers of the tracks that have ended before this frame.
         """
-        ended = [track for track in self.live if time - track.time > PATIENCE and track.missed >= PATIENT_FRAMES]
+        ended = [track for track in self.live if abs(time - track.time) > PATIENCE and track.missed >= PATIENT_FRAMES]
         self.live = [track for track in self.live if track not in ended]
         track_of = self._matched(boxes, time)
         for track in self.live:

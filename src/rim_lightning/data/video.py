@@ -84,13 +84,13 @@ class Clip:
         Yields:
             The frames.
         """
-        due = Fraction(0)
+        last, due = Fraction(0), Fraction(0)  # of the frame before; of the next one by the rate
         for number, frame in enumerate(self._decoded()):
             time = self._last = self._time_of(frame, number)
             if fps is not None:
-                if time < due:
+                if last <= time < due:  # of a damaged clip, times may run backwards
                     continue
-                due = (time * fps // 1 + 1) / fps
+                last, due = time, (time * fps // 1 + 1) / fps
             elif number % every:
                 continue
             image = self._image(frame)
@@ -107,7 +107,8 @@ class Clip:
         if self.ended:
             return f"is damaged behind its first {self.decoded} frames ({self.ended}): the rest is missing"
         if self.damaged:
-            return f"is damaged: {self.damaged} pieces of it were left out, {self.decoded} frames were read"
+            pieces = "a piece of it was" if self.damaged == 1 else f"{self.damaged} pieces of it were"
+            return f"is damaged: {pieces} left out, {self.decoded} frames were read"
         if self._packets < self._stream.frames:
             return f"is cut off: it has {self._packets} of the {self._stream.frames} frames that it promises"
         duration = Fraction(self._container.duration or 0, 10**6)

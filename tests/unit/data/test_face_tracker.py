@@ -81,3 +81,14 @@ def test_tracks_that_have_ended_are_named_once():
     ended = [tracker.follow([box(0, 0)], frame / 25)[1] for frame in range(25, 60)]
     assert [numbers for numbers in ended if numbers] == [[2]]
     assert [track.number for track in tracker.live] == [1]
+
+
+def test_a_track_of_a_damaged_time_ends_too():
+    tracker = FaceTracker()
+    for time in (0.0, 0.04, 0.08):
+        tracker.follow([box(0, 0)], time)
+    assert tracker.follow([box(2, 0)], 1000.0) == ([1], [])
+    assert tracker.follow([box(4, 0)], 0.16) == ([1], [])  # where it was seen last, not where it was 1,000 s before
+    tracker.follow([box(4, 0)], 1000.0)
+    ended = [number for frame in range(4, 60) for number in tracker.follow([], frame / 25)[1]]
+    assert ended == [1]

@@ -71,6 +71,12 @@ def test_a_rate_takes_the_first_frame_of_each_interval(tmp_path):
     assert len(read(path, fps=Fraction(1000))[0]) == 8
 
 
+def test_a_time_that_is_damaged_hides_no_frames_behind_it(clip, monkeypatch):
+    times = [0, 0.1, 1000, 0.2, 0.3, 0.4, *[1] * 24]
+    monkeypatch.setattr(Clip, "_time_of", lambda clip, frame, number: Fraction(times[number]))
+    assert [frame.number for frame in read(clip, fps=Fraction(5))[0]] == [0, 2, 3, 5, 6]
+
+
 def turned(path, target, cosine, sine):
     """Write a copy of an MP4 whose track is shown turned: the matrix of its header is (c, s; -s, c)."""
     content = bytearray(path.read_bytes())
