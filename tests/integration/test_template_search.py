@@ -158,6 +158,8 @@ def test_two_people_in_one_template_are_said(search, tracked, tmp_path, monkeypa
         (["{clip}", "--every", "2", "--fps", "5"], "Give one of --every and --fps."),
         (["{clip}", "--fps", "0"], "0 is no number of frames per second"),
         (["--pool", "{folder}", "--faces", "all"], "leave --faces out"),
+        (["{folder}", "--fps", "5"], "None of PROBES is a clip: leave --every, --fps and --best out."),
+        (["{folder}", "--best", "2"], "None of PROBES is a clip"),
         (["missing.csv"], "missing.csv"),
         (["missing.mp4"], "There is no clip missing.mp4"),
     ],

@@ -27,7 +27,7 @@ from rim_lightning.commands.rim.output import (
     report_notes,
     say,
 )
-from rim_lightning.commands.rim.tracks import check_sampling, frames_bar, sampling_options, say_aside
+from rim_lightning.commands.rim.tracks import BEST, check_sampling, frames_bar, sampling_options, say_aside
 from rim_lightning.extras import require_extra
 from rim_lightning.inference.verdict import at_far
 
@@ -67,6 +67,8 @@ class TemplateChoice:
         tables = [probe for probe in probes if is_table(probe)]
         if clips:
             require_extra("video", "Reading a clip")
+        elif (self.every, self.fps, self.best) != (1, None, BEST):
+            raise click.UsageError("None of PROBES is a clip: leave --every, --fps and --best out.")
         if (clips or tables) and choice.face is not None:
             raise click.UsageError("The faces of a clip or table are known: leave --face and --box out.")
         if clips and choice.aligned:
