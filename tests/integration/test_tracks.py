@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,6 +117,23 @@ def test_the_same_command_says_that_it_is_done_and_another_one_begins_again(trac
     assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     other = rim("tracks", clip, out, "--best", 3)
     assert "of other settings: it begins again" in other.output
+    assert files_of(out) == files_of(tracked[0])
+
+
+def test_a_command_that_was_stopped_while_it_removed_the_earlier_tracks_leaves_none_that_count_as_whole(
+    tracked, clip, tmp_path, monkeypatch
+):
+    out = tmp_path / "tracks"
+    shutil.copytree(tracked[0], out)
+
+    def stopped(folder):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rim_lightning.inference.track_folder.shutil.rmtree", stopped)
+        assert rim("tracks", clip, out, "--every", 5).exit_code == 130
+    again = rim("tracks", clip, out, "--best", 3)
+    assert "already" not in again.output
     assert files_of(out) == files_of(tracked[0])
 
 

@@ -120,10 +120,10 @@ def write_tracks(
         settings = TrackSettings(
             clip=content_digest(path), every=every, fps=None if fps is None else str(fps), best=best, detector=detector
         )
-        record = _record_of(out)
+        _record_of(out)  # refuses a folder before anything is written there
         if not out.exists():
             check_folder(out.parent, "place")
-            out.mkdir(mode=0o700)
+            out.mkdir(mode=0o700, exist_ok=True)
         with wait_and_hold(process_lock(out / LOCK_FILE), f"Waiting for another process, which writes to {out} ..."):
             record = _record_of(out)
             if record is not None and record.settings == settings and record.summary is not None:
@@ -133,6 +133,7 @@ def write_tracks(
                 part.unlink()
             if record is not None and record.settings != settings:
                 say(f"{out} holds tracks of another clip or of other settings: it begins again")
+                write_json(out / RECORD, TrackRecord(settings=record.settings).model_dump())  # they are no longer whole
                 _remove_own(out)
             write_json(out / RECORD, TrackRecord(settings=settings).model_dump())
             summary = _follow(clip, out, settings, fps, device, bar, say)
