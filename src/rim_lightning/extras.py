@@ -21,6 +21,7 @@ EXTRAS = {
     "packed": ("pyarrow",),
     "search": ("optuna",),
     "slurm": ("submitit",),
+    "video": ("av", "scipy"),
     "heic": ("pillow_heif",),
     "mtcnn": ("torchvision", "requests", "facenet_pytorch"),
 }

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rim_lightning.extras import EXTRAS
+from tests.helpers.clips import drawn_frames, portrait, write_clip
 from tests.helpers.imported_modules import imported_by
 from tests.helpers.stores import small_synthetic_store
 from tests.helpers.tiny import MODEL
@@ -92,6 +93,15 @@ def test_a_gallery_needs_its_own_extra_alone(place):
     found = ["identify", "-m", "model", "-i", "index", "probe.png", "--aligned", "--far", "1e-2"]
     imported_by(place, "rim", *found, missing=missing)
     assert imported_by(place, "rim", "forget", "-i", "index", "ana", missing=missing) & PIXELS == set()
+
+
+@pytest.mark.slow
+def test_tracks_need_their_own_extra_alone(place):
+    write_clip(place / "clip.mp4", drawn_frames(4, [(portrait(1, 44), lambda n: (20, 20))]))
+    missing = (OPTIONAL | TRAINING) - set(EXTRAS["video"])
+    imported = imported_by(place, "rim", "tracks", "clip.mp4", "tracks", missing=missing)
+    assert {"av", "torch", "scipy"} <= imported
+    assert (place / "tracks" / "tracks.csv").is_file()
 
 
 @pytest.mark.slow

@@ -59,7 +59,10 @@ def find_central_faces(
 
 
 def find_faces(
-    images: Sequence[NDArray[np.uint8]], detector: DetectorName = DEFAULT_DETECTOR, device: str = "cpu"
+    images: Sequence[NDArray[np.uint8]],
+    detector: DetectorName = DEFAULT_DETECTOR,
+    device: str = "cpu",
+    turn: bool = True,
 ) -> list[list[Face]]:
     """Find the faces of each image: first those that can be used, then the others, the largest of each first.
 
@@ -69,6 +72,7 @@ def find_faces(
         images: (H, W, 3) uint8 RGB arrays of any sizes.
         detector: Name of the detector.
         device: Device on which the detector runs.
+        turn: True to search images without a usable face again, turned by quarter turns.
 
     Returns:
         For each image its faces, in pixels of that image.
@@ -82,7 +86,7 @@ def find_faces(
     try:
         faces_of = _judged_faces(network, images, device)
         without = [index for index, faces in enumerate(faces_of) if all(face.fault for face in faces)]
-        for quarters in (1, 2, 3):
+        for quarters in (1, 2, 3) if turn else ():
             turned = [np.rot90(images[index], -quarters) for index in without]
             for index, faces in zip(without, _judged_faces(network, turned, device), strict=True):
                 usable = [face for face in faces if face.fault is None]

@@ -211,3 +211,12 @@ def test_a_picture_without_a_usable_face_is_turned(monkeypatch, quarters):
     for width in (140, 100, 140)[:quarters]:  # of the image before each turn
         points = np.stack([points[:, 1], width - 1 - points[:, 0]], axis=1)
     np.testing.assert_allclose(face.points, points)
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_a_frame_is_searched_as_it_lies(monkeypatch, quarters):
+    monkeypatch.setattr(detection, "load_detector", lambda name, device: SureOfMarkedImages())
+    upright = np.zeros((100, 140, 3), np.uint8)
+    upright[0, 0] = 255
+    (faces,) = find_faces([np.rot90(upright, quarters)], turn=False)
+    assert any(face.fault is None for face in faces) == (quarters == 0)

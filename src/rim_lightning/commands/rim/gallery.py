@@ -30,11 +30,14 @@ from rim_lightning.commands.rim.output import (
     report_notes,
     say,
 )
+from rim_lightning.commands.rim.template_search import TemplateChoice, identify_templates, template_options
 from rim_lightning.inference.verdict import in_words
 
 UNKNOWN_DATE = "unknown   "  # as long as a day
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from rim_lightning.gallery.index import Enrolled, Gallery
     from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 @index_option
 @click.argument("probes", type=Place(), nargs=-1, required=True)
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="People for each probe.")
+@template_options
 @face_options("probe")
 @decision_options
 @json_option
@@ -55,11 +59,14 @@ def identify(
     top: int,
     choice: FaceChoice,
     decision: Decision,
+    pooling: TemplateChoice,
     as_json: bool,
 ) -> None:
     """Search the gallery for the people on PROBES.
 
-    Each of PROBES is a picture or a folder. Exit code 0: somebody was accepted, 1: nobody.
+    Each of PROBES is a picture or a folder. A clip, and the tracks.csv that rim tracks made of it, get one answer for
+    each track, by all its pictures; so does any table with the columns picture and track. With --pool each folder is
+    one person, and gets one answer. Exit code 0: somebody was accepted, 1: nobody.
 
     At a FAR of 1e-3 a stranger is accepted for about one in a thousand pictures of the gallery.
 
@@ -69,12 +76,15 @@ def identify(
       rim identify --model my_model --index known cctv/*.png --top 1
       rim identify --model my_model --index known cctv_folder --top 10 --far 1e-4 --json
       rim identify --model my_model --index known frame.jpg --faces all
+      rim identify --model my_model --index known clip.mp4 --fps 5
+      rim identify --model my_model --index known tracks/tracks.csv
     """
     from rim_lightning.inference.faces import judged_as
 
+    if pooling.asked(probes, choice):
+        identify_templates(model, index, probes, top, choice, decision, pooling, as_json)
     recognizer = decision.load(model)
     chosen_on = recognizer.required_calibration().chosen_on
-    far = decision.far
     gallery = open_gallery(index, recognizer)
     templates = len(gallery)
     answers: list[dict[str, Any]] = []
@@ -87,22 +97,21 @@ def identify(
             left_out[str(path)] = sentence_of(error)
             continue
         for face in faces:
-            answers.append({"picture": str(path)} | _identify(recognizer, gallery, face, top, far))
+            answers.append({"picture": str(path)} | search_for(recognizer, gallery, face, top, decision.far))
             if not as_json:
                 report_notes([face])
                 report_enlarged([face])
-                _print_hits(answers[-1], choice.every)
+                print_hits(answers[-1], heading_of(answers[-1], choice.every))
     if as_json:
-        plain = {"far": far, "chosen_on": chosen_on._asdict(), "templates": templates}
+        plain = {"far": decision.far, "chosen_on": chosen_on._asdict(), "templates": templates}
         echo_json(plain | {"probes": answers, "left_out": left_out})
     else:
         if answers:
-            say(f"of {templates} pictures; a stranger passes for {far * templates:.2g} of them on average")
+            say(f"of {templates} pictures; a stranger passes for {decision.far * templates:.2g} of them on average")
             say(f"thresholds chosen on {chosen_on.in_words()}")
         report_left_out(left_out)
     exit_if_left_out(len(left_out), len(answers))
-    accepted = any(hit["accepted"] for answer in answers for hit in answer["hits"])
-    sys.exit(0 if accepted else NO)
+    sys.exit(0 if any(hit["accepted"] for answer in answers for hit in answer["hits"]) else NO)
 
 
 @click.command(epilog=EXIT_CODES)
@@ -210,31 +219,47 @@ def _name_alike(person: str, gallery: Gallery) -> None:
         say(f"the gallery has {', '.join(others)}: names are compared letter by letter", err=True)
 
 
-def _identify(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: int, far: float) -> dict[str, Any]:
+def search_for(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: int, far: float) -> dict[str, Any]:
     """Search the gallery for one face. The answer is ready for a JSON object."""
+    point = recognizer.required_calibration().operating_point(face.size, far)
+    (embedding,) = recognizer.embed_probes([face])
+    hits = plain_hits(gallery, embedding, point.threshold, top)
+    return {**face.plain(), "threshold": point.threshold, "far": far, "hits": hits}
+
+
+def plain_hits(gallery: Gallery, embedding: Tensor, threshold: float, top: int) -> list[dict[str, Any]]:
+    """Search the gallery for one probe or template.
+
+    Args:
+        gallery: The gallery.
+        embedding: (E,), of length 1.
+        threshold: Accept if similarity ≥ threshold.
+        top: Number of people to return.
+
+    Returns:
+        The people who are most similar, for a JSON object.
+    """
     from rim_lightning.gallery.stored_templates import picture_state
 
-    point = recognizer.required_calibration().operating_point(face.size, far)
-    (hits,) = gallery.search(recognizer.embed_probes([face]), top)
-    return {
-        **face.plain(),
-        "threshold": point.threshold,
-        "far": far,
-        "hits": [
-            hit._asdict()
-            | {"accepted": hit.similarity >= point.threshold, "state": picture_state(hit.source, hit.digest)}
-            for hit in hits
-        ],
-    }
+    (hits,) = gallery.search(embedding[None], top)
+    return [
+        hit._asdict() | {"accepted": hit.similarity >= threshold, "state": picture_state(hit.source, hit.digest)}
+        for hit in hits
+    ]
 
 
-def _print_hits(answer: dict[str, Any], numbered: bool) -> None:
-    """Print the people who are most similar to a probe; with the number of the face in its picture."""
-    from rim_lightning.gallery.stored_templates import remark_of
-
+def heading_of(answer: dict[str, Any], numbered: bool) -> str:
+    """Return the line above the people who are most similar to a probe; with the number of its face if asked for."""
     number = f", face {answer['found']['number']}" if numbered else ""
     judged = f"{answer['size']:.0f} px, threshold {answer['threshold']:.3f} ({in_words(answer['far'])})"
-    say(f"{answer['picture']}{number}: {judged}")
+    return f"{answer['picture']}{number}: {judged}"
+
+
+def print_hits(answer: dict[str, Any], heading: str) -> None:
+    """Print the people who are most similar to a probe or template under a heading."""
+    from rim_lightning.gallery.stored_templates import remark_of
+
+    say(heading)
     for hit in answer["hits"]:
         mark = "accepted" if hit["accepted"] else ""
         picture = f"{hit['source']}, {on_date(hit['enrolled']).strip() or 'date unknown'}{remark_of(hit['state'])}"

@@ -17,7 +17,9 @@ from rim_lightning.commands.rim.info import info
 from rim_lightning.commands.rim.options import EXIT_CODES, WRONG
 from rim_lightning.commands.rim.output import echo_json
 from rim_lightning.commands.rim.page import page
+from rim_lightning.commands.rim.tracks import tracks
 from rim_lightning.commands.rim.verify import verify
+from rim_lightning.commands.rim.watch import watch
 from rim_lightning.files import printable
 
 _FOR_PROGRAMS = "rim_lightning.for_programs"  # key in click's context: True if `--json` was given
@@ -84,15 +86,20 @@ def main() -> None:
       rim verify --model my_model cctv.png passport.jpg
       rim enroll --model my_model --index known passports
       rim identify --model my_model --index known cctv_folder
+      rim watch frames --index known
       rim gallery list --index known
       rim hallucinate --model my_model cctv_folder faces_folder
+      rim tracks clip.mp4 tracks_folder
       rim page --model my_model --index known
       rim calibrate --model my_model camera_7.json --probes camera_7 --gallery passports
       rim info my_model
     """
 
 
-for command in (faces, verify, enroll, identify, forget, gallery, hallucinate, page, export, calibrate, info):
+for command in (
+    *(faces, verify, enroll, identify, watch, forget, gallery, hallucinate, tracks),
+    *(page, export, calibrate, info),
+):
     main.add_command(command)
 
 

@@ -185,6 +185,30 @@ def same_name(name: str) -> str:
     return posixpath.normpath(unicodedata.normalize("NFC", name.strip()).replace("\\", "/"))
 
 
+def read_rows(file: Path, what: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Read a table with a header, whose columns are separated by tabs, commas or semicolons.
+
+    Args:
+        file: The table.
+        what: What it should hold, for the message.
+
+    Returns:
+        The names of the columns; and each row with the number of its line. All have as many cells.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no table, or a row has more or fewer cells than the header.
+    """
+    text = read_label_text(file, what)
+    separator = max("\t,;", key=text.partition("\n")[0].count)
+    rows = numbered_rows(file, text, separator)
+    header = [cell.strip() for cell in rows[0][1]] if rows else []
+    for number, row in rows[1:]:
+        if len(row) != len(header):
+            raise ValueError(f"{file} line {number} has {len(row)} columns where the header has {len(header)}.")
+    return header, rows[1:]
+
+
 def read_landmark_table(file: Path, root: Path | None = None) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Read landmarks from a table with a header, whose columns are separated by tabs, commas or semicolons.
 
@@ -204,7 +228,7 @@ def read_landmark_table(file: Path, root: Path | None = None) -> dict[str, dict[
         ValueError: If the header has none of these columns, a row is cut off or not numeric, or two rows contradict
             each other.
     """
-    header, rows = _read_rows(file, "a table of landmarks")
+    header, rows = read_rows(file, "a table of landmarks")
     schemes = _schemes_of(header)
     if not schemes or header[0] != "image":
         raise ValueError(f"{file} has no column 'image' followed by five_x0 ..., left_eye_x ... or x0 ... y67.")
@@ -241,7 +265,7 @@ def read_column(file: Path, column: str, root: Path | None = None) -> dict[str, 
         FileNotFoundError: If there is no such file.
         ValueError: If the header has no column `image` or no such column, or a row is cut off.
     """
-    header, rows = _read_rows(file, f"a table with the columns image and {column}")
+    header, rows = read_rows(file, f"a table with the columns image and {column}")
     if header[:1] != ["image"] or column not in header:
         raise ValueError(
             f"{file} has no columns 'image' and '{column}'; its first line has {excerpt(', '.join(header))}."
@@ -275,18 +299,6 @@ def _image_name(cell: str, root: Path | None) -> str:
     if root is not None and posixpath.isabs(name):
         return same_name(os.path.relpath(name, os.path.abspath(root)))
     return name
-
-
-def _read_rows(file: Path, what: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the names of the columns of a table, and its rows with their lines. All have as many cells."""
-    text = read_label_text(file, what)
-    separator = max("\t,;", key=text.partition("\n")[0].count)
-    rows = numbered_rows(file, text, separator)
-    header = [cell.strip() for cell in rows[0][1]] if rows else []
-    for number, row in rows[1:]:
-        if len(row) != len(header):
-            raise ValueError(f"{file} line {number} has {len(row)} columns where the header has {len(header)}.")
-    return header, rows[1:]
 
 
 def _schemes_of(header: list[str]) -> list[tuple[str, NDArray[np.int64]]]:

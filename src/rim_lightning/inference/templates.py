@@ -1,0 +1,162 @@
+"""Templates of probes: several pictures of one person that are searched for as one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from rim_lightning.data.readers.files import excerpt, inner_name, read_rows
+from rim_lightning.inference.recognizer import pool
+
+if TYPE_CHECKING:
+    from rim_lightning.inference.calibration import Calibration, OperatingPoint
+    from rim_lightning.inference.faces import AlignedFace, Box
+
+
+class TemplatePicture(NamedTuple):
+    """A picture of a template.
+
+    Attributes:
+        path: The picture.
+        box: Box of the face in it, in pixels. None for the largest face.
+        time: Time code of its frame in a clip; "" if it is of none.
+        name: Name of the picture in messages. None for its path.
+    """
+
+    path: Path
+    box: Box | None = None
+    time: str = ""
+    name: str | None = None
+
+
+class PictureGroup(NamedTuple):
+    """Pictures that are taken as those of one person.
+
+    Attributes:
+        name: Name of the template, for messages.
+        pictures: At least one.
+        track: Number or name of the track; None for another group.
+    """
+
+    name: str
+    pictures: list[TemplatePicture]
+    track: str | None = None
+
+
+class Disagreement(NamedTuple):
+    """Two groups of the pictures of one template that look like two people.
+
+    Attributes:
+        groups: Positions of the pictures of each group, the larger group first.
+        similarity: Similarity of the templates of the two groups, in [-1, 1].
+        threshold: Similarity from which on they would pass for one person.
+        far: False accept rate of this threshold.
+    """
+
+    groups: tuple[list[int], list[int]]
+    similarity: float
+    threshold: float
+    far: float
+
+
+def read_groups(table: Path, name: str) -> list[PictureGroup]:
+    """Read the groups of pictures of a table with the columns `picture` and `track`, such as `tracks.csv`.
+
+    Columns `time` (time code) and `face` (box x0,y0,x1,y1 of the face in the picture) are used if they are there.
+
+    Args:
+        table: The table. Its columns are separated by tabs, commas or semicolons; paths of pictures are relative to it.
+        name: Name of the table or clip, with which the names of the groups begin.
+
+    Returns:
+        A group for each track, in the order of their first rows.
+
+    Raises:
+        FileNotFoundError: If there is no such table.
+        ValueError: If it is damaged, lacks a column or rows, or names a picture outside of its folder.
+    """
+    header, rows = read_rows(table, "a table with the columns picture and track")
+    if not {"picture", "track"} <= set(header):
+        raise ValueError(
+            f"{table} has no columns 'picture' and 'track'; its first line has {excerpt(', '.join(header))}."
+        )
+    if not rows:
+        raise ValueError(f"{table} names no picture.")
+    pictures_of: dict[str, list[TemplatePicture]] = {}
+    for number, row in rows:
+        cells = {column: cell.strip() for column, cell in zip(header, row, strict=True)}
+        where = f"{table} line {number}"
+        if not cells["track"]:
+            raise ValueError(f"{where} names no track: say to which one {excerpt(cells['picture'])} belongs.")
+        path = table.parent / inner_name(cells["picture"], where)
+        picture = TemplatePicture(path, _box_of(cells.get("face", ""), where), cells.get("time", ""))
+        pictures_of.setdefault(cells["track"], []).append(picture)
+    return [PictureGroup(f"{name}, track {track}", pictures, track) for track, pictures in pictures_of.items()]
+
+
+def template_point(calibration: Calibration, faces: Sequence[AlignedFace], far: float) -> OperatingPoint:
+    """Return threshold and false reject rate of a template of probes, compared with one picture of the gallery.
+
+    Args:
+        calibration: Thresholds for templates of each number of pictures.
+        faces: The pictures of the template.
+        far: False accept rate.
+
+    Returns:
+        The largest threshold and the largest false reject rate of the sizes of the pictures.
+
+    Raises:
+        ValueError: If there are no thresholds for that false accept rate.
+    """
+    points = [calibration.operating_point(size, far, len(faces)) for size in {face.size for face in faces}]
+    highest = max(points)
+    return highest._replace(frr=max(point.frr for point in points))
+
+
+def disagreement(embeddings: Tensor, faces: Sequence[AlignedFace], calibration: Calibration) -> Disagreement | None:
+    """Tell whether the pictures of a template look like two people.
+
+    The two pictures that are least alike begin two groups, and every other one joins the one that it resembles more.
+    The pictures disagree if the templates of the groups are less similar than the threshold of the largest false accept
+    rate of the model (1e-1, if it has it) for templates of so many pictures and the smallest size.
+
+    Args:
+        embeddings: (N, E) of length 1, of each picture.
+        faces: The N pictures.
+        calibration: Thresholds of the model.
+
+    Returns:
+        The groups; None if the pictures agree, or are fewer than two.
+    """
+    if len(faces) < 2:
+        return None
+    similarities = embeddings @ embeddings.T  # (N, N)
+    one, other = divmod(int(similarities.argmin()), len(faces))
+    nearer = similarities[:, one] >= similarities[:, other]  # (N,), of the first group
+    nearer[one], nearer[other] = True, False
+    groups = sorted((torch.nonzero(member).flatten().tolist() for member in (nearer, ~nearer)), key=len, reverse=True)
+    far = max(calibration.usable_fars(), default=math.nan)
+    size = min(face.size for face in faces)
+    threshold = calibration.operating_point(size, far, *map(len, groups)).threshold
+    similarity = float(pool(embeddings[groups[0]]) @ pool(embeddings[groups[1]]))
+    if similarity >= threshold:
+        return None
+    return Disagreement((groups[0], groups[1]), similarity, threshold, far)
+
+
+def _box_of(cell: str, where: str) -> Box | None:
+    """Return the box in a cell of the column `face`; None if it is empty."""
+    if not cell:
+        return None
+    try:
+        x0, y0, x1, y1 = (float(number) for number in cell.split(","))
+    except ValueError:
+        x0 = y0 = x1 = y1 = math.nan
+    if not (0 <= x0 < x1 < math.inf and 0 <= y0 < y1 < math.inf):
+        raise ValueError(f"{where} has '{excerpt(cell)}' as box of a face: give x0,y0,x1,y1 in pixels, or nothing.")
+    return x0, y0, x1, y1
