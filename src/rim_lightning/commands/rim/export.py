@@ -262,9 +262,14 @@ def _of_checkpoint(checkpoint: Path, wishes: Wishes) -> Source:
 def _of_folder(folder: Path, wishes: Wishes) -> Source:
     """Read a model folder, whose weights and looks stay as they are."""
     from rim_lightning.files import read_utf8
+    from rim_lightning.inference.card import CARD
     from rim_lightning.inference.card_page import NOTICE
     from rim_lightning.inference.model_folder import read_model
 
+    if not (folder / CARD).is_file():
+        raise ValueError(
+            f"{folder} is a folder: give a checkpoint, such as checkpoints/last.ckpt of a run, or a model folder."
+        )
     if wishes.half or wishes.flip or wishes.shift:
         raise click.UsageError("--half, --flip and --shift need a checkpoint: a model folder keeps weights and looks.")
     model = read_model(folder)
