@@ -13,10 +13,12 @@ from torch import Tensor
 
 from rim_lightning.functional.fixed_thresholds import PairsOfPeople
 from rim_lightning.functional.likelihood_ratio import cllr, cllr_min, fit_logistic
+from rim_lightning.functional.open_set import SearchedPeople
 from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind
 from rim_lightning.functional.verification import tar_at_far
 from rim_lightning.inference.calibration import COUNTS, FARS, PROBE_SIZES, Calibration
 from rim_lightning.inference.people import FaceSource, People, embed_people
+from rim_lightning.inference.search_calibration import FPIRS, GALLERIES, SearchCalibration
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.usage import SizeCurve
 
@@ -113,7 +115,42 @@ def thresholds_of(
         intervals=points[..., 2:],
         ratios=ratios,
         not_acquired=tuple(people.not_acquired[size] for size in people.probes) if people.not_acquired else None,
+        searches=_searches(people),
     )
+
+
+def _searches(people: People) -> SearchCalibration | None:
+    """Choose thresholds of searches in galleries with one picture of each person; None for fewer than two people."""
+    random = torch.Generator().manual_seed(0)
+    blocks = []
+    galleries: tuple[int, ...] = ()
+    for size in people.probes:
+        has_sharp, has_probe = people.usable(size)
+        shown = people.identity[has_sharp].unique()
+        images = [((people.identity == person) & has_sharp).nonzero()[:, 0] for person in shown]
+        chosen = torch.stack([own[torch.randint(len(own), (), generator=random)] for own in images])
+        probes = (has_probe & torch.isin(people.identity, shown)).nonzero()[:, 0]
+        if len(shown) < 2 or not len(probes):
+            return None
+        searched = SearchedPeople(
+            people.sharp[chosen] @ people.probes[size][probes].T,
+            torch.searchsorted(shown, people.identity[probes]),
+            chosen[:, None] != probes,
+            torch.Generator().manual_seed(0),
+        )
+        galleries = galleries or tuple(count for count in GALLERIES if count <= searched.largest)
+        blocks.append([[_search_point(searched, count, fpir) for fpir in FPIRS] for count in galleries])
+    return SearchCalibration(tuple(people.probes), galleries, FPIRS, np.array(blocks))
+
+
+def _search_point(searched: SearchedPeople, gallery: int, fpir: float) -> list[float]:
+    """Return threshold, FNIR and the intervals of both rates; NaN if too few people would decide."""
+    if gallery > searched.largest:
+        return [np.nan] * 6
+    rates = searched.rates(gallery, fpir)
+    if rates.deciding < MIN_PAIRS_OF_PEOPLE:
+        return [np.nan] * 6
+    return [rates.threshold, rates.fnir, *rates.fpir_interval, *rates.fnir_interval]
 
 
 class _Templates(NamedTuple):

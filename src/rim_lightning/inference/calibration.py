@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rim_lightning.functional.neighbors import log_neighbors
+from rim_lightning.inference.search_calibration import SearchCalibration, SearchPoint
 from rim_lightning.inference.verdict import BICUBIC_PROBES, CalibrationSet, Ratio
 
 PROBE_SIZES = (7, 8, 10, 12, 14, 16, 20, 24, 28, 40, 56, 112)
@@ -73,6 +74,7 @@ class Calibration:
             similarity (Cllr_min). None in cards of earlier versions.
         not_acquired: Share of probes of each size in which no usable face was found, (S,). None if the faces were
             aligned before. If there are shares, the thresholds hold for sizes near `sizes` alone, see `REACH`.
+        searches: Thresholds of searches. None in cards of earlier versions.
     """
 
     set_name: str
@@ -90,6 +92,7 @@ class Calibration:
     intervals: NDArray[np.float64] | None = None
     ratios: NDArray[np.float64] | None = None
     not_acquired: tuple[float, ...] | None = None
+    searches: SearchCalibration | None = None
 
     def __post_init__(self) -> None:
         cells = (len(self.counts), len(self.counts), len(self.sizes))
@@ -155,7 +158,7 @@ class Calibration:
             return OperatingPoint(threshold, far, frr)
         ends = self._between(self.intervals[..., column, :], size, probes, gallery).tolist()
         shares = self.not_acquired
-        lost = None if shares is None else sum(weight * shares[k] for k, weight in _neighbors(self.sizes, size))
+        lost = None if shares is None else sum(weight * shares[k] for k, weight in log_neighbors(self.sizes, size))
         return OperatingPoint(threshold, far, frr, tuple(ends[:2]), tuple(ends[2:]), lost)
 
     def _check_reach(self, size: float) -> None:
@@ -187,9 +190,35 @@ class Calibration:
         log10 = intercept + slope * similarity
         return Ratio(min(max(log10, -bound), bound), bound, abs(log10) > bound)
 
+    def search_point(self, size: float, gallery: int, fpir: float) -> SearchPoint:
+        """Return the threshold of a search for a single probe, see `SearchCalibration.point`.
+
+        Args:
+            size: Side of the probe in pixels.
+            gallery: Number of pictures of the gallery.
+            fpir: False positive identification rate: share of searches for strangers with a hit.
+
+        Returns:
+            Threshold and rates.
+
+        Raises:
+            ValueError: If the card has no thresholds of searches, or none for these values.
+        """
+        if self.searches is None:
+            raise ValueError(
+                "The model has no thresholds of searches: export it again, or measure them (rim calibrate)."
+            )
+        if self.not_acquired is not None:
+            self._check_reach(size)
+        return self.searches.point(size, gallery, fpir)
+
     def _between(self, values: NDArray[np.float64], size: float, probes: int, gallery: int) -> NDArray[np.float64]:
         """Interpolate values by number of probes, number of gallery pictures and size, (C, C, S, …) -> (…)."""
-        neighbors = (_neighbors(self.counts, probes), _neighbors(self.counts, gallery), _neighbors(self.sizes, size))
+        neighbors = (
+            log_neighbors(self.counts, probes),
+            log_neighbors(self.counts, gallery),
+            log_neighbors(self.sizes, size),
+        )
         terms = [a * b * c * values[i, j, k] for (i, a), (j, b), (k, c) in itertools.product(*neighbors)]
         return np.asarray(sum(terms))
 
@@ -255,6 +284,7 @@ class Calibration:
             "points": points,
             **({} if self.ratios is None else {"ratios": self.ratios.tolist()}),
             **({} if self.not_acquired is None else {"not_acquired": list(self.not_acquired)}),
+            **({} if self.searches is None else {"searches": self.searches.to_plain()}),
         }
 
     @classmethod
@@ -286,7 +316,7 @@ class Calibration:
         shape = (len(ranges["counts"]), len(ranges["counts"]), len(ranges["sizes"]), len(ranges["fars"]))
         if numbers.shape not in ((*shape, 2), (*shape, 6)):
             raise ValueError(f'"points" is {numbers.shape}: it must be {(*shape, 2)} or {(*shape, 6)}.')
-        apart = ("faces", "points", "ratios", "not_acquired")
+        apart = ("faces", "points", "ratios", "not_acquired", "searches")
         other_entries = {name: value for name, value in plain.items() if name not in apart}
         if "synthetic" not in plain and str(plain["faces"]).startswith(SYNTHETIC_SETS):
             other_entries["synthetic"] = True
@@ -298,20 +328,8 @@ class Calibration:
             intervals=numbers[..., 2:] if width == 6 else None,
             ratios=np.array(plain["ratios"], dtype=np.float64) if "ratios" in plain else None,
             not_acquired=tuple(plain["not_acquired"]) if "not_acquired" in plain else None,
+            searches=SearchCalibration.from_plain(plain["searches"], ranges["sizes"]) if "searches" in plain else None,
         )
-
-
-def _neighbors(values: Sequence[float], value: float) -> list[tuple[int, float]]:
-    """Return (index, weight) of the one or two of the ascending `values` that `value` lies between, over the logarithm.
-
-    A value beyond the ends counts as the end.
-    """
-    value = min(max(value, values[0]), values[-1])
-    above = next(index for index, other in enumerate(values) if other >= value)
-    if values[above] == value:
-        return [(above, 1.0)]
-    share = math.log(value / values[above - 1]) / math.log(values[above] / values[above - 1])
-    return [(above - 1, 1 - share), (above, share)]
 
 
 def _close(far: float, other: float) -> bool:

@@ -60,6 +60,14 @@ TwoColumns = Annotated[list[Annotated[list[float], Entries]], Field(min_length=2
 """Sizes of probes, and a number for each."""
 
 
+class SearchesSchema(Schema):
+    """`SearchCalibration.to_plain`."""
+
+    galleries: Annotated[list[Annotated[int, Field(ge=1, le=10**9)]], Entries, AfterValidator(_ascending)]
+    fpirs: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Entries]
+    points: list[list[list[ThresholdAndRates | None]]]
+
+
 class CalibrationSchema(Schema):
     """`Calibration.to_plain`."""
 
@@ -76,6 +84,7 @@ class CalibrationSchema(Schema):
     points: list[list[list[list[ThresholdAndRates | None]]]]
     ratios: list[list[list[RatioOfScores]]] = Field(default=[])
     not_acquired: list[Share] = Field(default=[])
+    searches: SearchesSchema | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> "CalibrationSchema":
@@ -89,6 +98,7 @@ class CalibrationSchema(Schema):
         if len({len(point) for row in rows for point in row if point is not None}) > 1:
             raise ValueError("points must all have intervals, or none of them")
         lengths = [len(self.ratios), *map(len, self.ratios), *(len(by_size) for g in self.ratios for by_size in g)]
+        self._check_searches()
         if self.not_acquired and len(self.not_acquired) != sizes:
             raise ValueError(f"not_acquired must be {sizes} shares, as sizes")
         if self.ratios and lengths != [counts] * (1 + counts) + [sizes] * counts**2:
@@ -102,6 +112,17 @@ class CalibrationSchema(Schema):
                     "thresholds and false reject rates in points must rise where the false accept rate falls"
                 )
         return self
+
+    def _check_searches(self) -> None:
+        if self.searches is None:
+            return
+        sizes, galleries, fpirs = len(self.sizes), len(self.searches.galleries), len(self.searches.fpirs)
+        rows = [row for by_gallery in self.searches.points for row in by_gallery]
+        lengths = [len(self.searches.points), *map(len, self.searches.points), *map(len, rows)]
+        if lengths != [sizes, *[galleries] * sizes, *[fpirs] * (sizes * galleries)]:
+            raise ValueError(f"searches.points must be {sizes} x {galleries} x {fpirs} entries, as sizes and searches")
+        if any(len(point) != 6 for row in rows for point in row if point is not None):
+            raise ValueError("searches.points must have a threshold, a rate and two intervals each")
 
 
 class UsageSchema(Schema):

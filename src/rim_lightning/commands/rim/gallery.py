@@ -48,6 +48,12 @@ if TYPE_CHECKING:
 @index_option
 @click.argument("probes", type=Place(), nargs=-1, required=True)
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="People for each probe.")
+@click.option(
+    "--fpir",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Choose the threshold for this gallery, in place of --far: the share of strangers for whom a search gives a "
+    "false hit, such as 0.03.",
+)
 @template_options
 @face_options("probe")
 @decision_options
@@ -57,6 +63,7 @@ def identify(
     index: str,
     probes: tuple[Path, ...],
     top: int,
+    fpir: float | None,
     choice: FaceChoice,
     decision: Decision,
     pooling: TemplateChoice,
@@ -68,13 +75,15 @@ def identify(
     each track, by all its pictures; so does any table with the columns picture and track. With --pool each folder is
     one person, and gets one answer. Exit code 0: somebody was accepted, 1: nobody.
 
-    At a FAR of 1e-3 a stranger is accepted for about one in a thousand pictures of the gallery.
+    At a FAR of 1e-3 a stranger is accepted for about one in a thousand pictures of the gallery. --fpir counts searches
+    instead of pictures.
 
     \b
     Examples:
       rim identify --model my_model --index known cctv.png
       rim identify --model my_model --index known cctv/*.png --top 1
       rim identify --model my_model --index known cctv_folder --top 10 --far 1e-4 --json
+      rim identify --model my_model --index known cctv.png --fpir 0.03
       rim identify --model my_model --index known frame.jpg --faces all
       rim identify --model my_model --index known clip.mp4 --fps 5
       rim identify --model my_model --index known tracks/tracks.csv
@@ -82,6 +91,8 @@ def identify(
     from rim_lightning.inference.faces import judged_as
 
     if pooling.asked(probes, choice):
+        if fpir is not None:
+            raise click.UsageError("--fpir was measured for single pictures: leave it out for templates and clips.")
         identify_templates(model, index, probes, top, choice, decision, pooling, as_json)
     recognizer = decision.load(model)
     chosen_on = recognizer.required_calibration().chosen_on
@@ -93,11 +104,12 @@ def identify(
     for path in progress_bar(paths, "identifying"):
         try:
             faces = judged_as(choice.align(recognizer, path), decision.size)
+            found = [search_for(recognizer, gallery, face, top, decision.far, fpir) for face in faces]
         except (OSError, ValueError) as error:
             left_out[str(path)] = sentence_of(error)
             continue
-        for face in faces:
-            answers.append({"picture": str(path)} | search_for(recognizer, gallery, face, top, decision.far))
+        for face, answer in zip(faces, found, strict=True):
+            answers.append({"picture": str(path)} | answer)
             if not as_json:
                 report_notes([face])
                 report_enlarged([face])
@@ -107,7 +119,10 @@ def identify(
         echo_json(plain | {"probes": answers, "left_out": left_out})
     else:
         if answers:
-            say(f"of {templates} pictures; a stranger passes for {decision.far * templates:.2g} of them on average")
+            passed = (
+                f"; a stranger passes for {decision.far * templates:.2g} of them on average" if fpir is None else ""
+            )
+            say(f"of {templates} pictures{passed}")
             say(f"thresholds chosen on {chosen_on.in_words()}")
         report_left_out(left_out)
     exit_if_left_out(len(left_out), len(answers))
@@ -219,12 +234,20 @@ def _name_alike(person: str, gallery: Gallery) -> None:
         say(f"the gallery has {', '.join(others)}: names are compared letter by letter", err=True)
 
 
-def search_for(recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: int, far: float) -> dict[str, Any]:
+def search_for(
+    recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: int, far: float, fpir: float | None = None
+) -> dict[str, Any]:
     """Search the gallery for one face. The answer is ready for a JSON object."""
-    point = recognizer.required_calibration().operating_point(face.size, far)
+    calibration = recognizer.required_calibration()
+    about: dict[str, Any] = {"far": far}
+    if fpir is None:
+        threshold = calibration.operating_point(face.size, far).threshold
+    else:
+        point = calibration.search_point(face.size, len(gallery), fpir)
+        threshold, about = point.threshold, point._asdict() | {"in_words": point.in_words()}
     (embedding,) = recognizer.embed_probes([face])
-    hits = plain_hits(gallery, embedding, point.threshold, top)
-    return {**face.plain(), "threshold": point.threshold, "far": far, "hits": hits}
+    hits = plain_hits(gallery, embedding, threshold, top)
+    return {**face.plain(), **about, "threshold": threshold, "hits": hits}
 
 
 def plain_hits(gallery: Gallery, embedding: Tensor, threshold: float, top: int) -> list[dict[str, Any]]:
@@ -251,7 +274,8 @@ def plain_hits(gallery: Gallery, embedding: Tensor, threshold: float, top: int) 
 def heading_of(answer: dict[str, Any], numbered: bool) -> str:
     """Return the line above the people who are most similar to a probe; with the number of its face if asked for."""
     number = f", face {answer['found']['number']}" if numbered else ""
-    judged = f"{answer['size']:.0f} px, threshold {answer['threshold']:.3f} ({in_words(answer['far'])})"
+    rate = in_words(answer["far"]) if "far" in answer else answer["in_words"]
+    judged = f"{answer['size']:.0f} px, threshold {answer['threshold']:.3f} ({rate})"
     return f"{answer['picture']}{number}: {judged}"
 
 

@@ -1,0 +1,121 @@
+"""Thresholds of searches by size of the gallery. Imports no torch."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rim_lightning.functional.neighbors import log_neighbors
+from rim_lightning.inference.verdict import count_of, interval_of
+
+GALLERIES = (1, 3, 10, 30, 100, 300)
+FPIRS = (0.1, 0.03, 0.01)
+
+
+class SearchPoint(NamedTuple):
+    """A threshold for searches in a gallery, and its rates on the people of the calibration.
+
+    Attributes:
+        threshold: A gallery picture is a hit if its similarity ≥ threshold.
+        fpir: False positive identification rate that the threshold was chosen for: share of strangers with a hit.
+        fnir: False negative identification rate: share of the people of the gallery without a hit of theirs.
+        fpir_interval: 95 % interval of the FPIR of other people.
+        fnir_interval: The same of the FNIR.
+    """
+
+    threshold: float
+    fpir: float
+    fnir: float
+    fpir_interval: tuple[float, float]
+    fnir_interval: tuple[float, float]
+
+    def in_words(self) -> str:
+        """Return the rates in a sentence."""
+        return (
+            f"about {count_of(self.fpir)} searches for strangers give a false hit{interval_of(self.fpir_interval)}, "
+            f"and {count_of(self.fnir)} for people of the gallery find nothing{interval_of(self.fnir_interval)}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SearchCalibration:
+    """Thresholds of searches for a single probe in galleries with one picture of each person.
+
+    Attributes:
+        sizes: Sides of the probes in pixels, ascending (S).
+        galleries: Numbers of people of the gallery, ascending (N).
+        fpirs: False positive identification rates (K).
+        points: (S, N, K, 6): threshold, FNIR, ends of the interval of the FPIR and of the FNIR; NaN where too few
+            people would decide.
+    """
+
+    sizes: tuple[int, ...]
+    galleries: tuple[int, ...]
+    fpirs: tuple[float, ...]
+    points: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        shape = (len(self.sizes), len(self.galleries), len(self.fpirs), 6)
+        if self.points.shape != shape:
+            raise ValueError(f"Points of searches are {shape}, got {self.points.shape}.")
+
+    def point(self, size: float, gallery: int, fpir: float) -> SearchPoint:
+        """Return the threshold of a search.
+
+        Between two sizes or two galleries it is interpolated over the logarithm.
+
+        Args:
+            size: Side of the probe in pixels.
+            gallery: Number of pictures of the gallery.
+            fpir: False positive identification rate, one of `fpirs`.
+
+        Returns:
+            Threshold and rates.
+
+        Raises:
+            ValueError: If the gallery is larger than any that was measured, or there is no threshold.
+        """
+        if gallery > self.galleries[-1]:
+            raise ValueError(
+                f"The gallery has {gallery:,} pictures, and searches were measured up to {self.galleries[-1]:,}: leave "
+                "--fpir out, or measure them on more people (rim calibrate)."
+            )
+        columns = [column for column, other in enumerate(self.fpirs) if math.isclose(other, fpir, rel_tol=1e-6)]
+        if not columns:
+            choices = ", ".join(f"{other:g}" for other in self.fpirs)
+            raise ValueError(f"There are no thresholds for an FPIR of {fpir:g}: choose from {choices}.")
+        weighted = itertools.product(log_neighbors(self.sizes, size), log_neighbors(self.galleries, max(gallery, 1)))
+        terms = [a * b * self.points[i, j, columns[0]] for (i, a), (j, b) in weighted]
+        threshold, fnir, *ends = np.asarray(sum(terms)).tolist()
+        if math.isnan(threshold):
+            raise ValueError(
+                f"The calibration has too few people for an FPIR of {fpir:g} at {size:.0f} px: choose a greater one."
+            )
+        return SearchPoint(threshold, fpir, fnir, (ends[0], ends[1]), (ends[2], ends[3]))
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the calibration for a JSON file; a point without a threshold is None."""
+        points = [
+            [[None if math.isnan(point[0]) else point for point in row] for row in by_gallery]
+            for by_gallery in self.points.tolist()
+        ]
+        return {"galleries": list(self.galleries), "fpirs": list(self.fpirs), "points": points}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any], sizes: tuple[int, ...]) -> SearchCalibration:
+        """Read what `to_plain` returned.
+
+        Raises:
+            ValueError: If the points do not fit sizes, galleries and rates.
+        """
+        missing = [math.nan] * 6
+        points = [
+            [[missing if point is None else point for point in row] for row in by_gallery]
+            for by_gallery in plain["points"]
+        ]
+        return cls(sizes, tuple(plain["galleries"]), tuple(plain["fpirs"]), np.array(points, dtype=np.float64))
