@@ -154,13 +154,24 @@ def make_model(folder: Path) -> None:
 
     from rim_lightning.inference.calibration import Calibration
     from rim_lightning.inference.model_folder import write_model
+    from rim_lightning.inference.search_calibration import SearchCalibration
     from rim_lightning.networks.rim import RIM
     from rim_lightning.networks.usage import SizeCurve, Usage
 
     torch.manual_seed(0)
     thresholds = np.linspace(-0.2, 0.9, 2)[None, None, None].repeat(2, 0).repeat(2, 1).repeat(2, 2)
     about = ("faces, val", "0" * 64, 34, 500, 5000)
-    calibration = Calibration(*about, (1, 2), (8, 16), (1e-2, 1e-3), thresholds, np.abs(thresholds), False)
+    ranges = ((1, 2), (8, 16), (1e-2, 1e-3))
+    searches = SearchCalibration(
+        (8, 16), (1, 30), (0.1,), np.broadcast_to([0.4, 0.5, 0.02, 0.2, 0.3, 0.7], (2, 2, 1, 6))
+    )
+    calibration = Calibration(
+        *(*about, *ranges, thresholds, np.abs(thresholds), False),
+        intervals=np.broadcast_to([0.001, 0.02, 0.2, 0.9], (2, 2, 2, 2, 4)),
+        ratios=np.broadcast_to([-1.0, 4.0, 1.5, 0.7, 0.6], (2, 2, 2, 5)),
+        not_acquired=(0.3, 0.1),
+        searches=searches,
+    )
     usage = Usage(flip=True, mixture=SizeCurve((7.0, 16.0), (1.0, 0.5)), reduced_gallery=SizeCurve((8.0,), (0.5,)))
     training = {"command": "rim-train", "sets": ["faces"], "faces": 100, "code": "abc"}
     about = {"metrics": {"val/psnr": 20.5}, "training": training, "terms": "research use"}
@@ -221,13 +232,18 @@ def read_model_folder(folder: Path) -> Any:
     answers = [
         recognizer.verify(pictures[0], pictures[1:], far, True, size)
         for far in (1e-2, 1e-3)
-        for size in (8.0, 12.0, 30.0)
+        for size in (8.0, 12.0, 18.0)
     ]
-    plain = [(*answer[:5], *answer.chosen_on) for answer in answers]
+    search = recognizer.required_calibration().search_point(12.0, 10, 0.1)
+    plain = [(*answer[:5], *answer.chosen_on, *answer[11:], answer.in_words()) for answer in answers]
     for answer in answers:
-        if not (abs(answer.similarity) <= 1.01 and abs(answer.threshold) <= 1.01 and 0 <= answer.frr <= 1):
+        rates = [answer.frr, *(answer.far_interval or ()), *(answer.frr_interval or ()), answer.not_acquired or 0]
+        ratio = 0.0 if answer.ratio is None else answer.ratio.log10
+        if not (abs(answer.similarity) <= 1.01 and abs(answer.threshold) <= 1.01 and all(0 <= x <= 1 for x in rates)):
             return math.nan
-    return [plain, said[:3]]
+        if not (abs(ratio) <= 9 and abs(search.threshold) <= 1.01 and 0 <= search.fnir <= 1):
+            return math.nan
+    return [plain, said[:3], search, search.in_words()]
 
 
 def make_checkpoint(folder: Path) -> None:
