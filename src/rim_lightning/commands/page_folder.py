@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rim_lightning.files import real_path
+from rim_lightning.files import printable, real_path
 from rim_lightning.locks import process_lock
 
 PREFIX = "rim_page_"
@@ -31,8 +32,9 @@ def private_folder() -> Iterator[Path]:
         Path of the folder, in the folder for temporary files.
 
     Raises:
-        OSError: If the folder cannot be created.
+        OSError: If the folder cannot be created, or if the user has chosen a place where nothing can be stored.
     """
+    _check_choice()
     folder = real_path(tempfile.mkdtemp(prefix=PREFIX))  # with mode 0700
     lock = process_lock(folder / LOCK_NAME)
     try:
@@ -43,6 +45,19 @@ def private_folder() -> Iterator[Path]:
     finally:
         lock.release()
         _remove(folder)
+
+
+def _check_choice() -> None:
+    """Raise OSError if the folder for temporary files is not the one that the user has chosen.
+
+    Python takes another one without a word if nothing can be written there.
+    """
+    name = next((name for name in ("TMPDIR", "TEMP", "TMP") if os.environ.get(name)), None)
+    if name is not None and os.path.abspath(tempfile.gettempdir()) != os.path.abspath(os.environ[name]):
+        raise OSError(
+            f"{name} is {printable(os.environ[name])}, where no file can be written: make room there, or set {name} to "
+            "another folder."
+        )
 
 
 def _remove_leftovers(own: Path) -> None:

@@ -1,5 +1,6 @@
 """The folder of the page: private, gone at the end, and leftovers of killed pages removed."""
 
+import errno
 import os
 import shutil
 import stat
@@ -15,7 +16,8 @@ from rim_lightning.locks import process_lock
 
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # as at the start of a program
     return tmp_path
 
 
@@ -57,7 +59,7 @@ def test_the_folder_goes_while_something_writes_into_it(temporary, monkeypatch):
 
 def test_leftovers_of_killed_pages_go(temporary):
     script = (
-        f"import os, tempfile; tempfile.tempdir = {str(temporary)!r}\n"
+        "import os\n"
         "from rim_lightning.commands.page_folder import private_folder\n"
         "with private_folder() as folder: (folder / 'face.png').write_bytes(b'x'); os._exit(9)"
     )
@@ -81,3 +83,41 @@ def test_two_pages_leave_each_other_alone(temporary):
         assert second.is_dir()
         assert first != second
     assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("name", ["TMPDIR", "TEMP", "TMP"])
+def test_no_other_folder_is_taken_without_a_word(tmp_path, monkeypatch, name):
+    for other in {"TMPDIR", "TEMP", "TMP"} - {name}:
+        monkeypatch.delenv(other, raising=False)
+    (tmp_path / "file").touch()
+    for unusable in (tmp_path / "missing", tmp_path / "file"):
+        monkeypatch.setenv(name, str(unusable))
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        with (
+            pytest.raises(OSError, match=f"^{name} is {unusable}, where no file can be written: make room"),
+            private_folder(),
+        ):
+            pass
+
+
+def test_a_full_folder_is_not_taken(temporary, monkeypatch):
+    write, full = os.write, [OSError(errno.ENOSPC, "No space left on device")]
+
+    def write_where_there_is_room(descriptor, content):
+        if full:
+            raise full.pop()
+        return write(descriptor, content)
+
+    monkeypatch.setattr(os, "write", write_where_there_is_room)
+    with pytest.raises(OSError, match=f"^TMPDIR is {temporary}, where no file can be written"), private_folder():
+        pass
+
+
+def test_a_chosen_folder_is_taken_however_it_is_written(temporary, monkeypatch):
+    (temporary / "chosen").mkdir()
+    monkeypatch.chdir(temporary)
+    for chosen in ("chosen", "./chosen/", f"{temporary}//chosen/../chosen", "."):
+        monkeypatch.setenv("TMPDIR", chosen)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        with private_folder() as folder:
+            assert folder.parent == temporary / ("" if chosen == "." else "chosen")
