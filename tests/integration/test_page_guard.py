@@ -2,9 +2,13 @@
 
 import io
 import json
+import os
 import re
 import signal
 import stat
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -299,4 +303,26 @@ def test_nothing_is_left_after_the_end(model, tmp_path, name):
     else:
         assert code == {"SIGTERM": 143, "SIGHUP": 129, "SIGINT": 0}[name]
         assert (f"ended by {name}; the uploads are removed." in log) == (name != "SIGINT")
-    assert not folders(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+@pytest.mark.parametrize("seconds", [0, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2, 3])
+def test_a_signal_ends_the_start(model, tmp_path, name, seconds):
+    command = [sys.executable, "-m", "rim_lightning.commands.rim.main", "page", "--port", "0", "--demo", "-m", model]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(tmp_path)})
+    try:
+        while not folders(tmp_path):
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(seconds)
+        process.send_signal(getattr(signal, name))
+        time.sleep(0.05)
+        process.send_signal(getattr(signal, name))  # somebody is impatient
+        log = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode in {"SIGTERM": (143,), "SIGHUP": (129,), "SIGINT": (130, 0)}[name]  # 0 once it answers
+    assert "Traceback" not in log
+    assert not list(tmp_path.iterdir())

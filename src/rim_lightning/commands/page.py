@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rim_lightning.commands.face_menu import FaceMenu
-from rim_lightning.commands.page_folder import private_folder
+from rim_lightning.commands.page_folder import private_folder, unused_folder
 from rim_lightning.commands.page_guard import PageGuard
 from rim_lightning.extras import require_extra
 from rim_lightning.files import printable
@@ -251,12 +251,13 @@ def serve(recognizer: Recognizer, gallery: Gallery | None, port: int) -> None:
     os.environ["GRADIO_RUN_HISTORY"] = "False"  # Gradio would keep faces in the storage of the browser
     require_extra("page", "The page")
     page = Page(recognizer, gallery)
+    folder = unused_folder()
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)  # Gradio reads it when it is imported
     with _listening(port) as connection:
-        # This import takes seconds. There is no folder yet, so that a signal may end the program at once.
+        # This import takes seconds. The folder is not made yet, so that a signal may end the program at once.
         from rim_lightning.commands.page_tabs import build_app
 
-        with _noted_signals() as received, private_folder() as folder:
-            os.environ["GRADIO_TEMP_DIR"] = str(folder)
+        with _noted_signals() as received, private_folder(folder):
             port, token = connection.getsockname()[1], secrets.token_urlsafe(32)
             app = build_app(page)
             guard = PageGuard(app, folder, token, port, app.state.questions)

@@ -37,6 +37,7 @@ MAX_STORED = 2**30  # bytes of all files that the page has stored
 MAX_REQUESTS = 32  # at a time, with the streams that stay open
 MAX_SECONDS = 60  # that a request may take, but for the streams
 MAX_ADDRESS = 2**13  # bytes of path and query
+MAX_REASON = 200  # letters of the cause of an error
 
 FILE_ROUTE = "/gradio_api/file="
 UPLOAD_ROUTE = "/gradio_api/upload"
@@ -88,11 +89,13 @@ class Refusal(Exception):
 
 
 def refusal_after(error: Exception) -> Refusal:
-    """Return what is answered after an unforeseen error. The terminal shows it in one line, without a trace."""
-    logging.getLogger("uvicorn.error").error(
-        printable(f"A request failed ({type(error).__name__}: {sentence_of(error)}).")
-    )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    """Return what is answered after an unforeseen error. The terminal shows its cause in one line, without a trace."""
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) and cause not in causes:
+        causes.append(cause)
+    reason = f"A request failed ({type(causes[-1]).__name__}: {sentence_of(causes[-1])[:MAX_REASON]})."
+    logging.getLogger("uvicorn.error").error(printable(reason))
+    if any(isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT) for cause in causes):
         return Refusal(507, "The disk for temporary files is full: make room there, then repeat the request.")
     return Refusal(500, FAILED)
 

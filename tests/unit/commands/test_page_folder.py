@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 
-from rim_lightning.commands.page_folder import private_folder
+from rim_lightning.commands.page_folder import private_folder, unused_folder
 from rim_lightning.locks import process_lock
 
 
@@ -24,7 +24,7 @@ def temporary(tmp_path, monkeypatch):
 def test_the_folder_is_private_and_goes(temporary):
     mask = os.umask(0)
     try:
-        with private_folder() as folder:
+        with private_folder(unused_folder()) as folder:
             assert folder.parent == temporary
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700
             (folder / "deep" / "deeper").mkdir(parents=True)
@@ -35,7 +35,7 @@ def test_the_folder_is_private_and_goes(temporary):
 
 
 def test_the_folder_goes_after_an_error(temporary):
-    with pytest.raises(KeyboardInterrupt), private_folder():
+    with pytest.raises(KeyboardInterrupt), private_folder(unused_folder()):
         raise KeyboardInterrupt
     assert not list(temporary.iterdir())
 
@@ -51,7 +51,7 @@ def test_the_folder_goes_while_something_writes_into_it(temporary, monkeypatch):
             (folder / "face.png").write_bytes(b"x")
 
     monkeypatch.setattr(shutil, "rmtree", remove_while_a_question_writes)
-    with private_folder() as folder:
+    with private_folder(unused_folder()) as folder:
         pass
     assert calls == [folder] * 3
     assert not list(temporary.iterdir())
@@ -60,8 +60,8 @@ def test_the_folder_goes_while_something_writes_into_it(temporary, monkeypatch):
 def test_leftovers_of_killed_pages_go(temporary):
     script = (
         "import os\n"
-        "from rim_lightning.commands.page_folder import private_folder\n"
-        "with private_folder() as folder: (folder / 'face.png').write_bytes(b'x'); os._exit(9)"
+        "from rim_lightning.commands.page_folder import private_folder, unused_folder\n"
+        "with private_folder(unused_folder()) as folder: (folder / 'face.png').write_bytes(b'x'); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 9
     (left,) = temporary.iterdir()
@@ -72,13 +72,13 @@ def test_leftovers_of_killed_pages_go(temporary):
     (others[1] / "page.held").touch()
     (others[2] / "page.held").touch()
     lock = process_lock(others[2] / "page.lock")
-    with lock, private_folder() as folder:
+    with lock, private_folder(unused_folder()) as folder:
         assert not left.exists()
         assert sorted(temporary.iterdir()) == sorted([folder, *others])
 
 
 def test_two_pages_leave_each_other_alone(temporary):
-    with private_folder() as first, private_folder() as second:
+    with private_folder(unused_folder()) as first, private_folder(unused_folder()) as second:
         assert first.is_dir()
         assert second.is_dir()
         assert first != second
@@ -95,7 +95,7 @@ def test_no_other_folder_is_taken_without_a_word(tmp_path, monkeypatch, name):
         monkeypatch.setattr(tempfile, "tempdir", None)
         with (
             pytest.raises(OSError, match=f"^{name} is {unusable}, where no file can be written: make room"),
-            private_folder(),
+            private_folder(unused_folder()),
         ):
             pass
 
@@ -109,8 +109,8 @@ def test_a_full_folder_is_not_taken(temporary, monkeypatch):
         return write(descriptor, content)
 
     monkeypatch.setattr(os, "write", write_where_there_is_room)
-    with pytest.raises(OSError, match=f"^TMPDIR is {temporary}, where no file can be written"), private_folder():
-        pass
+    with pytest.raises(OSError, match=f"^TMPDIR is {temporary}, where no file can be written"):
+        unused_folder()
 
 
 def test_a_chosen_folder_is_taken_however_it_is_written(temporary, monkeypatch):
@@ -119,5 +119,5 @@ def test_a_chosen_folder_is_taken_however_it_is_written(temporary, monkeypatch):
     for chosen in ("chosen", "./chosen/", f"{temporary}//chosen/../chosen", "."):
         monkeypatch.setenv("TMPDIR", chosen)
         monkeypatch.setattr(tempfile, "tempdir", None)
-        with private_folder() as folder:
+        with private_folder(unused_folder()) as folder:
             assert folder.parent == temporary / ("" if chosen == "." else "chosen")

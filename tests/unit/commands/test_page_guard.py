@@ -10,7 +10,15 @@ import pytest
 from PIL import Image
 
 from rim_lightning.commands import page_guard
-from rim_lightning.commands.page_guard import FAILED, MAX_FILE, MAX_QUESTION, MAX_REQUESTS, MULTIPART, PageGuard
+from rim_lightning.commands.page_guard import (
+    FAILED,
+    MAX_FILE,
+    MAX_QUESTION,
+    MAX_REQUESTS,
+    MULTIPART,
+    PageGuard,
+    refusal_after,
+)
 
 TOKEN = "a-secret"
 HOST = {"host": "127.0.0.1:7860"}
@@ -438,6 +446,16 @@ def test_long_addresses_are_refused(guard, app):
     assert status("/gradio_api/file=" + "/a" * 5000) == 414
     assert status("/gradio_api/queue/data", b"session_hash=" + b"a" * 9000) == 414
     assert len(app.requests) == 2
+
+
+def test_a_full_disk_is_found_among_the_causes(caplog):
+    error = ValueError("Could not postprocess: " + "x" * 9000)
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    assert refusal_after(error).status == 507
+    assert "OSError: " in caplog.text
+    error.__cause__ = None
+    assert refusal_after(error).status == 500
+    assert len(caplog.records[-1].getMessage()) < 300
 
 
 def test_an_error_of_the_application_is_answered_in_a_sentence(guard, app, caplog):
