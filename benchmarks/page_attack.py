@@ -94,7 +94,7 @@ class Page:
     def answers(self) -> bool:
         """Report whether the page still answers as it should."""
         status, message = self.question()
-        return status == 200 and "judged at" in message
+        return status == 200 and ", threshold " in message
 
 
 def foreign_requests(page: Page) -> dict[str, list[bool]]:
@@ -216,7 +216,7 @@ def forty_at_once(page: Page) -> dict[str, list[bool]]:
     visitors = [page.visitor() for _ in range(40)]
     with ThreadPoolExecutor(40) as pool:
         outcomes = list(pool.map(lambda visitor: page.question(visitor), visitors))
-    held = [status == 503 or (status == 200 and "judged at" in message) for status, message in outcomes]
+    held = [status == 503 or (status == 200 and ", threshold " in message) for status, message in outcomes]
     answered = sum(status == 200 for status, _ in outcomes)
     return {f"40 questions at once ({answered} answered, the others refused)": held, "then one": [page.answers()]}
 
