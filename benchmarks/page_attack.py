@@ -13,19 +13,21 @@ import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 from PIL import Image
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "example"
+COMMAND = [sys.executable, "-m", "rim_lightning.commands.rim.main", "page", "--port", "0"]
 META = {"_type": "gradio.FileData"}
 FOREIGN = {
     "foreign Host": {"host": "evil.example"},
@@ -45,9 +47,8 @@ class Page:
     """A running page: its process, the folder of its temporary files, and a visitor with the token."""
 
     def __init__(self, temporary: Path) -> None:
-        command = [sys.executable, "-m", "rim_lightning.commands.rim.main", "page", "--port", "0"]
         environment = os.environ | {"TMPDIR": str(temporary)}
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        self.process = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True, env=environment)
         self.address = re.search(r"http://\S+", self.process.stdout.readline())[0]
         self.base = self.address.partition("/?")[0]
         self.temporary = temporary
@@ -93,7 +94,7 @@ class Page:
     def answers(self) -> bool:
         """Report whether the page still answers as it should."""
         status, message = self.question()
-        return status == 200 and "judged at" in message
+        return status == 200 and ", threshold " in message
 
 
 def foreign_requests(page: Page) -> dict[str, list[bool]]:
@@ -114,6 +115,53 @@ def foreign_requests(page: Page) -> dict[str, list[bool]]:
         for method in ("GET", "POST")
     ]
     return outcomes
+
+
+def odd_bytes(page: Page) -> dict[str, list[bool]]:
+    """Send bytes that are no text without the token, and with it fields and names that no page sends."""
+    queries = ["token=%ff%fe", "token=%ed%a0%80", "token=%00", "%ff=1", "token=%c3%a9&token=a", f"token={'a' * 60_000}"]
+    with httpx.Client(base_url=page.base) as stranger:
+        refused = [stranger.get(f"/?{query}").status_code == 403 for query in queries]
+        cookies = (b"\xff\xfe", b"rim_page_%s=\xff" % page.base.rpartition(":")[2].encode())
+        refused += [stranger.get("/", headers={b"cookie": cookie}).status_code == 403 for cookie in cookies]
+    whole = '{"data": [], "fn_index": 0, "session_hash": "a", "event_data": null, "trigger_id": null'
+    fields = [f'"fn_index": {value}' for value in ("9999", "-1", "1e400", "NaN", '"0"', "null")]
+    fields += [f'"session_hash": {value}' for value in (r'"\ud800"', '""', "1", f'"{"a" * 5000}"')]
+    fields += [f'"data": {value}' for value in ("[NaN]", "[1e400]", "{}", r'["\ud800"]', "[" * 999 + "]" * 999)]
+    kind = {"content-type": "application/json"}
+    answers = [
+        page.client.post("/gradio_api/queue/join", content=f"{whole}, {field}}}", headers=kind) for field in fields
+    ]
+    names = [
+        "/static/" + "a" * 5000,
+        "/assets/" + "a" * 5000,
+        "/static/%00",
+        "/static/%ff",
+        "/gradio_api/file=" + "a" * 5000,
+    ]
+    names += ["/gradio_api/heartbeat/" + "a" * 5000, "/gradio_api/queue/data?session_hash=" + "a" * 60_000]
+    return {
+        "bytes that are no text, no token": refused,
+        "fields that no page sends": [answer.status_code == 400 and answer.text.count("\n") == 1 for answer in answers],
+        "names that are too long": [page.client.get(name).status_code in (403, 404, 414) for name in names],
+    }
+
+
+def stalled_requests(page: Page) -> dict[str, list[bool]]:
+    """Ask 32 times with a body that never comes; after a minute the page answers again."""
+    address = page.base.removeprefix("http://").split(":")
+    cookie = "; ".join(f"{name}={value}" for name, value in page.client.cookies.items())
+    request = (
+        f"GET /config HTTP/1.1\r\nHost: {':'.join(address)}\r\nCookie: {cookie}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with ExitStack() as stack:
+        for _ in range(32):
+            connection = stack.enter_context(socket.create_connection((address[0], int(address[1]))))
+            connection.sendall(request.encode())
+        time.sleep(5)
+        full = page.client.get("/config").status_code == 503
+        time.sleep(65)
+        return {"32 requests whose body never comes, then one": [full, page.answers()]}
 
 
 def foreign_files(page: Page) -> dict[str, list[bool]]:
@@ -168,7 +216,7 @@ def forty_at_once(page: Page) -> dict[str, list[bool]]:
     visitors = [page.visitor() for _ in range(40)]
     with ThreadPoolExecutor(40) as pool:
         outcomes = list(pool.map(lambda visitor: page.question(visitor), visitors))
-    held = [status == 503 or (status == 200 and "judged at" in message) for status, message in outcomes]
+    held = [status == 503 or (status == 200 and ", threshold " in message) for status, message in outcomes]
     answered = sum(status == 200 for status, _ in outcomes)
     return {f"40 questions at once ({answered} answered, the others refused)": held, "then one": [page.answers()]}
 
@@ -205,6 +253,29 @@ def ends() -> dict[str, list[bool]]:
     return outcomes
 
 
+def ends_of_the_start() -> dict[str, list[bool]]:
+    """Send each signal at ten moments of the start, from when the folder is there: page and folder are gone soon."""
+    outcomes = {}
+    for signum in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        outcomes[f"{signum.name} during the start"] = []
+        for seconds in (0, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2, 3):
+            with tempfile.TemporaryDirectory() as temporary:
+                environment = os.environ | {"TMPDIR": temporary}
+                process = subprocess.Popen(COMMAND, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
+                while not os.listdir(temporary) and process.poll() is None:
+                    time.sleep(0.01)
+                time.sleep(seconds)
+                process.send_signal(signum)
+                try:
+                    quiet = b"Traceback" not in process.communicate(timeout=20)[1]
+                except subprocess.TimeoutExpired:
+                    quiet = False
+                    process.kill()
+                    process.communicate()
+                outcomes[f"{signum.name} during the start"].append(quiet and not os.listdir(temporary))
+    return outcomes
+
+
 def report(outcomes: dict[str, list[bool]]) -> None:
     for attack, held in outcomes.items():
         print(f"| {attack} | {len(held)} | {sum(held)} |", flush=True)
@@ -217,13 +288,14 @@ def main() -> None:
     print("| attack | tried | held |\n|---|---|---|")
     with running() as page:
         report({"the page answers": [page.answers()]})
-        for attack in (foreign_requests, foreign_files, large_requests, forty_at_once):
+        for attack in (foreign_requests, odd_bytes, foreign_files, large_requests, forty_at_once, stalled_requests):
             report(attack(page))
         before, start = page.memory(), time.monotonic()
         report({f"{count} questions in a row": [page.answers() for _ in range(count)]})
         seconds = (time.monotonic() - start) / max(count, 1)
         memory = (before, page.memory(), page.memory("VmHWM"))
     report(ends())
+    report(ends_of_the_start())
     print(f"\nMemory of the server: {memory[0]} MiB, {memory[1]} MiB after {count} questions, {memory[2]} MiB at most.")
     print(f"A question takes {seconds:.2f} seconds here.")
 

@@ -138,7 +138,7 @@ def served_page(folder: Path) -> Iterator[ServedPage]:
         app = build_app(page)
         with socket.create_server(("127.0.0.1", 0)) as connection:
             port = connection.getsockname()[1]
-            guard = PageGuard(app, folder, token, port)
+            guard = PageGuard(app, folder, token, port, app.state.questions)
             server = uvicorn.Server(uvicorn.Config(guard, ws="none", log_level="critical", proxy_headers=False))
             thread = threading.Thread(target=server.run, kwargs={"sockets": [connection]}, daemon=True)
             thread.start()

@@ -1,9 +1,14 @@
 """Attacks on the page: on its routes, its files and its limits, and what is left on the disk after its end."""
 
 import io
+import json
+import os
 import re
 import signal
 import stat
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -169,6 +174,70 @@ def test_too_many_pixels_are_refused(client):
     )
 
 
+@pytest.fixture
+def terminal(capfd, caplog):
+    """What the page prints: a function that returns it, with the lines of its log."""
+
+    def printed():
+        output = capfd.readouterr()
+        return output.out + output.err + "\n".join(record.getMessage() for record in caplog.records)
+
+    printed()
+    return printed
+
+
+def test_questions_that_cannot_be_answered_leave_no_trace(served, client, terminal):
+    item = {"path": uploaded(client, picture()), "meta": UPLOADED}
+    count = 0
+    for function in functions(client):
+        inputs = len(function["inputs"])
+        for value in (
+            None,
+            "a",
+            -1,
+            10**18,
+            1.5,
+            [],
+            {},
+            [[0]],
+            {"a": 1},
+            item,
+            [item],
+            {"path": item["path"], "meta": 1},
+        ):
+            for data in ([value] * inputs, [value] * (inputs + 1), []):
+                status, message = ask(client, function["id"], data)
+                assert status == 200
+                failed = json.loads(message.removeprefix("data: "))
+                assert failed["success"] or len(failed["output"]["error"]) > 10, (function["id"], data, message)
+                count += 1
+    assert count > 500
+    assert "Traceback" not in terminal()
+    status, message = ask(client, click(client, 5), [item] * 2 + [0.001, None, None])
+    assert f"verify {item['path']}" in message
+
+
+def test_what_no_page_sends_leaves_no_trace(served, client, terminal):
+    for session in ("abc", "a" * 65, "%ff", "%ed%a0%80", "%00", "", "a" * 9000):
+        for path in ("queue/data?session_hash=", "upload_progress?upload_id=", "heartbeat/", "cancel?a=", "app_id?a="):
+            with client.stream("GET", f"/gradio_api/{path}{session}") as answer:
+                assert answer.status_code != 500
+                next(answer.iter_bytes(), b"")
+    for path in ("static/%00", "static/..%2f..", "assets/" + "a" * 200, "static/" + "a/" * 100, "static/" + "a" * 5000):
+        assert client.get(f"/{path}").status_code in (403, 404)
+    for clicked in (None, 1, "a", {}, {"index": 1}, {"index": [None, "a"]}, {"index": [10**18] * 2, "value": {}}):
+        for function in functions(client):
+            for trigger in (None, 0, 9999):
+                body = {"data": [None] * len(function["inputs"]), "fn_index": function["id"], "session_hash": "abc"}
+                answer = client.post(
+                    "/gradio_api/queue/join", json=body | {"event_data": clicked, "trigger_id": trigger}
+                )
+                assert answer.status_code in (200, 503)  # twenty wait
+    with client.stream("GET", "/gradio_api/queue/data?session_hash=abc") as answer:
+        assert [line for line in answer.iter_lines() if "process_completed" in line]
+    assert "Traceback" not in terminal()
+
+
 def test_forty_questions_at_once_are_answered_one_by_one(served):
     with visitor(served.address) as client:
         item = {"path": uploaded(client, picture()), "meta": UPLOADED}
@@ -213,7 +282,7 @@ def test_nothing_is_left_after_the_end(model, tmp_path, name):
             item = {"path": uploaded(client, content), "meta": UPLOADED}
             status, message = ask(client, click(client, 5), [item, item, 0.01, None, None])
         assert status == 200
-        assert "judged at" in message
+        assert ", threshold " in message
         (folder,) = folders(tmp_path)
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         stored = [file for file in folder.rglob("*.*") if file.parent != folder]
@@ -234,4 +303,26 @@ def test_nothing_is_left_after_the_end(model, tmp_path, name):
     else:
         assert code == {"SIGTERM": 143, "SIGHUP": 129, "SIGINT": 0}[name]
         assert (f"ended by {name}; the uploads are removed." in log) == (name != "SIGINT")
-    assert not folders(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+@pytest.mark.parametrize("seconds", [0, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2, 3])
+def test_a_signal_ends_the_start(model, tmp_path, name, seconds):
+    command = [sys.executable, "-m", "rim_lightning.commands.rim.main", "page", "--port", "0", "--demo", "-m", model]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(tmp_path)})
+    try:
+        while not folders(tmp_path):
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(seconds)
+        process.send_signal(getattr(signal, name))
+        time.sleep(0.05)
+        process.send_signal(getattr(signal, name))  # somebody is impatient
+        log = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode in {"SIGTERM": (143,), "SIGHUP": (129,), "SIGINT": (130, 0)}[name]  # 0 once it answers
+    assert "Traceback" not in log
+    assert not list(tmp_path.iterdir())

@@ -9,13 +9,13 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from rim_lightning.commands.face_menu import FaceMenu
-from rim_lightning.commands.page_folder import private_folder
+from rim_lightning.commands.page_folder import private_folder, unused_folder
 from rim_lightning.commands.page_guard import PageGuard
 from rim_lightning.extras import require_extra
 from rim_lightning.files import printable
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     Pictures = list[tuple[Image.Image, str]]  # with captions
 
 ADDRESS = "127.0.0.1"
+SECONDS_TO_LOOK = 0.1  # between two looks for a signal
 SECONDS_TO_END = 3  # in which open connections are closed
 UPLOAD_SECONDS = 600  # time after which an upload is removed
 PICTURE_SIDE = 256  # side of a picture of a face, in pixels
@@ -241,7 +242,8 @@ def serve(recognizer: Recognizer, gallery: Gallery | None, port: int) -> None:
 
     Raises:
         Interrupted: If SIGTERM or SIGHUP ended it.
-        OSError: If the port is taken.
+        KeyboardInterrupt: If Ctrl-C ended it before its address was printed.
+        OSError: If the port is taken, or the folder for temporary files cannot be used.
         MissingExtra: If Gradio is not installed.
         ValueError: If the model has no thresholds.
     """
@@ -249,18 +251,27 @@ def serve(recognizer: Recognizer, gallery: Gallery | None, port: int) -> None:
     os.environ["GRADIO_RUN_HISTORY"] = "False"  # Gradio would keep faces in the storage of the browser
     require_extra("page", "The page")
     page = Page(recognizer, gallery)
-    with _ended_by_signals(), _listening(port) as connection, private_folder() as folder:
-        os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    folder = unused_folder()
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)  # Gradio reads it when it is imported
+    with _listening(port) as connection:
+        # This import takes seconds. The folder is not made yet, so that a signal may end the program at once.
         from rim_lightning.commands.page_tabs import build_app
 
-        port, token = connection.getsockname()[1], secrets.token_urlsafe(32)
-        guard = PageGuard(build_app(page), folder, token, port)
-        with suppress(KeyboardInterrupt):
-            _run(guard, connection, f"Page: http://{ADDRESS}:{port}/?token={token}   (Ctrl+C ends it)")
+        with _noted_signals() as received, private_folder(folder):
+            port, token = connection.getsockname()[1], secrets.token_urlsafe(32)
+            app = build_app(page)
+            guard = PageGuard(app, folder, token, port, app.state.questions)
+            address = f"http://{ADDRESS}:{port}/?token={token}"
+            shown = _run(guard, connection, f"Page: {address}   (Ctrl+C ends it)", received)
+    if received[0] != signal.SIGINT:
+        name = signal.Signals(received[0]).name
+        raise Interrupted(f"ended by {name}; the uploads are removed.", received[0])
+    if not shown:
+        raise KeyboardInterrupt
 
 
-def _run(guard: PageGuard, connection: socket.socket, sentence: str) -> None:
-    """Run the server until a signal raises an exception here.
+def _run(guard: PageGuard, connection: socket.socket, sentence: str, received: list[int]) -> bool:
+    """Run the server until a signal is received. Return True if the sentence with its address was printed.
 
     The server has a thread of its own, and so have the questions. They end with the program: the end does not wait for
     an answer.
@@ -272,17 +283,20 @@ def _run(guard: PageGuard, connection: socket.socket, sentence: str) -> None:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [connection]}, daemon=True)
     thread.start()
+    shown = False
     try:
-        while thread.is_alive():
-            if sentence and server.started:
+        while not received:
+            if not shown and server.started:
                 print(sentence, flush=True)
-                sentence = ""
-            thread.join(0.1 if sentence else 1)
-        raise RuntimeError("The server of the page has ended by itself.")
+                shown = True
+            thread.join(SECONDS_TO_LOOK)
+            if not thread.is_alive():
+                raise RuntimeError("The server of the page has ended by itself.")
     finally:
         logging.getLogger("uvicorn.error").disabled = True  # it reports every stream that is cut off now
         server.should_exit = server.force_exit = True
         thread.join(SECONDS_TO_END)
+    return shown
 
 
 @contextmanager
@@ -297,20 +311,20 @@ def _listening(port: int) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """End the block by an exception if Ctrl-C, SIGTERM or SIGHUP arrives. Windows has no SIGHUP."""
+def _noted_signals() -> Iterator[list[int]]:
+    """Yield a list that gets the numbers of Ctrl-C, SIGTERM and SIGHUP as they arrive. Windows has no SIGHUP.
+
+    Nothing is raised: libraries may swallow an exception, and between two lines one could leave the folder behind.
+    """
     signums = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    received: list[int] = []
 
-    def end(signum: int, frame: FrameType | None) -> None:
-        for number in signums:  # a second one must not stop the removal of the uploads
-            signal.signal(number, lambda *_: None)
-        if signum == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise Interrupted(f"ended by {signal.Signals(signum).name}; the uploads are removed.", signum)
+    def note(signum: int, frame: FrameType | None) -> None:
+        received.append(signum)
 
-    handlers = {signum: signal.signal(signum, end) for signum in signums}
+    handlers = {signum: signal.signal(signum, note) for signum in signums}
     try:
-        yield
+        yield received
     finally:
         for signum, handler in handlers.items():
             signal.signal(signum, handler or signal.SIG_DFL)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -9,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rim_lightning.files import real_path
+from rim_lightning.files import printable, real_path
 from rim_lightning.locks import process_lock
 
 PREFIX = "rim_page_"
@@ -20,20 +22,39 @@ MARK_NAME = (
 ATTEMPTS = 10  # at removing a folder into which a question still writes
 
 
+def unused_folder() -> Path:
+    """Return the path of a folder that is not there, with a random name, in the folder for temporary files.
+
+    Raises:
+        OSError: If the user has chosen a folder for temporary files in which nothing can be written. Python takes
+            another one then without a word.
+    """
+    name = next((name for name in ("TMPDIR", "TEMP", "TMP") if os.environ.get(name)), None)
+    if name is not None and os.path.abspath(tempfile.gettempdir()) != os.path.abspath(os.environ[name]):
+        raise OSError(
+            f"{name} is {printable(os.environ[name])}, where no file can be written: make room there, or set {name} to "
+            "another folder."
+        )
+    return real_path(tempfile.gettempdir()) / f"{PREFIX}{secrets.token_hex(8)}"
+
+
 @contextmanager
-def private_folder() -> Iterator[Path]:
-    """Yield a new folder that only this user can open, and remove it afterwards.
+def private_folder(folder: Path) -> Iterator[Path]:
+    """Make a folder that only this user can open, and remove it afterwards.
 
     Folders of pages that were killed are removed first. A page holds a lock in its folder, which the system frees when
     the page ends.
 
+    Args:
+        folder: Its path, from `unused_folder`.
+
     Yields:
-        Path of the folder, in the folder for temporary files.
+        The path.
 
     Raises:
         OSError: If the folder cannot be created.
     """
-    folder = real_path(tempfile.mkdtemp(prefix=PREFIX))  # with mode 0700
+    folder.mkdir(mode=0o700)
     lock = process_lock(folder / LOCK_NAME)
     try:
         lock.acquire(timeout=0)

@@ -7,8 +7,10 @@ Gradio. One that it lets through is written anew: only what was checked is passe
 from __future__ import annotations
 
 import asyncio
+import errno
 import hmac
 import json
+import logging
 import os
 import re
 import secrets
@@ -17,7 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
+from rim_lightning.commands.errors import sentence_of
+from rim_lightning.commands.page_question import SESSION, Cancellation, Question, parse_question, paths_in
 from rim_lightning.data.images import ImageError, picture_header
+from rim_lightning.files import printable
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -30,16 +35,24 @@ MULTIPART = 2**14  # bytes of a request around its picture
 MAX_PIXELS = 50_000_000  # of a picture; finding its faces takes about 1 GB
 MAX_STORED = 2**30  # bytes of all files that the page has stored
 MAX_REQUESTS = 32  # at a time, with the streams that stay open
-MAX_SECONDS = 60  # that a request which brings something may take
+MAX_SECONDS = 60  # that a request may take, but for the streams
+MAX_ADDRESS = 2**13  # bytes of path and query
+MAX_REASON = 200  # letters of the cause of an error
 
 FILE_ROUTE = "/gradio_api/file="
 UPLOAD_ROUTE = "/gradio_api/upload"
+QUESTION_ROUTES: dict[str, type[Question | Cancellation]] = {
+    "/gradio_api/queue/join": Question,
+    "/gradio_api/cancel": Cancellation,
+}
+STREAMS = re.compile(rf"/gradio_api/(heartbeat/{SESSION}|queue/data|upload_progress)")
 ROUTES = {
     "GET": re.compile(
-        r"/|/config|/theme\.css|/favicon\.ico|/(assets|static)/.*"
-        r"|/gradio_api/(app_id|file=.*|heartbeat/\w+|queue/data|upload_progress)"
+        r"/|/config|/theme\.css|/favicon\.ico|/(assets|static)/[\w./-]{1,200}"
+        rf"|/gradio_api/(app_id|file=.*)|{STREAMS.pattern}",
+        re.ASCII,
     ),
-    "POST": re.compile(UPLOAD_ROUTE + r"|/gradio_api/(queue/join|cancel)"),
+    "POST": re.compile("|".join([UPLOAD_ROUTE, *QUESTION_ROUTES])),
 }
 """What the page in the browser asks for. Gradio has about 60 routes more, which do not exist here."""
 
@@ -53,6 +66,9 @@ ADDED_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
 ]
+FAILED = (
+    "The page could not answer this request: reload the page. If it happens again, the terminal of the page says why."
+)
 ENTRY = b'<!doctype html><title>rim page</title><script>location.replace("/")</script><a href="/">Open the page</a>'
 """What the printed address shows. It does not redirect: after a click in another site a browser would leave out the
 cookie."""
@@ -70,6 +86,18 @@ class Refusal(Exception):
         super().__init__(sentence)
         self.status = status
         self.sentence = sentence
+
+
+def refusal_after(error: Exception) -> Refusal:
+    """Return what is answered after an unforeseen error. The terminal shows its cause in one line, without a trace."""
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) and cause not in causes:
+        causes.append(cause)
+    reason = f"A request failed ({type(causes[-1]).__name__}: {sentence_of(causes[-1])[:MAX_REASON]})."
+    logging.getLogger("uvicorn.error").error(printable(reason))
+    if any(isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT) for cause in causes):
+        return Refusal(507, "The disk for temporary files is full: make room there, then repeat the request.")
+    return Refusal(500, FAILED)
 
 
 class Upload(NamedTuple):
@@ -92,10 +120,12 @@ class PageGuard:
         folder: Folder in which it stores uploads and results.
         token: Secret of the address. Whoever opens the address with it gets it as a cookie.
         port: Port of the page. Pages on other ports have another cookie.
+        questions: Number of questions that the application answers.
     """
 
-    def __init__(self, app: App, folder: Path, token: str, port: int) -> None:
+    def __init__(self, app: App, folder: Path, token: str, port: int, questions: int) -> None:
         self._app = app
+        self._questions = questions
         self._folder = folder
         self._token = token.encode()
         self._cookie = f"rim_page_{port}"
@@ -118,6 +148,8 @@ class PageGuard:
             await answer.refuse(refusal)
         except TimeoutError:
             await answer.refuse(Refusal(408, f"The request took more than {MAX_SECONDS} seconds: repeat it."))
+        except Exception as error:
+            await answer.refuse(refusal_after(error))
 
     async def _handle(self, scope: Message, receive: Receive, answer: _Answer) -> None:
         """Check who asks and for what, in the order of what an attacker may learn."""
@@ -140,17 +172,20 @@ class PageGuard:
 
     async def _pass_on(self, scope: Message, headers: dict[str, str], receive: Receive, answer: _Answer) -> None:
         """Check what a request brings, and let the application answer it."""
-        if scope["method"] == "GET":  # a stream may last
-            await self._call(scope, None, await _read(headers, receive, 0), receive, answer)
-            return
-        async with asyncio.timeout(MAX_SECONDS):
-            if scope["path"] == UPLOAD_ROUTE:
+        path = scope["path"]
+        async with asyncio.timeout(MAX_SECONDS) as limit:
+            if scope["method"] == "GET":
+                body = await _read(headers, receive, 0)
+                if STREAMS.fullmatch(path):
+                    limit.reschedule(None)
+                await self._call(scope, None, body, receive, answer)
+            elif path == UPLOAD_ROUTE:
                 async with self._uploading:  # one file at a time is in memory
                     body = await _read(headers, receive, MAX_FILE + MULTIPART)
                     kind, body = await self._checked_upload(headers, body)
                     await self._call(scope, kind, body, receive, answer)
             else:
-                body = self._checked_question(headers, await _read(headers, receive, MAX_QUESTION))
+                body = self._checked_question(path, headers, await _read(headers, receive, MAX_QUESTION))
                 await self._call(scope, "application/json", body, receive, answer)
 
     async def _call(self, scope: Message, kind: str | None, body: bytes, receive: Receive, answer: _Answer) -> None:
@@ -164,13 +199,16 @@ class PageGuard:
         if kind is not None:
             headers += [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
         await self._app({**scope, "headers": headers}, replay, answer.send)
+        if answer.failed:
+            raise RuntimeError("Gradio answered that it failed")
 
     def _enters(self, scope: Message) -> bool:
         """Report whether a request is for the printed address, with the right token."""
         if scope["path"] != "/" or scope["method"] != "GET":
             return False
-        tokens = parse_qs(scope["query_string"]).get(b"token", [])
-        return len(tokens) == 1 and hmac.compare_digest(tokens[0], self._token)
+        # In Latin-1 every byte is a letter, as the query and as what its escapes stand for.
+        tokens = parse_qs(scope["query_string"].decode("latin-1"), encoding="latin-1").get("token", [])
+        return len(tokens) == 1 and hmac.compare_digest(tokens[0].encode("latin-1"), self._token)
 
     def _knows(self, headers: dict[str, str]) -> bool:
         """Report whether a request has the cookie with the token."""
@@ -181,6 +219,8 @@ class PageGuard:
     def _check_route(self, scope: Message) -> None:
         """Refuse routes that the page does not have, and files that it has not stored."""
         method, path = scope["method"], scope["path"]
+        if len(path) + len(scope["query_string"]) > MAX_ADDRESS:
+            raise Refusal(414, f"The address has more than {MAX_ADDRESS} bytes: reload the page.")
         if method not in ROUTES or not ROUTES[method].fullmatch(path):
             raise Refusal(404, "The page has no such address: reload it.")
         if path.startswith(FILE_ROUTE):
@@ -207,23 +247,19 @@ class PageGuard:
         body = head.encode() + upload.content + f"\r\n--{boundary}--\r\n".encode()
         return f"multipart/form-data; boundary={boundary}", body
 
-    def _checked_question(self, headers: dict[str, str], body: bytes) -> bytes:
+    def _checked_question(self, path: str, headers: dict[str, str], body: bytes) -> bytes:
         """Return a question, written anew. Every file that it names must be an upload of this page."""
         if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             raise Refusal(415, "The request is no JSON: reload the page.")
-        objects: list[dict[str, Any]] = []
-
-        def note(item: dict[str, Any]) -> dict[str, Any]:
-            objects.append(item)
-            return item
-
         try:
-            rewritten = json.dumps(json.loads(body, object_hook=note)).encode()
-        except (ValueError, RecursionError):
+            question = parse_question(body, QUESTION_ROUTES[path])
+        except ValueError:
             raise Refusal(400, "The request is damaged: reload the page.") from None
-        if not all(self._is_upload(item["path"]) for item in objects if "path" in item):
+        if question["fn_index"] >= self._questions:
+            raise Refusal(400, "The page has no such question: reload it.")
+        if not all(self._is_upload(path) for path in paths_in(question)):
             raise Refusal(403, "The page has stored no such file: give the picture again.")
-        return rewritten
+        return json.dumps(question).encode()
 
     def _is_upload(self, path: object) -> bool:
         """Report whether a path is that of an upload. Whether there is such a file is not looked up."""
@@ -233,26 +269,34 @@ class PageGuard:
 
 
 class _Answer:
-    """The answer to one request: the application's without permissions for other sites, or a sentence."""
+    """The answer to one request: the application's without permissions for other sites, or a sentence.
+
+    Attributes:
+        failed: True if the application answered that it failed. That is not sent: it says neither why nor what to do.
+    """
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._started = False
+        self.failed = False
 
     async def send(self, message: Message) -> None:
         """Send a message of the application."""
         if message["type"] == "http.response.start":
-            self._started = True
+            self.failed = message["status"] == 500
+            self._started = not self.failed
             headers = [pair for pair in message.get("headers", []) if not pair[0].lower().startswith(b"access-control")]
             message = {**message, "headers": headers + ADDED_HEADERS}
-        await self._send(message)
+        if not self.failed:
+            await self._send(message)
 
     async def send_page(self, content: bytes, headers: list[tuple[bytes, bytes]], status: int = 200) -> None:
         """Send a whole answer. Only `ENTRY` is HTML."""
         kind = b"text/html; charset=utf-8" if content is ENTRY else b"text/plain; charset=utf-8"
-        headers = [(b"content-type", kind), (b"content-length", str(len(content)).encode()), *headers]
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": content})
+        headers = [(b"content-type", kind), (b"content-length", str(len(content)).encode()), *headers, *ADDED_HEADERS]
+        self._started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": content})
 
     async def refuse(self, refusal: Refusal) -> None:
         """Send the sentence of a refusal, if nothing else has been sent."""

@@ -6,6 +6,7 @@ name of this module, not of a function in it.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gradio as gr
@@ -13,7 +14,7 @@ from fastapi import FastAPI
 
 from rim_lightning.commands.face_menu import FaceMenu
 from rim_lightning.commands.page import ADDRESS, CAUTION, TITLE, UPLOAD_SECONDS, Page
-from rim_lightning.commands.page_guard import MAX_FILE
+from rim_lightning.commands.page_guard import MAX_FILE, refusal_after
 
 if TYPE_CHECKING:
     from rim_lightning.commands.page import Pictures
@@ -37,10 +38,12 @@ def build_app(page: Page) -> FastAPI:
         page: The answers.
 
     Returns:
-        The application. Gradio's own way to start a server lets nothing stand in front of it.
+        The application; `state.questions` is the number of its questions. Gradio's own way to start a server lets
+        nothing stand in front of it.
     """
     blocks = build_page(page)
     blocks.state_session_capacity = MAX_SESSIONS
+    blocks.process_api = _without_traces(blocks.process_api)  # type: ignore[method-assign, assignment]
     app = gr.mount_gradio_app(
         FastAPI(openapi_url=None),
         blocks,
@@ -53,8 +56,24 @@ def build_app(page: Page) -> FastAPI:
         theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),  # none from the internet
         css=CSS,
     )
+    app.state.questions = len(blocks.fns)  # numbered from 0
     blocks.has_launched = True  # Gradio refuses foreign paths only then
     return app
+
+
+def _without_traces(process: Callable[..., Awaitable[dict[str, Any]]]) -> Callable[..., Awaitable[dict[str, Any]]]:
+    """Answer a question that fails with a sentence. Gradio would print a trace and show the word "Error" alone."""
+
+    async def processed(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        try:
+            return await process(*args, **kwargs)
+        except gr.Error as error:  # of Gradio itself: a value outside the choices
+            error.print_exception = False
+            raise
+        except Exception as error:
+            raise gr.Error(refusal_after(error).sentence, print_exception=False) from error
+
+    return processed
 
 
 def build_page(page: Page) -> gr.Blocks:

@@ -10,8 +10,10 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1
 """Ctrl-C; the end of a scheduler's time limit; a scheduler's warning before it, which Windows does not have."""
 
 
-class Interrupted(Exception):
+class Interrupted(BaseException):
     """Raised if a signal stopped the run.
+
+    It is no `Exception`, as KeyboardInterrupt is none: a library that catches every error must not swallow it.
 
     Attributes:
         signum: Number of the signal.

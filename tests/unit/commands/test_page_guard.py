@@ -1,6 +1,7 @@
 """The guard in front of the page, around an application that answers everything."""
 
 import asyncio
+import errno
 import io
 import json
 import re
@@ -9,13 +10,23 @@ import pytest
 from PIL import Image
 
 from rim_lightning.commands import page_guard
-from rim_lightning.commands.page_guard import MAX_FILE, MAX_QUESTION, MAX_REQUESTS, MULTIPART, PageGuard
+from rim_lightning.commands.page_guard import (
+    FAILED,
+    MAX_FILE,
+    MAX_QUESTION,
+    MAX_REQUESTS,
+    MULTIPART,
+    PageGuard,
+    refusal_after,
+)
 
 TOKEN = "a-secret"
 HOST = {"host": "127.0.0.1:7860"}
 COOKIE = {"cookie": f"other=1; rim_page_7860={TOKEN}"}
 JSON = {"content-type": "application/json"}
 FORM = {"content-type": "multipart/form-data; boundary=cut"}
+JOIN = {"data": [], "fn_index": 0, "session_hash": "abc", "event_data": None, "trigger_id": None}
+CANCEL = {"session_hash": "abc", "fn_index": 0, "event_id": "1f"}
 SHA = "0" * 64  # an application may name the folder of an upload by its digest
 GETS = ["/", "/config", "/theme.css", "/assets/index.js", "/static/a.png", "/gradio_api/heartbeat/abc"]
 GETS += ["/gradio_api/queue/data", "/gradio_api/upload_progress"]
@@ -29,7 +40,7 @@ class Everything:
     def __init__(self):
         self.requests = []
         self.at_once = self.most_at_once = 0
-        self.gate = None
+        self.gate = self.error = None
 
     async def __call__(self, scope, receive, send):
         body = (await receive()).get("body", b"")
@@ -38,6 +49,10 @@ class Everything:
         self.most_at_once = max(self.most_at_once, self.at_once)
         await (asyncio.sleep(0.01) if self.gate is None else self.gate.wait())
         self.at_once -= 1
+        if self.error:  # as Starlette does it
+            await send({"type": "http.response.start", "status": 500, "headers": []})
+            await send({"type": "http.response.body", "body": b"Internal Server Error"})
+            raise self.error
         headers = [(b"access-control-allow-origin", b"*"), (b"Access-Control-Allow-Credentials", b"true")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"reached"})
@@ -50,7 +65,7 @@ def app():
 
 @pytest.fixture
 def guard(app, tmp_path):
-    return PageGuard(app, tmp_path, TOKEN, 7860)
+    return PageGuard(app, tmp_path, TOKEN, 7860, questions=3)
 
 
 class Answer:
@@ -106,7 +121,9 @@ def proper(method, path):
     headers = {**HOST, **COOKIE}
     if path == "/gradio_api/upload":
         return headers | FORM, form(picture(9, 9))
-    return (headers | JSON, b"{}") if method == "POST" else (headers, b"")
+    if method == "GET":
+        return headers, b""
+    return headers | JSON, json.dumps(CANCEL if path == "/gradio_api/cancel" else JOIN).encode()
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -207,9 +224,9 @@ def test_an_upload_gets_a_random_name(guard, app):
     assert dict(scope["headers"])[b"content-length"] == str(len(stored)).encode()
 
 
-def question(guard, path, **more):
+def question(guard, path):
     item = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    body = json.dumps({"data": [[{"deep": item}]], **more}).encode()
+    body = json.dumps({**JOIN, "data": [[{"deep": item}]]}).encode()
     return ask(guard, "POST", "/gradio_api/queue/join", HOST | COOKIE | JSON, [body])
 
 
@@ -234,17 +251,48 @@ def test_a_question_names_uploads_only(guard, app, tmp_path):
     assert len(app.requests) == reached
 
 
+def joined(guard, body, path="/gradio_api/queue/join"):
+    return ask(guard, "POST", path, HOST | COOKIE | JSON, [body])
+
+
 def test_the_application_reads_what_was_checked(guard, app):
-    twice = b'{"path": "/etc/passwd", "path": "x"}'
-    assert ask(guard, "POST", "/gradio_api/queue/join", HOST | COOKIE | JSON, [twice]).status == 403
-    body = '{"data": "\\u00e9", "data": 2}'.encode("utf-16")
-    assert ask(guard, "POST", "/gradio_api/queue/join", HOST | COOKIE | JSON, [body]).status == 200
-    assert app.requests[-1][1] == b'{"data": 2}'
+    twice = json.dumps({**JOIN, "data": []})[:-1].encode() + b', "data": [{"path": "/etc/passwd", "path": "x"}]}'
+    assert joined(guard, twice).status == 403
+    assert joined(guard, json.dumps({**JOIN, "event_data": {"path": "/etc/passwd"}}).encode()).status == 403
+    assert not app.requests
+    assert joined(guard, json.dumps(JOIN)[:-1].encode() + b', "data": [2.50]}').status == 200
+    assert app.requests[-1][1] == json.dumps({**JOIN, "data": [2.5]}).encode()
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[" * 100_000, b"\xff", b"9" * 5000])
-def test_a_damaged_question_is_refused(guard, app, body):
-    assert ask(guard, "POST", "/gradio_api/queue/join", HOST | COOKIE | JSON, [body]).status == 400
+DAMAGED = [b"", b"{", b"[" * 100_000, b"\xff", b"9" * 5000, b"{}", b"[]", b"null", "{}".encode("utf-16")]
+UNUSABLE = {
+    "fn_index": '-1 3 9999 1e400 -1e400 NaN Infinity 1.5 111111111111111111111 "0" true null',
+    "session_hash": rf'"\ud800" "a\u0000" "a\n" "é" "" "{"a" * 65}" 1 null []',
+    "data": r'null {} "a" [NaN] [1e400] [111111111111111111111] ["\udfff"] [{"\ud800":1}] '
+    f"[{'0,' * 20}0] {'[' * 100}{']' * 100}",
+    "event_data": r'NaN {"index":[1e999,0]} "\ud800"',
+    "trigger_id": '-1 1e9 "a" 111111111111111111111',
+    "event_id": rf'"\ud800" "{"a" * 65}" "/" null',
+    "oauth_token": '"x"',
+    "batched": "true",
+}
+
+
+@pytest.mark.parametrize("body", DAMAGED, ids=range(len(DAMAGED)))
+@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/cancel"])
+def test_a_damaged_question_is_refused(guard, app, body, path):
+    assert joined(guard, body, path).status == 400
+    assert not app.requests
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/cancel"])
+def test_a_question_has_no_other_fields_and_values(guard, app, path, name):
+    _, whole = proper("POST", path)
+    for value in UNUSABLE[name].split():
+        body = whole[:-1] + f', "{name}": {value}}}'.encode()
+        answer = joined(guard, body, path)
+        assert (answer.status, answer.body.count(b"\n")) == (400, 1), body
     assert not app.requests
 
 
@@ -358,6 +406,80 @@ def test_only_stored_files_are_shown(guard, app, tmp_path):
     assert len(app.requests) == 1
 
 
+NOT_TEXT = (b"%ff%fe", b"\xff\xfe", b"%ed%a0%80", b"%00", "é".encode(), b"%", b"%u1234", b"\x00", b"a" * 60_000)
+
+
+@pytest.mark.parametrize("letters", NOT_TEXT, ids=range(len(NOT_TEXT)))
+def test_any_bytes_without_the_token_are_refused(guard, app, caplog, letters):
+    for query in (
+        letters,
+        b"token=" + letters,
+        letters + b"=1",
+        b"token=a&token=" + letters,
+        b"&".join([b"token"] * 999),
+    ):
+        assert ask(guard, "GET", "/", HOST, query=query).status == 403
+    text = letters.decode("latin-1")
+    for headers in (
+        {"cookie": text},
+        {"cookie": f"rim_page_7860={text}"},
+        {"cookie": f"{text}=1"},
+        {"a": text, text: ""},
+    ):
+        assert ask(guard, "GET", "/", HOST | headers).status == 403
+    for name in ("host", "origin", "sec-fetch-site"):
+        assert ask(guard, "GET", "/", HOST | COOKIE | {name: text}).status == 403
+    assert not app.requests
+    assert not caplog.records
+
+
+def test_long_addresses_are_refused(guard, app):
+    def status(path, query=b""):
+        return ask(guard, "GET", path, HOST | COOKIE, query=query).status
+
+    for folder in ("/static/", "/assets/"):
+        answers = [status(folder + name) for name in ("a" * 5000, "a" * 201, "a\0", "é", "a b", "", "a" * 200)]
+        assert answers == [404] * 6 + [200]
+    for session in ("a" * 65, "é", "a\n", ""):
+        assert status(f"/gradio_api/heartbeat/{session}") == 404
+    assert status("/gradio_api/file=" + "/a" * 3000) == 403
+    assert status("/gradio_api/file=" + "/a" * 5000) == 414
+    assert status("/gradio_api/queue/data", b"session_hash=" + b"a" * 9000) == 414
+    assert len(app.requests) == 2
+
+
+def test_a_full_disk_is_found_among_the_causes(caplog):
+    error = ValueError("Could not postprocess: " + "x" * 9000)
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    assert refusal_after(error).status == 507
+    assert "OSError: " in caplog.text
+    error.__cause__ = None
+    assert refusal_after(error).status == 500
+    assert len(caplog.records[-1].getMessage()) < 300
+
+
+def test_an_error_of_the_application_is_answered_in_a_sentence(guard, app, caplog):
+    full = b"The disk for temporary files is full: make room there, then repeat the request.\n"
+    for error, status, sentence in (
+        (OSError(errno.ENOSPC, "No space left on device", "/tmp/face.png"), 507, full),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), 507, full),
+        (OSError(errno.ENAMETOOLONG, "File name too long"), 500, f"{FAILED}\n".encode()),
+        (KeyError("a\x1b[2Jb\nc"), 500, f"{FAILED}\n".encode()),
+        (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), 500, f"{FAILED}\n".encode()),
+    ):
+        app.error = error
+        for method, path in ROUTES:
+            headers, body = proper(method, path)
+            answer = ask(guard, method, path, headers, [body])
+            assert (answer.status, answer.body) == (status, sentence)
+        assert len(caplog.records) == len(ROUTES)
+        for record in caplog.records:
+            assert record.exc_info is None
+            assert type(error).__name__ in record.getMessage()
+            assert not re.search(r"[\x00-\x1f]", record.getMessage())
+        caplog.clear()
+
+
 def test_forty_requests_at_once(guard, app):
     async def many():
         app.gate = asyncio.Event()
@@ -383,14 +505,17 @@ def test_forty_uploads_at_once_are_held_one_by_one(guard, app):
     assert app.most_at_once == 1
 
 
-@pytest.mark.parametrize("path", POSTS)
-def test_a_slow_request_is_ended(guard, app, path, monkeypatch):
+STREAMS = ["/gradio_api/heartbeat/abc", "/gradio_api/queue/data", "/gradio_api/upload_progress"]
+
+
+@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[1] not in STREAMS])
+def test_a_slow_request_is_ended(guard, app, method, path, monkeypatch):
     monkeypatch.setattr(page_guard, "MAX_SECONDS", 0.05)
 
     async def slow():
         app.gate = asyncio.Event()  # never opened
-        headers, body = proper("POST", path)
-        in_application = await asked(guard, "POST", path, headers, [body])
+        headers, body = proper(method, path)
+        in_application = await asked(guard, method, path, headers, [body])
 
         async def receive():
             await asyncio.sleep(0.01)
@@ -403,9 +528,44 @@ def test_a_slow_request_is_ended(guard, app, path, monkeypatch):
 
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await guard(
-            {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": raw}, receive, send
+            {"type": "http", "method": method, "path": path, "query_string": b"", "headers": raw}, receive, send
         )
         app.gate = None
-        return in_application.status, messages[0]["status"], (await asked(guard, "POST", path, headers, [body])).status
+        return in_application.status, messages[0]["status"], (await asked(guard, method, path, headers, [body])).status
 
     assert asyncio.run(asyncio.wait_for(slow(), 60)) == (408, 408, 200)
+
+
+@pytest.mark.parametrize("path", GETS)
+def test_requests_whose_body_never_comes_make_room(guard, app, path, monkeypatch):
+    monkeypatch.setattr(page_guard, "MAX_SECONDS", 0.05)
+    statuses = []
+
+    async def stalled():
+        async def send(message):
+            statuses.append(message.get("status"))
+
+        raw = [(name.encode(), value.encode()) for name, value in (HOST | COOKIE).items()]
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": raw}
+        await guard(scope, asyncio.Event().wait, send)
+
+    async def many():
+        await asyncio.wait_for(asyncio.gather(*[stalled() for _ in range(MAX_REQUESTS)]), 60)
+        return (await asked(guard, "GET", path, HOST | COOKIE)).status
+
+    assert asyncio.run(many()) == 200
+    assert list(filter(None, statuses)) == [408] * MAX_REQUESTS
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_a_stream_may_last(guard, app, path, monkeypatch):
+    monkeypatch.setattr(page_guard, "MAX_SECONDS", 0.05)
+
+    async def lasting():
+        app.gate = asyncio.Event()
+        request = asyncio.create_task(asked(guard, "GET", path, HOST | COOKIE))
+        await asyncio.sleep(0.3)
+        app.gate.set()
+        return (await request).status
+
+    assert asyncio.run(lasting()) == 200
