@@ -684,7 +684,8 @@ def read_some(name: str, first: int, options: argparse.Namespace, outcomes: Coun
     reading, writing = os.pipe()
     command = [sys.executable, __file__, "--child", name, "--first", str(first), "--pipe", str(writing)]
     command += [f"--{key}={getattr(options, key)}" for key in ("count", "seed", "memory", "seconds")]
-    process = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.PIPE)
+    single = {**os.environ, "OMP_NUM_THREADS": "1"}  # more threads wait for each other on busy cores
+    process = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.PIPE, env=single)
     os.close(writing)
     lines = os.fdopen(reading, "rb", buffering=0)
     buffer, number, begun = b"", first, False

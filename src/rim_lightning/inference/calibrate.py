@@ -25,6 +25,9 @@ from rim_lightning.networks.usage import SizeCurve
 MIN_PAIRS_OF_PEOPLE = 5
 """Smallest number of pairs of two people who decide about a false accept rate. Fewer are two or three lookalikes."""
 
+ENOUGH_PEOPLE = 30
+"""Number of people with enough pictures for templates of some number of pictures; of few people half suffice."""
+
 MAX_RATIO_PAIRS = 1_000_000
 """Most pairs that a likelihood ratio is fitted to. Of more, every n-th is used."""
 
@@ -78,7 +81,7 @@ def thresholds_of(
         people: Embeddings of two or more people whom nothing was trained on, one of them with two or more images.
         fars: False accept rates.
         counts: Numbers of images in a template: ascending, from 1. n is skipped if fewer than two people, or fewer
-            than half of them, have 2n images.
+            than half of them and fewer than `ENOUGH_PEOPLE`, have 2n images.
         reduced_gallery: See `Usage.reduced_gallery`; the people then have embeddings of reduced images.
 
     Returns:
@@ -220,7 +223,7 @@ def _ratio(pairs: PairsOfPeople, scores: Tensor) -> list[float]:
 def _usable_counts(people: People, counts: Sequence[int]) -> list[int]:
     """Leave out the sizes of templates for which too few people have images, see `thresholds_of`."""
     _, person = people.identity.unique(return_inverse=True)
-    min_people = max(2, (int(person.max()) + 1) / 2)
+    min_people = max(2, min(ENOUGH_PEOPLE, (int(person.max()) + 1) / 2))
 
     def is_usable(count: int, size: int) -> bool:
         has_sharp, has_probe = people.usable(size)

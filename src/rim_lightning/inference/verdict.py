@@ -138,12 +138,20 @@ def count_of(rate: float, of: str = "of") -> str:
     """
     if rate in (0, 1):
         return "all" if rate else "none"
-    for digits in range(1, 12):
-        all_cases = 10**digits
-        cases = round(rate * all_cases)
-        if 0 < cases < all_cases and abs(cases - rate * all_cases) <= 0.02 * min(rate, 1 - rate) * all_cases:
-            break
-    return f"{cases:,} {of} {all_cases:,}"
+    all_cases = _denominator(rate)
+    return f"{round(rate * all_cases):,} {of} {all_cases:,}"
+
+
+def counts_of(interval: tuple[float, float]) -> str:
+    """Return the two ends of an interval of a rate as numbers of cases of one number.
+
+    Example:
+        >>> [counts_of(ends) for ends in ((0.00068, 0.0014), (0.0, 0.031), (0.9, 1.0))]
+        ['68 to 140 of 100,000', '0 to 31 of 1,000', '9 to 10 of 10']
+    """
+    all_cases = max((_denominator(end) for end in interval if 0 < end < 1), default=100)
+    low, high = (f"{round(end * all_cases):,}" for end in interval)
+    return f"{low} to {high} of {all_cases:,}"
 
 
 def interval_of(interval: tuple[float, float] | None) -> str:
@@ -151,11 +159,21 @@ def interval_of(interval: tuple[float, float] | None) -> str:
 
     Example:
         >>> interval_of((0.0005, 0.0021))
-        ' (95 % interval: 5 of 10,000 to 21 of 10,000)'
+        ' (95 % interval: 5 to 21 of 10,000)'
         >>> interval_of(None)
         ''
     """
-    return "" if interval is None else f" (95 % interval: {count_of(interval[0])} to {count_of(interval[1])})"
+    return "" if interval is None else f" (95 % interval: {counts_of(interval)})"
+
+
+def _denominator(rate: float) -> int:
+    """Return the smallest power of ten of which a whole number is within 2 % of a rate in (0, 1), and of 1 - it."""
+    for digits in range(1, 12):
+        all_cases = 10**digits
+        cases = round(rate * all_cases)
+        if 0 < cases < all_cases and abs(cases - rate * all_cases) <= 0.02 * min(rate, 1 - rate) * all_cases:
+            break
+    return all_cases
 
 
 def unsharp(gallery_size: float, sharp_size: float) -> str | None:

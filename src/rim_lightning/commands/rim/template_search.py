@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from rim_lightning.commands.errors import sentence_of
-from rim_lightning.commands.page_folder import private_folder
+from rim_lightning.commands.page_folder import private_folder, unused_folder
 from rim_lightning.commands.rim.face_choice import FaceChoice, pictures_of
 from rim_lightning.commands.rim.model_choice import ModelChoice, open_gallery
 from rim_lightning.commands.rim.options import NO, Decision
@@ -156,7 +156,7 @@ def _groups_of(
     from rim_lightning.inference.track_folder import TRACK_TABLE, write_tracks
 
     if is_clip(place):
-        out = stack.enter_context(private_folder()) / "tracks"
+        out = stack.enter_context(private_folder(unused_folder())) / "tracks"
         summary = write_tracks(
             place, out, pooling.every, pooling.fps, pooling.best, model.detector, model.device, frames_bar, say_aside
         )
