@@ -1,0 +1,91 @@
+"""Do the error rates of a model hold for people whom its thresholds were not chosen on?
+
+    python benchmarks/promised_rates.py my_model prepared/lfw_128 --degradation camera --misalignment detector
+
+At the thresholds of the card the rates of other people are counted, over all pairs of a sharp picture and a probe, for
+single pictures and templates. A cell is kept if the rate lies within the 95 % interval that the card states. The
+embeddings are kept in `--cache`, so that a table can be made again in a minute.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from rim_lightning.data.dataset import FaceDataset
+from rim_lightning.data.stores.packed import open_store
+from rim_lightning.functional.seeded_probes import REDUCTIONS, ProbeKind
+from rim_lightning.inference.calibrate import _scores, _templates
+from rim_lightning.inference.calibration import Calibration
+from rim_lightning.inference.model_folder import Model, read_model
+from rim_lightning.inference.people import People, embed_people
+
+
+def people_of(model: Model, options: argparse.Namespace) -> People:
+    """Embed the people as the model is used, or read what was kept."""
+    kind = ProbeKind(options.degradation, None if options.misalignment == "none" else options.misalignment)
+    if options.cache and options.cache.is_file():
+        kept = torch.load(options.cache, weights_only=True)
+        people = People("kept", "", False, kind, **kept)
+    else:
+        faces = FaceDataset(open_store(options.people), options.split, schemes=())
+        mixed = model.usage.mixture is not None
+        people = embed_people(
+            model.rim, faces, options.people.name, "", options.sizes, kind, looks=model.usage, teacher=mixed
+        )
+        if options.cache:
+            names = ("identity", "sharp", "probes", "teacher")
+            torch.save({name: getattr(people, name) for name in names}, options.cache)
+    return people if model.usage.mixture is None else people.mixed(model.usage.mixture)
+
+
+def rows_of(people: People, calibration: Calibration, size: int, counts: tuple[int, int]) -> list[tuple[bool, bool]]:
+    """Print a row for each false accept rate; return whether both rates were kept."""
+    templates = _templates(people, size, counts[1], counts[0])
+    scores = _scores(people, size, templates, None)
+    kept = []
+    for far in calibration.usable_fars():
+        point = calibration.operating_point(size, far, *counts)
+        rates = templates.pairs.rates(scores, point.threshold)
+        low, high = point.far_interval
+        frr_low, frr_high = point.frr_interval
+        kept.append((low <= rates.far <= high, frr_low <= rates.frr <= frr_high))
+        print(
+            f"| {size} px | {counts[0]}, {counts[1]} | {far:g} | {low:.2g} … {high:.2g} | {rates.far:.2g} "
+            f"({rates.far_interval[0]:.2g} … {rates.far_interval[1]:.2g}) | {'yes' if kept[-1][0] else 'no'} | "
+            f"{point.frr:.3f} ({frr_low:.3f} … {frr_high:.3f}) | {rates.frr:.3f} | {'yes' if kept[-1][1] else 'no'} |",
+            flush=True,
+        )
+    return kept
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], epilog=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path, help="model folder")
+    parser.add_argument("people", type=Path, help="prepared set of people whom nothing was chosen on")
+    parser.add_argument("--split", help="part of the set; left out: all")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[8, 12, 16, 28])
+    parser.add_argument("--degradation", choices=REDUCTIONS, default="camera")
+    parser.add_argument("--misalignment", choices=["none", "detector"], default="detector")
+    parser.add_argument("--cache", type=Path, help="file for the embeddings")
+    options = parser.parse_args()
+    model = read_model(options.model)
+    if model.calibration is None or model.calibration.intervals is None:
+        parser.error(f"{options.model} has no intervals: export it again with --people")
+    people = people_of(model, options)
+    print(
+        "| probe | pictures of probe, gallery | FAR | stated | realized (95 %) | kept | FRR stated | realized | kept |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    kept = []
+    for size in options.sizes:
+        for counts in ((1, 1), *((n, n) for n in model.calibration.counts[1:])):
+            kept += rows_of(people, model.calibration, size, counts)
+    far, frr = (sum(column) for column in zip(*kept, strict=True))
+    print(f"\nWithin the stated interval: FAR in {far} of {len(kept)} cells, FRR in {frr} of {len(kept)}.")
+
+
+if __name__ == "__main__":
+    main()
