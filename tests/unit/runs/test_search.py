@@ -1,10 +1,14 @@
 """A search by Optuna: it learns from its jobs, bears failed ones, and resumes where it was stopped."""
 
+from types import SimpleNamespace
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from hydra_plugins.rim_search import distribution
+from rim_lightning.commands import sweep as command
+from rim_lightning.runs.state import only_process
 from tests.helpers.commands import run_here
 
 
@@ -130,3 +134,23 @@ def test_a_choice_is_its_own_text(values, choices):
     found = distribution(parser.parse_override(f"x={values}")).choices
     read = [parser.parse_override(f"x={choice}").value() for choice in found]
     assert [str(value) for value in read] == [str(parser.parse_override(f"x={choice}").value()) for choice in choices]
+
+
+@pytest.mark.slow
+def test_only_one_process_runs_a_sweep(tmp_path):
+    folder = tmp_path / "sweep"
+    with only_process(folder):
+        done = search(folder, "optimized_metric=val/psnr_gain", "hydra.sweeper.n_trials=2")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"rim-train: Another process runs in {folder}: wait for it or stop it, or choose another directory.\n"
+    )
+
+
+def test_only_one_process_resumes_a_sweep(tmp_path):
+    job = SimpleNamespace(state=SimpleNamespace(name="waiting"))
+    sweep = SimpleNamespace(
+        folder=tmp_path, jobs=[job], launcher=None, check_runnable=lambda: None, check_launcher=lambda: None
+    )
+    with only_process(tmp_path), pytest.raises(ValueError, match=f"^Another process runs in {tmp_path}: wait for it"):
+        command._resume(sweep, command.UNFINISHED)
