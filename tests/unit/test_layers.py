@@ -18,6 +18,7 @@ LAYERS = {
     "extras": 0,
     "files": 0,
     "json_files": 0,
+    "kept_arrays": 0,
     "locks": 0,
     "plotting": 0,
     "schema": 0,
@@ -40,8 +41,8 @@ LAYERS = {
 }
 FRAMEWORKS = {"pytorch_lightning", "lightning", "hydra", "omegaconf", "wandb"}
 LIGHTNING_FREE = {
-    *("types", "schemes", "distributed", "extras", "files", "json_files", "locks", "plotting"),
-    *("schema", "seeds", "functional"),
+    *("types", "schemes", "distributed", "extras", "files", "json_files", "kept_arrays", "locks"),
+    *("plotting", "schema", "seeds", "functional"),
     *("losses", "metrics", "networks", "data", "evaluation", "inference", "runs"),
 }
 STEP = {"phases", "parameters", "finite_watch", "deferred", "objective", "schedule", "probes"}

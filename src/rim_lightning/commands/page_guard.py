@@ -45,11 +45,11 @@ QUESTION_ROUTES: dict[str, type[Question | Cancellation]] = {
     "/gradio_api/queue/join": Question,
     "/gradio_api/cancel": Cancellation,
 }
-STREAMS = re.compile(rf"/gradio_api/(heartbeat/{SESSION}|queue/data|upload_progress)")
+STREAMING = re.compile(rf"/gradio_api/(heartbeat/{SESSION}|queue/data|upload_progress)")
 ROUTES = {
     "GET": re.compile(
         r"/|/config|/theme\.css|/favicon\.ico|/(assets|static)/[\w./-]{1,200}"
-        rf"|/gradio_api/(app_id|file=.*)|{STREAMS.pattern}",
+        rf"|/gradio_api/(app_id|file=.*)|{STREAMING.pattern}",
         re.ASCII,
     ),
     "POST": re.compile("|".join([UPLOAD_ROUTE, *QUESTION_ROUTES])),
@@ -176,7 +176,7 @@ class PageGuard:
         async with asyncio.timeout(MAX_SECONDS) as limit:
             if scope["method"] == "GET":
                 body = await _read(headers, receive, 0)
-                if STREAMS.fullmatch(path):
+                if STREAMING.fullmatch(path):
                     limit.reschedule(None)
                 await self._call(scope, None, body, receive, answer)
             elif path == UPLOAD_ROUTE:

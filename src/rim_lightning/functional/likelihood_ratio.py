@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Numbers = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 MAX_STEPS = 100
 """Most Newton steps of a fit. It needs about ten."""
@@ -64,7 +64,7 @@ def fit_logistic(scores: NDArray[Any], same: NDArray[np.bool_]) -> LogisticRatio
     return LogisticRatio(float((parameters[0] - slope * center) / np.log(10)), float(slope / np.log(10)))
 
 
-def isotonic_log10_ratios(scores: NDArray[Any], same: NDArray[np.bool_]) -> Numbers:
+def isotonic_log10_ratios(scores: NDArray[Any], same: NDArray[np.bool_]) -> Floats:
     """Compute the LR that rise with the score and fit these pairs best, by pooling adjacent violators (PAV).
 
     Args:
@@ -79,14 +79,14 @@ def isotonic_log10_ratios(scores: NDArray[Any], same: NDArray[np.bool_]) -> Numb
     """
     scores, weights = _checked(scores, same)
     _, place = np.unique(scores, return_inverse=True)
-    total: Numbers = np.bincount(place, weights).astype(np.float64)
-    genuine: Numbers = np.bincount(place, weights * same).astype(np.float64)
+    total: Floats = np.bincount(place, weights).astype(np.float64)
+    genuine: Floats = np.bincount(place, weights * same).astype(np.float64)
     shares = np.repeat(*_pooled(genuine, total))
     with np.errstate(divide="ignore"):
         return np.asarray((np.log10(shares) - np.log10(1 - shares))[place])
 
 
-def _pooled(genuine: Numbers, total: Numbers) -> tuple[Numbers, NDArray[np.int64]]:
+def _pooled(genuine: Floats, total: Floats) -> tuple[Floats, NDArray[np.int64]]:
     """Pool neighbors until the shares genuine / total rise: the share and the length of each block, in their order."""
     blocks: list[tuple[float, float, int]] = []
     for own, all_pairs in zip(genuine.tolist(), total.tolist(), strict=True):
@@ -100,7 +100,7 @@ def _pooled(genuine: Numbers, total: Numbers) -> tuple[Numbers, NDArray[np.int64
     return np.clip(columns[:, 0] / columns[:, 1], 0, 1), columns[:, 2].astype(np.int64)
 
 
-def ratio_costs(log10_ratios: Numbers, same: NDArray[np.bool_]) -> Numbers:
+def ratio_costs(log10_ratios: Floats, same: NDArray[np.bool_]) -> Floats:
     """Return what each LR costs, in bits: log2(1 + 1/LR) for a pair of one person, log2(1 + LR) for one of two.
 
     Args:
@@ -152,7 +152,7 @@ def cllr_min(scores: NDArray[Any], same: NDArray[np.bool_]) -> float:
     return cllr(isotonic_log10_ratios(scores, same), same)
 
 
-def empirical_cross_entropy(log10_ratios: NDArray[Any], same: NDArray[np.bool_], prior_log10_odds: Numbers) -> Numbers:
+def empirical_cross_entropy(log10_ratios: NDArray[Any], same: NDArray[np.bool_], prior_log10_odds: Floats) -> Floats:
     """Compute the cross-entropy of the posteriors (ECE, Ramos et al. 2013) over the prior odds: `cllr` is that at 0.
 
     Args:
@@ -173,7 +173,7 @@ def empirical_cross_entropy(log10_ratios: NDArray[Any], same: NDArray[np.bool_],
     return np.asarray(prior * of_one + (1 - prior) * of_two)
 
 
-def _checked(scores: NDArray[Any], same: NDArray[np.bool_]) -> tuple[Numbers, Numbers]:
+def _checked(scores: NDArray[Any], same: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Return the scores and the weights of the pairs, those of each kind together 1."""
     _check(scores, same)
     if not np.isfinite(scores).all():
@@ -192,5 +192,5 @@ def _check(scores: NDArray[Any], same: NDArray[np.bool_]) -> None:
         raise ValueError("A likelihood ratio needs pairs of one person and pairs of two people; one kind is missing.")
 
 
-def _sigmoid(odds: Numbers) -> Numbers:
+def _sigmoid(odds: Floats) -> Floats:
     return np.asarray(np.exp(-np.logaddexp(0, -odds)))

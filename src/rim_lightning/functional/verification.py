@@ -4,6 +4,7 @@ Every function accepts a pair if its score ≥ threshold.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -131,6 +132,30 @@ def threshold_at_far(scores: Tensor, same: Tensor, far: float) -> float:
     impostors = scores[~same].sort(descending=True).values
     allowed = _allowed_impostors(len(impostors), far)
     return torch.nextafter(impostors[allowed], impostors.new_tensor(math.inf)).item()
+
+
+def thresholds_at_fars(scores: Tensor, same: Tensor, fars: Sequence[float], min_impostors: int = 10) -> list[float]:
+    """Find the threshold of each of some false accept rates, with one sorting of the scores; see `threshold_at_far`.
+
+    Args:
+        scores: (P,) finite; a higher score means more alike.
+        same: (P,) bool, True for a genuine pair. Genuine pairs are not used.
+        fars: False accept rates in [0, 1).
+        min_impostors: Smallest number of impostor pairs that a rate must allow above its threshold.
+
+    Returns:
+        The thresholds; NaN for a rate that allows fewer pairs.
+
+    Raises:
+        ValueError: If shapes differ, a score is not finite, there is no impostor pair or a rate is not in [0, 1).
+    """
+    _check(scores, same)
+    impostors = scores[~same].sort(descending=True).values
+    allowed = [_allowed_impostors(len(impostors), far) for far in fars]
+    infinity = impostors.new_tensor(math.inf)
+    return [
+        torch.nextafter(impostors[count], infinity).item() if count >= min_impostors else math.nan for count in allowed
+    ]
 
 
 def tar_at_far(scores: Tensor, same: Tensor, far: float, min_impostors: int = 10) -> tuple[float, float] | None:

@@ -15,7 +15,7 @@ from rim_lightning.functional.fixed_thresholds import PairsOfPeople
 from rim_lightning.functional.likelihood_ratio import cllr, cllr_min, fit_logistic
 from rim_lightning.functional.open_set import SearchedPeople
 from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind
-from rim_lightning.functional.verification import tar_at_far
+from rim_lightning.functional.verification import thresholds_at_fars
 from rim_lightning.inference.calibration import COUNTS, FARS, PROBE_SIZES, Calibration
 from rim_lightning.inference.people import FaceSource, People, embed_people
 from rim_lightning.inference.search_calibration import FPIRS, GALLERIES, SearchCalibration
@@ -28,7 +28,7 @@ MIN_PAIRS_OF_PEOPLE = 5
 ENOUGH_PEOPLE = 30
 """Number of people with enough pictures for templates of some number of pictures; of few people half suffice."""
 
-MAX_RATIO_PAIRS = 1_000_000
+MAX_RATIO_PAIRS = 200_000
 """Most pairs that a likelihood ratio is fitted to. Of more, every n-th is used."""
 
 
@@ -101,7 +101,8 @@ def thresholds_of(
             if compared is None or people.has_probe:  # else all sizes have the same templates
                 compared = _templates(people, size, gallery_count, probe_count)
             scores = _scores(people, size, compared, reduced_gallery)  # (pairs,)
-            points[i, j, k] = [_point(compared.pairs, scores, far) for far in fars]
+            thresholds = thresholds_at_fars(scores, compared.pairs.same, fars)
+            points[i, j, k] = [_point(compared.pairs, scores, threshold) for threshold in thresholds]
             ratios[i, j, k] = _ratio(compared.pairs, scores)
             if probe_count == gallery_count == 1:
                 genuine = max(genuine, int(compared.pairs.same.sum()))
@@ -186,16 +187,15 @@ def _templates(people: People, size: int, gallery_count: int, probe_count: int) 
     return _Templates(in_gallery, in_probe, compared, pairs)
 
 
-def _point(pairs: PairsOfPeople, scores: Tensor, far: float) -> list[float]:
-    """Return threshold, false reject rate and the intervals of both rates; NaN if too few pairs would decide."""
+def _point(pairs: PairsOfPeople, scores: Tensor, threshold: float) -> list[float]:
+    """Return threshold, false reject rate and the intervals of both rates; NaN if too few people would decide."""
     unknown = [np.nan] * 6
-    found = tar_at_far(scores, pairs.same, far)
-    if found is None:
+    if np.isnan(threshold):
         return unknown
-    rates = pairs.rates(scores, found[1])
+    rates = pairs.rates(scores, threshold)
     if rates.deciding < MIN_PAIRS_OF_PEOPLE:
         return unknown
-    return [found[1], rates.frr, *rates.far_interval, *rates.frr_interval]
+    return [threshold, rates.frr, *rates.far_interval, *rates.frr_interval]
 
 
 def _ratio(pairs: PairsOfPeople, scores: Tensor) -> list[float]:

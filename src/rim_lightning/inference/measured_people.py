@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rim_lightning.data.images import ImageError, read_content, read_image
 from rim_lightning.functional.camera import camera_reduced, seeded_draws
+from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.functional.resize import bicubic, round_to_8bit
 from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind
 from rim_lightning.inference.calibration import PROBE_SIZES
@@ -80,34 +81,20 @@ def people_of_photographs(
     lost = dict.fromkeys(sizes, 0)
     left_out: dict[str, str] = {}
     digest = hashlib.sha256()
-    for number, (person, path) in enumerate(progress(photographs)):
-        try:
-            content = read_content(path)
-            image = read_image(content, str(path))
-            (face,) = recognizer.align(image, name=str(path))
-        except (OSError, ValueError) as error:
-            left_out[str(path)] = str(error)
-            continue
-        digest.update(hashlib.sha256(content).digest())
-        found: dict[int, AlignedFace] = {}
-        for size in sizes:
-            if size > face.pixels_across:
-                continue
-            small = reduced_picture(image, size / face.pixels_across, kind, number)
-            try:
-                (found[size],) = recognizer.align(small, name=f"{path} at {size} px")
-            except ImageError:
+    found = _aligned(recognizer, photographs, left_out, digest, progress)
+    for number, (person, image, face) in enumerate(found):
+        smaller = [size for size in sizes if size <= face.pixels_across]
+        for size, embedding in _reduced_probes(recognizer, image, face.pixels_across, smaller, kind, number).items():
+            if embedding is None:
                 lost[size] += 1
-        if found:
-            for size, embedding in zip(found, recognizer.embed_probes(list(found.values())), strict=True):
+            else:
                 probes[size][len(rows)] = embedding
         rows.append(person)
         sharp.append(recognizer.embed_gallery([face])[0])
     if not rows:
-        raise ValueError(f"{title} has no photograph that can be used: {next(iter(left_out.values()), 'it is empty')}")
+        raise ValueError(f"{title} has no photograph that can be used: {_first(left_out)}")
     sizes = [size for size in sizes if probes[size]]
     by_size = {size: _placed(probes[size], len(rows)) for size in sizes}
-    shares = {size: lost[size] / (lost[size] + len(probes[size])) for size in sizes}
     people = People(
         title,
         digest.hexdigest(),
@@ -118,10 +105,26 @@ def people_of_photographs(
         probes={size: embeddings for size, (embeddings, _) in by_size.items()},
         teacher={},
         has_probe={size: has for size, (_, has) in by_size.items()},
-        not_acquired=shares,
+        not_acquired={size: lost[size] / (lost[size] + len(probes[size])) for size in sizes},
         made=f"{kind.in_words()} of whole photographs, faces found by {recognizer.aligner.detector}",
     )
     return Measured(people, left_out)
+
+
+def _reduced_probes(
+    recognizer: Recognizer, image: NDArray[np.uint8], side: float, sizes: Sequence[int], kind: ProbeKind, seed: int
+) -> dict[int, Tensor | None]:
+    """Reduce a picture until its face, of some side, has each size: its embedding, or None where no face is found."""
+    found: dict[int, AlignedFace] = {}
+    for size in sizes:
+        try:
+            (found[size],) = recognizer.align(reduced_picture(image, size / side, kind, seed), name=f"at {size} px")
+        except ImageError:
+            continue
+    of_size: dict[int, Tensor | None] = dict.fromkeys(sizes)
+    if found:
+        of_size |= zip(found, recognizer.embed_probes(list(found.values())), strict=True)
+    return of_size
 
 
 def people_of_probes(
@@ -152,23 +155,17 @@ def people_of_probes(
     digest = hashlib.sha256()
     rows: list[str] = []
     sharp: dict[int, Tensor] = {}
-    for person, face in _aligned(recognizer, gallery, left_out, digest, progress):
+    for person, _, face in _aligned(recognizer, gallery, left_out, digest, progress):
         sharp[len(rows)] = recognizer.embed_gallery([face])[0]
         rows.append(person)
     if not sharp:
         raise ValueError(f"The gallery of {title} has no picture that can be used: {_first(left_out)}")
     near: dict[int, dict[int, Tensor]] = {}
-    for person, face in _aligned(recognizer, probes, left_out, digest, progress):
+    for person, _, face in _aligned(recognizer, probes, left_out, digest, progress):
         size = min(PROBE_SIZES, key=lambda size: abs(math.log(size / face.size)))
         near.setdefault(size, {})[len(rows)] = recognizer.embed_probes([face])[0]
         rows.append(person)
-    sizes = sorted(size for size, found in near.items() if len(found) >= MIN_PROBES)
-    if not sizes:
-        counts = ", ".join(f"{len(near[size])} of about {size} px" for size in sorted(near)) or "none"
-        raise ValueError(
-            f"{title} has too few probes with a face ({counts}): give at least {MIN_PROBES} of a size. "
-            f"{_first(left_out)}"
-        )
+    sizes = _measured_sizes(near, title, left_out)
     by_size = {size: _placed(near[size], len(rows)) for size in sizes}
     embeddings, has_sharp = _placed(sharp, len(rows))
     acquired = len(rows) - len(sharp)
@@ -187,6 +184,17 @@ def people_of_probes(
         made=f"true probes, faces found by {recognizer.aligner.detector}",
     )
     return Measured(people, left_out)
+
+
+def _measured_sizes(near: dict[int, dict[int, Tensor]], title: str, left_out: dict[str, str]) -> list[int]:
+    """Return the sizes with enough probes; raise ValueError if there is none."""
+    sizes = sorted(size for size, found in near.items() if len(found) >= MIN_PROBES)
+    if sizes:
+        return sizes
+    counts = ", ".join(f"{len(near[size])} of about {size} px" for size in sorted(near)) or "none"
+    raise ValueError(
+        f"{title} has too few probes with a face ({counts}): give at least {MIN_PROBES} of a size. {_first(left_out)}"
+    )
 
 
 def reduced_picture(image: NDArray[np.uint8], scale: float, kind: ProbeKind, seed: int) -> NDArray[np.uint8]:
@@ -217,22 +225,23 @@ def reduced_picture(image: NDArray[np.uint8], scale: float, kind: ProbeKind, see
         )
         sizes = torch.tensor([max(height, width)])
         small = camera_reduced(pixels, sizes, seeded_draws([seed]))[..., :height, :width]
-    return np.asarray(((small[0] + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy())
+    return to_pixels(small[0])
 
 
 def _aligned(
     recognizer: Recognizer, pictures: Pictures, left_out: dict[str, str], digest: Any, progress: Progress
-) -> Iterator[tuple[str, AlignedFace]]:
-    """Yield person and face of each picture that can be used. The digest takes in their content."""
+) -> Iterator[tuple[str, NDArray[np.uint8], AlignedFace]]:
+    """Yield person, picture and face of each picture that can be used. The digest takes in their content."""
     for person, path in progress(pictures):
         try:
             content = read_content(path)
-            (face,) = recognizer.align(read_image(content, str(path)), name=str(path))
+            image = read_image(content, str(path))
+            (face,) = recognizer.align(image, name=str(path))
         except (OSError, ValueError) as error:
             left_out[str(path)] = str(error)
             continue
         digest.update(hashlib.sha256(content).digest())
-        yield person, face
+        yield person, image, face
 
 
 def _placed(embedding_of: dict[int, Tensor], count: int) -> tuple[Tensor, Tensor]:

@@ -332,11 +332,7 @@ class Recognizer:
         similarity = self._similarity(probe_faces, gallery_faces, probe_size)
         known = (calibration.likelihood_ratio(similarity, size, *counts) for size in sizes)
         ratios = [ratio for ratio in known if ratio is not None]
-        if not (math.isfinite(similarity) and math.isfinite(threshold)):
-            raise ValueError(
-                f"The model {self.fingerprint} compares {similarity:g} with the threshold {threshold:g}, which is no "
-                "answer: use another model, or another calibration."
-            )
+        self._check_finite(similarity, threshold)
         return Verification(
             similarity=similarity,
             threshold=threshold,
@@ -417,6 +413,13 @@ class Recognizer:
             parsing=output.priors.parsing_logits.argmax(1).cpu(),  # (B, classes, h, w) -> (B, h, w)
             size=sizes_of(faces),
         )
+
+    def _check_finite(self, similarity: float, threshold: float) -> None:
+        if not (math.isfinite(similarity) and math.isfinite(threshold)):
+            raise ValueError(
+                f"The model {self.fingerprint} compares {similarity:g} with the threshold {threshold:g}, which is no "
+                "answer: use another model, or another calibration."
+            )
 
     def _similarity(self, probes: list[AlignedFace], gallery: list[AlignedFace], size: float) -> float:
         """Compare a template of probes of a size with a template of the gallery."""

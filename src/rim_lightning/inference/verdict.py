@@ -142,11 +142,11 @@ def count_of(rate: float, of: str = "of") -> str:
     return f"{round(rate * all_cases):,} {of} {all_cases:,}"
 
 
-def counts_of(interval: tuple[float, float]) -> str:
+def interval_counts(interval: tuple[float, float]) -> str:
     """Return the two ends of an interval of a rate as numbers of cases of one number.
 
     Example:
-        >>> [counts_of(ends) for ends in ((0.00068, 0.0014), (0.0, 0.031), (0.9, 1.0))]
+        >>> [interval_counts(ends) for ends in ((0.00068, 0.0014), (0.0, 0.031), (0.9, 1.0))]
         ['68 to 140 of 100,000', '0 to 31 of 1,000', '9 to 10 of 10']
     """
     all_cases = max((_denominator(end) for end in interval if 0 < end < 1), default=100)
@@ -163,7 +163,7 @@ def interval_of(interval: tuple[float, float] | None) -> str:
         >>> interval_of(None)
         ''
     """
-    return "" if interval is None else f" (95 % interval: {counts_of(interval)})"
+    return "" if interval is None else f" (95 % interval: {interval_counts(interval)})"
 
 
 def _denominator(rate: float) -> int:

@@ -13,6 +13,7 @@ from rim_lightning.functional.verification import (
     roc_curve,
     tar_at_far,
     threshold_at_far,
+    thresholds_at_fars,
 )
 
 # Twelve pairs in three folds, small enough to do on paper.
@@ -45,6 +46,15 @@ def brute_force_folds(scores, same, folds):
         thresholds.append(chosen)
         accuracies.append(sum((s >= chosen) == g for s, g in test) / len(test))
     return accuracies, thresholds
+
+
+def test_thresholds_of_several_rates_are_those_of_each():
+    random = torch.Generator().manual_seed(0)
+    scores, same = torch.randn(500, generator=random), torch.rand(500, generator=random) < 0.2
+    fars = (0.3, 0.1, 0.05, 0.01)
+    thresholds = thresholds_at_fars(scores, same, fars)
+    assert thresholds[:3] == [threshold_at_far(scores, same, far) for far in fars[:3]]
+    assert math.isnan(thresholds[3])  # 4 of 400 pairs would decide
 
 
 def test_cosine_ignores_length():

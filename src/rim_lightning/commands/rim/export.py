@@ -228,7 +228,7 @@ def export(
         say(f"They were chosen on {calibration.chosen_on.in_words()}.{demo_only(calibration)}")
 
 
-class Source(NamedTuple):
+class ModelSource(NamedTuple):
     """What a model folder is made of.
 
     Attributes:
@@ -244,7 +244,7 @@ class Source(NamedTuple):
     notice: str | None = None
 
 
-def _of_checkpoint(checkpoint: Path, wishes: Wishes) -> Source:
+def _of_checkpoint(checkpoint: Path, wishes: Wishes) -> ModelSource:
     """Read a checkpoint of rim-train."""
     from rim_lightning.files import file_digest
     from rim_lightning.networks.checkpoints import load_rim
@@ -256,10 +256,10 @@ def _of_checkpoint(checkpoint: Path, wishes: Wishes) -> Source:
         "training": _training_of(checkpoint),
         "metrics": _metrics_of(checkpoint),
     }
-    return Source(flush_tiny_weights(load_rim(checkpoint)), Usage(wishes.flip, wishes.shift), about)
+    return ModelSource(flush_tiny_weights(load_rim(checkpoint)), Usage(wishes.flip, wishes.shift), about)
 
 
-def _of_folder(folder: Path, wishes: Wishes) -> Source:
+def _of_folder(folder: Path, wishes: Wishes) -> ModelSource:
     """Read a model folder, whose weights and looks stay as they are."""
     from rim_lightning.files import read_utf8
     from rim_lightning.inference.card import CARD
@@ -275,7 +275,7 @@ def _of_folder(folder: Path, wishes: Wishes) -> Source:
     model = read_model(folder)
     about = {name: model.card[name] for name in KEPT if name in model.card}
     notice = folder / NOTICE
-    return Source(model.rim, model.usage, about, read_utf8(notice) if notice.is_file() else None)
+    return ModelSource(model.rim, model.usage, about, read_utf8(notice) if notice.is_file() else None)
 
 
 def _check_people(stores: Sequence[PreparedStore], split: str, wishes: Wishes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -31,7 +31,7 @@ from rim_lightning.commands.rim.output import (
     say,
 )
 from rim_lightning.commands.rim.template_search import TemplateChoice, identify_templates, template_options
-from rim_lightning.inference.verdict import in_words
+from rim_lightning.inference.verdict import CalibrationSet, in_words
 
 UNKNOWN_DATE = "unknown   "  # as long as a day
 
@@ -95,9 +95,7 @@ def identify(
             raise click.UsageError("--fpir was measured for single pictures: leave it out for templates and clips.")
         identify_templates(model, index, probes, top, choice, decision, pooling, as_json)
     recognizer = decision.load(model)
-    chosen_on = recognizer.required_calibration().chosen_on
     gallery = open_gallery(index, recognizer)
-    templates = len(gallery)
     answers: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
     paths = [picture for place in probes for picture in pictures_of(place, left_out)]
@@ -114,19 +112,8 @@ def identify(
                 report_notes([face])
                 report_enlarged([face])
                 print_hits(answers[-1], heading_of(answers[-1], choice.every))
-    if as_json:
-        plain = {"far": decision.far, "chosen_on": chosen_on._asdict(), "templates": templates}
-        echo_json(plain | {"probes": answers, "left_out": left_out})
-    else:
-        if answers:
-            passed = (
-                f"; a stranger passes for {decision.far * templates:.2g} of them on average" if fpir is None else ""
-            )
-            say(f"of {templates} pictures{passed}")
-            say(f"thresholds chosen on {chosen_on.in_words()}")
-        report_left_out(left_out)
-    exit_if_left_out(len(left_out), len(answers))
-    sys.exit(0 if any(hit["accepted"] for answer in answers for hit in answer["hits"]) else NO)
+    rate = {"far": decision.far} if fpir is None else {"fpir": fpir}
+    _end_search(recognizer.required_calibration().chosen_on, len(gallery), rate, answers, left_out, as_json)
 
 
 @click.command(epilog=EXIT_CODES)
@@ -232,6 +219,30 @@ def _name_alike(person: str, gallery: Gallery) -> None:
     others = [repr(other) for other in alike if other != person]
     if others:
         say(f"the gallery has {', '.join(others)}: names are compared letter by letter", err=True)
+
+
+def _end_search(
+    chosen_on: CalibrationSet,
+    templates: int,
+    rate: dict[str, float],
+    answers: list[dict[str, Any]],
+    left_out: dict[str, str],
+    as_json: bool,
+) -> NoReturn:
+    """Print what holds for all answers of a search, and end the command."""
+    if as_json:
+        plain = rate | {"chosen_on": chosen_on._asdict(), "templates": templates}
+        echo_json(plain | {"probes": answers, "left_out": left_out})
+    else:
+        if answers:
+            passed = (
+                f"; a stranger passes for {rate['far'] * templates:.2g} of them on average" if "far" in rate else ""
+            )
+            say(f"of {templates} pictures{passed}")
+            say(f"thresholds chosen on {chosen_on.in_words()}")
+        report_left_out(left_out)
+    exit_if_left_out(len(left_out), len(answers))
+    sys.exit(0 if any(hit["accepted"] for answer in answers for hit in answer["hits"]) else NO)
 
 
 def search_for(

@@ -11,7 +11,7 @@ import click
 
 from rim_lightning.commands.rim.options import EXIT_CODES, Place, json_option
 from rim_lightning.commands.rim.output import echo_json, say
-from rim_lightning.inference.verdict import DEFAULT_FAR, counts_of
+from rim_lightning.inference.verdict import DEFAULT_FAR, interval_counts
 
 if TYPE_CHECKING:
     from rim_lightning.inference.calibration import Calibration
@@ -86,7 +86,7 @@ def _interval_lines(calibration: Calibration, size: int) -> Iterator[str]:
         for far in calibration.usable_fars():
             point = calibration.operating_point(size, far)
             if point.far_interval is not None and point.frr_interval is not None:
-                passed, missed = map(counts_of, (point.far_interval, point.frr_interval))
+                passed, missed = map(interval_counts, (point.far_interval, point.frr_interval))
                 yield f"  FAR {far:g}: {passed} strangers pass, {missed} true pairs are missed"
     if calibration.ratios is not None:
         costs = zip(calibration.sizes, calibration.ratios[0, 0], strict=True)
