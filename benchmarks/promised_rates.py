@@ -65,7 +65,7 @@ def main() -> None:
     )
     parser.add_argument("model", type=Path, help="model folder")
     parser.add_argument("people", type=Path, help="prepared set of people whom nothing was chosen on")
-    parser.add_argument("--split", help="part of the set; left out: all")
+    parser.add_argument("--split", default="test", help="part of the set (%(default)s)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 12, 16, 28])
     parser.add_argument("--degradation", choices=REDUCTIONS, default="camera")
     parser.add_argument("--misalignment", choices=["none", "detector"], default="detector")

@@ -22,6 +22,7 @@ from rim_lightning.gallery.index import Gallery
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.model_folder import write_model
 from rim_lightning.inference.recognizer import Recognizer
+from rim_lightning.inference.search_calibration import SearchCalibration
 from rim_lightning.networks.rim import RIM
 from tests.helpers.stores import noise_store
 from tests.helpers.tiny import MODEL, perturbed
@@ -101,7 +102,9 @@ def full_model(tmp_path_factory):
     points, intervals = np.full((1, 1, 2, 2), 0.1), np.broadcast_to([0.0005, 0.0021, 0.2, 0.31], (1, 1, 2, 2, 4))
     ratios = np.broadcast_to([-1.0, 400.0, 2.0, 0.618, 0.6], (1, 1, 2, 5))
     about = ("made up", "0", 100, 4, 24, (1,), (8, 32), (1e-2, 1e-3))
-    calibration = Calibration(*about, points, points, False, intervals=intervals, ratios=ratios)
+    searched = np.broadcast_to([-0.999, 0.7, 0.02, 0.2, 0.6, 0.8], (2, 2, 1, 6))
+    searches = SearchCalibration((8, 32), (1, 10), (0.1,), searched)
+    calibration = Calibration(*about, points, points, False, intervals=intervals, ratios=ratios, searches=searches)
     folder = tmp_path_factory.mktemp("full") / "mine"
     write_model(folder, network(), calibration, {}, False)
     return folder
@@ -130,6 +133,29 @@ def test_info_has_intervals_and_costs(full_model):
     shown = rim("info", full_model).stdout
     assert "FAR 0.001: 5 to 21 of 10,000 strangers pass, 20 to 31 of 100 true pairs are missed" in shown
     assert "(Cllr; 0 is best, 1 says nothing): 8 px 0.62, 32 px 0.62" in shown
+
+
+def test_a_search_by_the_share_of_strangers(full_model, faces, tmp_path):
+    assert rim("enroll", "-m", full_model, "-i", tmp_path / "index", faces, "--aligned").exit_code == 0
+    call = ("identify", "-m", full_model, "-i", tmp_path / "index", faces / "a.png", "--aligned")
+    done = rim(*call, "--fpir", "0.1")
+    assert done.exit_code == 0, done.output
+    assert (
+        "12 px, threshold -0.999 (about 1 of 10 searches for strangers give a false hit (95 % interval: 2 to 20 of "
+        "100), and 7 of 10 for people of the gallery find nothing (95 % interval: 6 to 8 of 10))"
+    ) in done.stdout
+    assert "of 3 pictures\n" in done.stdout
+    answer = json.loads(rim(*call, "--fpir", "0.1", "--json").stdout)
+    assert answer["fpir"] == 0.1
+    assert "far" not in answer
+    assert answer["probes"][0]["fpir_interval"] == [0.02, 0.2]
+    assert all(hit["accepted"] for hit in answer["probes"][0]["hits"])
+    assert "a stranger passes for 0.003 of them on average" in rim(*call).stdout
+    refused = rim(*call, "--fpir", "0.2")
+    assert refused.exit_code == 2
+    assert "no thresholds for an FPIR of 0.2: choose from 0.1" in refused.stderr
+    assert rim(*call, "--fpir", "1").exit_code == 2
+    assert "for single pictures" in " ".join(rim(*call, "--fpir", "0.1", "--pool").stderr.split())
 
 
 def test_hallucinate_a_folder(model, faces, tmp_path):

@@ -98,3 +98,27 @@ def test_what_cannot_be_exported_gets_a_sentence(exported, tmp_path, options, se
     assert done.exit_code == 2
     assert sentence in done.stderr
     assert not (tmp_path / "new").exists()
+
+
+def test_a_model_folder_gets_new_thresholds_and_keeps_the_rest(exported, tmp_path):
+    """Of the same people the thresholds are the same; of others they differ. Weights, looks and training stay."""
+    _, folder, _ = exported
+    people = folder.parent / "people"
+    for name, kind in (("same", ()), ("other", ("--degradation", "camera"))):
+        done = rim("export", folder, tmp_path / name, "--people", people, "--no-onnx", *kind)
+        assert done.exit_code == 0, done.output
+        old, new = read_model(folder), read_model(tmp_path / name)
+        assert (new.calibration == old.calibration) is (name == "same")
+        assert (new.pair_calibration == old.pair_calibration) is (name == "same")
+        assert new.usage == old.usage
+        for entry in ("fingerprint", "files", "training", "metrics", "checkpoint_sha256"):
+            assert new.card[entry] == old.card[entry]
+    for words, sentence in (
+        (("--half", "--no-onnx"), "--half, --flip and --shift need a checkpoint"),
+        (("--flip", "--no-onnx"), "--half, --flip and --shift need a checkpoint"),
+        (("--onnx",), "An ONNX file holds one network and one look, and the model has more: add --no-onnx."),
+    ):
+        done = rim("export", folder, tmp_path / "refused", "--people", people, *words)
+        assert done.exit_code == 2, done.output
+        assert sentence in " ".join(done.stderr.split())
+    assert not (tmp_path / "refused").exists()
