@@ -217,7 +217,7 @@ def click_face(view, number):
 
 
 def similarity_of(answer):
-    return re.search(r"Similarity \*\*(.+?)\*\*", answer)[1]
+    return re.search(r"Similarity [-\d.]+\d", answer)[0]
 
 
 def shows(view, text):
