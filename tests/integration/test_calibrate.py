@@ -8,7 +8,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from rim_lightning.commands.rim.main import main
-from rim_lightning.inference import calibrate
 from rim_lightning.inference.calibration_file import read_calibration
 from rim_lightning.inference.recognizer import Recognizer, Verification
 from rim_lightning.inference.verdict import CalibrationSet
@@ -28,7 +27,6 @@ def model(tmp_path, monkeypatch):
         return align(recognizer, pictures, True, name, face)
 
     monkeypatch.setattr(Recognizer, "align", whole)
-    monkeypatch.setattr(calibrate, "MIN_PAIRS_OF_PEOPLE", 0)
     return model_folder(tmp_path / "model")
 
 

@@ -16,14 +16,12 @@ class FixedRates(NamedTuple):
         frr: Share of genuine pairs that are refused.
         far_interval: Its 95 % interval over other people, low and high.
         frr_interval: Its 95 % interval over other people, low and high.
-        deciding: Number of different pairs of two people of whom a pair of pictures is accepted.
     """
 
     far: float
     frr: float
     far_interval: tuple[float, float]
     frr_interval: tuple[float, float]
-    deciding: int
 
 
 class PairsOfPeople:
@@ -71,7 +69,6 @@ class PairsOfPeople:
             frr=(refused.sum() / self._genuine.sum()).item(),
             far_interval=percentile_interval(far[far.isfinite()]),
             frr_interval=percentile_interval(frr[frr.isfinite()]),
-            deciding=int(((passed + passed.T) > 0).triu().sum()),
         )
 
     def _table(self, pairs: Tensor) -> Tensor:

@@ -22,8 +22,8 @@ from rim_lightning.inference.search_calibration import FPIRS, GALLERIES, SearchC
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.usage import SizeCurve
 
-MIN_PAIRS_OF_PEOPLE = 5
-"""Smallest number of pairs of two people who decide about a false accept rate. Fewer are two or three lookalikes."""
+MIN_SEARCHED_PEOPLE = 5
+"""Smallest number of people who are taken for somebody else at the threshold of a search."""
 
 ENOUGH_PEOPLE = 30
 """Number of people with enough pictures for templates of some number of pictures; of few people half suffice."""
@@ -152,7 +152,7 @@ def _search_point(searched: SearchedPeople, gallery: int, fpir: float) -> list[f
     if gallery > searched.largest:
         return [np.nan] * 6
     rates = searched.rates(gallery, fpir)
-    if rates.deciding < MIN_PAIRS_OF_PEOPLE:
+    if rates.deciding < MIN_SEARCHED_PEOPLE:
         return [np.nan] * 6
     return [rates.threshold, rates.fnir, *rates.fpir_interval, *rates.fnir_interval]
 
@@ -188,13 +188,10 @@ def _templates(people: People, size: int, gallery_count: int, probe_count: int) 
 
 
 def _point(pairs: PairsOfPeople, scores: Tensor, threshold: float) -> list[float]:
-    """Return threshold, false reject rate and the intervals of both rates; NaN if too few people would decide."""
-    unknown = [np.nan] * 6
+    """Return threshold, false reject rate and the intervals of both rates; NaN if there is no threshold."""
     if np.isnan(threshold):
-        return unknown
+        return [np.nan] * 6
     rates = pairs.rates(scores, threshold)
-    if rates.deciding < MIN_PAIRS_OF_PEOPLE:
-        return unknown
     return [threshold, rates.frr, *rates.far_interval, *rates.frr_interval]
 
 

@@ -33,8 +33,8 @@ def changed(tmp_path, place, value):
     [
         ((*POINT, 0), -math.inf, NAN.format("-Infinity")),
         ((*POINT, 0), math.nan, NAN.format("NaN")),
-        ((*POINT, 0), -2, "calibration.points[0][0][0][0] is a list of 2; it must be a threshold between -1 and 1"),
-        ((*POINT, 1), 1.5, "calibration.points[0][0][0][0] is a list of 2; it must be a threshold and a rate between"),
+        ((*POINT, 0), -2, "calibration.points[0][0][0][0] is a list of 6; it must be a threshold between -1 and 1"),
+        ((*POINT, 1), 1.5, "calibration.points[0][0][0][0] is a list of 6; it must be a threshold and a rate between"),
         ((*POINT, 0), 0.9, "thresholds and false reject rates in points must rise where the false accept rate falls"),
         (("calibration", "points", 0), [], "points must be 3 x 3 x 12 x 4 entries"),
         (("calibration", "sizes", 1), 7, "calibration.sizes is a list of 12; its numbers must ascend"),

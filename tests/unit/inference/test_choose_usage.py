@@ -11,7 +11,6 @@ from rim_lightning.data.dataset import FaceDataset
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind, seeded_probes
 from rim_lightning.functional.verification import tar_at_far
-from rim_lightning.inference import calibrate
 from rim_lightning.inference.calibrate import thresholds_of
 from rim_lightning.inference.choose_usage import WEIGHTS, choose_mixture, choose_reduced_gallery
 from rim_lightning.inference.people import People, embed_people, with_reduced_gallery
@@ -98,8 +97,7 @@ def test_too_few_people_get_a_sentence(people):
         choose_reduced_gallery(one)
 
 
-def test_verify_compares_as_the_thresholds_were_chosen(tmp_path, monkeypatch):
-    monkeypatch.setattr(calibrate, "MIN_PAIRS_OF_PEOPLE", 0)  # three people
+def test_verify_compares_as_the_thresholds_were_chosen(tmp_path):
     """Looks, mixture and reduced gallery face: Recognizer and calibration give the same score for the same images."""
     torch.manual_seed(0)
     rim = perturbed(RIM(**MODEL)).eval()

@@ -14,7 +14,6 @@ from rim_lightning.data.images import ImageError
 from rim_lightning.functional.camera import camera_probe, seeded_draws
 from rim_lightning.functional.resize import enlarge
 from rim_lightning.functional.seeded_probes import ProbeKind
-from rim_lightning.inference import calibrate
 from rim_lightning.inference.calibrate import thresholds_of
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.calibration_file import read_calibration, write_calibration
@@ -74,9 +73,8 @@ def test_photographs_become_probes_of_every_size(tmp_path):
     assert people.made == "bicubic of whole photographs, faces found by made up"
 
 
-def test_faces_that_are_not_found_are_counted_and_make_no_pair(tmp_path, monkeypatch):
+def test_faces_that_are_not_found_are_counted_and_make_no_pair(tmp_path):
     """Every fourth probe of 16 px is lost: the rates are those of the others."""
-    monkeypatch.setattr(calibrate, "MIN_PAIRS_OF_PEOPLE", 0)
     photographs = write_people(tmp_path)
 
     class Losing(MadeUp):
@@ -108,8 +106,7 @@ def test_faces_that_are_not_found_are_counted_and_make_no_pair(tmp_path, monkeyp
     assert calibration.operating_point(math.sqrt(16 * 24), 0.1).not_acquired == pytest.approx(0.125)
 
 
-def test_true_probes_belong_to_the_nearest_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(calibrate, "MIN_PAIRS_OF_PEOPLE", 0)
+def test_true_probes_belong_to_the_nearest_size(tmp_path):
     gallery = write_people(tmp_path / "gallery", pictures=2)
     probes = write_people(tmp_path / "probes", pictures=3, side=17)  # the same colors
     tiny = write_people(tmp_path / "tiny", people=2, pictures=2, side=9)
