@@ -152,27 +152,6 @@ def cllr_min(scores: NDArray[Any], same: NDArray[np.bool_]) -> float:
     return cllr(isotonic_log10_ratios(scores, same), same)
 
 
-def empirical_cross_entropy(log10_ratios: NDArray[Any], same: NDArray[np.bool_], prior_log10_odds: Floats) -> Floats:
-    """Compute the cross-entropy of the posteriors (ECE, Ramos et al. 2013) over the prior odds: `cllr` is that at 0.
-
-    Args:
-        log10_ratios: (P,) log10 LR, not NaN.
-        same: (P,) bool, True for a pair of one person.
-        prior_log10_odds: (K,) log10 of the odds of one person against two.
-
-    Returns:
-        (K,) in bits.
-
-    Raises:
-        ValueError: If shapes differ, an LR is NaN or one kind of pair is missing.
-    """
-    _check(log10_ratios, same)
-    prior = _sigmoid(np.log(10) * np.asarray(prior_log10_odds))
-    costs = [ratio_costs(log10_ratios + odds, same) for odds in prior_log10_odds]
-    of_one, of_two = ([cost[kind].mean() for cost in costs] for kind in (same, ~same))
-    return np.asarray(prior * of_one + (1 - prior) * of_two)
-
-
 def _checked(scores: NDArray[Any], same: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Return the scores and the weights of the pairs, those of each kind together 1."""
     _check(scores, same)

@@ -9,7 +9,6 @@ from rim_lightning.functional.likelihood_ratio import (
     LogisticRatio,
     cllr,
     cllr_min,
-    empirical_cross_entropy,
     fit_logistic,
     isotonic_log10_ratios,
     ratio_costs,
@@ -98,20 +97,6 @@ def test_no_rising_function_costs_less_than_the_pooled_one():
     assert least <= cllr(fit_logistic(scores, same).log10(scores), same) < least + 0.01
     assert cllr_min(np.exp(scores), same) == pytest.approx(least, rel=1e-12)
     assert cllr(scores * 9, same) > 1 > least  # overconfident ratios mislead
-
-
-def test_the_cross_entropy_at_even_odds_is_the_cost():
-    scores, same = normal_pairs()
-    ratios = fit_logistic(scores, same).log10(scores)
-    odds = np.array([-3.0, 0.0, 3.0])
-    low, even, high = empirical_cross_entropy(ratios, same, odds)
-    assert even == pytest.approx(cllr(ratios, same))
-    nothing = empirical_cross_entropy(np.zeros_like(scores), same, odds)
-    prior = 1 / (1 + 1000)  # entropy of a prior, in bits
-    entropy = -prior * math.log2(prior) - (1 - prior) * math.log2(1 - prior)
-    assert nothing == pytest.approx([entropy, 1, entropy])
-    assert low < nothing[0]
-    assert high < nothing[2]
 
 
 @pytest.mark.parametrize("compute", [fit_logistic, isotonic_log10_ratios, cllr, cllr_min])

@@ -113,7 +113,7 @@ def identify(
                 report_enlarged([face])
                 print_hits(answers[-1], heading_of(answers[-1], choice.every))
     rate = {"far": decision.far} if fpir is None else {"fpir": fpir}
-    _end_search(recognizer.required_calibration().chosen_on, len(gallery), rate, answers, left_out, as_json)
+    end_search(recognizer.required_calibration().chosen_on, len(gallery), rate, answers, left_out, as_json)
 
 
 @click.command(epilog=EXIT_CODES)
@@ -221,7 +221,7 @@ def _name_alike(person: str, gallery: Gallery) -> None:
         say(f"the gallery has {', '.join(others)}: names are compared letter by letter", err=True)
 
 
-def _end_search(
+def end_search(
     chosen_on: CalibrationSet,
     templates: int,
     rate: dict[str, float],
@@ -229,7 +229,16 @@ def _end_search(
     left_out: dict[str, str],
     as_json: bool,
 ) -> NoReturn:
-    """Print what holds for all answers of a search, and end the command."""
+    """Print what holds for all answers of a search, and end the command.
+
+    Args:
+        chosen_on: The people of the thresholds.
+        templates: Number of pictures of the gallery.
+        rate: "far" or "fpir" -> the rate that the thresholds were chosen for.
+        answers: One for each probe or template, ready for a JSON object.
+        left_out: Picture -> reason.
+        as_json: True to print one JSON object.
+    """
     if as_json:
         plain = rate | {"chosen_on": chosen_on._asdict(), "templates": templates}
         echo_json(plain | {"probes": answers, "left_out": left_out})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,13 +16,10 @@ from rim_lightning.commands.errors import sentence_of
 from rim_lightning.commands.page_folder import private_folder, unused_folder
 from rim_lightning.commands.rim.face_choice import FaceChoice, pictures_of
 from rim_lightning.commands.rim.model_choice import ModelChoice, open_gallery
-from rim_lightning.commands.rim.options import NO, Decision
+from rim_lightning.commands.rim.options import Decision
 from rim_lightning.commands.rim.output import (
-    echo_json,
-    exit_if_left_out,
     progress_bar,
     report_enlarged,
-    report_left_out,
     report_notes,
     say,
 )
@@ -112,7 +108,7 @@ def identify_templates(
     as_json: bool,
 ) -> NoReturn:
     """Search the gallery for templates of pictures; see `rim identify`."""
-    from rim_lightning.commands.rim.gallery import print_hits
+    from rim_lightning.commands.rim.gallery import end_search, print_hits
 
     recognizer = decision.load(model)
     gallery = open_gallery(index, recognizer)
@@ -136,16 +132,7 @@ def identify_templates(
                 report_notes(face for face, _ in faces)
                 report_enlarged(face for face, _ in faces)
                 print_hits(answers[-1], _heading(answers[-1]))
-    if as_json:
-        plain = {"far": decision.far, "chosen_on": chosen_on._asdict(), "templates": known}
-        echo_json(plain | {"probes": answers, "left_out": left_out})
-    else:
-        if answers:
-            say(f"of {known} pictures; a stranger passes for {decision.far * known:.2g} of them on average")
-            say(f"thresholds chosen on {chosen_on.in_words()}")
-        report_left_out(left_out)
-    exit_if_left_out(len(left_out), len(answers))
-    sys.exit(0 if any(hit["accepted"] for answer in answers for hit in answer["hits"]) else NO)
+    end_search(chosen_on, known, {"far": decision.far}, answers, left_out, as_json)
 
 
 def _groups_of(
