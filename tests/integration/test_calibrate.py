@@ -45,11 +45,14 @@ def people(tmp_path):
 
 
 def test_photographs_make_a_file_that_answers(model, people, tmp_path):
-    file = tmp_path / "mine.json"
-    done = rim("calibrate", "-m", model, file, "--photographs", people)
+    file, plot = tmp_path / "mine.json", tmp_path / "mine.png"
+    done = rim("calibrate", "-m", model, file, "--photographs", people, "--plot", plot)
     assert done.exit_code == 0, done.output
     assert "thresholds chosen on 9 people of people, 108 genuine and 1,152 impostor pairs (photographs)" in done.stdout
     assert "no usable face is found in (not among the rates above): 7 px 0.0%, 8 px 0.0%" in done.stdout
+    with Image.open(plot) as picture:
+        assert picture.size == (1210, 550)
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 200  # it shows curves
     recognizer = Recognizer.from_checkpoint(model)
     calibration = read_calibration(file, recognizer.probe_fingerprint)
     assert calibration.probes == "camera of whole photographs, faces found by yunet"
@@ -112,6 +115,8 @@ def test_true_probes_make_a_file_that_answers(model, people, tmp_path):
         (("--photographs", "nowhere"), "There is no folder nowhere"),
         (("--photographs", "flat"), "flat has no folder for each person"),
         (("--photographs", "one"), "one must show at least two people"),
+        (("--photographs", "flat", "--plot", "mine.txt"), "mine.txt does not end in .png or .pdf or .svg"),
+        (("--photographs", "flat", "--plot", "flat/a.png"), "a.png exists already"),
     ],
 )
 def test_what_cannot_be_measured_gets_a_sentence(model, people, tmp_path, monkeypatch, words, sentence):

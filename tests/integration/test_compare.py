@@ -84,7 +84,7 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
     bench("table=4", *options, systems=systems)
     assert (folder / "table_4.csv").read_text() == first
 
-    for table in ("1", "2", "3", "tricks", "parts", "sweep", "alignment", "identification"):
+    for table in ("1", "2", "3", "tricks", "ratios", "parts", "sweep", "alignment", "identification"):
         bench(f"table={table}", *options, systems=systems)
     ablation = {row["system"]: row for row in rows_of(folder / "table_1.csv")}
     assert ablation["(b) S alone, by people, from T's weights"]["HR-LR (95 %)"] == "not yet run"
@@ -120,10 +120,10 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        ([], "Give table=1|2|3|4|tricks|parts|sweep|alignment|identification or figure=3|4|roc|sweep."),
+        ([], "Give table=1|2|3|4|tricks|ratios|parts|sweep|alignment|identification or figure=3|4|roc|sweep."),
         (
             ["table=5"],
-            'There is no table "5"; choose from 1, 2, 3, 4, tricks, parts, sweep, alignment, identification.',
+            'There is no table "5"; choose from 1, 2, 3, 4, tricks, ratios, parts, sweep, alignment, identification.',
         ),
         (["figure=7"], 'There is no figure "7"; choose from 3, 4, roc, sweep.'),
         (["table=3", "paths.data_dir=nowhere"], "nowhere"),

@@ -15,6 +15,7 @@ from rim_lightning.comparison.paper.hallucination import make_table_4
 from rim_lightning.comparison.paper.identification import make_identification_table
 from rim_lightning.comparison.paper.overview import make_table_2
 from rim_lightning.comparison.paper.parts import make_parts_table
+from rim_lightning.comparison.paper.ratios import make_ratio_table
 from rim_lightning.comparison.paper.roc import plot_roc_figure
 from rim_lightning.comparison.paper.rows import (
     HALLUCINATION_PARTS,
@@ -76,6 +77,7 @@ TABLES = {
     "3": TableRecipe(make_table_3, systems_of(row.reading for row in TABLE_3)),
     "4": TableRecipe(make_table_4, tuple(TABLE_4), lists_pairs=False),
     "tricks": TableRecipe(make_tricks_table, systems_of(row.reading for row in TRICKS), lists_pairs=False),
+    "ratios": TableRecipe(make_ratio_table, systems_of(row.reading for row in TRICKS), lists_pairs=False),
     "parts": TableRecipe(make_parts_table, (*HALLUCINATION_PARTS, *RECOGNITION_PARTS), lists_pairs=False),
     "sweep": TableRecipe(make_sweep_table, systems_of(_swept)),
     "alignment": TableRecipe(make_alignment_table, systems_of((*_swept, NOT_REALIGNED.reading), "fhn", "coarse")),

@@ -1,4 +1,4 @@
-"""Error rates at thresholds that are given, with intervals over people."""
+"""Error rates at given thresholds and the cost of given likelihood ratios, with intervals over people."""
 
 from typing import NamedTuple
 
@@ -71,7 +71,25 @@ class PairsOfPeople:
             frr_interval=percentile_interval(frr[frr.isfinite()]),
         )
 
-    def _table(self, pairs: Tensor) -> Tensor:
-        """Count the chosen pairs, (P,) bool, by person of the gallery and of the probe."""
-        counts = self._place[pairs].bincount(minlength=self.people**2)
+    def mean_cost(self, costs: Tensor) -> tuple[float, Tensor]:
+        """Compute the mean of a cost, in which both kinds of pairs count alike: `cllr` of `ratio_costs`.
+
+        Args:
+            costs: What the answer to each pair costs, (P,).
+
+        Returns:
+            The mean of the two kinds' means, and the same of each resample, (samples,) float64. A resample without
+            one kind of pair is NaN.
+        """
+        costs, weights = costs.double(), self._weights
+        genuine, impostors = self._table(self.same, costs).diagonal(), self._table(~self.same, costs)
+        mean = (genuine.sum() / self._genuine.sum() + impostors.sum() / self._impostors.sum()) / 2
+        of_genuine = (weights @ genuine) / (weights @ self._genuine)
+        of_impostors = ((weights @ impostors) * weights).sum(1) / ((weights @ self._impostors) * weights).sum(1)
+        return mean.item(), (of_genuine + of_impostors) / 2
+
+    def _table(self, pairs: Tensor, values: Tensor | None = None) -> Tensor:
+        """Count the chosen pairs, (P,) bool, by gallery and probe person, or add up their values, (P,)."""
+        chosen = None if values is None else values[pairs]
+        counts = self._place[pairs].bincount(chosen, minlength=self.people**2)
         return counts.reshape(self.people, self.people).double()

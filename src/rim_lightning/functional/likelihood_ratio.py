@@ -4,6 +4,7 @@ The likelihood ratio (LR) of a similarity says how many times as probable it is 
 they show two. All functions weigh pairs of one person and pairs of two people as if there were as many of both.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,9 @@ Floats = NDArray[np.float64]
 
 MAX_STEPS = 100
 """Most Newton steps of a fit. It needs about ten."""
+
+MAX_STRANGERS = 200_000
+"""Most pairs of two people that a likelihood ratio is fitted to. Of more, every n-th is used."""
 
 RIDGE = 1e-8
 """Weight of the square of the standardized slope: it keeps the slope finite where a threshold separates the kinds."""
@@ -32,6 +36,61 @@ class LogisticRatio(NamedTuple):
     def log10(self, scores: Any) -> Any:
         """Return log10 LR of similarities, of their shape."""
         return self.intercept + self.slope * scores
+
+
+class BoundedRatio(NamedTuple):
+    """A `LogisticRatio` that never says more than the people can carry whom it was fitted to.
+
+    Attributes:
+        intercept: log10 LR of a similarity of 0.
+        slope: Rise of log10 LR for a similarity greater by 1, ≥ 0.
+        bound: Greatest absolute value of log10 LR.
+    """
+
+    intercept: float
+    slope: float
+    bound: float
+
+    def log10(self, scores: NDArray[Any]) -> Floats:
+        """Return log10 LR of similarities, of their shape."""
+        return np.asarray((self.intercept + self.slope * scores).clip(-self.bound, self.bound))
+
+
+def fit_bounded(scores: NDArray[Any], same: NDArray[np.bool_], people: int) -> BoundedRatio:
+    """Fit a logistic regression that does not fall, see `fit_logistic`.
+
+    With N people no ratio beyond N or 1/N is stated: an event that none of them shows may have a probability of 1/N.
+    Similarities that mean the opposite mean nothing: their ratio is 1.
+
+    Args:
+        scores: (P,) finite; a higher score means more alike.
+        same: (P,) bool, True for a pair of one person.
+        people: Number of people whom the pairs show.
+
+    Returns:
+        The ratio.
+
+    Raises:
+        ValueError: If shapes differ, a score is not finite or one kind of pair is missing.
+    """
+    intercept, slope = fit_logistic(scores, same)
+    bound = math.log10(people)
+    return BoundedRatio(intercept, slope, bound) if slope > 0 else BoundedRatio(0.0, 0.0, bound)
+
+
+def with_fewer_strangers(same: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Choose all pairs of one person and at most `MAX_STRANGERS` of two: every n-th.
+
+    Args:
+        same: (P,) bool, True for a pair of one person.
+
+    Returns:
+        (P,) bool, True for a pair that is chosen.
+    """
+    chosen = same.copy()
+    strangers = np.flatnonzero(~same)
+    chosen[strangers[:: max(1, -(-len(strangers) // MAX_STRANGERS))]] = True
+    return chosen
 
 
 def fit_logistic(scores: NDArray[Any], same: NDArray[np.bool_]) -> LogisticRatio:
@@ -150,6 +209,27 @@ def cllr_min(scores: NDArray[Any], same: NDArray[np.bool_]) -> float:
         ValueError: If shapes differ, a score is not finite or one kind of pair is missing.
     """
     return cllr(isotonic_log10_ratios(scores, same), same)
+
+
+def empirical_cross_entropy(log10_ratios: NDArray[Any], same: NDArray[np.bool_], prior_log10_odds: Floats) -> Floats:
+    """Compute the cross-entropy of the posteriors (ECE, Ramos et al. 2013) over the prior odds: `cllr` is that at 0.
+
+    Args:
+        log10_ratios: (P,) log10 LR, not NaN.
+        same: (P,) bool, True for a pair of one person.
+        prior_log10_odds: (K,) log10 of the odds of one person against two.
+
+    Returns:
+        (K,) in bits.
+
+    Raises:
+        ValueError: If shapes differ, an LR is NaN or one kind of pair is missing.
+    """
+    _check(log10_ratios, same)
+    prior = _sigmoid(np.log(10) * np.asarray(prior_log10_odds))
+    costs = [ratio_costs(log10_ratios + odds, same) for odds in prior_log10_odds]
+    of_one, of_two = ([cost[kind].mean() for cost in costs] for kind in (same, ~same))
+    return np.asarray(prior * of_one + (1 - prior) * of_two)
 
 
 def _checked(scores: NDArray[Any], same: NDArray[np.bool_]) -> tuple[Floats, Floats]:

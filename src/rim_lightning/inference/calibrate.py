@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rim_lightning.functional.fixed_thresholds import PairsOfPeople
-from rim_lightning.functional.likelihood_ratio import cllr, cllr_min, fit_logistic
+from rim_lightning.functional.likelihood_ratio import cllr, cllr_min, fit_bounded, with_fewer_strangers
 from rim_lightning.functional.open_set import SearchedPeople
 from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind
 from rim_lightning.functional.verification import thresholds_at_fars
@@ -27,9 +27,6 @@ MIN_SEARCHED_PEOPLE = 5
 
 ENOUGH_PEOPLE = 30
 """Number of people with enough pictures for templates of some number of pictures; of few people half suffice."""
-
-MAX_RATIO_PAIRS = 200_000
-"""Most pairs that a likelihood ratio is fitted to. Of more, every n-th is used."""
 
 
 def calibrate(
@@ -123,6 +120,23 @@ def thresholds_of(
     )
 
 
+def compared_pictures(people: People, size: int) -> tuple[Tensor, Tensor]:
+    """Compare all pairs of two single pictures: a sharp one, and another one as a probe.
+
+    Args:
+        people: Embeddings of two or more people, one of them with two or more images.
+        size: Side of the probes in pixels, a key of `people.probes`.
+
+    Returns:
+        Similarities, (P,), and which pairs are of one person, (P,) bool.
+
+    Raises:
+        ValueError: If the people have no pair of one person, or no pair of two people.
+    """
+    compared = _templates(people, size, 1, 1)
+    return _scores(people, size, compared, None), compared.pairs.same
+
+
 def _searches(people: People) -> SearchCalibration | None:
     """Choose thresholds of searches in galleries with one picture of each person; None for fewer than two people."""
     random = torch.Generator().manual_seed(0)
@@ -196,25 +210,11 @@ def _point(pairs: PairsOfPeople, scores: Tensor, threshold: float) -> list[float
 
 
 def _ratio(pairs: PairsOfPeople, scores: Tensor) -> list[float]:
-    """Fit the likelihood ratio: intercept, slope, bound, cost and least cost, see `Calibration.ratios`.
-
-    With N people no ratio beyond N or 1/N is stated: an event that none of them shows may have a probability of 1/N.
-    """
-    chosen = pairs.same.clone()
-    strangers = (~pairs.same).nonzero().flatten()
-    chosen[strangers[:: -(-len(strangers) // MAX_RATIO_PAIRS)]] = True
-    values, same = scores[chosen].double().numpy(), pairs.same[chosen].numpy()
-    ratio = fit_logistic(values, same)
-    slope = max(ratio.slope, 0.0)  # similarities that mean the opposite mean nothing
-    intercept = ratio.intercept if ratio.slope > 0 else 0.0
-    bound = float(np.log10(pairs.people))
-    return [
-        intercept,
-        slope,
-        bound,
-        cllr((intercept + slope * values).clip(-bound, bound), same),
-        cllr_min(values, same),
-    ]
+    """Fit the likelihood ratio: intercept, slope, bound, cost and least cost, see `Calibration.ratios`."""
+    chosen = with_fewer_strangers(pairs.same.numpy())
+    values, same = scores.double().numpy()[chosen], pairs.same.numpy()[chosen]
+    ratio = fit_bounded(values, same, pairs.people)
+    return [*ratio, cllr(ratio.log10(values), same), cllr_min(values, same)]
 
 
 def _usable_counts(people: People, counts: Sequence[int]) -> list[int]:

@@ -1,9 +1,13 @@
-"""Rates at fixed thresholds, by hand and by a simulation of their intervals."""
+"""Rates and costs of given answers, by hand and by a simulation of their intervals."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
 from rim_lightning.functional.fixed_thresholds import PairsOfPeople
+from rim_lightning.functional.likelihood_ratio import cllr, ratio_costs
 
 
 def generator(seed=0):
@@ -37,6 +41,27 @@ def test_rates_by_hand():
 def test_the_threshold_itself_is_accepted():
     rates = pairs_of(torch.tensor([0, 1]), torch.tensor([0, 1])).rates(torch.tensor([0.5, 0.5, 0.4, 0.3]), 0.5)
     assert (rates.far, rates.frr) == (0.5, 0.5)
+
+
+def test_the_cost_is_that_of_both_kinds_alike():
+    """Against Cllr of all pairs; a resample against Cllr of its people, written out."""
+    gallery, probes = torch.tensor([7, 5, 9]), torch.tensor([7, 7, 5, 5, 9, 9])
+    people = pairs_of(gallery, probes, samples=20)
+    ratios = torch.randn(18, generator=generator(), dtype=torch.float64).numpy()
+    same = people.same.numpy()
+    mean, resampled = people.mean_cost(torch.from_numpy(ratio_costs(ratios, same)))
+    assert mean == pytest.approx(cllr(ratios, same))
+    draws = torch.randint(3, (20, 3), generator=generator())  # of the people 5, 7 and 9
+    first, second = torch.cartesian_prod(gallery, probes).T
+    for drawn, found in zip(draws.tolist(), resampled.tolist(), strict=True):
+        times = {person: drawn.count(number) for number, person in enumerate((5, 7, 9))}
+        repeats = [
+            times[g] if g == p else times[g] * times[p] for g, p in zip(first.tolist(), second.tolist(), strict=True)
+        ]
+        if len(set(drawn)) == 1:
+            assert math.isnan(found)  # no two people
+        else:
+            assert found == pytest.approx(cllr(np.repeat(ratios, repeats), np.repeat(same, repeats)))
 
 
 @pytest.mark.slow

@@ -5,13 +5,17 @@ import math
 import numpy as np
 import pytest
 
+from rim_lightning.functional import likelihood_ratio
 from rim_lightning.functional.likelihood_ratio import (
     LogisticRatio,
     cllr,
     cllr_min,
+    empirical_cross_entropy,
+    fit_bounded,
     fit_logistic,
     isotonic_log10_ratios,
     ratio_costs,
+    with_fewer_strangers,
 )
 
 
@@ -121,3 +125,32 @@ def test_infinite_scores_have_no_fit():
 
 def test_a_ratio_is_a_line():
     assert LogisticRatio(-2.0, 4.0).log10(0.75) == 1.0
+
+
+def test_the_cross_entropy_at_even_odds_is_the_cost():
+    scores, same = normal_pairs()
+    ratios = fit_logistic(scores, same).log10(scores)
+    odds = np.array([-3.0, 0.0, 3.0])
+    low, even, high = empirical_cross_entropy(ratios, same, odds)
+    assert even == pytest.approx(cllr(ratios, same))
+    nothing = empirical_cross_entropy(np.zeros_like(scores), same, odds)
+    prior = 1 / (1 + 1000)  # entropy of a prior, in bits
+    entropy = -prior * math.log2(prior) - (1 - prior) * math.log2(1 - prior)
+    assert nothing == pytest.approx([entropy, 1, entropy])
+    assert low < nothing[0]
+    assert high < nothing[2]
+
+
+def test_a_bounded_ratio_says_no_more_than_its_people_can_carry():
+    scores, same = normal_pairs()
+    ratio = fit_bounded(scores, same, 100)
+    assert ratio[:2] == fit_logistic(scores, same)
+    assert ratio.log10(np.array([-1e3, -ratio.intercept / ratio.slope, 1e3])) == pytest.approx([-2, 0, 2])
+    assert fit_bounded(-scores, same, 100) == (0, 0, 2)  # similarities that mean the opposite
+
+
+def test_of_many_strangers_some_are_taken(monkeypatch):
+    same = np.array([False, True, False, False, True, False, False])
+    assert with_fewer_strangers(same).all()
+    monkeypatch.setattr(likelihood_ratio, "MAX_STRANGERS", 2)
+    assert with_fewer_strangers(same).tolist() == [True, True, False, False, True, True, False]

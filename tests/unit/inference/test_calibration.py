@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 
 from rim_lightning.data.dataset import FaceDataset
+from rim_lightning.functional import likelihood_ratio
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.likelihood_ratio import cllr, cllr_min, fit_logistic
 from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind, seeded_probes
-from rim_lightning.inference import calibrate as calibrate_file
 from rim_lightning.inference.calibrate import calibrate, thresholds_of
 from rim_lightning.inference.calibration import Calibration, OperatingPoint
 from rim_lightning.inference.people import People
@@ -257,7 +257,7 @@ def test_the_ratio_is_fitted_to_all_pairs_of_two_images():
 def test_of_many_pairs_the_ratio_takes_some(monkeypatch):
     people = made_up_people()
     (every,) = thresholds_of(people, fars=(0.1,), counts=(1,)).ratios[0, 0]
-    monkeypatch.setattr(calibrate_file, "MAX_RATIO_PAIRS", 3000)
+    monkeypatch.setattr(likelihood_ratio, "MAX_STRANGERS", 3000)
     (some,) = thresholds_of(people, fars=(0.1,), counts=(1,)).ratios[0, 0]
     assert some == pytest.approx(every, rel=0.1)
     assert some != pytest.approx(every, rel=1e-6)

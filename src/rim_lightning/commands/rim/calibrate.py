@@ -13,7 +13,9 @@ from rim_lightning.commands.rim.options import EXIT_CODES, Place
 from rim_lightning.commands.rim.output import exit_if_left_out, progress_bar, report_left_out, say
 
 if TYPE_CHECKING:
+    from rim_lightning.inference.calibration import Calibration
     from rim_lightning.inference.measured_people import Measured, Pictures
+    from rim_lightning.inference.people import People
     from rim_lightning.inference.recognizer import Recognizer
 
 
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="How --photographs are reduced: plainly, or with blur, noise and compression.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace FILE.")
+@click.option("--plot", type=Place(), help="Picture to write: Tippett plot and empirical cross-entropy (ECE).")
+@click.option("--overwrite", is_flag=True, help="Replace FILE and the picture.")
 def calibrate(
     model: ModelChoice,
     file: Path,
@@ -46,6 +49,7 @@ def calibrate(
     gallery: Path | None,
     photographs: Path | None,
     degradation: str,
+    plot: Path | None,
     overwrite: bool,
 ) -> None:
     """Measure how often MODEL is right on people whom you know, and write it to FILE.
@@ -56,7 +60,7 @@ def calibrate(
 
     \b
     Examples:
-      rim calibrate camera_7.json --probes camera_7/ --gallery passports/
+      rim calibrate camera_7.json --probes camera_7/ --gallery passports/ --plot camera_7.png
       rim calibrate staff.json --photographs staff/ --degradation bicubic
       rim verify --calibration camera_7.json cctv.png passport.jpg
     """
@@ -69,6 +73,8 @@ def calibrate(
         raise click.UsageError("Give --probes and --gallery, or --photographs.")
     check_new_file(file, (), overwrite)
     check_writable(file, "FILE")
+    if plot is not None:
+        _check_plot(plot, overwrite)
     sides = {place: _pictures(place) for place in (probes, gallery, photographs) if place is not None}
     recognizer = model.load()
     if recognizer.embedder.usage.reduced_gallery is not None:
@@ -87,11 +93,39 @@ def calibrate(
             "people: too few for any false accept rate. Give more people."
         )
     write_calibration(file, calibration, recognizer.probe_fingerprint)
+    if plot is not None:
+        _plot(plot, measured.people, calibration)
     for line in calibration_lines(calibration, recognizer.rim.lr_size):
         say(line)
     say(f"Calibration: {file}")
     report_left_out(measured.left_out)
     exit_if_left_out(len(measured.left_out), calibration.people)
+
+
+def _check_plot(path: Path, overwrite: bool) -> None:
+    from rim_lightning.commands.rim.new_file import check_ending, check_new_file
+    from rim_lightning.extras import require_extra
+    from rim_lightning.files import check_writable
+
+    require_extra("page", "--plot")
+    check_ending(path, (".png", ".pdf", ".svg"), "picture")
+    check_new_file(path, (), overwrite)
+    check_writable(path, "--plot")
+
+
+def _plot(path: Path, people: People, calibration: Calibration) -> None:
+    """Plot the likelihood ratios of single pictures, a curve for each size of the probe."""
+    from rim_lightning.evaluation.ratio_plots import RatedPairs, plot_ratios
+    from rim_lightning.functional.likelihood_ratio import BoundedRatio
+    from rim_lightning.inference.calibrate import compared_pictures
+
+    assert calibration.ratios is not None  # `thresholds_of` fits them
+    curves = {}
+    for size, numbers in zip(calibration.sizes, calibration.ratios[0, 0].tolist(), strict=True):
+        scores, same = compared_pictures(people, size)
+        curves[f"{size} px"] = RatedPairs(scores.numpy(), same.numpy(), BoundedRatio(*numbers[:3]))
+    plot_ratios(path, curves, f"Likelihood ratios, measured on {calibration.chosen_on.in_words()}")
+    say(f"Plot: {path}")
 
 
 def _pictures(folder: Path) -> Pictures:

@@ -1,9 +1,9 @@
-"""Checks of a picture that is to be written, before any work."""
+"""Checks of a file that is to be written, before any work."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 
@@ -13,10 +13,24 @@ def check_png(target: Path) -> None:
     Raises:
         ValueError: If it has another ending, or is a folder.
     """
-    if target.suffix.lower() != ".png":
-        raise ValueError(f"{target} does not end in .png: give the PNG file to write.")
+    check_ending(target, (".png",), "PNG file")
+
+
+def check_ending(target: Path, endings: Sequence[str], what: str) -> None:
+    """Check that a path is a place for a file of some format.
+
+    Args:
+        target: The path.
+        endings: Endings that name the format, with their dots.
+        what: What the file is, for the message.
+
+    Raises:
+        ValueError: If it has another ending, or is a folder.
+    """
+    if target.suffix.lower() not in endings:
+        raise ValueError(f"{target} does not end in {' or '.join(endings)}: give the {what} to write.")
     if target.is_dir():
-        raise ValueError(f"{target} is a folder: give the PNG file to write.")
+        raise ValueError(f"{target} is a folder: give the {what} to write.")
 
 
 def check_new_file(file: Path, sources: Collection[str], overwrite: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rim_lightning.comparison.laboratory.all_pairs import all_pairs_tar
+from rim_lightning.comparison.laboratory.all_pairs import all_pairs_cost, all_pairs_tar
 from rim_lightning.comparison.laboratory.compute_once import compute_once
 from rim_lightning.comparison.laboratory.cost import measure_cost
 from rim_lightning.comparison.laboratory.embedding_cache import EmbeddingCache
@@ -23,6 +23,7 @@ from rim_lightning.evaluation.verification import Embedder, verification_figures
 from rim_lightning.files import file_digest
 from rim_lightning.functional.bootstrap import SeedFigures, mean_interval, seed_interval
 from rim_lightning.functional.identification import first_ranks
+from rim_lightning.functional.likelihood_ratio import fit_bounded
 from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind
 from rim_lightning.functional.verification import cosine_similarity, kfold_decisions
 
@@ -42,6 +43,18 @@ class Verified(NamedTuple):
     correct: Tensor
     scores: Tensor
     trained: bool = True
+
+
+class RatioQuality(NamedTuple):
+    """How good likelihood ratios are, over the seeds of a system.
+
+    Attributes:
+        cost: Cllr of every seed, with its resamples over people.
+        least: Mean over the seeds of Cllr_min, the least cost of any rising function of the similarity.
+    """
+
+    cost: SeedFigures
+    least: float
 
 
 class Laboratory:
@@ -132,6 +145,37 @@ class Laboratory:
             return None
         rates, resampled = (torch.tensor(values, dtype=torch.float64) for values in zip(*results, strict=True))
         return SeedFigures(rates, resampled, reading.system != TEACHER)
+
+    def likelihood_ratios(
+        self, reading: Reading, pairs: PairSet, calibration: PairSet, size: int, kind: ProbeKind = CLEAN
+    ) -> RatioQuality | None:
+        """Measure likelihood ratios, fitted to one list, over ALL pairs of the images of another one.
+
+        Args:
+            reading: Systems that embed the two sides of the pairs.
+            pairs: The list of which the images are taken.
+            calibration: The list that the ratios are fitted to, whose people are known.
+            size: Side of the probes in pixels.
+            kind: How the probes are made, on both lists.
+
+        Returns:
+            The cost; None if the people of one of the lists are unknown.
+        """
+        if pairs.identity is None or calibration.identity is None:
+            return None
+        low = Side(size, *kind)
+        people = len(calibration.identity[torch.cat([calibration.gallery, calibration.probe])].unique())
+        same = calibration.same.numpy()
+        results = []
+        for seed in range(len(self.networks.seeds(reading.system))):
+            cosines = cosine_similarity(*self._embed_pairs(reading, calibration, low, seed))
+            ratio = fit_bounded(cosines.double().numpy(), same, people)
+            sides = self._embed_pairs(reading, pairs, low, seed)
+            results.append(all_pairs_cost(self.folder / "all_pairs", *sides, pairs, ratio))
+        costs, resampled, least = zip(*results, strict=True)
+        trained = reading.system != TEACHER
+        figures = SeedFigures(torch.tensor(costs), torch.tensor(resampled, dtype=torch.float64), trained)
+        return RatioQuality(figures, sum(least) / len(least))
 
     def search(self, reading: Reading, people: SearchSet, size: int) -> Tensor:
         """Search the gallery for each probe, by the first seed.

@@ -14,6 +14,7 @@ from rim_lightning.evaluation.protocols import face_set, first_image_as_gallery,
 from rim_lightning.functional.bootstrap import person_resampled_tar
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.identification import first_ranks
+from rim_lightning.functional.likelihood_ratio import cllr, cllr_min, fit_bounded
 from rim_lightning.metrics.image_quality import ImageQuality
 from rim_lightning.networks.backbones.build import build_backbone
 from rim_lightning.networks.compared.guided import GuidedRecognizer
@@ -83,6 +84,27 @@ def test_all_cross_pairs_leave_an_image_with_itself_out_and_are_kept(laboratory,
     assert torch.equal(again.resampled, result.resampled)
     assert torch.equal(again.figures, result.figures)
     assert laboratory.all_pairs_tar(Reading(TEACHER), pairs._replace(identity=None), 1e-1) is None
+
+
+def test_likelihood_ratios_of_other_people_cost_what_the_pairs_say(laboratory, store):
+    calibration = sampled_pairs(str(store.path), "known", "train", pairs=30)
+    pairs = sampled_pairs(str(store.path), "others", "val", pairs=10)
+    known, others = (
+        [embedded(laboratory, faces, size).double() for size in (None, 8)] for faces in (calibration.faces, pairs.faces)
+    )
+    scores = (known[0][calibration.gallery] * known[1][calibration.probe]).sum(1).numpy()
+    ratio = fit_bounded(scores, calibration.same.numpy(), 24)
+    first, second = pairs.gallery.unique(), pairs.probe.unique()
+    compared = first[:, None] != second[None, :]
+    scores = (others[0][first] @ others[1][second].T)[compared].numpy()
+    same = (pairs.identity[first][:, None] == pairs.identity[second])[compared].numpy()
+    result = laboratory.likelihood_ratios(Reading(TEACHER), pairs, calibration, 8)
+    assert result.cost.figures.tolist() == pytest.approx([cllr(ratio.log10(scores), same)], abs=1e-4)
+    assert result.cost.resampled.shape == (1, RESAMPLES)
+    assert result.least == pytest.approx(cllr_min(scores, same), abs=1e-4)
+    unknown = pairs._replace(identity=None)
+    for sets in ((unknown, calibration), (pairs, calibration._replace(identity=None))):
+        assert laboratory.likelihood_ratios(Reading(TEACHER), *sets, 8) is None
 
 
 def test_all_cross_pairs_are_resampled_alike_for_every_seed(laboratory, store, monkeypatch):
