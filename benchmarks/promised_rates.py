@@ -3,8 +3,9 @@
     python benchmarks/promised_rates.py my_model prepared/lfw_128 --degradation camera --misalignment detector
 
 At the thresholds of the card the rates of other people are counted, over all pairs of a sharp picture and a probe, for
-single pictures and templates. A cell is kept if the rate lies within the 95 % interval that the card states. The
-embeddings are kept in `--cache`, so that a table can be made again in a minute.
+single pictures and templates. A cell is kept if the rate lies within the 95 % interval that the card states. Below
+stands what the likelihood ratios of single pictures cost these people (Cllr), beside what the card says. The embeddings
+are kept in `--cache`, so that a table can be made again in a minute.
 """
 
 import argparse
@@ -14,6 +15,9 @@ import torch
 
 from rim_lightning.data.dataset import FaceDataset
 from rim_lightning.data.stores.packed import open_store
+from rim_lightning.evaluation.ratio_plots import RatedPairs, plot_ratios
+from rim_lightning.functional.bootstrap import percentile_interval
+from rim_lightning.functional.likelihood_ratio import BoundedRatio, cllr_min, ratio_costs, with_fewer_strangers
 from rim_lightning.functional.seeded_probes import REDUCTIONS, ProbeKind
 from rim_lightning.inference.calibrate import _scores, _templates
 from rim_lightning.inference.calibration import Calibration
@@ -59,6 +63,23 @@ def rows_of(people: People, calibration: Calibration, size: int, counts: tuple[i
     return kept
 
 
+def ratio_row(people: People, calibration: Calibration, size: int) -> RatedPairs:
+    """Print what the likelihood ratios of a size cost; return the pairs."""
+    templates = _templates(people, size, 1, 1)
+    scores, same = _scores(people, size, templates, None).double().numpy(), templates.pairs.same.numpy()
+    numbers = calibration.ratios[0, 0, calibration.sizes.index(size)].tolist()
+    ratio = BoundedRatio(*numbers[:3])
+    cost, resampled = templates.pairs.mean_cost(torch.from_numpy(ratio_costs(ratio.log10(scores), same)))
+    low, high = percentile_interval(resampled)
+    chosen = with_fewer_strangers(same)
+    print(
+        f"| {size} px | {numbers[3]:.3f}, {numbers[4]:.3f} | {cost:.3f} ({low:.3f} … {high:.3f}), "
+        f"{cllr_min(scores[chosen], same[chosen]):.3f} |",
+        flush=True,
+    )
+    return RatedPairs(scores, same, ratio)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[0], epilog=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -70,6 +91,7 @@ def main() -> None:
     parser.add_argument("--degradation", choices=REDUCTIONS, default="camera")
     parser.add_argument("--misalignment", choices=["none", "detector"], default="detector")
     parser.add_argument("--cache", type=Path, help="file for the embeddings")
+    parser.add_argument("--plot", type=Path, help="picture of the ratios to write: Tippett plot and cross-entropy")
     options = parser.parse_args()
     model = read_model(options.model)
     if model.calibration is None or model.calibration.intervals is None:
@@ -85,6 +107,15 @@ def main() -> None:
             kept += rows_of(people, model.calibration, size, counts)
     far, frr = (sum(column) for column in zip(*kept, strict=True))
     print(f"\nWithin the stated interval: FAR in {far} of {len(kept)} cells, FRR in {frr} of {len(kept)}.")
+    print("\n| probe | stated: Cllr, Cllr_min | realized: Cllr (95 %), Cllr_min |")
+    print("|---|---|---|")
+    curves = {f"{size} px": ratio_row(people, model.calibration, size) for size in options.sizes}
+    if options.plot:
+        probes = ProbeKind(options.degradation, None if options.misalignment == "none" else options.misalignment)
+        title = (
+            f"Ratios of the card on {len(people.identity.unique())} other people, probes made by {probes.in_words()}"
+        )
+        plot_ratios(options.plot, curves, title)
 
 
 if __name__ == "__main__":
