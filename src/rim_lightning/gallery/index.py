@@ -17,6 +17,7 @@ import numpy as np
 from rim_lightning.extras import require_extra
 from rim_lightning.files import check_folder
 from rim_lightning.gallery.names import unicode_name
+from rim_lightning.gallery.nearest import Nearest, NearestPeople
 from rim_lightning.gallery.table_files import RECORD, TableFiles
 from rim_lightning.locks import process_lock, wait_and_hold
 from rim_lightning.runs.progress import say
@@ -29,7 +30,7 @@ FINGERPRINT = "fingerprint"
 REQUIRED = ("person", "source", "digest")  # columns of text that every gallery has
 LATER = ("root", "enrolled", "alignment", "detector")  # text that galleries of an earlier version lack until `add`
 LOCK_FILE = ".lock"  # file in the gallery's folder, see `Gallery.writing`
-SIMILARITY_TOLERANCE = 0.01
+LENGTH_TOLERANCE = 0.01  # of the embedding of a template, whose length is 1
 RUST_PANIC = "RustPanic"  # class of the errors with which the code of LanceDB itself breaks on a damaged file
 BATCH = 4096  # number of templates that are rewritten at a time
 ATTEMPTS = 20  # how often a reader begins again whose files another process removed
@@ -363,25 +364,21 @@ class Gallery:
         """
         if len(probes) == 0 or len(self) == 0:
             return [[] for _ in probes]
-        columns = [name for name in Hit._fields if name in self._schema.names]
-        query = self._table.search(probes.numpy().astype(np.float32), vector_column_name="embedding")
-        query = query.distance_type("cosine").bypass_vector_index().select([*columns, "_distance"])
+        names = [name for name in Hit._fields if name in self._schema.names]
+        query = self._table.search().select([*names, "embedding"]).limit(len(self))
         if people is not None:
-            names = ", ".join(_quoted(unicode_name(name)) for name in people)
-            query = query.where(f"person IN ({names})" if people else "false", prefilter=True)
-        limit = 4 * top
-        while True:
-            hits_by_person: list[dict[str, Hit]] = [{} for _ in probes]
-            rows = query.limit(limit).to_arrow().to_pylist()
-            for row in sorted(rows, key=lambda row: row["_distance"]):
-                hit = Hit(**{name: row[name] for name in columns}, similarity=1.0 - row["_distance"])
-                if not abs(hit.similarity) <= 1 + SIMILARITY_TOLERANCE:  # NaN is not either
-                    raise _damaged(self.address)
-                hits_by_person[row.get("query_index", 0)].setdefault(hit.person, hit)
-            rows_per_probe = len(rows) / max(1, len(probes))
-            if min(map(len, hits_by_person)) >= top or rows_per_probe < limit:  # enough, or there is nothing more
-                return [list(hits.values())[:top] for hits in hits_by_person]
-            limit *= 4
+            listed = ", ".join(_quoted(unicode_name(name)) for name in people)
+            query = query.where(f"person IN ({listed})" if people else "false")
+        nearest = NearestPeople(probes.numpy(), top)
+        for batch in query.to_batches(BATCH):
+            vectors = np.asarray(batch.column("embedding").flatten()).reshape(batch.num_rows, -1)
+            with np.errstate(over="ignore"):
+                lengths = np.linalg.norm(vectors, axis=1)
+            if not (abs(lengths - 1) <= LENGTH_TOLERANCE).all():  # NaN is not either
+                raise _damaged(self.address)
+            person = batch.column("person").dictionary_encode()
+            nearest.add(vectors, person.dictionary.to_pylist(), person.indices.to_numpy(), batch.select(names))
+        return [[_hit(hit) for hit in hits] for hits in nearest.found()]
 
     def _open_table(self, fingerprint: str | None, size: int, create: bool) -> Any:
         """Open the table, or make it. The annotations of LanceDB lack some of its methods."""
@@ -449,6 +446,11 @@ class Gallery:
     def _columns(self, names: list[str]) -> dict[str, Any]:
         rows = self._table.search().select(names).limit(max(1, len(self))).to_arrow()
         return {name: rows[name].to_pylist() for name in names}
+
+
+def _hit(nearest: Nearest) -> Hit:
+    (row,) = nearest.batch.slice(nearest.row, 1).to_pylist()
+    return Hit(**row, similarity=nearest.similarity)
 
 
 def _damaged(address: str) -> ValueError:
