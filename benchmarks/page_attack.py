@@ -262,7 +262,7 @@ def ends_of_the_start() -> dict[str, list[bool]]:
             with tempfile.TemporaryDirectory() as temporary:
                 environment = os.environ | {"TMPDIR": temporary}
                 process = subprocess.Popen(COMMAND, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
-                while not os.listdir(temporary) and process.poll() is None:
+                while not list(Path(temporary).glob("rim_page_*")) and process.poll() is None:
                     time.sleep(0.01)
                 time.sleep(seconds)
                 process.send_signal(signum)

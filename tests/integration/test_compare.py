@@ -120,10 +120,11 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        ([], "Give table=1|2|3|4|tricks|ratios|parts|sweep|alignment|identification or figure=3|4|roc|sweep."),
+        ([], "Give table=1|2|3|4|tricks|ratios|groups|parts|sweep|alignment|identification or figure=3|4|roc|sweep."),
         (
             ["table=5"],
-            'There is no table "5"; choose from 1, 2, 3, 4, tricks, ratios, parts, sweep, alignment, identification.',
+            'There is no table "5"; choose from 1, 2, 3, 4, tricks, ratios, groups, parts, sweep, alignment, '
+            "identification.",
         ),
         (["figure=7"], 'There is no figure "7"; choose from 3, 4, roc, sweep.'),
         (["table=3", "paths.data_dir=nowhere"], "nowhere"),

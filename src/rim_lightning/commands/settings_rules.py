@@ -435,6 +435,7 @@ COMPARE_RULES: RuleTable = {
     "pairs.*.*": optional(TEXT),
     "pairs.*": optional(ANYTHING),
     "detailed": TEXT,
+    "groups": optional(PLACE),
     "calibration.pairs": whole(1),
     "calibration.split": choice(*SPLITS),
     "calibration.store": either(TEXT, list_of(TEXT, 1)),

@@ -11,6 +11,7 @@ from rim_lightning.comparison.paper.alignment import make_alignment_table
 from rim_lightning.comparison.paper.cells import FAILED, NOT_RUN
 from rim_lightning.comparison.paper.distributions import plot_figure_4
 from rim_lightning.comparison.paper.faces import plot_figure_3
+from rim_lightning.comparison.paper.groups import make_group_table
 from rim_lightning.comparison.paper.hallucination import make_table_4
 from rim_lightning.comparison.paper.identification import make_identification_table
 from rim_lightning.comparison.paper.overview import make_table_2
@@ -78,6 +79,7 @@ TABLES = {
     "4": TableRecipe(make_table_4, tuple(TABLE_4), lists_pairs=False),
     "tricks": TableRecipe(make_tricks_table, systems_of(row.reading for row in TRICKS), lists_pairs=False),
     "ratios": TableRecipe(make_ratio_table, systems_of(row.reading for row in TRICKS), lists_pairs=False),
+    "groups": TableRecipe(make_group_table, systems_of(_swept), lists_pairs=False),
     "parts": TableRecipe(make_parts_table, (*HALLUCINATION_PARTS, *RECOGNITION_PARTS), lists_pairs=False),
     "sweep": TableRecipe(make_sweep_table, systems_of(_swept)),
     "alignment": TableRecipe(make_alignment_table, systems_of((*_swept, NOT_REALIGNED.reading), "fhn", "coarse")),

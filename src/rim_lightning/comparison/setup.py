@@ -14,6 +14,7 @@ from rim_lightning.comparison.laboratory.laboratory import Laboratory
 from rim_lightning.comparison.plan.plan import Compose, Plan
 from rim_lightning.comparison.plan.results import check_results, open_results
 from rim_lightning.comparison.plan.systems import Allowance, Grid, System
+from rim_lightning.data.readers.groups import read_groups
 from rim_lightning.data.sources import prepare_missing
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.evaluation.protocols import (
@@ -147,6 +148,8 @@ def prepare_comparison(cfg: DictConfig, compose: Compose) -> Comparison:
 def _check_together(settings: dict[str, Any]) -> None:
     """Raise ValueError for settings that do not go together, or systems and pairs that are described wrongly."""
     _check_pairs(settings)
+    if settings["table"] == "groups":
+        groups_of(settings)
     allowance_of(settings)
     if settings["measure_on"] == "gpu" and not torch.cuda.is_available():
         raise ValueError("measure_on=gpu, but PyTorch finds no CUDA device here: set measure_on=cpu.")
@@ -171,6 +174,18 @@ def _check_together(settings: dict[str, Any]) -> None:
                 raise ValueError(
                     f"systems.{name}.{field}={system[field]} names no system; choose from {', '.join(systems)}."
                 )
+
+
+def groups_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Read the groups of people for their table: name of the person -> name of the group.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If no file is given, or it is damaged.
+    """
+    if settings["groups"] is None:
+        raise ValueError("table=groups needs the groups of the people: groups=<CSV file with the header person,group>.")
+    return read_groups(settings["groups"])
 
 
 def _check_pairs(settings: dict[str, Any]) -> None:

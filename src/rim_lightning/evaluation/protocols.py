@@ -53,6 +53,7 @@ class PairSet(NamedTuple):
         names: Names of the images, N of them.
         identity: Person of each image, (N,) int64; None if the people are unknown.
         probes: The N images from which probes are made, if these are not `faces`.
+        people: Names of the people, by the numbers of `identity`; empty if they are unknown.
     """
 
     title: str
@@ -64,6 +65,7 @@ class PairSet(NamedTuple):
     names: Sequence[str]
     identity: Tensor | None
     probes: FaceSource | None = None
+    people: Sequence[str] = ()
 
     def listed(self) -> list[Pair]:
         """Return the pairs by the names of their images, for a file."""
@@ -224,11 +226,12 @@ def sampled_pairs(store: str | Sequence[str], title: str, split: str, pairs: int
         FileNotFoundError: If there is no such store.
         ValueError: If there are too few people for two folds.
     """
-    faces, names, identity = _known_faces([store] if isinstance(store, str) else store, split)
+    faces, names, identity, people = _known_faces([store] if isinstance(store, str) else store, split)
     gallery, probe, fold = sample_balanced_pairs(identity, pairs, 10, seed)
     if len(fold.unique()) < 2:
         raise ValueError(f"{store} has too few people in its {split} split for pairs in two folds.")
-    return PairSet(title, faces, gallery, probe, identity[gallery] == identity[probe], fold, names, identity)
+    same = identity[gallery] == identity[probe]
+    return PairSet(title, faces, gallery, probe, same, fold, names, identity, people=people)
 
 
 def everyone(store: str | Sequence[str], title: str, split: str) -> PairSet:
@@ -243,12 +246,12 @@ def everyone(store: str | Sequence[str], title: str, split: str) -> PairSet:
         FileNotFoundError: If there is no such store.
         ValueError: If no face has an identity.
     """
-    faces, names, identity = _known_faces([store] if isinstance(store, str) else store, split)
+    faces, names, identity, people = _known_faces([store] if isinstance(store, str) else store, split)
     known = (identity != NO_IDENTITY).nonzero().squeeze(1)
     if not len(known):
         raise ValueError(f"{store} has no people in its {split} split: all pairs need people.")
     same, fold = torch.ones_like(known, dtype=torch.bool), torch.zeros_like(known)
-    return PairSet(title, faces, known, known, same, fold, names, identity)
+    return PairSet(title, faces, known, known, same, fold, names, identity, people=people)
 
 
 def first_image_as_gallery(store: str, title: str, split: str = "test") -> SearchSet:
@@ -314,8 +317,8 @@ def surveillance(
     return SearchSet(title, faces, gallery, probe, torch.from_numpy(store.identity[faces.positions]), native=True)
 
 
-def _known_faces(stores: Sequence[str], split: str) -> tuple[FaceSource, list[str], Tensor]:
-    """Return the faces of a split of one or more stores, their names and their people (N,)."""
+def _known_faces(stores: Sequence[str], split: str) -> tuple[FaceSource, list[str], Tensor, list[str]]:
+    """Return the faces of a split of one or more stores, their names, their people (N,) and the people's names."""
     sets = [FaceDataset(open_store(store), split) for store in stores]
     union = UnionDataset(sets)
     names = [part.store.names[position] for part in sets for position in part.positions]
@@ -326,7 +329,8 @@ def _known_faces(stores: Sequence[str], split: str) -> tuple[FaceSource, list[st
             for own, first in zip(people, union.first_identity, strict=False)
         ]
     )
-    return sets[0] if len(sets) == 1 else union, names, identity
+    people_names = [name for part in sets for name in part.store.identities]
+    return sets[0] if len(sets) == 1 else union, names, identity, people_names
 
 
 def _of_list(store: PreparedStore, pairs: Sequence[Pair], title: str) -> PairSet:
@@ -335,7 +339,8 @@ def _of_list(store: PreparedStore, pairs: Sequence[Pair], title: str) -> PairSet
     identity = torch.from_numpy(store.identity[faces.positions])
     people = None if (identity == NO_IDENTITY).any() else identity
     gallery, probe, same, fold = (torch.from_numpy(column) for column in columns)
-    return PairSet(title, faces, gallery, probe, same, fold, names, people)
+    known = () if people is None else store.identities
+    return PairSet(title, faces, gallery, probe, same, fold, names, people, people=known)
 
 
 LAYOUTS: dict[str, Callable[..., list[Pair]]] = {

@@ -131,14 +131,19 @@ def test_every_table_and_figure_knows_its_systems():
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        ([], "Give table=1|2|3|4|tricks|ratios|parts|sweep|alignment|identification or figure=3|4|roc|sweep."),
+        ([], "Give table=1|2|3|4|tricks|ratios|groups|parts|sweep|alignment|identification or figure=3|4|roc|sweep."),
         (
             ["table=1", "figure=3"],
-            "Give table=1|2|3|4|tricks|ratios|parts|sweep|alignment|identification or figure=3|4|roc|sweep.",
+            "Give table=1|2|3|4|tricks|ratios|groups|parts|sweep|alignment|identification or figure=3|4|roc|sweep.",
         ),
         (
             ["table=5"],
-            'There is no table "5"; choose from 1, 2, 3, 4, tricks, ratios, parts, sweep, alignment, identification.',
+            'There is no table "5"; choose from 1, 2, 3, 4, tricks, ratios, groups, parts, sweep, alignment, '
+            "identification.",
+        ),
+        (
+            ["table=groups"],
+            "table=groups needs the groups of the people: groups=<CSV file with the header person,group>.",
         ),
         (["figure=7"], 'There is no figure "7"; choose from 3, 4, roc, sweep.'),
     ],
@@ -153,6 +158,6 @@ def test_the_command_knows_its_tables(tmp_path):
     done = run_here("compare", "table=5", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
-        'rim-compare: There is no table "5"; choose from 1, 2, 3, 4, tricks, ratios, parts, sweep, alignment, '
+        'rim-compare: There is no table "5"; choose from 1, 2, 3, 4, tricks, ratios, groups, parts, sweep, alignment, '
         "identification.\n"
     )

@@ -70,7 +70,7 @@ def _file(folder: Path, gallery: Tensor, probe: Tensor, pairs: PairSet, settings
 
 
 def _tar(gallery: Tensor, probe: Tensor, pairs: PairSet, far: float) -> list[Any] | None:
-    matrix = _matrix(gallery, probe, pairs)
+    matrix = compare_all(gallery, probe, pairs)
     random = torch.Generator().manual_seed(0)
     result = person_resampled_tar(
         matrix.scores, matrix.gallery, matrix.probe, far, random, RESAMPLES, left_out=matrix.left_out
@@ -79,7 +79,7 @@ def _tar(gallery: Tensor, probe: Tensor, pairs: PairSet, far: float) -> list[Any
 
 
 def _cost(gallery: Tensor, probe: Tensor, pairs: PairSet, ratio: BoundedRatio) -> list[Any]:
-    matrix = _matrix(gallery, probe, pairs)
+    matrix = compare_all(gallery, probe, pairs)
     row, column = (~matrix.left_out).nonzero(as_tuple=True)
     people = PairsOfPeople(matrix.gallery[row], matrix.probe[column], torch.Generator().manual_seed(0), RESAMPLES)
     scores = matrix.scores[row, column].double().numpy()
@@ -89,7 +89,7 @@ def _cost(gallery: Tensor, probe: Tensor, pairs: PairSet, ratio: BoundedRatio) -
     return [cost, resampled.tolist(), cllr_min(scores[chosen], same[chosen])]
 
 
-class _Matrix(NamedTuple):
+class AllPairs(NamedTuple):
     """All pairs of G gallery images with Q probe images.
 
     Attributes:
@@ -105,14 +105,28 @@ class _Matrix(NamedTuple):
     left_out: Tensor
 
 
-def _matrix(gallery: Tensor, probe: Tensor, pairs: PairSet) -> _Matrix:
-    assert pairs.identity is not None  # `_file` has checked it
+def compare_all(gallery: Tensor, probe: Tensor, pairs: PairSet) -> AllPairs:
+    """Compare every gallery image of a list with every probe image.
+
+    Args:
+        gallery: Embeddings of the gallery images of the pairs, (P, E), of unit length.
+        probe: Embeddings of the probe images of the pairs, (P, E), of unit length.
+        pairs: The list.
+
+    Returns:
+        All pairs.
+
+    Raises:
+        ValueError: If the people are unknown.
+    """
+    if pairs.identity is None:
+        raise ValueError(f"The people of {pairs.title} are unknown: there is nothing to measure over all pairs.")
     gallery_images, probe_images = pairs.gallery.unique(), pairs.probe.unique()  # (G,), (Q,)
     of_gallery = torch.zeros(len(pairs.names), gallery.shape[1])
     of_gallery[pairs.gallery] = gallery
     of_probe = torch.zeros(len(pairs.names), probe.shape[1])
     of_probe[pairs.probe] = probe
-    return _Matrix(
+    return AllPairs(
         of_gallery[gallery_images] @ of_probe[probe_images].T,
         pairs.identity[gallery_images],
         pairs.identity[probe_images],

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rim_lightning.comparison.laboratory.all_pairs import all_pairs_cost, all_pairs_tar
+from rim_lightning.comparison.laboratory.all_pairs import AllPairs, all_pairs_cost, all_pairs_tar, compare_all
 from rim_lightning.comparison.laboratory.compute_once import compute_once
 from rim_lightning.comparison.laboratory.cost import measure_cost
 from rim_lightning.comparison.laboratory.embedding_cache import EmbeddingCache
@@ -176,6 +176,20 @@ class Laboratory:
         trained = reading.system != TEACHER
         figures = SeedFigures(torch.tensor(costs), torch.tensor(resampled, dtype=torch.float64), trained)
         return RatioQuality(figures, sum(least) / len(least))
+
+    def all_pairs(self, reading: Reading, pairs: PairSet, size: int, kind: ProbeKind = CLEAN) -> AllPairs:
+        """Compare every gallery image of a list with every probe image, by the first seed.
+
+        Args:
+            reading: Systems that embed the two sides of the pairs.
+            pairs: The list of which the images are taken, whose people are known.
+            size: Side of the probes in pixels.
+            kind: How the probes are made.
+
+        Raises:
+            ValueError: If the people are unknown.
+        """
+        return compare_all(*self._embed_pairs(reading, pairs, Side(size, *kind), 0), pairs)
 
     def search(self, reading: Reading, people: SearchSet, size: int) -> Tensor:
         """Search the gallery for each probe, by the first seed.
