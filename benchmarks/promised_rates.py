@@ -55,8 +55,8 @@ def rows_of(people: People, calibration: Calibration, size: int, counts: tuple[i
         frr_low, frr_high = point.frr_interval
         kept.append((low <= rates.far <= high, frr_low <= rates.frr <= frr_high))
         print(
-            f"| {size} px | {counts[0]}, {counts[1]} | {far:g} | {low:.2g} … {high:.2g} | {rates.far:.2g} "
-            f"({rates.far_interval[0]:.2g} … {rates.far_interval[1]:.2g}) | {'yes' if kept[-1][0] else 'no'} | "
+            f"| {size} px | {counts[0]}, {counts[1]} | {far:g} | {low:.3g} … {high:.3g} | {rates.far:.3g} "
+            f"({rates.far_interval[0]:.3g} … {rates.far_interval[1]:.3g}) | {'yes' if kept[-1][0] else 'no'} | "
             f"{point.frr:.3f} ({frr_low:.3f} … {frr_high:.3f}) | {rates.frr:.3f} | {'yes' if kept[-1][1] else 'no'} |",
             flush=True,
         )

@@ -22,7 +22,6 @@ from rim_lightning.evaluation.protocols import FaceSet, FaceSource, PairSet, Sea
 from rim_lightning.evaluation.verification import Embedder, verification_figures
 from rim_lightning.files import file_digest
 from rim_lightning.functional.bootstrap import SeedFigures, mean_interval, seed_interval
-from rim_lightning.functional.identification import first_ranks
 from rim_lightning.functional.likelihood_ratio import fit_bounded
 from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind
 from rim_lightning.functional.verification import cosine_similarity, kfold_decisions
@@ -192,7 +191,7 @@ class Laboratory:
         return compare_all(*self._embed_pairs(reading, pairs, Side(size, *kind), 0), pairs)
 
     def search(self, reading: Reading, people: SearchSet, size: int) -> Tensor:
-        """Search the gallery for each probe, by the first seed.
+        """Compare each probe with the gallery, by the first seed.
 
         Args:
             reading: Systems that embed gallery and probes.
@@ -200,7 +199,7 @@ class Laboratory:
             size: Side of the probes in pixels, unless they are small by nature.
 
         Returns:
-            Rank of the right person for each of the K probes, (K,) int64, see `first_ranks`.
+            Cosines of the K probes with the G gallery images, (K, G).
         """
         probe_reader = self.networks.seeds(reading.system)[0]
         gallery_reader = probe_reader if reading.gallery_of is None else self.networks.seeds(reading.gallery_of)[0]
@@ -208,7 +207,7 @@ class Laboratory:
         faces, title = people.faces, people.title
         gallery = self._embed(gallery_reader, reading.gallery, Side(None), faces, people.gallery, title, None)
         probe = self._embed(probe_reader, reading.probe, side, faces, people.probe, title, reading.sr)
-        return first_ranks(probe @ gallery.T, people.identity[people.probe], people.identity[people.gallery])
+        return probe @ gallery.T
 
     def _embed_pairs(self, reading: Reading, pairs: PairSet, low: Side, seed: int) -> tuple[Tensor, Tensor]:
         """Return the embeddings of both sides of the pairs by one seed, (P, E) each: gallery, then probe."""
