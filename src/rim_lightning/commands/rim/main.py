@@ -17,6 +17,7 @@ from rim_lightning.commands.rim.info import info
 from rim_lightning.commands.rim.options import EXIT_CODES, WRONG
 from rim_lightning.commands.rim.output import echo_json
 from rim_lightning.commands.rim.page import page
+from rim_lightning.commands.rim.replay import replay
 from rim_lightning.commands.rim.tracks import tracks
 from rim_lightning.commands.rim.verify import verify
 from rim_lightning.commands.rim.watch import watch
@@ -98,7 +99,7 @@ def main() -> None:
 
 for command in (
     *(faces, verify, enroll, identify, watch, forget, gallery, hallucinate, tracks),
-    *(page, export, calibrate, info),
+    *(page, export, calibrate, info, replay),
 ):
     main.add_command(command)
 
