@@ -18,6 +18,7 @@ from rim_lightning.commands.rim.options import EXIT_CODES, WRONG
 from rim_lightning.commands.rim.output import echo_json
 from rim_lightning.commands.rim.page import page
 from rim_lightning.commands.rim.replay import replay
+from rim_lightning.commands.rim.report import report
 from rim_lightning.commands.rim.tracks import tracks
 from rim_lightning.commands.rim.verify import verify
 from rim_lightning.commands.rim.watch import watch
@@ -99,7 +100,7 @@ def main() -> None:
 
 for command in (
     *(faces, verify, enroll, identify, watch, forget, gallery, hallucinate, tracks),
-    *(page, export, calibrate, info, replay),
+    *(page, export, calibrate, info, replay, report),
 ):
     main.add_command(command)
 
