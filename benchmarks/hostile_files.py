@@ -136,6 +136,11 @@ def seal_card(folder: Path) -> None:
     (folder / "card.json.sha256").write_text(digest + "\n")
 
 
+def seal_record(folder: Path) -> None:
+    digest = hashlib.sha256((folder / "record.json").read_bytes()).hexdigest()
+    (folder / "record.json.sha256").write_text(f"{digest}  record.json\n")
+
+
 def one_of(*names: str) -> Callable[[Path, random.Random, int], None]:
     """Damage one of some JSON files."""
 

@@ -13,7 +13,7 @@ NOT_REPEATED = ("illustrations", "picture", "state")
 """Names of entries that are not compared: pictures for people, and what became of the pictures of a gallery since."""
 
 
-class Difference(NamedTuple):
+class ChangedEntry(NamedTuple):
     """An entry of a record that is another one now.
 
     Attributes:
@@ -30,13 +30,13 @@ class Difference(NamedTuple):
         """Return the difference on one line, with numbers to their last bit.
 
         Example:
-            >>> Difference("verifications[0].similarity", 0.1, 0.30000000000000004).in_words()
+            >>> ChangedEntry("verifications[0].similarity", 0.1, 0.30000000000000004).in_words()
             'verifications[0].similarity: recorded 0.1, now 0.30000000000000004'
         """
         return f"{self.place}: recorded {_shown(self.recorded)}, now {_shown(self.now)}"
 
 
-def differences(recorded: Any, now: Any, place: str = "") -> Iterator[Difference]:
+def differences(recorded: Any, now: Any, place: str = "") -> Iterator[ChangedEntry]:
     """Yield the entries in which two plain containers differ. Numbers are compared bit for bit.
 
     Args:
@@ -51,11 +51,11 @@ def differences(recorded: Any, now: Any, place: str = "") -> Iterator[Difference
                 yield from differences(recorded.get(name), now.get(name), inner)
     elif isinstance(recorded, list) and isinstance(now, list):
         if len(recorded) != len(now):
-            yield Difference(f"number of {place}", len(recorded), len(now))
+            yield ChangedEntry(f"number of {place}", len(recorded), len(now))
         for index, (before, after) in enumerate(zip(recorded, now, strict=False)):
             yield from differences(before, after, f"{place}[{index}]")
     elif not _same(recorded, now):
-        yield Difference(place, recorded, now)
+        yield ChangedEntry(place, recorded, now)
 
 
 def _same(recorded: Any, now: Any) -> bool:

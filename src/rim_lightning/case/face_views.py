@@ -37,8 +37,10 @@ def picture_view(image: NDArray[np.uint8], box: Sequence[float] | None) -> Image
     if box is not None:
         scale = picture.width / image.shape[1]
         x0, y0, x1, y1 = ((value + 0.5) * scale for value in box)
-        width = max(2, max(picture.size) // 240)
-        ImageDraw.Draw(picture).rectangle((x0, y0, max(x0, x1), max(y0, y1)), outline=BOX_COLOR, width=width)
+        draw, wide = ImageDraw.Draw(picture), max(2, max(picture.size) // 160)
+        for color, grown in (("white", 2 * wide), (BOX_COLOR, wide)):  # around the face, whose pixels stay free
+            outer = (x0 - grown, y0 - grown, max(x0, x1) + grown, max(y0, y1) + grown)
+            draw.rectangle(outer, outline=color, width=wide)
     return picture
 
 

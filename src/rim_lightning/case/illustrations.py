@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rim_lightning.inference.recognizer import Recognizer
 
 WATERMARK = "hallucinated: not a photograph"
-SIDE = 384  # pixels
+PICTURE_WIDTH = 384  # pixels
 ROWS = (0.06, 0.5, 0.94)  # height of each watermark, as a share of the picture
 
 
@@ -38,7 +38,7 @@ def add_illustrations(
     for number, ((face, side), entry) in enumerate(zip(faces, entries, strict=True), start=1):
         if side != "probe":
             continue
-        pictures = face_pictures(recognizer.hallucinate([face]), 0, SIDE)
+        pictures = face_pictures(recognizer.hallucinate([face]), 0, PICTURE_WIDTH)
         for kind in ("hallucinated", "landmarks"):
             picture = next(picture for picture, caption in pictures if caption == kind)
             content = png_bytes(with_watermark(picture))
@@ -54,11 +54,11 @@ def with_watermark(picture: Image.Image, text: str = WATERMARK) -> Image.Image:
     """
     layer = Image.new("RGBA", picture.size)
     draw = ImageDraw.Draw(layer)
-    font = ImageFont.load_default(size=picture.width / 16)
+    font = ImageFont.load_default(size=picture.width / 15)
     for row in ROWS:
         place = (picture.width / 2, picture.height * row)
         draw.text(
-            place, text, font=font, anchor="mm", fill=(255, 255, 255, 200), stroke_width=2, stroke_fill=(0, 0, 0, 200)
+            place, text, font=font, anchor="mm", fill=(255, 255, 255, 200), stroke_width=1, stroke_fill=(0, 0, 0, 200)
         )
     return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
 

@@ -39,7 +39,7 @@ class CaseAnswer(NamedTuple):
 
     probes: Sequence[AlignedFace]
     gallery: Sequence[AlignedFace]
-    plain: Mapping[str, Any]
+    plain: dict[str, Any]
 
 
 class GalleryState(NamedTuple):
@@ -120,6 +120,7 @@ def model_content(recognizer: Recognizer, model: Path) -> dict[str, Any]:
     return {
         "fingerprint": recognizer.fingerprint,
         "probe_fingerprint": recognizer.probe_fingerprint,
+        "hr_size": recognizer.rim.hr_size,
         "weights": content_digest(model / WEIGHTS if is_folder else model),
         "card": content_digest(model / CARD) if is_folder else None,
         "detector_weights": file_digest(YUNET_WEIGHTS) if recognizer.aligner.detector == "yunet" else None,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rim_lightning.data.images import read_content, read_image
+from rim_lightning.data.picture_limits import MAX_FILE
 from rim_lightning.files import (
     check_folder,
     content_digest,
@@ -24,8 +25,10 @@ from rim_lightning.json_files import parse_json
 from rim_lightning.schema import checked
 
 if TYPE_CHECKING:
-    from rim_lightning.case.record_schema import CaseRecord, Side
+    from rim_lightning.case.record_schema import CaseRecord, PictureSide
 
+MOST_PICTURES = 1000
+"""Most probes and gallery pictures of one record."""
 RECORD, RECORD_DIGEST, CALIBRATION = "record.json", "record.json.sha256", "calibration.json"
 PICTURES, ILLUSTRATIONS = "pictures", "illustrations"
 ADVICE = "take the folder from where it was kept"
@@ -64,11 +67,12 @@ class RecordWriter:
             moment += timedelta(microseconds=1)
         self.moment = moment
         self.pictures: list[dict[str, Any]] = []
+        self._failure: Exception | None = None
         self._kept: dict[tuple[str, str], Path] = {}  # (side, path as given) -> copy
         for folder in (PICTURES, ILLUSTRATIONS):
             os.mkdir(self._part / folder, 0o700)
 
-    def keep(self, picture: Path, side: Side) -> Path:
+    def keep(self, picture: Path, side: PictureSide) -> Path:
         """Copy a picture into the record. What is answered is answered from the copy.
 
         Args:
@@ -88,7 +92,9 @@ class RecordWriter:
             return self._kept[given]
         name = printable(str(picture))
         if any((entry["side"], entry["name"]) == (side, name) for entry in self.pictures):
-            raise ValueError(f"Two pictures have the name {name}: rename one of them.")
+            raise self._failed(ValueError(f"Two pictures have the name {name}: rename one of them."))
+        if side != "hit" and sum(entry["side"] != "hit" for entry in self.pictures) == MOST_PICTURES:
+            raise self._failed(ValueError(f"A record holds {MOST_PICTURES:,} pictures at most: ask in several parts."))
         content = read_content(picture, name)
         height, width = read_image(content, name).shape[:2]
         suffix = picture.suffix.lower()
@@ -128,9 +134,11 @@ class RecordWriter:
             The folder, and the SHA-256 of `record.json`.
 
         Raises:
-            ValueError: If the content is not as `CaseRecord` describes it.
-            OSError: If it cannot be written.
+            ValueError: If the content is not as `CaseRecord` describes it, or there are too many pictures.
+            OSError: If it, or one of the pictures before, could not be written.
         """
+        if self._failure is not None:
+            raise self._failure
         from rim_lightning.case.record_schema import CaseRecord
 
         content = content | {"pictures": self.pictures, "made": self.moment.isoformat(timespec="microseconds")}
@@ -152,8 +160,13 @@ class RecordWriter:
             with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(content)
         except OSError as error:
-            raise OSError(error.errno or errno.EIO, error.strerror, str(self._place)) from error
+            raise self._failed(OSError(error.errno or errno.EIO, error.strerror, str(self._place))) from error
         return hashlib.sha256(content).hexdigest()
+
+    def _failed(self, error: Exception) -> Exception:
+        """Remember an error of the record: a command that leaves a picture out must not finish without it."""
+        self._failure = error
+        return error
 
 
 def read_record(folder: Path) -> CaseRecord:
@@ -185,7 +198,7 @@ def altered_files(folder: Path, record: CaseRecord) -> list[tuple[str, str, str]
         record: Its content.
 
     Returns:
-        (file, SHA-256 as recorded, SHA-256 now) of each; "missing" in place of a digest that is not there.
+        (file, SHA-256 as recorded, SHA-256 now) of each; "missing" or "too large" in place of one that is not there.
     """
     expected = [(RECORD, _recorded_digest(folder / RECORD_DIGEST))]
     expected += [(f"{PICTURES}/{picture.file}", picture.sha256) for picture in record.pictures]
@@ -198,7 +211,7 @@ def altered_files(folder: Path, record: CaseRecord) -> list[tuple[str, str, str]
 def check_unaltered(folder: Path, record: CaseRecord) -> None:
     """Raise ValueError if a file of a record is not what was recorded."""
     for file, recorded, now in altered_files(folder, record):
-        state = "is missing" if now == "missing" else f"was altered (SHA-256 {now}, recorded {recorded})"
+        state = f"is {now}" if now in ("missing", "too large") else f"was altered (SHA-256 {now}, recorded {recorded})"
         raise ValueError(f"{folder / file} {state}: {ADVICE}.")
 
 
@@ -212,6 +225,6 @@ def _recorded_digest(file: Path) -> str:
 
 def _digest_or_missing(file: Path) -> str:
     try:
-        return content_digest(file)
+        return content_digest(file) if file.stat().st_size <= MAX_FILE else "too large"
     except OSError:
         return "missing"

@@ -11,9 +11,9 @@ from pydantic import AfterValidator, Field, model_validator
 from rim_lightning.schema import Count, Digest, FileName, Schema, Share
 
 FORMAT = 1
-MOST_PICTURES = 1000
-"""Most pictures of one record."""
-MOST_THREADS = 4096
+MOST_ENTRIES = 100_000
+"""Most pictures, faces or answers of one record that are read."""
+MOST_THREADS = 1024
 LARGEST_SIMILARITY = 1.01
 """A cosine, rounded up."""
 
@@ -30,20 +30,20 @@ def _not_reversed(ends: list[float]) -> list[float]:
     return ends
 
 
-Text = Annotated[str, Field(max_length=1000)]
-Name = Annotated[str, Field(min_length=1, max_length=20_000)]
+_Text = Annotated[str, Field(max_length=1000)]
+_Name = Annotated[str, Field(min_length=1, max_length=20_000)]
 """Name of a picture, person or reviewer. A path may have 4096 bytes, and an escape has up to four characters."""
-Moment = Annotated[str, Field(max_length=40), AfterValidator(_dated)]
+_Moment = Annotated[str, Field(max_length=40), AfterValidator(_dated)]
 """Date and time with a time zone, ISO 8601."""
-Similarity = Annotated[float, Field(ge=-LARGEST_SIMILARITY, le=LARGEST_SIMILARITY)]
-Pixels = Annotated[float, Field(ge=-1e6, le=1e6)]
-Size = Annotated[float, Field(gt=0, le=1e6)]
-Interval = Annotated[list[Share], Field(min_length=2, max_length=2), AfterValidator(_not_reversed)]
-Position = Annotated[int, Field(ge=0, lt=10**6)]
-Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-Box = Annotated[list[Pixels], Field(min_length=4, max_length=4)]
-Point = Annotated[list[Pixels], Field(min_length=2, max_length=2)]
-Side = Literal["probe", "gallery", "hit"]
+_Similarity = Annotated[float, Field(ge=-LARGEST_SIMILARITY, le=LARGEST_SIMILARITY)]
+_Pixels = Annotated[float, Field(ge=-1e6, le=1e6)]
+_Size = Annotated[float, Field(gt=0, le=1e6)]
+_Interval = Annotated[list[Share], Field(min_length=2, max_length=2), AfterValidator(_not_reversed)]
+_Position = Annotated[int, Field(ge=0, lt=10**6)]
+_Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+_Box = Annotated[list[_Pixels], Field(min_length=4, max_length=4)]
+_Point = Annotated[list[_Pixels], Field(min_length=2, max_length=2)]
+PictureSide = Literal["probe", "gallery", "hit"]
 
 
 class CaseSettings(Schema):
@@ -54,18 +54,18 @@ class CaseSettings(Schema):
         threads: Number of threads of torch: another number can change the last bits of a similarity.
     """
 
-    model: Name | None
-    device: Text
-    detector: Text
+    model: _Name | None
+    device: _Text
+    detector: _Text
     far: Annotated[float, Field(gt=0, le=1)]
-    size: Size | None
+    size: _Size | None
     demo: bool
-    calibration: Name | None
+    calibration: _Name | None
     aligned: Literal["probe", "gallery", "both"] | None
-    face: Annotated[int, Field(ge=1, le=10**6)] | Box | None
-    gallery_face: Annotated[int, Field(ge=1, le=10**6)] | Box | None
+    face: Annotated[int, Field(ge=1, le=10**6)] | _Box | None
+    gallery_face: Annotated[int, Field(ge=1, le=10**6)] | _Box | None
     every_face: bool
-    index: Name | None
+    index: _Name | None
     top: Annotated[int, Field(ge=1, le=10**9)] | None
     fpir: Annotated[float, Field(gt=0, lt=1)] | None
     threads: Annotated[int, Field(ge=1, le=MOST_THREADS)]
@@ -80,8 +80,8 @@ class CasePicture(Schema):
         width: Width in pixels, turned as the file says.
     """
 
-    side: Side
-    name: Name
+    side: PictureSide
+    name: _Name
     file: FileName
     sha256: Digest
     width: Annotated[int, Field(ge=1, le=10**6)]
@@ -99,7 +99,7 @@ class CaseFace(Schema):
     """A face in a picture of the record.
 
     Attributes:
-        picture: Position of the picture in the list of pictures.
+        picture: _Position of the picture in the list of pictures.
         number: Number of the face in its picture. 0 if it was found in a given box, or none was searched for.
         box: x0, y0, x1, y1 in pixels of the picture. None if the picture was taken as an aligned face.
         points: Eyes, nose and corners of the mouth, x and y in pixels of the picture. None likewise.
@@ -108,16 +108,16 @@ class CaseFace(Schema):
         faces: Number of usable faces in the picture.
     """
 
-    picture: Position
+    picture: _Position
     number: Annotated[int, Field(ge=0, le=10**6)]
-    box: Box | None
-    points: Annotated[list[Point], Field(min_length=5, max_length=5)] | None
+    box: _Box | None
+    points: Annotated[list[_Point], Field(min_length=5, max_length=5)] | None
     confidence: Share | None
     turned: Literal[0, 90, 180, 270]
-    size: Size
-    pixels: Size
+    size: _Size
+    pixels: _Size
     faces: Count
-    notes: Annotated[list[Text], Field(max_length=20)]
+    notes: Annotated[list[_Text], Field(max_length=20)]
     illustrations: Annotated[dict[Literal["hallucinated", "landmarks"], CaseIllustration], Field(max_length=2)]
 
 
@@ -127,13 +127,15 @@ class CaseModel(Schema):
     Attributes:
         fingerprint: Name of the embeddings of the gallery.
         probe_fingerprint: Name of the embeddings of probes.
+        hr_size: Side of the model's sharp faces in pixels.
         weights: SHA-256 of the file of the weights.
         card: SHA-256 of `card.json`. None for a checkpoint.
         detector_weights: SHA-256 of the weights of the detector. None if they are those of another package.
     """
 
-    fingerprint: Fingerprint
-    probe_fingerprint: Fingerprint
+    fingerprint: _Fingerprint
+    probe_fingerprint: _Fingerprint
+    hr_size: Annotated[int, Field(ge=1, le=4096)]
     weights: Digest
     card: Digest | None
     detector_weights: Digest | None
@@ -154,10 +156,10 @@ class CaseThresholds(Schema):
 class CasePeople(Schema):
     """The people of the measurement, `CalibrationSet`."""
 
-    name: Text
+    name: _Text
     people: Annotated[int, Field(ge=1, le=10**9)]
     faces: Literal["photographs", "synthetic", "not stated"]
-    probes: Text
+    probes: _Text
 
 
 class CaseGallery(Schema):
@@ -183,20 +185,20 @@ class CaseRatio(Schema):
 class CaseVerification(Schema):
     """`Verification`, and which faces it is about."""
 
-    probe_faces: Annotated[list[Position], Field(min_length=1)]
-    gallery_faces: Annotated[list[Position], Field(min_length=1)]
-    similarity: Similarity
-    threshold: Similarity
+    probe_faces: Annotated[list[_Position], Field(min_length=1)]
+    gallery_faces: Annotated[list[_Position], Field(min_length=1)]
+    similarity: _Similarity
+    threshold: _Similarity
     accepted: bool
     far: Share
     frr: Share
-    probe_size: Size
-    gallery_size: Size
-    probes: Annotated[int, Field(ge=1, le=MOST_PICTURES)]
-    gallery: Annotated[int, Field(ge=1, le=MOST_PICTURES)]
+    probe_size: _Size
+    gallery_size: _Size
+    probes: Annotated[int, Field(ge=1, le=MOST_ENTRIES)]
+    gallery: Annotated[int, Field(ge=1, le=MOST_ENTRIES)]
     chosen_on: CasePeople
-    far_interval: Interval | None
-    frr_interval: Interval | None
+    far_interval: _Interval | None
+    frr_interval: _Interval | None
     ratio: CaseRatio | None
     not_acquired: Share | None
 
@@ -205,30 +207,30 @@ class CaseHit(Schema):
     """A person whom a search found.
 
     Attributes:
-        picture: Position of the copy of the gallery picture; None if it was not what had been enrolled.
+        picture: _Position of the copy of the gallery picture; None if it was not what had been enrolled.
         state: "unchanged", "changed" or "gone": whether the picture was what had been enrolled.
     """
 
-    person: Name
-    source: Name
-    similarity: Similarity
+    person: _Name
+    source: _Name
+    similarity: _Similarity
     digest: Annotated[str, Field(max_length=64)]
     enrolled: Annotated[str, Field(max_length=40)] | None
     accepted: bool
     state: Literal["unchanged", "changed", "gone"]
-    picture: Position | None
+    picture: _Position | None
 
 
 class CaseSearch(Schema):
     """The answer for one face of a search. The rates are those of `SearchPoint`, None if `--far` was asked for."""
 
-    face: Position
-    threshold: Similarity
+    face: _Position
+    threshold: _Similarity
     far: Share | None
     fpir: Share | None
     fnir: Share | None
-    fpir_interval: Interval | None
-    fnir_interval: Interval | None
+    fpir_interval: _Interval | None
+    fnir_interval: _Interval | None
     chosen_on: CasePeople
     hits: Annotated[list[CaseHit], Field(max_length=10_000)]
 
@@ -247,18 +249,18 @@ class CaseRecord(Schema):
 
     format: Literal[1]
     command: Literal["verify", "identify"]
-    made: Moment
-    reviewers: Annotated[list[Name], Field(max_length=100)]
+    made: _Moment
+    reviewers: Annotated[list[_Name], Field(max_length=100)]
     settings: CaseSettings
-    pictures: Annotated[list[CasePicture], Field(min_length=1, max_length=11 * MOST_PICTURES)]
-    faces: Annotated[list[CaseFace], Field(min_length=1, max_length=100 * MOST_PICTURES)]
-    left_out: Annotated[dict[Name, Name], Field(max_length=100_000)]
+    pictures: Annotated[list[CasePicture], Field(min_length=1, max_length=MOST_ENTRIES)]
+    faces: Annotated[list[CaseFace], Field(min_length=1, max_length=MOST_ENTRIES)]
+    left_out: Annotated[dict[_Name, _Name], Field(max_length=MOST_ENTRIES)]
     model: CaseModel
     thresholds: CaseThresholds
     gallery: CaseGallery | None
-    versions: Annotated[dict[Text, Text], Field(max_length=100)]
+    versions: Annotated[dict[_Text, _Text], Field(max_length=100)]
     verifications: Annotated[list[CaseVerification], Field(max_length=10_000)]
-    searches: Annotated[list[CaseSearch], Field(max_length=100 * MOST_PICTURES)]
+    searches: Annotated[list[CaseSearch], Field(max_length=MOST_ENTRIES)]
 
     @model_validator(mode="after")
     def _fits(self) -> "CaseRecord":

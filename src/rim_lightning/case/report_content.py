@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,8 +12,18 @@ from PIL import Image
 from rim_lightning.case.face_views import face_view, picture_view
 from rim_lightning.case.illustrations import png_bytes
 from rim_lightning.case.record_folder import ILLUSTRATIONS, PICTURES, RECORD
+from rim_lightning.case.report_words import (
+    FAR_MEANING,
+    LIMITS,
+    NO_EVIDENCE,
+    NO_IDENTITY,
+    RATIO_MEANING,
+    SEARCH_MEANING,
+    SETTINGS,
+)
 from rim_lightning.data.images import read_image
 from rim_lightning.files import content_digest, printable, read_bytes
+from rim_lightning.inference.faces import SHARP
 from rim_lightning.inference.recognizer import Verification
 from rim_lightning.inference.search_calibration import SearchPoint
 from rim_lightning.inference.verdict import CalibrationSet, Ratio, count_of, in_words, unsharp
@@ -26,35 +35,6 @@ if TYPE_CHECKING:
     from rim_lightning.case.record_schema import CaseFace, CaseRecord, CaseSearch, CaseVerification
 
 LARGEST_ILLUSTRATION = 16 * 2**20
-
-NO_IDENTITY = (
-    "Above the threshold does not mean that the pictures show one person. Below it does not mean that they show two."
-)
-RATIO_MEANING = (
-    "The likelihood ratio says how many times as often such a similarity was seen for two pictures of one person as for "
-    "pictures of two people. It is not the probability that the pictures show one person: that also depends on who else "
-    "could be on the probe, which the pictures do not tell."
-)
-SEARCH_MEANING = (
-    "A search always has a best hit, also if the person is not in the gallery. A hit is a reason to look, and nothing "
-    "more. The rates below were measured on the people who are named with them."
-)
-NO_EVIDENCE = (
-    "The next pictures were made by a network. They show a face that fits the probe, not the face of the person: many "
-    "other faces fit as well. They hold no information beyond the probe, and can show an eye color, a mark or an age "
-    "that the person does not have. A hallucinated face is no evidence. Show it to no witness, and publish it nowhere as "
-    "a picture of a person."
-)
-LIMITS = (
-    "The rates are those of the people and probes on which they were measured. With other people, cameras or light they "
-    "differ, and are mostly worse.",
-    "Whether the rates are the same for women and men, for the old and the young, and for all skin colors is not known: "
-    "the photographs of the measurement have no labels that say it.",
-    "Relatives and people who look alike are more similar than strangers are on average. So are pictures that one camera "
-    "took in the same light.",
-    "The rates are those of a sharp gallery. Faces that are not found in a picture are in no rate, unless it says so.",
-    "Somebody who was in the measurement may have been among the people whom the networks were trained on.",
-)
 
 
 class ReportText(NamedTuple):
@@ -92,7 +72,7 @@ class ReportFigure(NamedTuple):
     caption: str
 
 
-class ReportFigures(NamedTuple):
+class FigureRow(NamedTuple):
     """Pictures side by side."""
 
     figures: tuple[ReportFigure, ...]
@@ -102,7 +82,7 @@ class ReportSection(NamedTuple):
     """A part of a report under a heading."""
 
     heading: str
-    blocks: tuple[ReportText | ReportRows | ReportFigures, ...]
+    blocks: tuple[ReportText | ReportRows | FigureRow, ...]
 
 
 class CaseReport(NamedTuple):
@@ -140,9 +120,9 @@ def report_of(folder: Path, record: CaseRecord) -> CaseReport:
         _people_section(record),
         *_origin_sections(folder, record),
     ]
-    made = datetime.fromisoformat(record.made)
+    made = datetime.fromisoformat(record.made).isoformat(" ", "seconds")
     title = "Comparison of faces" if record.command == "verify" else "Search for a face"
-    return CaseReport(title, f"Record of {made:%Y-%m-%d %H:%M:%S} (UTC{made:%z})", tuple(sections))
+    return CaseReport(title, f"Record of {made}", tuple(sections))
 
 
 class _Pictures:
@@ -182,7 +162,7 @@ class _Pictures:
         }
         for kind, caption in captions.items():
             if kind in face.illustrations:
-                file = self.folder / ILLUSTRATIONS / face.illustrations[kind].file  # type: ignore[index]  # one of both
+                file = self.folder / ILLUSTRATIONS / face.illustrations[kind].file
                 image = read_image(read_bytes(file, largest=LARGEST_ILLUSTRATION), str(file))
                 yield _figure(Image.fromarray(image), caption)
 
@@ -195,22 +175,24 @@ def _verification_sections(pictures: _Pictures, answer: CaseVerification, title:
     verification = Verification(
         **plain,
         chosen_on=CalibrationSet(**answer.chosen_on.model_dump()),
-        ratio=answer.ratio and Ratio(**answer.ratio.model_dump()),
+        ratio=None if answer.ratio is None else Ratio(**answer.ratio.model_dump()),
     )
     side, *rest = (_sentence(printable(line)) for line in verification.in_words())
     probes = [record.faces[place] for place in answer.probe_faces]
     sharp = [record.faces[place] for place in answer.gallery_faces]
+    warning = unsharp(answer.gallery_size, SHARP * record.model.hr_size)
     blocks = [
         ReportText(side, "answer"),
         *(ReportText(line) for line in rest),
+        *([ReportText(_sentence(warning), "caution")] if warning else []),
         *_cautions(record, [*probes, *sharp]),
-        ReportText(NO_IDENTITY),
+        ReportText(f"{FAR_MEANING} {NO_IDENTITY}"),
         *([] if answer.ratio is None else [ReportText(RATIO_MEANING)]),
     ]
     yield ReportSection(title, tuple(blocks))
     yield ReportSection(
         "The pictures",
-        tuple(ReportFigures(tuple(pictures.figures(face))) for face in [*probes, *sharp]),
+        tuple(FigureRow(tuple(pictures.figures(face))) for face in [*probes, *sharp]),
     )
     yield from _hallucination(pictures, probes)
 
@@ -221,15 +203,14 @@ def _search_sections(pictures: _Pictures, search: CaseSearch, title: str) -> Ite
     templates = record.gallery.templates if record.gallery else 0
     count = sum(hit.accepted for hit in search.hits)
     above = "1 person is" if count == 1 else f"{count or 'no'} people are"
-    rates = _search_rates(search, templates)
-    blocks = [
+    blocks: list[ReportText | ReportRows] = [
         ReportText(_sentence(f"{above} above the threshold"), "answer"),
         ReportText(
-            f"{_sentence(printable(record.pictures[face.picture].name))[:-1]}: {_size_of(face)}, threshold "
-            f"{search.threshold:.3f}. The gallery has {templates:,} pictures."
+            f"The face on the probe {printable(record.pictures[face.picture].name)} has {_size_of(face)}, and the "
+            f"threshold for it is {search.threshold:.3f}. The gallery has {templates:,} pictures."
         ),
         ReportText(SEARCH_MEANING),
-        *(ReportText(_sentence(rate)) for rate in rates),
+        *(ReportText(_sentence(rate)) for rate in _search_rates(search, templates)),
         ReportText(f"Measured on {printable(CalibrationSet(**search.chosen_on.model_dump()).in_words())}."),
         *_cautions(record, [face]),
         ReportRows(("", "person", "similarity", "side of the threshold", "gallery picture", "enrolled"), _hits(search)),
@@ -238,13 +219,14 @@ def _search_sections(pictures: _Pictures, search: CaseSearch, title: str) -> Ite
     shown = [
         _figure(
             picture_view(pictures.image(hit.picture), None),
-            f"{rank}. {printable(hit.person)}, similarity {hit.similarity:.3f}: gallery picture {printable(hit.source)}",
+            f"{rank}. {printable(hit.person)}, similarity {hit.similarity:.3f}: {printable(hit.source)}",
         )
         for rank, hit in enumerate(search.hits, start=1)
         if hit.picture is not None
     ]
     yield ReportSection(
-        "The pictures", (ReportFigures(tuple(pictures.figures(face))), *([ReportFigures(tuple(shown))] if shown else []))
+        "The pictures",
+        (FigureRow(tuple(pictures.figures(face))), *([FigureRow(tuple(shown))] if shown else [])),
     )
     yield from _hallucination(pictures, [face])
 
@@ -267,7 +249,7 @@ def _hits(search: CaseSearch) -> tuple[tuple[str, ...], ...]:
 def _search_rates(search: CaseSearch, templates: int) -> Iterator[str]:
     """Yield what is known of the rates of a search."""
     if search.far is not None:
-        yield f"the threshold is that of {in_words(search.far)} for one comparison"
+        yield f"the threshold is that of {in_words(search.far)} for one comparison. {FAR_MEANING[:-1]}"
         yield (
             f"in a gallery of {templates:,} pictures, a stranger passes for {search.far * templates:.2g} of them on "
             "average"
@@ -280,9 +262,11 @@ def _search_rates(search: CaseSearch, templates: int) -> Iterator[str]:
 
 
 def _hallucination(pictures: _Pictures, faces: Sequence[CaseFace]) -> Iterator[ReportSection]:
-    blocks = [ReportFigures(tuple(pictures.illustrations(face))) for face in faces if face.illustrations]
+    blocks = [FigureRow(tuple(pictures.illustrations(face))) for face in faces if face.illustrations]
     if blocks:
-        yield ReportSection("What a network makes of the probe: no evidence", (ReportText(NO_EVIDENCE, "caution"), *blocks))
+        yield ReportSection(
+            "What a network makes of the probe: no evidence", (ReportText(NO_EVIDENCE, "caution"), *blocks)
+        )
 
 
 def _cautions(record: CaseRecord, faces: Sequence[CaseFace]) -> Iterator[ReportText]:
@@ -291,7 +275,8 @@ def _cautions(record: CaseRecord, faces: Sequence[CaseFace]) -> Iterator[ReportT
         name = printable(record.pictures[face.picture].name)
         if face.size < face.pixels:
             yield ReportText(
-                f"{name}: the face has {face.pixels:.0f} pixels, but is judged as one of {face.size:.0f} pixels.", "caution"
+                f"{name}: the face has {face.pixels:.0f} pixels, but is judged as one of {face.size:.0f} pixels.",
+                "caution",
             )
         for note in face.notes:
             yield ReportText(_sentence(f"{name} {printable(note)}"), "caution")
@@ -307,7 +292,7 @@ def _people_section(record: CaseRecord) -> ReportSection:
 def _origin_sections(folder: Path, record: CaseRecord) -> Iterator[ReportSection]:
     """Yield the settings, and what is needed to check the record."""
     settings = record.settings.model_dump()
-    used = tuple((name.replace("_", " "), _setting(value)) for name, value in settings.items() if value is not None)
+    used = tuple((SETTINGS[name], _setting(value)) for name, value in settings.items() if value is not None)
     yield ReportSection(
         "How it was asked", (ReportRows(("setting", "value"), (("command", f"rim {record.command}"), *used)),)
     )
@@ -315,7 +300,11 @@ def _origin_sections(folder: Path, record: CaseRecord) -> Iterator[ReportSection
     if left_out:
         yield ReportSection("Pictures that were left out", (ReportRows(("picture", "reason"), left_out),))
     digests = [(f"{_side(each.side)} {printable(each.name)}", each.sha256) for each in record.pictures]
-    model = [(f"model, {name.replace('_', ' ')}", value) for name, value in record.model.model_dump().items() if value]
+    model = [
+        (f"model, {name.replace('_', ' ')}", value)
+        for name, value in record.model.model_dump(exclude={"hr_size"}).items()
+        if value is not None
+    ]
     thresholds = [("thresholds and rates", record.thresholds.sha256)]
     gallery = [] if record.gallery is None else [("gallery", record.gallery.sha256)]
     own = [(RECORD, content_digest(folder / RECORD))]

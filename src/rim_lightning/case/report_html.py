@@ -18,7 +18,9 @@ def html_of(report: CaseReport) -> bytes:
         A page in UTF-8. Its text is escaped, its pictures are in it, and its policy forbids scripts and other files.
     """
     folder = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["data_url"] = lambda png: f"data:image/png;base64,{base64.b64encode(png).decode()}"
     environment.filters["kind"] = lambda block: type(block).__name__
     return environment.get_template("report.html.jinja").render(report=report).encode()

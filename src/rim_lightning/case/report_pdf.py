@@ -15,21 +15,22 @@ from reportlab.platypus import Image, KeepTogether, Paragraph, SimpleDocTemplate
 
 from rim_lightning.case.report_content import CaseReport, ReportFigure, ReportRows, ReportText
 
-MARGIN = 18 * mm
-WIDTH = A4[0] - 2 * MARGIN
+PAGE_MARGIN = 18 * mm
+PADDING = 6  # points by which reportlab keeps text away from a margin
+TEXT_WIDTH = A4[0] - 2 * PAGE_MARGIN - 2 * PADDING
 FONTS = {"RimVera": "Vera.ttf", "RimVeraBold": "VeraBd.ttf"}  # they come with reportlab
 COLUMNS = 3  # pictures side by side
 LINE, QUIET, CAUTION, EDGE = (HexColor(color) for color in (0x999999, 0x444444, 0xFFF3D6, 0xB26A00))
 
 
 def pdf_of(report: CaseReport) -> bytes:
-    """Return a report as the content of a PDF file.
+    r"""Return a report as the content of a PDF file.
 
     Args:
         report: The report.
 
     Returns:
-        The file, the same bytes for the same report. Letters that its font lacks are shown as escapes such as \\u0416.
+        The file, the same bytes for the same report. Letters that its font lacks are shown as escapes such as \u0416.
     """
     for name, file in FONTS.items():
         pdfmetrics.registerFont(TTFont(name, file))
@@ -37,11 +38,10 @@ def pdf_of(report: CaseReport) -> bytes:
     document = SimpleDocTemplate(
         content,
         pagesize=A4,
-        margin=MARGIN,
-        leftMargin=MARGIN,
-        rightMargin=MARGIN,
-        topMargin=MARGIN,
-        bottomMargin=MARGIN,
+        leftMargin=PAGE_MARGIN,
+        rightMargin=PAGE_MARGIN,
+        topMargin=PAGE_MARGIN,
+        bottomMargin=PAGE_MARGIN,
         title=report.title,
         author="rim",
         invariant=1,
@@ -51,8 +51,8 @@ def pdf_of(report: CaseReport) -> bytes:
     def number_page(canvas: Any, page: Any) -> None:
         canvas.setFont("RimVera", 7)
         canvas.setFillColor(QUIET)
-        canvas.drawString(MARGIN, MARGIN / 2, f"{report.title}. {report.subtitle}")
-        canvas.drawRightString(A4[0] - MARGIN, MARGIN / 2, f"page {page.page}")
+        canvas.drawString(PAGE_MARGIN + PADDING, PAGE_MARGIN / 2, f"{report.title}. {report.subtitle}")
+        canvas.drawRightString(A4[0] - PAGE_MARGIN - PADDING, PAGE_MARGIN / 2, f"page {page.page}")
 
     document.build(list(_flowables(report)), onFirstPage=number_page, onLaterPages=number_page)
     return content.getvalue()
@@ -79,8 +79,8 @@ def _text(block: ReportText) -> Paragraph:
     if block.kind == "answer":
         return _paragraph(block.text, _style(12.5, bold=True))
     if block.kind == "caution":
-        more = {"backColor": CAUTION, "borderColor": EDGE, "borderWidth": 0.6, "borderPadding": 4, "spaceAfter": 8}
-        return _paragraph(block.text, _style(9, before=8, **more))
+        more = {"backColor": CAUTION, "borderColor": EDGE, "borderWidth": 0.6, "borderPadding": 4}
+        return _paragraph(block.text, _style(9, before=10, spaceAfter=10, leftIndent=5, rightIndent=5, **more))
     if block.kind == "point":
         return _paragraph(f"• {block.text}", _style(9, leftIndent=10, firstLineIndent=-8))
     return _paragraph(block.text, _style(9))
@@ -99,19 +99,21 @@ def _table(block: ReportRows) -> Table:
             ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
         ]
     )
-    return Table(cells, [share * WIDTH for share in wide], style=style, repeatRows=1, spaceBefore=4, spaceAfter=8)
+    return Table(cells, [share * TEXT_WIDTH for share in wide], style=style, repeatRows=1, spaceBefore=4, spaceAfter=8)
 
 
 def _figures(figures: tuple[ReportFigure, ...]) -> KeepTogether:
     gap = 4 * mm
-    width = WIDTH / COLUMNS - gap
+    width = TEXT_WIDTH / COLUMNS - gap
     columns = []
     for figure in figures:
         scale = min(width / figure.width, 1.4 * width / figure.height)
         image = Image(io.BytesIO(figure.png), figure.width * scale, figure.height * scale, hAlign="LEFT")
         columns.append([image, _paragraph(figure.caption, _style(7, color=QUIET, before=3))])
     style = TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0)])
-    table = Table([columns], [WIDTH / COLUMNS] * len(columns), style=style, hAlign="LEFT", spaceBefore=6, spaceAfter=4)
+    table = Table(
+        [columns], [TEXT_WIDTH / COLUMNS] * len(columns), style=style, hAlign="LEFT", spaceBefore=6, spaceAfter=4
+    )
     return KeepTogether([table])
 
 

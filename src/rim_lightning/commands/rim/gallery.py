@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -85,7 +84,6 @@ def identify(
     \b
     Examples:
       rim identify --model my_model --index known cctv.png
-      rim identify --model my_model --index known cctv/*.png --top 1
       rim identify --model my_model --index known cctv_folder --top 10 --far 1e-4 --json
       rim identify --model my_model --index known cctv.png --fpir 0.03
       rim identify --model my_model --index known frame.jpg --faces all
@@ -97,17 +95,13 @@ def identify(
     from rim_lightning.inference.faces import judged_as
 
     if pooling.asked(probes, choice):
-        if record.home is not None:
-            raise click.UsageError("A record is of single pictures: leave --record out for templates and clips.")
-        if fpir is not None:
-            raise click.UsageError("--fpir was measured for single pictures: leave it out for templates and clips.")
+        _check_templates(fpir, record)
         identify_templates(model, index, probes, top, choice, decision, pooling, as_json)
     recognizer = decision.load(model)
     gallery = open_gallery(index, recognizer)
-    answers: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
-    paths = [picture for place in probes for picture in pictures_of(place, left_out)]
     cases: list[CaseAnswer] = []
+    paths = [picture for place in probes for picture in pictures_of(place, left_out)]
     with record.opened() as writer:
         for path in progress_bar(paths, "identifying"):
             try:
@@ -117,16 +111,24 @@ def identify(
                 left_out[str(path)] = sentence_of(error)
                 continue
             for face, answer in zip(faces, found, strict=True):
-                cases.append(CaseAnswer([face], [], answer))
-                answers.append({"picture": str(path)} | answer)
+                cases.append(CaseAnswer([face], [], {"picture": str(path)} | answer))
                 if not as_json:
                     report_notes([face])
                     report_enlarged([face])
-                    print_hits(answers[-1], heading_of(answers[-1], choice.every))
-        question = CaseQuestion(model, decision, choice, index, top, fpir)
-        recorded = record.finish(writer, recognizer, question, cases, left_out, gallery)
+                    print_hits(cases[-1].plain, heading_of(cases[-1].plain, choice.every))
+        asked = CaseQuestion(model, decision, choice, index, top, fpir)
+        recorded = record.finish(writer, recognizer, asked, cases, left_out, gallery)
+    answers = [case.plain for case in cases]
     rate = {"far": decision.far} if fpir is None else {"fpir": fpir}
     end_search(recognizer.required_calibration().chosen_on, len(gallery), rate, answers, left_out, as_json, recorded)
+
+
+def _check_templates(fpir: float | None, record: RecordChoice) -> None:
+    """Refuse options that templates do not have."""
+    if fpir is not None:
+        raise click.UsageError("--fpir was measured for single pictures: leave it out for templates and clips.")
+    if record.home is not None:
+        raise click.UsageError("A record is of single pictures: leave --record out for templates and clips.")
 
 
 @click.command(epilog=EXIT_CODES)
@@ -241,7 +243,7 @@ def end_search(
     answers: list[dict[str, Any]],
     left_out: dict[str, str],
     as_json: bool,
-    recorded: Mapping[str, Any] | None = None,
+    recorded: dict[str, Any] | None = None,
 ) -> NoReturn:
     """Print what holds for all answers of a search, and end the command.
 

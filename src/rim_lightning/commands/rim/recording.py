@@ -1,4 +1,4 @@
-"""`--record`, `--reviewer` and `--report` of `rim verify` and `rim identify`: a record of the answer for a case file."""
+"""`--record`, `--reviewer` and `--report` of `rim verify` and `rim identify`: an answer for a case file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -85,16 +85,14 @@ class RecordChoice:
             gallery: The gallery of a search.
 
         Returns:
-            "record" -> folder and digest of the record, for a JSON object; empty without a record.
+            "record" -> folder and digest of the record, for a JSON object. Empty without a record, or without answers.
         """
-        if writer is None:
+        if writer is None or not answers:
             return {}
         from rim_lightning.case.illustrations import add_illustrations
         from rim_lightning.case.record_content import answer_content, faces_of_answers, model_content, versions
         from rim_lightning.files import printable
 
-        if not answers:
-            raise ValueError(f"There is no answer to record: {next(iter(left_out.values()), 'no picture was given')}")
         hits = _keep_hits(writer, answers)
         state = None if gallery is None else gallery_state(gallery)
         content = answer_content(recognizer, answers, writer.positions(), state, hits)
@@ -120,7 +118,8 @@ class RecordChoice:
         return {"record": {"folder": str(folder), "sha256": digest}}
 
 
-class CaseQuestion(NamedTuple):
+@dataclass(frozen=True)
+class CaseQuestion:
     """What a command was asked for: the attributes are its options."""
 
     model: ModelChoice
@@ -229,8 +228,9 @@ def _keep_hits(writer: RecordWriter, answers: Sequence[CaseAnswer]) -> dict[str,
             try:
                 writer.keep(Path(hit["source"]), "hit")
             except (OSError, ValueError):
-                continue  # the report says that it is not there
-            positions[hit["source"]] = len(writer.pictures) - 1
+                continue  # the report shows no picture
+            if writer.pictures[-1]["sha256"] == hit["digest"]:  # it may have been replaced since the search
+                positions[hit["source"]] = len(writer.pictures) - 1
     return positions
 
 

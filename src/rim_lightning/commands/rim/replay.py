@@ -14,7 +14,7 @@ from rim_lightning.commands.rim.options import EXIT_CODES, NO, Decision, Place, 
 from rim_lightning.commands.rim.output import echo_json, say
 
 if TYPE_CHECKING:
-    from rim_lightning.case.differences import Difference
+    from rim_lightning.case.differences import ChangedEntry
     from rim_lightning.case.record_content import CaseAnswer
     from rim_lightning.case.record_schema import CaseRecord
     from rim_lightning.gallery.index import Gallery
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 def replay(record: Path, model: Path | None, index: str | None, as_json: bool) -> None:
     """Answer again from the pictures of RECORD, and compare bit for bit.
 
-    RECORD is a folder that --record of rim verify or rim identify made. The settings are those of the record, the number
-    of threads too. The record of a search needs its gallery, --index. Exit code 0: the same bits, 1: something differs,
-    2: it could not be answered again.
+    RECORD is a folder that --record of rim verify or rim identify made. The settings are those of the record, and so is
+    the number of threads. The record of a search needs its gallery, --index. Exit code 0: the same bits, 1: something
+    differs, 2: it could not be answered again.
 
     \b
     Examples:
@@ -61,7 +61,7 @@ def replay(record: Path, model: Path | None, index: str | None, as_json: bool) -
 
 def compare(
     folder: Path, record: CaseRecord, model: Path | None, index: str | None
-) -> tuple[list[Difference], list[Difference], list[Difference]]:
+) -> tuple[list[ChangedEntry], list[ChangedEntry], list[ChangedEntry]]:
     """Answer the question of a record again, and compare.
 
     Args:
@@ -78,7 +78,7 @@ def compare(
         ValueError: If it cannot be answered again.
         FileNotFoundError: If a picture, the model or the gallery is missing.
     """
-    from rim_lightning.case.differences import ANSWERS, CONTEXT, Difference, differences
+    from rim_lightning.case.differences import ANSWERS, CONTEXT, ChangedEntry, differences
     from rim_lightning.case.record_content import answer_content, model_content, versions
     from rim_lightning.case.record_folder import altered_files
     from rim_lightning.commands.rim.recording import gallery_state
@@ -88,16 +88,19 @@ def compare(
     recognizer = _decision(folder, record).load(choice)
     gallery = open_gallery(index, recognizer) if index is not None else None
     answers = _answers(folder, record, recognizer, gallery)
-    positions = {(picture.side, picture.name): place for place, picture in enumerate(record.pictures)}
+    positions: dict[tuple[str, str], int] = {
+        (picture.side, picture.name): place for place, picture in enumerate(record.pictures)
+    }
     state = None if gallery is None else gallery_state(gallery)
     now = answer_content(recognizer, answers, positions, state)
     now |= {"model": model_content(recognizer, choice.chosen_path()), "versions": versions()}
     now["thresholds"]["file"] = record.thresholds.file
     before = record.model_dump()
     context, answered = (
-        [entry for name in names for entry in differences(before[name], now[name], name)] for names in (CONTEXT, ANSWERS)
+        [entry for name in names for entry in differences(before[name], now[name], name)]
+        for names in (CONTEXT, ANSWERS)
     )
-    return [Difference(*entry) for entry in altered_files(folder, record)], context, answered
+    return [ChangedEntry(*entry) for entry in altered_files(folder, record)], context, answered
 
 
 def _model_of(record: CaseRecord, model: Path | None) -> ModelChoice:
@@ -129,9 +132,7 @@ def _decision(folder: Path, record: CaseRecord) -> Decision:
     return Decision(record.settings.far, record.settings.size, record.settings.demo, calibration)
 
 
-def _answers(
-    folder: Path, record: CaseRecord, recognizer: Recognizer, gallery: Gallery | None
-) -> list[CaseAnswer]:
+def _answers(folder: Path, record: CaseRecord, recognizer: Recognizer, gallery: Gallery | None) -> list[CaseAnswer]:
     """Answer again, with the number of threads of the record."""
     import torch
 
