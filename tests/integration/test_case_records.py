@@ -181,6 +181,7 @@ def test_a_calibration_is_kept_in_the_record(place, tmp_path):
     write_calibration(folder / "calibration.json", tiny_calibration(0.3, people=51), recognizer.probe_fingerprint)
     done = replayed(folder, place)
     assert done.exit_code == 1
+    assert done.stdout.startswith("altered since it was recorded: calibration.json: recorded ")
     assert "what may explain a difference: thresholds.sha256: recorded " in done.stdout
     assert "the answer: verifications[0].chosen_on.people: recorded 50, now 51" in done.stdout
 

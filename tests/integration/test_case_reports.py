@@ -145,6 +145,7 @@ def test_hallucinated_faces_say_on_their_pixels_what_they_are(place, record):
     assert [caption for caption in captions if caption.startswith("hallucinated: not a photograph")] == captions[-2:]
 
 
+@pytest.mark.slow
 def test_html_and_pdf_say_the_same(record, tmp_path):
     pytest.importorskip("reportlab")
     for name in ("report.html", "report.pdf"):
@@ -211,6 +212,7 @@ def test_reports_replace_nothing_and_name_their_endings(place, record, tmp_path)
     assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF-")
 
 
+@pytest.mark.slow
 def test_damaged_records_end_in_a_report_or_in_one_sentence(original, tmp_path):
     """240 records with one damaged place each, their digests made anew."""
     outcomes, faults = Counter(), []

@@ -31,7 +31,7 @@ MOST_PICTURES = 1000
 """Most probes and gallery pictures of one record."""
 RECORD, RECORD_DIGEST, CALIBRATION = "record.json", "record.json.sha256", "calibration.json"
 PICTURES, ILLUSTRATIONS = "pictures", "illustrations"
-ADVICE = "take the folder from where it was kept"
+ADVICE = "take an unaltered copy of the record"
 LARGEST = 64 * 2**20
 """Largest `record.json` in bytes."""
 
@@ -120,9 +120,9 @@ class RecordWriter:
         """Write a picture that the network made, and return its entry in the record."""
         return {"file": file, "sha256": self._write(f"{ILLUSTRATIONS}/{file}", content)}
 
-    def keep_calibration(self, calibration: Path) -> None:
-        """Copy the file of a calibration into the record."""
-        self._write(CALIBRATION, read_bytes(calibration))
+    def keep_calibration(self, calibration: Path) -> str:
+        """Copy the file of a calibration into the record, and return its SHA-256."""
+        return self._write(CALIBRATION, read_bytes(calibration))
 
     def finish(self, content: dict[str, Any]) -> tuple[Path, str]:
         """Write the record, and move the folder to its place.
@@ -204,6 +204,8 @@ def altered_files(folder: Path, record: CaseRecord) -> list[tuple[str, str, str]
     expected += [(f"{PICTURES}/{picture.file}", picture.sha256) for picture in record.pictures]
     made = [illustration for face in record.faces for illustration in face.illustrations.values()]
     expected += [(f"{ILLUSTRATIONS}/{picture.file}", picture.sha256) for picture in made]
+    if record.thresholds.file is not None:
+        expected.append((CALIBRATION, record.thresholds.file))
     now = [(file, digest, _digest_or_missing(folder / file)) for file, digest in expected]
     return [(file, recorded, current) for file, recorded, current in now if recorded != current]
 

@@ -146,11 +146,12 @@ class CaseThresholds(Schema):
 
     Attributes:
         sha256: Digest of all thresholds and rates, wherever they come from.
-        file: True if they are those of `calibration.json` in the record, a copy of the file that was given.
+        file: SHA-256 of `calibration.json` in the record, a copy of the file that was given. None if they are those of
+            the model.
     """
 
     sha256: Digest
-    file: bool
+    file: Digest | None
 
 
 class CasePeople(Schema):

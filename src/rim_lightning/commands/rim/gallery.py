@@ -39,6 +39,7 @@ UNKNOWN_DATE = "unknown   "  # as long as a day
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rim_lightning.case.record_content import CaseAnswer
     from rim_lightning.gallery.index import Enrolled, Gallery
     from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
@@ -84,6 +85,7 @@ def identify(
     \b
     Examples:
       rim identify --model my_model --index known cctv.png
+      rim identify --model my_model --index known cctv/*.png --top 1
       rim identify --model my_model --index known cctv_folder --top 10 --far 1e-4 --json
       rim identify --model my_model --index known cctv.png --fpir 0.03
       rim identify --model my_model --index known frame.jpg --faces all
@@ -113,14 +115,19 @@ def identify(
             for face, answer in zip(faces, found, strict=True):
                 cases.append(CaseAnswer([face], [], {"picture": str(path)} | answer))
                 if not as_json:
-                    report_notes([face])
-                    report_enlarged([face])
-                    print_hits(cases[-1].plain, heading_of(cases[-1].plain, choice.every))
+                    _print_found(cases[-1], choice.every)
         asked = CaseQuestion(model, decision, choice, index, top, fpir)
         recorded = record.finish(writer, recognizer, asked, cases, left_out, gallery)
     answers = [case.plain for case in cases]
     rate = {"far": decision.far} if fpir is None else {"fpir": fpir}
     end_search(recognizer.required_calibration().chosen_on, len(gallery), rate, answers, left_out, as_json, recorded)
+
+
+def _print_found(case: CaseAnswer, numbered: bool) -> None:
+    """Print what was found for one face."""
+    report_notes(case.probes)
+    report_enlarged(case.probes)
+    print_hits(case.plain, heading_of(case.plain, numbered))
 
 
 def _check_templates(fpir: float | None, record: RecordChoice) -> None:

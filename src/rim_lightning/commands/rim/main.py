@@ -95,6 +95,9 @@ def main() -> None:
       rim page --model my_model --index known
       rim calibrate --model my_model camera_7.json --probes camera_7 --gallery passports
       rim info my_model
+      rim verify cctv.png passport.jpg --record case_7
+      rim replay case_7/2026-03-01_10-30-00.123456
+      rim report case_7/2026-03-01_10-30-00.123456 case_7.pdf
     """
 
 

@@ -98,9 +98,7 @@ class RecordChoice:
         content = answer_content(recognizer, answers, writer.positions(), state, hits)
         add_illustrations(writer, recognizer, faces_of_answers(answers), content["faces"])
         calibration = question.decision.calibration
-        if calibration is not None:
-            writer.keep_calibration(calibration)
-        content["thresholds"]["file"] = calibration is not None
+        content["thresholds"]["file"] = None if calibration is None else writer.keep_calibration(calibration)
         content |= {
             "format": 1,
             "command": "verify" if gallery is None else "identify",

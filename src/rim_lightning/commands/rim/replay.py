@@ -128,7 +128,7 @@ def _check_index(record: CaseRecord, index: str | None) -> None:
 def _decision(folder: Path, record: CaseRecord) -> Decision:
     from rim_lightning.case.record_folder import CALIBRATION
 
-    calibration = folder / CALIBRATION if record.thresholds.file else None
+    calibration = None if record.thresholds.file is None else folder / CALIBRATION
     return Decision(record.settings.far, record.settings.size, record.settings.demo, calibration)
 
 
