@@ -195,6 +195,22 @@ def test_letters_that_the_font_of_a_pdf_lacks_are_escapes(record, tmp_path):
     assert r"\u0416\u0430\u043d\u043d\u0430Łuczak\u5c71\u7530" in pdf_text((tmp_path / "report.pdf").read_bytes())
 
 
+def test_endless_names_are_shortened(record, tmp_path):
+    pytest.importorskip("reportlab")
+    long = "x" * 19_000
+
+    def change(content):
+        content["reviewers"] = [long]
+        content["pictures"][0]["name"] = long
+        content["left_out"] = {f"{number} {long}": long for number in range(300)}
+
+    rewritten(record, change)
+    for name in ("report.html", "report.pdf"):
+        assert rim("report", record, tmp_path / name).exit_code == 0
+    assert "and 100 more" in Page((tmp_path / "report.html").read_bytes()).text()
+    assert (tmp_path / "report.html").stat().st_size < 2**21
+
+
 def test_reports_replace_nothing_and_name_their_endings(place, record, tmp_path):
     pytest.importorskip("reportlab")
     (tmp_path / "there.html").write_text("mine")

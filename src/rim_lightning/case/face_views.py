@@ -55,7 +55,7 @@ def face_view(
         points: (n, 2) points to draw, in pixels of the picture; None for none.
 
     Returns:
-        The view, and the factor by which its pixels were repeated.
+        The view, and the factor by which its pixels were repeated; 0 if it was reduced.
     """
     height, width = image.shape[:2]
     x0, y0, x1, y1 = (0.0, 0.0, width - 1.0, height - 1.0) if box is None else box
@@ -71,6 +71,7 @@ def face_view(
     picture = _enlarged(picture, FACE_SIDE)
     if max(picture.size) > WIDEST:
         picture.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
+        factor = 0
     scale = picture.width / (right - left)
     draw, radius = ImageDraw.Draw(picture), max(2.0, max(picture.size) / 80)
     for x, y in points or ():

@@ -56,10 +56,9 @@ def with_watermark(picture: Image.Image, text: str = WATERMARK) -> Image.Image:
     draw = ImageDraw.Draw(layer)
     font = ImageFont.load_default(size=picture.width / 15)
     for row in ROWS:
-        place = (picture.width / 2, picture.height * row)
-        draw.text(
-            place, text, font=font, anchor="mm", fill=(255, 255, 255, 200), stroke_width=1, stroke_fill=(0, 0, 0, 200)
-        )
+        middle, half = picture.height * row, picture.width / 22
+        draw.rectangle((0, middle - half, picture.width, middle + half), fill=(0, 0, 0, 130))
+        draw.text((picture.width / 2, middle), text, font=font, anchor="mm", fill="white")
     return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
 
 

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from rim_lightning.case.record_schema import CaseFace, CaseRecord, CaseSearch, CaseVerification
 
 LARGEST_ILLUSTRATION = 16 * 2**20
+LONGEST_TEXT = 400
+"""Most characters of a name that are shown."""
+MOST_LEFT_OUT = 200
+"""Most pictures that were left out that are listed."""
 
 
 class ReportText(NamedTuple):
@@ -136,20 +140,22 @@ class _Pictures:
     def image(self, place: int) -> NDArray[np.uint8]:
         if self._last is None or self._last[0] != place:
             picture = self.record.pictures[place]
-            self._last = place, read_image(self.folder / PICTURES / picture.file, printable(picture.name))
+            self._last = place, read_image(self.folder / PICTURES / picture.file, _shown(picture.name))
         return self._last[1]
 
     def figures(self, face: CaseFace) -> Iterator[ReportFigure]:
         """Yield where a face lies in its picture, its own pixels, and its points."""
         picture = self.record.pictures[face.picture]
-        name = f"{_side(picture.side)} {printable(picture.name)}"
+        name = f"{_side(picture.side)} {_shown(picture.name)}"
         if face.box is not None:
             whole = picture_view(self.image(face.picture), face.box)
             which = f"face {face.number} of {face.faces}" if face.faces > 1 and face.number else "the face"
             yield _figure(whole, f"{name}, {picture.width} x {picture.height} pixels; the box marks {which}")
         view, factor = face_view(self.image(face.picture), face.box)
-        enlarged = "in its own pixels" if factor == 1 else f"in its own pixels, each shown as {factor} x {factor}"
-        yield _figure(view, f"{name}: the face, {_size_of(face)}, {enlarged}")
+        how = {0: "reduced", 1: "in its own pixels"}.get(
+            factor, f"in its own pixels, each shown as {factor} x {factor}"
+        )
+        yield _figure(view, f"{name}: the face, {_size_of(face)}, {how}")
         if face.points is not None:
             view, _ = face_view(self.image(face.picture), face.box, face.points)
             yield _figure(view, f"{name}: the points by which the face was aligned")
@@ -177,7 +183,7 @@ def _verification_sections(pictures: _Pictures, answer: CaseVerification, title:
         chosen_on=CalibrationSet(**answer.chosen_on.model_dump()),
         ratio=None if answer.ratio is None else Ratio(**answer.ratio.model_dump()),
     )
-    side, *rest = (_sentence(printable(line)) for line in verification.in_words())
+    side, *rest = (_sentence(_shown(line)) for line in verification.in_words())
     probes = [record.faces[place] for place in answer.probe_faces]
     sharp = [record.faces[place] for place in answer.gallery_faces]
     warning = unsharp(answer.gallery_size, SHARP * record.model.hr_size)
@@ -206,12 +212,12 @@ def _search_sections(pictures: _Pictures, search: CaseSearch, title: str) -> Ite
     blocks: list[ReportText | ReportRows] = [
         ReportText(_sentence(f"{above} above the threshold"), "answer"),
         ReportText(
-            f"The face on the probe {printable(record.pictures[face.picture].name)} has {_size_of(face)}, and the "
+            f"The face on the probe {_shown(record.pictures[face.picture].name)} has {_size_of(face)}, and the "
             f"threshold for it is {search.threshold:.3f}. The gallery has {templates:,} pictures."
         ),
         ReportText(SEARCH_MEANING),
         *(ReportText(_sentence(rate)) for rate in _search_rates(search, templates)),
-        ReportText(f"Measured on {printable(CalibrationSet(**search.chosen_on.model_dump()).in_words())}."),
+        ReportText(f"Measured on {_shown(CalibrationSet(**search.chosen_on.model_dump()).in_words())}."),
         *_cautions(record, [face]),
         ReportRows(("", "person", "similarity", "side of the threshold", "gallery picture", "enrolled"), _hits(search)),
     ]
@@ -219,7 +225,7 @@ def _search_sections(pictures: _Pictures, search: CaseSearch, title: str) -> Ite
     shown = [
         _figure(
             picture_view(pictures.image(hit.picture), None),
-            f"{rank}. {printable(hit.person)}, similarity {hit.similarity:.3f}: {printable(hit.source)}",
+            f"{rank}. {_shown(hit.person)}, similarity {hit.similarity:.3f}: {_shown(hit.source)}",
         )
         for rank, hit in enumerate(search.hits, start=1)
         if hit.picture is not None
@@ -236,11 +242,11 @@ def _hits(search: CaseSearch) -> tuple[tuple[str, ...], ...]:
     return tuple(
         (
             str(rank),
-            printable(hit.person),
+            _shown(hit.person),
             f"{hit.similarity:.3f}",
             "above" if hit.accepted else "below",
-            printable(hit.source) + remarks.get(hit.state, ""),
-            printable(hit.enrolled or "unknown")[:10],
+            _shown(hit.source) + remarks.get(hit.state, ""),
+            _shown(hit.enrolled or "unknown")[:10],
         )
         for rank, hit in enumerate(search.hits, start=1)
     )
@@ -272,18 +278,18 @@ def _hallucination(pictures: _Pictures, faces: Sequence[CaseFace]) -> Iterator[R
 def _cautions(record: CaseRecord, faces: Sequence[CaseFace]) -> Iterator[ReportText]:
     """Yield what the command warned of."""
     for face in faces:
-        name = printable(record.pictures[face.picture].name)
+        name = _shown(record.pictures[face.picture].name)
         if face.size < face.pixels:
             yield ReportText(
                 f"{name}: the face has {face.pixels:.0f} pixels, but is judged as one of {face.size:.0f} pixels.",
                 "caution",
             )
         for note in face.notes:
-            yield ReportText(_sentence(f"{name} {printable(note)}"), "caution")
+            yield ReportText(_sentence(f"{name} {_shown(note)}"), "caution")
 
 
 def _people_section(record: CaseRecord) -> ReportSection:
-    looked = [ReportText(printable(name), "point") for name in record.reviewers]
+    looked = [ReportText(_shown(name), "point") for name in record.reviewers]
     nobody = ReportText("The record names nobody who looked at the pictures.", "caution")
     first = ReportText("These people are named as having looked at the pictures:")
     return ReportSection("Who looked", (first, *looked) if looked else (nobody,))
@@ -296,10 +302,13 @@ def _origin_sections(folder: Path, record: CaseRecord) -> Iterator[ReportSection
     yield ReportSection(
         "How it was asked", (ReportRows(("setting", "value"), (("command", f"rim {record.command}"), *used)),)
     )
-    left_out = tuple((printable(name), printable(reason)) for name, reason in record.left_out.items())
+    listed = list(record.left_out.items())[:MOST_LEFT_OUT]
+    left_out = tuple((_shown(name), _shown(reason)) for name, reason in listed)
+    if more := len(record.left_out) - len(listed):
+        left_out += ((f"and {more:,} more", f"{RECORD} names them"),)
     if left_out:
         yield ReportSection("Pictures that were left out", (ReportRows(("picture", "reason"), left_out),))
-    digests = [(f"{_side(each.side)} {printable(each.name)}", each.sha256) for each in record.pictures]
+    digests = [(f"{_side(each.side)} {_shown(each.name)}", each.sha256) for each in record.pictures]
     model = [
         (f"model, {name.replace('_', ' ')}", value)
         for name, value in record.model.model_dump(exclude={"hr_size"}).items()
@@ -308,7 +317,7 @@ def _origin_sections(folder: Path, record: CaseRecord) -> Iterator[ReportSection
     thresholds = [("thresholds and rates", record.thresholds.sha256)]
     gallery = [] if record.gallery is None else [("gallery", record.gallery.sha256)]
     own = [(RECORD, content_digest(folder / RECORD))]
-    versions = tuple((printable(name), printable(value)) for name, value in record.versions.items())
+    versions = tuple((_shown(name), _shown(value)) for name, value in record.versions.items())
     yield ReportSection(
         "How to check it",
         (
@@ -339,7 +348,13 @@ def _setting(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(f"{number:g}" for number in value)
-    return printable(str(value))
+    return _shown(str(value))
+
+
+def _shown(text: str) -> str:
+    """Return text of somebody else on one line, and without its middle if it is very long."""
+    text = printable(text)
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT // 2]} … {text[-LONGEST_TEXT // 2 :]}"
 
 
 def _sentence(line: str) -> str:

@@ -11,7 +11,7 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
-from reportlab.platypus import Image, KeepTogether, Paragraph, SimpleDocTemplate, Table, TableStyle
+from reportlab.platypus import Image, Paragraph, SimpleDocTemplate, Table, TableStyle
 
 from rim_lightning.case.report_content import CaseReport, ReportFigure, ReportRows, ReportText
 
@@ -102,7 +102,7 @@ def _table(block: ReportRows) -> Table:
     return Table(cells, [share * TEXT_WIDTH for share in wide], style=style, repeatRows=1, spaceBefore=4, spaceAfter=8)
 
 
-def _figures(figures: tuple[ReportFigure, ...]) -> KeepTogether:
+def _figures(figures: tuple[ReportFigure, ...]) -> Table:
     gap = 4 * mm
     width = TEXT_WIDTH / COLUMNS - gap
     columns = []
@@ -111,10 +111,9 @@ def _figures(figures: tuple[ReportFigure, ...]) -> KeepTogether:
         image = Image(io.BytesIO(figure.png), figure.width * scale, figure.height * scale, hAlign="LEFT")
         columns.append([image, _paragraph(figure.caption, _style(7, color=QUIET, before=3))])
     style = TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0)])
-    table = Table(
+    return Table(
         [columns], [TEXT_WIDTH / COLUMNS] * len(columns), style=style, hAlign="LEFT", spaceBefore=6, spaceAfter=4
     )
-    return KeepTogether([table])
 
 
 def _paragraph(text: str, style: ParagraphStyle) -> Paragraph:
