@@ -22,7 +22,7 @@ EXTRAS = {
     "search": ("optuna",),
     "slurm": ("submitit",),
     "video": ("av", "scipy"),
-    "report": ("jinja2", "reportlab"),
+    "report": ("reportlab",),
     "heic": ("pillow_heif",),
     "mtcnn": ("torchvision", "requests", "facenet_pytorch"),
 }

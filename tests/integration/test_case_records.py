@@ -102,6 +102,16 @@ def test_the_same_bits_in_another_process_with_another_number_of_threads(record,
     assert (done.returncode, done.stdout) == (0, "the same bits\n"), done.stderr
 
 
+def test_a_replay_computes_with_the_threads_of_the_record(record, place, monkeypatch):
+    """Another number of threads can add in another order, and so change the last bits."""
+    before, seen = torch.get_num_threads(), []
+    verify = Recognizer.verify
+    rewritten(record, lambda content: content["settings"].update(threads=before + 1))
+    monkeypatch.setattr(Recognizer, "verify", lambda *words: (seen.append(torch.get_num_threads()), verify(*words))[1])
+    assert replayed(record, place).exit_code in (0, 1)
+    assert (seen, torch.get_num_threads()) == ([before + 1], before)
+
+
 def test_a_flipped_byte_in_a_picture_is_named(record, place):
     file = next((record / "pictures").glob("probe*"))
     picture = Image.open(file).convert("RGB")
@@ -303,6 +313,14 @@ def test_clips_and_templates_are_refused(place, tmp_path):
     done = rim("identify", *words)
     assert done.exit_code == 2
     assert "leave --record out" in done.stderr
+
+
+def test_a_device_of_a_record_that_is_not_here(record, place, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    rewritten(record, lambda content: content["settings"].update(device="cuda"))
+    done = replayed(record, place)
+    assert done.exit_code == 2
+    assert done.stderr == "rim: The record was computed on cuda, which is not here: replay it where there is one.\n"
 
 
 def test_what_is_no_record_is_one_sentence(tmp_path):

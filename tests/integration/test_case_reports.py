@@ -195,6 +195,16 @@ def test_letters_that_the_font_of_a_pdf_lacks_are_escapes(record, tmp_path):
     assert r"\u0416\u0430\u043d\u043d\u0430Łuczak\u5c71\u7530" in pdf_text((tmp_path / "report.pdf").read_bytes())
 
 
+def test_a_pdf_without_its_package_is_one_sentence(record, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "reportlab", None)
+    done = rim("report", record, tmp_path / "report.pdf")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "rim: A report in PDF needs reportlab, which is not installed: pip install 'rim-lightning[report]'.\n"
+    )
+    assert rim("report", record, tmp_path / "report.html").exit_code == 0
+
+
 def test_endless_names_are_shortened(record, tmp_path):
     pytest.importorskip("reportlab")
     long = "x" * 19_000
@@ -202,6 +212,7 @@ def test_endless_names_are_shortened(record, tmp_path):
     def change(content):
         content["reviewers"] = [long]
         content["pictures"][0]["name"] = long
+        content["pictures"][1]["name"] = "山" * 10_000  # escapes in the PDF, six letters each
         content["left_out"] = {f"{number} {long}": long for number in range(300)}
 
     rewritten(record, change)
@@ -212,7 +223,6 @@ def test_endless_names_are_shortened(record, tmp_path):
 
 
 def test_reports_replace_nothing_and_name_their_endings(place, record, tmp_path):
-    pytest.importorskip("reportlab")
     (tmp_path / "there.html").write_text("mine")
     for target, sentence in (("there.html", "exists already"), ("x.txt", "neither .html nor .pdf")):
         done = rim("report", record, tmp_path / target)
@@ -222,6 +232,7 @@ def test_reports_replace_nothing_and_name_their_endings(place, record, tmp_path)
     done = rim(*words, "--report", tmp_path / "there.html")
     assert done.exit_code == 2
     assert not (tmp_path / "cases").exists()
+    pytest.importorskip("reportlab")
     done = rim(*words, "--report", tmp_path / "one.html", "--report", tmp_path / "one.pdf")
     assert done.exit_code in (0, 1), done.output
     assert (tmp_path / "one.html").read_bytes().startswith(b"<!DOCTYPE html>")

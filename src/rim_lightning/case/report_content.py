@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rim_lightning.case.record_schema import CaseFace, CaseRecord, CaseSearch, CaseVerification
 
 LARGEST_ILLUSTRATION = 16 * 2**20
-LONGEST_TEXT = 400
+LONGEST_TEXT = 300
 """Most characters of a name that are shown."""
 MOST_LEFT_OUT = 200
 """Most pictures that were left out that are listed."""

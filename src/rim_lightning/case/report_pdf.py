@@ -19,6 +19,7 @@ PAGE_MARGIN = 18 * mm
 PADDING = 6  # points by which reportlab keeps text away from a margin
 TEXT_WIDTH = A4[0] - 2 * PAGE_MARGIN - 2 * PADDING
 FONTS = {"RimVera": "Vera.ttf", "RimVeraBold": "VeraBd.ttf"}  # they come with reportlab
+LONGEST_CELL = 1000  # characters, escapes and all: a cell must fit on a page
 COLUMNS = 3  # pictures side by side
 LINE, QUIET, CAUTION, EDGE = (HexColor(color) for color in (0x999999, 0x444444, 0xFFF3D6, 0xB26A00))
 
@@ -119,6 +120,8 @@ def _figures(figures: tuple[ReportFigure, ...]) -> Table:
 def _paragraph(text: str, style: ParagraphStyle) -> Paragraph:
     known = pdfmetrics.getFont(style.fontName).face.charToGlyph
     shown = "".join(char if ord(char) in known else char.encode("unicode_escape").decode() for char in text)
+    if len(shown) > LONGEST_CELL:
+        shown = f"{shown[: LONGEST_CELL // 2]} … {shown[-LONGEST_CELL // 2 :]}"
     return Paragraph(escape(shown), style)
 
 

@@ -212,7 +212,8 @@ def check_report(target: Path) -> None:
         raise ValueError(f"{target} ends in neither .html nor .pdf: give the file to write.")
     if os.path.lexists(target):
         raise ValueError(f"{target} exists already: choose another place.")
-    require_extra("report", "A report")
+    if target.suffix.lower() == ".pdf":
+        require_extra("report", "A report in PDF")
     check_writable(target, "place for the report")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rim_lightning.commands.device import check_device
 from rim_lightning.commands.rim.face_choice import FaceChoice
 from rim_lightning.commands.rim.model_choice import ModelChoice, open_gallery
 from rim_lightning.commands.rim.options import EXIT_CODES, NO, Decision, Place, json_option, optional_index_option
@@ -115,7 +116,14 @@ def _model_of(record: CaseRecord, model: Path | None) -> ModelChoice:
     detector = next((name for name in DETECTORS if name == record.settings.detector), None)
     if detector is None:
         raise ValueError(f"The record names the detector {record.settings.detector}, which this version does not know.")
-    return ModelChoice(model, record.settings.device, checked_detector(detector))
+    device = record.settings.device
+    try:
+        check_device(device, "")
+    except ValueError:
+        raise ValueError(
+            f"The record was computed on {device}, which is not here: replay it where there is one."
+        ) from None
+    return ModelChoice(model, device, checked_detector(detector))
 
 
 def _check_index(record: CaseRecord, index: str | None) -> None:
