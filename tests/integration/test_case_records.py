@@ -292,6 +292,30 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(place, tmp_path, monkeyp
     assert list((tmp_path / "cases").iterdir()) == []
 
 
+def test_a_report_that_cannot_be_written_leaves_the_record(place, tmp_path, monkeypatch):
+    def no_room(folder, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    monkeypatch.setattr("rim_lightning.case.report.write_report", no_room)
+    words = ("verify", "-m", place / "model", place / "probe.png", place / "sharp.png", "--record", tmp_path / "cases")
+    done = rim(*words, "--report", tmp_path / "report.html")
+    assert done.exit_code == 2
+    (folder,) = (tmp_path / "cases").iterdir()
+    assert f"the record is finished and lies in {folder}" in done.stderr
+    assert replayed(folder, place).exit_code == 0
+
+
+def test_more_pictures_than_a_record_holds_are_refused(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(record_folder, "MOST_PICTURES", 2)
+    (tmp_path / "probes").mkdir()
+    for name in ("1.png", "2.png"):
+        shutil.copy(place / "probe.png", tmp_path / "probes" / name)
+    words = ("verify", "-m", place / "model", tmp_path / "probes", place / "sharp.png", "--record", tmp_path / "cases")
+    done = rim(*words)
+    assert (done.exit_code, done.stderr) == (2, "rim: A record holds 2 pictures at most: ask in several parts.\n")
+    assert list((tmp_path / "cases").iterdir()) == []
+
+
 def test_a_place_for_records_that_cannot_be_written_to(place):
     done = rim("verify", "-m", place / "model", place / "probe.png", place / "sharp.png", "--record", "/dev/null/cases")
     assert done.exit_code == 2

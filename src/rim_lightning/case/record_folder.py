@@ -93,8 +93,10 @@ class RecordWriter:
         name = printable(str(picture))
         if any((entry["side"], entry["name"]) == (side, name) for entry in self.pictures):
             raise self._failed(ValueError(f"Two pictures have the name {name}: rename one of them."))
-        if side != "hit" and sum(entry["side"] != "hit" for entry in self.pictures) == MOST_PICTURES:
-            raise self._failed(ValueError(f"A record holds {MOST_PICTURES:,} pictures at most: ask in several parts."))
+        try:
+            check_count(sum(entry["side"] != "hit" for entry in self.pictures) + (side != "hit"))
+        except ValueError as error:
+            raise self._failed(error) from None
         content = read_content(picture, name)
         height, width = read_image(content, name).shape[:2]
         suffix = picture.suffix.lower()
@@ -167,6 +169,12 @@ class RecordWriter:
         """Remember an error of the record: a command that leaves a picture out must not finish without it."""
         self._failure = error
         return error
+
+
+def check_count(pictures: int) -> None:
+    """Raise ValueError if a record cannot hold so many probes and gallery pictures."""
+    if pictures > MOST_PICTURES:
+        raise ValueError(f"A record holds {MOST_PICTURES:,} pictures at most: ask in several parts.")
 
 
 def read_record(folder: Path) -> CaseRecord:

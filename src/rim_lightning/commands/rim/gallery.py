@@ -104,7 +104,7 @@ def identify(
     left_out: dict[str, str] = {}
     cases: list[CaseAnswer] = []
     paths = [picture for place in probes for picture in pictures_of(place, left_out)]
-    with record.opened() as writer:
+    with record.opened(len(paths)) as writer:
         for path in progress_bar(paths, "identifying"):
             try:
                 faces = judged_as(choice.align(recognizer, path, writer=writer), decision.size)

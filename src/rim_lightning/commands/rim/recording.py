@@ -46,17 +46,21 @@ class RecordChoice:
     reports: tuple[Path, ...]
 
     @contextmanager
-    def opened(self) -> Iterator[RecordWriter | None]:
+    def opened(self, pictures: int = 0) -> Iterator[RecordWriter | None]:
         """Begin a record, which is removed if the block does not finish it. Without `--record` there is none.
 
+        Args:
+            pictures: Number of pictures that it will hold, if that is known.
+
         Raises:
-            ValueError: If nothing can be written to the folder of the records, or to a report.
+            ValueError: If these are too many, or nothing can be written to the folder of the records or to a report.
         """
         if self.home is None:
             yield None
             return
-        from rim_lightning.case.record_folder import RecordWriter
+        from rim_lightning.case.record_folder import RecordWriter, check_count
 
+        check_count(pictures)
         for target in self.reports:
             check_report(target)
         writer = RecordWriter(self.home, datetime.now().astimezone())
@@ -109,11 +113,18 @@ class RecordChoice:
             "versions": versions(),
         }
         folder, digest = writer.finish(content)
+        self._write_reports(folder)
+        return {"record": {"folder": str(folder), "sha256": digest}}
+
+    def _write_reports(self, folder: Path) -> None:
         for target in self.reports:
             from rim_lightning.case.report import write_report
 
-            write_report(folder, target)
-        return {"record": {"folder": str(folder), "sha256": digest}}
+            try:
+                write_report(folder, target)
+            except OSError as error:
+                reason = f"{error.strerror}; the record is finished and lies in {folder}"
+                raise OSError(error.errno, reason, str(target)) from error
 
 
 @dataclass(frozen=True)
