@@ -136,6 +136,11 @@ def seal_card(folder: Path) -> None:
     (folder / "card.json.sha256").write_text(digest + "\n")
 
 
+def seal_record(folder: Path) -> None:
+    digest = hashlib.sha256((folder / "record.json").read_bytes()).hexdigest()
+    (folder / "record.json.sha256").write_text(f"{digest}  record.json\n")
+
+
 def one_of(*names: str) -> Callable[[Path, random.Random, int], None]:
     """Damage one of some JSON files."""
 
@@ -244,6 +249,44 @@ def read_model_folder(folder: Path) -> Any:
         if not (abs(ratio) <= 9 and abs(search.threshold) <= 1.01 and 0 <= search.fnir <= 1):
             return math.nan
     return [plain, said[:3], search, search.in_words()]
+
+
+def make_record(folder: Path) -> None:
+    from click.testing import CliRunner
+    from PIL import Image
+
+    from rim_lightning.commands.rim.main import main
+    from rim_lightning.data.synthetic.store import paint_face
+
+    make_model(folder)
+    for name, view in (("probe.png", 1), ("sharp.png", 2)):
+        Image.fromarray(paint_face(7, view, 96, 16)[0]).save(folder / name)
+    model, probe, sharp, cases = (str(folder / name) for name in ("model", "probe.png", "sharp.png", "cases"))
+    words = ["verify", "-m", model, probe, sharp, "--size", "12", "--far", "0.01", "--record", cases]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code in (0, 1), done.output
+    (record,) = (folder / "cases").iterdir()
+    record.rename(folder / "record")
+
+
+def damage_record(folder: Path, generator: random.Random, number: int) -> None:
+    damage_json_file(folder / "record" / "record.json", generator)
+    seal_record(folder / "record")
+
+
+def read_case_record(folder: Path) -> Any:
+    from rim_lightning.case.record_folder import check_unaltered, read_record
+    from rim_lightning.case.report_content import report_of
+    from rim_lightning.case.report_html import html_of
+    from rim_lightning.commands.rim.replay import compare
+
+    record = read_record(folder / "record")
+    check_unaltered(folder / "record", record)
+    page = html_of(report_of(folder / "record", record))
+    differing = compare(folder / "record", record, folder / "model", None)
+    if b"<td>nan" in page or b"<td>inf" in page:
+        return math.nan
+    return [len(page), *map(repr, differing)]
 
 
 def make_checkpoint(folder: Path) -> None:
@@ -604,6 +647,7 @@ KINDS = {
     "sweeps and their runs": Kind(make_sweep, one_of(*SWEEP_FILES), read_sweep_folder),
     "embedded folders": Kind(make_embedded, damage_embedded, read_embedded),
     "galleries": Kind(make_gallery, damage_gallery, read_gallery),
+    "records of answers": Kind(make_record, damage_record, read_case_record),
     "records of rim-speed and rim-compare": Kind(make_speed, one_of("speed.json", "results.json"), read_speed),
 }
 

@@ -22,6 +22,7 @@ EXTRAS = {
     "search": ("optuna",),
     "slurm": ("submitit",),
     "video": ("av", "scipy"),
+    "report": ("reportlab",),
     "heic": ("pillow_heif",),
     "mtcnn": ("torchvision", "requests", "facenet_pytorch"),
 }

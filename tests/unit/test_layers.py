@@ -33,6 +33,7 @@ LAYERS = {
     "evaluation": 3,
     "inference": 3,
     "training": 4,
+    "case": 5,
     "gallery": 5,
     "speed": 5,
     "comparison": 5,

@@ -14,6 +14,7 @@ import click
 from rim_lightning.commands.errors import sentence_of
 
 if TYPE_CHECKING:
+    from rim_lightning.case.record_folder import RecordWriter
     from rim_lightning.inference.faces import Aligned, AlignedFace, Box, Side
     from rim_lightning.inference.recognizer import Recognizer
 
@@ -93,13 +94,16 @@ class FaceChoice:
     gallery_face: int | Box | None = None
     every: bool = False
 
-    def align(self, recognizer: Recognizer, picture: Path, side: Side = "probe") -> list[AlignedFace]:
+    def align(
+        self, recognizer: Recognizer, picture: Path, side: Side = "probe", writer: RecordWriter | None = None
+    ) -> list[AlignedFace]:
         """Align the chosen face of a picture, or all of them.
 
         Args:
             recognizer: The model.
             picture: The picture.
             side: Side that it is on.
+            writer: Record that keeps a copy of the picture, which is read in its place.
 
         Returns:
             At least one face.
@@ -108,12 +112,19 @@ class FaceChoice:
             ValueError: If the picture cannot be used, or does not show the face.
             FileNotFoundError: If there is no such picture.
         """
+        from rim_lightning.files import printable
+
+        read = picture if writer is None else writer.keep(picture, side)
+        return self.align_named(recognizer, read, side, printable(str(picture)))
+
+    def align_named(self, recognizer: Recognizer, picture: Path, side: Side, name: str) -> list[AlignedFace]:
+        """Do the same for a picture that has another name in messages, see `align`."""
         from rim_lightning.inference.faces import is_aligned
 
         if self.every and side == "probe":
-            return recognizer.align_all(picture)
+            return recognizer.align_all(picture, name)
         face = self.gallery_face if side == "gallery" else self.face
-        return recognizer.align(picture, is_aligned(self.aligned, side), face=face)
+        return recognizer.align(picture, is_aligned(self.aligned, side), name, face)
 
 
 def face_options(*sides: Side, every: bool = True) -> Callable[[Command], Command]:
@@ -179,6 +190,7 @@ def faces_of(
     side: Side,
     left_out: dict[str, str],
     size: float | None = None,
+    writer: RecordWriter | None = None,
 ) -> list[AlignedFace]:
     """Align the face of a picture, or those of all usable pictures of a folder.
 
@@ -189,6 +201,7 @@ def faces_of(
         side: Side that the pictures are on.
         left_out: Picture -> reason. Pictures of the folder that cannot be used are added.
         size: Side in pixels by which the faces are judged, see `judged_as`.
+        writer: Record that keeps copies of the pictures.
 
     Returns:
         The faces, at least one.
@@ -200,11 +213,11 @@ def faces_of(
     from rim_lightning.inference.faces import judged_as
 
     if not path.is_dir():
-        return judged_as(choice.align(recognizer, path, side), size)
+        return judged_as(choice.align(recognizer, path, side, writer), size)
     faces = []
     for picture in pictures_of(path, left_out):
         try:
-            faces += judged_as(choice.align(recognizer, picture, side), size)
+            faces += judged_as(choice.align(recognizer, picture, side, writer), size)
         except (OSError, ValueError) as error:
             left_out[str(picture)] = sentence_of(error)
     if not faces:

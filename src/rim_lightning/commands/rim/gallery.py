@@ -30,6 +30,7 @@ from rim_lightning.commands.rim.output import (
     report_notes,
     say,
 )
+from rim_lightning.commands.rim.recording import CaseQuestion, RecordChoice, record_options, report_recorded
 from rim_lightning.commands.rim.template_search import TemplateChoice, identify_templates, template_options
 from rim_lightning.inference.verdict import CalibrationSet, in_words
 
@@ -38,6 +39,7 @@ UNKNOWN_DATE = "unknown   "  # as long as a day
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rim_lightning.case.record_content import CaseAnswer
     from rim_lightning.gallery.index import Enrolled, Gallery
     from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 @template_options
 @face_options("probe")
 @decision_options
+@record_options
 @json_option
 def identify(
     model: ModelChoice,
@@ -67,6 +70,7 @@ def identify(
     choice: FaceChoice,
     decision: Decision,
     pooling: TemplateChoice,
+    record: RecordChoice,
     as_json: bool,
 ) -> None:
     """Search the gallery for the people on PROBES.
@@ -87,33 +91,51 @@ def identify(
       rim identify --model my_model --index known frame.jpg --faces all
       rim identify --model my_model --index known clip.mp4 --fps 5
       rim identify --model my_model --index known tracks/tracks.csv
+      rim identify --index known cctv.png --record case_7 --reviewer "Ana Lang" --report case_7.pdf
     """
+    from rim_lightning.case.record_content import CaseAnswer
     from rim_lightning.inference.faces import judged_as
 
     if pooling.asked(probes, choice):
-        if fpir is not None:
-            raise click.UsageError("--fpir was measured for single pictures: leave it out for templates and clips.")
+        _check_templates(fpir, record)
         identify_templates(model, index, probes, top, choice, decision, pooling, as_json)
     recognizer = decision.load(model)
     gallery = open_gallery(index, recognizer)
-    answers: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
+    cases: list[CaseAnswer] = []
     paths = [picture for place in probes for picture in pictures_of(place, left_out)]
-    for path in progress_bar(paths, "identifying"):
-        try:
-            faces = judged_as(choice.align(recognizer, path), decision.size)
-            found = [search_for(recognizer, gallery, face, top, decision.far, fpir) for face in faces]
-        except (OSError, ValueError) as error:
-            left_out[str(path)] = sentence_of(error)
-            continue
-        for face, answer in zip(faces, found, strict=True):
-            answers.append({"picture": str(path)} | answer)
-            if not as_json:
-                report_notes([face])
-                report_enlarged([face])
-                print_hits(answers[-1], heading_of(answers[-1], choice.every))
+    with record.opened(len(paths)) as writer:
+        for path in progress_bar(paths, "identifying"):
+            try:
+                faces = judged_as(choice.align(recognizer, path, writer=writer), decision.size)
+                found = [search_for(recognizer, gallery, face, top, decision.far, fpir) for face in faces]
+            except (OSError, ValueError) as error:
+                left_out[str(path)] = sentence_of(error)
+                continue
+            for face, answer in zip(faces, found, strict=True):
+                cases.append(CaseAnswer([face], [], {"picture": str(path)} | answer))
+                if not as_json:
+                    _print_found(cases[-1], choice.every)
+        asked = CaseQuestion(model, decision, choice, index, top, fpir)
+        recorded = record.finish(writer, recognizer, asked, cases, left_out, gallery)
+    answers = [case.plain for case in cases]
     rate = {"far": decision.far} if fpir is None else {"fpir": fpir}
-    end_search(recognizer.required_calibration().chosen_on, len(gallery), rate, answers, left_out, as_json)
+    end_search(recognizer.required_calibration().chosen_on, len(gallery), rate, answers, left_out, as_json, recorded)
+
+
+def _print_found(case: CaseAnswer, numbered: bool) -> None:
+    """Print what was found for one face."""
+    report_notes(case.probes)
+    report_enlarged(case.probes)
+    print_hits(case.plain, heading_of(case.plain, numbered))
+
+
+def _check_templates(fpir: float | None, record: RecordChoice) -> None:
+    """Refuse options that templates do not have."""
+    if fpir is not None:
+        raise click.UsageError("--fpir was measured for single pictures: leave it out for templates and clips.")
+    if record.home is not None:
+        raise click.UsageError("A record is of single pictures: leave --record out for templates and clips.")
 
 
 @click.command(epilog=EXIT_CODES)
@@ -228,6 +250,7 @@ def end_search(
     answers: list[dict[str, Any]],
     left_out: dict[str, str],
     as_json: bool,
+    recorded: dict[str, Any] | None = None,
 ) -> NoReturn:
     """Print what holds for all answers of a search, and end the command.
 
@@ -238,10 +261,12 @@ def end_search(
         answers: One for each probe or template, ready for a JSON object.
         left_out: Picture -> reason.
         as_json: True to print one JSON object.
+        recorded: What `RecordChoice.finish` returned.
     """
+    recorded = recorded or {}
     if as_json:
         plain = rate | {"chosen_on": chosen_on._asdict(), "templates": templates}
-        echo_json(plain | {"probes": answers, "left_out": left_out})
+        echo_json(plain | {"probes": answers, "left_out": left_out} | recorded)
     else:
         if answers:
             passed = (
@@ -250,6 +275,7 @@ def end_search(
             say(f"of {templates} pictures{passed}")
             say(f"thresholds chosen on {chosen_on.in_words()}")
         report_left_out(left_out)
+        report_recorded(recorded)
     exit_if_left_out(len(left_out), len(answers))
     sys.exit(0 if any(hit["accepted"] for answer in answers for hit in answer["hits"]) else NO)
 

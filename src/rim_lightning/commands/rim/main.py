@@ -17,6 +17,8 @@ from rim_lightning.commands.rim.info import info
 from rim_lightning.commands.rim.options import EXIT_CODES, WRONG
 from rim_lightning.commands.rim.output import echo_json
 from rim_lightning.commands.rim.page import page
+from rim_lightning.commands.rim.replay import replay
+from rim_lightning.commands.rim.report import report
 from rim_lightning.commands.rim.tracks import tracks
 from rim_lightning.commands.rim.verify import verify
 from rim_lightning.commands.rim.watch import watch
@@ -93,12 +95,15 @@ def main() -> None:
       rim page --model my_model --index known
       rim calibrate --model my_model camera_7.json --probes camera_7 --gallery passports
       rim info my_model
+      rim verify cctv.png passport.jpg --record case_7
+      rim replay case_7/2026-03-01_10-30-00.123456
+      rim report case_7/2026-03-01_10-30-00.123456 case_7.pdf
     """
 
 
 for command in (
     *(faces, verify, enroll, identify, watch, forget, gallery, hallucinate, tracks),
-    *(page, export, calibrate, info),
+    *(page, export, calibrate, info, replay, report),
 ):
     main.add_command(command)
 

@@ -1,0 +1,240 @@
+"""The folder of a record: `record.json`, copies of the pictures, and a digest of the record."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rim_lightning.data.images import read_content, read_image
+from rim_lightning.data.picture_limits import MAX_FILE
+from rim_lightning.files import (
+    check_folder,
+    content_digest,
+    finite,
+    printable,
+    put_in_place,
+    read_bytes,
+)
+from rim_lightning.json_files import parse_json
+from rim_lightning.schema import checked
+
+if TYPE_CHECKING:
+    from rim_lightning.case.record_schema import CaseRecord, PictureSide
+
+MOST_PICTURES = 1000
+"""Most probes and gallery pictures of one record."""
+RECORD, RECORD_DIGEST, CALIBRATION = "record.json", "record.json.sha256", "calibration.json"
+PICTURES, ILLUSTRATIONS = "pictures", "illustrations"
+ADVICE = "take an unaltered copy of the record"
+LARGEST = 64 * 2**20
+"""Largest `record.json` in bytes."""
+
+
+class RecordWriter:
+    """A record that is being made. It appears whole in its place, or not at all, and replaces nothing.
+
+    Args:
+        home: Folder of all records. It is made if it is missing.
+        moment: Date and time of the answer, with a time zone. It names the record.
+
+    Attributes:
+        moment: The same; a few microseconds later if there is a record of that name.
+        pictures: The pictures of which there are copies, as entries of a record.
+
+    Raises:
+        ValueError: If nothing can be written to the folder.
+    """
+
+    def __init__(self, home: Path, moment: datetime) -> None:
+        check_folder(home, "folder for the records")
+        while True:
+            self._place = home / f"{moment:%Y-%m-%d_%H-%M-%S.%f}"
+            self._part = home / f".{self._place.name}.part"
+            try:
+                os.mkdir(self._part, 0o700)  # nobody else makes a record of this name
+            except FileExistsError:
+                moment += timedelta(microseconds=1)
+                continue
+            if not os.path.lexists(self._place):
+                break
+            self._part.rmdir()
+            moment += timedelta(microseconds=1)
+        self.moment = moment
+        self.pictures: list[dict[str, Any]] = []
+        self._failure: Exception | None = None
+        self._kept: dict[tuple[str, str], Path] = {}  # (side, path as given) -> copy
+        for folder in (PICTURES, ILLUSTRATIONS):
+            os.mkdir(self._part / folder, 0o700)
+
+    def keep(self, picture: Path, side: PictureSide) -> Path:
+        """Copy a picture into the record. What is answered is answered from the copy.
+
+        Args:
+            picture: The picture.
+            side: What it is.
+
+        Returns:
+            The copy.
+
+        Raises:
+            ImageError: If it is no picture that can be read, or another one has the same name on a terminal.
+            FileNotFoundError: If there is no such picture.
+            OSError: If it cannot be read or copied.
+        """
+        given = side, str(picture)
+        if given in self._kept:
+            return self._kept[given]
+        name = printable(str(picture))
+        if any((entry["side"], entry["name"]) == (side, name) for entry in self.pictures):
+            raise self._failed(ValueError(f"Two pictures have the name {name}: rename one of them."))
+        try:
+            check_count(sum(entry["side"] != "hit" for entry in self.pictures) + (side != "hit"))
+        except ValueError as error:
+            raise self._failed(error) from None
+        content = read_content(picture, name)
+        height, width = read_image(content, name).shape[:2]
+        suffix = picture.suffix.lower()
+        file = f"{side}_{len(self.pictures) + 1}{suffix if suffix[1:].isalnum() and suffix.isascii() else ''}"
+        self.pictures.append(
+            {
+                "side": side,
+                "name": name,
+                "file": file,
+                "sha256": self._write(f"{PICTURES}/{file}", content),
+                "width": width,
+                "height": height,
+            }
+        )
+        self._kept[given] = self._part / PICTURES / file
+        return self._kept[given]
+
+    def positions(self) -> dict[tuple[str, str], int]:
+        """Return (side, name) of each picture -> its position in the list."""
+        return {(entry["side"], entry["name"]): place for place, entry in enumerate(self.pictures)}
+
+    def keep_illustration(self, file: str, content: bytes) -> dict[str, str]:
+        """Write a picture that the network made, and return its entry in the record."""
+        return {"file": file, "sha256": self._write(f"{ILLUSTRATIONS}/{file}", content)}
+
+    def keep_calibration(self, calibration: Path) -> str:
+        """Copy the file of a calibration into the record, and return its SHA-256."""
+        return self._write(CALIBRATION, read_bytes(calibration))
+
+    def finish(self, content: dict[str, Any]) -> tuple[Path, str]:
+        """Write the record, and move the folder to its place.
+
+        Args:
+            content: What `CaseRecord` describes, without `pictures` and `made`.
+
+        Returns:
+            The folder, and the SHA-256 of `record.json`.
+
+        Raises:
+            ValueError: If the content is not as `CaseRecord` describes it, or there are too many pictures.
+            OSError: If it, or one of the pictures before, could not be written.
+        """
+        if self._failure is not None:
+            raise self._failure
+        from rim_lightning.case.record_schema import CaseRecord
+
+        content = content | {"pictures": self.pictures, "made": self.moment.isoformat(timespec="microseconds")}
+        content = json.loads(json.dumps(finite(content), allow_nan=False))
+        content = checked(CaseRecord, content, "The record", "please report it").model_dump()
+        digest = self._write(RECORD, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+        self._write(RECORD_DIGEST, f"{digest}  {RECORD}\n".encode())
+        put_in_place(self._part, self._place)
+        return self._place, digest
+
+    def discard(self) -> None:
+        """Remove what was written, unless the record is finished."""
+        shutil.rmtree(self._part, ignore_errors=True)
+
+    def _write(self, name: str, content: bytes) -> str:
+        """Write a file that only this user can read, and return its SHA-256."""
+        place = self._part / name
+        try:
+            with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(content)
+        except OSError as error:
+            raise self._failed(OSError(error.errno or errno.EIO, error.strerror, str(self._place))) from error
+        return hashlib.sha256(content).hexdigest()
+
+    def _failed(self, error: Exception) -> Exception:
+        """Remember an error of the record: a command that leaves a picture out must not finish without it."""
+        self._failure = error
+        return error
+
+
+def check_count(pictures: int) -> None:
+    """Raise ValueError if a record cannot hold so many probes and gallery pictures."""
+    if pictures > MOST_PICTURES:
+        raise ValueError(f"A record holds {MOST_PICTURES:,} pictures at most: ask in several parts.")
+
+
+def read_record(folder: Path) -> CaseRecord:
+    """Read a record, which anybody may have written.
+
+    Args:
+        folder: Folder of the record.
+
+    Returns:
+        The record.
+
+    Raises:
+        FileNotFoundError: If there is no record.
+        ValueError: If it is damaged, or something else.
+    """
+    from rim_lightning.case.record_schema import CaseRecord
+
+    file = folder / RECORD
+    if not file.is_file():
+        raise FileNotFoundError(f"{folder} is no record of rim: it has no {RECORD}.")
+    return checked(CaseRecord, parse_json(read_bytes(file, ADVICE, LARGEST), file, dict, ADVICE), file, ADVICE)
+
+
+def altered_files(folder: Path, record: CaseRecord) -> list[tuple[str, str, str]]:
+    """Return the files of a record that are not what was recorded.
+
+    Args:
+        folder: Folder of the record.
+        record: Its content.
+
+    Returns:
+        (file, SHA-256 as recorded, SHA-256 now) of each; "missing" or "too large" in place of one that is not there.
+    """
+    expected = [(RECORD, _recorded_digest(folder / RECORD_DIGEST))]
+    expected += [(f"{PICTURES}/{picture.file}", picture.sha256) for picture in record.pictures]
+    made = [illustration for face in record.faces for illustration in face.illustrations.values()]
+    expected += [(f"{ILLUSTRATIONS}/{picture.file}", picture.sha256) for picture in made]
+    if record.thresholds.file is not None:
+        expected.append((CALIBRATION, record.thresholds.file))
+    now = [(file, digest, _digest_or_missing(folder / file)) for file, digest in expected]
+    return [(file, recorded, current) for file, recorded, current in now if recorded != current]
+
+
+def check_unaltered(folder: Path, record: CaseRecord) -> None:
+    """Raise ValueError if a file of a record is not what was recorded."""
+    for file, recorded, now in altered_files(folder, record):
+        state = f"is {now}" if now in ("missing", "too large") else f"was altered (SHA-256 {now}, recorded {recorded})"
+        raise ValueError(f"{folder / file} {state}: {ADVICE}.")
+
+
+def _recorded_digest(file: Path) -> str:
+    try:
+        words = read_bytes(file, ADVICE, 1000).decode("utf-8", "replace").split()
+    except OSError:
+        return "missing"
+    return words[0] if words else "missing"
+
+
+def _digest_or_missing(file: Path) -> str:
+    try:
+        return content_digest(file) if file.stat().st_size <= MAX_FILE else "too large"
+    except OSError:
+        return "missing"
