@@ -190,7 +190,7 @@ def test_what_is_read_is_never_written_over(model, faces):
     for target in (faces / "a.png", faces / "more" / ".." / "a.png"):
         done = rim("hallucinate", "-m", model, faces / "a.png", target, "--aligned", "--overwrite")
         assert done.exit_code == 2
-        assert "is a picture that is read" in done.output
+        assert "is read, and would be overwritten" in done.output
     for target in (faces, faces / "out"):
         done = rim("hallucinate", "-m", model, faces, target, "--aligned", "--overwrite")
         assert done.exit_code == 2

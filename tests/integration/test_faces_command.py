@@ -83,7 +83,7 @@ def test_a_picture_without_a_face_answers_no(tmp_path):
     ("target", "sentence"),
     [
         ("frame.jpg", "does not end in .png"),
-        ("frame.png", "is a picture that is read"),
+        ("frame.png", "is read, and would be overwritten"),
         ("old.png", "exists already"),
     ],
 )

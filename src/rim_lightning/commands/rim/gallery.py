@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from rim_lightning.commands.errors import sentence_of
+from rim_lightning.commands.rim.answer_table import HIT_COLUMNS, Output, hit_rows, output_options, write_answers
 from rim_lightning.commands.rim.face_choice import FaceChoice, FaceCommand, face_options, pictures_of
 from rim_lightning.commands.rim.folder_report import on_date
 from rim_lightning.commands.rim.model_choice import ModelChoice, model_options, open_gallery
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 @template_options
 @face_options("probe")
 @decision_options
-@json_option
+@output_options
 def identify(
     model: ModelChoice,
     index: str,
@@ -67,7 +68,7 @@ def identify(
     choice: FaceChoice,
     decision: Decision,
     pooling: TemplateChoice,
-    as_json: bool,
+    output: Output,
 ) -> None:
     """Search the gallery for the people on PROBES.
 
@@ -85,15 +86,17 @@ def identify(
       rim identify --model my_model --index known cctv_folder --top 10 --far 1e-4 --json
       rim identify --model my_model --index known cctv.png --fpir 0.03
       rim identify --model my_model --index known frame.jpg --faces all
+      rim identify --model my_model --index known cctv_folder --csv hits.csv
       rim identify --model my_model --index known clip.mp4 --fps 5
       rim identify --model my_model --index known tracks/tracks.csv
     """
     from rim_lightning.inference.faces import judged_as
 
+    output.check(probes)
     if pooling.asked(probes, choice):
         if fpir is not None:
             raise click.UsageError("--fpir was measured for single pictures: leave it out for templates and clips.")
-        identify_templates(model, index, probes, top, choice, decision, pooling, as_json)
+        identify_templates(model, index, probes, top, choice, decision, pooling, output)
     recognizer = decision.load(model)
     gallery = open_gallery(index, recognizer)
     answers: list[dict[str, Any]] = []
@@ -108,12 +111,12 @@ def identify(
             continue
         for face, answer in zip(faces, found, strict=True):
             answers.append({"picture": str(path)} | answer)
-            if not as_json:
+            if not output.as_json:
                 report_notes([face])
                 report_enlarged([face])
                 print_hits(answers[-1], heading_of(answers[-1], choice.every))
     rate = {"far": decision.far} if fpir is None else {"fpir": fpir}
-    end_search(recognizer.required_calibration().chosen_on, len(gallery), rate, answers, left_out, as_json)
+    end_search(recognizer.required_calibration().chosen_on, len(gallery), rate, answers, left_out, output)
 
 
 @click.command(epilog=EXIT_CODES)
@@ -227,7 +230,7 @@ def end_search(
     rate: dict[str, float],
     answers: list[dict[str, Any]],
     left_out: dict[str, str],
-    as_json: bool,
+    output: Output,
 ) -> NoReturn:
     """Print what holds for all answers of a search, and end the command.
 
@@ -237,9 +240,11 @@ def end_search(
         rate: "far" or "fpir" -> the rate that the thresholds were chosen for.
         answers: One for each probe or template, ready for a JSON object.
         left_out: Picture -> reason.
-        as_json: True to print one JSON object.
+        output: Where the answers go.
     """
-    if as_json:
+    if output.table is not None:
+        write_answers(output.table, HIT_COLUMNS, hit_rows(answers, left_out, rate))
+    if output.as_json:
         plain = rate | {"chosen_on": chosen_on._asdict(), "templates": templates}
         echo_json(plain | {"probes": answers, "left_out": left_out})
     else:
@@ -250,6 +255,8 @@ def end_search(
             say(f"of {templates} pictures{passed}")
             say(f"thresholds chosen on {chosen_on.in_words()}")
         report_left_out(left_out)
+        if output.table is not None:
+            say(f"written to {output.table}")
     exit_if_left_out(len(left_out), len(answers))
     sys.exit(0 if any(hit["accepted"] for answer in answers for hit in answer["hits"]) else NO)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rim_lightning.commands.rim.face_choice import FaceChoice, FaceCommand, face_options, faces_of
+from rim_lightning.commands.rim.answer_table import PAIR_COLUMNS, Output, output_options, write_answers
+from rim_lightning.commands.rim.face_choice import FaceChoice, FaceCommand, face_options, faces_of, pictures_of
 from rim_lightning.commands.rim.model_choice import ModelChoice, model_options
-from rim_lightning.commands.rim.options import EXIT_CODES, NO, Decision, Place, decision_options, json_option
+from rim_lightning.commands.rim.options import EXIT_CODES, NO, Decision, Place, decision_options
 from rim_lightning.commands.rim.output import echo_json, report_enlarged, report_left_out, report_notes, say
+from rim_lightning.commands.rim.verify_pairs import PictureArgument, answer_row, pairs_option, verify_pairs
 from rim_lightning.inference.verdict import unsharp
 
 if TYPE_CHECKING:
@@ -21,13 +24,20 @@ if TYPE_CHECKING:
 
 @click.command(cls=FaceCommand, epilog=EXIT_CODES)
 @model_options
-@click.argument("probe", type=Place())
-@click.argument("gallery", type=Place())
+@click.argument("probe", type=Place(), cls=PictureArgument)
+@click.argument("gallery", type=Place(), cls=PictureArgument)
+@pairs_option
 @face_options("probe", "gallery")
 @decision_options
-@json_option
+@output_options
 def verify(
-    model: ModelChoice, probe: Path, gallery: Path, choice: FaceChoice, decision: Decision, as_json: bool
+    model: ModelChoice,
+    probe: Path,
+    gallery: Path,
+    pairs: Path | None,
+    choice: FaceChoice,
+    decision: Decision,
+    output: Output,
 ) -> None:
     """Do PROBE and GALLERY show one person?
 
@@ -35,14 +45,21 @@ def verify(
     Exit code 0: above the threshold, 1: below. With --faces all each face of PROBE is compared with GALLERY; 0: one of
     them is above.
 
+    --pairs answers a whole list, one answer for each row; exit code 0: all were answered, 3: some could not be. With
+    --csv the answers are kept as they come: repeat the command to resume.
+
     \b
     Examples:
       rim verify --model my_model cctv.png passport.jpg
       rim verify --model my_model frame.jpg family.jpg --face 3 --gallery-face 2
       rim verify --model my_model cctv.png passport.jpg --far 1e-2 --json
+      rim verify --model my_model --pairs pairs.csv --csv answers.csv
     """
     from rim_lightning.inference.faces import SHARP
 
+    if pairs is not None:
+        verify_pairs(model, pairs, choice, decision, output)
+    output.check(picture for place in (probe, gallery) for picture in pictures_of(place, {}))
     if choice.every and probe.is_dir():
         raise click.UsageError("--faces all needs one picture as PROBE, not a folder.")
     recognizer = decision.load(model)
@@ -51,7 +68,9 @@ def verify(
     people = [[face] for face in probe_faces] if choice.every else [probe_faces]
     gallery_faces = faces_of(recognizer, gallery, choice, "gallery", left_out)
     answers = [recognizer.verify(probes, gallery_faces, decision.far) for probes in people]
-    if as_json:
+    if output.table is not None:
+        _write_table(output.table, probe, gallery, zip(answers, people, strict=True), gallery_faces, left_out)
+    if output.as_json:
         plain = [_plain(answer, probes, gallery_faces) for answer, probes in zip(answers, people, strict=True)]
         echo_json(({"faces": plain} if choice.every else plain[0]) | {"left_out": left_out})
     else:
@@ -63,7 +82,28 @@ def verify(
             if choice.every:
                 say(f"face {probes[0].number}:")
             _print_answer(answer, SHARP * recognizer.rim.hr_size)
+        if output.table is not None:
+            say(f"written to {output.table}")
     sys.exit(0 if any(answer.accepted for answer in answers) else NO)
+
+
+def _write_table(
+    table: Path,
+    probe: Path,
+    gallery: Path,
+    answers: Iterable[tuple[Verification, list[AlignedFace]]],
+    gallery_faces: list[AlignedFace],
+    left_out: dict[str, str],
+) -> None:
+    """Write a row for each answer, and for each picture that was left out."""
+    rows: list[dict[str, Any]] = []
+    for answer, probes in answers:
+        notes = [f"{face.name} {note}" for face in (*probes, *gallery_faces) for note in face.notes]
+        notes += filter(None, (face.remark() for face in (*probes, *gallery_faces)))
+        pictures = {"probe": probe, "gallery": gallery, "face": probes[0].number or None}
+        rows.append(pictures | answer_row(answer, notes))
+    rows += ({"probe": picture, "error": reason} for picture, reason in left_out.items())
+    write_answers(table, ("probe", "gallery", "face", *PAIR_COLUMNS), rows)
 
 
 def _plain(answer: Verification, probes: list[AlignedFace], gallery: list[AlignedFace]) -> dict[str, Any]:
