@@ -177,6 +177,44 @@ def test_every_face_gets_an_answer(model, frame, tmp_path):
     assert "3 faces of 1 pictures written beside" in done.stdout
 
 
+def test_faces_are_pasted_into_their_picture(model, frame, tmp_path):
+    plain = np.asarray(Image.open(frame).convert("RGB"))
+    small = tmp_path / "small.png"
+    Image.fromarray(cv2.resize(plain, (160, 100), interpolation=cv2.INTER_AREA)).save(small)
+    for source, more, faces in ((frame, ("--faces", "all"), 3), (frame, (), 1), (small, ("--face", 1), 1)):
+        target = tmp_path / f"{source.stem}_{len(more)}_{faces}.png"
+        done = rim("hallucinate", "-m", model, source, target, "--paste", *more, "--json")
+        assert done.exit_code == 0, done.output
+        written = json.loads(done.stdout)["written"]
+        assert [located_or_none(row, source, frame) for row in written] == (
+            [1, 2, 3][:faces] if source == frame else [None]
+        )
+        (factor,) = {row["enlarged"] for row in written}
+        assert factor == max(1, round(32 / min(row["found"]["size"] for row in written)))
+        with Image.open(target) as picture:
+            assert picture.text["Title"] == "hallucinated: not a photograph"
+            assert picture.text["Source"].startswith("model mine, digest ")
+            pasted = np.asarray(picture)
+        before = np.asarray(Image.open(source).convert("RGB")).repeat(factor, 0).repeat(factor, 1)
+        changed = (pasted[: len(before)] != before).any(-1)
+        assert 0 < changed.mean() < 0.5
+        for row in written:
+            x, y = (factor * np.mean(row["found"]["points"], axis=0)).astype(int)
+            assert changed[y - 2 : y + 3, x - 2 : x + 3].mean() > 0.5
+        again = rim("hallucinate", "-m", model, source, target, "--paste", *more)
+        assert (again.exit_code, "exists already" in again.output) == (2, True)
+    for words in (("--strip",), ("--aligned",)):
+        assert rim("hallucinate", "-m", model, frame, tmp_path / "no.png", "--paste", *words).exit_code == 2
+    face = rim("hallucinate", "-m", model, frame, tmp_path / "face.png")
+    assert face.exit_code == 0
+    with Image.open(tmp_path / "face.png") as picture:
+        assert picture.text["Title"] == "hallucinated: not a photograph"
+
+
+def located_or_none(row, source, frame):
+    return located(row["found"]) if source == frame else None
+
+
 def test_identify_answers_for_every_face(model, frame, tmp_path, portraits):
     pytest.importorskip("lancedb")
     folder = tmp_path / "people"

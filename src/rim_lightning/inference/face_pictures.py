@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
-from rim_lightning.files import whole_file
+from rim_lightning.files import whole_file, without_surrogates
 from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.schemes import parsing_colors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from rim_lightning.data.detectors import Face
     from rim_lightning.inference.recognizer import HallucinatedFaces
+
+HALLUCINATED = "hallucinated: not a photograph"
+"""What stands on every picture of a hallucinated face that could be taken for one, and in its file."""
+MARK_COLOR = (230, 159, 0)  # orange of Okabe and Ito
 
 CAPTION_HEIGHT = 18  # pixels
 GAP = 4  # pixels between two pictures
@@ -145,22 +150,43 @@ def numbered_faces(image: NDArray[np.uint8], faces: Sequence[Face], chosen: int 
     return picture
 
 
-def save_picture(picture: Image.Image, file: Path) -> None:
+def save_picture(picture: Image.Image, file: Path, texts: Mapping[str, str] | None = None) -> None:
     """Write a PNG file, whole or not at all.
 
     Args:
         picture: The picture.
         file: The file. Its folder is made if it is missing.
+        texts: Keyword -> text, written into the file beside the pixels.
 
     Raises:
         OSError: If it cannot be written. The error names the file.
     """
+    chunks = PngInfo()
+    for keyword, text in (texts or {}).items():
+        chunks.add_itxt(keyword, text)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(file) as part:
-            picture.save(part, "PNG")
+            picture.save(part, "PNG", pnginfo=chunks)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(file)) from error
+
+
+def hallucination_texts(model: str, digest: str) -> dict[str, str]:
+    """Return what the file of a hallucinated face says about itself, by the keywords of PNG.
+
+    Args:
+        model: Name of the model.
+        digest: Name of its weights (`Recognizer.probe_fingerprint`).
+    """
+    from rim_lightning import __version__
+
+    return {
+        "Title": HALLUCINATED,
+        "Description": f"{HALLUCINATED}. A network made this face of a probe; it is no evidence of who is on it.",
+        "Software": f"rim-lightning {__version__}",
+        "Source": f"model {without_surrogates(model)}, digest {digest}",
+    }
 
 
 def _enlarged(pixels: NDArray[np.uint8], side: int) -> Image.Image:
