@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from rim_lightning.commands.rim.main import main
+from rim_lightning.inference.face_pictures import CAPTION_HEIGHT
 from rim_lightning.inference.recognizer import Recognizer
 from tests.helpers.stores import small_synthetic_store
 from tests.integration.test_cli import model_folder
@@ -60,7 +61,7 @@ def test_faces_are_numbered_the_largest_first(frame, tmp_path):
     assert [row.split()[0] for row in rows] == ["1", "2", "3"]
     assert all(row.endswith("usable") for row in rows)
     drawn = np.asarray(Image.open(tmp_path / "numbered.png").convert("RGB"))
-    assert drawn.shape == (600, 960, 3)
+    assert drawn.shape == (600 + CAPTION_HEIGHT, 960, 3)  # above a legend
     plain = json.loads(rim("faces", frame, "--json").stdout)
     assert [located(face) for face in plain["faces"]] == [1, 2, 3]
     assert [face["turned"] for face in plain["faces"]] == [0, 0, 0]

@@ -50,10 +50,10 @@ def test_two_pictures(page, folder):
     assert text.startswith("### Above the threshold" if answer.accepted else "### Below the threshold")
     assert f"Similarity {answer.similarity:.3f}, threshold {answer.threshold:.3f}." in text
     assert f"For a probe of {answer.probe_size:.0f} px: 1 of 100 strangers would pass, and 25 of 100 true pairs" in text
-    captions = [f"bicubic, {answer.probe_size:.0f} px", "coarse", "hallucinated", "landmarks", "parsing"]
+    captions = [f"probe, {answer.probe_size:.0f} px", "bicubic", "coarse", "hallucinated", "landmarks", "parsing"]
     assert [caption for _, caption in pictures] == captions
     pixels = (page.recognizer.hallucinate(probe).sr[0].permute(1, 2, 0) * 255).round().byte().numpy()
-    np.testing.assert_array_equal(pictures[2][0], Image.fromarray(pixels).resize((256, 256), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(pictures[3][0], Image.fromarray(pixels).resize((256, 256), Image.Resampling.BICUBIC))
 
 
 PLACES = (("person 2/5", 190, 20, 200), ("person 0/1", 20, 90, 120))  # picture, left, top, side; the largest first
@@ -106,7 +106,7 @@ def test_a_search(page, folder):
     assert len(rows) == 2
     assert [row[2] for row in rows] == ["yes", "yes"]  # the threshold for sharp probes lies below every cosine
     assert "Of 6 pictures, a stranger passes for 0.06 on average" in text
-    assert len(pictures) == 5
+    assert len(pictures) == 6
 
 
 def hits_of(page, folder):
@@ -122,7 +122,7 @@ def test_how_small_a_face_may_get(page, folder):
     line = figure.axes[0].lines[0]
     assert 16 in line.get_xdata()
     assert line.get_xdata()[0] == 7
-    assert pictures[0][1] == "bicubic, 16 px"
+    assert pictures[0][1] == "probe, 16 px"
     assert "choose a size below that" in page.reduce(picture, 4000, 1e-2)[0]
 
 

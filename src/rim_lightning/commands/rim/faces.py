@@ -23,6 +23,9 @@ PLACE_COLUMNS = (
 FACE_COLUMNS = ("number", *PLACE_COLUMNS, "size", "confidence", "turned", "fault")
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from rim_lightning.data.detector_choice import DetectorName
     from rim_lightning.data.detectors import Face
 
@@ -58,9 +61,7 @@ def faces(device: str, detector: DetectorName, picture: Path, target: Path | Non
     image = read_image(picture)
     numbered = FaceAligner(1, detector, device).find(image, str(picture))
     if target is not None:
-        from rim_lightning.inference.face_pictures import numbered_faces, save_picture
-
-        save_picture(numbered_faces(image, numbered), target)
+        _draw(image, numbered, target)
     plain = [plain_face(face, number) for number, face in enumerate(numbered, start=1)]
     if output.table is not None:
         write_answers(output.table, FACE_COLUMNS, map(_table_row, plain))
@@ -77,6 +78,21 @@ def faces(device: str, detector: DetectorName, picture: Path, target: Path | Non
         if output.table is not None:
             say(f"written to {output.table}")
     sys.exit(0 if numbered and numbered[0].fault is None else NO)
+
+
+def _draw(image: NDArray[np.uint8], numbered: list[Face], target: Path) -> None:
+    """Draw the faces into a PNG file, above a legend."""
+    from rim_lightning.functional.marked_faces import part_legend
+    from rim_lightning.inference.face_pictures import (
+        FAULTY_COLOR,
+        USABLE_COLOR,
+        numbered_faces,
+        save_picture,
+        with_legend,
+    )
+
+    boxes = {"usable face": USABLE_COLOR, "face that is not usable": FAULTY_COLOR}
+    save_picture(with_legend(numbered_faces(image, numbered), part_legend(classes=False), boxes), target)
 
 
 def _table_row(face: dict[str, Any]) -> dict[str, Any]:
