@@ -112,7 +112,10 @@ def from_checked_line(line: bytes) -> Any:
     checksum, _, text = line.rstrip(b"\n").partition(b" ")
     if checksum != b"%08x" % zlib.crc32(text):
         raise ValueError("the line is damaged")
-    return json.loads(text)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("the line is nested too deeply") from None
 
 
 class _Text(str):

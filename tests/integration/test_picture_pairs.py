@@ -1,8 +1,15 @@
 """`rim verify --pairs` gives the answers of `rim verify` one by one, reads each picture once, and resumes."""
 
 import csv
+import errno
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+import zlib
 
 import numpy as np
 import pytest
@@ -18,6 +25,7 @@ from rim_lightning.inference.faces import FaceAligner
 from rim_lightning.inference.model_folder import write_model
 from rim_lightning.inference.picture_pairs import PairComparer
 from rim_lightning.inference.recognizer import Recognizer
+from rim_lightning.json_files import checked_line
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.usage import SizeCurve, Usage
 from tests.helpers.hostile import special_files
@@ -171,7 +179,10 @@ def test_the_same_command_goes_on_where_it_was_stopped(model, listed, tmp_path, 
     assert not table.exists()
     journal = tmp_path / ".answers.csv.answers.jsonl"
     content = journal.read_bytes()
-    journal.write_bytes(content + content[-40:-20])  # the power failed in the middle of a line
+    forged = [[3, ["x"] * 10], [4, [None] * 10], [99, [None] * 9 + ["an error"]], {}, [3]]
+    nested = b"[" * 100_000
+    lines = [checked_line(line) for line in forged] + [b"%08x %s\n" % (zlib.crc32(nested), nested)]
+    journal.write_bytes(content + b"".join(lines) + content[-40:-20])  # the power failed in the middle of a line
     with monkeypatch.context() as patch:
         calls = interrupted(patch, 9)
         done = rim(*words)
@@ -220,6 +231,52 @@ def test_another_question_is_no_continuation(model, listed, tmp_path, monkeypatc
     assert journal.read_bytes().endswith(before)  # nothing is lost
     assert rim(*words, "--overwrite").exit_code == 3
     assert len(table_of(table)) == (3 if change == "list" else 5)
+
+
+def test_a_full_disk_is_named_and_nothing_is_lost(model, listed, tmp_path, monkeypatch):
+    file, table = listed(PAIRS), tmp_path / "answers.csv"
+    monkeypatch.setattr(verify_pairs, "CHUNK", 2)
+    words = ("verify", "-m", model, "--pairs", file, "--csv", table)
+    full, fsync = [], verify_pairs.os.fsync
+    with monkeypatch.context() as patch:
+
+        def refuse(descriptor):
+            full.append(descriptor)
+            if len(full) == 4:  # the file and its folder when it is made, then each chunk
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            fsync(descriptor)
+
+        patch.setattr(verify_pairs.os, "fsync", refuse)
+        done = rim(*words)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"rim: {tmp_path}/.answers.csv.answers.jsonl: No space left on device; make room")
+    again = rim(*words)
+    assert again.exit_code == 3
+    assert "4 of 5 pairs were answered before" in again.stderr
+    assert len(table_of(table)) == 5
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on(model, listed, tmp_path):
+    file, table = listed([PAIRS[0]] * 3000), tmp_path / "answers.csv"
+    program = (
+        "import sys; from rim_lightning.commands.rim import main, verify_pairs\n"
+        "verify_pairs.CHUNK = 1; sys.argv[0] = 'rim'; main.main()"
+    )
+    words = ["verify", "-m", model, "--pairs", file, "--csv", table]
+    journal = tmp_path / ".answers.csv.answers.jsonl"
+    with subprocess.Popen([sys.executable, "-c", program, *map(str, words)]) as process:
+        while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > 5):
+            time.sleep(0.02)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    answered = journal.read_bytes().count(b"\n") - 1
+    done = rim(*words)
+    assert done.exit_code == 0
+    assert f"{answered} of 3000 pairs were answered before" in done.stderr
+    rows = table_of(table)
+    assert len(rows) == 3000
+    assert len({row["similarity"] for row in rows}) == 1
 
 
 def test_texts_that_a_spreadsheet_would_run_are_made_harmless(model, pictures, listed, tmp_path):

@@ -152,7 +152,9 @@ class PairJournal:
         Raises:
             OSError: If they cannot be written.
         """
-        with self.path.open("ab") as file:
+        from rim_lightning.files import full_disk_named
+
+        with full_disk_named(self.path), self.path.open("ab") as file:
             file.write(_lines(answers))
             file.flush()
             os.fsync(file.fileno())
@@ -186,7 +188,20 @@ def _known_answers(lines: Iterable[bytes], count: int) -> Iterator[tuple[int, di
     for line in lines:
         match _content_of(line):
             case [int(number), [*values]] if 0 <= number < count and len(values) == len(PAIR_COLUMNS):
-                yield number, dict(zip(PAIR_COLUMNS, values, strict=True))
+                answer = dict(zip(PAIR_COLUMNS, values, strict=True))
+                if _is_answer(answer):
+                    yield number, answer
+
+
+def _is_answer(answer: Mapping[str, Any]) -> bool:
+    """Return True if the values of an answer are of their types: somebody else may have written them."""
+    if not all(answer[column] is None or isinstance(answer[column], str) for column in ("notes", "error")):
+        return False
+    needed = ("probe_size", "gallery_size", "similarity", "threshold", "far", "frr")
+    numbers = [answer[column] for column in needed]
+    if answer["error"] is None:
+        return isinstance(answer["accepted"], bool) and all(isinstance(value, float | int) for value in numbers)
+    return answer["accepted"] is None and all(value is None for value in numbers)
 
 
 def _content_of(line: bytes) -> Any:
