@@ -10,6 +10,7 @@ from PIL import Image
 from rim_lightning.commands.page import Page
 from rim_lightning.gallery.enrollment import enroll
 from rim_lightning.gallery.index import Gallery
+from rim_lightning.inference.face_pictures import CHOSEN_COLOR
 from rim_lightning.inference.recognizer import Recognizer
 from tests.helpers.pages import running_page, write_small_model
 from tests.helpers.stores import small_synthetic_store
@@ -83,7 +84,7 @@ def test_a_face_is_chosen_by_a_click(page, folder, frame):
         assert chosen.number_in(frame) == number
         assert chosen.number_in("another picture") is None
         x, y = np.array(middle(number, scale)).astype(int)
-        green = (np.asarray(chosen.drawn()) == (20, 150, 60)).all(-1)
+        green = (np.asarray(chosen.drawn()) == CHOSEN_COLOR).all(-1)
         assert green[:, x].any()
         assert green[y].any()
         assert not green[:, int(middle(3 - number, scale)[0])].any()
@@ -203,7 +204,7 @@ def test_two_pictures_in_a_browser(folder, view, tmp_path):
     assert re.search(r"a probe of \d+ px", view.inner_text("body"))
     assert "the threshold (FAR 1 in 1,000)" in view.inner_text("body")
     widths = faces_shown(view)
-    assert len(widths) == 5
+    assert len(widths) == 6
     assert min(widths) >= 100
     looked_at(view, tmp_path / "compare.png")
 
@@ -283,7 +284,7 @@ def test_a_search_in_a_browser(folder, view, tmp_path):
     view.get_by_text("a stranger passes for 0.006 on average").wait_for()
     assert "(FAR 1 in 1,000)" in view.inner_text("body")
     assert "person 2" in view.inner_text("body")
-    assert len(faces_shown(view)) == 5
+    assert len(faces_shown(view)) == 6
     looked_at(view, tmp_path / "search.png")
 
 
