@@ -64,7 +64,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     part = _part(path)
     try:
-        with _full_disk_named(path):
+        with full_disk_named(path):
             yield part
             put_in_place(part, path)
     finally:
@@ -72,8 +72,15 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _full_disk_named(path: Path) -> Iterator[None]:
-    """Name the file that a full disk did not take: the system names none when it refuses to write."""
+def full_disk_named(path: Path) -> Iterator[None]:
+    """Name the file that a full disk did not take: the system names none when it refuses to write.
+
+    Args:
+        path: The file that the block writes.
+
+    Raises:
+        OSError: If the disk is full, with the name of the file.
+    """
     try:
         yield
     except OSError as error:
@@ -308,7 +315,7 @@ def write_json_once(path: str | Path, content: Any) -> None:
     path = Path(path)
     part = _part(path)
     try:
-        with _full_disk_named(path):
+        with full_disk_named(path):
             part.write_text(_as_json(content), encoding="utf-8")
             synchronize(part)
         try:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -83,6 +84,38 @@ def place_of(keys: tuple[int | str, ...]) -> str:
         'calibration.thresholds[3]'
     """
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
+
+
+def checked_line(content: Any) -> bytes:
+    r"""Return plain containers as a line of JSON that begins with its checksum, for a file to which lines are added.
+
+    Example:
+        >>> checked_line(["a.png", 0.5])
+        b'29ef3bfb ["a.png", 0.5]\n'
+    """
+    text = json.dumps(content).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def from_checked_line(line: bytes) -> Any:
+    """Return the content of a line of `checked_line`.
+
+    Args:
+        line: The line. Its end may be missing.
+
+    Returns:
+        The content.
+
+    Raises:
+        ValueError: If the line is damaged or cut off.
+    """
+    checksum, _, text = line.rstrip(b"\n").partition(b" ")
+    if checksum != b"%08x" % zlib.crc32(text):
+        raise ValueError("the line is damaged")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("the line is nested too deeply") from None
 
 
 class _Text(str):

@@ -171,22 +171,25 @@ HELEN11 = ParsingScheme(
     flip=_mirrored(11, ((2, 4), (3, 5))),
     colors=(
         (0, 0, 0),
-        (238, 196, 164),
-        (140, 86, 75),
-        (140, 86, 75),
-        (31, 119, 180),
-        (31, 119, 180),
-        (255, 187, 120),
-        (214, 39, 40),
-        (120, 20, 30),
-        (227, 80, 90),
-        (90, 60, 130),
+        (238, 214, 188),
+        (0, 158, 115),
+        (0, 158, 115),
+        (0, 114, 178),
+        (0, 114, 178),
+        (230, 159, 0),
+        (213, 94, 0),
+        (80, 10, 60),
+        (204, 121, 167),
+        (86, 180, 233),
     ),
 )
 """The classes of the Helen parsing maps (Smith et al., CVPR 2013).
 
 Left is the viewer's left, as the README of the relabeled maps by Lin et al. (CVPR 2019) says. Ears, neck, clothes and
 hats are background: "face skin" excludes ears and neck.
+
+The colors are those of Okabe and Ito (2008), which people tell apart who see red and green alike; skin and inner mouth
+were added.
 """
 
 CELEBAMASK19 = ParsingScheme(

@@ -190,7 +190,7 @@ def test_what_is_read_is_never_written_over(model, faces):
     for target in (faces / "a.png", faces / "more" / ".." / "a.png"):
         done = rim("hallucinate", "-m", model, faces / "a.png", target, "--aligned", "--overwrite")
         assert done.exit_code == 2
-        assert "is a picture that is read" in done.output
+        assert "is read, and would be overwritten" in done.output
     for target in (faces, faces / "out"):
         done = rim("hallucinate", "-m", model, faces, target, "--aligned", "--overwrite")
         assert done.exit_code == 2
@@ -287,10 +287,10 @@ def test_a_name_that_is_no_text_is_left_out(model, faces, tmp_path):
     assert "is not UTF-8 text: rename the file or folder" in done.stderr
 
 
-def test_a_strip_shows_the_five_pictures(model, faces, tmp_path):
+def test_a_strip_shows_the_six_pictures(model, faces, tmp_path):
     done = rim("hallucinate", "-m", model, faces / "a.png", tmp_path / "a.png", "--aligned", "--strip")
     assert done.exit_code == 0
-    assert Image.open(tmp_path / "a.png").size == (5 * 196 - 4, 192 + 18)
+    assert Image.open(tmp_path / "a.png").size == (6 * 196 - 4, 192 + 18 + 18)  # under them the legend
 
 
 @pytest.fixture

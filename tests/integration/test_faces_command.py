@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from rim_lightning.commands.rim.main import main
+from rim_lightning.inference.face_pictures import CAPTION_HEIGHT
 from rim_lightning.inference.recognizer import Recognizer
 from tests.helpers.stores import small_synthetic_store
 from tests.integration.test_cli import model_folder
@@ -60,7 +61,7 @@ def test_faces_are_numbered_the_largest_first(frame, tmp_path):
     assert [row.split()[0] for row in rows] == ["1", "2", "3"]
     assert all(row.endswith("usable") for row in rows)
     drawn = np.asarray(Image.open(tmp_path / "numbered.png").convert("RGB"))
-    assert drawn.shape == (600, 960, 3)
+    assert drawn.shape == (600 + CAPTION_HEIGHT, 960, 3)  # above a legend
     plain = json.loads(rim("faces", frame, "--json").stdout)
     assert [located(face) for face in plain["faces"]] == [1, 2, 3]
     assert [face["turned"] for face in plain["faces"]] == [0, 0, 0]
@@ -83,7 +84,7 @@ def test_a_picture_without_a_face_answers_no(tmp_path):
     ("target", "sentence"),
     [
         ("frame.jpg", "does not end in .png"),
-        ("frame.png", "is a picture that is read"),
+        ("frame.png", "is read, and would be overwritten"),
         ("old.png", "exists already"),
     ],
 )
@@ -175,6 +176,44 @@ def test_every_face_gets_an_answer(model, frame, tmp_path):
     done = rim("hallucinate", "-m", model, tmp_path / "frames", tmp_path / "sharp", "--faces", "all")
     assert done.exit_code == 3
     assert "3 faces of 1 pictures written beside" in done.stdout
+
+
+def test_faces_are_pasted_into_their_picture(model, frame, tmp_path):
+    plain = np.asarray(Image.open(frame).convert("RGB"))
+    small = tmp_path / "small.png"
+    Image.fromarray(cv2.resize(plain, (160, 100), interpolation=cv2.INTER_AREA)).save(small)
+    for source, more, faces in ((frame, ("--faces", "all"), 3), (frame, (), 1), (small, ("--face", 1), 1)):
+        target = tmp_path / f"{source.stem}_{len(more)}_{faces}.png"
+        done = rim("hallucinate", "-m", model, source, target, "--paste", *more, "--json")
+        assert done.exit_code == 0, done.output
+        written = json.loads(done.stdout)["written"]
+        assert [located_or_none(row, source, frame) for row in written] == (
+            [1, 2, 3][:faces] if source == frame else [None]
+        )
+        (factor,) = {row["enlarged"] for row in written}
+        assert factor == max(1, round(32 / min(row["found"]["size"] for row in written)))
+        with Image.open(target) as picture:
+            assert picture.text["Title"] == "hallucinated: not a photograph"
+            assert picture.text["Source"].startswith("model mine, digest ")
+            pasted = np.asarray(picture)
+        before = np.asarray(Image.open(source).convert("RGB")).repeat(factor, 0).repeat(factor, 1)
+        changed = (pasted[: len(before)] != before).any(-1)
+        assert 0 < changed.mean() < 0.5
+        for row in written:
+            x, y = (factor * np.mean(row["found"]["points"], axis=0)).astype(int)
+            assert changed[y - 2 : y + 3, x - 2 : x + 3].mean() > 0.5
+        again = rim("hallucinate", "-m", model, source, target, "--paste", *more)
+        assert (again.exit_code, "exists already" in again.output) == (2, True)
+    for words in (("--strip",), ("--aligned",)):
+        assert rim("hallucinate", "-m", model, frame, tmp_path / "no.png", "--paste", *words).exit_code == 2
+    face = rim("hallucinate", "-m", model, frame, tmp_path / "face.png")
+    assert face.exit_code == 0
+    with Image.open(tmp_path / "face.png") as picture:
+        assert picture.text["Title"] == "hallucinated: not a photograph"
+
+
+def located_or_none(row, source, frame):
+    return located(row["found"]) if source == frame else None
 
 
 def test_identify_answers_for_every_face(model, frame, tmp_path, portraits):

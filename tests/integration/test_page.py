@@ -10,6 +10,7 @@ from PIL import Image
 from rim_lightning.commands.page import Page
 from rim_lightning.gallery.enrollment import enroll
 from rim_lightning.gallery.index import Gallery
+from rim_lightning.inference.face_pictures import CHOSEN_COLOR
 from rim_lightning.inference.recognizer import Recognizer
 from tests.helpers.pages import running_page, write_small_model
 from tests.helpers.stores import small_synthetic_store
@@ -50,10 +51,10 @@ def test_two_pictures(page, folder):
     assert text.startswith("### Above the threshold" if answer.accepted else "### Below the threshold")
     assert f"Similarity {answer.similarity:.3f}, threshold {answer.threshold:.3f}." in text
     assert f"For a probe of {answer.probe_size:.0f} px: 1 of 100 strangers would pass, and 25 of 100 true pairs" in text
-    captions = [f"bicubic, {answer.probe_size:.0f} px", "coarse", "hallucinated", "landmarks", "parsing"]
+    captions = [f"probe, {answer.probe_size:.0f} px", "bicubic", "coarse", "hallucinated", "landmarks", "parsing"]
     assert [caption for _, caption in pictures] == captions
     pixels = (page.recognizer.hallucinate(probe).sr[0].permute(1, 2, 0) * 255).round().byte().numpy()
-    np.testing.assert_array_equal(pictures[2][0], Image.fromarray(pixels).resize((256, 256), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(pictures[3][0], Image.fromarray(pixels).resize((256, 256), Image.Resampling.BICUBIC))
 
 
 PLACES = (("person 2/5", 190, 20, 200), ("person 0/1", 20, 90, 120))  # picture, left, top, side; the largest first
@@ -83,7 +84,7 @@ def test_a_face_is_chosen_by_a_click(page, folder, frame):
         assert chosen.number_in(frame) == number
         assert chosen.number_in("another picture") is None
         x, y = np.array(middle(number, scale)).astype(int)
-        green = (np.asarray(chosen.drawn()) == (20, 150, 60)).all(-1)
+        green = (np.asarray(chosen.drawn()) == CHOSEN_COLOR).all(-1)
         assert green[:, x].any()
         assert green[y].any()
         assert not green[:, int(middle(3 - number, scale)[0])].any()
@@ -106,7 +107,7 @@ def test_a_search(page, folder):
     assert len(rows) == 2
     assert [row[2] for row in rows] == ["yes", "yes"]  # the threshold for sharp probes lies below every cosine
     assert "Of 6 pictures, a stranger passes for 0.06 on average" in text
-    assert len(pictures) == 5
+    assert len(pictures) == 6
 
 
 def hits_of(page, folder):
@@ -122,7 +123,7 @@ def test_how_small_a_face_may_get(page, folder):
     line = figure.axes[0].lines[0]
     assert 16 in line.get_xdata()
     assert line.get_xdata()[0] == 7
-    assert pictures[0][1] == "bicubic, 16 px"
+    assert pictures[0][1] == "probe, 16 px"
     assert "choose a size below that" in page.reduce(picture, 4000, 1e-2)[0]
 
 
@@ -203,7 +204,7 @@ def test_two_pictures_in_a_browser(folder, view, tmp_path):
     assert re.search(r"a probe of \d+ px", view.inner_text("body"))
     assert "the threshold (FAR 1 in 1,000)" in view.inner_text("body")
     widths = faces_shown(view)
-    assert len(widths) == 5
+    assert len(widths) == 6
     assert min(widths) >= 100
     looked_at(view, tmp_path / "compare.png")
 
@@ -283,7 +284,7 @@ def test_a_search_in_a_browser(folder, view, tmp_path):
     view.get_by_text("a stranger passes for 0.006 on average").wait_for()
     assert "(FAR 1 in 1,000)" in view.inner_text("body")
     assert "person 2" in view.inner_text("body")
-    assert len(faces_shown(view)) == 5
+    assert len(faces_shown(view)) == 6
     looked_at(view, tmp_path / "search.png")
 
 

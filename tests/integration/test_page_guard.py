@@ -286,7 +286,7 @@ def test_nothing_is_left_after_the_end(model, tmp_path, name):
         (folder,) = folders(tmp_path)
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         stored = [file for file in folder.rglob("*.*") if file.parent != folder]
-        assert len(stored) >= 6  # the upload and five pictures of the face
+        assert len(stored) >= 7  # the upload and six pictures of the face
         with visitor(page.address) as client, client.stream("GET", "/gradio_api/heartbeat/x") as stream:
             next(stream.iter_bytes())  # a window that stays open
             page.process.send_signal(getattr(signal, name))

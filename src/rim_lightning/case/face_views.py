@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
+from rim_lightning.functional.marked_faces import mark_landmarks
+from rim_lightning.schemes import FIVE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,7 +21,7 @@ FACE_SIDE = 320
 """Side of a view of a face in pixels, at least. A smaller one is enlarged by a whole factor."""
 AROUND = 1.5
 """Side of a view of a face, as a multiple of the longer side of its box."""
-BOX_COLOR, POINT_COLOR = (20, 150, 60), (60, 220, 90)
+BOX_COLOR = (20, 150, 60)
 
 
 def picture_view(image: NDArray[np.uint8], box: Sequence[float] | None) -> Image.Image:
@@ -52,7 +55,7 @@ def face_view(
     Args:
         image: (H, W, 3) uint8 RGB.
         box: x0, y0, x1, y1 in pixels. None takes the whole picture.
-        points: (n, 2) points to draw, in pixels of the picture; None for none.
+        points: (5, 2) points to mark, in pixels of the picture (`FIVE`); None for none.
 
     Returns:
         The view, and the factor by which its pixels were repeated; 0 if it was reduced.
@@ -72,11 +75,10 @@ def face_view(
     if max(picture.size) > WIDEST:
         picture.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
         factor = 0
-    scale = picture.width / (right - left)
-    draw, radius = ImageDraw.Draw(picture), max(2.0, max(picture.size) / 80)
-    for x, y in points or ():
-        at = (x - left + 0.5) * scale, (y - top + 0.5) * scale
-        draw.ellipse((at[0] - radius, at[1] - radius, at[0] + radius, at[1] + radius), outline=POINT_COLOR, width=3)
+    if points is not None:
+        places = (np.array(points) - (left, top) + 0.5) * picture.width / (right - left) - 0.5
+        marked = mark_landmarks(np.asarray(picture), {FIVE.name: places}, max(2.0, max(picture.size) / 100))
+        picture = Image.fromarray(marked)
     return picture, factor
 
 

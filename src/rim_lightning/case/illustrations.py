@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from rim_lightning.inference.face_pictures import face_pictures
+from rim_lightning.inference.face_pictures import HALLUCINATED, face_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
 
-WATERMARK = "hallucinated: not a photograph"
 PICTURE_WIDTH = 384  # pixels
 ROWS = (0.06, 0.5, 0.94)  # height of each watermark, as a share of the picture
 
@@ -45,7 +44,7 @@ def add_illustrations(
             entry["illustrations"][kind] = writer.keep_illustration(f"face_{number}_{kind}.png", content)
 
 
-def with_watermark(picture: Image.Image, text: str = WATERMARK) -> Image.Image:
+def with_watermark(picture: Image.Image, text: str = HALLUCINATED) -> Image.Image:
     """Return a picture with a text across it, at its top, in its middle and at its bottom.
 
     Args:

@@ -22,6 +22,7 @@ from rim_lightning.networks.hallucination.paths import Priors
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import FaceBatch
 
+LANDMARKS = "landmarks/"
 FIGURE_SUFFIX = {"probe": "", "sharp": "_hr"}
 """Source of the priors -> suffix of their figures."""
 
@@ -184,7 +185,7 @@ class Panel(NamedTuple):
         coarse: Coarse faces, (n, 3, S, S), RGB around [-1, 1].
         sr: Hallucinated faces, (n, 3, S, S), RGB around [-1, 1].
         hr: True faces, (n, 3, S, S), RGB in [-1, 1].
-        heatmaps: Strongest channel of the landmark heatmaps, enlarged to (n, S, S).
+        landmarks: Scheme name -> (n, P, 2), predicted x and y in pixels of the hallucinated face.
         parsing: Predicted classes, (n, S, S).
         parsing_true: True classes, (n, S, S), `UNLABELED` where there is no label.
         psnr_bicubic: PSNR of the enlarged probes, (n,) dB.
@@ -196,7 +197,7 @@ class Panel(NamedTuple):
     coarse: Tensor
     sr: Tensor
     hr: Tensor
-    heatmaps: Tensor
+    landmarks: dict[str, Tensor]
     parsing: Tensor
     parsing_true: Tensor
     psnr_bicubic: Tensor
@@ -256,15 +257,14 @@ def evaluate_hallucination(
 
 
 def _panel_rows(hallucinated: HallucinatedBatch, rows: list[int]) -> dict[str, Tensor]:
-    """Return some rows of a batch by the names of `Panel`, on the CPU."""
+    """Return some rows of a batch by the names of `Panel`, on the CPU; landmarks as "landmarks/<scheme>"."""
     size, priors = hallucinated.batch.hr.shape[-2:], hallucinated.priors["probe"]
-    strongest = torch.stack([maps.amax(1) for maps in priors.evidence().values()]).amax(0)[rows]  # (n, g, g)
-    heatmaps = F.interpolate(strongest.unsqueeze(1).float(), size=size, mode="bilinear", align_corners=False)
+    points = {f"{LANDMARKS}{scheme}": xy[rows].cpu() for scheme, xy in priors.points(size[0]).items()}  # (n, P, 2)
     logits = F.interpolate(priors.parsing_logits[rows].float(), size=size, mode="bilinear", align_corners=False)
     images = {name: image[rows].float().cpu() for name, image in hallucinated.images.items()}
     return images | {
         "hr": hallucinated.batch.hr[rows].float().cpu(),
-        "heatmaps": heatmaps.squeeze(1).cpu(),  # (n, S, S)
+        **points,
         "parsing": logits.argmax(1).cpu(),  # (n, S, S)
         "parsing_true": hallucinated.batch.parsing[rows].cpu(),
     }
@@ -272,5 +272,6 @@ def _panel_rows(hallucinated: HallucinatedBatch, rows: list[int]) -> dict[str, T
 
 def _panel(rows: list[dict[str, Tensor]], psnr: dict[str, Tensor], lr_size: int) -> Panel:
     columns = {name: torch.cat([part[name] for part in rows]) for name in rows[0]}
+    landmarks = {name.removeprefix(LANDMARKS): columns.pop(name) for name in [*columns] if name.startswith(LANDMARKS)}
     lr = reduce(columns["hr"], lr_size)
-    return Panel(lr=lr, psnr_bicubic=psnr["bicubic"], psnr_sr=psnr["sr"], **columns)
+    return Panel(lr=lr, psnr_bicubic=psnr["bicubic"], psnr_sr=psnr["sr"], landmarks=landmarks, **columns)

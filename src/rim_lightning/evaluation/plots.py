@@ -10,31 +10,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rim_lightning.evaluation.hallucination import Panel
+from rim_lightning.functional.marked_faces import mark_landmarks, part_legend
 from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.plotting import pyplot, save_figure
 from rim_lightning.runs.words import PHASES, in_words, phase_in_words, term_in_words
 from rim_lightning.schemes import parsing_colors
 from rim_lightning.types import UNLABELED
 
+MARKED_SIDE = 256  # pixels to which a face is enlarged before its landmarks are marked
+
 Curves = dict[str, list[tuple[float, float]]]
 """Name of a logged value -> its (step, value) in order."""
 
 
 def plot_panel(path: Path, panel: Panel) -> None:
-    """Plot one row per face: LR, bicubic, coarse, SR, HR, heatmaps, parsing and, if there are labels, true parsing."""
+    """Plot one row per face: LR, bicubic, coarse, SR, HR, landmarks, parsing and, if there are labels, true parsing."""
     plt = pyplot()
     labeled = bool((panel.parsing_true != UNLABELED).any())
-    columns = ["LR", "bicubic", "coarse", "SR", "HR", "heatmaps", "parsing", *(["true parsing"] if labeled else [])]
+    columns = ["LR", "bicubic", "coarse", "SR", "HR", "landmarks", "parsing", *(["true parsing"] if labeled else [])]
     count = len(panel.hr)
-    figure, axes = plt.subplots(count, len(columns), figsize=(1.6 * len(columns), 1.72 * count), squeeze=False)
+    figure, axes = plt.subplots(count, len(columns), figsize=(1.6 * len(columns), 1.72 * count + 0.3), squeeze=False)
     for row in range(count):
         images = (panel.lr, panel.bicubic, panel.coarse, panel.sr, panel.hr)
         for column, image in enumerate(images):
             axes[row, column].imshow(to_pixels(image[row]), interpolation="nearest")
-        axes[row, 5].imshow(to_pixels(panel.sr[row]))
-        axes[row, 5].imshow(panel.heatmaps[row].clamp(0, 1).numpy(), cmap="inferno", alpha=0.6, vmin=0, vmax=1)
+        axes[row, 5].imshow(_with_landmarks(panel, row))
         axes[row, 6].imshow(parsing_colors()[panel.parsing[row].numpy()], interpolation="nearest")
         if labeled:
             axes[row, 7].imshow(parsing_colors()[panel.parsing_true[row].numpy()], interpolation="nearest")
@@ -45,8 +48,22 @@ def plot_panel(path: Path, panel: Panel) -> None:
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
-    figure.tight_layout(pad=0.3)
+    patches = [
+        plt.Rectangle((0, 0), 1, 1, facecolor=np.array(color) / 255, edgecolor="black", label=part)
+        for part, color in part_legend().items()
+    ]
+    figure.tight_layout(pad=0.3, rect=(0, 0.3 / (1.72 * count + 0.3), 1, 1))
+    figure.legend(handles=patches, loc="lower center", ncols=len(patches), fontsize=8, frameon=False, borderpad=0)
     save_figure(figure, path)
+
+
+def _with_landmarks(panel: Panel, row: int) -> NDArray[np.uint8]:
+    """Return a hallucinated face with its landmarks, enlarged so that they are fine."""
+    face = to_pixels(panel.sr[row])
+    factor = max(1, round(MARKED_SIDE / len(face)))
+    enlarged = face.repeat(factor, axis=0).repeat(factor, axis=1)
+    points = {scheme: (xy[row].double().numpy() + 0.5) * factor - 0.5 for scheme, xy in panel.landmarks.items()}
+    return mark_landmarks(enlarged, points, len(enlarged) / 128)
 
 
 def _write_psnr(axis: Any, psnr: float) -> None:

@@ -118,6 +118,20 @@ def enlarge(lr: Tensor, hr_size: int, quantize: bool = True) -> Tensor:
     return _like_pillow(lr, hr_size, quantize)
 
 
+def before_enlargement(enlarged: Tensor, size: int) -> Tensor:
+    """Return the pixels that `enlarge` was given, for people to look at; to reduce them again would blur them.
+
+    Args:
+        enlarged: (B, 3, S, S), RGB in [-1, 1], as `enlarge` returns it.
+        size: Side in pixels before, at most S.
+
+    Returns:
+        (B, 3, size, size), the least-squares solution on the 8-bit grid: the pixels within a level or two.
+    """
+    back = torch.linalg.pinv(resizing_weights(size, enlarged.shape[-1], "bicubic")).to(enlarged.device)  # (size, S)
+    return round_to_8bit((back @ enlarged.double() @ back.T).float())
+
+
 def resized(faces: Tensor, size: int) -> Tensor:
     """Resize faces to the input of a network, by antialiased bicubic interpolation with gradient.
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 from rim_lightning.data.listing import list_folder
 from rim_lightning.files import read_bytes, write_text
+from rim_lightning.json_files import checked_line, from_checked_line
 
 
 class Stamp(NamedTuple):
@@ -94,20 +93,17 @@ def _stamp_of(path: Path) -> Stamp:
 
 
 def _line(name: str, stamp: Stamp) -> str:
-    """Return the line of a picture, with a checksum. Bytes of names that are no UTF-8 become escapes of JSON."""
-    text = json.dumps([name, *stamp])
-    return f"{zlib.crc32(text.encode()):08x} {text}\n"
+    """Return the line of a picture. Bytes of names that are no UTF-8 become escapes of JSON."""
+    return checked_line([name, *stamp]).decode()
 
 
 def _lines(content: bytes) -> dict[str, Stamp]:
     """Read lines of `_line`. Those that are damaged do not count: their pictures are answered again."""
     answered = {}
     for line in content.splitlines():
-        checksum, _, text = line.partition(b" ")
-        if checksum == b"%08x" % zlib.crc32(text):
-            try:
-                name, size, changed = json.loads(text)
-                answered[str(name)] = Stamp(int(size), int(changed))
-            except (ValueError, TypeError):  # somebody else wrote it
-                continue
+        try:
+            name, size, changed = from_checked_line(line)
+            answered[str(name)] = Stamp(int(size), int(changed))
+        except (ValueError, TypeError):  # damaged, or somebody else wrote it
+            continue
     return answered

@@ -318,18 +318,42 @@ class Recognizer:
             ImageError: See `align`.
             FileNotFoundError: See `align`.
         """
-        calibration = self.required_calibration(pairs=True)
-        calibration.check_far(far)
+        self.required_calibration(pairs=True).check_far(far)
         probe_faces = judged_as(self.align(probe, is_aligned(aligned, "probe")), size)
         gallery_faces = self.align(gallery, is_aligned(aligned, "gallery"))
-        probe_size, gallery_size = (min(face.size for face in faces) for faces in (probe_faces, gallery_faces))
-        counts = len(probe_faces), len(gallery_faces)
-        sizes = {face.size for face in probe_faces}
+        templates = pool(self._embed_probes(probe_faces)), pool(self._embed_gallery(gallery_faces))
+        similarity = self.similarity(*templates, min(face.size for face in probe_faces), gallery_faces)
+        return self.judge(similarity, [face.size for face in probe_faces], [face.size for face in gallery_faces], far)
+
+    def judge(
+        self,
+        similarity: float,
+        probe_sizes: Sequence[float],
+        gallery_sizes: Sequence[float],
+        far: float = DEFAULT_FAR,
+    ) -> Verification:
+        """Say what a similarity means that was computed before; `verify` does both.
+
+        Args:
+            similarity: Similarity of a template of probes and one of gallery pictures, in [-1, 1].
+            probe_sizes: Side of each probe in pixels, at least one.
+            gallery_sizes: Side of each gallery face in pixels, at least one.
+            far: False accept rate, one of `calibration.usable_fars()`.
+
+        Returns:
+            The answer.
+
+        Raises:
+            ValueError: See `verify`.
+        """
+        calibration = self.required_calibration(pairs=True)
+        calibration.check_far(far)
+        counts = len(probe_sizes), len(gallery_sizes)
+        sizes = set(probe_sizes)
         points = [calibration.operating_point(size, far, *counts) for size in sizes]
         strictest = max(points, key=lambda point: point.threshold)
         worst = max(points, key=lambda point: point.frr)
         threshold = strictest.threshold
-        similarity = self._similarity(probe_faces, gallery_faces, probe_size)
         known = (calibration.likelihood_ratio(similarity, size, *counts) for size in sizes)
         ratios = [ratio for ratio in known if ratio is not None]
         self._check_finite(similarity, threshold)
@@ -339,16 +363,38 @@ class Recognizer:
             accepted=similarity >= threshold,
             far=far,
             frr=worst.frr,
-            probe_size=probe_size,
-            gallery_size=gallery_size,
-            probes=len(probe_faces),
-            gallery=len(gallery_faces),
+            probe_size=min(probe_sizes),
+            gallery_size=min(gallery_sizes),
+            probes=len(probe_sizes),
+            gallery=len(gallery_sizes),
             chosen_on=calibration.chosen_on,
             far_interval=strictest.far_interval,
             frr_interval=worst.frr_interval,
             not_acquired=worst.not_acquired,
             ratio=min(ratios, key=lambda ratio: abs(ratio.log10)) if ratios else None,
         )
+
+    @torch.no_grad()
+    def similarity(self, probe: Tensor, gallery: Tensor, size: float, gallery_faces: Sequence[AlignedFace]) -> float:
+        """Compare a template of probes with a template of gallery pictures.
+
+        Args:
+            probe: (E,), of length 1; see `pool`.
+            gallery: (E,), of length 1.
+            size: Side of the smallest probe in pixels.
+            gallery_faces: Faces of the gallery template, which are looked at once more if the model compares with them
+                reduced to that size (`Usage.reduced_gallery`); else they are not used.
+
+        Returns:
+            The similarity, in [-1, 1].
+        """
+        similarity = float(probe @ gallery)
+        curve = self.embedder.usage.reduced_gallery
+        weight = 0.0 if curve is None else float(curve.at(torch.tensor([size])))
+        if weight == 0:
+            return similarity
+        reduced = self._embed(lambda block: self.embedder.reduced_gallery(self._stacked(block), size), gallery_faces)
+        return (1 - weight) * similarity + weight * float(probe @ pool(reduced))
 
     @torch.no_grad()
     def hallucinate(self, pictures: FaceSource | Sequence[FaceSource], aligned: Aligned = False) -> HallucinatedFaces:
@@ -420,17 +466,6 @@ class Recognizer:
                 f"The model {self.fingerprint} compares {similarity:g} with the threshold {threshold:g}, which is no "
                 "answer: use another model, or another calibration."
             )
-
-    def _similarity(self, probes: list[AlignedFace], gallery: list[AlignedFace], size: float) -> float:
-        """Compare a template of probes of a size with a template of the gallery."""
-        probe = pool(self._embed_probes(probes))
-        similarity = float(probe @ pool(self._embed_gallery(gallery)))
-        curve = self.embedder.usage.reduced_gallery
-        weight = 0.0 if curve is None else float(curve.at(torch.tensor([size])))
-        if weight == 0:
-            return similarity
-        reduced = self._embed(lambda block: self.embedder.reduced_gallery(self._stacked(block), size), gallery)
-        return (1 - weight) * similarity + weight * float(probe @ pool(reduced))
 
     def _embed_probes(self, faces: Iterable[AlignedFace]) -> Tensor:
         """Embed probes batch by batch, while they are read."""

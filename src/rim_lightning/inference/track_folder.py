@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import re
 import shutil
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from fractions import Fraction
@@ -24,7 +22,7 @@ from rim_lightning.data.video import Clip, Frame, open_clip, time_code
 from rim_lightning.files import check_folder, content_digest, read_bytes, write_json, write_text
 from rim_lightning.inference.face_pictures import save_picture
 from rim_lightning.inference.tracks import FoundTrack, TrackCollector, find_in_frames
-from rim_lightning.json_files import read_json
+from rim_lightning.json_files import checked_line, from_checked_line, read_json
 from rim_lightning.locks import process_lock, wait_and_hold
 from rim_lightning.schema import Count, Digest, Schema, checked
 
@@ -255,9 +253,9 @@ class _Journal:
 
 def _line(number: int, faces: list[Face]) -> bytes:
     """Return the line of a frame in the journal."""
-    plain = [[face.box.tolist(), face.points.tolist(), face.confidence, face.fault] for face in faces]
-    text = json.dumps([number, plain]).encode()
-    return b"%08x %s\n" % (zlib.crc32(text), text)
+    return checked_line(
+        [number, [[face.box.tolist(), face.points.tolist(), face.confidence, face.fault] for face in faces]]
+    )
 
 
 def _known_lines(content: bytes) -> tuple[list[tuple[int, list[Face]]], int]:
@@ -265,13 +263,12 @@ def _known_lines(content: bytes) -> tuple[list[tuple[int, list[Face]]], int]:
     known: list[tuple[int, list[Face]]] = []
     length = 0
     for line in content.splitlines(keepends=True):
-        checksum, _, text = line.rstrip(b"\n").partition(b" ")
-        if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text):
+        if not line.endswith(b"\n"):
             break
         try:
-            number, plain = json.loads(text)
+            number, plain = from_checked_line(line)
             known.append((int(number), [_face_of(*values) for values in plain]))
-        except (ValueError, TypeError):  # somebody else wrote it
+        except (ValueError, TypeError):  # cut off, or somebody else wrote it
             break
         length += len(line)
     return known, length

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from rim_lightning.case.face_views import BOX_COLOR, FACE_SIDE, POINT_COLOR, WIDEST, face_view, picture_view
+from rim_lightning.case.face_views import BOX_COLOR, FACE_SIDE, WIDEST, face_view, picture_view
+from rim_lightning.functional.marked_faces import part_color
 
 
 def numbered(height, width):
@@ -33,9 +34,10 @@ def test_a_large_face_is_reduced_and_says_so():
 
 
 def test_points_are_drawn_around_their_places():
-    view, factor = face_view(np.zeros((64, 64, 3), np.uint8), None, [[10, 20]])
-    drawn = np.argwhere((np.asarray(view) == POINT_COLOR).all(-1))
-    assert drawn.mean(0) == pytest.approx([(20 + 0.5) * factor, (10 + 0.5) * factor], abs=1)
+    points = [[10, 20], [30, 20], [20, 30], [10, 50], [30, 50]]
+    view, factor = face_view(np.zeros((64, 64, 3), np.uint8), None, points)
+    drawn = np.argwhere((np.asarray(view) == part_color("nose")).all(-1))
+    assert drawn.mean(0) == pytest.approx([(30 + 0.5) * factor - 0.5, (20 + 0.5) * factor - 0.5])
 
 
 def test_the_box_of_a_small_face_is_seen_and_leaves_the_face_free():

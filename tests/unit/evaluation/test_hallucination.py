@@ -69,6 +69,9 @@ def test_figures_of_a_set_by_hand(store, rim):
     torch.testing.assert_close(panel.sr, output.sr[[0, 6, 11]])
     torch.testing.assert_close(panel.psnr_sr.double(), psnr["sr"][[0, 6, 11]], atol=2e-3, rtol=0)
     assert panel.lr.shape == (3, 3, rim.lr_size, rim.lr_size)
+    torch.testing.assert_close(
+        panel.landmarks["ibug68"], decode_heatmaps(output.priors.heatmaps["ibug68"], 32)[[0, 6, 11]]
+    )
     assert (panel.parsing_true != UNLABELED).any()
 
 

@@ -71,6 +71,8 @@ def test_a_panel_has_a_column_for_true_parsing_if_there_is_any(tmp_path, label, 
     classes = torch.full((2, 16, 16), 3)
     truth = torch.full((2, 16, 16), label, dtype=torch.uint8)
     psnr = torch.tensor([20.0, 25.0])
-    panel = Panel(faces[..., :4, :4], faces, faces, faces, faces, faces[:, 0], classes, truth, psnr, psnr)
+    panel = Panel(
+        faces[..., :4, :4], faces, faces, faces, faces, {"five": torch.full((2, 5, 2), 7.5)}, classes, truth, psnr, psnr
+    )
     plot_panel(tmp_path / "panel.png", panel)
     assert Image.open(tmp_path / "panel.png").width == int(1.6 * columns * 110)

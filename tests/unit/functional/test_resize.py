@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rim_lightning.functional.resize import area_reduce, enlarge, reduce, resized, round_to_8bit
+from rim_lightning.functional.resize import area_reduce, before_enlargement, enlarge, reduce, resized, round_to_8bit
 from tests.helpers.pictures import levels, noise_image, to_tensor
 
 
@@ -52,3 +52,14 @@ def test_faces_of_another_size_are_resized_with_gradient_and_others_are_returned
     assert resized(faces.bfloat16(), 8).dtype == torch.float32
     small = faces[..., :6, :6].clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: resized(x, 3), small)
+
+
+@pytest.mark.parametrize("size", [7, 16, 33, 64])
+def test_the_pixels_before_an_enlargement_come_back(size):
+    whole = torch.randint(64, 192, (2, 3, size, size), generator=torch.Generator().manual_seed(size))
+    pixels = whole / 127.5 - 1  # far from black and white, beyond which an enlargement would be cut off
+    back = before_enlargement(enlarge(pixels, 64), size)
+    assert (back - pixels).abs().max() * 127.5 < 2.5
+    again = reduce(enlarge(pixels, 64), size)
+    if size < 33:
+        assert (again - pixels).abs().max() > 10 * (back - pixels).abs().max()  # which is why

@@ -206,4 +206,4 @@ def test_the_page_says_it_too(model, files, monkeypatch):
     assert "The probe: the face has 160 px, but no more detail than one of about" in text
     (face,) = FaceAligner(MODEL["hr_size"]).align(files / "enlarged.png", aligned=True)
     assert f"For a probe of {face.size:.0f} px" in text
-    assert pictures[0][1] == f"bicubic, {face.size:.0f} px"
+    assert pictures[0][1] == f"probe, {face.size:.0f} px"

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from rim_lightning.commands.errors import sentence_of
+from rim_lightning.commands.rim.answer_table import HIT_COLUMNS, Output, hit_rows, output_options, write_answers
 from rim_lightning.commands.rim.face_choice import FaceChoice, FaceCommand, face_options, pictures_of
+from rim_lightning.commands.rim.face_questions import answers_to, in_blocks, question_of
 from rim_lightning.commands.rim.folder_report import on_date
 from rim_lightning.commands.rim.model_choice import ModelChoice, model_options, open_gallery
 from rim_lightning.commands.rim.options import (
@@ -37,11 +39,11 @@ from rim_lightning.inference.verdict import CalibrationSet, in_words
 UNKNOWN_DATE = "unknown   "  # as long as a day
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Iterator
 
     from rim_lightning.case.record_content import CaseAnswer
+    from rim_lightning.case.record_folder import RecordWriter
     from rim_lightning.gallery.index import Enrolled, Gallery
-    from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
 
 
@@ -60,7 +62,7 @@ if TYPE_CHECKING:
 @face_options("probe")
 @decision_options
 @record_options
-@json_option
+@output_options
 def identify(
     model: ModelChoice,
     index: str,
@@ -71,7 +73,7 @@ def identify(
     decision: Decision,
     pooling: TemplateChoice,
     record: RecordChoice,
-    as_json: bool,
+    output: Output,
 ) -> None:
     """Search the gallery for the people on PROBES.
 
@@ -89,38 +91,59 @@ def identify(
       rim identify --model my_model --index known cctv_folder --top 10 --far 1e-4 --json
       rim identify --model my_model --index known cctv.png --fpir 0.03
       rim identify --model my_model --index known frame.jpg --faces all
+      rim identify --model my_model --index known cctv_folder --csv hits.csv
       rim identify --model my_model --index known clip.mp4 --fps 5
       rim identify --model my_model --index known tracks/tracks.csv
       rim identify --index known cctv.png --record case_7 --reviewer "Ana Lang" --report case_7.pdf
     """
-    from rim_lightning.case.record_content import CaseAnswer
-    from rim_lightning.inference.faces import judged_as
-
+    output.check(probes)
     if pooling.asked(probes, choice):
         _check_templates(fpir, record)
-        identify_templates(model, index, probes, top, choice, decision, pooling, as_json)
+        identify_templates(model, index, probes, top, choice, decision, pooling, output)
     recognizer = decision.load(model)
     gallery = open_gallery(index, recognizer)
     left_out: dict[str, str] = {}
     cases: list[CaseAnswer] = []
     paths = [picture for place in probes for picture in pictures_of(place, left_out)]
     with record.opened(len(paths)) as writer:
-        for path in progress_bar(paths, "identifying"):
-            try:
-                faces = judged_as(choice.align(recognizer, path, writer=writer), decision.size)
-                found = [search_for(recognizer, gallery, face, top, decision.far, fpir) for face in faces]
-            except (OSError, ValueError) as error:
-                left_out[str(path)] = sentence_of(error)
-                continue
-            for face, answer in zip(faces, found, strict=True):
-                cases.append(CaseAnswer([face], [], {"picture": str(path)} | answer))
-                if not as_json:
-                    _print_found(cases[-1], choice.every)
         asked = CaseQuestion(model, decision, choice, index, top, fpir)
+        for block in in_blocks(progress_bar(paths, "identifying"), len(gallery)):
+            for case in _answered(recognizer, gallery, block, asked, writer, left_out):
+                cases.append(case)
+                if not output.as_json:
+                    _print_found(case, choice.every)
         recorded = record.finish(writer, recognizer, asked, cases, left_out, gallery)
     answers = [case.plain for case in cases]
     rate = {"far": decision.far} if fpir is None else {"fpir": fpir}
-    end_search(recognizer.required_calibration().chosen_on, len(gallery), rate, answers, left_out, as_json, recorded)
+    end_search(recognizer.required_calibration().chosen_on, len(gallery), rate, answers, left_out, output, recorded)
+
+
+def _answered(
+    recognizer: Recognizer,
+    gallery: Gallery,
+    paths: list[Path],
+    asked: CaseQuestion,
+    writer: RecordWriter | None,
+    left_out: dict[str, str],
+) -> Iterator[CaseAnswer]:
+    """Search for the faces of some pictures at once. Those that cannot be used are put into `left_out`."""
+    from rim_lightning.case.record_content import CaseAnswer
+    from rim_lightning.inference.faces import judged_as
+
+    far, size = asked.decision.far, asked.decision.size
+    faces, pictures, questions = [], [], []
+    for path in paths:
+        try:
+            found = judged_as(asked.choice.align(recognizer, path, writer=writer), size)
+            questions += [question_of(recognizer, len(gallery), face, far, asked.fpir) for face in found]  # all or none
+        except (OSError, ValueError) as error:
+            left_out[str(path)] = sentence_of(error)
+            continue
+        faces += found
+        pictures += [str(path)] * len(found)
+    answers = answers_to(gallery, questions, asked.top or 1)
+    for face, picture, answer in zip(faces, pictures, answers, strict=True):
+        yield CaseAnswer([face], [], {"picture": picture} | answer)
 
 
 def _print_found(case: CaseAnswer, numbered: bool) -> None:
@@ -249,7 +272,7 @@ def end_search(
     rate: dict[str, float],
     answers: list[dict[str, Any]],
     left_out: dict[str, str],
-    as_json: bool,
+    output: Output,
     recorded: dict[str, Any] | None = None,
 ) -> NoReturn:
     """Print what holds for all answers of a search, and end the command.
@@ -260,11 +283,13 @@ def end_search(
         rate: "far" or "fpir" -> the rate that the thresholds were chosen for.
         answers: One for each probe or template, ready for a JSON object.
         left_out: Picture -> reason.
-        as_json: True to print one JSON object.
+        output: Where the answers go.
         recorded: What `RecordChoice.finish` returned.
     """
     recorded = recorded or {}
-    if as_json:
+    if output.table is not None:
+        write_answers(output.table, HIT_COLUMNS, hit_rows(answers, left_out, rate))
+    if output.as_json:
         plain = rate | {"chosen_on": chosen_on._asdict(), "templates": templates}
         echo_json(plain | {"probes": answers, "left_out": left_out} | recorded)
     else:
@@ -275,46 +300,11 @@ def end_search(
             say(f"of {templates} pictures{passed}")
             say(f"thresholds chosen on {chosen_on.in_words()}")
         report_left_out(left_out)
+        if output.table is not None:
+            say(f"written to {output.table}")
         report_recorded(recorded)
     exit_if_left_out(len(left_out), len(answers))
     sys.exit(0 if any(hit["accepted"] for answer in answers for hit in answer["hits"]) else NO)
-
-
-def search_for(
-    recognizer: Recognizer, gallery: Gallery, face: AlignedFace, top: int, far: float, fpir: float | None = None
-) -> dict[str, Any]:
-    """Search the gallery for one face. The answer is ready for a JSON object."""
-    calibration = recognizer.required_calibration()
-    about: dict[str, Any] = {"far": far}
-    if fpir is None:
-        threshold = calibration.operating_point(face.size, far).threshold
-    else:
-        point = calibration.search_point(face.size, len(gallery), fpir)
-        threshold, about = point.threshold, point._asdict() | {"in_words": point.in_words()}
-    (embedding,) = recognizer.embed_probes([face])
-    hits = plain_hits(gallery, embedding, threshold, top)
-    return {**face.plain(), **about, "threshold": threshold, "hits": hits}
-
-
-def plain_hits(gallery: Gallery, embedding: Tensor, threshold: float, top: int) -> list[dict[str, Any]]:
-    """Search the gallery for one probe or template.
-
-    Args:
-        gallery: The gallery.
-        embedding: (E,), of length 1.
-        threshold: Accept if similarity ≥ threshold.
-        top: Number of people to return.
-
-    Returns:
-        The people who are most similar, for a JSON object.
-    """
-    from rim_lightning.gallery.stored_templates import picture_state
-
-    (hits,) = gallery.search(embedding[None], top)
-    return [
-        hit._asdict() | {"accepted": hit.similarity >= threshold, "state": picture_state(hit.source, hit.digest)}
-        for hit in hits
-    ]
 
 
 def heading_of(answer: dict[str, Any], numbered: bool) -> str:

@@ -38,13 +38,13 @@ def check_new_file(file: Path, sources: Collection[str], overwrite: bool) -> Non
 
     Args:
         file: The file.
-        sources: Real paths of the pictures that are read.
+        sources: Real paths of the files that are read.
         overwrite: True if another file may be replaced.
 
     Raises:
-        ValueError: If it is one of the pictures, or exists already.
+        ValueError: If it is one of them, or exists already.
     """
     if os.path.realpath(file) in sources:
-        raise ValueError(f"{file} is a picture that is read, and would be overwritten: choose another place.")
+        raise ValueError(f"{file} is read, and would be overwritten: choose another place.")
     if file.exists() and not overwrite:
         raise ValueError(f"{file} exists already: choose another place, or add --overwrite.")

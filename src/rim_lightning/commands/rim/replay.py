@@ -145,7 +145,7 @@ def _answers(folder: Path, record: CaseRecord, recognizer: Recognizer, gallery: 
     import torch
 
     from rim_lightning.case.record_content import CaseAnswer, plain_verification
-    from rim_lightning.commands.rim.gallery import search_for
+    from rim_lightning.commands.rim.face_questions import answers_to, question_of
 
     settings = record.settings
     threads = torch.get_num_threads()
@@ -153,8 +153,9 @@ def _answers(folder: Path, record: CaseRecord, recognizer: Recognizer, gallery: 
     try:
         probes = _faces(folder, record, recognizer, "probe")
         if gallery is not None:
-            top = settings.top or 1
-            found = [search_for(recognizer, gallery, face, top, settings.far, settings.fpir) for face in probes]
+            rates = settings.far, settings.fpir
+            questions = [question_of(recognizer, len(gallery), face, *rates) for face in probes]
+            found = answers_to(gallery, questions, settings.top or 1)
             return [CaseAnswer([face], [], answer) for face, answer in zip(probes, found, strict=True)]
         sharp = _faces(folder, record, recognizer, "gallery")
         people = [[face] for face in probes] if settings.every_face else [probes]

@@ -14,6 +14,7 @@ import click
 
 from rim_lightning.commands.errors import sentence_of
 from rim_lightning.commands.page_folder import private_folder, unused_folder
+from rim_lightning.commands.rim.answer_table import Output
 from rim_lightning.commands.rim.face_choice import FaceChoice, pictures_of
 from rim_lightning.commands.rim.model_choice import ModelChoice, open_gallery
 from rim_lightning.commands.rim.options import Decision
@@ -105,7 +106,7 @@ def identify_templates(
     choice: FaceChoice,
     decision: Decision,
     pooling: TemplateChoice,
-    as_json: bool,
+    output: Output,
 ) -> NoReturn:
     """Search the gallery for templates of pictures; see `rim identify`."""
     from rim_lightning.commands.rim.gallery import end_search, print_hits
@@ -128,11 +129,11 @@ def identify_templates(
                 left_out.setdefault(group.name, f"{group.name} has no picture that can be used.")
                 continue
             answers.append(_answer(recognizer, gallery, group, faces, top, decision.far))
-            if not as_json:
+            if not output.as_json:
                 report_notes(face for face, _ in faces)
                 report_enlarged(face for face, _ in faces)
                 print_hits(answers[-1], _heading(answers[-1]))
-    end_search(chosen_on, known, {"far": decision.far}, answers, left_out, as_json)
+    end_search(chosen_on, known, {"far": decision.far}, answers, left_out, output)
 
 
 def _groups_of(
@@ -192,7 +193,7 @@ def _answer(
     far: float,
 ) -> dict[str, Any]:
     """Search the gallery for one template. The answer is ready for a JSON object."""
-    from rim_lightning.commands.rim.gallery import plain_hits
+    from rim_lightning.commands.rim.face_questions import plain_hits
     from rim_lightning.inference.recognizer import pool
     from rim_lightning.inference.templates import disagreement, template_point
 
@@ -201,6 +202,7 @@ def _answer(
     embeddings = recognizer.embed_probes(aligned)
     point = template_point(calibration, aligned, far)
     split = disagreement(embeddings, aligned, calibration)
+    (hits,) = gallery.search(pool(embeddings)[None], top)
     return {
         "template": group.name,
         "track": group.track,
@@ -210,7 +212,7 @@ def _answer(
         "threshold": point.threshold,
         "far": far,
         "disagreement": split and _plain_disagreement(split, aligned),
-        "hits": plain_hits(gallery, pool(embeddings), point.threshold, top),
+        "hits": plain_hits(hits, point.threshold),
     }
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rim_lightning.commands.rim.face_choice import FaceChoice, FaceCommand, face_options, faces_of
+from rim_lightning.commands.rim.answer_table import PAIR_COLUMNS, Output, output_options, write_answers
+from rim_lightning.commands.rim.face_choice import FaceChoice, FaceCommand, face_options, faces_of, pictures_of
 from rim_lightning.commands.rim.model_choice import ModelChoice, model_options
-from rim_lightning.commands.rim.options import EXIT_CODES, NO, Decision, Place, decision_options, json_option
+from rim_lightning.commands.rim.options import EXIT_CODES, NO, Decision, Place, decision_options
 from rim_lightning.commands.rim.output import echo_json, report_enlarged, report_left_out, report_notes, say
 from rim_lightning.commands.rim.recording import CaseQuestion, RecordChoice, record_options, report_recorded
+from rim_lightning.commands.rim.verify_pairs import PictureArgument, answer_row, pairs_option, verify_pairs
 from rim_lightning.inference.verdict import unsharp
 
 if TYPE_CHECKING:
@@ -22,20 +25,22 @@ if TYPE_CHECKING:
 
 @click.command(cls=FaceCommand, epilog=EXIT_CODES)
 @model_options
-@click.argument("probe", type=Place())
-@click.argument("gallery", type=Place())
+@click.argument("probe", type=Place(), cls=PictureArgument)
+@click.argument("gallery", type=Place(), cls=PictureArgument)
+@pairs_option
 @face_options("probe", "gallery")
 @decision_options
 @record_options
-@json_option
+@output_options
 def verify(
     model: ModelChoice,
     probe: Path,
     gallery: Path,
+    pairs: Path | None,
     choice: FaceChoice,
     decision: Decision,
     record: RecordChoice,
-    as_json: bool,
+    output: Output,
 ) -> None:
     """Do PROBE and GALLERY show one person?
 
@@ -43,16 +48,24 @@ def verify(
     Exit code 0: above the threshold, 1: below. With --faces all each face of PROBE is compared with GALLERY; 0: one of
     them is above. With --record the answer is kept for a case file; rim replay and rim report read it.
 
+    --pairs answers a whole list, one answer for each row; exit code 0: all were answered, 3: some could not be. With
+    --csv the answers are kept as they come: repeat the command to resume.
+
     \b
     Examples:
       rim verify --model my_model cctv.png passport.jpg
       rim verify --model my_model frame.jpg family.jpg --face 3 --gallery-face 2
       rim verify --model my_model cctv.png passport.jpg --far 1e-2 --json
       rim verify cctv.png passport.jpg --record case_7 --reviewer "Ana Lang" --report case_7.html
+      rim verify --model my_model --pairs pairs.csv --csv answers.csv
     """
     from rim_lightning.case.record_content import CaseAnswer, plain_verification
-    from rim_lightning.inference.faces import SHARP
 
+    if pairs is not None:
+        if record.home is not None:
+            raise click.UsageError("A record is of one answer: leave --record out for --pairs.")
+        verify_pairs(model, pairs, choice, decision, output)
+    output.check(picture for place in (probe, gallery) for picture in pictures_of(place, {}))
     if choice.every and probe.is_dir():
         raise click.UsageError("--faces all needs one picture as PROBE, not a folder.")
     recognizer = decision.load(model)
@@ -61,16 +74,12 @@ def verify(
         probe_faces = faces_of(recognizer, probe, choice, "probe", left_out, decision.size, writer)
         people = [[face] for face in probe_faces] if choice.every else [probe_faces]
         gallery_faces = faces_of(recognizer, gallery, choice, "gallery", left_out, writer=writer)
-        answers = [recognizer.verify(probes, gallery_faces, decision.far) for probes in people]
-        both = list(zip(answers, people, strict=True))
-        recorded = record.finish(
-            writer,
-            recognizer,
-            CaseQuestion(model, decision, choice),
-            [CaseAnswer(probes, gallery_faces, plain_verification(answer)) for answer, probes in both],
-            left_out,
-        )
-    if as_json:
+        both = [(recognizer.verify(probes, gallery_faces, decision.far), probes) for probes in people]
+        cases = [CaseAnswer(probes, gallery_faces, plain_verification(answer)) for answer, probes in both]
+        recorded = record.finish(writer, recognizer, CaseQuestion(model, decision, choice), cases, left_out)
+    if output.table is not None:
+        _write_table(output.table, probe, gallery, both, gallery_faces, left_out)
+    if output.as_json:
         plain = [_plain(answer, probes, gallery_faces) for answer, probes in both]
         echo_json(({"faces": plain} if choice.every else plain[0]) | {"left_out": left_out} | recorded)
     else:
@@ -78,12 +87,40 @@ def verify(
         report_notes(gallery_faces, "--gallery-face")
         report_enlarged(probe_faces + gallery_faces)
         report_left_out(left_out)
-        for answer, probes in both:
-            if choice.every:
-                say(f"face {probes[0].number}:")
-            _print_answer(answer, SHARP * recognizer.rim.hr_size)
+        _print_answers(both, choice.every, recognizer.rim.hr_size)
+        if output.table is not None:
+            say(f"written to {output.table}")
         report_recorded(recorded)
-    sys.exit(0 if any(answer.accepted for answer in answers) else NO)
+    sys.exit(0 if any(answer.accepted for answer, _ in both) else NO)
+
+
+def _print_answers(answers: Iterable[tuple[Verification, list[AlignedFace]]], numbered: bool, hr_size: int) -> None:
+    """Print the answers, with the numbers of their faces if asked for."""
+    from rim_lightning.inference.faces import SHARP
+
+    for answer, probes in answers:
+        if numbered:
+            say(f"face {probes[0].number}:")
+        _print_answer(answer, SHARP * hr_size)
+
+
+def _write_table(
+    table: Path,
+    probe: Path,
+    gallery: Path,
+    answers: Iterable[tuple[Verification, list[AlignedFace]]],
+    gallery_faces: list[AlignedFace],
+    left_out: dict[str, str],
+) -> None:
+    """Write a row for each answer, and for each picture that was left out."""
+    rows: list[dict[str, Any]] = []
+    for answer, probes in answers:
+        notes = [f"{face.name} {note}" for face in (*probes, *gallery_faces) for note in face.notes]
+        notes += filter(None, (face.remark() for face in (*probes, *gallery_faces)))
+        pictures = {"probe": probe, "gallery": gallery, "face": probes[0].number or None}
+        rows.append(pictures | answer_row(answer, notes))
+    rows += ({"probe": picture, "error": reason} for picture, reason in left_out.items())
+    write_answers(table, ("probe", "gallery", "face", *PAIR_COLUMNS), rows)
 
 
 def _plain(answer: Verification, probes: list[AlignedFace], gallery: list[AlignedFace]) -> dict[str, Any]:

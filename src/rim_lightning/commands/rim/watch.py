@@ -11,7 +11,8 @@ import click
 
 from rim_lightning.commands.errors import sentence_of
 from rim_lightning.commands.rim.face_choice import FaceChoice, FaceCommand, face_options
-from rim_lightning.commands.rim.gallery import heading_of, print_hits, search_for
+from rim_lightning.commands.rim.face_questions import answers_to, question_of
+from rim_lightning.commands.rim.gallery import heading_of, print_hits
 from rim_lightning.commands.rim.model_choice import ModelChoice, model_options, open_gallery
 from rim_lightning.commands.rim.options import EXIT_CODES, Decision, Place, decision_options, index_option
 from rim_lightning.commands.rim.output import echo_json, report_enlarged, report_notes, say
@@ -95,7 +96,8 @@ def _answer(
         faces = judged_as(choice.align(recognizer, path), decision.size)
     except (OSError, ValueError) as error:
         left_out = sentence_of(error)
-    answers = [search_for(recognizer, gallery, face, top, decision.far) for face in faces]
+    questions = [question_of(recognizer, len(gallery), face, decision.far) for face in faces]
+    answers = answers_to(gallery, questions, top)
     if as_json:
         echo_json({"picture": str(path), "probes": answers, "left_out": left_out})
         return

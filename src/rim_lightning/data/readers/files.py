@@ -15,7 +15,7 @@ from PIL import Image
 
 from rim_lightning.data.listing import list_folder
 from rim_lightning.data.stores.prepared import SPLITS
-from rim_lightning.files import MAX_NAME, printable, read_bytes
+from rim_lightning.files import MAX_NAME, MAX_TEXT, printable, read_bytes
 from rim_lightning.json_files import parse_json
 from rim_lightning.schemes import FIVE, IBUG68
 
@@ -111,12 +111,13 @@ def require_images(file: Path, mentions: Iterable[tuple[int, str]], names: Colle
         )
 
 
-def read_label_text(file: Path, what: str) -> str:
+def read_label_text(file: Path, what: str, largest: int = MAX_TEXT) -> str:
     """Read a file of labels: text in UTF-8, or in UTF-16 as spreadsheets write it.
 
     Args:
         file: The file.
         what: What it should hold, for the message.
+        largest: Largest size of the file in bytes.
 
     Returns:
         Its text, without a byte order mark.
@@ -125,7 +126,7 @@ def read_label_text(file: Path, what: str) -> str:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no text.
     """
-    content = read_bytes(require_file(file, what))
+    content = read_bytes(require_file(file, what), largest=largest)
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
