@@ -364,21 +364,33 @@ class Gallery:
         """
         if len(probes) == 0 or len(self) == 0:
             return [[] for _ in probes]
-        names = [name for name in Hit._fields if name in self._schema.names]
-        query = self._table.search().select([*names, "embedding"]).limit(len(self))
-        if people is not None:
-            listed = ", ".join(_quoted(unicode_name(name)) for name in people)
-            query = query.where(f"person IN ({listed})" if people else "false")
         nearest = NearestPeople(probes.numpy(), top)
-        for batch in query.to_batches(BATCH):
+        for batch in self._every_template(people) if len(probes) > 1 else self._closest(probes[0], top, people):
             vectors = np.asarray(batch.column("embedding").flatten()).reshape(batch.num_rows, -1)
             with np.errstate(over="ignore"):
                 lengths = np.linalg.norm(vectors, axis=1)
             if not (abs(lengths - 1) <= LENGTH_TOLERANCE).all():  # NaN is not either
                 raise _damaged(self.address)
             person = batch.column("person").dictionary_encode()
-            nearest.add(vectors, person.dictionary.to_pylist(), person.indices.to_numpy(), batch.select(names))
+            about = batch.select([name for name in Hit._fields if name in self._schema.names])
+            nearest.add(vectors, person.dictionary.to_pylist(), person.indices.to_numpy(), about)
         return [[_hit(hit) for hit in hits] for hits in nearest.found()]
+
+    def _every_template(self, people: Sequence[str] | None) -> Iterator[Any]:
+        """Read all templates of some people, in batches."""
+        yield from _among(self._table.search().limit(len(self)), people).to_batches(BATCH)
+
+    def _closest(self, probe: Tensor, top: int, people: Sequence[str] | None) -> Iterator[Any]:
+        """Let LanceDB choose the templates nearest to one probe, of `top` people: twice as fast as to read them all."""
+        query = self._table.search(probe.numpy().astype(np.float32), vector_column_name="embedding")
+        query = _among(query.distance_type("cosine").bypass_vector_index(), people)
+        limit = 4 * top + 4
+        while True:
+            rows = query.limit(limit).to_arrow()
+            if len(rows["person"].unique()) > top or len(rows) < limit:  # enough, or there is nothing more
+                break
+            limit *= 4
+        yield from rows.combine_chunks().to_batches()
 
     def _open_table(self, fingerprint: str | None, size: int, create: bool) -> Any:
         """Open the table, or make it. The annotations of LanceDB lack some of its methods."""
@@ -446,6 +458,14 @@ class Gallery:
     def _columns(self, names: list[str]) -> dict[str, Any]:
         rows = self._table.search().select(names).limit(max(1, len(self))).to_arrow()
         return {name: rows[name].to_pylist() for name in names}
+
+
+def _among(query: Any, people: Sequence[str] | None) -> Any:
+    """Restrict a query to some people; None for all."""
+    if people is None:
+        return query
+    listed = ", ".join(_quoted(unicode_name(name)) for name in people)
+    return query.where(f"person IN ({listed})" if people else "false")
 
 
 def _hit(nearest: Nearest) -> Hit:
