@@ -11,18 +11,21 @@ are kept in `--cache`, so that a table can be made again in a minute.
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 
 from rim_lightning.data.dataset import FaceDataset
 from rim_lightning.data.stores.packed import open_store
 from rim_lightning.evaluation.ratio_plots import RatedPairs, plot_ratios
 from rim_lightning.functional.bootstrap import percentile_interval
-from rim_lightning.functional.likelihood_ratio import BoundedRatio, cllr_min, ratio_costs, with_fewer_strangers
+from rim_lightning.functional.likelihood_ratio import BoundedRatio, cllr, cllr_min, ratio_costs, with_fewer_strangers
 from rim_lightning.functional.seeded_probes import REDUCTIONS, ProbeKind
 from rim_lightning.inference.calibrate import _scores, _templates
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.model_folder import Model, read_model
 from rim_lightning.inference.people import People, embed_people
+from rim_lightning.inference.recognizer import pool
 
 
 def people_of(model: Model, options: argparse.Namespace) -> People:
@@ -63,6 +66,35 @@ def rows_of(people: People, calibration: Calibration, size: int, counts: tuple[i
     return kept
 
 
+MIXED = ((8, 28), (16, 28), (8, 16), (8, 8, 8, 28), (8, 12, 16, 28), (8, 28, 28, 28))
+"""Sizes of the probes of a template."""
+
+
+def mixed_rows(people: People, calibration: Calibration, sizes: tuple[int, ...]) -> None:
+    """Print the rates and the cost of templates of probes of several sizes, with as many gallery pictures."""
+    count = len(sizes)
+    templates = _templates(people, sizes[0], count, count)
+    probes = []
+    for number, members in enumerate(templates.in_probe):
+        turned = [sizes[(place + number) % count] for place in range(count)]
+        rows = members.nonzero().flatten().tolist()
+        probes.append(pool(torch.stack([people.probes[s][row] for s, row in zip(turned, rows, strict=True)]), turned))
+    gallery = F.normalize(templates.in_gallery @ people.sharp)
+    scores = (gallery @ torch.stack(probes).T)[templates.compared]
+    chosen = with_fewer_strangers(templates.pairs.same.numpy())
+    same = templates.pairs.same.numpy()[chosen]
+    ratios = [calibration.template_ratio(score, sizes, count).log10 for score in scores.numpy()[chosen].tolist()]
+    cost = f"{cllr(np.array(ratios), same):.3f}, {cllr_min(scores.double().numpy()[chosen], same):.3f}"
+    for far in calibration.usable_fars():
+        point = calibration.template_point(sizes, far, count)
+        rates = templates.pairs.rates(scores, point.threshold)
+        print(
+            f"| {', '.join(map(str, sizes))} px | {far:g} | {rates.far:.3g} ({rates.far_interval[0]:.3g} … "
+            f"{rates.far_interval[1]:.3g}) | {point.frr:.3f} | {rates.frr:.3f} | {cost} |",
+            flush=True,
+        )
+
+
 def ratio_row(people: People, calibration: Calibration, size: int) -> RatedPairs:
     """Print what the likelihood ratios of a size cost; return the pairs."""
     templates = _templates(people, size, 1, 1)
@@ -92,11 +124,17 @@ def main() -> None:
     parser.add_argument("--misalignment", choices=["none", "detector"], default="detector")
     parser.add_argument("--cache", type=Path, help="file for the embeddings")
     parser.add_argument("--plot", type=Path, help="picture of the ratios to write: Tippett plot and cross-entropy")
+    parser.add_argument("--mixed", action="store_true", help="templates of probes of 8, 12, 16 and 28 px instead")
     options = parser.parse_args()
     model = read_model(options.model)
     if model.calibration is None or model.calibration.intervals is None:
         parser.error(f"{options.model} has no intervals: export it again with --people")
     people = people_of(model, options)
+    if options.mixed:
+        print("| probes | FAR | realized (95 %) | FRR stated | realized | Cllr, Cllr_min |\n|---|---|---|---|---|---|")
+        for sizes in MIXED:
+            mixed_rows(people, model.calibration, sizes)
+        return
     print(
         "| probe | pictures of probe, gallery | FAR | stated | realized (95 %) | kept | FRR stated | realized | kept |"
     )

@@ -202,6 +202,7 @@ class CaseVerification(Schema):
     frr_interval: _Interval | None
     ratio: CaseRatio | None
     not_acquired: Share | None
+    largest_probe_size: _Size | None
 
 
 class CaseHit(Schema):

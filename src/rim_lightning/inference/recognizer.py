@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName, checked_detector
-from rim_lightning.inference.calibration import Calibration
+from rim_lightning.inference.calibration import Calibration, probe_weights
 from rim_lightning.inference.default_model import model_or_shipped
 from rim_lightning.inference.faces import Aligned, AlignedFace, Box, FaceAligner, is_aligned, judged_as
 from rim_lightning.inference.model_folder import fingerprint, read_model
@@ -43,12 +43,12 @@ class Verification(NamedTuple):
     Attributes:
         similarity: Cosine of the two embeddings, in [-1, 1]; the weighted mean of two cosines if the model also looks
             at the gallery picture reduced to the size of the probe.
-        threshold: Threshold for the size of the probe and the false accept rate; the largest one of probes of several
-            sizes, so that one small probe does not let strangers pass.
+        threshold: Threshold for the size of the probe and the false accept rate; see `Calibration.template_point` for
+            probes of several sizes.
         accepted: True if similarity ≥ threshold.
         far: False accept rate that was requested: share of strangers who are accepted.
         frr: False reject rate at the threshold: share of true pairs that are refused. Like the threshold, it comes
-            from the people of the calibration. The largest one of probes of several sizes.
+            from the people of the calibration.
         probe_size: Side of the smallest probe face, in pixels: of its picture, or of its detail if that was enlarged.
         gallery_size: Side of the smallest gallery face, likewise.
         probes: Number of probes that were pooled into one template.
@@ -57,10 +57,10 @@ class Verification(NamedTuple):
         far_interval: 95 % interval of the false accept rate of other people at the threshold. None if the card is of
             an earlier version and has none.
         frr_interval: The same of the false reject rate.
-        ratio: Likelihood ratio of the similarity. None if the card has none. The one nearest to 1 of probes of several
-            sizes.
+        ratio: Likelihood ratio of the similarity. None if the card has none.
         not_acquired: Share of probes of this size in which no usable face is found, which are not in the false reject
             rate. None if that was not measured.
+        largest_probe_size: Side of the largest probe face. None of a single probe.
     """
 
     similarity: float
@@ -77,6 +77,7 @@ class Verification(NamedTuple):
     frr_interval: tuple[float, float] | None = None
     ratio: Ratio | None = None
     not_acquired: float | None = None
+    largest_probe_size: float | None = None
 
     def in_words(self) -> list[str]:
         """Return the answer in sentences, its side of the threshold first."""
@@ -90,11 +91,15 @@ class Verification(NamedTuple):
             verdict(self.accepted, self.far),
             f"similarity {self.similarity:.3f}, threshold {self.threshold:.3f}",
             *([] if self.ratio is None else [self.ratio.in_words()]),
-            f"for a probe of {self.probe_size:.0f} px{counts}: {passed} would pass{interval_of(self.far_interval)}, "
+            f"for {self._sizes()}{counts}: {passed} would pass{interval_of(self.far_interval)}, "
             f"and {count_of(self.frr)} true pairs would be missed{interval_of(self.frr_interval)}",
             *([] if self.not_acquired is None else [self._with_lost(self.not_acquired)]),
             f"measured on {self.chosen_on.in_words()}",
         ]
+
+    def _sizes(self) -> str:
+        least, most = (f"{size:.0f}" for size in (self.probe_size, self.largest_probe_size or self.probe_size))
+        return f"a probe of {least} px" if least == most else f"probes of {least} to {most} px"
 
     def _with_lost(self, not_acquired: float) -> str:
         """Return how many true pairs are missed if those count whose face is not found."""
@@ -321,9 +326,10 @@ class Recognizer:
         self.required_calibration(pairs=True).check_far(far)
         probe_faces = judged_as(self.align(probe, is_aligned(aligned, "probe")), size)
         gallery_faces = self.align(gallery, is_aligned(aligned, "gallery"))
-        templates = pool(self._embed_probes(probe_faces)), pool(self._embed_gallery(gallery_faces))
-        similarity = self.similarity(*templates, min(face.size for face in probe_faces), gallery_faces)
-        return self.judge(similarity, [face.size for face in probe_faces], [face.size for face in gallery_faces], far)
+        sizes = [face.size for face in probe_faces]
+        templates = pool(self._embed_probes(probe_faces), sizes), pool(self._embed_gallery(gallery_faces))
+        similarity = self.similarity(*templates, min(sizes), gallery_faces)
+        return self.judge(similarity, sizes, [face.size for face in gallery_faces], far)
 
     def judge(
         self,
@@ -348,30 +354,24 @@ class Recognizer:
         """
         calibration = self.required_calibration(pairs=True)
         calibration.check_far(far)
-        counts = len(probe_sizes), len(gallery_sizes)
-        sizes = set(probe_sizes)
-        points = [calibration.operating_point(size, far, *counts) for size in sizes]
-        strictest = max(points, key=lambda point: point.threshold)
-        worst = max(points, key=lambda point: point.frr)
-        threshold = strictest.threshold
-        known = (calibration.likelihood_ratio(similarity, size, *counts) for size in sizes)
-        ratios = [ratio for ratio in known if ratio is not None]
-        self._check_finite(similarity, threshold)
+        point = calibration.template_point(probe_sizes, far, len(gallery_sizes))
+        self._check_finite(similarity, point.threshold)
         return Verification(
             similarity=similarity,
-            threshold=threshold,
-            accepted=similarity >= threshold,
+            threshold=point.threshold,
+            accepted=similarity >= point.threshold,
             far=far,
-            frr=worst.frr,
+            frr=point.frr,
             probe_size=min(probe_sizes),
             gallery_size=min(gallery_sizes),
             probes=len(probe_sizes),
             gallery=len(gallery_sizes),
             chosen_on=calibration.chosen_on,
-            far_interval=strictest.far_interval,
-            frr_interval=worst.frr_interval,
-            not_acquired=worst.not_acquired,
-            ratio=min(ratios, key=lambda ratio: abs(ratio.log10)) if ratios else None,
+            far_interval=point.far_interval,
+            frr_interval=point.frr_interval,
+            not_acquired=point.not_acquired,
+            ratio=calibration.template_ratio(similarity, probe_sizes, len(gallery_sizes)),
+            largest_probe_size=max(probe_sizes) if len(probe_sizes) > 1 else None,
         )
 
     @torch.no_grad()
@@ -496,16 +496,20 @@ def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {scheme: torch.cat([part[scheme] for part in parts]) for scheme in parts[0]}
 
 
-def pool(embeddings: Tensor) -> Tensor:
+def pool(embeddings: Tensor, sizes: Sequence[float] | None = None) -> Tensor:
     """Pool the embeddings of one person into one template: their mean, of length 1.
 
     Args:
         embeddings: (B, E), each of length 1.
+        sizes: Sides of the probes in pixels, B of them: their mean is weighted by `probe_weights`. None for pictures of
+            the gallery, which weigh the same.
 
     Returns:
         (E,), of length 1.
     """
-    return F.normalize(embeddings.mean(0), dim=0)
+    if sizes is None or len(set(sizes)) == 1:
+        return F.normalize(embeddings.mean(0), dim=0)
+    return F.normalize(torch.tensor(probe_weights(sizes), dtype=embeddings.dtype) @ embeddings, dim=0)
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -14,7 +14,7 @@ from rim_lightning.data.readers.files import excerpt, inner_name, read_rows
 from rim_lightning.inference.recognizer import pool
 
 if TYPE_CHECKING:
-    from rim_lightning.inference.calibration import Calibration, OperatingPoint
+    from rim_lightning.inference.calibration import Calibration
     from rim_lightning.inference.faces import AlignedFace, Box
 
 
@@ -97,25 +97,6 @@ def read_groups(table: Path, name: str) -> list[PictureGroup]:
         picture = TemplatePicture(path, _box_of(cells.get("face", ""), where), cells.get("time", ""))
         pictures_of.setdefault(cells["track"], []).append(picture)
     return [PictureGroup(f"{name}, track {track}", pictures, track) for track, pictures in pictures_of.items()]
-
-
-def template_point(calibration: Calibration, faces: Sequence[AlignedFace], far: float) -> OperatingPoint:
-    """Return threshold and false reject rate of a template of probes, compared with one picture of the gallery.
-
-    Args:
-        calibration: Thresholds for templates of each number of pictures.
-        faces: The pictures of the template.
-        far: False accept rate.
-
-    Returns:
-        The largest threshold and the largest false reject rate of the sizes of the pictures.
-
-    Raises:
-        ValueError: If there are no thresholds for that false accept rate.
-    """
-    points = [calibration.operating_point(size, far, len(faces)) for size in {face.size for face in faces}]
-    highest = max(points)
-    return highest._replace(frr=max(point.frr for point in points))
 
 
 def disagreement(embeddings: Tensor, faces: Sequence[AlignedFace], calibration: Calibration) -> Disagreement | None:

@@ -12,7 +12,7 @@ from PIL import Image
 from rim_lightning.data.images import ImageError
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.resize import enlarge, reduce
-from rim_lightning.inference.calibration import Calibration
+from rim_lightning.inference.calibration import Calibration, probe_weights
 from rim_lightning.inference.faces import AlignedFace
 from rim_lightning.inference.recognizer import Recognizer, pool
 from rim_lightning.networks.recognition import ProbeViews
@@ -92,7 +92,8 @@ def test_the_answer_follows_the_threshold(rim, sharp):
 def test_several_pictures_of_a_person_are_one_template(rim, sharp):
     model = Recognizer(rim, calibration(0.0))
     probes, gallery = model.embed_probes(sharp[:2], aligned=True), model.embed_gallery(sharp[2:], aligned=True)
-    expected = F.cosine_similarity(probes.mean(0), gallery.mean(0), dim=0)
+    weights = torch.tensor(probe_weights([face.size for face in model.align(sharp[:2], aligned=True)]))
+    expected = F.cosine_similarity(weights @ probes, gallery.mean(0), dim=0)
     answer = model.verify(sharp[:2], sharp[2:], far=1e-2, aligned=True)
     assert (answer.probes, answer.gallery) == (2, 3)
     assert answer.similarity == pytest.approx(float(expected), abs=1e-6)
@@ -108,7 +109,7 @@ def test_the_threshold_of_a_template_is_that_of_its_counts(rim, sharp):
         assert answer.threshold == pytest.approx(threshold), (probes, gallery)
 
 
-def test_a_small_probe_does_not_lower_the_threshold_of_a_template(rim, sharp):
+def test_a_template_of_several_sizes_is_judged_by_all_of_them(rim, sharp):
     small = ((reduce(to_unit(sharp[:1]), 8)[0] + 1) * 127.5).round().byte()
     sizes = [face.size for face in Recognizer(rim).align([small, sharp[1]], aligned=True)]
     assert sizes[0] < sizes[1]
@@ -116,7 +117,8 @@ def test_a_small_probe_does_not_lower_the_threshold_of_a_template(rim, sharp):
         values = (np.array(numbers).reshape(1, 1, 2, 1) for numbers in (thresholds, frrs))
         model = Recognizer(rim, Calibration("made up", "0", 2, 1, 1, (1,), sizes, (1e-2,), *values))
         answer = model.verify([small, sharp[1]], sharp[2], far=1e-2, aligned=True)
-        assert (answer.threshold, answer.frr) == pytest.approx((max(thresholds), max(frrs)))
+        expected = float(np.dot(probe_weights(sizes), thresholds)), np.mean(frrs)
+        assert (answer.threshold, answer.frr) == pytest.approx(expected)
         assert answer.probe_size == sizes[0]
 
 

@@ -1,15 +1,17 @@
 """Templates of probes: tables of tracks, thresholds by the number of pictures, and pictures of two people."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from rim_lightning.inference.calibration import Calibration
+from rim_lightning.inference.calibration import Calibration, probe_weights
 from rim_lightning.inference.faces import AlignedFace
-from rim_lightning.inference.templates import TemplatePicture, disagreement, read_groups, template_point
+from rim_lightning.inference.recognizer import pool
+from rim_lightning.inference.templates import TemplatePicture, disagreement, read_groups
 
 
 def calibration(fars=(1e-1, 1e-3)):
@@ -36,16 +38,48 @@ def faces(*sizes):
 
 def test_the_threshold_is_that_of_the_number_of_pictures():
     for count in (1, 2, 4, 9):
-        point = template_point(calibration(), faces(*[32] * count), 1e-3)
+        point = calibration().template_point([32] * count, 1e-3)
         assert point.threshold == pytest.approx(0.9 - 0.1 * min(count, 4) - 0.05)
         assert point.frr == pytest.approx(point.threshold / 2)
 
 
-def test_a_template_of_several_sizes_has_the_largest_threshold_of_them():
-    point = template_point(calibration(), faces(32, 8), 1e-3)
-    assert point.threshold == pytest.approx(0.9 - 0.2 - 0.05 + 0.2)
+def test_probes_of_a_template_weigh_as_much_as_they_are_large():
+    assert probe_weights([8, 24]) == [0.25, 0.75]
+    assert probe_weights([8, 28, 28, 200]) == pytest.approx([8 / 92, *[28 / 92] * 3])
+    embeddings = at_angles(0, 90)
+    assert pool(embeddings, [8, 24])[:2].tolist() == pytest.approx([1 / math.sqrt(10), 3 / math.sqrt(10)])
+    assert torch.equal(pool(embeddings, [24, 24]), pool(embeddings))
+
+
+def test_a_template_of_several_sizes_has_the_weighted_threshold_and_the_mean_error():
+    large, small = 0.9 - 0.2 - 0.05, 0.9 - 0.2 - 0.05 + 0.2
+    point = calibration().template_point([28, 8], 1e-3)
+    at_28 = calibration().operating_point(28, 1e-3, 2).threshold
+    assert large < at_28 < small
+    assert point.threshold == pytest.approx((28 * at_28 + 8 * small) / 36)
+    assert point.frr == pytest.approx((at_28 + small) / 4)
+    assert (point.far_interval, point.frr_interval, point.not_acquired) == (None, None, None)
     with pytest.raises(ValueError, match=r"no thresholds for a false accept rate of 0\.01"):
-        template_point(calibration(), faces(32), 1e-2)
+        calibration().template_point([32], 1e-2)
+
+
+def test_intervals_and_ratios_of_several_sizes():
+    intervals = np.zeros((3, 3, 2, 2, 4))
+    intervals[:, :, 0] = (0.1, 0.3, 0.6, 0.8)  # at 8 px
+    intervals[:, :, 1] = (0.2, 0.5, 0.2, 0.4)  # at 32 px
+    ratios = np.zeros((3, 3, 2, 5))
+    ratios[:, :, 0, :3] = (-1.0, 2.0, 3.0)
+    ratios[:, :, 1, :3] = (-1.0, 6.0, 2.5)
+    known = replace(calibration(), intervals=intervals, ratios=ratios)
+    point = known.template_point([8, 32], 1e-3)
+    assert point.far_interval == pytest.approx((0.1, 0.5))
+    assert point.frr_interval == pytest.approx((0.4, 0.6))
+    ratio = known.template_ratio(0.5, [8, 32])  # 0 at 8 px, 2 at 32 px
+    assert ratio.log10 == pytest.approx(2 * 28 / 36)
+    assert (ratio.bound, ratio.at_bound) == (2.5, False)
+    assert known.template_ratio(0.9, [32, 8]).log10 == pytest.approx((2.5 * 28 + 0.8 * 8) / 36)  # bounded, then mixed
+    assert known.template_ratio(0.5, [8, 8]) == known.likelihood_ratio(0.5, 8, 2)
+    assert calibration().template_ratio(0.5, [8, 32]) is None
 
 
 def at_angles(*degrees):

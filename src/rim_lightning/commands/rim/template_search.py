@@ -195,14 +195,15 @@ def _answer(
     """Search the gallery for one template. The answer is ready for a JSON object."""
     from rim_lightning.commands.rim.face_questions import plain_hits
     from rim_lightning.inference.recognizer import pool
-    from rim_lightning.inference.templates import disagreement, template_point
+    from rim_lightning.inference.templates import disagreement
 
     calibration = recognizer.required_calibration()
     aligned = [face for face, _ in faces]
     embeddings = recognizer.embed_probes(aligned)
-    point = template_point(calibration, aligned, far)
+    sizes = [face.size for face in aligned]
+    point = calibration.template_point(sizes, far)
     split = disagreement(embeddings, aligned, calibration)
-    (hits,) = gallery.search(pool(embeddings)[None], top)
+    (hits,) = gallery.search(pool(embeddings, sizes)[None], top)
     return {
         "template": group.name,
         "track": group.track,
