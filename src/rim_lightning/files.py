@@ -256,7 +256,8 @@ def read_bytes(path: str | Path, advice: str = "choose another file", largest: i
     with file:
         size = os.fstat(file.fileno()).st_size
         if size > largest:
-            raise ValueError(f"{path} has more than {largest >> 20} MB, which is no such file: {advice}.")
+            most = f"{largest >> 20} MB" if largest >= 2**20 else f"{largest:,} bytes"
+            raise ValueError(f"{path} has more than {most}, which is no such file: {advice}.")
         return file.read()
 
 

@@ -32,7 +32,7 @@ from rim_lightning.commands.rim.output import (
     report_notes,
     say,
 )
-from rim_lightning.commands.rim.recording import CaseQuestion, RecordChoice, record_options, report_recorded
+from rim_lightning.commands.rim.recording import CaseQuestion, RecordChoice, check_hits, record_options, report_recorded
 from rim_lightning.commands.rim.template_search import TemplateChoice, identify_templates, template_options
 from rim_lightning.inference.verdict import CalibrationSet, in_words
 
@@ -97,6 +97,7 @@ def identify(
       rim identify --index known cctv.png --record case_7 --reviewer "Ana Lang" --report case_7.pdf
     """
     output.check(probes)
+    check_hits(record, top)
     if pooling.asked(probes, choice):
         _check_templates(fpir, record)
         identify_templates(model, index, probes, top, choice, decision, pooling, output)
@@ -105,6 +106,8 @@ def identify(
     left_out: dict[str, str] = {}
     cases: list[CaseAnswer] = []
     paths = [picture for place in probes for picture in pictures_of(place, left_out)]
+    if record.home is not None:
+        paths = list(dict.fromkeys(paths))  # a record has each picture once, and a replay answers it once
     with record.opened(len(paths)) as writer:
         asked = CaseQuestion(model, decision, choice, index, top, fpir)
         for block in in_blocks(progress_bar(paths, "identifying"), len(gallery)):
