@@ -23,6 +23,8 @@ WORDS_HEIGHT = 0.10
 """Height of the line of words at the top of the square, likewise."""
 FINER = 4
 """Factor by which the words are drawn larger before they are warped into the frame."""
+STRIP = 1_000_000
+"""Most pixels of a frame that are pasted over at a time: each takes about 200 bytes meanwhile."""
 
 
 class PastedFace(NamedTuple):
@@ -108,30 +110,46 @@ def with_caption(frame: NDArray[np.uint8], lines: Sequence[str]) -> Image.Image:
 
 def _paste(frame: NDArray[np.uint8], face: PastedFace, factor: int) -> None:
     """Paste a face into a frame, which is changed."""
-    side = len(face.pixels)
     matrix = face_matrix(face, factor)
-    scale = math.hypot(matrix[0, 0], matrix[1, 0])  # pixels of the face for one of the frame
-    x0, y0, x1, y1 = _bounds(matrix, side, frame.shape)
+    x0, y0, x1, y1 = _bounds(matrix, len(face.pixels), frame.shape)
     if x0 >= x1 or y0 >= y1:
         return
-    shifted = matrix.copy()
-    shifted[:, 2] += matrix[:, :2] @ (x0, y0)
-    size = x1 - x0, y1 - y0
+    rows = max(1, STRIP // (x1 - x0))
+    pixels, label = face.pixels.astype(np.float32), _label(len(face.pixels))
+    for top in range(y0, y1, rows):
+        shifted = matrix.copy()
+        shifted[:, 2] += matrix[:, :2] @ (x0, top)
+        strip = frame[top : min(top + rows, y1), x0:x1]
+        strip[:] = _pasted(strip, pixels, label, shifted)
+
+
+def _pasted(
+    part: NDArray[np.uint8], pixels: NDArray[np.float32], label: NDArray[np.float32], matrix: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    """Return a part of a frame with the face in it.
+
+    Args:
+        part: (h, w, 3).
+        pixels: (S, S, 3), the face, 0 to 255.
+        label: See `_label`.
+        matrix: Similarity (2, 3) from pixels of the part to pixels of the face.
+    """
+    size, side = part.shape[1::-1], len(pixels)
+    scale = math.hypot(matrix[0, 0], matrix[1, 0])  # pixels of the face for one of the frame
     x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
-    places = transform_points(np.stack([x, y], axis=-1), shifted) + 0.5  # (h, w, 2), from 0 to side in the square
+    places = transform_points(np.stack([x, y], axis=-1), matrix) + 0.5  # (h, w, 2), from 0 to side in the square
     inside = np.minimum(places, side - places).min(axis=-1, keepdims=True) / scale  # to the nearest edge, in pixels
     width = max(2.0, BORDER_WIDTH * side / scale)
-    part = frame[y0:y1, x0:x1].astype(np.float32)
-    warped = _warped(face.pixels.astype(np.float32), shifted, size)
-    label = _warped(_label(side), _finer(shifted), size)
-    alpha = label[..., 3:] / 255
-    marked = warped * (1 - alpha) + label[..., :3] * alpha
+    warped = _warped(pixels, matrix, size)
+    words = _warped(label, _finer(matrix), size)
+    alpha = words[..., 3:] / 255
+    marked = warped * (1 - alpha) + words[..., :3] * alpha
     line = np.where(inside < width / 3, 0.0, np.array(MARK_COLOR))  # black around the color: seen on any picture
     border = np.clip(width - inside, 0, 1)
     marked = marked * (1 - border) + line * border
     covered = np.clip(inside, 0, 1)  # nothing where the middle of a pixel lies outside
     blended = part * (1 - covered) + marked * covered
-    frame[y0:y1, x0:x1] = blended.round().clip(0, 255).astype(np.uint8)
+    return np.asarray(blended.round().clip(0, 255), dtype=np.uint8)
 
 
 def _bounds(matrix: NDArray[np.float64], side: int, shape: tuple[int, ...]) -> tuple[int, int, int, int]:

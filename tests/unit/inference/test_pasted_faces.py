@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from rim_lightning.data.alignment import align, template
+from rim_lightning.inference import pasted_faces
 from rim_lightning.inference.face_pictures import HALLUCINATED, MARK_COLOR, hallucination_texts, save_picture
 from rim_lightning.inference.pasted_faces import (
     BORDER_WIDTH,
@@ -143,3 +144,17 @@ def test_the_file_says_what_it_is(tmp_path):
         assert written.text["Source"] == "model mine é, digest 0123"
         assert written.text["Software"].startswith("rim-lightning 0.")
         assert "no evidence" in written.text["Description"]
+
+
+def test_a_large_face_is_pasted_in_strips(picture, monkeypatch):
+    """A face that fills a photograph of 40 million pixels took eight gigabytes at once."""
+    face, _ = placed(70, 20, 30, 5)
+    whole = paste_faces(picture, [face], 2)
+    seen = []
+    paste = pasted_faces._pasted
+    monkeypatch.setattr(pasted_faces, "STRIP", 1000)
+    monkeypatch.setattr(pasted_faces, "_pasted", lambda part, *rest: (seen.append(part.size), paste(part, *rest))[1])
+    strips = paste_faces(picture, [face], 2)
+    assert len(seen) > 10
+    assert max(seen) <= 3 * 1000
+    np.testing.assert_allclose(strips.astype(int), whole, atol=1)

@@ -182,7 +182,8 @@ def _ratio(rates: Tensor | None, resampled: Tensor) -> str:
     ratios = ratios[~ratios.isnan()].clamp(max=ENDLESS)
     if not len(ratios):
         return "no errors"
-    low, high = percentile_interval(ratios)
+    tails = torch.tensor([0.025, 0.975], dtype=ratios.dtype)
+    low, high = ratios.quantile(tails, interpolation="nearest").tolist()  # nothing lies between a number and endless
     middle = ratios.median() if rates is None else rates.max() / rates.min()
     return f"{_number(float(middle))} ({_number(low)} … {_number(high)})"
 
