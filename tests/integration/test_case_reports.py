@@ -90,6 +90,12 @@ def test_the_page_says_what_the_answer_says(place, record):
     assert content["model"]["weights"] in text
 
 
+def test_what_is_said_of_the_rates_below_stands_above_them(record):
+    rewritten(record, lambda content: content["verifications"][0].update(gallery_size=3.0))
+    text = Page(html_of(report_of(record, read_record(record)))).text()
+    assert text.index("The gallery face has 3 px: the rates below are those of sharp ones") < text.index("Similarity ")
+
+
 def test_the_page_loads_and_runs_nothing(record):
     content = html_of(report_of(record, read_record(record)))
     page = Page(content)

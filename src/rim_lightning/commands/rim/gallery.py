@@ -103,6 +103,8 @@ def identify(
         identify_templates(model, index, probes, top, choice, decision, pooling, output)
     recognizer = decision.load(model)
     gallery = open_gallery(index, recognizer)
+    if fpir is not None:
+        recognizer.required_calibration().check_search(len(gallery), fpir)
     left_out: dict[str, str] = {}
     cases: list[CaseAnswer] = []
     paths = [picture for place in probes for picture in pictures_of(place, left_out)]
@@ -131,6 +133,7 @@ def _answered(
 ) -> Iterator[CaseAnswer]:
     """Search for the faces of some pictures at once. Those that cannot be used are put into `left_out`."""
     from rim_lightning.case.record_content import CaseAnswer
+    from rim_lightning.files import printable
     from rim_lightning.inference.faces import judged_as
 
     far, size = asked.decision.far, asked.decision.size
@@ -140,7 +143,8 @@ def _answered(
             found = judged_as(asked.choice.align(recognizer, path, writer=writer), size)
             questions += [question_of(recognizer, len(gallery), face, far, asked.fpir) for face in found]  # all or none
         except (OSError, ValueError) as error:
-            left_out[str(path)] = sentence_of(error)
+            name, reason = printable(str(path)), sentence_of(error)
+            left_out[str(path)] = reason if name in reason else f"{name}: {reason}"  # a threshold knows no picture
             continue
         faces += found
         pictures += [str(path)] * len(found)
