@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from rim_lightning.data.alignment import align, template
 from rim_lightning.inference import pasted_faces
@@ -135,6 +135,33 @@ def test_a_caption_touches_no_pixel_and_fits(picture):
     words = (captioned[96:] < 100).all(-1)
     assert words.any()
     assert not words[:, -3:].any()
+
+
+def test_a_caption_on_a_narrow_frame_loses_no_letter(picture):
+    """A word that is wider than the frame is broken: every piece of it has its width."""
+    font = ImageFont.load_default(size=12)
+    pieces = pasted_faces._broken("hallucinated: not a photograph model_of_mine_with_a_long_name", font, 40)
+    assert max(map(font.getlength, pieces)) <= 40
+    assert "".join(pieces).replace(" ", "") == "hallucinated:notaphotographmodel_of_mine_with_a_long_name"
+    assert "not a" in pieces
+    assert pasted_faces._broken("W", font, 1) == ["W"]
+
+
+@pytest.mark.parametrize(("top", "seen"), [(20, "top"), (-12, "bottom"), (60, "top"), (-20, "bottom")])
+def test_words_stand_where_the_frame_shows_them(picture, top, seen):
+    """At the border of a picture the top of the square may lie outside; then the words stand at its bottom."""
+    face, _ = placed(40, 0, 30, top)
+    white = face._replace(pixels=np.full_like(face.pixels, 255))
+    frame = paste_faces(picture, [white], 4).astype(int)
+    first, last = (BORDER_WIDTH + 0.02) * 40, (BORDER_WIDTH + WORDS_HEIGHT - 0.02) * 40
+    bands = {"top": (top + first, top + last), "bottom": (top + 40 - last, top + 40 - first)}
+    dark = {
+        place: (frame[max(0, round(4 * low)) : max(0, round(4 * high)), 4 * 32 : 4 * 68] < 90).all(-1).mean()
+        for place, (low, high) in bands.items()
+        if low >= 0 and high <= len(picture)
+    }
+    assert dark.pop(seen) > 0.4
+    assert not any(dark.values())
 
 
 def test_the_file_says_what_it_is(tmp_path):
