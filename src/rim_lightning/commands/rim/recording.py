@@ -210,13 +210,13 @@ def gallery_state(gallery: Gallery) -> GalleryState:
 
 
 def check_report(target: Path) -> None:
-    """Check before any work that a report can be written.
+    """Check before any work that a report can be written. Its folder is made if it is missing.
 
     Raises:
         ValueError: If the ending is neither .html nor .pdf, the file exists, or nothing can be written there.
         MissingExtra: If a package is missing.
     """
-    from rim_lightning.files import check_writable
+    from rim_lightning.files import check_folder
 
     if target.suffix.lower() not in (".html", ".pdf"):
         raise ValueError(f"{target} ends in neither .html nor .pdf: give the file to write.")
@@ -224,7 +224,7 @@ def check_report(target: Path) -> None:
         raise ValueError(f"{target} exists already: choose another place.")
     if target.suffix.lower() == ".pdf":
         require_extra("report", "A report in PDF")
-    check_writable(target, "place for the report")
+    check_folder(target.parent, "place for the report")
 
 
 def check_hits(record: RecordChoice, top: int) -> None:
