@@ -99,7 +99,8 @@ def group_rows(
         place = [label, title, kind.in_words(), f"{size} px"]
         by_far = attempt(rates_of_groups, laboratory, reading, people, groups, size, kind, fars)
         if isinstance(by_far, str) or not by_far:
-            lines.append([*place, "", "", "", by_far or "not measurable", ""])
+            reason = by_far if isinstance(by_far, str) else ""
+            lines.append([*place, "", "", "", reason or "not measurable", ""])
             continue
         for far, found in by_far.items():
             where = [*place, f"{far:g}"]
