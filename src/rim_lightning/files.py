@@ -89,6 +89,24 @@ def full_disk_named(path: Path) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def read_fault_named(path: str | Path) -> Iterator[None]:
+    """Name the file that cannot be read: of one that is open the system names none when its disk fails.
+
+    Args:
+        path: The file that the block reads.
+
+    Raises:
+        OSError: If it cannot be read, with its name.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
 def put_in_place(part: Path, path: Path) -> None:
     """Move a finished file or folder to its place.
 
@@ -253,10 +271,11 @@ def read_bytes(path: str | Path, advice: str = "choose another file", largest: i
         if error.errno != errno.EINVAL:
             raise
         raise ValueError(f"{path} is a device or a pipe, where a file is needed: {advice}.") from None
-    with file:
+    with file, read_fault_named(path):
         size = os.fstat(file.fileno()).st_size
         if size > largest:
-            raise ValueError(f"{path} has more than {largest >> 20} MB, which is no such file: {advice}.")
+            most = f"{largest >> 20} MB" if largest >= 2**20 else f"{largest:,} bytes"
+            raise ValueError(f"{path} has more than {most}, which is no such file: {advice}.")
         return file.read()
 
 
@@ -373,7 +392,7 @@ def content_digest(path: str | Path) -> str:
     Raises:
         OSError: If the file cannot be read.
     """
-    with open_regular(path) as file:
+    with open_regular(path) as file, read_fault_named(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

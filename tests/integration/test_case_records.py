@@ -229,7 +229,8 @@ def test_a_search_gives_the_same_bits_and_names_another_gallery(place, tmp_path)
     shutil.copy(place / "probe.png", known / "eva" / "1.png")
     index = tmp_path / "index"
     assert rim("enroll", "-m", place / "model", "-i", index, known).exit_code == 0
-    words = ("identify", "-m", place / "model", "-i", index, place / "probe.png", "--top", "2")
+    probes = (place / "probe.png", place / "probe.png")  # named twice, as by "*.png" and by name
+    words = ("identify", "-m", place / "model", "-i", index, *probes, "--top", "2")
     folder, answer = recorded(tmp_path / "cases", *words)
     content = json.loads((folder / "record.json").read_text())
     assert [hit["similarity"] for hit in content["searches"][0]["hits"]] == [
@@ -350,3 +351,103 @@ def test_a_device_of_a_record_that_is_not_here(record, place, monkeypatch):
 def test_what_is_no_record_is_one_sentence(tmp_path):
     done = rim("replay", tmp_path)
     assert (done.exit_code, done.stderr) == (2, f"rim: {tmp_path} is no record of rim: it has no record.json.\n")
+
+
+@pytest.mark.slow
+def test_the_leftover_of_a_killed_command_is_removed_and_a_living_one_stays(tmp_path):
+    """The system frees the lock of a process that is killed; a record that is being made keeps its own."""
+    cases = tmp_path / "cases"
+    script = (
+        "import sys, time; from datetime import datetime; from pathlib import Path\n"
+        "from rim_lightning.case.record_folder import RecordWriter\n"
+        "writer = RecordWriter(Path(sys.argv[1]), datetime.now().astimezone()); print('made', flush=True)\n"
+        "time.sleep(600)"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", script, cases], stdout=subprocess.PIPE, text=True)
+    assert killed.stdout.readline() == "made\n"
+    (leftover,) = cases.iterdir()
+    living = record_folder.RecordWriter(cases, datetime.now().astimezone())  # while the other one lives
+    assert leftover.exists()
+    killed.kill()
+    killed.communicate()
+    others = (cases / ".2026-03-01_10-30-00.123456.part", cases / ".notes.part")
+    for folder in others:  # of a process that has not taken its lock yet, and of somebody else
+        folder.mkdir()
+    record_folder.RecordWriter(cases, datetime.now().astimezone()).discard()
+    assert not leftover.exists()
+    (hidden,) = set(cases.iterdir()) - set(others)
+    assert living.keep_illustration("a.png", b"content")["sha256"] == hashlib.sha256(b"content").hexdigest()
+    living.discard()
+    assert not hidden.exists()
+
+
+def test_a_disk_that_is_full_from_the_beginning_leaves_nothing(tmp_path, monkeypatch):
+    made = os.mkdir
+
+    def without_room(path, *arguments):
+        if Path(path).name == "pictures":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        made(path, *arguments)
+
+    monkeypatch.setattr(record_folder.os, "mkdir", without_room)
+    with pytest.raises(OSError, match="No space left") as failed:
+        record_folder.RecordWriter(tmp_path, datetime.now().astimezone())
+    assert failed.value.filename.startswith(str(tmp_path / "20"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("linked", ["pictures/probe_1.png", "pictures", "record.json"])
+def test_a_link_in_a_record_is_not_followed(record, place, linked):
+    """It could lead to a picture of somebody else, whose face a report would then hold."""
+    moved = record.parent / "moved"
+    (record / linked).rename(moved)
+    (record / linked).symlink_to(moved)
+    for words in (("replay", record, "-m", place / "model"), ("report", record, record.parent / "report.html")):
+        done = rim(*words)
+        assert done.exit_code == 2
+        assert done.stderr.endswith(" is a link: take an unaltered copy of the record.\n")
+
+
+def test_a_linked_file_that_the_answer_does_not_need_is_named(record, place):
+    file = record / "illustrations" / "face_1_landmarks.png"
+    file.unlink()
+    file.symlink_to("/etc/passwd")  # its digest is no business of anybody
+    done = replayed(record, place)
+    assert done.exit_code == 1
+    assert re.search(r"illustrations/face_1_landmarks.png: recorded [0-9a-f]{64}, now a link\n", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"), [(None, "is missing"), (b"no picture", r"was altered \(SHA-256 [0-9a-f]{64}, recorded ")]
+)
+def test_a_broken_picture_is_named_as_the_file_of_the_record(record, place, content, sentence):
+    """The picture of which it is a copy may be whole."""
+    file = record / "pictures" / "gallery_2.png"
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    done = replayed(record, place)
+    assert done.exit_code == 2
+    assert re.match(f"rim: {re.escape(str(file))} {sentence}", done.stderr)
+
+
+def test_a_digest_in_capitals_is_the_same(record, place):
+    file = record / "record.json.sha256"
+    file.write_text(file.read_text().upper())
+    assert replayed(record, place).exit_code == 0
+
+
+def test_what_a_record_cannot_hold_is_refused_before_any_work(place, tmp_path):
+    words = ("verify", "-m", place / "no_model", place / "probe.png", place / "sharp.png", "--record", tmp_path / "c")
+    for names, sentence in (
+        (["a" * 30_000], "the name is too long"),
+        (["a"] * 101, "at most 100 people"),
+        ([" "], "the name is empty"),
+    ):
+        done = rim(*words, *(word for name in names for word in ("--reviewer", name)))
+        assert done.exit_code == 2
+        assert sentence in done.stderr
+    search = ("identify", "-m", place / "no_model", "-i", tmp_path / "index", place / "probe.png")
+    pytest.importorskip("lancedb")
+    done = rim(*search, "--top", "20000", "--record", tmp_path / "c")
+    assert (done.exit_code, "10,000 people for each probe" in done.stderr) == (2, True)

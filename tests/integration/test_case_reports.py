@@ -90,6 +90,12 @@ def test_the_page_says_what_the_answer_says(place, record):
     assert content["model"]["weights"] in text
 
 
+def test_what_is_said_of_the_rates_below_stands_above_them(record):
+    rewritten(record, lambda content: content["verifications"][0].update(gallery_size=3.0))
+    text = Page(html_of(report_of(record, read_record(record)))).text()
+    assert text.index("The gallery face has 3 px: the rates below are those of sharp ones") < text.index("Similarity ")
+
+
 def test_the_page_loads_and_runs_nothing(record):
     content = html_of(report_of(record, read_record(record)))
     page = Page(content)
@@ -240,6 +246,15 @@ def test_reports_replace_nothing_and_name_their_endings(place, record, tmp_path)
 
 
 @pytest.mark.slow
+def test_the_folder_of_a_report_is_made(place, record, tmp_path):
+    target = tmp_path / "new" / "folder" / "case.html"
+    assert rim("report", record, target).exit_code == 0
+    assert target.is_file()
+    refused = rim("report", record, place / "probe.png" / "case.html")
+    assert refused.exit_code == 2
+    assert "choose another place for the report" in refused.stderr
+
+
 def test_damaged_records_end_in_a_report_or_in_one_sentence(original, tmp_path):
     """240 records with one damaged place each, their digests made anew."""
     outcomes, faults = Counter(), []

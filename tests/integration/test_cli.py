@@ -151,11 +151,23 @@ def test_a_search_by_the_share_of_strangers(full_model, faces, tmp_path):
     assert answer["probes"][0]["fpir_interval"] == [0.02, 0.2]
     assert all(hit["accepted"] for hit in answer["probes"][0]["hits"])
     assert "a stranger passes for 0.003 of them on average" in rim(*call).stdout
-    refused = rim(*call, "--fpir", "0.2")
-    assert refused.exit_code == 2
-    assert "no thresholds for an FPIR of 0.2: choose from 0.1" in refused.stderr
+    refused = rim(*call, faces / "b.png", "--fpir", "0.2")
+    assert refused.exit_code == 2  # once, not a reason for each picture to be left out
+    assert refused.stderr == "rim: There are no thresholds for an FPIR of 0.2: choose from 0.1.\n"
     assert rim(*call, "--fpir", "1").exit_code == 2
     assert "for single pictures" in " ".join(rim(*call, "--fpir", "0.1", "--pool").stderr.split())
+
+
+def test_a_picture_without_a_threshold_is_named(full_model, faces, tmp_path, monkeypatch):
+    """A threshold knows no picture: its error cannot name the one that it is missing for."""
+    assert rim("enroll", "-m", full_model, "-i", tmp_path / "index", faces, "--aligned").exit_code == 0
+
+    def none_for_the_size(*words):
+        raise ValueError("There is none for this size.")
+
+    monkeypatch.setattr("rim_lightning.commands.rim.gallery.question_of", none_for_the_size)
+    done = rim("identify", "-m", full_model, "-i", tmp_path / "index", faces / "a.png", "--aligned")
+    assert (done.exit_code, done.stderr) == (2, f"left out: {faces / 'a.png'}: There is none for this size.\n")
 
 
 def test_hallucinate_a_folder(model, faces, tmp_path):

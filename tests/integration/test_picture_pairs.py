@@ -279,6 +279,19 @@ def test_a_killed_command_goes_on(model, listed, tmp_path):
     assert len({row["similarity"] for row in rows}) == 1
 
 
+def test_a_second_command_for_the_same_table_is_refused(model, listed, tmp_path):
+    """Both would add to one file of answers, and remove it when they end."""
+    file, table = listed(PAIRS[:1]), tmp_path / f"{'n' * 250}.csv"[-255:]  # the longest name that a disk takes
+    words = ("verify", "-m", model, "--pairs", file, "--csv", table)
+    with verify_pairs._alone(table):
+        done = rim(*words)
+        assert done.exit_code == 2
+        assert done.stderr.startswith(f"rim: Another command answers the pairs for {table}: wait until it ends")
+        assert not table.exists()
+    assert rim(*words).exit_code == 0
+    assert {path.name for path in tmp_path.iterdir() if "n" * 99 in path.name} == {table.name}
+
+
 def test_texts_that_a_spreadsheet_would_run_are_made_harmless(model, pictures, listed, tmp_path):
     name = "=cmd|' C calc'!A0.png"
     shutil.copy(pictures / "1.png", pictures / name)
@@ -329,6 +342,7 @@ def test_a_wrong_list_is_refused_before_the_model_is_loaded(tmp_path, name):
         "\ufeffprobe,gallery\n1.png,a/1.png\n".encode("utf-16-le"),
         b'gallery;"probe"\n"a/1.png";1.png\n;\n\n',
         b"probe\tgallery\n 1.png \ta/1.png",
+        b'\n\r\n"probe";"gallery";"a, b, c, d"\n1.png;a/1.png;x\n',
     ],
 )
 def test_lists_of_spreadsheets_are_read(model, pictures, content):

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from rim_lightning import files
+from rim_lightning.data.images import read_content
 from rim_lightning.files import (
     check_writable,
+    content_digest,
     file_digest,
+    read_bytes,
     real_path,
     whole_file,
     write_json,
@@ -295,3 +298,19 @@ def test_links_that_go_in_a_circle_have_a_path(tmp_path):
     for file in SOURCE.rglob("*.py"):  # `Path.resolve` raises RuntimeError
         for line in file.read_text().splitlines():
             assert ".resolve()" not in line or "__file__" in line, (file, line)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file of which the system reads nothing")
+@pytest.mark.parametrize("read", [read_bytes, content_digest, read_content], ids=lambda read: read.__name__)
+def test_a_disk_that_fails_while_it_is_read_is_named(read):
+    """The system names no file there, as on a damaged disk."""
+    with pytest.raises(OSError, match="Input/output error") as failed:
+        read(Path("/proc/self/mem"))
+    assert failed.value.filename == "/proc/self/mem"
+
+
+def test_a_small_limit_is_named_in_bytes(tmp_path):
+    file = tmp_path / "digest"
+    file.write_text("a" * 1001)
+    with pytest.raises(ValueError, match="has more than 1,000 bytes, which is no such file: remove it"):
+        read_bytes(file, "remove it", 1000)

@@ -6,7 +6,9 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ from rim_lightning.files import (
     read_bytes,
 )
 from rim_lightning.json_files import parse_json
+from rim_lightning.locks import process_lock
 from rim_lightning.schema import checked
 
 if TYPE_CHECKING:
@@ -34,10 +37,20 @@ PICTURES, ILLUSTRATIONS = "pictures", "illustrations"
 ADVICE = "take an unaltered copy of the record"
 LARGEST = 64 * 2**20
 """Largest `record.json` in bytes."""
+UNUSABLE = ("missing", "too large", "a link")
+"""What may be the matter with a file of a record, other than its content. Links could lead anywhere."""
+
+_PART = re.compile(r"\.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d\.\d{6}\.part")
+"""Name of the hidden folder in which a record is made."""
+_LOCK, _HELD = "record.lock", "record.held"
+"""Files in it: the lock of the process that makes the record, and a mark that says that this lock was taken."""
 
 
 class RecordWriter:
     """A record that is being made. It appears whole in its place, or not at all, and replaces nothing.
+
+    It is made in a hidden folder. Those of processes that were killed are removed first: the system frees the lock that
+    a process holds in its folder when the process ends.
 
     Args:
         home: Folder of all records. It is made if it is missing.
@@ -49,10 +62,12 @@ class RecordWriter:
 
     Raises:
         ValueError: If nothing can be written to the folder.
+        OSError: If the disk is full.
     """
 
     def __init__(self, home: Path, moment: datetime) -> None:
         check_folder(home, "folder for the records")
+        _remove_leftovers(home)
         while True:
             self._place = home / f"{moment:%Y-%m-%d_%H-%M-%S.%f}"
             self._part = home / f".{self._place.name}.part"
@@ -65,12 +80,21 @@ class RecordWriter:
                 break
             self._part.rmdir()
             moment += timedelta(microseconds=1)
+        self._record = self._part / "record"
+        self._lock = process_lock(self._part / _LOCK)
         self.moment = moment
         self.pictures: list[dict[str, Any]] = []
         self._failure: Exception | None = None
         self._kept: dict[tuple[str, str], Path] = {}  # (side, path as given) -> copy
-        for folder in (PICTURES, ILLUSTRATIONS):
-            os.mkdir(self._part / folder, 0o700)
+        try:
+            with suppress(ValueError):  # a disk without locks: then nobody can tell whether this process still lives
+                self._lock.acquire(timeout=0)
+                (self._part / _HELD).touch()
+            for folder in (self._record, self._record / PICTURES, self._record / ILLUSTRATIONS):
+                os.mkdir(folder, 0o700)
+        except OSError as error:
+            self.discard()
+            raise OSError(error.errno, error.strerror, str(self._place)) from error
 
     def keep(self, picture: Path, side: PictureSide) -> Path:
         """Copy a picture into the record. What is answered is answered from the copy.
@@ -92,7 +116,8 @@ class RecordWriter:
             return self._kept[given]
         name = printable(str(picture))
         if any((entry["side"], entry["name"]) == (side, name) for entry in self.pictures):
-            raise self._failed(ValueError(f"Two pictures have the name {name}: rename one of them."))
+            error = ValueError(f"Two pictures have the name {name}: rename one of them.")
+            raise error if side == "hit" else self._failed(error)
         try:
             check_count(sum(entry["side"] != "hit" for entry in self.pictures) + (side != "hit"))
         except ValueError as error:
@@ -111,7 +136,7 @@ class RecordWriter:
                 "height": height,
             }
         )
-        self._kept[given] = self._part / PICTURES / file
+        self._kept[given] = self._record / PICTURES / file
         return self._kept[given]
 
     def positions(self) -> dict[tuple[str, str], int]:
@@ -148,16 +173,17 @@ class RecordWriter:
         content = checked(CaseRecord, content, "The record", "please report it").model_dump()
         digest = self._write(RECORD, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
         self._write(RECORD_DIGEST, f"{digest}  {RECORD}\n".encode())
-        put_in_place(self._part, self._place)
+        put_in_place(self._record, self._place)
         return self._place, digest
 
     def discard(self) -> None:
         """Remove what was written, unless the record is finished."""
+        self._lock.release()
         shutil.rmtree(self._part, ignore_errors=True)
 
     def _write(self, name: str, content: bytes) -> str:
         """Write a file that only this user can read, and return its SHA-256."""
-        place = self._part / name
+        place = self._record / name
         try:
             with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(content)
@@ -195,6 +221,8 @@ def read_record(folder: Path) -> CaseRecord:
     file = folder / RECORD
     if not file.is_file():
         raise FileNotFoundError(f"{folder} is no record of rim: it has no {RECORD}.")
+    if file.is_symlink():
+        raise ValueError(f"{file} is a link: {ADVICE}.")
     return checked(CaseRecord, parse_json(read_bytes(file, ADVICE, LARGEST), file, dict, ADVICE), file, ADVICE)
 
 
@@ -206,7 +234,7 @@ def altered_files(folder: Path, record: CaseRecord) -> list[tuple[str, str, str]
         record: Its content.
 
     Returns:
-        (file, SHA-256 as recorded, SHA-256 now) of each; "missing" or "too large" in place of one that is not there.
+        (file, SHA-256 as recorded, SHA-256 now) of each; one of `UNUSABLE` in place of one that is not there.
     """
     expected = [(RECORD, _recorded_digest(folder / RECORD_DIGEST))]
     expected += [(f"{PICTURES}/{picture.file}", picture.sha256) for picture in record.pictures]
@@ -214,27 +242,55 @@ def altered_files(folder: Path, record: CaseRecord) -> list[tuple[str, str, str]
     expected += [(f"{ILLUSTRATIONS}/{picture.file}", picture.sha256) for picture in made]
     if record.thresholds.file is not None:
         expected.append((CALIBRATION, record.thresholds.file))
-    now = [(file, digest, _digest_or_missing(folder / file)) for file, digest in expected]
+    now = [(file, digest, _digest_or_state(folder, file)) for file, digest in expected]
     return [(file, recorded, current) for file, recorded, current in now if recorded != current]
 
 
 def check_unaltered(folder: Path, record: CaseRecord) -> None:
     """Raise ValueError if a file of a record is not what was recorded."""
     for file, recorded, now in altered_files(folder, record):
-        state = f"is {now}" if now in ("missing", "too large") else f"was altered (SHA-256 {now}, recorded {recorded})"
+        state = f"is {now}" if now in UNUSABLE else f"was altered (SHA-256 {now}, recorded {recorded})"
         raise ValueError(f"{folder / file} {state}: {ADVICE}.")
 
 
+def check_complete(folder: Path, record: CaseRecord) -> None:
+    """Raise ValueError if a file that the answer was made of cannot be opened. Altered ones can."""
+    needed = [f"{PICTURES}/{picture.file}" for picture in record.pictures if picture.side != "hit"]
+    for file in [*needed, *([] if record.thresholds.file is None else [CALIBRATION])]:
+        if (state := _digest_or_state(folder, file)) in UNUSABLE:
+            raise ValueError(f"{folder / file} is {state}: {ADVICE}.")
+
+
 def _recorded_digest(file: Path) -> str:
+    if file.is_symlink():
+        return "a link"
     try:
         words = read_bytes(file, ADVICE, 1000).decode("utf-8", "replace").split()
     except OSError:
         return "missing"
-    return words[0] if words else "missing"
+    return words[0].lower() if words else "missing"  # some programs write digests in capitals
 
 
-def _digest_or_missing(file: Path) -> str:
+def _digest_or_state(folder: Path, name: str) -> str:
+    """Return the SHA-256 of a file of a record, or which of `UNUSABLE` it is."""
+    file = folder / name
     try:
+        if file.is_symlink() or (file.parent != folder and file.parent.is_symlink()):
+            return "a link"
         return content_digest(file) if file.stat().st_size <= MAX_FILE else "too large"
     except OSError:
         return "missing"
+
+
+def _remove_leftovers(home: Path) -> None:
+    """Remove hidden folders in which a process that has ended was making a record."""
+    parts: list[Path] = []
+    with suppress(OSError):  # a folder that may be written to, but not listed
+        parts = [path for path in home.iterdir() if _PART.fullmatch(path.name)]
+    for part in parts:
+        with suppress(OSError, ValueError):  # those of others cannot be opened, the lock of a living process not taken
+            if part.is_symlink() or not (part / _HELD).is_file():
+                continue
+            with process_lock(part / _LOCK).acquire(timeout=0):
+                pass
+            shutil.rmtree(part, ignore_errors=True)

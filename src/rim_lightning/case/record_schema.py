@@ -14,6 +14,11 @@ FORMAT = 1
 MOST_ENTRIES = 100_000
 """Most pictures, faces or answers of one record that are read."""
 MOST_THREADS = 1024
+MOST_REVIEWERS = 100
+MOST_HITS = 10_000
+"""Most people whom one search of a record found."""
+LONGEST_NAME = 20_000
+"""Most characters of a name. A path may have 4096 bytes, and an escape has up to four characters."""
 LARGEST_SIMILARITY = 1.01
 """A cosine, rounded up."""
 
@@ -31,8 +36,8 @@ def _not_reversed(ends: list[float]) -> list[float]:
 
 
 _Text = Annotated[str, Field(max_length=1000)]
-_Name = Annotated[str, Field(min_length=1, max_length=20_000)]
-"""Name of a picture, person or reviewer. A path may have 4096 bytes, and an escape has up to four characters."""
+_Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+"""Name of a picture, person or reviewer."""
 _Moment = Annotated[str, Field(max_length=40), AfterValidator(_dated)]
 """Date and time with a time zone, ISO 8601."""
 _Similarity = Annotated[float, Field(ge=-LARGEST_SIMILARITY, le=LARGEST_SIMILARITY)]
@@ -234,7 +239,7 @@ class CaseSearch(Schema):
     fpir_interval: _Interval | None
     fnir_interval: _Interval | None
     chosen_on: CasePeople
-    hits: Annotated[list[CaseHit], Field(max_length=10_000)]
+    hits: Annotated[list[CaseHit], Field(max_length=MOST_HITS)]
 
 
 class CaseRecord(Schema):
@@ -252,7 +257,7 @@ class CaseRecord(Schema):
     format: Literal[1]
     command: Literal["verify", "identify"]
     made: _Moment
-    reviewers: Annotated[list[_Name], Field(max_length=100)]
+    reviewers: Annotated[list[_Name], Field(max_length=MOST_REVIEWERS)]
     settings: CaseSettings
     pictures: Annotated[list[CasePicture], Field(min_length=1, max_length=MOST_ENTRIES)]
     faces: Annotated[list[CaseFace], Field(min_length=1, max_length=MOST_ENTRIES)]

@@ -189,8 +189,8 @@ def _verification_sections(pictures: _Pictures, answer: CaseVerification, title:
     warning = unsharp(answer.gallery_size, SHARP * record.model.hr_size)
     blocks = [
         ReportText(side, "answer"),
+        *([ReportText(_sentence(warning), "caution")] if warning else []),  # it speaks of the rates below
         *(ReportText(line) for line in rest),
-        *([ReportText(_sentence(warning), "caution")] if warning else []),
         *_cautions(record, [*probes, *sharp]),
         ReportText(f"{FAR_MEANING} {NO_IDENTITY}"),
         *([] if answer.ratio is None else [ReportText(RATIO_MEANING)]),
@@ -213,7 +213,8 @@ def _search_sections(pictures: _Pictures, search: CaseSearch, title: str) -> Ite
         ReportText(_sentence(f"{above} above the threshold"), "answer"),
         ReportText(
             f"The face on the probe {_shown(record.pictures[face.picture].name)} has {_size_of(face)}, and the "
-            f"threshold for it is {search.threshold:.3f}. The gallery has {templates:,} pictures."
+            f"threshold for it is {search.threshold:.3f}. The gallery has {templates:,} "
+            f"{'picture' if templates == 1 else 'pictures'}."
         ),
         ReportText(SEARCH_MEANING),
         *(ReportText(_sentence(rate)) for rate in _search_rates(search, templates)),

@@ -25,7 +25,7 @@ from rim_lightning.data.picture_limits import (
     tiles_fault,
 )
 from rim_lightning.extras import install_command
-from rim_lightning.files import open_regular, printable
+from rim_lightning.files import open_regular, printable, read_fault_named
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -120,7 +120,7 @@ def read_content(path: Path, name: str | None = None) -> bytes:
     """
     name = name or printable(str(path))
     try:
-        with open_regular(path) as file:
+        with open_regular(path) as file, read_fault_named(path):
             too_long = os.fstat(file.fileno()).st_size > MAX_FILE
             content = b"" if too_long else file.read()
     except FileNotFoundError:

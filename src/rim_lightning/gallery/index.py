@@ -480,9 +480,11 @@ def _damaged(address: str) -> ValueError:
 
 
 def _is_of_lance(error: Exception, address: str) -> bool:
-    """Return True for an error that LanceDB raised of a table, which does not name the gallery."""
-    kind = isinstance(error, RuntimeError | ValueError) or type(error).__name__ == RUST_PANIC
-    return kind and address not in str(error)
+    """Return True for an error that LanceDB raised of a table; one of ours is a ValueError that names the gallery."""
+    if isinstance(error, RuntimeError) or type(error).__name__ == RUST_PANIC:
+        return True
+    text = str(error)
+    return isinstance(error, ValueError) and ("lance error" in text or address not in text)
 
 
 def _unreadable(address: str, error: Exception) -> OSError:

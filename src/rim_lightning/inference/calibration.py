@@ -258,13 +258,29 @@ class Calibration:
         Raises:
             ValueError: If the card has no thresholds of searches, or none for these values.
         """
+        searches = self._required_searches()
+        if self.not_acquired is not None:
+            self._check_reach(size)
+        return searches.point(size, gallery, fpir)
+
+    def check_search(self, gallery: int, fpir: float) -> None:
+        """Check before any search that there are thresholds of searches.
+
+        Args:
+            gallery: Number of pictures of the gallery.
+            fpir: False positive identification rate.
+
+        Raises:
+            ValueError: If the card has none, or none for these values at any size.
+        """
+        self._required_searches().column(gallery, fpir)
+
+    def _required_searches(self) -> SearchCalibration:
         if self.searches is None:
             raise ValueError(
                 "The model has no thresholds of searches: export it again, or measure them (rim calibrate)."
             )
-        if self.not_acquired is not None:
-            self._check_reach(size)
-        return self.searches.point(size, gallery, fpir)
+        return self.searches
 
     def _between(self, values: NDArray[np.float64], size: float, probes: int, gallery: int) -> NDArray[np.float64]:
         """Interpolate values by number of probes, number of gallery pictures and size, (C, C, S, …) -> (…)."""

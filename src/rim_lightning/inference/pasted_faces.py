@@ -20,9 +20,11 @@ MOST_PIXELS = 50_000_000
 BORDER_WIDTH = 0.03
 """Width of the border, as a share of the side of the face. It lies inside the square."""
 WORDS_HEIGHT = 0.10
-"""Height of the line of words at the top of the square, likewise."""
+"""Height of the line of words at the top of the square, or at its bottom if the top is not seen, likewise."""
 FINER = 4
 """Factor by which the words are drawn larger before they are warped into the frame."""
+STRIP = 1_000_000
+"""Most pixels of a frame that are pasted over at a time: each takes about 200 bytes meanwhile."""
 
 
 class PastedFace(NamedTuple):
@@ -108,30 +110,46 @@ def with_caption(frame: NDArray[np.uint8], lines: Sequence[str]) -> Image.Image:
 
 def _paste(frame: NDArray[np.uint8], face: PastedFace, factor: int) -> None:
     """Paste a face into a frame, which is changed."""
-    side = len(face.pixels)
     matrix = face_matrix(face, factor)
-    scale = math.hypot(matrix[0, 0], matrix[1, 0])  # pixels of the face for one of the frame
-    x0, y0, x1, y1 = _bounds(matrix, side, frame.shape)
+    x0, y0, x1, y1 = _bounds(matrix, len(face.pixels), frame.shape)
     if x0 >= x1 or y0 >= y1:
         return
-    shifted = matrix.copy()
-    shifted[:, 2] += matrix[:, :2] @ (x0, y0)
-    size = x1 - x0, y1 - y0
+    rows = max(1, STRIP // (x1 - x0))
+    pixels, label = face.pixels.astype(np.float32), _label(len(face.pixels), _seen_at_top(matrix, face, frame.shape))
+    for top in range(y0, y1, rows):
+        shifted = matrix.copy()
+        shifted[:, 2] += matrix[:, :2] @ (x0, top)
+        strip = frame[top : min(top + rows, y1), x0:x1]
+        strip[:] = _pasted(strip, pixels, label, shifted)
+
+
+def _pasted(
+    part: NDArray[np.uint8], pixels: NDArray[np.float32], label: NDArray[np.float32], matrix: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    """Return a part of a frame with the face in it.
+
+    Args:
+        part: (h, w, 3).
+        pixels: (S, S, 3), the face, 0 to 255.
+        label: See `_label`.
+        matrix: Similarity (2, 3) from pixels of the part to pixels of the face.
+    """
+    size, side = part.shape[1::-1], len(pixels)
+    scale = math.hypot(matrix[0, 0], matrix[1, 0])  # pixels of the face for one of the frame
     x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
-    places = transform_points(np.stack([x, y], axis=-1), shifted) + 0.5  # (h, w, 2), from 0 to side in the square
+    places = transform_points(np.stack([x, y], axis=-1), matrix) + 0.5  # (h, w, 2), from 0 to side in the square
     inside = np.minimum(places, side - places).min(axis=-1, keepdims=True) / scale  # to the nearest edge, in pixels
     width = max(2.0, BORDER_WIDTH * side / scale)
-    part = frame[y0:y1, x0:x1].astype(np.float32)
-    warped = _warped(face.pixels.astype(np.float32), shifted, size)
-    label = _warped(_label(side), _finer(shifted), size)
-    alpha = label[..., 3:] / 255
-    marked = warped * (1 - alpha) + label[..., :3] * alpha
+    warped = _warped(pixels, matrix, size)
+    words = _warped(label, _finer(matrix), size)
+    alpha = words[..., 3:] / 255
+    marked = warped * (1 - alpha) + words[..., :3] * alpha
     line = np.where(inside < width / 3, 0.0, np.array(MARK_COLOR))  # black around the color: seen on any picture
     border = np.clip(width - inside, 0, 1)
     marked = marked * (1 - border) + line * border
     covered = np.clip(inside, 0, 1)  # nothing where the middle of a pixel lies outside
     blended = part * (1 - covered) + marked * covered
-    frame[y0:y1, x0:x1] = blended.round().clip(0, 255).astype(np.uint8)
+    return np.asarray(blended.round().clip(0, 255), dtype=np.uint8)
 
 
 def _bounds(matrix: NDArray[np.float64], side: int, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
@@ -163,30 +181,49 @@ def _finer(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return finer
 
 
-def _label(side: int) -> NDArray[np.float32]:
+def _seen_at_top(matrix: NDArray[np.float64], face: PastedFace, shape: tuple[int, ...]) -> bool:
+    """Return True if a frame shows at least as much of the words at the top of the square as at its bottom."""
+    side = len(face.pixels)
+    middle = side * (BORDER_WIDTH + WORDS_HEIGHT / 2)
+    along = np.linspace(0, side, 21)
+    seen = []
+    for row in (middle, side - middle):
+        places = np.stack([along, np.full_like(along, row)], axis=1) - 0.5 - matrix[:, 2]  # (21, 2)
+        x, y = np.linalg.solve(matrix[:, :2], places.T)
+        seen.append(int(((x > -0.5) & (y > -0.5) & (x < shape[1] - 0.5) & (y < shape[0] - 0.5)).sum()))
+    return seen[0] >= seen[1]
+
+
+def _label(side: int, at_top: bool) -> NDArray[np.float32]:
     """Draw the words, as RGB and opacity (FINER · side, FINER · side, 4), 0 to 255."""
     picture = Image.new("RGBA", (FINER * side, FINER * side), (0, 0, 0, 0))
     draw = ImageDraw.Draw(picture)
     border, height = FINER * side * BORDER_WIDTH, FINER * side * WORDS_HEIGHT
-    draw.rectangle((0, 0, FINER * side, border + height), fill=(0, 0, 0, 255))
+    start = 0 if at_top else FINER * side - border - height
+    draw.rectangle((0, start, FINER * side, start + border + height), fill=(0, 0, 0, 255))
     size = next(
         size
         for size in range(max(1, round(height)), 0, -1)
         if size == 1 or ImageFont.load_default(size=size).getlength(HALLUCINATED) <= FINER * side - 2.5 * border
     )
     font = ImageFont.load_default(size=size)
-    middle = FINER * side / 2, border + height / 2
+    middle = FINER * side / 2, start + height / 2 + (border if at_top else 0)
     draw.text(middle, HALLUCINATED, font=font, fill="white", anchor="mm")
     return np.asarray(picture, dtype=np.float32)
 
 
 def _broken(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> list[str]:
-    """Break a line between words where it is too long."""
+    """Break a line between words where it is too long, and a word that is too long by itself anywhere."""
     lines = [""]
     for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
+        if lines[-1] and font.getlength(f"{lines[-1]} {word}") > width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+        while font.getlength(lines[-1]) > width and len(lines[-1]) > 1:
+            most = next(
+                most
+                for most in range(len(lines[-1]) - 1, 0, -1)
+                if font.getlength(lines[-1][:most]) <= width or most == 1
+            )
+            lines[-1:] = [lines[-1][:most], lines[-1][most:]]
     return lines

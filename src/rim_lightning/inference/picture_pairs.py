@@ -7,6 +7,7 @@ import io
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rim_lightning.inference.faces import Side
     from rim_lightning.inference.recognizer import Recognizer, Verification
 
+SEPARATORS = ",;\t"
 SIDES: tuple[Side, Side] = ("probe", "gallery")
 """Columns of a list that name the pictures."""
 
@@ -222,8 +224,7 @@ def _judged_smaller(face: AlignedFace) -> str | None:
 
 def _rows(file: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows that are not empty, each with the number of its last line, while they are read."""
-    separator = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
     try:
         for row in reader:
             if any(cell.strip() for cell in row):
@@ -233,6 +234,19 @@ def _rows(file: Path, text: str) -> Iterator[tuple[int, list[str]]]:
             f"{file} is no table (line {reader.line_num}: {error}); expected columns separated by tabs, commas or "
             "semicolons."
         ) from None
+
+
+def _separator(text: str) -> str:
+    """Return what separates the columns: that with which the first line names probe and gallery, or the most frequent.
+
+    A column that is passed on may have others in its name.
+    """
+    first = next((line for line in io.StringIO(text) if line.strip()), "")
+    for separator in SEPARATORS:
+        with suppress(csv.Error):
+            if set(SIDES) <= {cell.strip() for cell in next(csv.reader([first], delimiter=separator), [])}:
+                return separator
+    return max(SEPARATORS, key=first.count)
 
 
 def _check_header(file: Path, header: Sequence[str], reserved: Sequence[str]) -> None:

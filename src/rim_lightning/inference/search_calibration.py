@@ -64,6 +64,30 @@ class SearchCalibration:
         if self.points.shape != shape:
             raise ValueError(f"Points of searches are {shape}, got {self.points.shape}.")
 
+    def column(self, gallery: int, fpir: float) -> int:
+        """Check that searches of a gallery were measured at a rate.
+
+        Args:
+            gallery: Number of pictures of the gallery.
+            fpir: False positive identification rate.
+
+        Returns:
+            Its position in `fpirs`.
+
+        Raises:
+            ValueError: If the gallery is larger than any that was measured, or there is no such rate.
+        """
+        if gallery > self.galleries[-1]:
+            raise ValueError(
+                f"The gallery has {gallery:,} pictures, and searches were measured up to {self.galleries[-1]:,}: leave "
+                "--fpir out, or measure them on more people (rim calibrate)."
+            )
+        columns = [column for column, other in enumerate(self.fpirs) if math.isclose(other, fpir, rel_tol=1e-6)]
+        if not columns:
+            choices = ", ".join(f"{other:g}" for other in self.fpirs)
+            raise ValueError(f"There are no thresholds for an FPIR of {fpir:g}: choose from {choices}.")
+        return columns[0]
+
     def point(self, size: float, gallery: int, fpir: float) -> SearchPoint:
         """Return the threshold of a search.
 
@@ -80,17 +104,9 @@ class SearchCalibration:
         Raises:
             ValueError: If the gallery is larger than any that was measured, or there is no threshold.
         """
-        if gallery > self.galleries[-1]:
-            raise ValueError(
-                f"The gallery has {gallery:,} pictures, and searches were measured up to {self.galleries[-1]:,}: leave "
-                "--fpir out, or measure them on more people (rim calibrate)."
-            )
-        columns = [column for column, other in enumerate(self.fpirs) if math.isclose(other, fpir, rel_tol=1e-6)]
-        if not columns:
-            choices = ", ".join(f"{other:g}" for other in self.fpirs)
-            raise ValueError(f"There are no thresholds for an FPIR of {fpir:g}: choose from {choices}.")
+        column = self.column(gallery, fpir)
         weighted = itertools.product(log_neighbors(self.sizes, size), log_neighbors(self.galleries, max(gallery, 1)))
-        terms = [a * b * self.points[i, j, columns[0]] for (i, a), (j, b) in weighted]
+        terms = [a * b * self.points[i, j, column] for (i, a), (j, b) in weighted]
         threshold, fnir, *ends = np.asarray(sum(terms)).tolist()
         if math.isnan(threshold):
             raise ValueError(

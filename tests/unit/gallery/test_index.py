@@ -242,8 +242,12 @@ def test_what_remains_is_on_the_disk_before_anything_is_removed(gallery, tmp_pat
     assert len(Gallery(gallery.address, "abc", SIZE)) == 2
 
 
-def test_a_reader_whose_files_are_removed_reads_those_of_now(gallery, tmp_path, monkeypatch):
-    """Another process removes a person between the reader's look at the newest version and its files."""
+@pytest.mark.parametrize("named", ["", "whole path"])
+def test_a_reader_whose_files_are_removed_reads_those_of_now(gallery, tmp_path, monkeypatch, named):
+    """Another process removes a person between the reader's look at the newest version and its files.
+
+    Some errors of LanceDB name the file with its whole path, which begins with the address of the gallery.
+    """
     other = Gallery(gallery.address, "abc", SIZE)
     columns, calls = Gallery._columns, []
 
@@ -251,7 +255,8 @@ def test_a_reader_whose_files_are_removed_reads_those_of_now(gallery, tmp_path, 
         calls.append(names)
         if len(calls) == 1:
             other.delete("person 0")
-            raise RuntimeError("lance error: Not found: templates.lance/data/01.lance")
+            place = f"{gallery.address}/" if named else ""
+            raise RuntimeError(f"lance error: Not found: {place}templates.lance/data/01.lance")
         return columns(self, names)
 
     monkeypatch.setattr(Gallery, "_columns", late)
@@ -262,6 +267,16 @@ def test_a_reader_whose_files_are_removed_reads_those_of_now(gallery, tmp_path, 
             file.unlink()
     with pytest.raises(ValueError, match="is damaged: restore it from a copy"):
         gallery.people()
+
+
+def test_a_gallery_of_one_piece_that_is_gone_gets_a_sentence(tmp_path):
+    gallery = Gallery(tmp_path / "index", "abc", SIZE, create=True)
+    gallery.add(templates(embeddings(4)))
+    (piece,) = (tmp_path / "index" / "templates.lance" / "data").iterdir()
+    piece.unlink()
+    for read in (gallery.people, gallery.enrolled, lambda: gallery.search(embeddings(1))):
+        with pytest.raises(ValueError, match=r"The gallery .* is damaged: restore it from a copy"):
+            read()
 
 
 def test_joined_pieces_are_on_the_disk_before_old_ones_are_removed(gallery, tmp_path, monkeypatch):

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from rim_lightning.data.alignment import align, template
+from rim_lightning.inference import pasted_faces
 from rim_lightning.inference.face_pictures import HALLUCINATED, MARK_COLOR, hallucination_texts, save_picture
 from rim_lightning.inference.pasted_faces import (
     BORDER_WIDTH,
@@ -136,6 +137,33 @@ def test_a_caption_touches_no_pixel_and_fits(picture):
     assert not words[:, -3:].any()
 
 
+def test_a_caption_on_a_narrow_frame_loses_no_letter(picture):
+    """A word that is wider than the frame is broken: every piece of it has its width."""
+    font = ImageFont.load_default(size=12)
+    pieces = pasted_faces._broken("hallucinated: not a photograph model_of_mine_with_a_long_name", font, 40)
+    assert max(map(font.getlength, pieces)) <= 40
+    assert "".join(pieces).replace(" ", "") == "hallucinated:notaphotographmodel_of_mine_with_a_long_name"
+    assert "not a" in pieces
+    assert pasted_faces._broken("W", font, 1) == ["W"]
+
+
+@pytest.mark.parametrize(("top", "seen"), [(20, "top"), (-12, "bottom"), (60, "top"), (-20, "bottom")])
+def test_words_stand_where_the_frame_shows_them(picture, top, seen):
+    """At the border of a picture the top of the square may lie outside; then the words stand at its bottom."""
+    face, _ = placed(40, 0, 30, top)
+    white = face._replace(pixels=np.full_like(face.pixels, 255))
+    frame = paste_faces(picture, [white], 4).astype(int)
+    first, last = (BORDER_WIDTH + 0.02) * 40, (BORDER_WIDTH + WORDS_HEIGHT - 0.02) * 40
+    bands = {"top": (top + first, top + last), "bottom": (top + 40 - last, top + 40 - first)}
+    dark = {
+        place: (frame[max(0, round(4 * low)) : max(0, round(4 * high)), 4 * 32 : 4 * 68] < 90).all(-1).mean()
+        for place, (low, high) in bands.items()
+        if low >= 0 and high <= len(picture)
+    }
+    assert dark.pop(seen) > 0.4
+    assert not any(dark.values())
+
+
 def test_the_file_says_what_it_is(tmp_path):
     save_picture(Image.new("RGB", (4, 4)), tmp_path / "a.png", hallucination_texts("mine é", "0123"))
     with Image.open(tmp_path / "a.png") as written:
@@ -143,3 +171,17 @@ def test_the_file_says_what_it_is(tmp_path):
         assert written.text["Source"] == "model mine é, digest 0123"
         assert written.text["Software"].startswith("rim-lightning 0.")
         assert "no evidence" in written.text["Description"]
+
+
+def test_a_large_face_is_pasted_in_strips(picture, monkeypatch):
+    """A face that fills a photograph of 40 million pixels took eight gigabytes at once."""
+    face, _ = placed(70, 20, 30, 5)
+    whole = paste_faces(picture, [face], 2)
+    seen = []
+    paste = pasted_faces._pasted
+    monkeypatch.setattr(pasted_faces, "STRIP", 1000)
+    monkeypatch.setattr(pasted_faces, "_pasted", lambda part, *rest: (seen.append(part.size), paste(part, *rest))[1])
+    strips = paste_faces(picture, [face], 2)
+    assert len(seen) > 10
+    assert max(seen) <= 3 * 1000
+    np.testing.assert_allclose(strips.astype(int), whole, atol=1)

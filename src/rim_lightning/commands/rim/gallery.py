@@ -32,7 +32,7 @@ from rim_lightning.commands.rim.output import (
     report_notes,
     say,
 )
-from rim_lightning.commands.rim.recording import CaseQuestion, RecordChoice, record_options, report_recorded
+from rim_lightning.commands.rim.recording import CaseQuestion, RecordChoice, check_hits, record_options, report_recorded
 from rim_lightning.commands.rim.template_search import TemplateChoice, identify_templates, template_options
 from rim_lightning.inference.verdict import CalibrationSet, in_words
 
@@ -97,14 +97,19 @@ def identify(
       rim identify --index known cctv.png --record case_7 --reviewer "Ana Lang" --report case_7.pdf
     """
     output.check(probes)
+    check_hits(record, top)
     if pooling.asked(probes, choice):
         _check_templates(fpir, record)
         identify_templates(model, index, probes, top, choice, decision, pooling, output)
     recognizer = decision.load(model)
     gallery = open_gallery(index, recognizer)
+    if fpir is not None:
+        recognizer.required_calibration().check_search(len(gallery), fpir)
     left_out: dict[str, str] = {}
     cases: list[CaseAnswer] = []
     paths = [picture for place in probes for picture in pictures_of(place, left_out)]
+    if record.home is not None:
+        paths = list(dict.fromkeys(paths))  # a record has each picture once, and a replay answers it once
     with record.opened(len(paths)) as writer:
         asked = CaseQuestion(model, decision, choice, index, top, fpir)
         for block in in_blocks(progress_bar(paths, "identifying"), len(gallery)):
@@ -128,6 +133,7 @@ def _answered(
 ) -> Iterator[CaseAnswer]:
     """Search for the faces of some pictures at once. Those that cannot be used are put into `left_out`."""
     from rim_lightning.case.record_content import CaseAnswer
+    from rim_lightning.files import printable
     from rim_lightning.inference.faces import judged_as
 
     far, size = asked.decision.far, asked.decision.size
@@ -137,7 +143,8 @@ def _answered(
             found = judged_as(asked.choice.align(recognizer, path, writer=writer), size)
             questions += [question_of(recognizer, len(gallery), face, far, asked.fpir) for face in found]  # all or none
         except (OSError, ValueError) as error:
-            left_out[str(path)] = sentence_of(error)
+            name, reason = printable(str(path)), sentence_of(error)
+            left_out[str(path)] = reason if name in reason else f"{name}: {reason}"  # a threshold knows no picture
             continue
         faces += found
         pictures += [str(path)] * len(found)

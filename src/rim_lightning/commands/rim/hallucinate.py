@@ -149,7 +149,7 @@ def _write_pasted(
         if face.found is not None
     ]
     factor = frame_factor(image.shape, pasted)
-    low, high = (f"{end(face.side for face in pasted):.0f}" for end in (min, max))
+    low, high = (f"{end(face.size for face in aligned):.0f}" for end in (min, max))  # as they are judged
     sizes = f"{low} px" if low == high else f"{low} to {high} px"
     enlarged = "" if factor == 1 else f" The picture around it is enlarged {factor} times, pixel by pixel."
     lines = [

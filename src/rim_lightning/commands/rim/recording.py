@@ -168,8 +168,7 @@ def record_options(command: Command) -> Command:
     def with_record(*, record: Path | None, reviewer: tuple[str, ...], report: tuple[Path, ...], **values: Any) -> Any:
         if record is None and (reviewer or report):
             raise click.UsageError("--reviewer and --report belong to a record: add --record FOLDER.")
-        if any(not name.strip() for name in reviewer):
-            raise click.BadParameter("the name is empty.", param_hint="--reviewer")
+        _check_reviewers(reviewer)
         return command(record=RecordChoice(record, reviewer, report), **values)
 
     with_options: Any = with_record
@@ -211,13 +210,13 @@ def gallery_state(gallery: Gallery) -> GalleryState:
 
 
 def check_report(target: Path) -> None:
-    """Check before any work that a report can be written.
+    """Check before any work that a report can be written. Its folder is made if it is missing.
 
     Raises:
         ValueError: If the ending is neither .html nor .pdf, the file exists, or nothing can be written there.
         MissingExtra: If a package is missing.
     """
-    from rim_lightning.files import check_writable
+    from rim_lightning.files import check_folder
 
     if target.suffix.lower() not in (".html", ".pdf"):
         raise ValueError(f"{target} ends in neither .html nor .pdf: give the file to write.")
@@ -225,7 +224,31 @@ def check_report(target: Path) -> None:
         raise ValueError(f"{target} exists already: choose another place.")
     if target.suffix.lower() == ".pdf":
         require_extra("report", "A report in PDF")
-    check_writable(target, "place for the report")
+    check_folder(target.parent, "place for the report")
+
+
+def check_hits(record: RecordChoice, top: int) -> None:
+    """Raise UsageError if a record cannot hold so many people for each probe."""
+    if record.home is not None:
+        from rim_lightning.case.record_schema import MOST_HITS
+
+        if top > MOST_HITS:
+            raise click.UsageError(f"A record holds {MOST_HITS:,} people for each probe: give --top {MOST_HITS}.")
+
+
+def _check_reviewers(names: Sequence[str]) -> None:
+    """Refuse names that a record cannot hold, before any work."""
+    if not names:
+        return
+    from rim_lightning.case.record_schema import LONGEST_NAME, MOST_REVIEWERS
+    from rim_lightning.files import printable
+
+    if any(not name.strip() for name in names):
+        raise click.BadParameter("the name is empty.", param_hint="--reviewer")
+    if any(len(printable(name)) > LONGEST_NAME for name in names):
+        raise click.BadParameter("the name is too long.", param_hint="--reviewer")
+    if len(names) > MOST_REVIEWERS:
+        raise click.BadParameter(f"a record names at most {MOST_REVIEWERS} people.", param_hint="--reviewer")
 
 
 def _keep_hits(writer: RecordWriter, answers: Sequence[CaseAnswer]) -> dict[str, int]:

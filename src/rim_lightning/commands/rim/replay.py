@@ -81,14 +81,19 @@ def compare(
     """
     from rim_lightning.case.differences import ANSWERS, CONTEXT, ChangedEntry, differences
     from rim_lightning.case.record_content import answer_content, model_content, versions
-    from rim_lightning.case.record_folder import altered_files
+    from rim_lightning.case.record_folder import altered_files, check_complete, check_unaltered
     from rim_lightning.commands.rim.recording import gallery_state
 
     choice = _model_of(record, model)
     _check_index(record, index)
+    check_complete(folder, record)
     recognizer = _decision(folder, record).load(choice)
     gallery = open_gallery(index, recognizer) if index is not None else None
-    answers = _answers(folder, record, recognizer, gallery)
+    try:
+        answers = _answers(folder, record, recognizer, gallery)
+    except (OSError, ValueError):
+        check_unaltered(folder, record)  # an altered file is the reason, and the error would name the first picture
+        raise
     positions: dict[tuple[str, str], int] = {
         (picture.side, picture.name): place for place, picture in enumerate(record.pictures)
     }

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -68,29 +69,32 @@ def verify_pairs(model: ModelChoice, file: Path, choice: FaceChoice, decision: D
         raise click.UsageError("--pairs takes the largest face of each picture: leave the choice of faces out.")
     pairs = read_pair_list(file, PAIR_COLUMNS)
     _check_output(output, file, pairs)
-    recognizer = decision.load(model)
-    comparer = PairComparer(recognizer, decision.far, choice.aligned, decision.size, sentence_of)
-    journal = None
-    if output.table is not None:
-        question = _question(recognizer, model, file, choice, decision)
-        journal = PairJournal(output.table, question, len(pairs.pairs), output.overwrite)
-        if journal.answered:
-            say(f"{len(journal.answered)} of {len(pairs.pairs)} pairs were answered before", err=True)
-    answers = dict(journal.answered) if journal else {}
-    quiet = output.as_json or journal is not None
-    with stopped_by_signals("repeat the command to resume" if journal else "with --csv the answers would stay, too"):
-        for number, answer in _answered(comparer, pairs, journal, frozenset(answers)):
-            answers[number] = answer
-            if not quiet:
-                say(_line(pairs.pairs[number], answer))
-    rows = [
-        dict(zip(("probe", "gallery", *pairs.extra), (pair.probe, pair.gallery, *pair.extra), strict=True))
-        | answers[number]
-        for number, pair in enumerate(pairs.pairs)
-    ]
-    if output.table is not None and journal is not None:
-        write_answers(output.table, ("probe", "gallery", *pairs.extra, *PAIR_COLUMNS), rows)
-        journal.remove()
+    with nullcontext() if output.table is None else _alone(output.table):
+        recognizer = decision.load(model)
+        comparer = PairComparer(recognizer, decision.far, choice.aligned, decision.size, sentence_of)
+        journal = None
+        if output.table is not None:
+            question = _question(recognizer, model, file, choice, decision)
+            journal = PairJournal(output.table, question, len(pairs.pairs), output.overwrite)
+            if journal.answered:
+                say(f"{len(journal.answered)} of {len(pairs.pairs)} pairs were answered before", err=True)
+        answers = dict(journal.answered) if journal else {}
+        quiet = output.as_json or journal is not None
+        with stopped_by_signals(
+            "repeat the command to resume" if journal else "with --csv the answers would stay, too"
+        ):
+            for number, answer in _answered(comparer, pairs, journal, frozenset(answers)):
+                answers[number] = answer
+                if not quiet:
+                    say(_line(pairs.pairs[number], answer))
+        columns = ("probe", "gallery", *pairs.extra)
+        rows = [
+            dict(zip(columns, (pair.probe, pair.gallery, *pair.extra), strict=True)) | answers[number]
+            for number, pair in enumerate(pairs.pairs)
+        ]
+        if output.table is not None and journal is not None:
+            write_answers(output.table, (*columns, *PAIR_COLUMNS), rows)
+            journal.remove()
     _report(recognizer, rows, decision.far, output)
 
 
@@ -134,7 +138,7 @@ class PairJournal:
         from rim_lightning.files import read_bytes, whole_file
         from rim_lightning.json_files import checked_line
 
-        self.path = table.with_name(f".{table.name}.answers.jsonl")
+        self.path = _beside(table, ".answers.jsonl")
         self.answered: dict[int, dict[str, Any]] = {}
         if self.path.exists():
             first, *lines = read_bytes(self.path, "remove it").splitlines() or [b""]
@@ -172,6 +176,40 @@ class PairJournal:
             f"{table} was begun with {_DIFFERENT.get(different, f'another value of {different}')}: choose another "
             f"file, or add --overwrite to begin again. {self.path} holds the answers so far."
         )
+
+
+def _beside(table: Path, ending: str) -> Path:
+    """Return a hidden file beside a table, whose name is never too long."""
+    from rim_lightning.files import MAX_NAME, shortened
+
+    return table.with_name(f".{shortened(table.name, MAX_NAME - len(ending) - 1)}{ending}")
+
+
+@contextmanager
+def _alone(table: Path) -> Iterator[None]:
+    """Keep other commands from answering for the same table while the block runs: they would lose each other's answers.
+
+    Raises:
+        ValueError: If another one does so.
+    """
+    from filelock import Timeout
+
+    from rim_lightning.locks import process_lock
+
+    file = _beside(table, ".answers.lock")
+    lock = process_lock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(
+            f"Another command answers the pairs for {table}: wait until it ends, or choose another file."
+        ) from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes no file that is locked
+            file.unlink()
+        lock.release()
 
 
 def _lines(answers: Mapping[int, Mapping[str, Any]]) -> bytes:

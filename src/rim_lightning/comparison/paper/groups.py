@@ -99,7 +99,8 @@ def group_rows(
         place = [label, title, kind.in_words(), f"{size} px"]
         by_far = attempt(rates_of_groups, laboratory, reading, people, groups, size, kind, fars)
         if isinstance(by_far, str) or not by_far:
-            lines.append([*place, "", "", "", by_far or "not measurable", ""])
+            reason = by_far if isinstance(by_far, str) else ""
+            lines.append([*place, "", "", "", reason or "not measurable", ""])
             continue
         for far, found in by_far.items():
             where = [*place, f"{far:g}"]
@@ -182,7 +183,8 @@ def _ratio(rates: Tensor | None, resampled: Tensor) -> str:
     ratios = ratios[~ratios.isnan()].clamp(max=ENDLESS)
     if not len(ratios):
         return "no errors"
-    low, high = percentile_interval(ratios)
+    tails = torch.tensor([0.025, 0.975], dtype=ratios.dtype)
+    low, high = ratios.quantile(tails, interpolation="nearest").tolist()  # nothing lies between a number and endless
     middle = ratios.median() if rates is None else rates.max() / rates.min()
     return f"{_number(float(middle))} ({_number(low)} … {_number(high)})"
 

@@ -5,7 +5,7 @@ import torch
 
 from rim_lightning.comparison.laboratory.all_pairs import AllPairs
 from rim_lightning.comparison.laboratory.readings import TEACHER
-from rim_lightning.comparison.paper.groups import CHANCE, COLUMNS, RATIO, group_rows, rates_of_groups
+from rim_lightning.comparison.paper.groups import CHANCE, COLUMNS, RATIO, _ratio, group_rows, rates_of_groups
 from rim_lightning.comparison.paper.rows import SWEEP
 from rim_lightning.comparison.plan.plan import NotTrained, Run
 from rim_lightning.functional.seeded_probes import CLEAN
@@ -101,3 +101,12 @@ def test_rows_of_the_table():
     others = [row for row in rows if row[0] != SWEEP[0][0]]
     assert len(others) == len(SWEEP) - 1
     assert all("not yet run" in row for row in others)
+
+
+def test_no_ratio_lies_between_a_number_and_an_endless_one():
+    """Of 400 resamples 390 have the ratio 2, and ten have none: the 97.5 % quantile lies a 40th of the way between."""
+    resampled = torch.tensor([2.0, 1.0]).repeat(400, 1).T.clone()
+    resampled[1, 390:] = 0
+    assert _ratio(torch.tensor([2.0, 1.0]), resampled) == "2.00 (2.00 … 2.00)"
+    resampled[1, 389:] = 0
+    assert _ratio(None, resampled) == "2.00 (2.00 … ∞)"
