@@ -108,7 +108,7 @@ def test_a_question_reads_uploads_only(served, client, tmp_path):
             for item in ({"path": str(foreign)}, {"path": str(foreign), "meta": UPLOADED}):
                 assert ask(client, function["id"], [item] * len(function["inputs"])) == REFUSED_FILE
                 asked.add(function["api_name"])
-    assert len(asked) == 16
+    assert len(asked) == 19
     assert served.page.answers == answered
     for kind in ({}, {"meta": UPLOADED}):
         status, message = ask(client, click(client, 5), [{"path": path} | kind] * 2 + [0.001, None, None])
@@ -205,13 +205,14 @@ def test_questions_that_cannot_be_answered_leave_no_trace(served, client, termin
             [item],
             {"path": item["path"], "meta": 1},
         ):
-            for data in ([value] * inputs, [value] * (inputs + 1), []):
+            shapes = [[value] * inputs, [value] * (inputs + 1), *([[]] if value is None else [])]
+            for data in shapes:
                 status, message = ask(client, function["id"], data)
                 assert status == 200
                 failed = json.loads(message.removeprefix("data: "))
                 assert failed["success"] or len(failed["output"]["error"]) > 10, (function["id"], data, message)
                 count += 1
-    assert count > 500
+    assert count > 450
     assert "Traceback" not in terminal()
     status, message = ask(client, click(client, 5), [item] * 2 + [0.001, None, None])
     assert f"verify {item['path']}" in message
@@ -241,9 +242,14 @@ def test_what_no_page_sends_leaves_no_trace(served, client, terminal):
 def test_forty_questions_at_once_are_answered_one_by_one(served):
     with visitor(served.address) as client:
         item = {"path": uploaded(client, picture()), "meta": UPLOADED}
-        asked = [function for function in functions(client) if function["targets"][0][1] in ("click", "change")]
+        places = [(len(function["inputs"]), function["targets"][0][1]) for function in functions(client)]
+        asked = [
+            function
+            for function, place in zip(functions(client), places, strict=True)
+            if place[1] in ("click", "change") and place != (1, "click")  # there is no answer to report
+        ]
     search = next(function["id"] for function in asked if len(function["inputs"]) == 4)
-    by_number = {1: [item], 5: [item, item, 0.001, None, None], 4: [item, 8, 0.001, None]}
+    by_number = {1: [item], 2: [item, 0.001], 5: [item, item, 0.001, None, None], 4: [item, 8, 0.001, None]}
     answered = served.page.answers
 
     def visit(number):
@@ -286,7 +292,7 @@ def test_nothing_is_left_after_the_end(model, tmp_path, name):
         (folder,) = folders(tmp_path)
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         stored = [file for file in folder.rglob("*.*") if file.parent != folder]
-        assert len(stored) >= 7  # the upload and six pictures of the face
+        assert len(stored) == 1  # the upload; the pictures of the answer are in it
         with visitor(page.address) as client, client.stream("GET", "/gradio_api/heartbeat/x") as stream:
             next(stream.iter_bytes())  # a window that stays open
             page.process.send_signal(getattr(signal, name))
