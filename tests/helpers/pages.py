@@ -180,9 +180,9 @@ def uploaded(client: httpx.Client, content: bytes) -> str:
     return answer.json()[0]
 
 
-def ask(client: httpx.Client, function: int, data: list[Any]) -> tuple[int, str]:
+def ask(client: httpx.Client, function: int, data: list[Any], session: str | None = None) -> tuple[int, str]:
     """Ask a question; return the status and the text of the refusal or of the last message."""
-    session = secrets.token_hex(5)
+    session = session or secrets.token_hex(5)
     body = {"data": data, "fn_index": function, "session_hash": session, "event_data": None, "trigger_id": None}
     joined = client.post("/gradio_api/queue/join", json=body)
     if joined.status_code != 200:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from PIL import Image
 
 from rim_lightning.commands.page import Page
 from rim_lightning.commands.page_cards import PageAnswer
+from rim_lightning.commands.page_report import ReportMaker
+from rim_lightning.commands.rim.model_choice import ModelChoice
 from rim_lightning.gallery.enrollment import enroll
 from rim_lightning.gallery.index import Gallery
 from rim_lightning.inference.face_pictures import CHOSEN_COLOR, HALLUCINATED
@@ -133,7 +136,6 @@ def test_a_search(page, folder):
         assert card.lines[0].startswith("Above the threshold")  # that for sharp probes lies below every cosine
         assert card.lines[-1] == f"Gallery picture: {hit.source}"
         assert [caption for _, caption in card.pictures][1:] == [HALLUCINATED, "gallery picture"]
-    (face,) = page.recognizer.align(hits[0].source)
     shown = page.verify(hits[0].source, hits[0].source, 1e-2).cards[0].pictures[2][0]
     np.testing.assert_array_equal(answer.cards[0].pictures[2][0], shown)
 
@@ -151,6 +153,66 @@ def test_a_picture_that_changed_since_it_was_enrolled_is_not_shown(page, folder)
     shown = {card.lines[-1].rpartition("/")[2]: len(card.pictures) for card in cards}
     assert shown.pop("4.png, CHANGED since it was enrolled") == 2
     assert list(shown.values()) == [3, 3]
+
+
+@pytest.fixture(scope="module")
+def clip(folder):
+    """A clip of one person of the gallery, who walks by."""
+    clips = pytest.importorskip("tests.helpers.clips")
+    face = np.asarray(Image.open(folder / "known" / "person 2" / "4.png").convert("RGB").resize((90, 90)))
+    frames = clips.drawn_frames(30, [(face, lambda number: (10 + number, 15))])
+    return str(clips.write_clip(folder / "clip.mp4", frames))
+
+
+def test_a_clip_gets_a_card_for_each_face(page, clip):
+    pytest.importorskip("av")
+    answer = page.clip(clip, 1e-2)
+    track, *hits = answer.cards
+    frames = re.fullmatch(r"Track 1: in (\d+) frames", track.heading)[1]
+    assert answer.lines[0] == f"One face was followed through {frames} frames, 5 of each second."
+    assert [caption for _, caption in track.pictures][1:] == [HALLUCINATED]
+    assert re.fullmatch(r"The best of them is at 0:00:0\d\.\d00, of \d+ px\.", track.lines[0])
+    assert [card.heading.partition(". ")[0] for card in hits] == ["Track 1, 1", "Track 1, 2", "Track 1, 3"]
+    alone = Page(page.recognizer).clip(clip, 1e-2)
+    assert [card.heading for card in alone.cards] == [track.heading]
+    assert alone.lines == [answer.lines[0]]
+
+
+def test_a_long_clip_is_searched_in_part(page, clip, monkeypatch):
+    pytest.importorskip("av")
+    monkeypatch.setattr("rim_lightning.commands.page_clip.MOST_FRAMES", 2)
+    lines = page.clip(clip, 1e-2).lines
+    assert lines[:2] == [
+        "One face was followed through 2 frames, 5 of each second.",
+        "The clip is longer: its first 2 frames were searched.",
+    ]
+    monkeypatch.setattr("rim_lightning.commands.page_clip.MOST_PIXELS", 1000)
+    answer = page.clip(clip, 1e-2)
+    assert answer.refused
+    assert words_of(answer).startswith("The clip has frames of 160 x 120 pixels, more than ")
+
+
+def test_a_report_says_what_the_page_says_and_leaves_nothing(page, folder, frame, tmp_path):
+    model = ModelChoice(folder / "model", "cpu", "yunet")
+    maker = ReportMaker(page.recognizer, page.gallery, model, None, str(folder / "index"), tmp_path)
+    reporting = Page(page.recognizer, page.gallery, maker)
+    sharp = str(folder / "known" / "person 1" / "3.png")
+    for card, asked in (
+        (page.verify(frame, sharp, None, 2).cards[0], (frame, sharp, None, 2)),
+        (page.search(frame, None, 2, 2).cards[0], (frame, None, None, 2, None, 2)),
+    ):
+        files = reporting.report(reporting.question(*asked))
+        assert set(files) == {"report.html", *(["report.pdf"] if find_spec("reportlab") else [])}
+        text = files["report.html"].decode()
+        assert f"{card.score[0]:.3f}" in text
+        assert f"{card.score[1]:.3f}" in text
+        assert "given to the page.png" in text
+        assert str(folder / "frame.png") not in text
+        assert str(tmp_path) not in text
+        assert not list(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError):
+        reporting.report(reporting.question(str(tmp_path / "gone.png"), sharp, None))
+    assert not list(tmp_path.iterdir())
 
 
 def hits_of(page, folder):
@@ -252,6 +314,12 @@ def test_two_pictures_in_a_browser(folder, view, tmp_path):
     widths = faces_shown(view)
     assert len(widths) == 3  # the others are shown on demand
     assert min(widths) >= 90
+    view.get_by_role("button", name="Report of this answer").click()
+    with view.expect_download() as download:
+        view.get_by_role("link", name="Save report.html").click()
+    report = download.value.path().read_text()
+    assert report.startswith("<!DOCTYPE html>")
+    assert re.search(r"similarity [-\d.]+\d, threshold", view.inner_text("body"), re.IGNORECASE)[0] in report
     looked_at(view, tmp_path / "compare.png")
 
 
@@ -286,6 +354,9 @@ def test_a_face_is_clicked_in_a_browser(page, folder, frame, view, tmp_path):
         click_face(view, number)
         shows(view, similarities[number])
         assert "the largest was taken" not in view.inner_text("body")
+    view.get_by_label("Number of the face").locator("visible=true").click()
+    view.get_by_role("option", name="1").click()
+    shows(view, similarities[1])
     looked_at(view, tmp_path / "clicked.png")
 
 
@@ -316,9 +387,13 @@ def test_a_search_for_a_clicked_face_in_a_browser(page, frame, view, tmp_path):
 
 
 def test_a_wrong_file_in_a_browser(folder, view, tmp_path):
+    shows(view, re.compile("then press Compare: the answer appears here"))
     upload(view, folder / "notes.png", folder / "known" / "person 1" / "3.png")
+    wrong = view.get_by_text("The probe is not an image of a known format")
+    wrong.wait_for()  # beside the field
     view.get_by_role("button", name="Compare").click()
-    view.get_by_text("The probe is not an image of a known format").wait_for()
+    wrong.nth(1).wait_for()
+    assert view.get_by_role("button", name="Report of this answer").count() == 0
     assert "Traceback" not in view.inner_text("body")
     looked_at(view, tmp_path / "wrong.png")
 
@@ -332,6 +407,16 @@ def test_a_search_in_a_browser(folder, view, tmp_path):
     assert "person 2" in view.inner_text("body")
     assert len(faces_shown(view)) == 9
     looked_at(view, tmp_path / "search.png")
+
+
+@pytest.mark.parametrize("view", [390], indirect=True)
+def test_a_clip_in_a_browser(clip, view, tmp_path):
+    pytest.importorskip("av")
+    view.get_by_role("tab", name="A clip").click()
+    upload(view, clip)
+    view.get_by_role("button", name="Follow").click()
+    view.get_by_role("heading", name=re.compile("Track 1: in")).wait_for()
+    looked_at(view, tmp_path / "clip.png")
 
 
 def test_the_slider_in_a_browser(folder, view, tmp_path):

@@ -1,5 +1,6 @@
 """Attacks on the page: on its routes, its files and its limits, and what is left on the disk after its end."""
 
+import base64
 import io
 import json
 import os
@@ -117,12 +118,27 @@ def test_a_question_reads_uploads_only(served, client, tmp_path):
 
 
 def click(client, inputs):
-    """Number of the function behind a button, by the number of its inputs: 5 to verify, 4 to search or reduce."""
+    """Number of the function behind a button, by the number of its inputs: 5 verify, 4 search or reduce, 1 report."""
     return next(
         function["id"]
         for function in functions(client)
         if len(function["inputs"]) == inputs and function["targets"][0][1] == "click"
     )
+
+
+def test_a_report_is_of_the_answer_in_this_window(served, client):
+    """What a request says that was asked does not count: the page remembers it."""
+    answered, item = served.page.answers, {"path": uploaded(client, picture()), "meta": UPLOADED}
+    report = click(client, 1)
+    for asked in (None, "/etc/passwd", ["/etc/passwd", None, 0.001], {"probe": "/etc/passwd"}, item):
+        status, message = ask(client, report, [asked])
+        assert status == 200
+        assert "Ask first: a report is of an answer." in message
+    assert served.page.answers == answered
+    assert ask(client, click(client, 5), [item] * 2 + [0.001, None, None], "mine")[0] == 200
+    link = f"data:text/html;base64,{base64.b64encode(item['path'].encode()).decode()}"  # see CountingPage.report
+    assert link in ask(client, report, ["/etc/passwd"], "mine")[1]
+    assert "Ask first" in ask(client, report, [None], "another")[1]
 
 
 def test_only_stored_files_are_shown(served, client, tmp_path):
@@ -286,13 +302,15 @@ def test_nothing_is_left_after_the_end(model, tmp_path, name):
     with running_page("--demo", "-m", model, temporary=tmp_path) as page:
         with visitor(page.address) as client:
             item = {"path": uploaded(client, content), "meta": UPLOADED}
-            status, message = ask(client, click(client, 5), [item, item, 0.01, None, None])
+            status, message = ask(client, click(client, 5), [item, item, 0.01, None, None], "mine")
+            if name == "SIGTERM":
+                assert "Save report.html" in ask(client, click(client, 1), [None], "mine")[1]
         assert status == 200
         assert ", threshold " in message
         (folder,) = folders(tmp_path)
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         stored = [file for file in folder.rglob("*.*") if file.parent != folder]
-        assert len(stored) == 1  # the upload; the pictures of the answer are in it
+        assert len(stored) == 1  # the upload; pictures and reports are in the answers
         with visitor(page.address) as client, client.stream("GET", "/gradio_api/heartbeat/x") as stream:
             next(stream.iter_bytes())  # a window that stays open
             page.process.send_signal(getattr(signal, name))

@@ -1,4 +1,4 @@
-"""A page in the browser, on this machine alone: compare two pictures, search the gallery, follow the faces of a clip."""
+"""A page in the browser, on this machine alone: compare two pictures, search the gallery, follow a clip."""
 
 from __future__ import annotations
 
@@ -136,8 +136,8 @@ class Page:
         side, *rest = answer.in_words()
         warning = unsharp(answer.gallery_size, SHARP * self.recognizer.rim.hr_size)
         lines = [
-            *(f"{_capital(line)}." for line in rest),
             *([f"Caution: {warning}."] if warning else []),
+            *(f"{_capital(line)}." for line in rest),
             *_remarks([face, sharp]),
             NO_IDENTITY,
         ]

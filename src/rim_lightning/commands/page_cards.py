@@ -15,7 +15,7 @@ from rim_lightning.files import printable
 Pictures: TypeAlias = Sequence[tuple[Image.Image, str]]
 """Pictures with their captions."""
 
-CODE = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;"})
+TEMPLATE_LETTERS = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;"})
 """Letters that mean something to the templates of the browser."""
 CSS = """
 .rim p { margin: .35rem 0; overflow-wrap: anywhere; }
@@ -23,6 +23,7 @@ CSS = """
 .rim-note { font-size: .9rem; }
 .rim-wrong { border-left: 4px solid #d55e00; padding: .4rem .75rem; background: var(--background-fill-secondary); }
 .rim-card { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: .75rem; margin: 0 0 .75rem; }
+@media (max-width: 480px) { .rim-card { border-width: 1px 0; border-radius: 0; padding: .5rem 0; } }
 @media (min-width: 900px) { .rim-card { display: grid; grid-template-columns: 1fr 1fr; gap: 0 1.5rem; } }
 .rim-bar { position: relative; height: 1.1rem; max-width: 44rem; margin: .9rem 0 .2rem; border-radius: 4px;
   background: var(--background-fill-secondary); border: 1px solid var(--border-color-primary); }
@@ -85,7 +86,7 @@ def escaped(text: str) -> str:
         >>> escaped("<b>Ana</b> & ${1}\n")
         '&lt;b&gt;Ana&lt;/b&gt; &amp; &#36;&#123;1&#125;\\n'
     """
-    return html.escape(printable(text)).translate(CODE)
+    return html.escape(printable(text)).translate(TEMPLATE_LETTERS)
 
 
 def answer_html(answer: PageAnswer) -> str:

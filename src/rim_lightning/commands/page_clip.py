@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import islice
@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from rim_lightning.files import printable
 
 if TYPE_CHECKING:
+    from rim_lightning.data.video import Frame
     from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
     from rim_lightning.inference.tracks import FoundTrack
 
-RATE = Fraction(5)
+SEARCHED_RATE = Fraction(5)
 """Frames per second that are searched."""
 MOST_FRAMES = 600
 """Most frames that are searched: two minutes."""
+MOST_PIXELS = 9_000_000
+"""Most pixels of a frame: 4K has 8.3 million. Eight frames are in memory at a time."""
 MOST_TRACKS = 20
 """Most tracks that are shown, those of the most frames."""
 
@@ -39,14 +42,14 @@ class FollowedFace(NamedTuple):
     face: AlignedFace
 
 
-class FollowedFaces(NamedTuple):
+class ClipFaces(NamedTuple):
     """What a clip shows: sentences, and faces, the one of most frames first."""
 
     lines: list[str]
     tracks: list[FollowedFace]
 
 
-def followed_faces(path: str, recognizer: Recognizer) -> FollowedFaces:
+def followed_faces(path: str, recognizer: Recognizer) -> ClipFaces:
     """Follow the faces of a clip, and align the best picture of each.
 
     Args:
@@ -67,7 +70,7 @@ def followed_faces(path: str, recognizer: Recognizer) -> FollowedFaces:
     collector, found, searched = TrackCollector(1), [], 0
     aligner = recognizer.aligner
     with _named(path), open_clip(path) as clip:
-        frames = islice(clip.frames(fps=RATE), MOST_FRAMES)
+        frames = islice(_checked(clip.frames(fps=SEARCHED_RATE)), MOST_FRAMES)
         for chunk in find_in_frames(frames, aligner.detector, aligner.device):
             for frame, faces in chunk:
                 searched += 1
@@ -77,9 +80,23 @@ def followed_faces(path: str, recognizer: Recognizer) -> FollowedFaces:
     found.sort(key=lambda track: (-track.frames, track.number))
     tracks = [followed for track in found[:MOST_TRACKS] if (followed := _best(track, recognizer))]
     count = "One face was" if len(found) == 1 else f"{len(found) or 'No'} faces were"
-    lines = [f"{count} followed through {searched} frames, {RATE} of each second."]
+    lines = [f"{count} followed through {searched} frames, {SEARCHED_RATE} of each second."]
     lines += [f"The {len(tracks)} of the most frames are shown."] if len(found) > len(tracks) else []
-    return FollowedFaces([*lines, *([f"The clip {remark}."] if remark else [])], tracks)
+    return ClipFaces([*lines, *([f"The clip {remark}."] if remark else [])], tracks)
+
+
+def _checked(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Yield frames. One of too many pixels is refused."""
+    from rim_lightning.data.video import VideoError
+
+    for frame in frames:
+        height, width = frame.image.shape[:2]
+        if height * width > MOST_PIXELS:
+            raise VideoError(
+                f"The clip has frames of {width} x {height} pixels, more than {MOST_PIXELS // 10**6} million: reduce "
+                "it, or follow its faces with rim tracks."
+            )
+        yield frame
 
 
 def _best(track: FoundTrack, recognizer: Recognizer) -> FollowedFace | None:

@@ -32,6 +32,8 @@ PAGE_CSS = """
 .choice img { cursor: pointer; max-height: 300px; width: auto !important; max-width: 100%; object-fit: contain; }
 .choice { width: fit-content; max-width: 100%; }
 .answer { min-height: 5rem; }
+.html-container { padding: 0 !important; }
+@media (max-width: 480px) { .tab-container button { padding: 0 .4rem !important; font-size: .8rem !important; } }
 """
 
 
