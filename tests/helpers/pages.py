@@ -94,10 +94,12 @@ class CountingPage:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
         time.sleep(0.02)
-        yield
-        with self.lock:
-            self.at_once -= 1
-            self.answers += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.at_once -= 1
+                self.answers += 1
 
     def faces(self, picture: str | None, name: str) -> FoundFaces:
         """Find no faces."""

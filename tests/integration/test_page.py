@@ -261,27 +261,39 @@ def address(folder):
         yield page.address
 
 
-@pytest.fixture(params=[1280, 390])
-def view(request, address):
-    """The page in a browser window of a width; nothing may be asked of anybody else, and nothing may be refused."""
+@pytest.fixture(scope="module")
+def playwright():
     sync_api = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("needs Chromium")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        view = browser.new_page(viewport={"width": request.param, "height": 900})
-        view.set_default_timeout(60_000)
-        requests, refused = [], []
-        view.on("request", lambda request: requests.append(request.url))
-        view.on("response", lambda response: refused.append(response.url) if response.status >= 400 else None)
-        view.goto(address)
-        view.get_by_role("button", name="Compare").wait_for()
-        assert "token" not in view.url
-        yield view
-        base = address.partition("?")[0]
-        assert not [url for url in requests if not url.startswith((base, "data:", "blob:"))]
-        assert not refused
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def browser(playwright):
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(params=[1280, 390])
+def view(request, address, browser):
+    """The page in a browser window of a width; nothing may be asked of anybody else, and nothing may be refused."""
+    context = browser.new_context(viewport={"width": request.param, "height": 900})
+    view = context.new_page()
+    view.set_default_timeout(60_000)
+    requests, refused = [], []
+    view.on("request", lambda request: requests.append(request.url))
+    view.on("response", lambda response: refused.append(response.url) if response.status >= 400 else None)
+    view.goto(address)
+    view.get_by_role("button", name="Compare").wait_for()
+    assert "token" not in view.url
+    yield view
+    base = address.partition("?")[0]
+    assert not [url for url in requests if not url.startswith((base, "data:", "blob:"))]
+    assert not refused
+    context.close()
 
 
 def upload(view, *files):
@@ -360,6 +372,7 @@ def test_a_face_is_clicked_in_a_browser(page, folder, frame, view, tmp_path):
     looked_at(view, tmp_path / "clicked.png")
 
 
+@pytest.mark.parametrize("view", [390], indirect=True)
 def test_another_picture_forgets_the_click_in_a_browser(page, folder, frame, view, tmp_path):
     other = tmp_path / "other.png"
     Image.open(frame).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(other)
@@ -375,6 +388,7 @@ def test_another_picture_forgets_the_click_in_a_browser(page, folder, frame, vie
     shows(view, re.compile("The probe shows 2 faces: the largest was taken"))
 
 
+@pytest.mark.parametrize("view", [1280], indirect=True)
 def test_a_search_for_a_clicked_face_in_a_browser(page, frame, view, tmp_path):
     view.get_by_role("tab", name="Search").click()
     upload(view, frame)
@@ -419,6 +433,7 @@ def test_a_clip_in_a_browser(clip, view, tmp_path):
     looked_at(view, tmp_path / "clip.png")
 
 
+@pytest.mark.parametrize("view", [390], indirect=True)
 def test_the_slider_in_a_browser(folder, view, tmp_path):
     view.get_by_role("tab", name="How small?").click()
     upload(view, folder / "known" / "person 0" / "0.png")
@@ -433,6 +448,7 @@ def test_the_slider_in_a_browser(folder, view, tmp_path):
     looked_at(view, tmp_path / "small.png")
 
 
+@pytest.mark.parametrize("view", [1280], indirect=True)
 def test_the_page_is_reloaded_in_a_browser(folder, view, address):
     assert view.context.cookies()[0] | {"value": ""} == {
         "name": f"rim_page_{address.split('/')[2].partition(':')[2]}",
@@ -447,26 +463,22 @@ def test_the_page_is_reloaded_in_a_browser(folder, view, address):
     assert view.evaluate(stored) == 0  # no faces in the browser
 
 
-def test_other_sites_get_nothing_in_a_browser(address):
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium")
+def test_other_sites_get_nothing_in_a_browser(address, playwright):
     base = address.partition("/?")[0]
     foreign = base.replace("127.0.0.1", "evil.example")
     rebound = "--host-resolver-rules=MAP evil.example 127.0.0.1"  # what rebinding makes of a name
     fetched = """url => fetch(url, {credentials: "include"}).then(answer => answer.text()).catch(error => "nothing")"""
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", rebound])
-        view = browser.new_page()
-        view.goto(address)
-        view.get_by_role("button", name="Compare").wait_for()
-        assert view.goto(f"{foreign}/").status == 403
-        assert view.goto(address.replace("127.0.0.1", "evil.example")).status == 403
-        assert "another site" not in view.evaluate(fetched, f"{foreign}/")
-        assert view.evaluate(fetched, f"{base}/") == "nothing"  # from a page of evil.example
-        view.route("http://site.example/", lambda route: route.fulfill(body=f'<a href="{address}">page</a>'))
-        view.goto("http://site.example/")
-        view.get_by_text("page").click()  # the printed address opens from a link too
-        view.get_by_role("button", name="Compare").wait_for()
-        assert view.url == f"{base}/"
-        browser.close()
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", rebound])
+    view = browser.new_page()
+    view.goto(address)
+    view.get_by_role("button", name="Compare").wait_for()
+    assert view.goto(f"{foreign}/").status == 403
+    assert view.goto(address.replace("127.0.0.1", "evil.example")).status == 403
+    assert "another site" not in view.evaluate(fetched, f"{foreign}/")
+    assert view.evaluate(fetched, f"{base}/") == "nothing"  # from a page of evil.example
+    view.route("http://site.example/", lambda route: route.fulfill(body=f'<a href="{address}">page</a>'))
+    view.goto("http://site.example/")
+    view.get_by_text("page").click()  # the printed address opens from a link too
+    view.get_by_role("button", name="Compare").wait_for()
+    assert view.url == f"{base}/"
+    browser.close()
