@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partialmethod
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -21,6 +22,9 @@ import httpx
 import numpy as np
 import torch
 
+from rim_lightning.commands.page import FoundFaces
+from rim_lightning.commands.page_cards import PageAnswer
+from rim_lightning.commands.page_report import PageQuestion
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.model_folder import write_model
 from rim_lightning.networks.rim import RIM
@@ -78,6 +82,7 @@ class CountingPage:
     gallery = "a gallery"
     fars = (1e-2, 1e-3)
     far = 1e-3
+    reports = "reports"
 
     def __init__(self) -> None:
         self.at_once = self.most_at_once = self.answers = 0
@@ -88,31 +93,37 @@ class CountingPage:
         with self.lock:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
-        time.sleep(0.1)
-        yield
-        with self.lock:
-            self.at_once -= 1
-            self.answers += 1
+        time.sleep(0.02)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.at_once -= 1
+                self.answers += 1
 
-    def faces(self, picture: str | None) -> None:
+    def faces(self, picture: str | None, name: str) -> FoundFaces:
         """Find no faces."""
         with self._counted():
-            pass
+            return FoundFaces("", None)
 
-    def verify(self, *asked: Any) -> tuple[str, list[Any]]:
+    def _tell(self, *asked: Any) -> PageAnswer:
         """Tell what was asked."""
         with self._counted():
-            return f"verify {asked[0]}", []
+            return PageAnswer([f"{asked[0]} {asked[1]}"])
 
-    def search(self, *asked: Any) -> tuple[str, list[Any], list[Any]]:
-        """Tell what was asked."""
-        with self._counted():
-            return f"search {asked[0]}", [], []
+    verify = partialmethod(_tell, "verify")
+    search = partialmethod(_tell, "search")
+    reduce = partialmethod(_tell, "reduce")
+    clip = partialmethod(_tell, "clip")
 
-    def reduce(self, *asked: Any) -> tuple[str, list[Any], None]:
-        """Tell what was asked."""
+    def question(self, *asked: Any) -> PageQuestion:
+        """Return the question for a report."""
+        return PageQuestion(*asked)
+
+    def report(self, asked: PageQuestion) -> dict[str, bytes]:
+        """Report what was asked."""
         with self._counted():
-            return f"reduce {asked[0]}", [], None
+            return {"report.html": asked.probe.encode()}
 
 
 class ServedPage(NamedTuple):
@@ -171,9 +182,9 @@ def uploaded(client: httpx.Client, content: bytes) -> str:
     return answer.json()[0]
 
 
-def ask(client: httpx.Client, function: int, data: list[Any]) -> tuple[int, str]:
+def ask(client: httpx.Client, function: int, data: list[Any], session: str | None = None) -> tuple[int, str]:
     """Ask a question; return the status and the text of the refusal or of the last message."""
-    session = secrets.token_hex(5)
+    session = session or secrets.token_hex(5)
     body = {"data": data, "fn_index": function, "session_hash": session, "event_data": None, "trigger_id": None}
     joined = client.post("/gradio_api/queue/join", json=body)
     if joined.status_code != 200:

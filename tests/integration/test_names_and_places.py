@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from rim_lightning.commands.page import Page
+from rim_lightning.commands.page_cards import PageAnswer
 from rim_lightning.commands.rim.main import main
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.card import CARD, CARD_DIGEST
@@ -226,8 +227,9 @@ def test_a_person_whose_name_is_no_text_is_not_in_a_gallery(model, tmp_path):
 def test_an_upload_that_was_removed_is_asked_for_again(model, faces):
     page = Page(Recognizer.from_checkpoint(model))
     gone, there = str(faces / "gone.png"), str(faces / "a line\nbreak.png")
-    sentence = "**A picture is no longer there: uploads are removed after 10 minutes. Give it again.**"
-    assert page.verify(gone, there, None)[0] == page.reduce(gone, 8, None)[0] == sentence
+    sentence = "A picture is no longer there: uploads are removed after 10 minutes. Give it again."
+    assert page.verify(gone, there, None) == page.reduce(gone, 8, None) == PageAnswer([sentence], refused=True)
+    assert page.faces(gone) == (sentence, None)
 
 
 @pytest.mark.parametrize(("place", "why"), [("a_file", "a_file is a file"), ("/proc/nowhere", "No such file")])

@@ -14,6 +14,7 @@ from PIL import Image
 
 import rim_lightning
 from rim_lightning.commands.page import Page
+from rim_lightning.commands.page_cards import PageAnswer
 from rim_lightning.commands.page_tabs import _far_choice
 from rim_lightning.commands.rim.main import main
 from rim_lightning.data.dataset import FaceDataset
@@ -106,10 +107,8 @@ def test_command_page_and_python_agree_on_two_files(model, pictures):
         done = rim("verify", "-m", model, probe, sharp, *option)
         assert done.exit_code == (0 if same else 1), done.output
         assert done.stdout.splitlines()[0] == expected
-        assert (
-            page.verify(str(probe), str(sharp), far)[0].splitlines()[0]
-            == f"### {expected.capitalize().replace('far', 'FAR')}"
-        )
+        (card,) = page.verify(str(probe), str(sharp), far).cards
+        assert card.heading == expected.capitalize().replace("far", "FAR")
         answer = json.loads(rim("verify", "-m", model, probe, sharp, "--json", *option).stdout)
         assert (answer["accepted"], answer["far"]) == (same, far or 1e-3)
         ours = recognizer.verify(probe, sharp) if far is None else recognizer.verify(probe, sharp, far)
@@ -140,12 +139,12 @@ def test_a_search_says_what_a_comparison_says(model, pictures, tmp_path):
         assert hit["similarity"] == pytest.approx(verified["similarity"], abs=1e-5)
         for key, other in (("threshold", "threshold"), ("far", "far"), ("size", "probe_size")):
             assert answer[key] == verified[other]
-        text, rows, _ = page.search(str(probe), far, 1)
-        assert rows[0][2] == ("yes" if same else "no")
-        beside = f"{verified['threshold']:.3f}** (FAR 1 in {1 / (far or 0.001):,.0f})"
-        assert beside in text
+        found = page.search(str(probe), far, 1)
+        assert found.cards[0].lines[0].startswith("Above the threshold" if same else "Below the threshold")
+        beside = f"{verified['threshold']:.3f} (FAR 1 in {1 / (far or 0.001):,.0f})"
+        assert beside in found.lines[0]
         printed = rim("identify", "-m", model, "-i", tmp_path / "index", probe, *option).stdout
-        assert f"threshold {beside.replace('*', '')}" in printed
+        assert f"threshold {beside}" in printed
 
 
 def test_a_rate_without_thresholds_is_refused_alike_before_a_picture_is_read(model, pictures, tmp_path):
@@ -154,7 +153,7 @@ def test_a_rate_without_thresholds_is_refused_alike_before_a_picture_is_read(mod
     done = rim("verify", "-m", few, "no such file.png", pictures / "sharp.png")
     assert (done.exit_code, done.stderr) == (2, f"rim: {sentence}\n")
     page = Page(Recognizer.from_checkpoint(few))
-    assert page.verify("no such file.png", "another.png", None)[0] == f"**{sentence}**"
+    assert page.verify("no such file.png", "another.png", None) == PageAnswer([sentence], refused=True)
     with pytest.raises(ValueError, match=r"no thresholds for a false accept rate of 0\.001"):
         Recognizer.from_checkpoint(few).verify("no such file.png", "another.png")
 
@@ -176,7 +175,8 @@ def test_a_model_of_synthetic_faces_answers_with_demo_only(pictures, tmp_path):
     }
     for call in calls.values():
         done = rim(*call)
-        assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"rim: {REFUSED}\n")
+        sentence = done.stderr.removeprefix("Loading the page: PyTorch, the model, then Gradio ...\n")
+        assert (done.exit_code, done.stdout, sentence) == (2, "", f"rim: {REFUSED}\n")
     recognizer = Recognizer.from_checkpoint(model)
     for ask in (Page, lambda recognizer: recognizer.verify(probe, sharp)):
         with pytest.raises(ValueError, match=re.escape(REFUSED)):
@@ -190,8 +190,8 @@ def test_a_model_of_synthetic_faces_answers_with_demo_only(pictures, tmp_path):
         assert words in rim(*calls[name], "--demo").stdout
         assert json.loads(rim(*calls[name], "--demo", "--json").stdout)["chosen_on"] == chosen_on
     page = Page(demo, Gallery(index, demo.fingerprint))
-    texts = page.verify(str(probe), str(sharp), None)[0], page.search(str(probe), None, 1)[0]
-    for text in (*texts, page.reduce(str(sharp), 16, None)[0]):
+    answers = page.verify(str(probe), str(sharp), None), page.search(str(probe), None, 1)
+    for text in map(str, (*answers, page.reduce(str(sharp), 16, None))):
         assert words in text
 
 
@@ -240,6 +240,7 @@ def test_command_and_page_warn_alike_of_a_gallery_that_is_not_sharp(model, pictu
     done = rim("verify", "-m", model, pictures / "probe.png", small)
     (warning,) = [line for line in done.stderr.splitlines() if line.startswith("the gallery face has")]
     assert "the rates below are those of sharp ones, of 16 px or more" in warning
-    text, _ = Page(Recognizer.from_checkpoint(model)).verify(str(pictures / "probe.png"), str(small), None)
+    page = Page(Recognizer.from_checkpoint(model))
+    text = str(page.verify(str(pictures / "probe.png"), str(small), None))
     assert f"Caution: {warning}." in text
-    assert "Caution" not in Page(Recognizer.from_checkpoint(model)).verify(*[str(pictures / "sharp.png")] * 2, None)[0]
+    assert "Caution" not in str(page.verify(*[str(pictures / "sharp.png")] * 2, None))

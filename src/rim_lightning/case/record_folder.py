@@ -96,12 +96,13 @@ class RecordWriter:
             self.discard()
             raise OSError(error.errno, error.strerror, str(self._place)) from error
 
-    def keep(self, picture: Path, side: PictureSide) -> Path:
+    def keep(self, picture: Path, side: PictureSide, name: str | None = None) -> Path:
         """Copy a picture into the record. What is answered is answered from the copy.
 
         Args:
             picture: The picture.
             side: What it is.
+            name: Its name in the record; by default its path.
 
         Returns:
             The copy.
@@ -114,7 +115,7 @@ class RecordWriter:
         given = side, str(picture)
         if given in self._kept:
             return self._kept[given]
-        name = printable(str(picture))
+        name = printable(str(picture) if name is None else name)
         if any((entry["side"], entry["name"]) == (side, name) for entry in self.pictures):
             error = ValueError(f"Two pictures have the name {name}: rename one of them.")
             raise error if side == "hit" else self._failed(error)

@@ -42,6 +42,10 @@ class FaceMenu(NamedTuple):
         hit = [number for number, (x0, y0, x1, y1) in boxes.items() if x0 <= x <= x1 and y0 <= y <= y1]
         return self._replace(chosen=max(hit)) if hit else self  # the numbers follow the sizes
 
+    def numbered(self, number: int | None) -> FaceMenu:
+        """Choose a face by its number. The menu is the same if there is no such number."""
+        return self._replace(chosen=number) if number in range(1, len(self.faces) + 1) else self
+
     def drawn(self) -> Image.Image:
         """Return the picture with numbered boxes, that of the chosen face in another color."""
         return numbered_faces(read_image(self.picture), self.faces, self.chosen or 1)

@@ -1,52 +1,56 @@
-"""A page in the browser, on this machine alone: compare two pictures, search the gallery, reduce a face."""
+"""A page in the browser, on this machine alone: compare two pictures, search the gallery, follow a clip."""
 
 from __future__ import annotations
 
-import logging
-import os
-import secrets
-import signal
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from PIL import Image
 
+from rim_lightning.case.report_words import NO_IDENTITY, SEARCH_MEANING
 from rim_lightning.commands.face_menu import FaceMenu
-from rim_lightning.commands.page_folder import private_folder, unused_folder
-from rim_lightning.commands.page_guard import PageGuard
-from rim_lightning.extras import require_extra
+from rim_lightning.commands.page_cards import FaceCard, PageAnswer, Pictures
+from rim_lightning.commands.page_clip import followed_faces
+from rim_lightning.commands.rim.face_questions import answers_to, question_of
+from rim_lightning.data.images import read_content
 from rim_lightning.files import printable
 from rim_lightning.functional.degradation import synthesize_probe
+from rim_lightning.functional.pixels import to_pixels
 from rim_lightning.gallery.index import Gallery
-from rim_lightning.gallery.stored_templates import picture_state, remark_of
+from rim_lightning.gallery.stored_templates import UNCHANGED, remark_of
 from rim_lightning.inference.calibration import PROBE_SIZES
-from rim_lightning.inference.face_pictures import face_pictures
-from rim_lightning.inference.faces import SHARP, AlignedFace
+from rim_lightning.inference.face_pictures import HALLUCINATED, face_pictures
+from rim_lightning.inference.faces import SHARP, AlignedFace, usable_faces
 from rim_lightning.inference.recognizer import Recognizer
-from rim_lightning.inference.verdict import DEFAULT_FAR, in_words, unsharp
+from rim_lightning.inference.verdict import DEFAULT_FAR, in_words, unsharp, verdict
 from rim_lightning.plotting import pyplot
-from rim_lightning.runs.signals import Interrupted
 
 if TYPE_CHECKING:
-    from types import FrameType
-
-    from PIL import Image
-
-    Pictures = list[tuple[Image.Image, str]]  # with captions
+    from rim_lightning.commands.page_report import PageQuestion, ReportMaker
 
 ADDRESS = "127.0.0.1"
-SECONDS_TO_LOOK = 0.1  # between two looks for a signal
-SECONDS_TO_END = 3  # in which open connections are closed
 UPLOAD_SECONDS = 600  # time after which an upload is removed
 PICTURE_SIDE = 256  # side of a picture of a face, in pixels
+HITS_OF_A_TRACK = 3  # people shown for each face of a clip
 TITLE = "Recognize faces of few pixels"
 CAUTION = (
     "A similarity is evidence, not proof: strangers pass and people are refused at the rates shown, on the people that "
     "the thresholds were chosen on. A hallucinated face is a plausible one, not a photograph."
 )
+
+
+class FoundFaces(NamedTuple):
+    """What was found in a picture.
+
+    Attributes:
+        sentence: How many faces there are, or why the picture cannot be used. Empty without a picture.
+        menu: The faces to choose from. None if there are none.
+    """
+
+    sentence: str
+    menu: FaceMenu | None
 
 
 class Page:
@@ -55,10 +59,12 @@ class Page:
     Args:
         recognizer: Model with thresholds.
         gallery: Gallery to search. None for a page without a search.
+        reports: Makes reports. None for a page without reports.
 
     Attributes:
         recognizer: The model.
         gallery: The gallery, or None.
+        reports: What makes reports, or None.
         fars: False accept rates that the user can choose from.
         far: The one that is chosen at first: that of every command. None if the model has no thresholds for it.
 
@@ -66,31 +72,37 @@ class Page:
         ValueError: If the model has no thresholds, or if they were chosen on synthetic faces and `demo` is False.
     """
 
-    def __init__(self, recognizer: Recognizer, gallery: Gallery | None = None) -> None:
+    def __init__(
+        self, recognizer: Recognizer, gallery: Gallery | None = None, reports: ReportMaker | None = None
+    ) -> None:
         self._calibration = recognizer.required_calibration()
-        self._chosen_on = f"Thresholds chosen on {self._calibration.chosen_on.in_words()}."
+        self._measured_on = f"Measured on {self._calibration.chosen_on.in_words()}."
         self.recognizer = recognizer
         self.gallery = gallery
+        self.reports = reports
         self.fars = self._calibration.usable_fars()
         self.far = DEFAULT_FAR if DEFAULT_FAR in self.fars else None
 
-    def faces(self, picture: str | None) -> FaceMenu | None:
-        """Return the faces of a picture, if there are several to choose from.
+    def faces(self, picture: str | None, name: str = "The picture") -> FoundFaces:
+        """Return the faces of a picture.
 
         Args:
             picture: Path of the picture. None if the user gave none.
+            name: Name of the picture in messages.
 
         Returns:
-            The usable faces in the order of their numbers. None if there is one face or none.
+            A sentence, and the usable faces in the order of their numbers.
         """
         if picture is None:
-            return None
+            return FoundFaces("", None)
         try:
-            found = self.recognizer.aligner.find(picture, "The picture")
-        except (OSError, ValueError):
-            return None  # the answer to the question will say why
-        usable = [face for face in found if face.fault is None]
-        return FaceMenu(picture, usable) if len(usable) > 1 else None
+            usable = usable_faces(self.recognizer.aligner.find(picture, name), name)
+        except (OSError, ValueError) as error:
+            return FoundFaces(_sentence(error), None)
+        if len(usable) == 1:
+            return FoundFaces(f"One face was found, of {usable[0].size:.0f} px.", FaceMenu(picture, usable))
+        sentence = f"{len(usable)} faces were found: click the one that is meant, or choose its number. "
+        return FoundFaces(f"{sentence}Number 1 is taken otherwise.", FaceMenu(picture, usable))
 
     def verify(
         self,
@@ -99,7 +111,7 @@ class Page:
         far: float | None,
         probe_face: int | None = None,
         gallery_face: int | None = None,
-    ) -> tuple[str, Pictures]:
+    ) -> PageAnswer:
         """Compare two pictures.
 
         Args:
@@ -110,30 +122,31 @@ class Page:
             gallery_face: Number of the face in the gallery picture; None for the largest.
 
         Returns:
-            The answer in Markdown, and pictures of what the network makes of the probe.
+            The answer: one card.
         """
         if probe is None or gallery is None:
-            return "Give a probe and a gallery picture.", []
+            return _refused("Give a probe and a gallery picture.")
         try:
             far = self._checked(far)
             (face,) = self.recognizer.align(probe, name="The probe", face=probe_face)
             (sharp,) = self.recognizer.align(gallery, name="The gallery picture", face=gallery_face)
             answer = self.recognizer.verify([face], [sharp], far)
         except (OSError, ValueError) as error:
-            return _in_bold(error), []
+            return _refused(_sentence(error))
         side, *rest = answer.in_words()
         warning = unsharp(answer.gallery_size, SHARP * self.recognizer.rim.hr_size)
         lines = [
-            f"### {side[0].upper()}{side[1:]}",
             *([f"Caution: {warning}."] if warning else []),
-            *(f"{line[0].upper()}{line[1:]}." for line in rest),
+            *(f"{_capital(line)}." for line in rest),
             *_remarks([face, sharp]),
+            NO_IDENTITY,
         ]
-        return "\n\n".join(lines), self._pictures_of(face)
+        pictures, more = self._pictures_of(face)
+        pictures = [*pictures, (_picture(sharp), f"gallery picture, {sharp.size:.0f} px")]
+        score = answer.similarity, answer.threshold
+        return PageAnswer([], [FaceCard(_capital(side), lines, score, pictures, more)])
 
-    def search(
-        self, probe: str | None, far: float | None, top: int, face_number: int | None = None
-    ) -> tuple[str, list[list[Any]], Pictures]:
+    def search(self, probe: str | None, far: float | None, top: int, face_number: int | None = None) -> PageAnswer:
         """Search the gallery.
 
         Args:
@@ -143,41 +156,57 @@ class Page:
             face_number: Number of the face in the probe; None for the largest.
 
         Returns:
-            The answer in Markdown, rows of (similarity, person, accepted, picture), and pictures of what the network
-            makes of the probe.
+            The answer: a card for each person.
         """
         if self.gallery is None:
-            return "There is no gallery.", [], []
+            return _refused("There is no gallery.")
         if probe is None:
-            return "Give a probe.", [], []
+            return _refused("Give a probe.")
         try:
             far = self._checked(far)
             (face,) = self.recognizer.align(probe, name="The probe", face=face_number)
-            point = self._calibration.operating_point(face.size, far)
-            (hits,) = self.gallery.search(self.recognizer.embed_probes([face]), top)
+            question = question_of(self.recognizer, len(self.gallery), face, far)
+            (answer,) = answers_to(self.gallery, [question], top)
         except (OSError, ValueError) as error:
-            return _in_bold(error), [], []
-        rows = [
-            [
-                f"{hit.similarity:.3f}",
-                hit.person,
-                "yes" if hit.similarity >= point.threshold else "no",
-                hit.source + remark_of(picture_state(hit.source, hit.digest)),
-            ]
-            for hit in hits
-        ]
+            return _refused(_sentence(error))
         templates = len(self.gallery)
         lines = [
-            f"Threshold **{point.threshold:.3f}** ({in_words(far)}), judged at **{face.size:.0f} px**.",
-            f"Of {templates} pictures, a stranger passes for {far * templates:.2g} on average.",
-            self._chosen_on,
+            f"Threshold {question.threshold:.3f} ({in_words(far)}), judged at {face.size:.0f} px.",
+            f"Of {templates} pictures, a stranger passes for {far * templates:.2g} on average. {SEARCH_MEANING}",
+            self._measured_on,
             *_remarks([face]),
         ]
-        return "\n\n".join(lines), rows, self._pictures_of(face)
+        return PageAnswer(lines, self._hit_cards(face, answer, far))
 
-    def reduce(
-        self, picture: str | None, size: int, far: float | None, face_number: int | None = None
-    ) -> tuple[str, Pictures, Any]:
+    def clip(self, clip: str | None, far: float | None) -> PageAnswer:
+        """Follow the faces of a clip, and search the gallery for each, if there is one.
+
+        Args:
+            clip: Path of the clip. None if the user gave none.
+            far: False accept rate. None for the default of every command.
+
+        Returns:
+            The answer: a card for each track, and below it those of the people.
+        """
+        if clip is None:
+            return _refused("Give a clip.")
+        cards: list[FaceCard] = []
+        try:
+            far = self._checked(far)
+            followed = followed_faces(clip, self.recognizer)
+            for track in followed.tracks:
+                pictures, more = self._pictures_of(track.face)
+                cards.append(FaceCard(track.heading, track.lines, None, pictures, more))
+                if self.gallery is not None:
+                    question = question_of(self.recognizer, len(self.gallery), track.face, far)
+                    (answer,) = answers_to(self.gallery, [question], HITS_OF_A_TRACK)
+                    cards += self._hit_cards(track.face, answer, far, f"{track.name}, ")
+        except (OSError, ValueError) as error:
+            return _refused(_sentence(error))
+        searched = [SEARCH_MEANING, self._measured_on] if self.gallery is not None and cards else []
+        return PageAnswer([*followed.lines, *searched], cards)
+
+    def reduce(self, picture: str | None, size: int, far: float | None, face_number: int | None = None) -> PageAnswer:
         """Reduce a sharp picture and compare it with itself.
 
         Args:
@@ -187,18 +216,17 @@ class Page:
             face_number: Number of the face in the picture; None for the largest.
 
         Returns:
-            The answer in Markdown, pictures of what the network makes of the reduced face, and a figure of the
-            similarity over all sizes.
+            The answer, with a figure of the similarity over all sizes.
         """
         if picture is None:
-            return "Give a picture.", [], None
+            return _refused("Give a picture.")
         try:
             far = self._checked(far)
             (face,) = self.recognizer.align(picture, name="The picture", face=face_number)
         except (OSError, ValueError) as error:
-            return _in_bold(error), [], None
+            return _refused(_sentence(error))
         if size > face.size:
-            return f"The face has {face.size:.0f} px: choose a size below that.", [], None
+            return _refused(f"The face has {face.size:.0f} px: choose a size below that.")
         sizes = sorted({size, *(side for side in PROBE_SIZES if side <= face.size)})
         probes = self._reduced(face, sizes)
         sharp = self.recognizer.embed_gallery([face])[0]
@@ -208,14 +236,30 @@ class Page:
         refused = [str(side) for side, same in zip(sizes, accepted, strict=True) if not same]
         index = sizes.index(size)
         lines = [
-            f"### At {size} px: {'recognized' if accepted[index] else 'not recognized'} ({in_words(far)})",
-            f"Similarity **{similarities[index]:.3f}**, threshold **{thresholds[index]:.3f}**.",
-            f"Not recognized at {', '.join(refused)} px." if refused else "Recognized at every size.",
+            f"Similarity {similarities[index]:.3f}, threshold {thresholds[index]:.3f}.",
+            f"Below the threshold at {', '.join(refused)} px." if refused else "Above the threshold at every size.",
             "This compares a picture with itself: another picture of the same person is less alike.",
-            self._chosen_on,
+            self._measured_on,
             *_remarks([face]),
         ]
-        return "\n\n".join(lines), self._pictures_of(probes[index]), _curve(sizes, similarities, thresholds, size)
+        pictures, more = self._pictures_of(probes[index])
+        pictures = [*pictures, (_picture(face), f"the picture itself, {face.size:.0f} px")]
+        score = similarities[index], thresholds[index]
+        card = FaceCard(f"At {size} px: {verdict(accepted[index], far)}", lines, score, pictures, more)
+        return PageAnswer([], [card], _curve(sizes, similarities, thresholds, size))
+
+    def report(self, asked: PageQuestion) -> dict[str, bytes]:
+        """Return the reports of an answer, see `ReportMaker.files`."""
+        if self.reports is None:
+            raise ValueError("This page makes no reports.")
+        return self.reports.files(asked)
+
+    def question(self, *asked: Any) -> PageQuestion:
+        """Return a question with the false accept rate that holds, for a report."""
+        from rim_lightning.commands.page_report import PageQuestion
+
+        question = PageQuestion(*asked)
+        return question._replace(far=self._checked(question.far))
 
     def _checked(self, far: float | None) -> float:
         """Return the false accept rate if the model has thresholds for it; by default that of every command."""
@@ -223,111 +267,53 @@ class Page:
         self._calibration.check_far(far)
         return far
 
-    def _pictures_of(self, face: AlignedFace) -> Pictures:
-        return face_pictures(self.recognizer.hallucinate([face]), 0, PICTURE_SIDE)
+    def _hit_cards(self, face: AlignedFace, answer: dict[str, Any], far: float, where: str = "") -> list[FaceCard]:
+        """Return a card for each person whom a search found."""
+        pictures, _ = self._pictures_of(face)
+        cards = []
+        for rank, hit in enumerate(answer["hits"], start=1):
+            ratio = self._calibration.likelihood_ratio(hit["similarity"], face.size)
+            lines = [
+                f"{_capital(verdict(hit['accepted'], far))}.",
+                f"Similarity {hit['similarity']:.3f}, threshold {answer['threshold']:.3f}.",
+                *([] if ratio is None else [f"{_capital(ratio.in_words())}."]),
+                f"Gallery picture: {hit['source']}{remark_of(hit['state'])}",
+            ]
+            shown = self._enrolled_face(hit)
+            cards.append(
+                FaceCard(
+                    f"{where}{rank}. {hit['person']}",
+                    lines,
+                    (hit["similarity"], answer["threshold"]),
+                    [*pictures, *([] if shown is None else [(shown, "gallery picture")])],
+                )
+            )
+        return cards
+
+    def _enrolled_face(self, hit: dict[str, Any]) -> Image.Image | None:
+        """Return the largest face of the picture of a hit; None if it is not what had been enrolled, or has none."""
+        if hit["state"] != UNCHANGED:
+            return None
+        try:
+            content = read_content(Path(hit["source"]))
+            if hashlib.sha256(content).hexdigest() != hit["digest"]:
+                return None
+            (face,) = self.recognizer.align(content, name="The gallery picture")
+        except (OSError, ValueError):
+            return None
+        return _picture(face)
+
+    def _pictures_of(self, face: AlignedFace) -> tuple[Pictures, Pictures]:
+        """Return the pixels of a probe and the hallucinated face, and what else the network makes of it."""
+        own, bicubic, coarse, hallucinated, landmarks, parsing = face_pictures(
+            self.recognizer.hallucinate([face]), 0, PICTURE_SIDE
+        )
+        return [own, (hallucinated[0], HALLUCINATED)], [bicubic, coarse, landmarks, parsing]
 
     def _reduced(self, face: AlignedFace, sizes: list[int]) -> list[AlignedFace]:
         """Reduce a face to each size, as in training."""
         probes = synthesize_probe(face.pixels.expand(len(sizes), -1, -1, -1), torch.tensor(sizes))  # (sizes, 3, S, S)
         return [AlignedFace(pixels, float(size), 0, face.name) for pixels, size in zip(probes, sizes, strict=True)]
-
-
-def serve(recognizer: Recognizer, gallery: Gallery | None, port: int) -> None:
-    """Show the page on this machine until the user stops it. Uploads are removed then.
-
-    Args:
-        recognizer: Model with thresholds.
-        gallery: Gallery to search. None for a page without a search.
-        port: Port on this machine. 0 takes a free one.
-
-    Raises:
-        Interrupted: If SIGTERM or SIGHUP ended it.
-        KeyboardInterrupt: If Ctrl-C ended it before its address was printed.
-        OSError: If the port is taken, or the folder for temporary files cannot be used.
-        MissingExtra: If Gradio is not installed.
-        ValueError: If the model has no thresholds.
-    """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["GRADIO_RUN_HISTORY"] = "False"  # Gradio would keep faces in the storage of the browser
-    require_extra("page", "The page")
-    page = Page(recognizer, gallery)
-    folder = unused_folder()
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)  # Gradio reads it when it is imported
-    with _listening(port) as connection:
-        # This import takes seconds. The folder is not made yet, so that a signal may end the program at once.
-        from rim_lightning.commands.page_tabs import build_app
-
-        with _noted_signals() as received, private_folder(folder):
-            port, token = connection.getsockname()[1], secrets.token_urlsafe(32)
-            app = build_app(page)
-            guard = PageGuard(app, folder, token, port, app.state.questions)
-            address = f"http://{ADDRESS}:{port}/?token={token}"
-            shown = _run(guard, connection, f"Page: {address}   (Ctrl+C ends it)", received)
-    if received[0] != signal.SIGINT:
-        name = signal.Signals(received[0]).name
-        raise Interrupted(f"ended by {name}; the uploads are removed.", received[0])
-    if not shown:
-        raise KeyboardInterrupt
-
-
-def _run(guard: PageGuard, connection: socket.socket, sentence: str, received: list[int]) -> bool:
-    """Run the server until a signal is received. Return True if the sentence with its address was printed.
-
-    The server has a thread of its own, and so have the questions. They end with the program: the end does not wait for
-    an answer.
-    """
-    import uvicorn
-
-    # Forwarded addresses are ignored: nobody stands in front of the page.
-    config = uvicorn.Config(guard, ws="none", log_level="warning", access_log=False, proxy_headers=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [connection]}, daemon=True)
-    thread.start()
-    shown = False
-    try:
-        while not received:
-            if not shown and server.started:
-                print(sentence, flush=True)
-                shown = True
-            thread.join(SECONDS_TO_LOOK)
-            if not thread.is_alive():
-                raise RuntimeError("The server of the page has ended by itself.")
-    finally:
-        logging.getLogger("uvicorn.error").disabled = True  # it reports every stream that is cut off now
-        server.should_exit = server.force_exit = True
-        thread.join(SECONDS_TO_END)
-    return shown
-
-
-@contextmanager
-def _listening(port: int) -> Iterator[socket.socket]:
-    """Yield a socket that listens on a port of this machine."""
-    try:
-        connection = socket.create_server((ADDRESS, port))
-    except (OSError, OverflowError):
-        raise OSError(f"Port {port} cannot be used, perhaps another page is there: give another by --port.") from None
-    with connection:
-        yield connection
-
-
-@contextmanager
-def _noted_signals() -> Iterator[list[int]]:
-    """Yield a list that gets the numbers of Ctrl-C, SIGTERM and SIGHUP as they arrive. Windows has no SIGHUP.
-
-    Nothing is raised: libraries may swallow an exception, and between two lines one could leave the folder behind.
-    """
-    signums = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    received: list[int] = []
-
-    def note(signum: int, frame: FrameType | None) -> None:
-        received.append(signum)
-
-    handlers = {signum: signal.signal(signum, note) for signum in signums}
-    try:
-        yield received
-    finally:
-        for signum, handler in handlers.items():
-            signal.signal(signum, handler or signal.SIG_DFL)
 
 
 def _curve(sizes: list[int], similarities: list[float], thresholds: list[float], size: int) -> Any:
@@ -346,13 +332,25 @@ def _curve(sizes: list[int], similarities: list[float], thresholds: list[float],
     return figure
 
 
+def _picture(face: AlignedFace) -> Image.Image:
+    return Image.fromarray(to_pixels(face.pixels)).resize((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.BICUBIC)
+
+
 def _remarks(faces: list[AlignedFace]) -> list[str]:
     notes = [f"{face.name} {note}." for face in faces for note in face.notes]
     return notes + [f"{remark}." for face in faces if (remark := face.remark())]
 
 
-def _in_bold(error: Exception) -> str:
+def _capital(sentence: str) -> str:
+    return f"{sentence[0].upper()}{sentence[1:]}"
+
+
+def _refused(sentence: str) -> PageAnswer:
+    return PageAnswer([sentence], refused=True)
+
+
+def _sentence(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):  # somebody asks again after a while
         minutes = UPLOAD_SECONDS // 60
-        return f"**A picture is no longer there: uploads are removed after {minutes} minutes. Give it again.**"
-    return f"**{printable(str(error))}**"
+        return f"A picture is no longer there: uploads are removed after {minutes} minutes. Give it again."
+    return printable(str(error))

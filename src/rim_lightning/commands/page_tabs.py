@@ -7,27 +7,33 @@ name of this module, not of a function in it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from importlib.util import find_spec
+from typing import Any, NamedTuple
 
 import gradio as gr
 from fastapi import FastAPI
 
 from rim_lightning.commands.face_menu import FaceMenu
 from rim_lightning.commands.page import ADDRESS, CAUTION, TITLE, UPLOAD_SECONDS, Page
+from rim_lightning.commands.page_cards import CSS, PageAnswer, answer_html, files_html, note_html
 from rim_lightning.commands.page_guard import MAX_FILE, refusal_after
-
-if TYPE_CHECKING:
-    from rim_lightning.commands.page import Pictures
+from rim_lightning.commands.page_report import PageQuestion
+from rim_lightning.extras import EXTRAS
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 1, "concurrency_id": "page"}
 """Settings of every button: one question at a time on the whole page, and no interface for programs."""
 MAX_WAITING = 20  # questions
 MAX_SESSIONS = 50  # windows of the browser whose choices are remembered
-CSS = """
-.faces .grid-wrap { height: auto; max-height: none; min-height: 0; }
-.faces .grid-container { grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)) !important; max-width: 1130px; }
-.choice img { cursor: pointer; }
-.faces .caption-label { font-size: 11px; padding: 1px 4px; }
+REPORT_NOTE = (
+    "The report is in this window alone: save it before you close it. No record of it is kept on the disk, so that it "
+    "cannot be replayed; rim verify --record and rim identify --record keep one."
+)
+PAGE_CSS = """
+.choice img { cursor: pointer; max-height: 300px; width: auto !important; max-width: 100%; object-fit: contain; }
+.choice { width: fit-content; max-width: 100%; }
+.answer { min-height: 5rem; }
+.html-container { padding: 0 !important; }
+@media (max-width: 480px) { .tab-container button { padding: 0 .4rem !important; font-size: .8rem !important; } }
 """
 
 
@@ -54,7 +60,7 @@ def build_app(page: Page) -> FastAPI:
         footer_links=[],
         ssr_mode=False,
         theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),  # none from the internet
-        css=CSS,
+        css=CSS + PAGE_CSS,
     )
     app.state.questions = len(blocks.fns)  # numbered from 0
     blocks.has_launched = True  # Gradio refuses foreign paths only then
@@ -92,6 +98,9 @@ def build_page(page: Page) -> gr.Blocks:
         if page.gallery is not None:
             with gr.Tab("Search"):
                 _search_tab(page)
+        if all(find_spec(module) for module in EXTRAS["video"]):
+            with gr.Tab("A clip"):
+                _clip_tab(page)
         with gr.Tab("How small?"):
             _reduce_tab(page)
     return blocks.queue(max_size=MAX_WAITING, api_open=False)
@@ -100,52 +109,110 @@ def build_page(page: Page) -> gr.Blocks:
 def _verify_tab(page: Page) -> None:
     with gr.Row():
         with gr.Column():
-            probe = _upload(page, "Probe: few pixels")
+            probe = _upload(page, "Probe: few pixels", "The probe")
         with gr.Column():
-            sharp = _upload(page, "Gallery: sharp")
+            sharp = _upload(page, "Gallery: sharp", "The gallery picture")
     far, button = _far_choice(page), gr.Button("Compare", variant="primary")
-    answer, faces = gr.Markdown(), _face_row()
+    place = _answer_place(page, "Give a probe and a gallery picture, then press Compare: the answer appears here.")
 
     def ask(
         probe: str | None, sharp: str | None, far: float | None, menu: FaceMenu | None, sharp_menu: FaceMenu | None
-    ) -> tuple[str, Pictures]:
-        return page.verify(probe, sharp, far, _number(menu, probe), _number(sharp_menu, sharp))
+    ) -> list[Any]:
+        faces = _number(menu, probe), _number(sharp_menu, sharp)
+        return place.shown(page.verify(probe, sharp, far, *faces), probe, sharp, far, *faces)
 
-    inputs, outputs = [probe.image, sharp.image, far, probe.menu, sharp.menu], [answer, faces]
-    button.click(ask, inputs, outputs, **PRIVATE)
+    inputs = [probe.image, sharp.image, far, probe.menu, sharp.menu]
+    button.click(ask, inputs, place.outputs, **PRIVATE)
     for upload in (probe, sharp):
-        upload.clicked.then(ask, inputs, outputs, **PRIVATE)
+        upload.chosen.then(ask, inputs, place.outputs, **PRIVATE)
 
 
 def _search_tab(page: Page) -> None:
-    probe = _upload(page, "Probe: few pixels")
+    probe = _upload(page, "Probe: few pixels", "The probe")
     far, top = _far_choice(page), gr.Slider(1, 20, 5, step=1, label="People shown")
     button = gr.Button("Search", variant="primary")
-    answer = gr.Markdown()
-    rows = gr.Dataframe(headers=["similarity", "person", "accepted", "picture"], interactive=False)
+    place = _answer_place(page, "Give a probe, then press Search: the people whose pictures are nearest appear here.")
 
-    def ask(probe: str | None, far: float | None, top: int, menu: FaceMenu | None) -> tuple[Any, ...]:
-        return page.search(probe, far, top, _number(menu, probe))
+    def ask(probe: str | None, far: float | None, top: int, menu: FaceMenu | None) -> list[Any]:
+        face = _number(menu, probe)
+        return place.shown(page.search(probe, far, top, face), probe, None, far, face, None, top)
 
-    inputs, outputs = [probe.image, far, top, probe.menu], [answer, rows, _face_row()]
-    button.click(ask, inputs, outputs, **PRIVATE)
-    probe.clicked.then(ask, inputs, outputs, **PRIVATE)
+    inputs = [probe.image, far, top, probe.menu]
+    button.click(ask, inputs, place.outputs, **PRIVATE)
+    probe.chosen.then(ask, inputs, place.outputs, **PRIVATE)
+
+
+def _clip_tab(page: Page) -> None:
+    clip = gr.File(label="Clip: up to 20 MB, two minutes are searched", file_types=["video"], height=140)
+    _pass_unopened(clip)
+    far, button = _far_choice(page), gr.Button("Follow", variant="primary")
+    then = " and searched for in the gallery" if page.gallery is not None else ""
+    answer = _empty_answer(f"Give a clip, then press Follow: each face is followed{then}, and its best picture shown.")
+
+    def ask(clip: str | None, far: float | None) -> str:
+        return answer_html(page.clip(clip, far))
+
+    button.click(ask, [clip, far], answer, **PRIVATE)
 
 
 def _reduce_tab(page: Page) -> None:
-    upload = _upload(page, "Your own photograph")
+    upload = _upload(page, "Your own photograph", "The picture")
     rim = page.recognizer.rim
     size = gr.Slider(7, rim.hr_size, rim.lr_size, step=1, label="Reduce the face to, px")
     far, button = _far_choice(page), gr.Button("Reduce", variant="primary")
+    answer = _empty_answer("Give a sharp picture, then press Reduce: it is compared with itself, made small.")
 
-    def ask(picture: str | None, size: int, far: float | None, menu: FaceMenu | None) -> tuple[Any, ...]:
-        return page.reduce(picture, size, far, _number(menu, picture))
+    def ask(picture: str | None, size: int, far: float | None, menu: FaceMenu | None) -> tuple[str, Any]:
+        reduced = page.reduce(picture, size, far, _number(menu, picture))
+        return answer_html(reduced), reduced.figure
 
     inputs: list[Any] = [upload.image, size, far, upload.menu]
-    outputs = [gr.Markdown(), _face_row(), gr.Plot(show_label=False)]
+    outputs = [answer, gr.Plot(show_label=False)]
     button.click(ask, inputs, outputs, **PRIVATE)
     size.release(ask, inputs, outputs, **PRIVATE)
-    upload.clicked.then(ask, inputs, outputs, **PRIVATE)
+    upload.chosen.then(ask, inputs, outputs, **PRIVATE)
+
+
+class _AnswerPlace(NamedTuple):
+    """The place of an answer, with the button for its report.
+
+    Attributes:
+        page: The answers.
+        outputs: Answer, question that was answered, button, and links to the reports.
+    """
+
+    page: Page
+    outputs: list[Any]
+
+    def shown(self, answer: PageAnswer, *asked: Any) -> list[Any]:
+        """Return the values of the outputs for an answer to a question."""
+        can_report = self.page.reports is not None and not answer.refused
+        question = self.page.question(*asked) if can_report else None
+        return [answer_html(answer), question, gr.Button(visible=can_report), ""]
+
+
+def _answer_place(page: Page, invitation: str) -> _AnswerPlace:
+    """Make the place of an answer. The button makes a report of the question that was answered."""
+    answer, asked = _empty_answer(invitation), gr.State(None)
+    button, links = gr.Button("Report of this answer", visible=False), gr.HTML()
+
+    def report(asked: PageQuestion | None) -> str:
+        if asked is None:
+            return note_html("Ask first: a report is of an answer.", wrong=True)
+        try:
+            return files_html(page.report(asked), REPORT_NOTE)
+        except FileNotFoundError:
+            return note_html("A picture is no longer there: give it again.", wrong=True)
+        except (OSError, ValueError) as error:
+            return note_html(str(error), wrong=True)
+
+    button.click(report, asked, links, **PRIVATE)
+    return _AnswerPlace(page, [answer, asked, button, links])
+
+
+def _empty_answer(invitation: str) -> gr.HTML:
+    """Make the place of an answer, which says what to do until there is one."""
+    return gr.HTML(note_html(invitation), elem_classes="answer")
 
 
 class _Upload(NamedTuple):
@@ -154,22 +221,26 @@ class _Upload(NamedTuple):
     Attributes:
         image: The picture, as its path.
         menu: A `FaceMenu`, or None if there is nothing to choose.
-        clicked: The event that a face was clicked, when `menu` holds the choice.
+        chosen: The event that a face was chosen, by a click or by its number, when `menu` holds the choice.
     """
 
     image: gr.Image
     menu: gr.State
-    clicked: Any
+    chosen: Any
 
 
-def _upload(page: Page, label: str) -> _Upload:
-    """Make a place for a picture. Below it several faces are shown, of which one is clicked."""
-    image = gr.Image(label=label, type="filepath", sources=["upload", "clipboard"], height=260, buttons=[])
-    # Pass the file unopened: Gradio would open it, and has no clear message for a damaged one. A subclass would not do:
-    # Gradio writes a stub file beside its source.
-    image.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]
+def _upload(page: Page, label: str, name: str) -> _Upload:
+    """Make a place for a picture. Below it the faces are shown, of which one is clicked, or chosen by its number.
+
+    Args:
+        page: The answers.
+        label: What stands above the picture.
+        name: Name of the picture in messages.
+    """
+    image = gr.Image(label=label, type="filepath", sources=["upload", "clipboard"], height=220, buttons=[])
+    _pass_unopened(image)
     state = gr.State(None)
-    several = gr.Markdown("Several faces: click the one that is meant. Number 1 is taken otherwise.", visible=False)
+    note = gr.HTML()
     shown = gr.Image(
         show_label=False,  # it would cover a corner of the picture
         interactive=False,
@@ -178,23 +249,40 @@ def _upload(page: Page, label: str) -> _Upload:
         buttons=[],
         elem_classes="choice",
     )
+    numbers = gr.Dropdown([], label="Number of the face", visible=False)
 
-    def show(picture: str | None) -> tuple[Any, Any, FaceMenu | None]:
-        menu = page.faces(picture)
-        visible = menu is not None
-        return gr.Markdown(visible=visible), gr.Image(value=menu.drawn() if menu else None, visible=visible), menu
+    def show(picture: str | None) -> list[Any]:
+        found = page.faces(picture, name)
+        menu = found.menu
+        count = len(menu.faces) if menu else 0
+        return [
+            note_html(found.sentence, wrong=menu is None),
+            gr.Image(value=menu.drawn() if menu else None, visible=menu is not None),
+            gr.Dropdown(list(range(1, count + 1)), value=1 if count else None, visible=count > 1),
+            menu,
+        ]
 
-    def choose(menu: FaceMenu | None, event: gr.SelectData) -> tuple[Any, FaceMenu | None]:
+    def choose(menu: FaceMenu | None, number: int | None, event: gr.EventData) -> list[Any]:
         if menu is None:
-            return None, None
+            return [None, gr.skip(), None]
+        click = event._data if isinstance(event._data, dict) else {}  # a click says where; the choice of a number not
         try:
-            menu = menu.clicked(*event.index)
-            return menu.drawn(), menu
+            menu = menu.clicked(*click["index"]) if "index" in click else menu.numbered(number)
+            return [menu.drawn(), gr.Dropdown(value=menu.chosen or 1), menu]
         except OSError:  # the upload was removed; the answer to the question will say so
-            return gr.skip(), menu
+            return [gr.skip(), gr.skip(), menu]
 
-    image.change(show, image, [several, shown, state], **PRIVATE)
-    return _Upload(image, state, shown.select(choose, state, [shown, state], **PRIVATE))
+    image.change(show, image, [note, shown, numbers, state], **PRIVATE)
+    triggers, inputs = [shown.select, numbers.input], [state, numbers]
+    return _Upload(image, state, gr.on(triggers, choose, inputs, [shown, numbers, state], **PRIVATE))
+
+
+def _pass_unopened(component: gr.Image | gr.File) -> None:
+    """Pass a file on as its path. Gradio would open or copy it, and has no clear message for a damaged one.
+
+    A subclass would not do: Gradio writes a stub file beside its source.
+    """
+    component.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]
 
 
 def _number(menu: FaceMenu | None, picture: str | None) -> int | None:
@@ -205,17 +293,3 @@ def _far_choice(page: Page) -> gr.Dropdown:
     """Make the choice of a false accept rate. It starts at the default of every command, or empty."""
     choices: list[Any] = [(f"1 in {1 / far:,.0f}", far) for far in page.fars]
     return gr.Dropdown(choices, value=page.far, label="Strangers accepted")
-
-
-def _face_row() -> gr.Gallery:
-    """Make a row for the five pictures of a face."""
-    return gr.Gallery(
-        label="What the network makes of the probe",
-        show_label=False,
-        interactive=False,
-        format="png",
-        columns=5,
-        object_fit="contain",
-        buttons=["download", "fullscreen"],
-        elem_classes="faces",
-    )

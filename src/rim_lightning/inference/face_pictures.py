@@ -31,6 +31,7 @@ GAP = 4  # pixels between two pictures
 SWATCH = 10  # side in pixels of a color in a legend
 USABLE_COLOR, FAULTY_COLOR, CHOSEN_COLOR = (30, 140, 255), (213, 94, 0), (0, 158, 115)
 NUMBERED_SIDE = 960  # pixels; smaller pictures are enlarged, so that the numbers can be read
+REPEATED_FROM = 3  # factor of enlargement from which on pixels are repeated, and not interpolated
 
 
 def sharp_face(faces: HallucinatedFaces, index: int) -> Image.Image:
@@ -168,14 +169,14 @@ def numbered_faces(image: NDArray[np.uint8], faces: Sequence[Face], chosen: int 
         chosen: Number of the face that is meant, if one is.
 
     Returns:
-        The picture, enlarged if it is small. Boxes are blue; those of faces that cannot be used are orange-red, that of
-        the chosen one is green. The five points have the colors of their parts.
+        The picture, enlarged if it is small; the pixels of a tiny one are repeated. Boxes are blue; those of faces that
+        cannot be used are orange-red, that of the chosen one is green. The five points have the colors of their parts.
     """
     picture = Image.fromarray(image)
     scale = numbered_scale(image.shape)
     if scale > 1:
         size = (round(picture.width * scale), round(picture.height * scale))
-        picture = picture.resize(size, Image.Resampling.BICUBIC)
+        picture = picture.resize(size, Image.Resampling.NEAREST if scale >= REPEATED_FROM else Image.Resampling.BICUBIC)
     line = max(2, round(max(picture.size) / 320))
     marked = np.asarray(picture)
     for face in faces:

@@ -202,8 +202,9 @@ def test_the_page_says_it_too(model, files, monkeypatch):
     recognizer = Recognizer.from_checkpoint(model)
     align = recognizer.align
     monkeypatch.setattr(recognizer, "align", lambda picture, name, face=None: align(picture, True, name))
-    text, pictures = Page(recognizer).verify(str(files / "enlarged.png"), str(files / "sharp.png"), None)
+    (card,) = Page(recognizer).verify(str(files / "enlarged.png"), str(files / "sharp.png"), None).cards
+    text = " ".join(card.lines)
     assert "The probe: the face has 160 px, but no more detail than one of about" in text
     (face,) = FaceAligner(MODEL["hr_size"]).align(files / "enlarged.png", aligned=True)
     assert f"For a probe of {face.size:.0f} px" in text
-    assert pictures[0][1] == f"probe, {face.size:.0f} px"
+    assert card.pictures[0][1] == f"probe, {face.size:.0f} px"

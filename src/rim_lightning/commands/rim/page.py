@@ -8,6 +8,7 @@ import click
 
 from rim_lightning.commands.rim.model_choice import ModelChoice, model_options, open_gallery
 from rim_lightning.commands.rim.options import EXIT_CODES, calibration_option, demo_option, optional_index_option
+from rim_lightning.commands.rim.output import say
 from rim_lightning.extras import require_extra
 
 
@@ -25,14 +26,17 @@ from rim_lightning.extras import require_extra
 def page(model: ModelChoice, index: str | None, port: int, demo: bool, calibration: Path | None) -> None:
     """Show the model in the browser.
 
-    The page compares two pictures, searches the gallery and shows how small a face may get.
+    The page compares two pictures, searches the gallery, follows the faces of a clip, and shows how small a face may
+    get. It makes reports of its answers. A search needs --index, a clip the extra video.
 
     \b
     Example:
       rim page --model my_model --index known
     """
     require_extra("page", "The page")
-    from rim_lightning.commands.page import serve
-
+    say("Loading the page: PyTorch, the model, then Gradio ...", err=True)
     recognizer = model.load(demo, calibration)
-    serve(recognizer, open_gallery(index, recognizer) if index else None, port)
+    from rim_lightning.commands.page_server import serve
+
+    gallery = open_gallery(index, recognizer) if index else None
+    serve(recognizer, gallery, port, model, calibration, index)
