@@ -70,6 +70,7 @@ def test_two_sittings_are_two_files_of_one_run_with_all_that_is_promised(tmp_pat
     sweep = new_sweep(tmp_path / "a" / "sweep", {}).with_jobs([["seed=1", "optim.clip=1"], ["seed=0", "optim.clip=1"]])
     for name, value in sweep.environment_of(sweep.jobs[1]).items():
         monkeypatch.setenv(name, value)
+    wandb.teardown()  # W&B reads the environment once in a process: an earlier test may have started it
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)  # must appear nowhere
     folder = tmp_path / "run"
     settings = [*QUICK, f"paths.prepared_dir={tmp_path / 'prepared'}", "logger=wandb", "logger.wandb.offline=true"]

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import io
 import json
+import logging
 import re
 
 import pytest
@@ -32,6 +33,14 @@ GETS = ["/", "/config", "/theme.css", "/assets/index.js", "/static/a.png", "/gra
 GETS += ["/gradio_api/queue/data", "/gradio_api/upload_progress"]
 POSTS = ["/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/cancel"]
 ROUTES = [*(("GET", path) for path in GETS), *(("POST", path) for path in POSTS)]
+
+
+@pytest.fixture(autouse=True)
+def _heard(monkeypatch):
+    """A page that was served in this process has turned uvicorn's loggers off, and away from the root."""
+    for name in ("uvicorn", "uvicorn.error"):
+        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
 
 
 class Everything:
