@@ -36,11 +36,12 @@ ROUTES = [*(("GET", path) for path in GETS), *(("POST", path) for path in POSTS)
 
 
 @pytest.fixture(autouse=True)
-def _heard(monkeypatch):
-    """A page that was served in this process has turned uvicorn's loggers off, and away from the root."""
+def _heard(monkeypatch, caplog):
+    """A page that was served in this process has turned uvicorn's loggers down, and away from the root."""
     for name in ("uvicorn", "uvicorn.error"):
         monkeypatch.setattr(logging.getLogger(name), "disabled", False)
         monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+        caplog.set_level(logging.ERROR, logger=name)
 
 
 class Everything:
