@@ -46,6 +46,13 @@ def two_pictures(folder):
     return folder / "probe.png", folder / "sharp.png"
 
 
+def case_folder(folder):
+    """Make what a case needs in a folder: two pictures and a tiny model."""
+    two_pictures(folder)
+    tiny_model(folder / "model")
+    return folder
+
+
 def recorded(cases, *words):
     """Run a command with `--record` and `--json`; return the folder of the record and the answer."""
     done = rim(*words, "--record", cases, "--json")

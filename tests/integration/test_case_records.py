@@ -20,15 +20,12 @@ from PIL import Image
 from rim_lightning.case import record_folder
 from rim_lightning.inference.calibration_file import write_calibration
 from rim_lightning.inference.recognizer import Recognizer
-from tests.helpers.case_records import recorded, rewritten, rim, tiny_calibration, tiny_model, two_pictures
+from tests.helpers.case_records import case_folder, recorded, rewritten, rim, tiny_calibration, tiny_model
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("case")
-    two_pictures(folder)
-    tiny_model(folder / "model")
-    return folder
+    return case_folder(tmp_path_factory.mktemp("case"))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from rim_lightning.case.record_folder import read_record
 from rim_lightning.case.report_content import report_of
 from rim_lightning.case.report_html import html_of
 from rim_lightning.inference.recognizer import Recognizer
-from tests.helpers.case_records import recorded, rewritten, rim, tiny_model, two_pictures
+from tests.helpers.case_records import case_folder, recorded, rewritten, rim
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "hostile_files.py"
 SPECIFICATION = importlib.util.spec_from_file_location("hostile_files_of_records", FILE)
@@ -53,10 +53,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("case")
-    two_pictures(folder)
-    tiny_model(folder / "model")
-    return folder
+    return case_folder(tmp_path_factory.mktemp("case"))
 
 
 @pytest.fixture(scope="module")
