@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
+from math import log
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,14 +37,17 @@ class SizeCurve(NamedTuple):
             sizes: Sides in pixels, (B,).
 
         Returns:
-            (B,) float32, on the CPU.
+            (B,) float32, on their device.
 
         Example:
             >>> SizeCurve((8, 32), (1.0, 0.0)).at(torch.tensor([4.0, 16.0, 99.0]))
             tensor([1.0000, 0.5000, 0.0000])
         """
-        numbers = np.interp(np.log(sizes.cpu().double().numpy()), np.log(self.sizes), self.values)
-        return torch.from_numpy(np.asarray(numbers)).float()
+        place = sizes.double().log()  # operations of torch, because ONNX files hold them too
+        number = torch.full_like(place, self.values[0])
+        for (low, high), (before, after) in zip(pairwise(self.sizes), pairwise(self.values), strict=True):
+            number += (after - before) * ((place - log(low)) / log(high / low)).clamp(0, 1)
+        return number.float()
 
 
 @dataclass(frozen=True)
