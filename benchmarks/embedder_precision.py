@@ -3,10 +3,10 @@
     rim export rim_128 my_model
     python benchmarks/embedder_precision.py my_model prepared/celeba_128 prepared/faces_128
 
-Cases: convolutions in INT8 (static quantization of onnxruntime; ranges from 128 faces of training people), torch in bf16
-and, if it is installed, OpenVINO (`pip install openvino`), in fp32 and in the precision that it chooses itself. All take
-turns at the same faces on one thread. Rates are over all pairs of the sets' validation people, with probes of cameras
-and sharp gallery faces, which are embedded in full precision. Nothing is chosen by them.
+Cases: convolutions in INT8 (static quantization of onnxruntime; ranges from 128 faces of training people), torch in
+bf16, and OpenVINO if it is installed (`pip install openvino`), in fp32 and in the precision that it chooses. All
+take turns at the same faces on one thread. Rates are over all pairs of the sets' validation people, with probes of
+cameras and sharp gallery faces, which are embedded in full precision. Nothing is chosen by them.
 """
 
 import statistics

@@ -16,6 +16,7 @@ EXTRAS = {
     ),
     "wandb": ("wandb",),
     "page": ("gradio", "matplotlib"),
+    "serve": ("fastapi", "uvicorn", "python_multipart"),
     "gallery": ("lancedb", "pyarrow"),
     "export": ("onnxscript", "onnx"),
     "packed": ("pyarrow",),

@@ -19,6 +19,7 @@ from rim_lightning.commands.rim.output import echo_json
 from rim_lightning.commands.rim.page import page
 from rim_lightning.commands.rim.replay import replay
 from rim_lightning.commands.rim.report import report
+from rim_lightning.commands.rim.serve import serve
 from rim_lightning.commands.rim.tracks import tracks
 from rim_lightning.commands.rim.verify import verify
 from rim_lightning.commands.rim.watch import watch
@@ -93,6 +94,7 @@ def main() -> None:
       rim hallucinate --model my_model cctv_folder faces_folder
       rim tracks clip.mp4 tracks_folder
       rim page --model my_model --index known
+      rim serve --model my_model --index known --log decisions.jsonl
       rim calibrate --model my_model camera_7.json --probes camera_7 --gallery passports
       rim info my_model
       rim verify cctv.png passport.jpg --record case_7
@@ -103,7 +105,7 @@ def main() -> None:
 
 for command in (
     *(faces, verify, enroll, identify, watch, forget, gallery, hallucinate, tracks),
-    *(page, export, calibrate, info, replay, report),
+    *(page, serve, export, calibrate, info, replay, report),
 ):
     main.add_command(command)
 
