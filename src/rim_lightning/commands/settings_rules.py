@@ -115,6 +115,10 @@ EVALUATION_RULES: RuleTable = {
     "evaluation.identities": mapping_of(choice(*SPLITS)),
     "evaluation.identities.*": choice(*SPLITS),
     "evaluation.verification_pairs": whole(1),
+    "evaluation.packs": mapping_of(ANYTHING),
+    "evaluation.packs.*.file": PLACE,
+    "evaluation.packs.*.pictures": list_of(TEXT, 1),
+    "evaluation.packs.*.same": TEXT,
     "evaluation.lfw.images": TEXT,
     "evaluation.lfw.*": optional(PLACE),
 }
@@ -126,6 +130,10 @@ SOURCE_RULES: RuleTable = {
     "reader.split": choice(*SPLITS),
     "reader.first_pixel": number(),
     "reader.images": TEXT,
+    "reader.file": PLACE,
+    "reader.index": optional(PLACE),
+    "reader.pictures": list_of(TEXT, 1),
+    "reader.same": TEXT,
 }
 MODEL_RULES: RuleTable = {
     "model.hr_size": whole(8),
@@ -461,6 +469,7 @@ COMPARE_RULES: RuleTable = {
     "pairs.*.pairs": either(PLACE, whole(1)),
     "pairs.*.first_folds": whole(1),
     "pairs.*.store": either(TEXT, list_of(TEXT, 1)),
+    "pairs.*.pictures": list_of(TEXT, 1),
     "pairs.*.genuine": whole(1),
     "pairs.*.impostor": whole(1),
     "pairs.*.*": optional(TEXT),
