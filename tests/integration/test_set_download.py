@@ -150,8 +150,9 @@ def test_a_file_of_ones_own_needs_all_entries(tmp_path):
 
 
 def test_digests_of_scikit_learn_and_torchvision_are_those_of_the_settings():
-    """The addresses and digests of LFW, by two packages that fetch the same files."""
+    """The addresses and digests of LFW and CelebA, by two packages that fetch the same files."""
     from sklearn.datasets import _lfw
+    from torchvision.datasets import CelebA
     from torchvision.datasets.lfw import _LFW
 
     lfw = {file.name: file for file in remote_files(compose_prepare("download=lfw"))}
@@ -159,3 +160,8 @@ def test_digests_of_scikit_learn_and_torchvision_are_those_of_the_settings():
         assert (lfw[name].name, lfw[name].url, lfw[name].sha256) == theirs
     assert lfw["lfw-funneled.tgz"].md5 == _LFW.file_dict["funneled"][2]
     assert lfw["pairs.txt"].md5 == _LFW.checksums["pairs.txt"]
+    celeba = {file.name: file for file in remote_files(compose_prepare("download=celeba"))}
+    published = {name: (identity, md5) for identity, md5, name in CelebA.file_list}
+    assert len(celeba) == 4
+    for name, file in celeba.items():
+        assert (file.url.partition("?id=")[2], file.md5) == published[name]

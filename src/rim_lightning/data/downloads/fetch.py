@@ -6,7 +6,7 @@ from pathlib import Path, PurePath, PureWindowsPath
 from typing import NamedTuple
 
 from rim_lightning.data.downloads.drive_file import is_drive, receive_drive
-from rim_lightning.data.downloads.http_file import check_room, receive_http
+from rim_lightning.data.downloads.http_file import check_room, mark_file, receive_http
 from rim_lightning.data.downloads.unpacking import unpack
 from rim_lightning.extras import require_extra
 from rim_lightning.files import open_regular, put_in_place
@@ -130,7 +130,7 @@ def _receive(file: RemoteFile, folder: Path) -> Path:
         receive_http(file.url, part, bool(file.sha256 or file.md5), advice)
     check_file(file, part)
     put_in_place(part, whole)
-    part.with_name(f"{part.name}.json").unlink(missing_ok=True)
+    mark_file(part).unlink(missing_ok=True)
     return whole
 
 
@@ -162,6 +162,7 @@ def check_file(file: RemoteFile, received: Path) -> None:
         return
     aside = _free_name(received.with_name(f"{file.name}.wrong"))
     received.rename(aside)
+    mark_file(received).unlink(missing_ok=True)
     raise ValueError(
         f"{file.name} of {file.url} {reason}; it is not used and lies in {aside}: repeat the command, or give another "
         f"address by {file.setting}.url=<address>."

@@ -119,7 +119,7 @@ def _receive_once(url: str, part: Path, has_digest: bool, advice: str) -> None:
         if not resumed:
             done = 0
             part.write_bytes(b"")  # first: a mark must never stand beside bytes of another version
-            write_json(_mark_file(part), mark._asdict())
+            write_json(mark_file(part), mark._asdict())
         if mark.size is not None:
             check_room(part.parent, mark.size - done, url)
         _write(response, part, done, mark.size)
@@ -218,14 +218,15 @@ def _continues(headers: Message, done: int) -> bool:
     return headers.get("Content-Range", "").startswith(f"bytes {done}-")
 
 
-def _mark_file(part: Path) -> Path:
+def mark_file(part: Path) -> Path:
+    """Return the file beside a part that says what the part is of."""
     return part.with_name(f"{part.name}.json")
 
 
 def _read_mark(part: Path) -> Mark | None:
     """Read what a part is of. A damaged mark is none: the file is then received anew."""
     try:
-        return Mark(**read_json(_mark_file(part), dict))
+        return Mark(**read_json(mark_file(part), dict))
     except (OSError, ValueError, TypeError):
         return None
 

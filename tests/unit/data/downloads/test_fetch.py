@@ -56,6 +56,11 @@ def test_a_wrong_file_is_set_aside_and_named(server, tmp_path, digest):
             fetch([remote(server, **digest)], tmp_path)
         assert str(tmp_path / "downloads" / aside) in str(caught.value)
         assert (tmp_path / "downloads" / aside).read_bytes() == b"wrong"
+    assert {file.name for file in (tmp_path / "downloads").iterdir()} == {
+        ".lock",
+        "pairs.txt.wrong",
+        "pairs.txt.wrong_2",
+    }
     assert not (tmp_path / "lfw").exists()
     server.files["/pairs.txt"] = Served(b"right")
     fetch([remote(server, sha256=sha256(b"right"))], tmp_path)
