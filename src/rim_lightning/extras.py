@@ -25,6 +25,7 @@ EXTRAS = {
     "video": ("av", "scipy"),
     "report": ("reportlab",),
     "heic": ("pillow_heif",),
+    "download": ("gdown",),
     "mtcnn": ("torchvision", "requests", "facenet_pytorch"),
 }
 """Extra of rim-lightning -> the modules that must be there, by the names under which they are imported."""
