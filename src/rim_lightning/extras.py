@@ -18,6 +18,7 @@ EXTRAS = {
     "page": ("gradio", "matplotlib"),
     "gallery": ("lancedb", "pyarrow"),
     "export": ("onnxscript", "onnx"),
+    "onnx": ("onnxruntime",),
     "packed": ("pyarrow",),
     "search": ("optuna",),
     "slurm": ("submitit",),

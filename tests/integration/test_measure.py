@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from rim_lightning.functional.pixels import to_levels
+from rim_lightning.functional.seeded_probes import CLEAN, seeded_probes
 from rim_lightning.functional.verification import equal_error_rate, kfold_accuracy
+from rim_lightning.types import to_unit
 from tests.helpers.commands import run_here
 from tests.helpers.packs import write_pack
+from tests.helpers.stores import small_synthetic_store
 
 
 def write_scores(path, seed=0, gap=1.5, count=400, noise=0.0):
@@ -105,6 +109,9 @@ def test_probes_of_a_file_of_their_own_are_searched_for(tmp_path):
         (["ours.csv", "--calibration", "ours.csv", "--calibration", "ours.csv"], "2 --calibration for 1 systems"),
         (["x=a,b,c"], "'x=a,b,c' names no file, or more than two"),
         (["x="], "'x=' names no file"),
+        (["a.onnx"], "a.onnx needs faces to embed: --store, a folder of rim-prepare."),
+        (["a.npz", "--store", "x"], "--store is embedded by an .onnx file, and none is given."),
+        (["a.npz", "--probe-size", "16"], "--probe-size needs --store"),
         (["a.npz,b.npz"], "has embeddings of 3 numbers, b.npz of 2"),
     ],
 )
@@ -115,6 +122,73 @@ def test_wrong_input_is_one_sentence(tmp_path, words, said):
             tmp_path / f"{name}.npz", embeddings=np.eye(size, dtype=np.float32), names=np.array(list("xyz")[:size])
         )
     ended = run_here("rim.main", "measure", *words, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def write_onnx(path, weight, side):
+    """An embedder that multiplies the flat face by a matrix."""
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [
+        helper.make_node("Flatten", ["face"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["embedding"]),
+    ]
+    faces = helper.make_tensor_value_info("face", kind, ["n", 3, side, side])
+    out = helper.make_tensor_value_info("embedding", kind, ["n", weight.shape[1]])
+    graph = helper.make_graph(nodes, "net", [faces], [out], [onnx.numpy_helper.from_array(weight, "weight")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+@pytest.fixture(scope="module")
+def onnx_folder(tmp_path_factory):
+    pytest.importorskip("onnxruntime")
+    folder = tmp_path_factory.mktemp("onnx")
+    store = small_synthetic_store(folder / "store", people=8, views=3, hr_size=16)
+    weight = np.random.default_rng(0).normal(size=(3 * 16 * 16, 12)).astype(np.float32)
+    write_onnx(folder / "net.onnx", weight, 16)
+    write_onnx(folder / "large.onnx", np.ones((3 * 32 * 32, 2), np.float32), 32)
+    (folder / "text.onnx").write_text("no network")
+    m = store.margin
+    levels = torch.from_numpy(store.images[:][:, m : m + 16, m : m + 16].copy()).permute(0, 3, 1, 2)
+    return folder, store, levels, weight
+
+
+@pytest.mark.parametrize("size", [None, 8])
+def test_an_onnx_embedder_is_run_over_a_store(onnx_folder, tmp_path, size):
+    folder, store, levels, weight = onnx_folder
+    probes = levels if size is None else to_levels(seeded_probes(to_unit(levels), size, CLEAN, range(len(levels))))
+    people = np.array([store.identities[number] for number in store.identity])
+    for name, shown in (("sharp", levels), ("probes", probes)):
+        flat = (shown.flip(1).double().numpy() - 100) / 50
+        values = (flat.reshape(len(flat), -1) @ weight).astype(np.float32)
+        np.savez(tmp_path / f"{name}.npz", embeddings=values, names=np.array(store.names), people=people)
+    options = ["--store", store.path, "--bgr", "--mean", 100, "--scale", 50, "--json"]
+    given = "sharp.npz" if size is None else "sharp.npz,probes.npz"
+    expected = run_here("rim.main", "measure", f"net={given}", "--json", cwd=tmp_path)
+    words = options if size is None else [*options, "--probe-size", size]
+    ended = run_here("rim.main", "measure", f"net={folder / 'net.onnx'}", *words, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    found, known = (json.loads(each.stdout)["systems"]["net"] for each in (ended, expected))
+    assert list(found) == list(known)
+    for name, figure in known.items():
+        assert found[name]["value"] == pytest.approx(figure["value"], abs=0.01), name
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["large.onnx"], "takes faces of 32 px"),
+        (["text.onnx"], "text.onnx is no ONNX file that onnxruntime reads"),
+        (["none.onnx"], "none.onnx does not exist; expected an embedder as ONNX there."),
+        (["net.onnx", "--scale", "0"], "0.0 is not in the range x>0"),
+        (["net.onnx", "--probe-size", "17"], "The probes have 17 px; give 7 to 16"),
+    ],
+)
+def test_wrong_embedders_are_refused(onnx_folder, words, said):
+    folder, store, _, _ = onnx_folder
+    ended = run_here("rim.main", "measure", *words, "--store", store.path, cwd=folder)
     assert ended.returncode == 2
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr

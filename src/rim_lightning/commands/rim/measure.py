@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from rim_lightning.commands.rim.answer_table import overwrite_option, write_answers
+from rim_lightning.commands.rim.answer_table import Command, overwrite_option, write_answers
 from rim_lightning.commands.rim.options import EXIT_CODES, Place, json_option
 from rim_lightning.commands.rim.output import echo_json, say
 
@@ -16,12 +17,32 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rim_lightning.data.pairs import Pair
+    from rim_lightning.evaluation.embedding_files import EmbeddedFaces
     from rim_lightning.evaluation.judged_pairs import JudgedPairs
     from rim_lightning.evaluation.yardstick import Figure, MeasuredSystem
 
 FIGURES = ("figures.csv", "figures.json", "figures.md")
 PLOTS = ("roc_det.png", "ratios.png")
+SCALE = click.FloatRange(0, min_open=True)
 COLUMNS = ("system", "minus", "figure", "value", "low", "high")
+
+
+class Embedding(NamedTuple):
+    """How ONNX files embed faces.
+
+    Attributes:
+        store: Prepared store; None if there are no ONNX files.
+        probe_size: Side of the probes of that store in pixels; None for sharp ones.
+        bgr: True if the files take blue, green, red.
+        mean: They take (level - mean) / scale.
+        scale: See `mean`.
+    """
+
+    store: Path | None
+    probe_size: int | None
+    bgr: bool
+    mean: float
+    scale: float
 
 
 class NamedSystem(NamedTuple):
@@ -43,11 +64,36 @@ class PairSource(NamedTuple):
         pairs: List of pairs for embeddings; None compares all pictures.
         pictures: Table that names the rows of `.npy` files.
         listed: The pairs of the list.
+        embedder: What ONNX files embed.
     """
 
     pairs: Path | None
     pictures: Path | None
     listed: Sequence[Pair]
+    embedder: Embedding
+
+
+def embedder_options(command: Command) -> Command:
+    """Add the options of ONNX files to a command, which gets them as one `Embedding`."""
+
+    @wraps(command)
+    def with_embedder(
+        *, store: Path | None, probe_size: int | None, bgr: bool, mean: float, scale: float, **values: Any
+    ) -> Any:
+        return command(embedder=Embedding(store, probe_size, bgr, mean, scale), **values)
+
+    with_options: Any = with_embedder
+    for option in reversed(
+        (
+            click.option("--store", type=Place(), help="Prepared store, which an .onnx file embeds."),
+            click.option("--probe-size", type=click.IntRange(7), help="Side of its probes in pixels, as in rim-eval."),
+            click.option("--bgr", is_flag=True, help="The .onnx file takes blue, green, red."),
+            click.option("--mean", default=127.5, show_default=True, help="It takes (level - mean) / scale."),
+            click.option("--scale", type=SCALE, default=127.5, show_default=True, help="See --mean."),
+        )
+    ):
+        with_options = option(with_options)
+    return with_options
 
 
 @click.command(epilog=EXIT_CODES)
@@ -61,6 +107,7 @@ class PairSource(NamedTuple):
     multiple=True,
     help="Table of scores of other people, to which likelihood ratios are fitted; once for each system.",
 )
+@embedder_options
 @click.option("--out", type=Place(), help="Folder to write: figures.csv, figures.json and figures.md.")
 @click.option("--plot", is_flag=True, help="Write roc_det.png and ratios.png (Tippett and ECE) into --out, too.")
 @overwrite_option
@@ -70,6 +117,7 @@ def measure(
     pairs: Path | None,
     pictures: Path | None,
     calibrations: tuple[Path, ...],
+    embedder: Embedding,
     out: Path | None,
     plot: bool,
     overwrite: bool,
@@ -78,8 +126,9 @@ def measure(
     """Measure any system with the yardstick of this project.
 
     FILE is a table of scores (columns score and same, perhaps fold, person_a and person_b), or embeddings: .npz with
-    embeddings, names and perhaps people; .npy; Parquet; a folder of rim-embed. PROBES are embeddings of the probes, if
-    a system reads them in another way than the gallery. Several systems are compared on the same pairs with the first.
+    embeddings, names and perhaps people; .npy; Parquet; a folder of rim-embed; or an embedder .onnx, which is run over
+    --store. PROBES are embeddings of the probes, if a system reads them in another way than the gallery. Several
+    systems are compared on the same pairs with the first.
 
     \b
     Examples:
@@ -88,15 +137,18 @@ def measure(
       rim measure mine.npz --pairs lfw/pairs.txt
       rim measure mine.npy --pairs calfw.bin
       rim measure ours=sharp.npz,probes.npz theirs=other.npz --pairs pairs_LFW.csv
-      rim measure mine.npz --json
+      rim measure mine.onnx --store prepared/lfw_112 --pairs lfw/pairs.txt --probe-size 16
     """
+    from rim_lightning.evaluation.judged_pairs import read_pair_list
     from rim_lightning.evaluation.yardstick import measure_system, system_difference
 
     named = _named_systems(systems)
     _check_output(named, out, plot, overwrite)
+    _check_embedder(named, embedder)
     if calibrations and len(calibrations) != len(named):
         raise click.UsageError(f"{len(calibrations)} --calibration for {len(named)} systems: give one for each.")
-    judged, searches = _judged(named, _pair_source(pairs, pictures))
+    listed = [] if pairs is None else read_pair_list(pairs)
+    judged, searches = _judged(named, PairSource(pairs, pictures, listed, embedder))
     fitted: Sequence[JudgedPairs | None] = _calibrations(calibrations) or [None for _ in named]
     measured = {
         system.name: measure_system(judged[system.name], searches[system.name], calibration)
@@ -156,12 +208,6 @@ def _check_output(systems: Sequence[NamedSystem], out: Path | None, plot: bool, 
         check_writable(out / name, "--out")
 
 
-def _pair_source(pairs: Path | None, pictures: Path | None) -> PairSource:
-    from rim_lightning.evaluation.judged_pairs import read_pair_list
-
-    return PairSource(pairs, pictures, [] if pairs is None else read_pair_list(pairs))
-
-
 def _judged(
     systems: Sequence[NamedSystem], source: PairSource
 ) -> tuple[dict[str, JudgedPairs], dict[str, tuple[Tensor, Tensor, Tensor] | None]]:
@@ -180,15 +226,13 @@ def _judged(
 
 
 def _scores_of(system: NamedSystem, source: PairSource) -> tuple[JudgedPairs, tuple[Tensor, Tensor, Tensor] | None]:
-    from rim_lightning.evaluation.embedding_files import read_embeddings
     from rim_lightning.evaluation.judged_pairs import judge_everybody, judge_pairs, read_scores, search_scores
 
     if system.files[0].suffix.lower() in (".csv", ".tsv", ".txt"):
         if len(system.files) > 1 or source.pairs is not None or source.pictures is not None:
             raise click.UsageError(f"{system.files[0]} has scores already: leave PROBES, --pairs and --pictures out.")
         return read_scores(system.files[0]), None
-    gallery = read_embeddings(system.files[0], source.pictures)
-    probe = read_embeddings(system.files[1], source.pictures) if len(system.files) > 1 else gallery
+    gallery, probe = _sides(system, source)
     if gallery.embeddings.shape[1] != probe.embeddings.shape[1]:
         raise ValueError(
             f"{system.files[0]} has embeddings of {gallery.embeddings.shape[1]} numbers, {system.files[1]} of "
@@ -198,6 +242,40 @@ def _scores_of(system: NamedSystem, source: PairSource) -> tuple[JudgedPairs, tu
     if source.pairs is not None:
         return judge_pairs(gallery, probe, source.listed, str(source.pairs)), None
     return judge_everybody(gallery, probe, where), search_scores(gallery, probe)
+
+
+def _sides(system: NamedSystem, source: PairSource) -> tuple[EmbeddedFaces, EmbeddedFaces]:
+    """Read or compute the embeddings of gallery and probes. They are one object if they do not differ."""
+    from rim_lightning.evaluation.embedding_files import read_embeddings
+    from rim_lightning.evaluation.onnx_embeddings import NetworkInput, embed_store
+
+    chosen = source.embedder
+    wanted = NetworkInput(chosen.bgr, chosen.mean, chosen.scale)
+
+    def read(file: Path, probe_size: int | None) -> EmbeddedFaces:
+        if chosen.store is None or not _is_onnx(file):
+            return read_embeddings(file, source.pictures)
+        return embed_store(file, chosen.store, wanted, probe_size)
+
+    gallery, last = read(system.files[0], None), system.files[-1]
+    if len(system.files) == 1 and (chosen.probe_size is None or not _is_onnx(last)):
+        return gallery, gallery
+    return gallery, read(last, chosen.probe_size)
+
+
+def _is_onnx(file: Path) -> bool:
+    return file.suffix.lower() == ".onnx"
+
+
+def _check_embedder(systems: Sequence[NamedSystem], embedder: Embedding) -> None:
+    """Raise UsageError if ONNX files and their options do not go together."""
+    models = [file for system in systems for file in system.files if _is_onnx(file)]
+    if models and embedder.store is None:
+        raise click.UsageError(f"{models[0]} needs faces to embed: --store, a folder of rim-prepare.")
+    if not models and embedder.store is not None:
+        raise click.UsageError("--store is embedded by an .onnx file, and none is given.")
+    if embedder.store is None and embedder.probe_size is not None:
+        raise click.UsageError("--probe-size needs --store: embeddings in files are of probes already.")
 
 
 def _calibrations(files: Sequence[Path]) -> list[JudgedPairs]:
