@@ -119,36 +119,54 @@ def _read_arrays(file: Path) -> tuple[list[str] | None, list[str], NDArray[Any]]
 def _read_parquet(file: Path) -> tuple[list[str], list[str], NDArray[Any]]:
     require_extra("packed", "A Parquet file")
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     files = sorted(file.glob("embeddings_*.parquet")) if file.is_dir() else [require_file(file, "embeddings")]
     if not files:
         raise ValueError(f"{file} holds no embeddings_*.parquet: give a folder of rim-embed, or a file.")
-    names, people, rows = [], [], []
+    names: list[str] = []
+    people: list[str | None] = []
+    rows: list[NDArray[Any]] = []
     for part in files:
+        content = _parquet_columns(part)
+        table = content.filter(content.column("embedding").is_valid())
         try:
-            with open_regular(part) as stream:
-                table = pq.ParquetFile(stream)
-                columns = table.schema_arrow.names
-                name = "name" if "name" in columns else "source"
-                missing = [column for column in (name, "embedding") if column not in columns]
-                wanted = [name, "embedding", *(["person"] if "person" in columns else [])]
-                content = None if missing else table.read(columns=wanted)
-        except (pa.ArrowException, OSError) as error:
-            reason = str(error).strip().split("\n")[0].rstrip(".")[:80]
-            raise ValueError(f"{part} is no whole Parquet file ({reason}): write it anew.") from None
-        if content is None:
-            raise ValueError(f"{part} has no column '{missing[0]}'; it has {', '.join(columns)[:200]}.")
-        usable = [row for row in content.to_pylist() if row["embedding"] is not None]
-        names += [row[name] for row in usable]
-        people += [row["person"] for row in usable if row.get("person") is not None]
-        rows += [row["embedding"] for row in usable]
+            column = table.column("embedding").combine_chunks()
+            values = column.flatten().to_numpy(zero_copy_only=False)
+            rows.append(values.reshape(len(table), -1) if len(table) else values.reshape(0, 0))
+            uneven = len(set(column.value_lengths().to_pylist())) > 1
+            texts = table.column(0).to_pylist()
+            names += [text.decode() if isinstance(text, bytes) else str(text) for text in texts]
+        except (pa.ArrowException, AttributeError, ValueError):
+            uneven = True
+        if uneven:
+            raise ValueError(f"{part} holds embeddings of several lengths, or names that are no texts.")
+        people += table.column("person").to_pylist() if "person" in table.column_names else [None] * len(table)
+    rows = [part for part in rows if len(part)] or [np.zeros((0, 0))]
+    if len({part.shape[1] for part in rows}) > 1:
+        raise ValueError(f"{file} holds embeddings of several lengths.")
+    known = [str(person) for person in people if person is not None]
+    return names, known if len(known) == len(names) else [], np.concatenate(rows)
+
+
+def _parquet_columns(part: Path) -> Any:
+    """Read the columns of names, embeddings and perhaps people of a Parquet file, as a table of pyarrow."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
-        values = np.array(rows, dtype=np.float32)
-        texts = [text.decode() if isinstance(text, bytes) else str(text) for text in names]
-    except (ValueError, TypeError, UnicodeDecodeError):
-        raise ValueError(f"{file} holds embeddings of several lengths, or names that are no texts.") from None
-    return texts, list(map(str, people)) if len(people) == len(names) else [], values
+        with open_regular(part) as stream:
+            table = pq.ParquetFile(stream)
+            columns = table.schema_arrow.names
+            name = "name" if "name" in columns else "source"
+            missing = [column for column in (name, "embedding") if column not in columns]
+            wanted = [name, "embedding", *(["person"] if "person" in columns else [])]
+            content = None if missing else table.read(columns=wanted).select(wanted)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")[:80]
+        raise ValueError(f"{part} is no whole Parquet file ({reason}): write it anew.") from None
+    if content is None:
+        raise ValueError(f"{part} has no column '{missing[0]}'; it has {', '.join(columns)[:200]}.")
+    return content
 
 
 def _read_pictures(file: Path) -> tuple[list[str], list[str]]:

@@ -22,9 +22,13 @@ from rim_lightning.functional.likelihood_ratio import cllr, cllr_min, fit_bounde
 from rim_lightning.functional.open_set import one_picture_search
 from rim_lightning.functional.resampled_curves import SortedPairs, pair_weights, person_weights, resampled_figures
 from rim_lightning.functional.verification import FALSE_ACCEPT_RATES, kfold_decisions
+from rim_lightning.runs.progress import progress_bar
 
 RESAMPLES = 300
 """Resamples of pairs or people, as many as for all pairs in rim-compare."""
+
+SHOWN_FROM = 200_000
+"""Number of pairs from which on the resamples have a progress bar."""
 
 FPIRS = {"fnir_at_fpir_1e-1": 0.1, "fnir_at_fpir_1e-2": 0.01}
 """Name of a figure -> false positive identification rate at which it is the false negative one."""
@@ -92,7 +96,10 @@ def measure_system(
         plain["cllr"] = cllr(ratios, same.numpy())
         costs = [(torch.from_numpy(ratio_costs(ratios, same.numpy())), same)]
     fars = {name: far for name, far in FALSE_ACCEPT_RATES.items() if name in plain}
-    resampled = resampled_figures(SortedPairs(scores, same), _weights(pairs), fars, costs)
+    weights = progress_bar(
+        _weights(pairs), desc="resamples", total=RESAMPLES, unit="resample", leave=False, shown=len(same) > SHOWN_FROM
+    )
+    resampled = resampled_figures(SortedPairs(scores, same), weights, fars, costs)
     figures |= {name: Figure(plain[name], *percentile_interval(values)) for name, values in resampled.items()}
     chosen = with_fewer_strangers(same.numpy())
     figures["cllr_min"] = Figure(cllr_min(scores.double().numpy()[chosen], same.numpy()[chosen]))

@@ -53,6 +53,20 @@ def test_a_folder_of_rim_embed_is_read_without_what_was_left_out(tmp_path):
     same_faces(read_embeddings(tmp_path))
 
 
+def test_wrong_parquet_is_refused(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    for columns, said in (
+        ({"name": NAMES[:2], "embedding": [[1.0, 2.0], [1.0]]}, "embeddings of several lengths"),
+        ({"name": NAMES[:2], "embedding": [1.0, 2.0]}, "embeddings of several lengths"),
+        ({"name": NAMES[:2]}, "has no column 'embedding'; it has name"),
+        ({"name": NAMES[:1], "embedding": [[None, 1.0]]}, r"the embedding of a.png is not finite|no numbers"),
+    ):
+        pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+        with pytest.raises(ValueError, match=said) as caught:
+            read_embeddings(tmp_path / "a.parquet")
+        assert "a.parquet" in str(caught.value)
+
+
 def test_rows_without_names_are_numbered_as_in_a_pack(tmp_path):
     np.save(tmp_path / "a.npy", VALUES)
     faces = read_embeddings(tmp_path / "a.npy")
