@@ -19,6 +19,7 @@ EXTRAS = {
     "serve": ("fastapi", "uvicorn", "python_multipart"),
     "gallery": ("lancedb", "pyarrow"),
     "export": ("onnxscript", "onnx"),
+    "onnx": ("onnxruntime",),
     "packed": ("pyarrow",),
     "search": ("optuna",),
     "slurm": ("submitit",),

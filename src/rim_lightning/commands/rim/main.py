@@ -14,6 +14,7 @@ from rim_lightning.commands.rim.faces import faces
 from rim_lightning.commands.rim.gallery import forget, gallery, identify
 from rim_lightning.commands.rim.hallucinate import hallucinate
 from rim_lightning.commands.rim.info import info
+from rim_lightning.commands.rim.measure import measure
 from rim_lightning.commands.rim.options import EXIT_CODES, WRONG
 from rim_lightning.commands.rim.output import echo_json
 from rim_lightning.commands.rim.page import page
@@ -100,12 +101,13 @@ def main() -> None:
       rim verify cctv.png passport.jpg --record case_7
       rim replay case_7/2026-03-01_10-30-00.123456
       rim report case_7/2026-03-01_10-30-00.123456 case_7.pdf
+      rim measure ours=ours.csv theirs=theirs.csv
     """
 
 
 for command in (
     *(faces, verify, enroll, identify, watch, forget, gallery, hallucinate, tracks),
-    *(page, serve, export, calibrate, info, replay, report),
+    *(page, serve, export, calibrate, info, replay, report, measure),
 ):
     main.add_command(command)
 

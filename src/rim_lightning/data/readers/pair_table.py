@@ -10,7 +10,7 @@ from rim_lightning.files import open_regular
 MOST_BYTES = 2**30
 """Most bytes of pictures that are read from a table."""
 
-BATCH = 64  # rows at a time
+BATCH = 16  # rows at a time
 
 
 def read_pair_table(

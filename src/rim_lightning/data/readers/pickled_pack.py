@@ -15,11 +15,14 @@ from typing import Any
 
 from rim_lightning.files import printable, read_bytes
 
-LARGEST_PACK = 2**30
-"""Largest pack in bytes. The published ones have 50 to 200 MB."""
+LARGEST_PACK = 2**29
+"""Largest pack in bytes, and most bytes of its faces together. The published ones have 50 to 200 MB."""
 
 MOST_STEPS = 4_000_000
 """Most instructions of a pack: about 30 for each of 14,000 arrays are usual."""
+
+MOST_AXES = 4
+"""Most axes of an array."""
 
 TWO_LISTS = "the two lists of a pack, encoded faces and labels"
 
@@ -63,8 +66,14 @@ def read_pickled_pack(file: Path) -> tuple[list[bytes], list[bool]]:
         ) from None
     if not isinstance(pack, tuple | list) or len(pack) != 2 or not all(isinstance(part, list) for part in pack):
         raise ValueError(f"{file} does not hold {TWO_LISTS}: get the pack anew.")
-    faces, labels = pack
-    return [_face(face, number, file) for number, face in enumerate(faces)], [_label(label, file) for label in labels]
+    faces: list[bytes] = []
+    total = 0
+    for number, face in enumerate(pack[0]):  # one face may stand there many times
+        faces.append(_face(face, number, file))
+        total += len(faces[-1])
+        if total > LARGEST_PACK:
+            raise ValueError(f"{file} holds faces of more than {LARGEST_PACK >> 20} MB: divide it.")
+    return faces, [_label(label, file) for label in pack[1]]
 
 
 def _check_steps(content: bytes, file: Path) -> None:
@@ -97,7 +106,7 @@ class _Bytes:
     """Stands for an array or a number of numpy: its bytes and nothing else."""
 
     def __init__(self, *_: Any) -> None:
-        self.content = b""
+        self.content: bytes | bytearray = b""
         self.shape: tuple[int, ...] = ()
 
     def __setstate__(self, state: Any) -> None:
@@ -107,9 +116,9 @@ class _Bytes:
     def _fill(self, shape: Any, dtype: Any, content: Any) -> None:
         if not isinstance(content, bytes | bytearray) or not isinstance(dtype, _Dtype):
             raise ValueError("an array without bytes")
-        if dtype.code not in ("u1", "b1") or math.prod(shape) != len(content):
+        if dtype.code not in ("u1", "b1") or len(shape) > MOST_AXES or math.prod(shape) != len(content):
             raise ValueError(f"an array of {dtype.code} where one of uint8 is needed")
-        self.shape, self.content = tuple(shape), bytes(content)
+        self.shape, self.content = tuple(shape), content
 
 
 class _Dtype:
@@ -175,7 +184,7 @@ def _face(face: Any, number: int, file: Path) -> bytes:
     if isinstance(face, bytes | bytearray):
         return bytes(face)
     if isinstance(face, _Bytes) and max(face.shape, default=0) == len(face.content):  # (n,), (n, 1) or (1, n)
-        return face.content
+        return bytes(face.content)
     kind = f"an array of shape {face.shape}" if isinstance(face, _Bytes) else f"a {type(face).__name__}"
     raise ValueError(f"{file}: face {number} is {kind}; expected the bytes of an encoded picture.")
 

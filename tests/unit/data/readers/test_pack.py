@@ -12,6 +12,7 @@ import pytest
 from rim_lightning.data.alignment import FIVE_POINT_TEMPLATE_112
 from rim_lightning.data.images import read_image
 from rim_lightning.data.preparation import prepare
+from rim_lightning.data.readers import pickled_pack
 from rim_lightning.data.readers.pack import consecutive_folds, read_pack
 from tests.helpers.packs import jpeg, python_2_pack, write_pack
 
@@ -156,6 +157,17 @@ def test_text_that_is_asked_for_again_and_again_is_refused(tmp_path):
     file = tmp_path / "bomb.bin"
     file.write_bytes(start + b"](" + again + b"e](e\x86.")
     with pytest.raises(ValueError, match="more text than the file holds"):
+        read_pack(file)
+
+
+def test_a_face_that_stands_there_too_often_is_refused(tmp_path, monkeypatch):
+    face = bytearray(jpeg(0))
+    content = pickle.dumps(([face] * 100, [True] * 50), 5)  # the pickle holds it once
+    file = tmp_path / "bomb.bin"
+    file.write_bytes(content)
+    assert len(read_pack(file)[0]) == 100
+    monkeypatch.setattr(pickled_pack, "LARGEST_PACK", 50 * len(face))
+    with pytest.raises(ValueError, match=r"bomb.bin holds faces of more than 0 MB"):
         read_pack(file)
 
 
