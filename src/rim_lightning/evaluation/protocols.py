@@ -391,9 +391,9 @@ LAYOUTS: dict[str, Callable[..., list[Pair]]] = {
 }
 PAIRS: dict[str, Callable[..., PairSet]] = {
     "listed": listed_pairs,
-    "pack": packed_pairs,
     "random": random_pairs,
     "mirrored": mirrored_pairs,
     "sampled": sampled_pairs,
     "everyone": everyone,
+    "pack": packed_pairs,
 }
