@@ -361,7 +361,8 @@ def main() -> None:
             torch.save(kept, options.cache)
     probes = counted(kept, model, options.card)
     every = np.ones(len(probes.size), dtype=bool)
-    print(f"{len(np.unique(probes.person))} people, {len(probes.size)} probes of {len(kept['rows'])} images")
+    paired = np.unique(probes.person[probes.pairs > 0])
+    print(f"{len(paired)} people with true pairs, {len(probes.size)} probes of {len(kept['rows'])} images")
     if options.card:
         if model.calibration is None or model.calibration.quality is None:
             parser.error(f"{options.model} has no quality: export it again with --people")

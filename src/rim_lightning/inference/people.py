@@ -21,6 +21,8 @@ FaceSource = FaceDataset | UnionDataset
 """Faces of people, of one prepared set or of several."""
 
 TEACHER_ALONE = SizeCurve((1,), (0,))
+PARTS = ("probes", "teacher", "signals")
+"""What is kept of the probes of each size, as `People` names it."""
 
 
 class People(NamedTuple):
@@ -113,9 +115,7 @@ def embed_people(
     of_teacher = FaceEmbedder(rim, Usage(single.flip, single.shift, TEACHER_ALONE))
     identities: list[Tensor] = []
     sharp: list[Tensor] = []
-    parts: dict[str, dict[int, list[Tensor]]] = {
-        name: {size: [] for size in sizes} for name in ("probes", "teacher", "signals")
-    }
+    parts: dict[str, dict[int, list[Tensor]]] = {name: {size: [] for size in sizes} for name in PARTS}
     for images, identity, seeds in _named_images(rim, faces, title, batch_size):
         sharp.append(reader.gallery(images).cpu())
         identities.append(identity)
@@ -123,24 +123,15 @@ def embed_people(
             pixels = torch.full((len(images),), size)
             enlarged = seeded_probes(images, size, kind, seeds)
             embeddings, signals = reader.probe_with_signals(enlarged, pixels)
-            parts["probes"][size].append(embeddings.cpu())
-            parts["signals"][size].append(signals)
+            for name, values in (("probes", embeddings), ("signals", signals)):
+                parts[name][size].append(values.cpu())
             if teacher:
                 parts["teacher"][size].append(of_teacher.probe(enlarged, pixels).cpu())
     if not sharp:
         raise ValueError(f"Thresholds are chosen on people, but no face of {title} has an identity.")
     by_size = {name: {size: torch.cat(blocks) for size, blocks in parts[name].items() if blocks} for name in parts}
-    return People(
-        title,
-        digest,
-        _is_synthetic(faces),
-        kind,
-        torch.cat(identities),
-        torch.cat(sharp),
-        by_size["probes"],
-        by_size["teacher"],
-        signals=by_size["signals"],
-    )
+    synthetic = _is_synthetic(faces)
+    return People(title, digest, synthetic, kind, torch.cat(identities), torch.cat(sharp), **by_size)
 
 
 @torch.no_grad()
