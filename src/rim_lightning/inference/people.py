@@ -130,8 +130,8 @@ def embed_people(
     if not sharp:
         raise ValueError(f"Thresholds are chosen on people, but no face of {title} has an identity.")
     by_size = {name: {size: torch.cat(blocks) for size, blocks in parts[name].items() if blocks} for name in parts}
-    synthetic = _is_synthetic(faces)
-    return People(title, digest, synthetic, kind, torch.cat(identities), torch.cat(sharp), **by_size)
+    about = (title, digest, _is_synthetic(faces), kind, torch.cat(identities), torch.cat(sharp))
+    return People(*about, by_size["probes"], by_size["teacher"], signals=by_size["signals"])
 
 
 @torch.no_grad()
