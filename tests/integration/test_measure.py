@@ -192,3 +192,28 @@ def test_wrong_embedders_are_refused(onnx_folder, words, said):
     assert ended.returncode == 2
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_templates_of_ijb_are_pooled_and_compared(tmp_path):
+    """Two people of two templates each; the figures are those of the same scores in a table."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(12, 6)).astype(np.float32)
+    values[6:] += 4
+    names = [f"loose_crop/{number}.jpg" for number in range(12)]
+    np.savez(tmp_path / "mine.npz", embeddings=values, names=np.array(names))
+    (tmp_path / "list.txt").write_text("".join(f"{name} {n // 3} {n}\n" for n, name in enumerate(names)))
+    pairs = [(a, b, int(a // 2 == b // 2)) for a in range(4) for b in range(a)]
+    (tmp_path / "pairs.txt").write_text("".join(f"{a} {b} {same}\n" for a, b, same in pairs))
+    pooled = values.reshape(4, 3, 6).mean(1)
+    pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
+    rows = "".join(f"{pooled[a] @ pooled[b]:.9f},{same}\n" for a, b, same in pairs)
+    (tmp_path / "scores.csv").write_text(f"score,same\n{rows}")
+    words = ["mine.npz", "--templates", "list.txt", "--pairs", "pairs.txt", "--json"]
+    ended, expected = (
+        run_here("rim.main", "measure", *each, cwd=tmp_path) for each in (words, ["scores.csv", "--json"])
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["systems"]["mine"] == json.loads(expected.stdout)["systems"]["scores"]
+    refused = run_here("rim.main", "measure", "mine.npz", "--templates", "list.txt", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "--templates needs the pairs of templates" in " ".join(refused.stderr.split())

@@ -62,12 +62,14 @@ class PairSource(NamedTuple):
 
     Attributes:
         pairs: List of pairs for embeddings; None compares all pictures.
+        templates: List of the pictures of each template; None compares single pictures.
         pictures: Table that names the rows of `.npy` files.
         listed: The pairs of the list.
         embedder: What ONNX files embed.
     """
 
     pairs: Path | None
+    templates: Path | None
     pictures: Path | None
     listed: Sequence[Pair]
     embedder: Embedding
@@ -99,6 +101,11 @@ def embedder_options(command: Command) -> Command:
 @click.command(epilog=EXIT_CODES)
 @click.argument("systems", metavar="[NAME=]FILE[,PROBES]...", nargs=-1, required=True)
 @click.option("--pairs", type=Place(), help="List of pairs for embeddings: CSV, LFW's pairs.txt, or a pack of pairs.")
+@click.option(
+    "--templates",
+    type=Place(),
+    help="List of IJB, '<picture> <template> <medium>': embeddings are pooled, and --pairs has pairs of templates.",
+)
 @click.option("--pictures", type=Place(), help="Table (name, person) that names the rows of an .npy file.")
 @click.option(
     "--calibration",
@@ -115,6 +122,7 @@ def embedder_options(command: Command) -> Command:
 def measure(
     systems: tuple[str, ...],
     pairs: Path | None,
+    templates: Path | None,
     pictures: Path | None,
     calibrations: tuple[Path, ...],
     embedder: Embedding,
@@ -137,6 +145,7 @@ def measure(
       rim measure mine.npz --pairs lfw/pairs.txt
       rim measure mine.npy --pairs calfw.bin
       rim measure ours=sharp.npz,probes.npz theirs=other.npz --pairs pairs_LFW.csv
+      rim measure mine.npz --templates ijbc_face_tid_mid.txt --pairs ijbc_template_pair_label.txt
       rim measure mine.onnx --store prepared/lfw_112 --pairs lfw/pairs.txt --probe-size 16
     """
     from rim_lightning.evaluation.judged_pairs import read_pair_list
@@ -147,8 +156,10 @@ def measure(
     _check_embedder(named, embedder)
     if calibrations and len(calibrations) != len(named):
         raise click.UsageError(f"{len(calibrations)} --calibration for {len(named)} systems: give one for each.")
-    listed = [] if pairs is None else read_pair_list(pairs)
-    judged, searches = _judged(named, PairSource(pairs, pictures, listed, embedder))
+    if templates is not None and pairs is None:
+        raise click.UsageError("--templates needs the pairs of templates: --pairs, '<template> <template> <label>'.")
+    listed = [] if pairs is None or templates is not None else read_pair_list(pairs)
+    judged, searches = _judged(named, PairSource(pairs, templates, pictures, listed, embedder))
     fitted: Sequence[JudgedPairs | None] = _calibrations(calibrations) or [None for _ in named]
     measured = {
         system.name: measure_system(judged[system.name], searches[system.name], calibration)
@@ -227,10 +238,13 @@ def _judged(
 
 def _scores_of(system: NamedSystem, source: PairSource) -> tuple[JudgedPairs, tuple[Tensor, Tensor, Tensor] | None]:
     from rim_lightning.evaluation.judged_pairs import judge_everybody, judge_pairs, read_scores, search_scores
+    from rim_lightning.evaluation.template_pairs import judge_template_pairs, pool_templates
 
     if system.files[0].suffix.lower() in (".csv", ".tsv", ".txt"):
-        if len(system.files) > 1 or source.pairs is not None or source.pictures is not None:
-            raise click.UsageError(f"{system.files[0]} has scores already: leave PROBES, --pairs and --pictures out.")
+        if len(system.files) > 1 or any((source.pairs, source.templates, source.pictures)):
+            raise click.UsageError(
+                f"{system.files[0]} has scores already: leave PROBES, --pairs, --templates and --pictures out."
+            )
         return read_scores(system.files[0]), None
     gallery, probe = _sides(system, source)
     if gallery.embeddings.shape[1] != probe.embeddings.shape[1]:
@@ -239,6 +253,9 @@ def _scores_of(system: NamedSystem, source: PairSource) -> tuple[JudgedPairs, tu
             f"{probe.embeddings.shape[1]}: they are not of one system."
         )
     where = " and ".join(map(str, system.files))
+    if source.pairs is not None and source.templates is not None:
+        pooled = [pool_templates(faces, source.templates) for faces in (gallery, probe)]
+        return judge_template_pairs(*pooled, source.pairs), None
     if source.pairs is not None:
         return judge_pairs(gallery, probe, source.listed, str(source.pairs)), None
     return judge_everybody(gallery, probe, where), search_scores(gallery, probe)
