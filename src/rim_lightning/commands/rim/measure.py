@@ -254,8 +254,8 @@ def _scores_of(system: NamedSystem, source: PairSource) -> tuple[JudgedPairs, tu
         )
     where = " and ".join(map(str, system.files))
     if source.pairs is not None and source.templates is not None:
-        pooled = [pool_templates(faces, source.templates) for faces in (gallery, probe)]
-        return judge_template_pairs(*pooled, source.pairs), None
+        gallery, probe = (pool_templates(faces, source.templates) for faces in (gallery, probe))
+        return judge_template_pairs(gallery, probe, source.pairs), None
     if source.pairs is not None:
         return judge_pairs(gallery, probe, source.listed, str(source.pairs)), None
     return judge_everybody(gallery, probe, where), search_scores(gallery, probe)
