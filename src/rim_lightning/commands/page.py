@@ -165,14 +165,15 @@ class Page:
         try:
             far = self._checked(far)
             (face,) = self.recognizer.align(probe, name="The probe", face=face_number)
-            question = question_of(self.recognizer, len(self.gallery), face, far)
+            question = question_of(self.recognizer, self.gallery, face, far)
             (answer,) = answers_to(self.gallery, [question], top)
         except (OSError, ValueError) as error:
             return _refused(_sentence(error))
-        templates = len(self.gallery)
+        templates = self.gallery.compared()
+        what = "people, each by all their pictures" if self.gallery.is_pooled else "pictures"
         lines = [
             f"Threshold {question.threshold:.3f} ({in_words(far)}), judged at {face.size:.0f} px.",
-            f"Of {templates} pictures, a stranger passes for {far * templates:.2g} on average. {SEARCH_MEANING}",
+            f"Of {templates} {what}, a stranger passes for {far * templates:.2g} on average. {SEARCH_MEANING}",
             self._measured_on,
             *_remarks([face]),
         ]
@@ -198,7 +199,7 @@ class Page:
                 pictures, more = self._pictures_of(track.face)
                 cards.append(FaceCard(track.heading, track.lines, None, pictures, more))
                 if self.gallery is not None:
-                    question = question_of(self.recognizer, len(self.gallery), track.face, far)
+                    question = question_of(self.recognizer, self.gallery, track.face, far)
                     (answer,) = answers_to(self.gallery, [question], HITS_OF_A_TRACK)
                     cards += self._hit_cards(track.face, answer, far, f"{track.name}, ")
         except (OSError, ValueError) as error:
@@ -272,19 +273,20 @@ class Page:
         pictures, _ = self._pictures_of(face)
         cards = []
         for rank, hit in enumerate(answer["hits"], start=1):
-            ratio = self._calibration.likelihood_ratio(hit["similarity"], face.size)
+            ratio = self._calibration.likelihood_ratio(hit["similarity"], face.size, gallery=hit["pooled"])
+            nearest = f"The nearest of {hit['pooled']} pooled pictures" if hit["pooled"] > 1 else "Gallery picture"
             lines = [
                 f"{_capital(verdict(hit['accepted'], far))}.",
-                f"Similarity {hit['similarity']:.3f}, threshold {answer['threshold']:.3f}.",
+                f"Similarity {hit['similarity']:.3f}, threshold {hit['threshold']:.3f}.",
                 *([] if ratio is None else [f"{_capital(ratio.in_words())}."]),
-                f"Gallery picture: {hit['source']}{remark_of(hit['state'])}",
+                f"{nearest}: {hit['source']}{remark_of(hit['state'])}",
             ]
             shown = self._enrolled_face(hit)
             cards.append(
                 FaceCard(
                     f"{where}{rank}. {hit['person']}",
                     lines,
-                    (hit["similarity"], answer["threshold"]),
+                    (hit["similarity"], hit["threshold"]),
                     [*pictures, *([] if shown is None else [(shown, "gallery picture")])],
                 )
             )

@@ -104,7 +104,7 @@ class ReportMaker:
             return CaseAnswer([face], [sharp], plain_verification(answer))
         if self.gallery is None:
             raise ValueError("There is no gallery.")
-        question = question_of(self.recognizer, len(self.gallery), face, asked.far)
+        question = question_of(self.recognizer, self.gallery, face, asked.far)
         (found,) = answers_to(self.gallery, [question], asked.top or 1)
         return CaseAnswer([face], [], found)
 

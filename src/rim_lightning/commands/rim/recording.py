@@ -203,10 +203,12 @@ def gallery_state(gallery: Gallery) -> GalleryState:
     from rim_lightning.files import without_surrogates
 
     digest = hashlib.sha256()
-    rows = sorted(json.dumps(row) for row in gallery.enrolled())
+    enrolled = gallery.enrolled()
+    rows = sorted(json.dumps(row) for row in enrolled)
     for row in rows:
         digest.update(f"{without_surrogates(row)}\n".encode())
-    return GalleryState(digest.hexdigest(), len(rows))
+    people = len({row.person for row in enrolled}) if gallery.is_pooled else None
+    return GalleryState(digest.hexdigest(), len(rows), people)
 
 
 def check_report(target: Path) -> None:
