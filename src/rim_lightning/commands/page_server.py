@@ -8,46 +8,42 @@ import secrets
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rim_lightning.commands.page import ADDRESS, Page
 from rim_lightning.commands.page_folder import private_folder, unused_folder
 from rim_lightning.commands.page_guard import PageGuard
-from rim_lightning.commands.page_report import ReportMaker
+from rim_lightning.commands.page_start import StartingApp
+from rim_lightning.commands.rim.model_choice import ModelChoice, open_gallery
+from rim_lightning.commands.rim.output import say
 from rim_lightning.extras import require_extra
-from rim_lightning.gallery.index import Gallery
-from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.runs.signals import Interrupted
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from rim_lightning.commands.rim.model_choice import ModelChoice
+    from rim_lightning.commands.page import Page
 
+ADDRESS = "127.0.0.1"
 SECONDS_TO_LOOK = 0.1  # between two looks for a signal
+SECONDS_TO_START = 30  # in which the server must answer
 SECONDS_TO_END = 3  # in which open connections are closed
 
 
-def serve(
-    recognizer: Recognizer,
-    gallery: Gallery | None,
-    port: int,
-    model: ModelChoice,
-    calibration: Path | None,
-    index: str | None,
-) -> None:
+def serve(model: ModelChoice, index: str | None, port: int, demo: bool, calibration: Path | None) -> None:
     """Show the page on this machine until the user stops it. Uploads are removed then.
 
+    The address answers at once, and says what is being loaded until the page is there.
+
     Args:
-        recognizer: Model with thresholds.
-        gallery: Gallery to search. None for a page without a search.
+        model: The choice of the model.
+        index: Address of the gallery. None for a page without a search.
         port: Port on this machine. 0 takes a free one.
-        model: How the model was chosen, for reports.
-        calibration: File of the thresholds, for reports. None for those of the model.
-        index: Address of the gallery, for reports.
+        demo: True to permit thresholds that were chosen on synthetic faces.
+        calibration: File of the thresholds. None for those of the model.
 
     Raises:
         Interrupted: If SIGTERM or SIGHUP ended it.
@@ -60,18 +56,33 @@ def serve(
     os.environ["GRADIO_RUN_HISTORY"] = "False"  # Gradio would keep faces in the storage of the browser
     require_extra("page", "The page")
     folder = unused_folder()
-    page = Page(recognizer, gallery, ReportMaker(recognizer, gallery, model, calibration, index, folder))
     os.environ["GRADIO_TEMP_DIR"] = str(folder)  # Gradio reads it when it is imported
     with _listening(port) as connection:
-        # This import takes seconds. The folder is not made yet, so that a signal may end the program at once.
-        from rim_lightning.commands.page_tabs import build_app
+        port, token = connection.getsockname()[1], secrets.token_urlsafe(32)
+        starting = StartingApp()
+        guard = PageGuard(starting, folder, token, port, 0)
+        address = f"http://{ADDRESS}:{port}/?token={token}"
+        server = _Server(guard, connection)
+        try:
+            server.check_started()
+            say(f"Loading the page: PyTorch, the model, then Gradio. It will be at {address}", err=True)
+            # This takes seconds. The folder is not made yet, so that a signal may end the program at once.
+            page = _loaded(model, index, demo, calibration, folder)
+            from rim_lightning.commands.page_tabs import build_app
 
-        with _noted_signals() as received, private_folder(folder):
-            port, token = connection.getsockname()[1], secrets.token_urlsafe(32)
-            app = build_app(page)
-            guard = PageGuard(app, folder, token, port, app.state.questions)
-            address = f"http://{ADDRESS}:{port}/?token={token}"
-            shown = _run(guard, connection, f"Page: {address}   (Ctrl+C ends it)", received)
+            with _noted_signals() as received, private_folder(folder):
+                app = build_app(page)
+                guard.questions = app.state.questions
+                starting.become(app)
+                shown = not received
+                if shown:
+                    print(f"Page: {address}   (Ctrl+C ends it)", flush=True)
+                try:
+                    server.wait(received)
+                finally:
+                    server.end()  # while signals are noted, and before the folder is removed
+        finally:
+            server.end()
     if received[0] != signal.SIGINT:
         name = signal.Signals(received[0]).name
         raise Interrupted(f"ended by {name}; the uploads are removed.", received[0])
@@ -79,33 +90,53 @@ def serve(
         raise KeyboardInterrupt
 
 
-def _run(guard: PageGuard, connection: socket.socket, sentence: str, received: list[int]) -> bool:
-    """Run the server until a signal is received. Return True if the sentence with its address was printed.
+def _loaded(model: ModelChoice, index: str | None, demo: bool, calibration: Path | None, folder: Path) -> Page:
+    """Load all that the page answers with."""
+    recognizer = model.load(demo, calibration)
+    from rim_lightning.commands.page import Page
+    from rim_lightning.commands.page_report import ReportMaker
 
-    The server has a thread of its own, and so have the questions. They end with the program: the end does not wait for
-    an answer.
+    gallery = open_gallery(index, recognizer) if index else None
+    return Page(recognizer, gallery, ReportMaker(recognizer, gallery, model, calibration, index, folder))
+
+
+class _Server:
+    """A server with a thread of its own; so have the questions. The end of the program waits for no answer.
+
+    Args:
+        guard: What it serves.
+        connection: Where it listens.
     """
-    import uvicorn
 
-    # Forwarded addresses are ignored: nobody stands in front of the page.
-    config = uvicorn.Config(guard, ws="none", log_level="warning", access_log=False, proxy_headers=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [connection]}, daemon=True)
-    thread.start()
-    shown = False
-    try:
+    def __init__(self, guard: PageGuard, connection: socket.socket) -> None:
+        import uvicorn
+
+        # Forwarded addresses are ignored: nobody stands in front of the page.
+        config = uvicorn.Config(guard, ws="none", log_level="warning", access_log=False, proxy_headers=False)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [connection]}, daemon=True)
+        self._thread.start()
+
+    def check_started(self) -> None:
+        """Wait until the server answers."""
+        last = time.monotonic() + SECONDS_TO_START
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > last:
+                raise RuntimeError("The server of the page could not start.")
+            time.sleep(SECONDS_TO_LOOK / 10)
+
+    def wait(self, received: list[int]) -> None:
+        """Wait for a signal."""
         while not received:
-            if not shown and server.started:
-                print(sentence, flush=True)
-                shown = True
-            thread.join(SECONDS_TO_LOOK)
-            if not thread.is_alive():
+            self._thread.join(SECONDS_TO_LOOK)
+            if not self._thread.is_alive():
                 raise RuntimeError("The server of the page has ended by itself.")
-    finally:
+
+    def end(self) -> None:
+        """End the server."""
         logging.getLogger("uvicorn.error").disabled = True  # it reports every stream that is cut off now
-        server.should_exit = server.force_exit = True
-        thread.join(SECONDS_TO_END)
-    return shown
+        self._server.should_exit = self._server.force_exit = True
+        self._thread.join(SECONDS_TO_END)
 
 
 @contextmanager

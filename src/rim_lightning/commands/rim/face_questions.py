@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rim_lightning.gallery.index import Gallery, Hit
     from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
+    from rim_lightning.inference.templates import Disagreement
 
 TEMPLATES_FOR_EACH = 4096
 """Templates of a gallery for which one more question is answered at once: then the gallery is read less often."""
@@ -129,6 +130,35 @@ def answers_to(gallery: Gallery, questions: Sequence[FaceQuestion], top: int) ->
         question.about | {"hits": plain_hits(hits, question.threshold_for)}
         for question, hits in zip(questions, found, strict=True)
     ]
+
+
+def search_template(
+    recognizer: Recognizer, gallery: Gallery, faces: Sequence[AlignedFace], top: int, far: float
+) -> tuple[dict[str, Any], Disagreement | None]:
+    """Search the gallery for one template of several probes.
+
+    Args:
+        recognizer: The model.
+        gallery: The gallery.
+        faces: The probes, at least one.
+        top: Number of people to return.
+        far: False accept rate of the threshold.
+
+    Returns:
+        The answer for a JSON object, and whether the probes look like two people.
+
+    Raises:
+        ValueError: If there is no threshold for that rate and these sizes.
+    """
+    from rim_lightning.inference.recognizer import pool
+    from rim_lightning.inference.templates import disagreement
+
+    sizes = [face.size for face in faces]
+    threshold_for = template_thresholds(recognizer, gallery, sizes, far)
+    embeddings = recognizer.embed_probes(list(faces))
+    (hits,) = gallery.search(pool(embeddings, sizes)[None], top)
+    answer = {"threshold": threshold_for(1), "far": far, "hits": plain_hits(hits, threshold_for)}
+    return answer, disagreement(embeddings, sizes, recognizer.required_calibration())
 
 
 def plain_hits(hits: Sequence[Hit], threshold_for: Callable[[int], float]) -> list[dict[str, Any]]:

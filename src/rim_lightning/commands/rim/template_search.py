@@ -197,28 +197,19 @@ def _answer(
     far: float,
 ) -> tuple[dict[str, Any], str]:
     """Search the gallery for one template. Return the answer for a JSON object, and a warning if pictures disagree."""
-    from rim_lightning.commands.rim.face_questions import plain_hits, template_thresholds
-    from rim_lightning.inference.recognizer import pool
-    from rim_lightning.inference.templates import disagreement
+    from rim_lightning.commands.rim.face_questions import search_template
 
-    calibration = recognizer.required_calibration()
     aligned = [face for face, _ in faces]
-    embeddings = recognizer.embed_probes(aligned)
-    sizes = [face.size for face in aligned]
-    threshold_for = template_thresholds(recognizer, gallery, sizes, far)
-    split = disagreement(embeddings, sizes, calibration)
-    (hits,) = gallery.search(pool(embeddings, sizes)[None], top)
     names = [face.name for face in aligned]
+    found, split = search_template(recognizer, gallery, aligned, top, far)
     answer = {
         "template": group.name,
         "track": group.track,
         "pictures": [{"picture": face.name, "time": time or None} | face.plain() for face, time in faces],
         "size": min(face.size for face in aligned),
         "probes": len(aligned),
-        "threshold": threshold_for(1),
-        "far": far,
         "disagreement": split and split.plain(names),
-        "hits": plain_hits(hits, threshold_for),
+        **found,
     }
     return answer, split.in_words(names) if split else ""
 
