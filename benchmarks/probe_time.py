@@ -18,18 +18,18 @@ import onnxruntime
 import torch
 
 from rim_lightning.inference.model_folder import read_model
-from rim_lightning.inference.onnx_export import Embedder, OnnxHallucination
+from rim_lightning.inference.onnx_export import OnnxEmbedder, OnnxHallucination
 
 ROUNDS = 7
 FACES = 32  # in a round
 PARTS = {"probe_embedder": "probe", "gallery_embedder": "gallery", "super_resolver": None}
 
 
-def torch_case(part, faces, threads):
+def torch_case(part, faces, sizes, threads):
     if faces.device.type == "cpu":
         torch.set_num_threads(threads)
     with torch.inference_mode():
-        part(faces)
+        part(faces, sizes)
     if faces.device.type == "cuda":
         torch.cuda.synchronize()
 
@@ -42,21 +42,24 @@ def onnx_session(file, threads):
 
 def main():
     folder = Path(sys.argv[1])
-    rim = read_model(folder).rim
+    model = read_model(folder)
+    rim = model.rim
     cases = {}
     for batch in (1, FACES):
-        faces = 2 * torch.rand(batch, 3, rim.hr_size, rim.hr_size) - 1
+        faces = torch.randint(0, 256, (batch, rim.hr_size, rim.hr_size, 3), dtype=torch.uint8)
+        sizes = torch.full((batch,), float(rim.lr_size))
         for name, side in PARTS.items():
-            part = (Embedder(rim, side) if side else OnnxHallucination(rim)).eval()
+            part = (OnnxEmbedder(rim, side, model.usage) if side else OnnxHallucination(rim)).eval()
             for threads in (1, 2):
-                cases[name, f"torch, {threads} threads", batch] = partial(torch_case, part, faces, threads)
+                cases[name, f"torch, {threads} threads", batch] = partial(torch_case, part, faces, sizes, threads)
                 session = onnx_session(folder / f"{name}.onnx", threads)
                 cases[name, f"onnxruntime, {threads} threads", batch] = partial(
-                    session.run, None, {"face": faces.numpy()}
+                    session.run, None, {"face": faces.numpy(), "size": sizes.numpy()}
                 )
             if torch.cuda.is_available():
                 on_gpu = deepcopy(part).cuda()
-                cases[name, torch.cuda.get_device_name(), batch] = partial(torch_case, on_gpu, faces.cuda(), 0)
+                on_gpu_too = (faces.cuda(), sizes.cuda())
+                cases[name, torch.cuda.get_device_name(), batch] = partial(torch_case, on_gpu, *on_gpu_too, 0)
     times = {case: [] for case in cases}
     for round_number in range(ROUNDS + 1):
         for case, call in cases.items():

@@ -66,6 +66,8 @@ GROUPS = {  # in the order of the page
     "hydra/sweeper": "How the jobs of `rim-train -m` are chosen; without one, all combinations of the values run.",
     "source": "How a data set is read: `source=<option>` of `rim-prepare`, `+source@sources.<name>=<option>` of "
     "`rim-train`, which prepares it when it is missing.",
+    "download": "Data sets that `rim-prepare download=<option>` fetches, if their files are missing "
+    "([data](data.md#fetch-a-data-set)).",
     "protocol": "The sets of faces and pairs on which `rim-compare` measures.",
     "paths": "Where files lie.",
     "grid": "Tables of `rim-speed`: every entry of `rows` is a list of settings of `rim-train`.",

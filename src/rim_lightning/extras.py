@@ -16,14 +16,17 @@ EXTRAS = {
     ),
     "wandb": ("wandb",),
     "page": ("gradio", "matplotlib"),
+    "serve": ("fastapi", "uvicorn", "python_multipart"),
     "gallery": ("lancedb", "pyarrow"),
     "export": ("onnxscript", "onnx"),
+    "onnx": ("onnxruntime",),
     "packed": ("pyarrow",),
     "search": ("optuna",),
     "slurm": ("submitit",),
     "video": ("av", "scipy"),
     "report": ("reportlab",),
     "heic": ("pillow_heif",),
+    "download": ("gdown",),
     "mtcnn": ("torchvision", "requests", "facenet_pytorch"),
 }
 """Extra of rim-lightning -> the modules that must be there, by the names under which they are imported."""

@@ -124,6 +124,26 @@ def put_in_place(part: Path, path: Path) -> None:
     synchronize(path.parent, inside=False)
 
 
+def put_folder_in_place(part: Path, path: Path) -> None:
+    """Move a finished folder of many small files to its place, see `put_in_place`.
+
+    The whole system writes what it has to the disk, once: to wait for each of 13,000 pictures takes two minutes.
+
+    Args:
+        part: The finished folder, on the same disk.
+        path: Its place. Nothing must be there.
+
+    Raises:
+        OSError: If it cannot be moved.
+    """
+    if not hasattr(os, "sync"):  # Windows
+        put_in_place(part, path)
+        return
+    os.sync()
+    os.replace(part, path)
+    synchronize(path.parent, inside=False)
+
+
 def synchronize(path: Path, inside: bool = True) -> None:
     """Wait until a file, or a folder with all that is in it, is on the disk. Links in the folder are not followed.
 

@@ -9,8 +9,8 @@ from rim_lightning.comparison.laboratory.quality import Quality
 from rim_lightning.comparison.laboratory.readings import TEACHER, Reading
 from rim_lightning.comparison.paper.rows import RIM
 from rim_lightning.comparison.plan.plan import NotTrained, Run
+from rim_lightning.evaluation.figures import verification_figures
 from rim_lightning.evaluation.protocols import PairSet
-from rim_lightning.evaluation.verification import verification_figures
 from rim_lightning.functional.bootstrap import SeedFigures
 from rim_lightning.functional.verification import kfold_decisions
 

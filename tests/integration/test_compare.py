@@ -128,6 +128,14 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
         ),
         (["figure=7"], 'There is no figure "7"; choose from 3, 4, roc, sweep.'),
         (["table=3", "paths.data_dir=nowhere"], "nowhere"),
+        (
+            ["table=2", "pairs.CALFW={kind: pack, file: no.bin}"],
+            "no.bin does not exist; expected the pack of the pairs",
+        ),
+        (
+            ["table=2", "pairs.CALFW={kind: pack, store: lfw}"],
+            "The pairs CALFW of kind pack have the unknown setting store",
+        ),
     ],
 )
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from rim_lightning.commands.config_path import CONF_DIR
 
@@ -48,7 +49,11 @@ def test_a_command_names_settings_that_exist(line):
     first = [re.sub(r"^([\w.]+=)([^\[{(,]+),.*$", r"\1\2", each) for each in swept]
     settled = [each for each in first if "=tag(" not in each and not each.startswith("hydra.run.dir=")]
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        compose(config, overrides=settled)  # raises for a name that is not there
+        composed = compose(config, overrides=settled)  # raises for a name that is not there
+    if config in ("train", "eval") and composed.get("evaluate", True):
+        plan = OmegaConf.to_container(composed.evaluation, resolve=False)
+        measured = plan["sr"]["sets"], plan["sr"]["root"], plan["lfw"]["root"], plan["identities"], plan["packs"]
+        assert any(measured), "this run would end with: nothing is to be measured"
 
 
 def test_there_are_commands():

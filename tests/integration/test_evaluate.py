@@ -21,6 +21,7 @@ from rim_lightning.networks.checkpoints import load_rim
 from rim_lightning.networks.rim import RIM
 from rim_lightning.schemes import five_points
 from rim_lightning.types import to_unit
+from tests.helpers.packs import write_pack
 from tests.helpers.stores import noise_store, small_synthetic_store
 from tests.helpers.tiny import MODEL, perturbed
 
@@ -170,7 +171,7 @@ def test_an_evaluation_that_cannot_be_carried_out_is_refused_at_once(tmp_path, c
         settings = {"sets": ["poor"], "split": "train", "root": None, "first_pixel": 1.0, "alignment": "five"}
         sr = FacesPlan(**settings | {"protocol": "y", "crop": 0} | faces)
         check_evaluation(
-            EvaluationPlan([8], "bicubic", None, False, 0.0, None, None, 4, 2, sr, identities or {}, 10, lfw),
+            EvaluationPlan([8], "bicubic", None, False, 0.0, None, None, 4, 2, sr, identities or {}, 10, lfw, {}),
             {"poor": str(store.path)},
             hr_size,
         )
@@ -182,11 +183,37 @@ def test_an_evaluation_that_cannot_be_carried_out_is_refused_at_once(tmp_path, c
 
 def test_an_evaluation_of_nothing_is_refused():
     faces = FacesPlan([], "test", None, 1.0, "five", "y", 0)
-    nothing = EvaluationPlan([8], "bicubic", None, False, 0.0, None, None, 4, 2, faces, {}, 10, NO_LIST)
+    nothing = EvaluationPlan([8], "bicubic", None, False, 0.0, None, None, 4, 2, faces, {}, 10, NO_LIST, {})
     with pytest.raises(ValueError, match=r"^Nothing is to be measured: name sets in evaluation.sr.sets"):
         refuse_nothing(nothing)
     refuse_nothing(replace(nothing, identities={"people": "test"}))
     refuse_nothing(replace(nothing, sr=replace(faces, root="pictures")))
+
+
+def test_a_pack_of_pairs_is_measured_and_its_figures_are_those_of_its_cosines(folder, tmp_path):
+    faces, labels = write_pack(tmp_path / "calfw.bin", 20)
+    overrides = ["evaluation.sr.sets=[]", "evaluation.lfw.root=null", "evaluation.probe_sizes=[16]"]
+    overrides += [
+        f"+evaluation.packs.calfw.file={tmp_path / 'calfw.bin'}",
+        f"paths.prepared_dir={tmp_path / 'prepared'}",
+    ]
+    figures = run(evaluation(folder, tmp_path / "out", *overrides))
+    assert figures["verification/calfw/pairs"] == 20
+    rim = load_rim(folder / "last.ckpt")
+    store = PreparedStore(tmp_path / "prepared" / f"calfw_pack_{rim.hr_size}")
+    m = store.margin
+    aligned = torch.from_numpy(store.images[:][:, m:-m, m:-m].copy()).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        gallery, probe = (rim.embed_gallery(to_unit(aligned[side::2])) for side in (0, 1))
+    scores = cosine_similarity(gallery, probe)
+    accuracy, _, _ = kfold_accuracy(scores, torch.tensor(labels), torch.arange(20) // 2)
+    assert figures["verification/calfw/hr/teacher/accuracy"] == pytest.approx(accuracy)
+    assert figures["verification/calfw/hr/teacher/auc"] == pytest.approx(
+        roc_auc(scores, torch.tensor(labels)), abs=0.02
+    )
+    assert len(faces) == len(store)
+    with pytest.raises(FileNotFoundError, match=r"no.bin does not exist; expected the pack of evaluation.packs.x"):
+        run(evaluation(folder, tmp_path / "other", *overrides, "+evaluation.packs.x.file=no.bin"))
 
 
 @pytest.mark.slow

@@ -165,7 +165,7 @@ def test_a_list_says_that_a_gallery_pools(pooled, tmp_path):
 def test_rates_of_searches_were_not_measured_for_it(pooled, search):
     done = search("--fpir", "0.1")
     assert done.exit_code == 2
-    assert "--fpir was measured for single pictures" in done.stderr
+    assert "The FPIR was measured for single pictures" in done.stderr
 
 
 def test_people_whose_pictures_look_like_two_are_named(known, tmp_path):

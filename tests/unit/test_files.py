@@ -15,6 +15,7 @@ from rim_lightning.files import (
     check_writable,
     content_digest,
     file_digest,
+    put_folder_in_place,
     read_bytes,
     real_path,
     whole_file,
@@ -124,6 +125,21 @@ def test_a_file_written_once_is_on_the_disk_before_it_has_its_name_and_its_folde
     write_json_once(tmp_path / "plan.json", {})
     part = f".plan.json.{os.getpid()}.part"
     assert calls == [("fsync", part), ("link", part, "plan.json"), ("fsync", tmp_path.name)]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the names of open files are read from /proc")
+@pytest.mark.parametrize("has_sync", [True, False])
+def test_a_folder_is_on_the_disk_before_it_has_its_name(calls, tmp_path, monkeypatch, has_sync):
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "a.jpg").write_bytes(b"face")
+    if has_sync:
+        monkeypatch.setattr(os, "sync", lambda: calls.append(("sync",)))
+    else:  # as on Windows
+        monkeypatch.delattr(os, "sync")
+    put_folder_in_place(tmp_path / "part", tmp_path / "place")
+    before = [("sync",)] if has_sync else [("fsync", "a.jpg"), ("fsync", "part")]
+    assert calls == [*before, ("replace", "part", "place"), ("fsync", tmp_path.name)]
+    assert (tmp_path / "place" / "a.jpg").read_bytes() == b"face"
 
 
 def test_a_folder_that_cannot_be_opened_is_skipped(tmp_path, monkeypatch):

@@ -55,6 +55,7 @@ def plain_verification(answer: Verification) -> dict[str, Any]:
     return answer._asdict() | {
         "chosen_on": answer.chosen_on._asdict(),
         "ratio": None if answer.ratio is None else answer.ratio._asdict(),
+        "quality": None if answer.quality is None else answer.quality._asdict(),
     }
 
 

@@ -190,6 +190,13 @@ class CaseRatio(Schema):
     at_bound: bool
 
 
+class CaseQuality(Schema):
+    """`ProbeQuality`."""
+
+    score: Share
+    missed: Share
+
+
 class CaseVerification(Schema):
     """`Verification`, and which faces it is about."""
 
@@ -210,6 +217,7 @@ class CaseVerification(Schema):
     ratio: CaseRatio | None
     not_acquired: Share | None
     largest_probe_size: _Size | None
+    quality: CaseQuality | None = None  # records of earlier versions have none
 
 
 class CaseHit(Schema):

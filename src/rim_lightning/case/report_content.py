@@ -26,7 +26,7 @@ from rim_lightning.files import content_digest, printable, read_bytes
 from rim_lightning.inference.faces import SHARP
 from rim_lightning.inference.recognizer import Verification
 from rim_lightning.inference.search_calibration import SearchPoint
-from rim_lightning.inference.verdict import CalibrationSet, Ratio, count_of, in_words, unsharp
+from rim_lightning.inference.verdict import CalibrationSet, ProbeQuality, Ratio, count_of, in_words, unsharp
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,19 +182,21 @@ class _Pictures:
 
 def _verification_sections(pictures: _Pictures, answer: CaseVerification, title: str) -> Iterator[ReportSection]:
     record = pictures.record
-    plain = answer.model_dump(exclude={"probe_faces", "gallery_faces", "chosen_on", "ratio"})
+    plain = answer.model_dump(exclude={"probe_faces", "gallery_faces", "chosen_on", "ratio", "quality"})
     for name in ("far_interval", "frr_interval"):
         plain[name] = plain[name] and tuple(plain[name])
     verification = Verification(
         **plain,
         chosen_on=CalibrationSet(**answer.chosen_on.model_dump()),
         ratio=None if answer.ratio is None else Ratio(**answer.ratio.model_dump()),
+        quality=None if answer.quality is None else ProbeQuality(**answer.quality.model_dump()),
     )
     side, *rest = (_sentence(_shown(line)) for line in verification.in_words())
     probes = [record.faces[place] for place in answer.probe_faces]
     sharp = [record.faces[place] for place in answer.gallery_faces]
     warning = unsharp(answer.gallery_size, SHARP * record.model.hr_size)
     blocks = [
+        *(ReportText(_sentence(caution), "caution") for caution in verification.cautions()),  # before the verdict
         ReportText(side, "answer"),
         *([ReportText(_sentence(warning), "caution")] if warning else []),  # it speaks of the rates below
         *(ReportText(line) for line in rest),

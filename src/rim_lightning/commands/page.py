@@ -144,7 +144,8 @@ class Page:
         pictures, more = self._pictures_of(face)
         pictures = [*pictures, (_picture(sharp), f"gallery picture, {sharp.size:.0f} px")]
         score = answer.similarity, answer.threshold
-        return PageAnswer([], [FaceCard(_capital(side), lines, score, pictures, more)])
+        cautions = [f"Caution: {caution}." for caution in answer.cautions()]
+        return PageAnswer(cautions, [FaceCard(_capital(side), lines, score, pictures, more)])
 
     def search(self, probe: str | None, far: float | None, top: int, face_number: int | None = None) -> PageAnswer:
         """Search the gallery.

@@ -26,12 +26,15 @@ SHOWN_SKIPS = 20
 def run(cfg: DictConfig) -> list[PreparedStore]:
     """Prepare the data set that `source` names, or each one if `source` is a group of data sets.
 
+    With `download`, what is missing of that set is fetched before.
+
     Returns:
         The prepared stores.
 
     Raises:
-        OSError: If the data are missing.
+        OSError: If the data are missing, or cannot be fetched.
         ValueError: If the data are laid out differently, or a setting is wrong.
+        SystemExit: If the terms of a set to fetch are not accepted.
     """
     from rim_lightning.data.preparation import checked_settings  # not at the top: `--help` should not wait for it
 
@@ -40,6 +43,10 @@ def run(cfg: DictConfig) -> list[PreparedStore]:
         raise ValueError("output names one store; with several sources set paths.prepared_dir instead.")
     checked_settings(cfg.hr_size, cfg.margin, cfg.alignment, cfg.landmarks, cfg.detector, cfg.workers)
     outputs = [_output_of(cfg, source) for source in sources]
+    if "download" in cfg:
+        from rim_lightning.commands.set_download import fetch_set
+
+        fetch_set(cfg)
     listed = [
         _records_of(source, outputs) for source in sources
     ]  # all of them: a mistake in the last one is found at once

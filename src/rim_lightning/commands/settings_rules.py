@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from string import hexdigits
+from typing import Any
+
 from rim_lightning.commands.settings_check import (
     ANY_TEXT,
     ANYTHING,
@@ -50,6 +53,19 @@ def elsewhere(advice: str) -> Rule:
     return Rule(f"left out: {advice}", lambda value: False)
 
 
+def hexadecimal(digits: int) -> Rule:
+    """Rule of a digest."""
+
+    def holds(value: Any) -> bool:
+        return isinstance(value, str) and len(value) == digits and all(digit in hexdigits for digit in value)
+
+    return Rule(f"{digits} hexadecimal digits", holds)
+
+
+ADDRESS = Rule(
+    "an address that begins with https:// or http://",
+    lambda value: isinstance(value, str) and value.startswith(("https://", "http://")),
+)
 MANY = 1024
 """Most threads or loader processes: more are a slip of the hand, which the system refuses late."""
 PATHS_RULES: RuleTable = {"paths.*": PLACE}
@@ -99,6 +115,10 @@ EVALUATION_RULES: RuleTable = {
     "evaluation.identities": mapping_of(choice(*SPLITS)),
     "evaluation.identities.*": choice(*SPLITS),
     "evaluation.verification_pairs": whole(1),
+    "evaluation.packs": mapping_of(ANYTHING),
+    "evaluation.packs.*.file": PLACE,
+    "evaluation.packs.*.pictures": list_of(TEXT, 1),
+    "evaluation.packs.*.same": TEXT,
     "evaluation.lfw.images": TEXT,
     "evaluation.lfw.*": optional(PLACE),
 }
@@ -110,6 +130,10 @@ SOURCE_RULES: RuleTable = {
     "reader.split": choice(*SPLITS),
     "reader.first_pixel": number(),
     "reader.images": TEXT,
+    "reader.file": PLACE,
+    "reader.index": optional(PLACE),
+    "reader.pictures": list_of(TEXT, 1),
+    "reader.same": TEXT,
 }
 MODEL_RULES: RuleTable = {
     "model.hr_size": whole(8),
@@ -359,6 +383,19 @@ EVAL_RULES: RuleTable = {
     **PATHS_RULES,
     **EVALUATION_RULES,
 }
+DOWNLOAD_RULES: RuleTable = {
+    "download.title": TEXT,
+    "download.page": TEXT,
+    "download.terms": TEXT,
+    "download.files": mapping_of(mapping_of(ANYTHING)),
+    "download.files.*.name": TEXT,
+    "download.files.*.url": ADDRESS,
+    "download.files.*.place": TEXT,
+    "download.files.*.megabytes": optional(POSITIVE),
+    "download.files.*.unpacked_megabytes": optional(POSITIVE),
+    "download.files.*.sha256": optional(hexadecimal(64)),
+    "download.files.*.md5": optional(hexadecimal(32)),
+}
 PREPARE_RULES: RuleTable = {
     **{f"source.{key}": rule for key, rule in SOURCE_RULES.items()},
     **{f"source.*.{key}": rule for key, rule in SOURCE_RULES.items()},
@@ -369,6 +406,8 @@ PREPARE_RULES: RuleTable = {
     "detector": choice(*DETECTORS),
     "workers": whole(0, MANY),
     "output": optional(PLACE),
+    "accept": FLAG,
+    **DOWNLOAD_RULES,
     **PATHS_RULES,
 }
 EMBED_RULES: RuleTable = {
@@ -430,6 +469,7 @@ COMPARE_RULES: RuleTable = {
     "pairs.*.pairs": either(PLACE, whole(1)),
     "pairs.*.first_folds": whole(1),
     "pairs.*.store": either(TEXT, list_of(TEXT, 1)),
+    "pairs.*.pictures": list_of(TEXT, 1),
     "pairs.*.genuine": whole(1),
     "pairs.*.impostor": whole(1),
     "pairs.*.*": optional(TEXT),

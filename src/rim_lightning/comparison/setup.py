@@ -14,16 +14,19 @@ from rim_lightning.comparison.laboratory.laboratory import Laboratory
 from rim_lightning.comparison.plan.plan import Compose, Plan
 from rim_lightning.comparison.plan.results import check_results, open_results
 from rim_lightning.comparison.plan.systems import Allowance, Grid, System
+from rim_lightning.data.readers.files import require_file
 from rim_lightning.data.readers.groups import read_groups
 from rim_lightning.data.sources import prepare_missing
 from rim_lightning.data.stores.prepared import MANIFEST
 from rim_lightning.evaluation.protocols import (
+    PACK_SETTINGS,
     PAIRS,
     FaceSet,
     PairSet,
     SearchSet,
     face_set,
     first_image_as_gallery,
+    packed_pairs,
     surveillance,
 )
 from rim_lightning.files import real_path
@@ -35,6 +38,9 @@ from rim_lightning.training.run import configured_sources, teacher_request, teac
 
 DEVICES = {"cpu": "cpu", "gpu": "cuda"}
 """Setting `measure_on` -> device of torch."""
+
+WORKERS = 2
+"""Processes that prepare the pictures of a test set."""
 
 
 class Comparison(NamedTuple):
@@ -71,7 +77,12 @@ class Comparison(NamedTuple):
     def people(self) -> dict[str, PairSet]:
         """Open the sets of the table of tricks: title -> faces of people, all of whose pairs are compared."""
         sets = self.settings["tricks"]["people"]
-        return {title: _pairs(title, options, self.stores) for title, options in sets.items() if options is not None}
+        prepared = self.settings["paths"]["prepared_dir"]
+        return {
+            title: _pairs(title, options, self.stores, prepared, self.hr_size)
+            for title, options in sets.items()
+            if options is not None
+        }
 
     def search_sets(self) -> dict[str, SearchSet | None]:
         """Open the sets of identification and prepare those that are missing; None for one that is not available."""
@@ -85,7 +96,7 @@ class Comparison(NamedTuple):
                 )
             else:
                 prepared = self.settings["paths"]["prepared_dir"]
-                options = {"prepared": prepared, "hr_size": self.hr_size, "workers": 2}
+                options = {"prepared": prepared, "hr_size": self.hr_size, "workers": WORKERS}
                 sets[title] = surveillance(title=title, **settings, **options)
         return sets
 
@@ -129,7 +140,9 @@ def prepare_comparison(cfg: DictConfig, compose: Compose) -> Comparison:
     stores |= {source.name: str(prepared / f"{source.name}_{hr_size}") for source in reference.sources.values()}
     plan = _plan(settings, common, results, compose)
     available = {
-        title: _pairs(title, options, stores) for title, options in settings["pairs"].items() if options is not None
+        title: _pairs(title, options, stores, str(prepared), hr_size)
+        for title, options in settings["pairs"].items()
+        if options is not None
     }
     return Comparison(
         settings=settings,
@@ -139,7 +152,7 @@ def prepare_comparison(cfg: DictConfig, compose: Compose) -> Comparison:
         faces={name: _faces(options, stores) for name, options in settings["faces"].items()},
         pairs={title: available.get(title) for title in settings["pairs"]},
         detailed=available[settings["detailed"]],
-        calibration=_pairs("calibration", settings["calibration"], stores),
+        calibration=_pairs("calibration", settings["calibration"], stores, str(prepared), hr_size),
         stores=stores,
         hr_size=hr_size,
     )
@@ -199,11 +212,21 @@ def _check_pairs(settings: dict[str, Any]) -> None:
         kind = pairs.get("kind")
         if kind not in PAIRS:
             raise ValueError(f'The pairs {name} are of kind "{kind}"; choose from {", ".join(PAIRS)}.')
+        if kind == "pack":
+            _check_pack(name, pairs)
         if settings["flip"] and kind == "mirrored":
             raise ValueError(
                 f"flip=true makes an image and its mirror image the same, and the pairs {name} are just that: set "
                 f"pairs.{name}=null."
             )
+
+
+def _check_pack(name: str, settings: Mapping[str, Any]) -> None:
+    unknown = set(settings) - {"kind", *PACK_SETTINGS}
+    if unknown or settings.get("file") is None:
+        fault = f"have the unknown setting {min(unknown)}" if unknown else "name no file"
+        raise ValueError(f"The pairs {name} of kind pack {fault}; give {', '.join(PACK_SETTINGS)}.")
+    require_file(Path(settings["file"]), f"the pack of the pairs {name}")
 
 
 def _plan(settings: dict[str, Any], common: list[str], results: Path, compose: Compose) -> Plan:
@@ -260,7 +283,10 @@ def _faces(settings: dict[str, Any], stores: dict[str, str]) -> FaceSet:
     return face_set(**settings | {"store": _store(stores, settings["store"])})
 
 
-def _pairs(title: str, settings: dict[str, Any], stores: dict[str, str]) -> PairSet:
+def _pairs(title: str, settings: dict[str, Any], stores: dict[str, str], prepared: str, hr_size: int) -> PairSet:
+    if settings["kind"] == "pack":
+        options = {name: value for name, value in settings.items() if name != "kind"}
+        return packed_pairs(title=title, prepared=prepared, hr_size=hr_size, workers=WORKERS, **options)
     named = settings["store"]
     folders = [_store(stores, name) for name in ([named] if isinstance(named, str) else named)]
     arguments = settings | {"store": folders[0] if isinstance(named, str) else folders}

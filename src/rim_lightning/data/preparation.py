@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rim_lightning.data.alignment import align, center_square_matrix, similarity_from_points, template
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DETECTORS, DetectorName, checked_detector
-from rim_lightning.data.images import ImageError, has_plain_pixels, picture_header, read_content, read_image
+from rim_lightning.data.images import ImageError, has_plain_pixels, picture_header, read_image
 from rim_lightning.data.landmark_check import differ, landmark_fault, mask_fault
 from rim_lightning.data.readers.record import Record
 from rim_lightning.data.stores.prepared import MANIFEST, SPLITS, PreparedStore, hash_by_name, stored_side
@@ -215,10 +215,15 @@ def _checked_store(store: PreparedStore, header: dict[str, Any], records: Sequen
 
 def _has_the_same_content(store: PreparedStore, records: Sequence[Record]) -> bool:
     """Compare the digests of the images with those of a store. Names and sizes would not show every replacement."""
-    images = {record.name: record.image for record in records}
-    digests = in_threads(content_digest, [images[name] for name in store.names])
+    record_of = {record.name: record for record in records}
+    digests = in_threads(_content_digest, [record_of[name] for name in store.names])
     digest_of = dict(zip(store.names, digests, strict=True))
     return hash_by_name(digest_of) == store.manifest["source_hash"]
+
+
+def _content_digest(record: Record) -> str:
+    """Return the SHA-256 of the encoded picture of a record."""
+    return content_digest(record.image) if record.load_content is None else hashlib.sha256(record.content()).hexdigest()
 
 
 def _inputs_digest(records: Sequence[Record]) -> str:
@@ -232,7 +237,8 @@ def _inputs_digest(records: Sequence[Record]) -> str:
     for record in records:
         size = record.image.stat().st_size if record.image.is_file() else None
         digest.update(repr((record.name, size, record.load_parsing is not None)).encode())
-        if size and record.image.suffix.lower() not in JPEG_SUFFIXES and not has_plain_pixels(record.image):
+        alone = record.load_content is None and record.image.suffix.lower() not in JPEG_SUFFIXES
+        if size and alone and not has_plain_pixels(record.image):
             digest.update(f"decoder {DECODER_VERSION}".encode())
         if landmark_fault(record.landmarks) is not None:  # an earlier version stored the face
             digest.update(b"landmarks checked")
@@ -249,7 +255,7 @@ def _refuse_wrong_landmarks(records: Sequence[Record], settings: _Settings, name
     faults = []
     for record in records:
         try:
-            header = picture_header(record.image)
+            header = picture_header(record.content())
         except Exception:  # a damaged header makes Pillow's decoders raise errors of any kind
             return
         fault = landmark_fault(_kept_landmarks(record, settings), header)
@@ -333,7 +339,7 @@ def _prepare_block(records: Sequence[Record], settings: _Settings) -> list[Sampl
 def _decode(record: Record, settings: _Settings) -> _DecodedImage | str:
     """Decode the image of a record, or return the reason why it or its landmarks cannot be used."""
     try:
-        content = read_content(record.image, record.name)
+        content = record.content()
     except FileNotFoundError:
         return "cannot be read (No such file or directory)"
     except OSError as error:

@@ -78,8 +78,9 @@ def check_on_faces(records: Sequence[Record], name: str) -> None:
     for record in annotated[:: max(1, len(annotated) // LOOKED_AT)][:LOOKED_AT]:
         five = five_points(record.landmarks)
         try:
-            image = read_image(record.image, upright=False)
-            if five is None or landmark_fault(record.landmarks, picture_header(record.image)):
+            content = record.content()
+            image = read_image(content, upright=False)
+            if five is None or landmark_fault(record.landmarks, picture_header(content)):
                 continue  # it is left out with a better reason
         except (OSError, ImageError):  # it is left out
             continue

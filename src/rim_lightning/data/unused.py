@@ -34,7 +34,7 @@ def unused_files(records: Sequence[Record], own: Iterable[str | os.PathLike] = (
     """List the files beside the images of a data set that its reader does not use.
 
     The folders that are searched follow from the records: the name of a record is the last part of its path, and what
-    is left of the path is the folder.
+    is left of the path is the folder. Beside a file that holds many pictures nothing is searched.
 
     Args:
         records: Images that a reader returned.
@@ -47,6 +47,8 @@ def unused_files(records: Sequence[Record], own: Iterable[str | os.PathLike] = (
     used = {Path(os.path.abspath(path)) for path in own}
     records_of: dict[Path, list[Record]] = {}
     for record in records:
+        if record.load_content is not None:
+            continue
         used.add(Path(os.path.abspath(record.image)))
         if record.landmarks:
             used.add(Path(os.path.abspath(record.image.with_suffix(".pts"))))

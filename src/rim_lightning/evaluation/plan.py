@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from rim_lightning.data.preparation import Alignment
+from rim_lightning.evaluation.protocols import PACK_SETTINGS
 from rim_lightning.functional.seeded_probes import ProbeKind, check_probe_kind
 from rim_lightning.networks.usage import Usage
 
@@ -67,6 +68,7 @@ class EvaluationPlan:
         identities: Name of a prepared set -> split whose people are paired by seed 0.
         verification_pairs: Genuine pairs, and as many impostor pairs, of each set of `identities`.
         lfw: A list of pairs.
+        packs: Name -> verification set in one file: its settings, see `packed_pairs`.
     """
 
     probe_sizes: Sequence[int]
@@ -82,6 +84,7 @@ class EvaluationPlan:
     identities: Mapping[str, str]
     verification_pairs: int
     lfw: PairListPlan
+    packs: Mapping[str, Mapping[str, Any]]
 
     def __post_init__(self) -> None:
         check_probe_kind(self.probe_kind)
@@ -115,6 +118,9 @@ def evaluation_plan(settings: Mapping[str, Any]) -> EvaluationPlan:
     _check_keys(EvaluationPlan, settings, "evaluation")
     _check_keys(FacesPlan, settings["sr"], "evaluation.sr")
     _check_keys(PairListPlan, settings["lfw"], "evaluation.lfw")
+    for name, pack in settings["packs"].items():
+        if not isinstance(pack, Mapping) or "file" not in pack or not set(pack) <= set(PACK_SETTINGS):
+            raise ValueError(f"evaluation.packs.{name} needs a file; its settings are {', '.join(PACK_SETTINGS)}.")
     parts = {"sr": FacesPlan(**settings["sr"]), "lfw": PairListPlan(**settings["lfw"])}
     return EvaluationPlan(**{**settings, **parts})
 

@@ -14,13 +14,18 @@ from rim_lightning.data.dataset import FaceDataset, UnionDataset, with_mirror_im
 from rim_lightning.data.pairs import Pair, index_pairs, pseudo_genuine_pairs, sample_random_pairs
 from rim_lightning.data.preparation import Alignment, prepare
 from rim_lightning.data.readers.lfw import read_pairs
+from rim_lightning.data.readers.pack import read_pack
 from rim_lightning.data.readers.pair_lists import read_annotated_pairs, read_pair_csv
-from rim_lightning.data.readers.surveillance import read_scface, read_tinyface
+from rim_lightning.data.readers.surveillance import read_scface, read_survface, read_tinyface
 from rim_lightning.data.stores.packed import open_store
 from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.data.views import View, moved_crop
+from rim_lightning.files import real_path
 from rim_lightning.functional.pairs import sample_balanced_pairs
 from rim_lightning.types import NO_IDENTITY
+
+PACK_SETTINGS = ("file", "pictures", "same")
+"""Settings of a verification set in one file, see `packed_pairs`."""
 
 FaceSource = FaceDataset | UnionDataset
 """Sharp aligned faces by position."""
@@ -170,6 +175,42 @@ def listed_pairs(store: str, pairs: str, title: str, layout: str = "lfw", first_
     return _of_list(prepared_store, listed, title)
 
 
+def packed_pairs(
+    file: str,
+    title: str,
+    prepared: str,
+    hr_size: int,
+    workers: int,
+    pictures: Sequence[str] = ("image1", "image2"),
+    same: str = "same",
+) -> PairSet:
+    """Take the pairs of a verification set in one file, see `read_pack`. Prepares its faces if they are not yet.
+
+    Args:
+        file: A `.bin` pack, or a Parquet file.
+        title: Name for people.
+        prepared: Folder of the prepared sets.
+        hr_size: Side of the faces in pixels.
+        workers: Processes that prepare images.
+        pictures: Columns of pictures of a Parquet file.
+        same: Column of labels of a Parquet file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged or holds something else, or a face of a pair cannot be decoded.
+    """
+    records, pairs = read_pack(file, pictures, same)
+    name = real_path(file).stem
+    store = prepare(records, f"{prepared}/{name}_pack_{hr_size}", name=name, hr_size=hr_size, workers=workers)
+    if len(store) < len(records):
+        first = store.manifest["skipped"][0]
+        raise ValueError(
+            f"{file}: {len(records) - len(store)} faces cannot be used; the first is {first['name']}, which "
+            f"{first['reason']}."
+        )
+    return _of_list(store, pairs, title)
+
+
 def random_pairs(store: str, title: str, genuine: int, impostor: int, seed: int = 0) -> PairSet:
     """Sample pairs as the paper does: a person may be in several folds.
 
@@ -286,11 +327,11 @@ def first_image_as_gallery(store: str, title: str, split: str = "test") -> Searc
 def surveillance(
     root: str, layout: str, title: str, prepared: str, hr_size: int, workers: int, alignment: Alignment = "five"
 ) -> SearchSet:
-    """Take SCface or TinyFace. Prepares the images if they are not prepared yet.
+    """Take SCface, TinyFace or QMUL-SurvFace. Prepares the images if they are not prepared yet.
 
     Args:
         root: Folder of the set as published.
-        layout: "scface" or "tinyface".
+        layout: "scface", "tinyface" or "survface".
         title: Name for people.
         prepared: Folder of the prepared sets.
         hr_size: Side of the aligned faces in pixels.
@@ -302,7 +343,7 @@ def surveillance(
         FileNotFoundError: If a folder of the layout is missing.
         ValueError: If the layout is unknown.
     """
-    readers = {"scface": read_scface, "tinyface": read_tinyface}
+    readers = {"scface": read_scface, "tinyface": read_tinyface, "survface": read_survface}
     if layout not in readers:
         raise ValueError(f'{title} has the layout "{layout}"; choose from {", ".join(readers)}.')
     images = readers[layout](root)
@@ -354,4 +395,5 @@ PAIRS: dict[str, Callable[..., PairSet]] = {
     "mirrored": mirrored_pairs,
     "sampled": sampled_pairs,
     "everyone": everyone,
+    "pack": packed_pairs,
 }

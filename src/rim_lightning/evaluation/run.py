@@ -12,7 +12,7 @@ from rim_lightning.data.stores.prepared import PreparedStore, read_manifest
 from rim_lightning.evaluation.constants import constant_figures, constant_priors, training_faces
 from rim_lightning.evaluation.hallucination import evaluate_hallucination
 from rim_lightning.evaluation.plan import EvaluationPlan, FacesPlan
-from rim_lightning.evaluation.protocols import FaceSet, PairSet, face_set, listed_pairs, sampled_pairs
+from rim_lightning.evaluation.protocols import FaceSet, PairSet, face_set, listed_pairs, packed_pairs, sampled_pairs
 from rim_lightning.evaluation.report import Report
 from rim_lightning.evaluation.verification import evaluate_verification
 from rim_lightning.files import real_path
@@ -77,10 +77,11 @@ def refuse_nothing(plan: EvaluationPlan) -> None:
     Raises:
         ValueError: If the plan names no set and no folder.
     """
-    if not (plan.sr.sets or plan.sr.root or plan.identities or plan.lfw.root):
+    if not (plan.sr.sets or plan.sr.root or plan.identities or plan.lfw.root or plan.packs):
         raise ValueError(
-            "Nothing is to be measured: name sets in evaluation.sr.sets or evaluation.identities, or a folder in "
-            "evaluation.sr.root or evaluation.lfw.root; rim-train evaluate=false trains without an evaluation."
+            "Nothing is to be measured: name sets in evaluation.sr.sets or evaluation.identities, a folder in "
+            "evaluation.sr.root or evaluation.lfw.root, or a file in evaluation.packs; rim-train evaluate=false trains "
+            "without an evaluation."
         )
 
 
@@ -131,6 +132,8 @@ def check_evaluation_files(plan: EvaluationPlan) -> None:
     """
     if plan.sr.root is not None:
         require_folder(Path(plan.sr.root), "face images")
+    for name, pack in plan.packs.items():
+        require_file(Path(pack["file"]), f"the pack of evaluation.packs.{name}")
     if plan.lfw.root is not None:
         require_folder(Path(plan.lfw.root) / plan.lfw.images, "a folder of images per person")
         require_file(Path(plan.lfw.pairs), "the list of pairs")
@@ -169,6 +172,10 @@ def _pair_sets(
         pairs = sampled_pairs(stores[name], f"{name}_{split}", split, plan.verification_pairs)
         description = f"pairs sampled by seed 0 from the {split} people of {name}"
         yield pairs, f"`{pairs.title}`: {description}, {_alignment(stores[name])}."
+    for name, pack in plan.packs.items():
+        pairs = packed_pairs(title=name, prepared=str(prepared_dir), hr_size=hr_size, workers=workers, **pack)
+        description = f"{len(pairs.same)} pairs of {Path(pack['file']).name} in {len(pairs.fold.unique())} folds"
+        yield pairs, f"`{name}`: {description}, faces that its publishers aligned to the five-point template."
     lfw = plan.lfw
     if lfw.root is not None:
         output = prepared_dir / f"{real_path(lfw.root).name}_{hr_size}"

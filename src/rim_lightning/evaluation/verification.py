@@ -9,19 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rim_lightning.data.dataset import face_batches
+from rim_lightning.evaluation.figures import verification_figures
 from rim_lightning.evaluation.protocols import PairSet
-from rim_lightning.functional.bootstrap import bootstrap_interval
 from rim_lightning.functional.looks import looks
 from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind, seeded_probes
-from rim_lightning.functional.verification import (
-    cosine_similarity,
-    equal_error_rate,
-    kfold_accuracy,
-    kfold_decisions,
-    roc_auc,
-    tar_at_far,
-)
-from rim_lightning.metrics.verification import FALSE_ACCEPT_RATES
+from rim_lightning.functional.verification import cosine_similarity
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.usage import FaceEmbedder, SizeCurve, Usage
 
@@ -177,28 +169,3 @@ def _embed_probes(rim: RIM, sizes: Tensor, enlarged: Tensor) -> dict[str, Tensor
         "student": embeddings.student,
         "rim": embeddings.rim,
     }
-
-
-def verification_figures(scores: Tensor, same: Tensor, fold: Tensor) -> dict[str, float]:
-    """Return the figures of one system.
-
-    Args:
-        scores: Cosines of the pairs, (P,).
-        same: Which pairs are genuine, (P,) bool.
-        fold: Fold of each pair, (P,) int.
-
-    Returns:
-        "accuracy" (threshold of the other folds), "accuracy_std" (over folds), "accuracy_low" and "accuracy_high"
-        (95 % bootstrap over pairs), "eer", "auc" and "tar_at_far_…" for those FARs at which at least 10 impostor pairs
-        are accepted.
-    """
-    accuracy, spread, _ = kfold_accuracy(scores, same, fold)
-    correct, _ = kfold_decisions(scores, same, fold)
-    low, high = bootstrap_interval(correct, torch.Generator().manual_seed(0))
-    figures = {"accuracy": accuracy, "accuracy_std": spread, "accuracy_low": low, "accuracy_high": high}
-    figures |= {"eer": equal_error_rate(scores, same), "auc": roc_auc(scores, same)}
-    for name, far in FALSE_ACCEPT_RATES.items():
-        rate = tar_at_far(scores, same, far)
-        if rate is not None:
-            figures[name] = rate[0]
-    return figures

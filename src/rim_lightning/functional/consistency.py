@@ -68,6 +68,25 @@ def consistent_faces(faces: Tensor, enlarged: Tensor, sizes: Tensor) -> Tensor:
         return x
 
 
+def consistency_residual(faces: Tensor, enlarged: Tensor, sizes: Tensor) -> Tensor:
+    """Compute how far faces, reduced bicubically to the size of their probes, are from these probes: ‖D x − p‖.
+
+    Args:
+        faces: Hallucinated faces, (B, 3, S, S), RGB around [-1, 1].
+        enlarged: Their probes, enlarged by `functional.resize.enlarge` to (B, 3, S, S), RGB in [-1, 1].
+        sizes: Side of each probe in pixels before it was enlarged, (B,). Fractions are rounded; S at most.
+
+    Returns:
+        Root of the mean square over the pixels of each probe, (B,), at least float32, ≥ 0; 2 is from black to white.
+    """
+    with torch.autocast(faces.device.type, enabled=False):
+        faces, enlarged = full_precision(faces), full_precision(enlarged)
+        matrices = _stacked(sizes, faces)
+        missing = _recovered(enlarged, matrices) - _both_axes(matrices.down, faces)  # 0 beyond the probe
+        pixels = torch.tensor(_whole(sizes, faces.shape[-1])).to(missing) ** 2
+        return (missing.square().sum((1, 2, 3)) / (3 * pixels)).sqrt()
+
+
 def recovered_probes(enlarged: Tensor, sizes: Tensor) -> list[Tensor]:
     """Return the probes from which enlarged probes were made.
 

@@ -112,6 +112,25 @@ class SearchedPeople:
         return torch.nextafter(refused, refused.new_tensor(torch.inf)).item()
 
 
+def one_picture_search(scores: Tensor, probe: Tensor, gallery: Tensor) -> SearchedPeople | None:
+    """Take the scores of a search if the gallery has one picture of each person, and the people of all probes.
+
+    Args:
+        scores: (P, G) finite; P probes, G gallery pictures.
+        probe: Person of each probe, (P,) int64.
+        gallery: Person of each gallery picture, (G,) int64.
+
+    Returns:
+        The searched people, whose intervals resample people by seed 0; None for another gallery.
+    """
+    ordered, place = gallery.sort()
+    row = torch.searchsorted(ordered, probe).clamp(max=len(ordered) - 1)
+    if len(ordered.unique()) < len(ordered) or not torch.equal(ordered[row], probe):
+        return None
+    compared = torch.ones_like(scores.T, dtype=torch.bool)
+    return SearchedPeople(scores.T[place], row, compared, torch.Generator().manual_seed(0))
+
+
 def _hit_probability(similar: Tensor, others: Tensor, gallery: int) -> Tensor:
     """Compute 1 − C(others − similar, gallery) / C(others, gallery), which is 1 where a gallery cannot avoid a hit."""
     left = others - similar - gallery

@@ -118,6 +118,39 @@ def enlarge(lr: Tensor, hr_size: int, quantize: bool = True) -> Tensor:
     return _like_pillow(lr, hr_size, quantize)
 
 
+def on_own_grid(faces: Tensor, sizes: Tensor) -> Tensor:
+    """Bring each face of a batch to a grid of its own size and back: `enlarge(reduce(face, size), S)`.
+
+    Both steps are products with matrices that are computed from the sizes, so that one graph holds all sizes.
+
+    Args:
+        faces: (B, 3, S, S), RGB in [-1, 1].
+        sizes: (B,) sides in pixels; they are rounded and kept from 1 to S. A face of side S stays as it is.
+
+    Returns:
+        (B, 3, S, S) on the 8-bit grid.
+    """
+    side = faces.shape[-1]
+    grid = sizes.round().clamp(1, side)[:, None, None, None]  # (B, 1, 1, 1)
+    line = torch.arange(side, device=faces.device, dtype=torch.float32)
+    before, after = line[None, None, None, :], line[None, None, :, None]
+    scale = side / grid
+    reducing = _weights(((before + 0.5) - (after + 0.5) * scale) / scale, after < grid)
+    enlarging = _weights((before + 0.5) - (after + 0.5) / scale, before < grid)
+    for weights in (reducing, enlarging):  # across, then down
+        faces = round_to_8bit(faces @ weights.transpose(-1, -2))
+        faces = round_to_8bit(weights @ faces)
+    return faces
+
+
+def _weights(distances: Tensor, inside: Tensor) -> Tensor:
+    """Return rows of bicubic weights (a = −½), each with the sum 1, or 0 where nothing is inside."""
+    x = distances.abs()
+    near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
+    weights = torch.where(x < 1, near, torch.where(x < 2, far, 0.0)) * inside
+    return weights / weights.sum(-1, keepdim=True).clamp(min=0.5)
+
+
 def before_enlargement(enlarged: Tensor, size: int) -> Tensor:
     """Return the pixels that `enlarge` was given, for people to look at; to reduce them again would blur them.
 

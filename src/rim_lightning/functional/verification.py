@@ -12,6 +12,9 @@ from torch import Tensor
 
 from rim_lightning.functional.precision import full_precision
 
+FALSE_ACCEPT_RATES = {"tar_at_far_1e-1": 1e-1, "tar_at_far_1e-2": 1e-2, "tar_at_far_1e-3": 1e-3}
+"""Name of a figure -> false accept rate at which it is the true accept rate."""
+
 
 def cosine_similarity(a: Tensor, b: Tensor) -> Tensor:
     """Compute the cosine of each pair of embeddings.
@@ -196,6 +199,19 @@ def equal_error_rate(scores: Tensor, same: Tensor) -> float:
         ValueError: If shapes differ, a score is not finite or one kind of pair is missing.
     """
     far, tar, _ = roc_curve(scores, same)
+    return curve_eer(far, tar)
+
+
+def curve_eer(far: Tensor, tar: Tensor) -> float:
+    """Compute the equal error rate of an ROC, see `equal_error_rate`.
+
+    Args:
+        far: False accept rates, (T,), ascending from 0 to 1.
+        tar: True accept rates, (T,), likewise.
+
+    Returns:
+        Rate in [0, 1].
+    """
     gap = far - (1 - tar)  # ascends from -1 to 1
     after = int((gap >= 0).nonzero()[0])
     share = -gap[after - 1] / (gap[after] - gap[after - 1])
@@ -223,6 +239,19 @@ def roc_auc(scores: Tensor, same: Tensor) -> float:
         0.75
     """
     far, tar, _ = roc_curve(scores, same)
+    return curve_area(far, tar)
+
+
+def curve_area(far: Tensor, tar: Tensor) -> float:
+    """Compute the area under an ROC, see `roc_auc`.
+
+    Args:
+        far: False accept rates, (T,), ascending from 0 to 1.
+        tar: True accept rates, (T,), likewise.
+
+    Returns:
+        Area in [0, 1].
+    """
     return torch.trapezoid(tar, far).item()
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rim_lightning.functional.fixed_thresholds import PairsOfPeople
@@ -18,7 +19,9 @@ from rim_lightning.functional.seeded_probes import CLEAN, ProbeKind
 from rim_lightning.functional.verification import thresholds_at_fars
 from rim_lightning.inference.calibration import COUNTS, FARS, PROBE_SIZES, Calibration
 from rim_lightning.inference.people import FaceSource, People, embed_people
+from rim_lightning.inference.quality import QUALITY_FAR, MissedPairs, QualityModel, fit_quality
 from rim_lightning.inference.search_calibration import FPIRS, GALLERIES, SearchCalibration
+from rim_lightning.networks.probe_signals import SIGNALS
 from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.usage import SizeCurve
 
@@ -117,6 +120,7 @@ def thresholds_of(
         ratios=ratios,
         not_acquired=tuple(people.not_acquired[size] for size in people.probes) if people.not_acquired else None,
         searches=_searches(people),
+        quality=quality_of(people),
     )
 
 
@@ -135,6 +139,51 @@ def compared_pictures(people: People, size: int) -> tuple[Tensor, Tensor]:
     """
     compared = _templates(people, size, 1, 1)
     return _scores(people, size, compared, None), compared.pairs.same
+
+
+def quality_of(people: People) -> QualityModel | None:
+    """Fit what the signals of a probe say of its quality, on all pairs of a sharp image and another image as probe.
+
+    Args:
+        people: Embeddings of people whom nothing was trained on, with the signals of their probes.
+
+    Returns:
+        The model; None if there are no signals, or too few pairs decide at `QUALITY_FAR`.
+    """
+    probes: dict[int, MissedPairs] = {}
+    for size, signals in people.signals.items():
+        missed = missed_pairs(people, size, QUALITY_FAR)
+        known = people.usable(size)[1] & signals.isfinite().all(1)
+        if missed is not None and known.any():
+            probes[size] = MissedPairs(signals[known].double().numpy(), *(counts[known.numpy()] for counts in missed))
+    return fit_quality(SIGNALS, probes)
+
+
+def missed_pairs(
+    people: People, size: int, far: float, threshold: float | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Count the true pairs of each probe that lie below a threshold; each is compared with all other sharp images.
+
+    Args:
+        people: Embeddings of two or more people, one of them with two or more images.
+        size: Side of the probes in pixels, a key of `people.probes`.
+        far: False accept rate of the threshold.
+        threshold: The threshold; None for that of these people.
+
+    Returns:
+        Number of pairs that are missed, and of all pairs of each image, (N,) each; None if too few pairs decide about
+        the threshold. An image without a probe has none.
+    """
+    has_sharp, has_probe = people.usable(size)
+    compared = has_sharp[:, None] & has_probe & ~torch.eye(len(people.identity), dtype=torch.bool)
+    same = (people.identity[:, None] == people.identity) & compared
+    scores = people.sharp @ people.probes[size].T
+    if threshold is None:
+        (threshold,) = thresholds_at_fars(scores[compared], same[compared], (far,))
+    if np.isnan(threshold):
+        return None
+    missed = same & (scores < threshold)
+    return missed.sum(0).double().numpy(), same.sum(0).double().numpy()
 
 
 def _searches(people: People) -> SearchCalibration | None:

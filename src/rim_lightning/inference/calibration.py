@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim_lightning.functional.neighbors import log_neighbors
+from rim_lightning.inference.quality import QUALITY_FAR, QualityModel
 from rim_lightning.inference.search_calibration import SearchCalibration, SearchPoint
-from rim_lightning.inference.verdict import BICUBIC_PROBES, CalibrationSet, Ratio
+from rim_lightning.inference.verdict import BICUBIC_PROBES, CalibrationSet, ProbeQuality, Ratio
 
 PROBE_SIZES = (7, 8, 10, 12, 14, 16, 20, 24, 28, 40, 56, 112)
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
@@ -78,6 +79,8 @@ class Calibration:
         not_acquired: Share of probes of each size in which no usable face was found, (S,). None if the faces were
             aligned before. If there are shares, the thresholds hold for sizes near `sizes` alone, see `REACH`.
         searches: Thresholds of searches. None in cards of earlier versions.
+        quality: What the signals of a probe say of its quality. None in cards of earlier versions, or if they were not
+            measured.
     """
 
     set_name: str
@@ -96,6 +99,7 @@ class Calibration:
     ratios: NDArray[np.float64] | None = None
     not_acquired: tuple[float, ...] | None = None
     searches: SearchCalibration | None = None
+    quality: QualityModel | None = None
 
     def __post_init__(self) -> None:
         cells = (len(self.counts), len(self.counts), len(self.sizes))
@@ -214,6 +218,28 @@ class Calibration:
             return ratios[0] if ratios else None
         log10 = float(np.array(probe_weights(sizes)) @ [ratio.log10 for ratio in ratios])
         return Ratio(log10, min(ratio.bound for ratio in ratios), all(ratio.at_bound for ratio in ratios))
+
+    def probe_quality(self, signals: Sequence[float], size: float, far: float, gallery: int = 1) -> ProbeQuality | None:
+        """Return the quality of a single probe.
+
+        Args:
+            signals: Its signals (`networks.probe_signals`).
+            size: Its side in pixels.
+            far: False accept rate of the answer, one of `usable_fars`.
+            gallery: Number of gallery pictures that are pooled into one template.
+
+        Returns:
+            The quality; None if the card knows none, or none near this size (`REACH`), or the network gave no signals.
+        """
+        if self.quality is None or not all(map(math.isfinite, signals)) or QUALITY_FAR not in self.usable_fars():
+            return None
+        if not self.quality.sizes[0] / REACH <= size <= self.quality.sizes[-1] * REACH:
+            return None
+        missed, at_quality_far = (
+            self.quality.missed(self.operating_point(size, rate, 1, count).frr, signals, size)
+            for rate, count in ((far, gallery), (QUALITY_FAR, 1))
+        )
+        return ProbeQuality(1 - at_quality_far, missed)
 
     def _check_reach(self, size: float) -> None:
         """Raise ValueError if a size is so far from those that were measured that nothing is known of it."""
@@ -355,6 +381,7 @@ class Calibration:
             **({} if self.ratios is None else {"ratios": self.ratios.tolist()}),
             **({} if self.not_acquired is None else {"not_acquired": list(self.not_acquired)}),
             **({} if self.searches is None else {"searches": self.searches.to_plain()}),
+            **({} if self.quality is None else {"quality": self.quality.to_plain()}),
         }
 
     @classmethod
@@ -386,7 +413,7 @@ class Calibration:
         shape = (len(ranges["counts"]), len(ranges["counts"]), len(ranges["sizes"]), len(ranges["fars"]))
         if numbers.shape not in ((*shape, 2), (*shape, 6)):
             raise ValueError(f'"points" is {numbers.shape}: it must be {(*shape, 2)} or {(*shape, 6)}.')
-        apart = ("faces", "points", "ratios", "not_acquired", "searches")
+        apart = ("faces", "points", "ratios", "not_acquired", "searches", "quality")
         other_entries = {name: value for name, value in plain.items() if name not in apart}
         if "synthetic" not in plain and str(plain["faces"]).startswith(SYNTHETIC_SETS):
             other_entries["synthetic"] = True
@@ -399,6 +426,7 @@ class Calibration:
             ratios=np.array(plain["ratios"], dtype=np.float64) if "ratios" in plain else None,
             not_acquired=tuple(plain["not_acquired"]) if "not_acquired" in plain else None,
             searches=SearchCalibration.from_plain(plain["searches"], ranges["sizes"]) if "searches" in plain else None,
+            quality=QualityModel.from_plain(plain["quality"]) if "quality" in plain else None,
         )
 
 

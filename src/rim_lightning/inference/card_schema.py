@@ -13,6 +13,9 @@ from rim_lightning.schema import Count, Digest, FileName, Schema, Share
 LARGEST_SIMILARITY = 1.001
 """A cosine in half precision, rounded up."""
 
+KNOWN_SIGNALS = ("length", "residual", "spread")
+"""Signals of the quality of a probe, `networks.probe_signals.SIGNALS`, in their order."""
+
 LARGEST_LOG10_RATIO = 9
 """log10 of the largest number of people of a calibration, which bounds its likelihood ratios."""
 
@@ -68,6 +71,25 @@ class SearchesSchema(Schema):
     points: list[list[list[ThresholdAndRates | None]]]
 
 
+class QualitySchema(Schema):
+    """`QualityModel.to_plain`."""
+
+    signals: Annotated[list[Annotated[str, Field(max_length=40)]], Entries]
+    sizes: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Entries, AfterValidator(_ascending)]
+    means: Annotated[list[list[Annotated[float, Field(ge=-1e3, le=1e3)]]], Entries]
+    spreads: Annotated[list[list[Annotated[float, Field(ge=1e-6, le=1e3)]]], Entries]
+    weights: Annotated[list[Annotated[float, Field(ge=-1e3, le=1e3)]], Entries]
+
+    @model_validator(mode="after")
+    def _fits(self) -> "QualitySchema":
+        if self.signals != list(KNOWN_SIGNALS):
+            raise ValueError(f"signals must be {', '.join(KNOWN_SIGNALS)}")
+        rows = [*self.means, *self.spreads, self.weights]
+        if not len(self.means) == len(self.spreads) == len(self.sizes) or {*map(len, rows)} != {len(self.signals)}:
+            raise ValueError("means and spreads must have a row for each size, and a number for each signal")
+        return self
+
+
 class CalibrationSchema(Schema):
     """`Calibration.to_plain`."""
 
@@ -85,6 +107,7 @@ class CalibrationSchema(Schema):
     ratios: list[list[list[RatioOfScores]]] = Field(default=[])
     not_acquired: list[Share] = Field(default=[])
     searches: SearchesSchema | None = None
+    quality: QualitySchema | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> "CalibrationSchema":

@@ -25,7 +25,8 @@ def model_or_shipped(path: str | Path | None) -> Path:
     """Return a path that was given, or the model that comes with the package.
 
     Args:
-        path: Model folder or checkpoint. None takes the model of the package.
+        path: Model folder or checkpoint. None takes the model of the package, and so does its name, "rim_128", where
+            there is no file or folder of that name.
 
     Returns:
         The path of the model.
@@ -34,7 +35,8 @@ def model_or_shipped(path: str | Path | None) -> Path:
         FileNotFoundError: If there is no path and this version comes without a model.
         ValueError: See `shipped_model`.
     """
-    chosen = shipped_model() if path is None else Path(path)
+    by_name = path is None or (str(path) == SHIPPED.name and not Path(path).exists())
+    chosen = shipped_model() if by_name else Path(path)  # type: ignore[arg-type]  # a path unless by name
     if chosen is None:
         raise FileNotFoundError(
             "This version of the package comes without a model: give a model folder or a checkpoint (rim export makes "

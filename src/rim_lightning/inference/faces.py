@@ -325,7 +325,7 @@ def plain_face(face: Face, number: int) -> dict[str, Any]:
     return {
         "number": number,
         "box": [round(float(value), 1) for value in face.box],
-        "points": [[round(float(value), 1) for value in point] for point in face.points],
+        "points": [[round(float(value), 6) for value in point] for point in face.points],
         "size": round(face.size, 1),
         "confidence": round(face.confidence, 3),
         "turned": face.turned,

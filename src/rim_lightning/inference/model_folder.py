@@ -81,7 +81,7 @@ def write_model(
 
     Raises:
         FileExistsError: If the folder exists.
-        ValueError: If ONNX files are wanted of a network that is used otherwise than by one look of its own.
+        ValueError: If ONNX files are wanted of a network that cannot be written as such.
         OSError: If it cannot be written.
         ImportError: If ONNX export is not installed.
     """
@@ -90,7 +90,7 @@ def write_model(
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: choose another folder, or remove it.")
-    usage = _checked_usage(usage, onnx)
+    usage = usage or Usage()
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{shortened(folder.name, MAX_NAME - 16)}.", dir=folder.parent))
     try:
@@ -104,7 +104,8 @@ def write_model(
         if onnx:
             from rim_lightning.inference.onnx_export import export_onnx
 
-            names += export_onnx(rim, part)
+            of_probes, of_gallery = fingerprint(rim, usage, of_probes=True), fingerprint(rim, usage)
+            names += export_onnx(rim, part, usage, {"probe": of_probes, "gallery": of_gallery})
         files = {name: file_digest(part / name) for name in names}
         _write_card(part, _card(rim, calibration, about, files, usage, pair_calibration))
         put_in_place(part, folder)
@@ -242,13 +243,6 @@ def fingerprint(rim: RIM, usage: Usage | None = None, of_probes: bool = False) -
     return digest.hexdigest()[:16]
 
 
-def _checked_usage(usage: Usage | None, onnx: bool) -> Usage:
-    """Return a usage, the default for None; raise ValueError if ONNX files would not fit it."""
-    if onnx and usage not in (None, Usage()):
-        raise ValueError("ONNX files hold one network and one look, which another usage would not fit: leave them out.")
-    return usage or Usage()
-
-
 def _write_card(folder: Path, card: dict[str, Any]) -> None:
     """Write a card, its page and its digest."""
     write_json(folder / CARD, card)
@@ -271,8 +265,8 @@ def _card(
         "architecture": {"name": "rim", "arguments": rim.arguments},
         "fingerprint": fingerprint(rim, usage),
         "files": files,
-        "inputs": f"aligned faces, (batch, 3, {rim.hr_size}, {rim.hr_size}), RGB in [-1, 1]"
-        + (", and the side of each probe in pixels before it was enlarged, (batch,)" if rim.takes_sizes else ""),
+        "inputs": f"aligned faces, (batch, {rim.hr_size}, {rim.hr_size}, 3), RGB in 0..255, and the side of each face "
+        "in its picture in pixels, (batch,)",
         **({} if usage == Usage() else {"usage": usage.to_plain()}),
         "calibration": None if calibration is None else calibration.to_plain(),
         **more,

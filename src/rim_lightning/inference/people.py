@@ -21,6 +21,8 @@ FaceSource = FaceDataset | UnionDataset
 """Faces of people, of one prepared set or of several."""
 
 TEACHER_ALONE = SizeCurve((1,), (0,))
+PARTS = ("probes", "teacher", "signals")
+"""What is kept of the probes of each size, as `People` names it."""
 
 
 class People(NamedTuple):
@@ -42,6 +44,8 @@ class People(NamedTuple):
         not_acquired: Size in pixels -> share of the probes in which no usable face was found; empty if none was
             searched for, because the faces were aligned before.
         made: How the probes were made, in words; "" for those of `kind`.
+        signals: Size in pixels -> (N, K), signals of the quality of the probes (`networks.probe_signals`); empty if
+            they were not measured.
     """
 
     title: str
@@ -57,6 +61,7 @@ class People(NamedTuple):
     has_probe: Mapping[int, Tensor] = MappingProxyType({})
     not_acquired: Mapping[int, float] = MappingProxyType({})
     made: str = ""
+    signals: Mapping[int, Tensor] = MappingProxyType({})
 
     def usable(self, size: int) -> tuple[Tensor, Tensor]:
         """Return which images have a sharp face and which have a probe of a size, (N,) bool each."""
@@ -106,33 +111,27 @@ def embed_people(
     """
     sizes = [size for size in sizes if size <= rim.hr_size]
     single = looks or Usage()
-    readers = {"probes": FaceEmbedder(rim, Usage(single.flip, single.shift))}
-    if teacher:
-        readers["teacher"] = FaceEmbedder(rim, Usage(single.flip, single.shift, TEACHER_ALONE))
+    reader = FaceEmbedder(rim, Usage(single.flip, single.shift))
+    of_teacher = FaceEmbedder(rim, Usage(single.flip, single.shift, TEACHER_ALONE))
     identities: list[Tensor] = []
     sharp: list[Tensor] = []
-    parts: dict[str, dict[int, list[Tensor]]] = {name: {size: [] for size in sizes} for name in ("probes", "teacher")}
+    parts: dict[str, dict[int, list[Tensor]]] = {name: {size: [] for size in sizes} for name in PARTS}
     for images, identity, seeds in _named_images(rim, faces, title, batch_size):
-        sharp.append(readers["probes"].gallery(images).cpu())
+        sharp.append(reader.gallery(images).cpu())
         identities.append(identity)
         for size in sizes:
             pixels = torch.full((len(images),), size)
             enlarged = seeded_probes(images, size, kind, seeds)
-            for name, reader in readers.items():
-                parts[name][size].append(reader.probe(enlarged, pixels).cpu())
+            embeddings, signals = reader.probe_with_signals(enlarged, pixels)
+            for name, values in (("probes", embeddings), ("signals", signals)):
+                parts[name][size].append(values.cpu())
+            if teacher:
+                parts["teacher"][size].append(of_teacher.probe(enlarged, pixels).cpu())
     if not sharp:
         raise ValueError(f"Thresholds are chosen on people, but no face of {title} has an identity.")
     by_size = {name: {size: torch.cat(blocks) for size, blocks in parts[name].items() if blocks} for name in parts}
-    return People(
-        title,
-        digest,
-        _is_synthetic(faces),
-        kind,
-        torch.cat(identities),
-        torch.cat(sharp),
-        by_size["probes"],
-        by_size["teacher"],
-    )
+    about = (title, digest, _is_synthetic(faces), kind, torch.cat(identities), torch.cat(sharp))
+    return People(*about, by_size["probes"], by_size["teacher"], signals=by_size["signals"])
 
 
 @torch.no_grad()

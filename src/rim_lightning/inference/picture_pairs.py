@@ -179,11 +179,16 @@ class PairComparer:
                 self._kept[side, path] = self._explain(error)
         if not faces:
             return
-        embed = self._recognizer.embed_probes if side == "probe" else self._recognizer.embed_gallery
-        for (path, face), embedding in zip(faces.items(), embed(list(faces.values())), strict=True):
+        signals: Sequence[Tensor | None] = [None] * len(faces)
+        if side == "probe":
+            embeddings, of_probes = self._recognizer.embed_with_signals(list(faces.values()))
+            signals = list(of_probes)
+        else:
+            embeddings = self._recognizer.embed_gallery(list(faces.values()))
+        for (path, face), embedding, of_face in zip(faces.items(), embeddings, signals, strict=True):
             pixels = face if self._with_pixels and side == "gallery" else None
             notes = (*face.notes, *filter(None, [_judged_smaller(face)]))
-            self._kept[side, path] = _KeptFace(pool(embedding[None]), face.size, notes, pixels)
+            self._kept[side, path] = _KeptFace(pool(embedding[None]), face.size, notes, pixels, of_face)
 
     def _answer(self, probe_path: Path, gallery_path: Path) -> PairAnswer:
         """Answer a pair whose pictures are kept."""
@@ -200,19 +205,23 @@ class PairComparer:
         faces = [] if gallery.face is None else [gallery.face]
         try:
             similarity = self._recognizer.similarity(probe.embedding, gallery.embedding, probe.size, faces)
-            answer = self._recognizer.judge(similarity, [probe.size], [gallery.size], self._far)
+            answer = self._recognizer.judge(similarity, [probe.size], [gallery.size], self._far, probe.signals)
         except ValueError as error:  # there is no threshold for such a size
             return PairAnswer(None, self._explain(error), notes)
-        return PairAnswer(answer, None, notes)
+        return PairAnswer(answer, None, (*answer.cautions(), *notes))
 
 
 class _KeptFace(NamedTuple):
-    """A face that was embedded: embedding (E,), side in pixels, notes, and the face itself if it is looked at again."""
+    """A face that was embedded: embedding (E,), side in pixels, notes, and the face itself if it is looked at again.
+
+    The signals of its quality, (K,), are those of a probe.
+    """
 
     embedding: Tensor
     size: float
     notes: tuple[str, ...]
     face: AlignedFace | None
+    signals: Tensor | None
 
 
 def _judged_smaller(face: AlignedFace) -> str | None:

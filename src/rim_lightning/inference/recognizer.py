@@ -20,6 +20,7 @@ from rim_lightning.inference.model_folder import fingerprint, read_model
 from rim_lightning.inference.verdict import (
     DEFAULT_FAR,
     CalibrationSet,
+    ProbeQuality,
     Ratio,
     count_of,
     interval_of,
@@ -61,6 +62,7 @@ class Verification(NamedTuple):
         not_acquired: Share of probes of this size in which no usable face is found, which are not in the false reject
             rate. None if that was not measured.
         largest_probe_size: Side of the largest probe face. None of a single probe.
+        quality: Quality of the probe. None of several probes, or if the card knows none.
     """
 
     similarity: float
@@ -78,6 +80,12 @@ class Verification(NamedTuple):
     ratio: Ratio | None = None
     not_acquired: float | None = None
     largest_probe_size: float | None = None
+    quality: ProbeQuality | None = None
+
+    def cautions(self) -> list[str]:
+        """Return what is to be said before the verdict: that the quality of the probe is low."""
+        caution = None if self.quality is None else self.quality.caution()
+        return [] if caution is None else [caution]
 
     def in_words(self) -> list[str]:
         """Return the answer in sentences, its side of the threshold first."""
@@ -294,6 +302,28 @@ class Recognizer:
         return self._embed_probes(self.aligner.align(pictures, is_aligned(aligned, "probe")))
 
     @torch.no_grad()
+    def embed_with_signals(self, faces: Sequence[AlignedFace]) -> tuple[Tensor, Tensor]:
+        """Embed aligned probes, and return the signals of their quality.
+
+        Args:
+            faces: At least one probe, see `align`.
+
+        Returns:
+            What `embed_probes` returns, and the signals, (B, K) on the CPU, see `networks.probe_signals`.
+
+        Raises:
+            ValueError: If the network makes no embedding of one.
+        """
+        signals: list[Tensor] = []
+
+        def embed(block: list[AlignedFace]) -> Tensor:
+            embeddings, of_block = self.embedder.probe_with_signals(self._stacked(block), sizes_of(block))
+            signals.append(of_block)
+            return embeddings
+
+        return self._embed(embed, faces), torch.cat(signals)
+
+    @torch.no_grad()
     def verify(
         self,
         probe: FaceSource | Sequence[FaceSource],
@@ -327,9 +357,11 @@ class Recognizer:
         probe_faces = judged_as(self.align(probe, is_aligned(aligned, "probe")), size)
         gallery_faces = self.align(gallery, is_aligned(aligned, "gallery"))
         sizes = [face.size for face in probe_faces]
-        templates = pool(self._embed_probes(probe_faces), sizes), pool(self._embed_gallery(gallery_faces))
+        embeddings, signals = self.embed_with_signals(probe_faces)
+        templates = pool(embeddings, sizes), pool(self._embed_gallery(gallery_faces))
         similarity = self.similarity(*templates, min(sizes), gallery_faces)
-        return self.judge(similarity, sizes, [face.size for face in gallery_faces], far)
+        of_one = signals[0] if len(probe_faces) == 1 else None
+        return self.judge(similarity, sizes, [face.size for face in gallery_faces], far, of_one)
 
     def judge(
         self,
@@ -337,6 +369,7 @@ class Recognizer:
         probe_sizes: Sequence[float],
         gallery_sizes: Sequence[float],
         far: float = DEFAULT_FAR,
+        signals: Tensor | None = None,
     ) -> Verification:
         """Say what a similarity means that was computed before; `verify` does both.
 
@@ -345,6 +378,7 @@ class Recognizer:
             probe_sizes: Side of each probe in pixels, at least one.
             gallery_sizes: Side of each gallery face in pixels, at least one.
             far: False accept rate, one of `calibration.usable_fars()`.
+            signals: Signals of the quality of a single probe, (K,), see `embed_with_signals`. None says nothing of it.
 
         Returns:
             The answer.
@@ -356,6 +390,9 @@ class Recognizer:
         calibration.check_far(far)
         point = calibration.template_point(probe_sizes, far, len(gallery_sizes))
         self._check_finite(similarity, point.threshold)
+        quality = None
+        if signals is not None and len(probe_sizes) == 1:
+            quality = calibration.probe_quality(signals.tolist(), probe_sizes[0], far, len(gallery_sizes))
         return Verification(
             similarity=similarity,
             threshold=point.threshold,
@@ -372,6 +409,7 @@ class Recognizer:
             not_acquired=point.not_acquired,
             ratio=calibration.template_ratio(similarity, probe_sizes, len(gallery_sizes)),
             largest_probe_size=max(probe_sizes) if len(probe_sizes) > 1 else None,
+            quality=quality,
         )
 
     @torch.no_grad()

@@ -92,6 +92,37 @@ class Ratio(NamedTuple):
         return f"{shown}: {support} support for {kinds}"
 
 
+LOW_QUALITY = 0.25
+"""Quality below which a probe is said to be of low quality: three of four true pairs are missed at a FAR of 1e-2."""
+
+
+class ProbeQuality(NamedTuple):
+    """How much a single probe is worth, by its size and by signals of the networks.
+
+    Attributes:
+        score: Estimated share of true pairs with such a probe that are above the threshold for a FAR of 1e-2, in
+            [0, 1]: 0 is worst. It does not depend on the false accept rate of an answer.
+        missed: Estimated share of true pairs with such a probe that are missed at the false accept rate of the answer.
+    """
+
+    score: float
+    missed: float
+
+    def caution(self) -> str | None:
+        """Return a sentence that belongs before the verdict if the quality is low; else None.
+
+        Example:
+            >>> ProbeQuality(0.08, 0.963).caution()
+            'low quality of the probe: of 100 true pairs with such a probe, about 96 would be missed'
+            >>> ProbeQuality(0.4, 0.8).caution()
+        """
+        if self.score >= LOW_QUALITY:
+            return None
+        count = round(100 * self.missed)
+        missed = f"about {count}" if count < 100 else "more than 99"
+        return f"low quality of the probe: of 100 true pairs with such a probe, {missed} would be missed"
+
+
 def verdict(accepted: bool, far: float) -> str:
     """Return on which side of the threshold a similarity lies.
 

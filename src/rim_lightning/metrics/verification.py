@@ -9,6 +9,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from rim_lightning.functional.pairs import sample_balanced_pairs
 from rim_lightning.functional.verification import (
+    FALSE_ACCEPT_RATES,
     cosine_similarity,
     equal_error_rate,
     kfold_accuracy,
@@ -16,8 +17,6 @@ from rim_lightning.functional.verification import (
     tar_at_far,
 )
 from rim_lightning.metrics.unique import keep_unique
-
-FALSE_ACCEPT_RATES = {"tar_at_far_1e-1": 1e-1, "tar_at_far_1e-2": 1e-2, "tar_at_far_1e-3": 1e-3}
 
 FIGURES = ("accuracy", "accuracy_std", *FALSE_ACCEPT_RATES, "eer", "auc", "pairs")
 """Names of the figures of `IdentityVerification`."""

@@ -1,17 +1,18 @@
 """How a trained model is used: looks that are averaged, a mixture with the teacher, a second look at the gallery."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import pairwise
+from math import log
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.looks import averaged
+from rim_lightning.networks.probe_signals import SIGNALS, probe_signals
 from rim_lightning.networks.rim import RIM
 
 LENGTH_TOLERANCE = 0.01
@@ -36,14 +37,17 @@ class SizeCurve(NamedTuple):
             sizes: Sides in pixels, (B,).
 
         Returns:
-            (B,) float32, on the CPU.
+            (B,) float32, on their device.
 
         Example:
             >>> SizeCurve((8, 32), (1.0, 0.0)).at(torch.tensor([4.0, 16.0, 99.0]))
             tensor([1.0000, 0.5000, 0.0000])
         """
-        numbers = np.interp(np.log(sizes.cpu().double().numpy()), np.log(self.sizes), self.values)
-        return torch.from_numpy(np.asarray(numbers)).float()
+        place = sizes.double().log()  # operations of torch, because ONNX files hold them too
+        number = torch.full_like(place, self.values[0])
+        for (low, high), (before, after) in zip(pairwise(self.sizes), pairwise(self.values), strict=True):
+            number += (after - before) * ((place - log(low)) / log(high / low)).clamp(0, 1)
+        return number.float()
 
 
 @dataclass(frozen=True)
@@ -127,12 +131,49 @@ class FaceEmbedder:
         Returns:
             (B, E) float32, of length 1.
         """
+        return self._mixed(enlarged, sizes, self.rim.embed_probe)
+
+    @torch.no_grad()
+    def probe_with_signals(self, enlarged: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed probes, and return the signals of their quality with the same passes of the network.
+
+        Args:
+            enlarged: Aligned probes enlarged to (B, 3, S, S), RGB in [-1, 1].
+            sizes: Side of each probe in pixels before it was enlarged, (B,), on the CPU.
+
+        Returns:
+            What `probe` returns, and the signals of the first look, (B, K) float32 on the CPU, see `probe_signals`; NaN
+            where the mixture leaves RIM out.
+        """
+        looks: list[Tensor] = []
+
+        def embed(faces: Tensor, sizes: Tensor) -> Tensor:
+            views = self.rim.views(faces, sizes)
+            embeddings = self.rim.hrn.probe(views)
+            if not looks:  # the face itself
+                looks.append(probe_signals(views, embeddings, sizes).cpu())
+            return embeddings
+
+        embeddings = self._mixed(enlarged, sizes, embed)
+        mixture = self.usage.mixture
+        takes_part = torch.ones(len(sizes), dtype=torch.bool) if mixture is None else mixture.at(sizes) > 0
+        signals = torch.full((len(sizes), len(SIGNALS)), torch.nan)
+        if looks:
+            signals[takes_part] = looks[0]
+        return embeddings, signals
+
+    def _mixed(self, enlarged: Tensor, sizes: Tensor, embed_probe: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Embed probes by RIM, and by the teacher if the usage mixes them."""
+
+        def rim_alone(faces: Tensor, sizes: Tensor) -> Tensor:
+            return averaged(lambda look: embed_probe(look, sizes), faces, self.usage.flip, self.usage.shift)
+
         if self.usage.mixture is None:
-            return self._rim_alone(enlarged, sizes)
+            return rim_alone(enlarged, sizes)
         weight = self.usage.mixture.at(sizes)  # (B,)
         length: int = self.rim.hrn.embedding_size  # type: ignore[assignment]  # the teacher has a head
         embeddings = enlarged.new_zeros(len(enlarged), length, dtype=torch.float32)
-        for embed, share in ((self._rim_alone, weight), (self._teacher_alone, 1 - weight)):
+        for embed, share in ((rim_alone, weight), (self._teacher_alone, 1 - weight)):
             rows = share.nonzero().squeeze(1)
             if len(rows):
                 part = embed(enlarged[rows.to(enlarged.device)], sizes[rows])
@@ -151,10 +192,6 @@ class FaceEmbedder:
         """
         sizes = torch.full((len(faces),), min(round(size), faces.shape[-1]))
         return self.probe(synthesize_probe(faces, sizes), sizes)
-
-    def _rim_alone(self, enlarged: Tensor, sizes: Tensor) -> Tensor:
-        embed = partial(self.rim.embed_probe, sizes=sizes)
-        return averaged(embed, enlarged, self.usage.flip, self.usage.shift)
 
     def _teacher_alone(self, enlarged: Tensor, sizes: Tensor) -> Tensor:
         return self.gallery(enlarged)

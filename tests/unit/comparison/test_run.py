@@ -67,7 +67,7 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch, tmp_path):
         (["detailed=MegaFace"], 'detailed is "MegaFace"'),
         (
             ["pairs.LFW.kind=all"],
-            'The pairs LFW are of kind "all"; choose from listed, random, mirrored, sampled, everyone.',
+            'The pairs LFW are of kind "all"; choose from listed, random, mirrored, sampled, everyone, pack.',
         ),
         (["flip=true"], "set pairs.Helen=null"),
         (["+systems.srcnn.budget=3"], "systems.srcnn has the unknown setting budget; choose from kind, experiment"),

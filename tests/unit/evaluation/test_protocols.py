@@ -1,11 +1,14 @@
 """The sets that are measured: sampled by seed, disjoint between folds."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from rim_lightning.data.dataset import FaceDataset, UnionDataset
+from rim_lightning.data.images import read_image
 from rim_lightning.data.preparation import prepare
 from rim_lightning.data.readers.folder import read_folder
 from rim_lightning.data.readers.pair_lists import read_pair_csv, write_pair_csv
@@ -16,10 +19,12 @@ from rim_lightning.evaluation.protocols import (
     listed_pairs,
     mirrored_pairs,
     misaligned,
+    packed_pairs,
     random_pairs,
     sampled_pairs,
     surveillance,
 )
+from tests.helpers.packs import jpeg, write_pack
 from tests.helpers.stores import noise_store, small_synthetic_store
 
 
@@ -189,3 +194,20 @@ def test_misaligned_faces_move_within_the_amount_and_stay_the_same_each_time(tmp
     assert 0.1 < step.abs().mean() < 8
     with pytest.raises(ValueError, match="Mirrored pairs cannot be moved"):
         misaligned(UnionDataset([faces]), {"shift": 0.1}, 16)
+
+
+def test_the_pairs_of_a_pack_are_its_faces_two_by_two(tmp_path):
+    file = tmp_path / "calfw.bin"
+    faces, labels = write_pack(file, 20)
+    options = {"prepared": str(tmp_path / "prepared"), "hr_size": 112, "workers": 0}
+    pairs = packed_pairs(str(file), "CALFW", **options)
+    assert pairs.same.tolist() == labels
+    assert pairs.gallery.tolist() == list(range(0, 40, 2))
+    assert pairs.probe.tolist() == list(range(1, 40, 2))
+    assert pairs.fold.bincount().tolist() == [2] * 10
+    assert pairs.identity is None
+    shown = pairs.faces[7].hr.permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(shown, read_image(faces[7]))
+    file.write_bytes(pickle.dumps(([*faces[:39], jpeg(0, side=96)], labels)))
+    with pytest.raises(ValueError, match=r"calfw.bin: 1 faces cannot be used; the first is 000039.jpg, which has 96"):
+        packed_pairs(str(file), "CALFW", **options | {"hr_size": 32})

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rim_lightning.functional.consistency import consistent_faces, recovered_probes
+from rim_lightning.functional.consistency import consistency_residual, consistent_faces, recovered_probes
 from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.pixels import to_levels
 from rim_lightning.functional.resize import reduce
@@ -69,3 +69,18 @@ def test_a_probe_of_the_full_size_is_the_face_itself_and_gradient_passes():
     assert sr.grad[1].abs().max() > 0
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(consistent_faces(sr, hr, torch.tensor([40.0, 7.6])), corrected)
+
+
+def test_the_residual_is_that_of_the_reduction():
+    hr, sizes = faces(64, 3), torch.tensor([8, 13, 20])
+    enlarged = synthesize_probe(hr, sizes)
+    sr = (hr + 0.1 * torch.randn(hr.shape, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)
+    probes = recovered_probes(enlarged, sizes)
+    expected = [
+        (reduce(face[None], int(size), quantize=False)[0] - probe).square().mean().sqrt()
+        for face, size, probe in zip(sr, sizes, probes, strict=True)
+    ]
+    residual = consistency_residual(sr, enlarged, sizes)
+    torch.testing.assert_close(residual, torch.stack(expected), rtol=0.02, atol=1e-4)
+    assert residual.min() > 0.005
+    assert consistency_residual(consistent_faces(sr, enlarged, sizes), enlarged, sizes).max() < 0.003

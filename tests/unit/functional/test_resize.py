@@ -4,7 +4,15 @@ import pytest
 import torch
 from PIL import Image
 
-from rim_lightning.functional.resize import area_reduce, before_enlargement, enlarge, reduce, resized, round_to_8bit
+from rim_lightning.functional.resize import (
+    area_reduce,
+    before_enlargement,
+    enlarge,
+    on_own_grid,
+    reduce,
+    resized,
+    round_to_8bit,
+)
 from tests.helpers.pictures import levels, noise_image, to_tensor
 
 
@@ -63,3 +71,16 @@ def test_the_pixels_before_an_enlargement_come_back(size):
     again = reduce(enlarge(pixels, 64), size)
     if size < 33:
         assert (again - pixels).abs().max() > 10 * (back - pixels).abs().max()  # which is why
+
+
+def test_each_face_of_a_batch_comes_on_its_own_grid():
+    """As one by one, but for pixels that lie halfway between two levels."""
+    faces = round_to_8bit(2 * torch.rand(6, 3, 64, 64, generator=torch.Generator().manual_seed(0)) - 1)
+    sizes = torch.tensor([1.0, 7.4, 16.0, 33.0, 63.6, 200.0])
+    grids = [1, 7, 16, 33, 64, 64]
+    expected = torch.cat([enlarge(reduce(face[None], grid), 64) for face, grid in zip(faces, grids, strict=True)])
+    found = on_own_grid(faces, sizes)
+    difference = (found - expected).abs() * 127.5
+    assert difference.max() < 1.01
+    assert (difference > 0.01).double().mean() < 1e-3
+    assert torch.equal(found[4:], faces[4:])

@@ -43,6 +43,27 @@ def changed(tmp_path, place, value):
         (("calibration", "people"), -1, "calibration.people is -1; it must be greater than or equal to 1"),
         (("calibration", "counts"), [], "calibration.counts is a list of 0; list should have at least 1 item"),
         (("calibration", "more"), 1, "has the entry calibration.more, which this version does not know"),
+        (
+            ("calibration", "quality", "signals"),
+            ["length"],
+            "calibration.quality is a mapping of 5; signals must be length,",
+        ),
+        (
+            ("calibration", "quality", "weights"),
+            [1.0],
+            "calibration.quality is a mapping of 5; means and spreads must have",
+        ),
+        (
+            ("calibration", "quality", "means", 0),
+            [],
+            "calibration.quality is a mapping of 5; means and spreads must have a",
+        ),
+        (
+            ("calibration", "quality", "sizes", 1),
+            8,
+            "calibration.quality.sizes is a list of 5; its numbers must ascend",
+        ),
+        (("calibration", "quality", "spreads", 0, 1), 0, "calibration.quality.spreads[0][1] is 0; it must be greater"),
         (("usage", "shift"), 0.5, "usage.shift is 0.5; it must be less than or equal to 0.25"),
         (("usage", "reduced_gallery"), None, "usage.reduced_gallery is None; it must be a valid list"),
         (("usage", "mixture", 1, 0), 2, "usage.mixture is a list of 2; it must be sizes and as many weights between"),

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from rim_lightning.functional import realignment
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.card import CARD, CARD_DIGEST
 from rim_lightning.inference.card_page import CARD_PAGE
@@ -49,56 +48,6 @@ def test_a_folder_is_read_as_it_was_written(rim, folder):
     recognizer = Recognizer.from_checkpoint(folder)
     assert recognizer.calibration == CALIBRATION
     assert recognizer.fingerprint == model.card["fingerprint"] == Recognizer(rim).fingerprint
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_onnx_files_give_what_torch_gives(rim, folder, count):
-    compare_onnx(rim, folder, faces(count), {})
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("reader", ["hallucination", "recognition"])
-def test_onnx_files_of_the_probe_side_take_the_sizes(tmp_path, monkeypatch, reader):
-    monkeypatch.setattr(realignment, "LARGEST_MOVE", (9.0,) * 4)  # landmarks of random weights lie anywhere
-    torch.manual_seed(0)
-    sights = {"student_sees": "both", "assistant_sees": "sr_and_priors", "realign": True}
-    sights = sights if reader == "recognition" else {}
-    rim = perturbed(RIM(**(MODEL | {reader: MODEL[reader] | {"size_input": True} | sights}))).eval()
-    write_model(tmp_path / "sized", rim, None, {})
-    assert "the side of each probe in pixels" in json.loads((tmp_path / "sized" / CARD).read_text())["inputs"]
-    compare_onnx(rim, tmp_path / "sized", faces(3), {"size": torch.tensor([4.0, 8.0, 12.5])})
-
-
-def compare_onnx(rim, folder, face, size):
-    onnxruntime = pytest.importorskip("onnxruntime")
-
-    def run(name):
-        session = onnxruntime.InferenceSession(folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
-        names = [output.name for output in session.get_outputs()]
-        read = [entry.name for entry in session.get_inputs()]
-        assert ("size" in read) == (bool(size) and name in sized)
-        inputs = {key: value for key, value in ({"face": face} | size).items() if key in read}
-        return dict(zip(names, session.run(None, {key: value.numpy() for key, value in inputs.items()}), strict=True))
-
-    sized = ("super_resolver", "probe_embedder") if rim.fhn.size_input else ("probe_embedder",)
-    with torch.no_grad():
-        output = rim.fhn(face, *size.values())
-        expected = {
-            "probe_embedder": {"embedding": torch.nn.functional.normalize(rim.embed_probe(face, *size.values()))},
-            "gallery_embedder": {"embedding": torch.nn.functional.normalize(rim.embed_gallery(face))},
-            "super_resolver": {
-                "coarse": output.coarse,
-                "sr": output.sr,
-                "heatmaps_ibug68": output.priors.heatmaps["ibug68"],
-                "parsing": output.priors.parsing_logits,
-            },
-        }
-    for name, outputs in expected.items():
-        results = run(name)
-        assert set(results) == set(outputs)
-        for key, value in outputs.items():
-            np.testing.assert_allclose(results[key], value.numpy(), atol=1e-4, err_msg=f"{name} {key}")
 
 
 def without_onnx(rim, tmp_path):

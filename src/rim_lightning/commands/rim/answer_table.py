@@ -22,8 +22,8 @@ FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "'")  # noqa: RUF001,
 """Beginnings of a text that a spreadsheet takes for a formula; and the mark that says that it is none."""
 
 PAIR_COLUMNS = (
-    *("probe_size", "gallery_size", "similarity", "threshold", "accepted", "log10_ratio", "far", "frr", "notes"),
-    "error",
+    *("probe_size", "gallery_size", "similarity", "threshold", "accepted", "log10_ratio", "far", "frr"),
+    *("quality", "missed", "notes", "error"),
 )
 """Columns of the answer of `rim verify`, behind those that name the pictures."""
 HIT_COLUMNS = (

@@ -69,13 +69,8 @@ class Wishes(NamedTuple):
 
         return ProbeKind(self.degradation, None if self.misalignment == "none" else self.misalignment)
 
-    def check(self, people: bool, onnx: bool) -> None:
-        """Raise UsageError if something is to be chosen on people and there are none, or does not fit ONNX files."""
-        if onnx and (self.flip or self.shift or self.mixture or self.reduced_gallery):
-            raise click.UsageError(
-                "An ONNX file holds one network and one look, which --flip, --shift, --mixture and --reduced-gallery "
-                "would not fit: add --no-onnx."
-            )
+    def check(self, people: bool) -> None:
+        """Raise UsageError if something is to be chosen on people and there are none."""
         if people:
             return
         if self.degradation != REDUCTIONS[0] or self.misalignment != "none":
@@ -182,36 +177,36 @@ def export(
     """Make a model folder from a checkpoint of rim-train.
 
     FOLDER gets weights, card, thresholds and ONNX files. Without --people the model has no thresholds, and `rim verify`
-    refuses it. In place of CHECKPOINT a model folder may be given, to choose its thresholds anew; its weights stay as
-    they are.
+    refuses it. In place of CHECKPOINT a model folder may be given, or rim_128 for the model of the package: its weights
+    stay as they are, and so do its thresholds unless --people chooses them anew.
 
     \b
     Examples:
       rim export outputs/real_128/checkpoints/last.ckpt my_model --people prepared/celeba_128
       rim export my_model my_model_for_cameras --people prepared/celeba_128 --degradation camera --misalignment detector
+      rim export rim_128 my_model     the model of the package, with ONNX files
     """
     if onnx:
         require_extra("export", "rim export without --no-onnx")
     from rim_lightning.data.stores.packed import open_store
     from rim_lightning.files import check_folder, read_utf8
+    from rim_lightning.inference.default_model import model_or_shipped
     from rim_lightning.inference.model_folder import write_model
-    from rim_lightning.networks.usage import Usage
 
     wishes = Wishes(**choices)
-    wishes.check(bool(people), onnx)
+    wishes.check(bool(people))
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: choose another folder, or remove it.")
     notice_text = None if notice is None else read_utf8(notice)
     stores = [open_store(place) for place in people]
     _check_people(stores, split, wishes)
     check_folder(folder.parent, "folder")
+    checkpoint = model_or_shipped(checkpoint)
     source = _of_folder(checkpoint, wishes) if checkpoint.is_dir() else _of_checkpoint(checkpoint, wishes)
     rim, about = source.rim, source.about | ({} if terms is None else {"terms": terms})
     notice_text = source.notice if notice_text is None else notice_text
-    if onnx and checkpoint.is_dir() and source.usage != Usage():
-        raise click.UsageError("An ONNX file holds one network and one look, and the model has more: add --no-onnx.")
     _check_network(rim, stores, onnx)
-    fitted = _fitted(rim, stores, split, wishes, source.usage)
+    fitted = _fitted(source, stores, split, wishes)
     if fitted.half_precision_change is not None:
         about["half_precision_change"] = fitted.half_precision_change
         about["half_precision"] = fitted.halved
@@ -236,12 +231,16 @@ class ModelSource(NamedTuple):
         usage: How it is used, before a mixture is chosen.
         about: Entries of the card that do not depend on people.
         notice: License of the teacher's weights, or None.
+        calibration: Thresholds of a model folder.
+        pair_calibration: Its thresholds with a second look at the gallery.
     """
 
     rim: RIM
     usage: Usage
     about: dict[str, Any]
     notice: str | None = None
+    calibration: Calibration | None = None
+    pair_calibration: Calibration | None = None
 
 
 def _of_checkpoint(checkpoint: Path, wishes: Wishes) -> ModelSource:
@@ -275,7 +274,8 @@ def _of_folder(folder: Path, wishes: Wishes) -> ModelSource:
     model = read_model(folder)
     about = {name: model.card[name] for name in KEPT if name in model.card}
     notice = folder / NOTICE
-    return ModelSource(model.rim, model.usage, about, read_utf8(notice) if notice.is_file() else None)
+    text = read_utf8(notice) if notice.is_file() else None
+    return ModelSource(model.rim, model.usage, about, text, model.calibration, model.pair_calibration)
 
 
 def _check_people(stores: Sequence[PreparedStore], split: str, wishes: Wishes) -> None:
@@ -335,7 +335,7 @@ def _check_network(rim: RIM, stores: Sequence[PreparedStore], onnx: bool) -> Non
         check_writable_as_onnx(rim)
 
 
-def _fitted(rim: RIM, stores: Sequence[PreparedStore], split: str, wishes: Wishes, usage: Usage) -> Fitted:
+def _fitted(source: ModelSource, stores: Sequence[PreparedStore], split: str, wishes: Wishes) -> Fitted:
     """Fit what is chosen on the people of some sets: precision, weights by size and thresholds."""
     from rim_lightning.data.dataset import FaceDataset, UnionDataset
     from rim_lightning.data.stores.prepared import MANIFEST
@@ -344,8 +344,9 @@ def _fitted(rim: RIM, stores: Sequence[PreparedStore], split: str, wishes: Wishe
     from rim_lightning.inference.choose_usage import choose_mixture, choose_reduced_gallery
     from rim_lightning.inference.people import embed_people, with_reduced_gallery
 
+    rim, usage = source.rim, source.usage
     if not stores:
-        return Fitted(rim, usage)
+        return Fitted(rim, usage, source.calibration, source.pair_calibration)
     parts = [FaceDataset(store, split, schemes=()) for store in stores]
     faces = parts[0] if len(parts) == 1 else UnionDataset(parts)
     title = f"{' and '.join(real_path(store.path).name for store in stores)}, {split}"

@@ -51,7 +51,9 @@ def check_search(recognizer: Recognizer, gallery: Gallery, fpir: float | None) -
     if fpir is None:
         return
     if gallery.is_pooled:
-        raise ValueError("--fpir was measured for single pictures: leave it out for a gallery that was made by --pool.")
+        raise ValueError(
+            "The FPIR was measured for single pictures: leave it out for a gallery that was made by --pool."
+        )
     recognizer.required_calibration().check_search(len(gallery), fpir)
 
 

@@ -93,6 +93,10 @@ def _interval_lines(calibration: Calibration, size: int) -> Iterator[str]:
         yield "  cost of likelihood ratios (Cllr; 0 is best, 1 says nothing): " + ", ".join(
             f"{side} px {ratio[3]:.2f}" for side, ratio in costs
         )
+    if calibration.quality is not None:
+        signals, sizes, _, _, weights = calibration.quality
+        rises = ", ".join(f"{name} {weight:+.2f}" for name, weight in zip(signals, weights, strict=True))
+        yield f"  quality of a probe: {rises} at {sizes[0]} to {sizes[-1]} px (log odds of a miss)"
 
 
 def demo_only(calibration: Calibration) -> str:

@@ -14,11 +14,13 @@ from rim_lightning.commands.rim.faces import faces
 from rim_lightning.commands.rim.gallery import forget, gallery, identify
 from rim_lightning.commands.rim.hallucinate import hallucinate
 from rim_lightning.commands.rim.info import info
+from rim_lightning.commands.rim.measure import measure
 from rim_lightning.commands.rim.options import EXIT_CODES, WRONG
 from rim_lightning.commands.rim.output import echo_json
 from rim_lightning.commands.rim.page import page
 from rim_lightning.commands.rim.replay import replay
 from rim_lightning.commands.rim.report import report
+from rim_lightning.commands.rim.serve import serve
 from rim_lightning.commands.rim.tracks import tracks
 from rim_lightning.commands.rim.verify import verify
 from rim_lightning.commands.rim.watch import watch
@@ -93,17 +95,19 @@ def main() -> None:
       rim hallucinate --model my_model cctv_folder faces_folder
       rim tracks clip.mp4 tracks_folder
       rim page --model my_model --index known
+      rim serve --model my_model --index known --log decisions.jsonl
       rim calibrate --model my_model camera_7.json --probes camera_7 --gallery passports
       rim info my_model
       rim verify cctv.png passport.jpg --record case_7
       rim replay case_7/2026-03-01_10-30-00.123456
       rim report case_7/2026-03-01_10-30-00.123456 case_7.pdf
+      rim measure ours=ours.csv theirs=theirs.csv
     """
 
 
 for command in (
     *(faces, verify, enroll, identify, watch, forget, gallery, hallucinate, tracks),
-    *(page, export, calibrate, info, replay, report),
+    *(page, serve, export, calibrate, info, replay, report, measure),
 ):
     main.add_command(command)
 

@@ -13,7 +13,7 @@ import click
 from rim_lightning.commands.device import check_device
 from rim_lightning.commands.rim.options import Place
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DETECTORS, DetectorName, checked_detector
-from rim_lightning.inference.default_model import shipped_model
+from rim_lightning.inference.default_model import model_or_shipped, shipped_model
 
 if TYPE_CHECKING:
     from rim_lightning.gallery.index import Gallery
@@ -42,10 +42,9 @@ class ModelChoice:
         Raises:
             UsageError: If the option was left out, and the package comes without a model.
         """
-        path = self.path or shipped_model()
-        if path is None:
+        if self.path is None and shipped_model() is None:
             raise click.UsageError("Missing option '--model' / '-m'.", click.get_current_context(silent=True))
-        return path
+        return model_or_shipped(self.path)
 
     def load(self, demo: bool = False, calibration: Path | None = None) -> Recognizer:
         """Load the recognizer.

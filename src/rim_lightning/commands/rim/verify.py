@@ -115,7 +115,8 @@ def _write_table(
     """Write a row for each answer, and for each picture that was left out."""
     rows: list[dict[str, Any]] = []
     for answer, probes in answers:
-        notes = [f"{face.name} {note}" for face in (*probes, *gallery_faces) for note in face.notes]
+        notes = [*answer.cautions()]
+        notes += [f"{face.name} {note}" for face in (*probes, *gallery_faces) for note in face.notes]
         notes += filter(None, (face.remark() for face in (*probes, *gallery_faces)))
         pictures = {"probe": probe, "gallery": gallery, "face": probes[0].number or None}
         rows.append(pictures | answer_row(answer, notes))
@@ -141,5 +142,5 @@ def _print_answer(answer: Verification, sharp_size: float) -> None:
     """Print the answer; warn if the gallery face is smaller than `sharp_size` pixels."""
     if warning := unsharp(answer.gallery_size, sharp_size):
         say(warning, err=True)
-    for line in answer.in_words():
+    for line in (*answer.cautions(), *answer.in_words()):
         say(line)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CHUNK = 32
 """Pairs that are answered at once, and then written to the disk."""
-RULES = 1
+RULES = 2
 """Version of the columns. Answers of another version are not gone on with."""
 
 _DIFFERENT = {
@@ -109,6 +109,8 @@ def answer_row(answer: Verification, notes: Iterable[str] = ()) -> dict[str, Any
         "log10_ratio": None if answer.ratio is None else answer.ratio.log10,
         "far": answer.far,
         "frr": answer.frr,
+        "quality": None if answer.quality is None else answer.quality.score,
+        "missed": None if answer.quality is None else answer.quality.missed,
         "notes": "; ".join(notes) or None,
         "error": None,
     }
@@ -234,6 +236,8 @@ def _known_answers(lines: Iterable[bytes], count: int) -> Iterator[tuple[int, di
 def _is_answer(answer: Mapping[str, Any]) -> bool:
     """Return True if the values of an answer are of their types: somebody else may have written them."""
     if not all(answer[column] is None or isinstance(answer[column], str) for column in ("notes", "error")):
+        return False
+    if not all(answer[column] is None or isinstance(answer[column], float | int) for column in ("quality", "missed")):
         return False
     needed = ("probe_size", "gallery_size", "similarity", "threshold", "far", "frr")
     numbers = [answer[column] for column in needed]

@@ -17,9 +17,10 @@ from rim_lightning.comparison.laboratory.quality import Quality, measure_quality
 from rim_lightning.comparison.laboratory.readings import TEACHER, Reading, Side, as_hallucinator, embed_part
 from rim_lightning.comparison.laboratory.trained import Trained, TrainedNetworks
 from rim_lightning.comparison.plan.plan import Plan
+from rim_lightning.evaluation.figures import verification_figures
 from rim_lightning.evaluation.hallucination import hallucinate
 from rim_lightning.evaluation.protocols import FaceSet, FaceSource, PairSet, SearchSet
-from rim_lightning.evaluation.verification import Embedder, verification_figures
+from rim_lightning.evaluation.verification import Embedder
 from rim_lightning.files import file_digest
 from rim_lightning.functional.bootstrap import SeedFigures, mean_interval, seed_interval
 from rim_lightning.functional.likelihood_ratio import fit_bounded

@@ -14,7 +14,7 @@ from rim_lightning.comparison.setup import Comparison
 from rim_lightning.evaluation.protocols import SearchSet
 from rim_lightning.functional.bootstrap import person_interval
 from rim_lightning.functional.identification import first_ranks
-from rim_lightning.functional.open_set import SearchedPeople
+from rim_lightning.functional.open_set import one_picture_search
 
 FPIRS = (0.1, 0.01)
 """False positive identification rates at which the false negative one is given."""
@@ -77,12 +77,9 @@ def _cells(laboratory: Laboratory, reading: Reading, people: SearchSet | None, r
 
 def _open_set_cells(scores: Tensor, probe: Tensor, gallery: Tensor) -> list[str]:
     """Format FNIR at each of `FPIRS`; empty unless the gallery has one image for each person of the probes."""
-    ordered, place = gallery.sort()
-    row = torch.searchsorted(ordered, probe).clamp(max=len(ordered) - 1)
-    if len(ordered.unique()) < len(ordered) or not torch.equal(ordered[row], probe):
+    searched = one_picture_search(scores, probe, gallery)
+    if searched is None:
         return [""] * len(FPIRS)
-    compared = torch.ones_like(scores.T, dtype=torch.bool)
-    searched = SearchedPeople(scores.T[place], row, compared, torch.Generator().manual_seed(0))
     cells = []
     for fpir in FPIRS:
         rates = searched.rates(searched.largest, fpir)

@@ -1,4 +1,4 @@
-"""Faces that were small from the start: SCface (Grgic et al., 2011) and TinyFace (Cheng et al., 2018)."""
+"""Faces that were small from the start: SCface (Grgic 2011), TinyFace and QMUL-SurvFace (Cheng et al., 2018)."""
 
 import re
 from collections.abc import Iterable
@@ -89,6 +89,34 @@ def read_tinyface(root: str | Path) -> IdentificationSet:
         for image in list_images(folder / "Gallery_Distractor", "TinyFace's distractors")
     ]
     return _identification_set([*match, *distractors], probe)
+
+
+def read_survface(root: str | Path) -> IdentificationSet:
+    """List the identification test of QMUL-SurvFace: `gallery` as gallery, `mated_probe` as probes.
+
+    The folder holds flat pictures `<person>_cam<c>_<n>.jpg` in `Face_Identification_Test_Set/gallery` and
+    `Face_Identification_Test_Set/mated_probe`. A person has several pictures in the gallery. The people of
+    `unmated_probe` are nobody of the gallery and are left out.
+
+    Args:
+        root: Folder of the data set.
+
+    Returns:
+        Gallery and probes, sorted by file name. A record is named `<folder>/<file name>`.
+
+    Raises:
+        FileNotFoundError: If a folder of this layout is missing or empty.
+        ValueError: If a picture has another name.
+    """
+    folder = require_folder(Path(root) / "Face_Identification_Test_Set", "gallery/ and mated_probe/ of QMUL-SurvFace")
+    gallery, probe = (
+        [
+            Record(f"{part}/{image.name}", image, _person(image, r"(\d+)_cam.+", "<person>_cam<c>_<n>.jpg"), "test", {})
+            for image in list_images(folder / part, "pictures '<person>_cam<c>_<n>.jpg' of QMUL-SurvFace")
+        ]
+        for part in ("gallery", "mated_probe")
+    )
+    return _identification_set(gallery, probe)
 
 
 def _scface_record(image: Path, what: str) -> Record:

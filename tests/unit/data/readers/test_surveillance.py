@@ -1,8 +1,8 @@
-"""SCface and TinyFace: who is searched and who is searched for."""
+"""SCface, TinyFace and QMUL-SurvFace: who is searched and who is searched for."""
 
 import pytest
 
-from rim_lightning.data.readers.surveillance import read_scface, read_tinyface
+from rim_lightning.data.readers.surveillance import read_scface, read_survface, read_tinyface
 
 
 @pytest.fixture
@@ -78,3 +78,19 @@ def test_another_layout_than_tinyface_is_refused(tinyface, picture):
     picture(tinyface / "Testing_Set" / "Probe" / "face.jpg")
     with pytest.raises(ValueError, match=r"face.jpg is not named '<person>_<n>.jpg'"):
         read_tinyface(tinyface)
+
+
+def test_survface_searches_the_gallery_for_mated_probes(tmp_path, picture):
+    test_set = tmp_path / "Face_Identification_Test_Set"
+    for name in ("gallery/12_cam1_1.jpg", "gallery/12_cam4_2.jpg", "gallery/3_cam2_1.jpg", "mated_probe/12_cam3_7.jpg"):
+        picture(test_set / name)
+    picture(test_set / "unmated_probe" / "99_cam1_1.jpg")
+    records, gallery, probe = read_survface(tmp_path)
+    assert gallery == ["gallery/12_cam1_1.jpg", "gallery/12_cam4_2.jpg", "gallery/3_cam2_1.jpg"]
+    assert probe == ["mated_probe/12_cam3_7.jpg"]
+    assert [record.identity for record in records] == ["12", "12", "3", "12"]
+    picture(test_set / "gallery" / "face.jpg")
+    with pytest.raises(ValueError, match=r"face.jpg is not named '<person>_cam<c>_<n>.jpg'"):
+        read_survface(tmp_path)
+    with pytest.raises(FileNotFoundError, match="Face_Identification_Test_Set is not a folder"):
+        read_survface(test_set)
