@@ -60,7 +60,7 @@ def main():
                 other = (index + 1) % len(people)
                 template = faces[index][:first] + faces[other][:second]
                 together = torch.cat([embeddings[index][:first], embeddings[other][:second]])
-                said += disagreement(together, template, calibration) is not None
+                said += disagreement(together, [face.size for face in template], calibration) is not None
             cells.append(f"{said} of {len(people)}")
         print(f"| {size} px | {' | '.join(cells)} |", flush=True)
 

@@ -120,10 +120,10 @@ class CountingPage:
         """Return the question for a report."""
         return PageQuestion(*asked)
 
-    def report(self, asked: PageQuestion) -> dict[str, bytes]:
+    def report(self, asked: PageQuestion, reviewers: str) -> dict[str, bytes]:
         """Report what was asked."""
         with self._counted():
-            return {"report.html": asked.probe.encode()}
+            return {"report.html": f"{asked.probe} {reviewers}".encode()}
 
 
 class ServedPage(NamedTuple):

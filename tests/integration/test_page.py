@@ -1,16 +1,19 @@
 """What the page answers, and the page itself in a real browser."""
 
+import json
 import re
 import shutil
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from rim_lightning.commands.page import Page
 from rim_lightning.commands.page_cards import PageAnswer
 from rim_lightning.commands.page_report import ReportMaker
+from rim_lightning.commands.rim.main import main
 from rim_lightning.commands.rim.model_choice import ModelChoice
 from rim_lightning.gallery.enrollment import enroll
 from rim_lightning.gallery.index import Gallery
@@ -164,7 +167,7 @@ def clip(folder):
     return str(clips.write_clip(folder / "clip.mp4", frames))
 
 
-def test_a_clip_gets_a_card_for_each_face(page, clip):
+def test_a_clip_gets_a_card_for_each_face_by_its_template(page, clip, folder):
     pytest.importorskip("av")
     answer = page.clip(clip, 1e-2)
     track, *hits = answer.cards
@@ -173,6 +176,13 @@ def test_a_clip_gets_a_card_for_each_face(page, clip):
     assert [caption for _, caption in track.pictures][1:] == [HALLUCINATED]
     assert re.fullmatch(r"The best of them is at 0:00:0\d\.\d00, of \d+ px\.", track.lines[0])
     assert [card.heading.partition(". ")[0] for card in hits] == ["Track 1, 1", "Track 1, 2", "Track 1, 3"]
+    assert re.fullmatch(r"Its 4 best pictures, of \d+( to \d+)? px, are searched for as one template\.", track.lines[1])
+    words = ["identify", "-m", folder / "model", "-i", folder / "index", clip, "--demo", "--fps", "5", "--far", "1e-2"]
+    done = CliRunner().invoke(main, [*map(str, words), "--top", "3", "--json"])
+    (answered,) = json.loads(done.stdout)["probes"]
+    found = [(hit["person"], hit["similarity"], hit["threshold"]) for hit in answered["hits"]]
+    shown = [(card.heading.rpartition(". ")[2], *card.score) for card in hits]
+    assert shown == [(who, pytest.approx(cosine, abs=2e-3), at) for who, cosine, at in found]  # boxes of 0.1 px there
     alone = Page(page.recognizer).clip(clip, 1e-2)
     assert [card.heading for card in alone.cards] == [track.heading]
     assert alone.lines == [answer.lines[0]]
@@ -201,15 +211,20 @@ def test_a_report_says_what_the_page_says_and_leaves_nothing(page, folder, frame
         (page.verify(frame, sharp, None, 2).cards[0], (frame, sharp, None, 2)),
         (page.search(frame, None, 2, 2).cards[0], (frame, None, None, 2, None, 2)),
     ):
-        files = reporting.report(reporting.question(*asked))
+        files = reporting.report(reporting.question(*asked), " Ana Lang, ,Jo <Reid>")
         assert set(files) == {"report.html", *(["report.pdf"] if find_spec("reportlab") else [])}
         text = files["report.html"].decode()
         assert f"{card.score[0]:.3f}" in text
         assert f"{card.score[1]:.3f}" in text
         assert "given to the page.png" in text
+        assert (
+            text.index("These people are named as having looked") < text.index("Ana Lang") < text.index("Jo &lt;Reid")
+        )
         assert str(folder / "frame.png") not in text
         assert str(tmp_path) not in text
         assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="the name is too long"):
+        reporting.report(reporting.question(*asked), 20_001 * "a")
     with pytest.raises(FileNotFoundError):
         reporting.report(reporting.question(str(tmp_path / "gone.png"), sharp, None))
     assert not list(tmp_path.iterdir())

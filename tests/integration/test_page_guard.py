@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from rim_lightning.commands.page_guard import MAX_FILE, ROUTES
+from rim_lightning.commands.page_start import LOADING
 from tests.helpers.pages import (
     UPLOADED,
     ask,
@@ -118,27 +119,37 @@ def test_a_question_reads_uploads_only(served, client, tmp_path):
 
 
 def click(client, inputs):
-    """Number of the function behind a button, by the number of its inputs: 5 verify, 4 search or reduce, 1 report."""
+    """Number of the function behind a button, by the number of its inputs: 5 verify, 4 search or reduce, 2 clip."""
     return next(
         function["id"]
         for function in functions(client)
-        if len(function["inputs"]) == inputs and function["targets"][0][1] == "click"
+        if len(function["inputs"]) == inputs and function["targets"][0][1] == "click" and not is_report(function)
     )
+
+
+def is_report(function):
+    return function["api_name"].startswith("report")
+
+
+def report_of(client):
+    """Number of the function behind the first button for a report."""
+    return next(function["id"] for function in functions(client) if is_report(function))
 
 
 def test_a_report_is_of_the_answer_in_this_window(served, client):
     """What a request says that was asked does not count: the page remembers it."""
     answered, item = served.page.answers, {"path": uploaded(client, picture()), "meta": UPLOADED}
-    report = click(client, 1)
+    report = report_of(client)
     for asked in (None, "/etc/passwd", ["/etc/passwd", None, 0.001], {"probe": "/etc/passwd"}, item):
-        status, message = ask(client, report, [asked])
+        status, message = ask(client, report, [asked, "Ana Lang"])
         assert status == 200
         assert "Ask first: a report is of an answer." in message
     assert served.page.answers == answered
     assert ask(client, click(client, 5), [item] * 2 + [0.001, None, None], "mine")[0] == 200
-    link = f"data:text/html;base64,{base64.b64encode(item['path'].encode()).decode()}"  # see CountingPage.report
-    assert link in ask(client, report, ["/etc/passwd"], "mine")[1]
-    assert "Ask first" in ask(client, report, [None], "another")[1]
+    content = f"{item['path']} Ana Lang"  # see CountingPage.report
+    link = f"data:text/html;base64,{base64.b64encode(content.encode()).decode()}"
+    assert link in ask(client, report, ["/etc/passwd", "Ana Lang"], "mine")[1]
+    assert "Ask first" in ask(client, report, [None, ""], "another")[1]
 
 
 def test_only_stored_files_are_shown(served, client, tmp_path):
@@ -262,7 +273,7 @@ def test_forty_questions_at_once_are_answered_one_by_one(served):
         asked = [
             function
             for function, place in zip(functions(client), places, strict=True)
-            if place[1] in ("click", "change") and place != (1, "click")  # there is no answer to report
+            if place[1] in ("click", "change") and not is_report(function)  # there is no answer to report
         ]
     search = next(function["id"] for function in asked if len(function["inputs"]) == 4)
     by_number = {1: [item], 2: [item, 0.001], 5: [item, item, 0.001, None, None], 4: [item, 8, 0.001, None]}
@@ -304,7 +315,7 @@ def test_nothing_is_left_after_the_end(model, tmp_path, name):
             item = {"path": uploaded(client, content), "meta": UPLOADED}
             status, message = ask(client, click(client, 5), [item, item, 0.01, None, None], "mine")
             if name == "SIGTERM":
-                assert "Save report.html" in ask(client, click(client, 1), [None], "mine")[1]
+                assert "Save report.html" in ask(client, report_of(client), [None, ""], "mine")[1]
         assert status == 200
         assert ", threshold " in message
         (folder,) = folders(tmp_path)
@@ -327,6 +338,26 @@ def test_nothing_is_left_after_the_end(model, tmp_path, name):
     else:
         assert code == {"SIGTERM": 143, "SIGHUP": 129, "SIGINT": 0}[name]
         assert (f"ended by {name}; the uploads are removed." in log) == (name != "SIGINT")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_address_says_that_the_page_is_loading(model, tmp_path):
+    """It is printed at once; whoever opens it early sees the page as soon as it is there."""
+    command = [sys.executable, "-m", "rim_lightning.commands.rim.main", "page", "--port", "0", "--demo", "-m", model]
+    kept = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=os.environ | {"TMPDIR": str(tmp_path)}, **kept) as process:
+        try:
+            announced = re.search(r"It will be at (http://\S+)", process.stderr.readline())[1]
+            with visitor(announced) as client:
+                assert client.get("/").content == LOADING
+                assert client.post("/gradio_api/queue/join", json={}).status_code == 400
+                assert httpx.get(announced.partition("?")[0]).status_code == 403  # the guard stands there already
+                assert process.stdout.readline() == f"Page: {announced}   (Ctrl+C ends it)\n"
+                assert len(functions(client)) > 10
+        finally:
+            process.terminate()
+            log = process.communicate(timeout=60)[1]
+    assert (process.returncode, log) == (143, "rim: ended by SIGTERM; the uploads are removed.\n")
     assert not list(tmp_path.iterdir())
 
 

@@ -43,10 +43,11 @@ class CaseAnswer(NamedTuple):
 
 
 class GalleryState(NamedTuple):
-    """What a record says of a gallery: a digest of all that it knows of its pictures, and their number."""
+    """What a record says of a gallery, see `record_schema.CaseGallery`."""
 
     sha256: str
     templates: int
+    people: int | None = None
 
 
 def plain_verification(answer: Verification) -> dict[str, Any]:
@@ -168,6 +169,7 @@ def _plain_search(
         hit
         | {"person": without_surrogates(hit["person"]), "source": without_surrogates(hit["source"])}
         | {"picture": hit_pictures.get(hit["source"])}
+        | {"threshold": None if hit["threshold"] == plain["threshold"] else hit["threshold"]}
         for hit in plain["hits"]
     ]
     return _listed(

@@ -174,10 +174,12 @@ class CaseGallery(Schema):
     Attributes:
         sha256: Digest of what it knows of its pictures: people, paths, digests, dates.
         templates: Number of its pictures.
+        people: Number of its people, if the pictures of each are one template. None if each picture is one.
     """
 
     sha256: Digest
     templates: Count
+    people: Count | None = None
 
 
 class CaseRatio(Schema):
@@ -224,6 +226,8 @@ class CaseHit(Schema):
     Attributes:
         picture: _Position of the copy of the gallery picture; None if it was not what had been enrolled.
         state: "unchanged", "changed" or "gone": whether the picture was what had been enrolled.
+        pooled: Number of pictures of the template.
+        threshold: Threshold for it. None for that of the search, which is the one of a single picture.
     """
 
     person: _Name
@@ -234,6 +238,8 @@ class CaseHit(Schema):
     accepted: bool
     state: Literal["unchanged", "changed", "gone"]
     picture: _Position | None
+    pooled: Annotated[int, Field(ge=1, le=10**9)] = 1
+    threshold: _Similarity | None = None
 
 
 class CaseSearch(Schema):

@@ -32,7 +32,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rim_lightning.case.record_schema import CaseFace, CaseRecord, CaseSearch, CaseVerification
+    from rim_lightning.case.record_schema import (
+        CaseFace,
+        CaseGallery,
+        CaseHit,
+        CaseRecord,
+        CaseSearch,
+        CaseVerification,
+    )
 
 LARGEST_ILLUSTRATION = 16 * 2**20
 LONGEST_TEXT = 300
@@ -208,18 +215,16 @@ def _verification_sections(pictures: _Pictures, answer: CaseVerification, title:
 def _search_sections(pictures: _Pictures, search: CaseSearch, title: str) -> Iterator[ReportSection]:
     record = pictures.record
     face = record.faces[search.face]
-    templates = record.gallery.templates if record.gallery else 0
     count = sum(hit.accepted for hit in search.hits)
     above = "1 person is" if count == 1 else f"{count or 'no'} people are"
     blocks: list[ReportText | ReportRows] = [
         ReportText(_sentence(f"{above} above the threshold"), "answer"),
         ReportText(
             f"The face on the probe {_shown(record.pictures[face.picture].name)} has {_size_of(face)}, and the "
-            f"threshold for it is {search.threshold:.3f}. The gallery has {templates:,} "
-            f"{'picture' if templates == 1 else 'pictures'}."
+            f"threshold for it is {search.threshold:.3f}. {_gallery_sentence(record.gallery)}"
         ),
         ReportText(SEARCH_MEANING),
-        *(ReportText(_sentence(rate)) for rate in _search_rates(search, templates)),
+        *(ReportText(_sentence(rate)) for rate in _search_rates(search, record.gallery)),
         ReportText(f"Measured on {_shown(CalibrationSet(**search.chosen_on.model_dump()).in_words())}."),
         *_cautions(record, [face]),
         ReportRows(("", "person", "similarity", "side of the threshold", "gallery picture", "enrolled"), _hits(search)),
@@ -248,21 +253,42 @@ def _hits(search: CaseSearch) -> tuple[tuple[str, ...], ...]:
             _shown(hit.person),
             f"{hit.similarity:.3f}",
             "above" if hit.accepted else "below",
-            _shown(hit.source) + remarks.get(hit.state, ""),
+            _shown(hit.source) + remarks.get(hit.state, "") + _pooled_remark(hit),
             _shown(hit.enrolled or "unknown")[:10],
         )
         for rank, hit in enumerate(search.hits, start=1)
     )
 
 
-def _search_rates(search: CaseSearch, templates: int) -> Iterator[str]:
+def _pooled_remark(hit: CaseHit) -> str:
+    """Return what is said of a hit that is a template of several pictures; "" for one of a single picture."""
+    if hit.pooled == 1:
+        return ""
+    threshold = "" if hit.threshold is None else f", whose threshold is {hit.threshold:.3f}"
+    return f" (the nearest of {hit.pooled} pictures of one template{threshold})"
+
+
+def _gallery_sentence(gallery: CaseGallery | None) -> str:
+    templates = gallery.templates if gallery else 0
+    sentence = f"The gallery has {templates:,} {'picture' if templates == 1 else 'pictures'}"
+    if gallery is None or gallery.people is None:
+        return f"{sentence}."
+    return (
+        f"{sentence} of {gallery.people:,} {'person' if gallery.people == 1 else 'people'}; the pictures of each are "
+        "one template, whose threshold depends on their number."
+    )
+
+
+def _search_rates(search: CaseSearch, gallery: CaseGallery | None) -> Iterator[str]:
     """Yield what is known of the rates of a search."""
     if search.far is not None:
+        templates = gallery.templates if gallery else 0
+        pictures = f"{templates:,} pictures"
+        if gallery is not None and gallery.people is not None:
+            templates = gallery.people
+            pictures = f"{templates:,} people"
         yield f"the threshold is that of {in_words(search.far)} for one comparison. {FAR_MEANING[:-1]}"
-        yield (
-            f"in a gallery of {templates:,} pictures, a stranger passes for {search.far * templates:.2g} of them on "
-            "average"
-        )
+        yield (f"in a gallery of {pictures}, a stranger passes for {search.far * templates:.2g} of them on average")
     elif search.fpir_interval and search.fnir_interval and search.fpir is not None and search.fnir is not None:
         intervals = ((each[0], each[1]) for each in (search.fpir_interval, search.fnir_interval))
         yield SearchPoint(search.threshold, search.fpir, search.fnir, *intervals).in_words()

@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,51 @@ SECONDS_TO_LOOK = 0.1  # between two looks for a signal
 SECONDS_TO_END = 3  # in which open connections are closed
 
 
-def run_server(app: Any, connection: socket.socket, sentence: str, received: list[int]) -> bool:
-    """Run the server until a signal is received. Return True if the sentence with its address was printed.
+class HttpServer:
+    """A server with a thread of its own; so have the questions. The end of the program waits for no answer.
 
-    The server has a thread of its own, and so have the questions. They end with the program: the end does not wait for
-    an answer.
+    Args:
+        app: The application (ASGI).
+        connection: Where it listens.
+    """
+
+    def __init__(self, app: Any, connection: socket.socket) -> None:
+        import uvicorn
+
+        # Forwarded addresses are ignored: nobody is let in by an address.
+        config = uvicorn.Config(app, ws="none", log_level="warning", access_log=False, proxy_headers=False)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [connection]}, daemon=True)
+        self._thread.start()
+
+    def wait_until_started(self, received: Sequence[int] = ()) -> None:
+        """Wait until the server answers, or a signal is received.
+
+        Args:
+            received: Gets the numbers of signals, see `noted_signals`.
+        """
+        while not (self._server.started or received):
+            self._look()
+
+    def wait(self, received: Sequence[int]) -> None:
+        """Wait until a signal is received."""
+        while not received:
+            self._look()
+
+    def end(self) -> None:
+        """End the server."""
+        logging.getLogger("uvicorn.error").disabled = True  # it reports every stream that is cut off now
+        self._server.should_exit = self._server.force_exit = True
+        self._thread.join(SECONDS_TO_END)
+
+    def _look(self) -> None:
+        self._thread.join(SECONDS_TO_LOOK)
+        if not self._thread.is_alive():
+            raise RuntimeError("The server has ended by itself.")
+
+
+def run_server(app: Any, connection: socket.socket, sentence: str, received: Sequence[int]) -> None:
+    """Run a server until a signal is received.
 
     Args:
         app: The application (ASGI).
@@ -29,27 +69,14 @@ def run_server(app: Any, connection: socket.socket, sentence: str, received: lis
         sentence: What is printed when it answers.
         received: Gets the numbers of signals, see `noted_signals`.
     """
-    import uvicorn
-
-    # Forwarded addresses are ignored: nobody is let in by an address.
-    config = uvicorn.Config(app, ws="none", log_level="warning", access_log=False, proxy_headers=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [connection]}, daemon=True)
-    thread.start()
-    shown = False
+    server = HttpServer(app, connection)
     try:
-        while not received:
-            if not shown and server.started:
-                print(sentence, flush=True)
-                shown = True
-            thread.join(SECONDS_TO_LOOK)
-            if not thread.is_alive():
-                raise RuntimeError("The server has ended by itself.")
+        server.wait_until_started(received)
+        if not received:
+            print(sentence, flush=True)
+        server.wait(received)
     finally:
-        logging.getLogger("uvicorn.error").disabled = True  # it reports every stream that is cut off now
-        server.should_exit = server.force_exit = True
-        thread.join(SECONDS_TO_END)
-    return shown
+        server.end()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,8 +13,8 @@ from PIL import Image
 from rim_lightning.case.report_words import NO_IDENTITY, SEARCH_MEANING
 from rim_lightning.commands.face_menu import FaceMenu
 from rim_lightning.commands.page_cards import FaceCard, PageAnswer, Pictures
-from rim_lightning.commands.page_clip import followed_faces
-from rim_lightning.commands.rim.face_questions import answers_to, question_of
+from rim_lightning.commands.page_clip import FollowedFace, followed_faces
+from rim_lightning.commands.rim.face_questions import answers_to, question_of, search_template
 from rim_lightning.data.images import read_content
 from rim_lightning.files import printable
 from rim_lightning.functional.degradation import synthesize_probe
@@ -30,7 +31,6 @@ from rim_lightning.plotting import pyplot
 if TYPE_CHECKING:
     from rim_lightning.commands.page_report import PageQuestion, ReportMaker
 
-ADDRESS = "127.0.0.1"
 UPLOAD_SECONDS = 600  # time after which an upload is removed
 PICTURE_SIDE = 256  # side of a picture of a face, in pixels
 HITS_OF_A_TRACK = 3  # people shown for each face of a clip
@@ -166,18 +166,19 @@ class Page:
         try:
             far = self._checked(far)
             (face,) = self.recognizer.align(probe, name="The probe", face=face_number)
-            question = question_of(self.recognizer, len(self.gallery), face, far)
+            question = question_of(self.recognizer, self.gallery, face, far)
             (answer,) = answers_to(self.gallery, [question], top)
         except (OSError, ValueError) as error:
             return _refused(_sentence(error))
-        templates = len(self.gallery)
+        templates = self.gallery.compared()
+        what = "people, each by all their pictures" if self.gallery.is_pooled else "pictures"
         lines = [
             f"Threshold {question.threshold:.3f} ({in_words(far)}), judged at {face.size:.0f} px.",
-            f"Of {templates} pictures, a stranger passes for {far * templates:.2g} on average. {SEARCH_MEANING}",
+            f"Of {templates} {what}, a stranger passes for {far * templates:.2g} on average. {SEARCH_MEANING}",
             self._measured_on,
             *_remarks([face]),
         ]
-        return PageAnswer(lines, self._hit_cards(face, answer, far))
+        return PageAnswer(lines, self._hit_cards([face], answer, far))
 
     def clip(self, clip: str | None, far: float | None) -> PageAnswer:
         """Follow the faces of a clip, and search the gallery for each, if there is one.
@@ -196,16 +197,27 @@ class Page:
             far = self._checked(far)
             followed = followed_faces(clip, self.recognizer)
             for track in followed.tracks:
-                pictures, more = self._pictures_of(track.face)
-                cards.append(FaceCard(track.heading, track.lines, None, pictures, more))
-                if self.gallery is not None:
-                    question = question_of(self.recognizer, len(self.gallery), track.face, far)
-                    (answer,) = answers_to(self.gallery, [question], HITS_OF_A_TRACK)
-                    cards += self._hit_cards(track.face, answer, far, f"{track.name}, ")
+                cards += self._track_cards(track, far)
         except (OSError, ValueError) as error:
             return _refused(_sentence(error))
         searched = [SEARCH_MEANING, self._measured_on] if self.gallery is not None and cards else []
         return PageAnswer([*followed.lines, *searched], cards)
+
+    def _track_cards(self, track: FollowedFace, far: float) -> list[FaceCard]:
+        """Return the card of a track, and those of the people who are found by all its pictures."""
+        pictures, more = self._pictures_of(track.faces[0])
+        if self.gallery is None:
+            return [FaceCard(track.heading, track.lines, None, pictures, more)]
+        answer, split = search_template(self.recognizer, self.gallery, track.faces, HITS_OF_A_TRACK, far)
+        lines = list(track.lines)
+        if len(track.faces) > 1:
+            least, most = (f"{choose(face.size for face in track.faces):.0f}" for choose in (min, max))
+            size = most if least == most else f"{least} to {most}"
+            lines.append(f"Its {len(track.faces)} best pictures, of {size} px, are searched for as one template.")
+        if split:
+            lines.append(f"Caution: {split.in_words([face.name for face in track.faces])}.")
+        hits = self._hit_cards(track.faces, answer, far, f"{track.name}, ")
+        return [FaceCard(track.heading, lines, None, pictures, more), *hits]
 
     def reduce(self, picture: str | None, size: int, far: float | None, face_number: int | None = None) -> PageAnswer:
         """Reduce a sharp picture and compare it with itself.
@@ -249,11 +261,11 @@ class Page:
         card = FaceCard(f"At {size} px: {verdict(accepted[index], far)}", lines, score, pictures, more)
         return PageAnswer([], [card], _curve(sizes, similarities, thresholds, size))
 
-    def report(self, asked: PageQuestion) -> dict[str, bytes]:
+    def report(self, asked: PageQuestion, reviewers: str = "") -> dict[str, bytes]:
         """Return the reports of an answer, see `ReportMaker.files`."""
         if self.reports is None:
             raise ValueError("This page makes no reports.")
-        return self.reports.files(asked)
+        return self.reports.files(asked, reviewers)
 
     def question(self, *asked: Any) -> PageQuestion:
         """Return a question with the false accept rate that holds, for a report."""
@@ -268,24 +280,28 @@ class Page:
         self._calibration.check_far(far)
         return far
 
-    def _hit_cards(self, face: AlignedFace, answer: dict[str, Any], far: float, where: str = "") -> list[FaceCard]:
-        """Return a card for each person whom a search found."""
-        pictures, _ = self._pictures_of(face)
+    def _hit_cards(
+        self, faces: Sequence[AlignedFace], answer: dict[str, Any], far: float, where: str = ""
+    ) -> list[FaceCard]:
+        """Return a card for each person whom a search found for one face, or for several as one template."""
+        pictures, _ = self._pictures_of(faces[0])
+        sizes = [face.size for face in faces]
         cards = []
         for rank, hit in enumerate(answer["hits"], start=1):
-            ratio = self._calibration.likelihood_ratio(hit["similarity"], face.size)
+            ratio = self._calibration.template_ratio(hit["similarity"], sizes, hit["pooled"])
+            nearest = f"The nearest of {hit['pooled']} pooled pictures" if hit["pooled"] > 1 else "Gallery picture"
             lines = [
                 f"{_capital(verdict(hit['accepted'], far))}.",
-                f"Similarity {hit['similarity']:.3f}, threshold {answer['threshold']:.3f}.",
+                f"Similarity {hit['similarity']:.3f}, threshold {hit['threshold']:.3f}.",
                 *([] if ratio is None else [f"{_capital(ratio.in_words())}."]),
-                f"Gallery picture: {hit['source']}{remark_of(hit['state'])}",
+                f"{nearest}: {hit['source']}{remark_of(hit['state'])}",
             ]
             shown = self._enrolled_face(hit)
             cards.append(
                 FaceCard(
                     f"{where}{rank}. {hit['person']}",
                     lines,
-                    (hit["similarity"], answer["threshold"]),
+                    (hit["similarity"], hit["threshold"]),
                     [*pictures, *([] if shown is None else [(shown, "gallery picture")])],
                 )
             )

@@ -1,4 +1,4 @@
-"""The faces of a clip that was given to the page: tracks, of each the best picture."""
+"""The faces of a clip that was given to the page: tracks, of each the best pictures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from rim_lightning.commands.rim.tracks import BEST
 from rim_lightning.files import printable
 
 if TYPE_CHECKING:
@@ -27,19 +28,19 @@ MOST_TRACKS = 20
 
 
 class FollowedFace(NamedTuple):
-    """The best picture of a face that was followed.
+    """The best pictures of a face that was followed.
 
     Attributes:
         name: Name of the track.
         heading: Name, and in how many frames it was found.
-        lines: Sentences on the picture.
-        face: The face, aligned.
+        lines: Sentences on the pictures.
+        faces: The face on each picture, aligned; the best first. At least one.
     """
 
     name: str
     heading: str
     lines: list[str]
-    face: AlignedFace
+    faces: list[AlignedFace]
 
 
 class ClipFaces(NamedTuple):
@@ -50,7 +51,7 @@ class ClipFaces(NamedTuple):
 
 
 def followed_faces(path: str, recognizer: Recognizer) -> ClipFaces:
-    """Follow the faces of a clip, and align the best picture of each.
+    """Follow the faces of a clip, and align the best pictures of each.
 
     Args:
         path: The clip.
@@ -67,7 +68,7 @@ def followed_faces(path: str, recognizer: Recognizer) -> ClipFaces:
     from rim_lightning.data.video import open_clip
     from rim_lightning.inference.tracks import TrackCollector, find_in_frames
 
-    collector, found, searched = TrackCollector(1), [], 0
+    collector, found, searched = TrackCollector(BEST), [], 0
     aligner = recognizer.aligner
     with _named(path), open_clip(path) as clip:
         frames = islice(_checked(clip.frames(fps=SEARCHED_RATE)), MOST_FRAMES)
@@ -78,7 +79,7 @@ def followed_faces(path: str, recognizer: Recognizer) -> ClipFaces:
         found += collector.finish()
         remark = clip.remark() if searched < MOST_FRAMES else f"is longer: its first {searched} frames were searched"
     found.sort(key=lambda track: (-track.frames, track.number))
-    tracks = [followed for track in found[:MOST_TRACKS] if (followed := _best(track, recognizer))]
+    tracks = [followed for track in found[:MOST_TRACKS] if (followed := _aligned(track, recognizer))]
     count = "One face was" if len(found) == 1 else f"{len(found) or 'No'} faces were"
     lines = [f"{count} followed through {searched} frames, {SEARCHED_RATE} of each second."]
     lines += [f"The {len(tracks)} of the most frames are shown."] if len(found) > len(tracks) else []
@@ -99,20 +100,26 @@ def _checked(frames: Iterable[Frame]) -> Iterator[Frame]:
         yield frame
 
 
-def _best(track: FoundTrack, recognizer: Recognizer) -> FollowedFace | None:
-    """Align the best picture of a track; None if its face is not found again."""
+def _aligned(track: FoundTrack, recognizer: Recognizer) -> FollowedFace | None:
+    """Align the best pictures of a track; None if its face is found again on none of them."""
     from rim_lightning.data.video import time_code
 
-    (best,) = track.pictures
     name = f"Track {track.number}"
-    try:
-        (face,) = recognizer.align(best.image, name=name, face=best.within)
-    except ValueError:
+    faces: list[AlignedFace] = []
+    codes: list[str] = []
+    for picture in sorted(track.pictures, key=lambda picture: (-picture.score, picture.frame)):
+        code = time_code(picture.time)
+        try:
+            faces += recognizer.align(picture.image, name=f"{name} at {code}", face=picture.within)
+        except ValueError:
+            continue
+        codes.append(code)
+    if not faces:
         return None
     frames = "one frame" if track.frames == 1 else f"{track.frames} frames"
-    lines = [f"The best of them is at {time_code(best.time)}, of {face.size:.0f} px."]
-    lines += [f"{face.name} {note}." for note in face.notes]
-    return FollowedFace(name, f"{name}: in {frames}", lines, face)
+    lines = [f"The best of them is at {codes[0]}, of {faces[0].size:.0f} px."]
+    lines += [f"{face.name} {note}." for face in faces for note in face.notes]
+    return FollowedFace(name, f"{name}: in {frames}", lines, faces)
 
 
 @contextmanager

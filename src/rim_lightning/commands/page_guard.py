@@ -121,11 +121,14 @@ class PageGuard:
         token: Secret of the address. Whoever opens the address with it gets it as a cookie.
         port: Port of the page. Pages on other ports have another cookie.
         questions: Number of questions that the application answers.
+
+    Attributes:
+        questions: The same; it may change when the application does.
     """
 
     def __init__(self, app: App, folder: Path, token: str, port: int, questions: int) -> None:
         self._app = app
-        self._questions = questions
+        self.questions = questions
         self._folder = folder
         self._token = token.encode()
         self._cookie = f"rim_page_{port}"
@@ -255,7 +258,7 @@ class PageGuard:
             question = parse_question(body, QUESTION_ROUTES[path])
         except ValueError:
             raise Refusal(400, "The request is damaged: reload the page.") from None
-        if question["fn_index"] >= self._questions:
+        if question["fn_index"] >= self.questions:
             raise Refusal(400, "The page has no such question: reload it.")
         if not all(self._is_upload(path) for path in paths_in(question)):
             raise Refusal(403, "The page has stored no such file: give the picture again.")

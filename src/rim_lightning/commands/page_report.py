@@ -15,7 +15,7 @@ from rim_lightning.commands.rim.face_choice import FaceChoice
 from rim_lightning.commands.rim.face_questions import answers_to, question_of
 from rim_lightning.commands.rim.model_choice import ModelChoice
 from rim_lightning.commands.rim.options import Decision
-from rim_lightning.commands.rim.recording import CaseQuestion, RecordChoice
+from rim_lightning.commands.rim.recording import CaseQuestion, RecordChoice, check_reviewers
 from rim_lightning.extras import EXTRAS
 
 if TYPE_CHECKING:
@@ -64,19 +64,22 @@ class ReportMaker:
     index: str | None
     folder: Path
 
-    def files(self, asked: PageQuestion) -> dict[str, bytes]:
+    def files(self, asked: PageQuestion, reviewers: str = "") -> dict[str, bytes]:
         """Answer a question, and return the reports.
 
         Args:
             asked: The question.
+            reviewers: Names of those who looked, separated by commas.
 
         Returns:
             Name -> content: the report in HTML, and in PDF if the extra `report` is installed.
 
         Raises:
-            ValueError: If the question cannot be answered.
+            ValueError: If the question cannot be answered, or the names are too long.
             OSError: If a picture is no longer there, or nothing can be written.
         """
+        names = tuple(name.strip() for name in reviewers.split(",") if name.strip())
+        check_reviewers(names)
         decision = Decision(asked.far, None, self.recognizer.demo, self.calibration)
         choice = FaceChoice(False, asked.face, asked.sharp_face)
         gallery = self.gallery if asked.sharp is None else None
@@ -86,7 +89,7 @@ class ReportMaker:
             targets = tuple(home / f"report.{ending}" for ending in _endings())
             writer = RecordWriter(home, datetime.now().astimezone())
             case = self._answer(asked, choice, writer)
-            RecordChoice(home, (), targets).finish(writer, self.recognizer, question, [case], {}, gallery)
+            RecordChoice(home, names, targets).finish(writer, self.recognizer, question, [case], {}, gallery)
             return {target.name: target.read_bytes() for target in targets}
 
     def _answer(self, asked: PageQuestion, choice: FaceChoice, writer: RecordWriter) -> CaseAnswer:
@@ -104,7 +107,7 @@ class ReportMaker:
             return CaseAnswer([face], [sharp], plain_verification(answer))
         if self.gallery is None:
             raise ValueError("There is no gallery.")
-        question = question_of(self.recognizer, len(self.gallery), face, asked.far)
+        question = question_of(self.recognizer, self.gallery, face, asked.far)
         (found,) = answers_to(self.gallery, [question], asked.top or 1)
         return CaseAnswer([face], [], found)
 

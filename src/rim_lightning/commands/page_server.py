@@ -8,37 +8,32 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rim_lightning.commands.http_server import listening, noted_signals, run_server
-from rim_lightning.commands.page import ADDRESS, Page
+from rim_lightning.commands.http_server import HttpServer, listening, noted_signals
 from rim_lightning.commands.page_folder import private_folder, unused_folder
 from rim_lightning.commands.page_guard import PageGuard
-from rim_lightning.commands.page_report import ReportMaker
+from rim_lightning.commands.page_start import StartingApp
+from rim_lightning.commands.rim.model_choice import ModelChoice, open_gallery
+from rim_lightning.commands.rim.output import say
 from rim_lightning.extras import require_extra
-from rim_lightning.gallery.index import Gallery
-from rim_lightning.inference.recognizer import Recognizer
 from rim_lightning.runs.signals import Interrupted
 
 if TYPE_CHECKING:
-    from rim_lightning.commands.rim.model_choice import ModelChoice
+    from rim_lightning.commands.page import Page
+
+ADDRESS = "127.0.0.1"
 
 
-def serve(
-    recognizer: Recognizer,
-    gallery: Gallery | None,
-    port: int,
-    model: ModelChoice,
-    calibration: Path | None,
-    index: str | None,
-) -> None:
+def serve(model: ModelChoice, index: str | None, port: int, demo: bool, calibration: Path | None) -> None:
     """Show the page on this machine until the user stops it. Uploads are removed then.
 
+    The address answers at once, and says what is being loaded until the page is there.
+
     Args:
-        recognizer: Model with thresholds.
-        gallery: Gallery to search. None for a page without a search.
+        model: The choice of the model.
+        index: Address of the gallery. None for a page without a search.
         port: Port on this machine. 0 takes a free one.
-        model: How the model was chosen, for reports.
-        calibration: File of the thresholds, for reports. None for those of the model.
-        index: Address of the gallery, for reports.
+        demo: True to permit thresholds that were chosen on synthetic faces.
+        calibration: File of the thresholds. None for those of the model.
 
     Raises:
         Interrupted: If SIGTERM or SIGHUP ended it.
@@ -51,20 +46,45 @@ def serve(
     os.environ["GRADIO_RUN_HISTORY"] = "False"  # Gradio would keep faces in the storage of the browser
     require_extra("page", "The page")
     folder = unused_folder()
-    page = Page(recognizer, gallery, ReportMaker(recognizer, gallery, model, calibration, index, folder))
     os.environ["GRADIO_TEMP_DIR"] = str(folder)  # Gradio reads it when it is imported
     with listening(ADDRESS, port) as connection:
-        # This import takes seconds. The folder is not made yet, so that a signal may end the program at once.
-        from rim_lightning.commands.page_tabs import build_app
+        port, token = connection.getsockname()[1], secrets.token_urlsafe(32)
+        starting = StartingApp()
+        guard = PageGuard(starting, folder, token, port, 0)
+        address = f"http://{ADDRESS}:{port}/?token={token}"
+        server = HttpServer(guard, connection)
+        try:
+            server.wait_until_started()
+            say(f"Loading the page: PyTorch, the model, then Gradio. It will be at {address}", err=True)
+            # This takes seconds. The folder is not made yet, so that a signal may end the program at once.
+            page = _loaded(model, index, demo, calibration, folder)
+            from rim_lightning.commands.page_tabs import build_app
 
-        with noted_signals() as received, private_folder(folder):
-            port, token = connection.getsockname()[1], secrets.token_urlsafe(32)
-            app = build_app(page)
-            guard = PageGuard(app, folder, token, port, app.state.questions)
-            address = f"http://{ADDRESS}:{port}/?token={token}"
-            shown = run_server(guard, connection, f"Page: {address}   (Ctrl+C ends it)", received)
+            with noted_signals() as received, private_folder(folder):
+                app = build_app(page)
+                guard.questions = app.state.questions
+                starting.become(app)
+                shown = not received
+                if shown:
+                    print(f"Page: {address}   (Ctrl+C ends it)", flush=True)
+                try:
+                    server.wait(received)
+                finally:
+                    server.end()  # while signals are noted, and before the folder is removed
+        finally:
+            server.end()
     if received[0] != signal.SIGINT:
         name = signal.Signals(received[0]).name
         raise Interrupted(f"ended by {name}; the uploads are removed.", received[0])
     if not shown:
         raise KeyboardInterrupt
+
+
+def _loaded(model: ModelChoice, index: str | None, demo: bool, calibration: Path | None, folder: Path) -> Page:
+    """Load all that the page answers with."""
+    recognizer = model.load(demo, calibration)
+    from rim_lightning.commands.page import Page
+    from rim_lightning.commands.page_report import ReportMaker
+
+    gallery = open_gallery(index, recognizer) if index else None
+    return Page(recognizer, gallery, ReportMaker(recognizer, gallery, model, calibration, index, folder))

@@ -14,15 +14,17 @@ import gradio as gr
 from fastapi import FastAPI
 
 from rim_lightning.commands.face_menu import FaceMenu
-from rim_lightning.commands.page import ADDRESS, CAUTION, TITLE, UPLOAD_SECONDS, Page
+from rim_lightning.commands.page import CAUTION, TITLE, UPLOAD_SECONDS, Page
 from rim_lightning.commands.page_cards import CSS, PageAnswer, answer_html, files_html, note_html
 from rim_lightning.commands.page_guard import MAX_FILE, refusal_after
 from rim_lightning.commands.page_report import PageQuestion
+from rim_lightning.commands.page_server import ADDRESS
 from rim_lightning.extras import EXTRAS
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 1, "concurrency_id": "page"}
 """Settings of every button: one question at a time on the whole page, and no interface for programs."""
 MAX_WAITING = 20  # questions
+LETTERS_OF_NAMES = 1000  # characters of the names of those who looked
 MAX_SESSIONS = 50  # windows of the browser whose choices are remembered
 REPORT_NOTE = (
     "The report is in this window alone: save it before you close it. No record of it is kept on the disk, so that it "
@@ -178,7 +180,7 @@ class _AnswerPlace(NamedTuple):
 
     Attributes:
         page: The answers.
-        outputs: Answer, question that was answered, button, and links to the reports.
+        outputs: Answer, question that was answered, names of those who looked, button, and links to the reports.
     """
 
     page: Page
@@ -188,26 +190,29 @@ class _AnswerPlace(NamedTuple):
         """Return the values of the outputs for an answer to a question."""
         can_report = self.page.reports is not None and not answer.refused
         question = self.page.question(*asked) if can_report else None
-        return [answer_html(answer), question, gr.Button(visible=can_report), ""]
+        return [answer_html(answer), question, gr.Textbox(visible=can_report), gr.Button(visible=can_report), ""]
 
 
 def _answer_place(page: Page, invitation: str) -> _AnswerPlace:
     """Make the place of an answer. The button makes a report of the question that was answered."""
     answer, asked = _empty_answer(invitation), gr.State(None)
+    names = gr.Textbox(
+        label="Who looked: names for the report, separated by commas", max_length=LETTERS_OF_NAMES, visible=False
+    )
     button, links = gr.Button("Report of this answer", visible=False), gr.HTML()
 
-    def report(asked: PageQuestion | None) -> str:
+    def report(asked: PageQuestion | None, names: str | None) -> str:
         if asked is None:
             return note_html("Ask first: a report is of an answer.", wrong=True)
         try:
-            return files_html(page.report(asked), REPORT_NOTE)
+            return files_html(page.report(asked, names or ""), REPORT_NOTE)
         except FileNotFoundError:
             return note_html("A picture is no longer there: give it again.", wrong=True)
         except (OSError, ValueError) as error:
             return note_html(str(error), wrong=True)
 
-    button.click(report, asked, links, **PRIVATE)
-    return _AnswerPlace(page, [answer, asked, button, links])
+    button.click(report, [asked, names], links, **PRIVATE)
+    return _AnswerPlace(page, [answer, asked, names, button, links])
 
 
 def _empty_answer(invitation: str) -> gr.HTML:

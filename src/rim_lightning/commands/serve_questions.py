@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rim_lightning import __version__
-from rim_lightning.commands.rim.face_questions import answers_to, question_of
+from rim_lightning.commands.rim.face_questions import answers_to, check_search, question_of
 from rim_lightning.data.images import ImageError, picture_header, read_image
 from rim_lightning.gallery.changes import Way
 from rim_lightning.gallery.index import Enrolled, Gallery, Template
@@ -122,13 +122,11 @@ class FaceService:
             ValueError: If the picture cannot be used, or there is no such threshold.
         """
         gallery = self.opened_gallery()
-        calibration = self._recognizer.required_calibration()
         if fpir is None:
-            calibration.check_far(far)
-        else:
-            calibration.check_search(len(gallery), fpir)
+            self._recognizer.required_calibration().check_far(far)
+        check_search(self._recognizer, gallery, fpir)
         (face,) = self._faces([probe], aligned)
-        (answer,) = answers_to(gallery, [question_of(self._recognizer, len(gallery), face, far, fpir)], top)
+        (answer,) = answers_to(gallery, [question_of(self._recognizer, gallery, face, far, fpir)], top)
         for hit in answer["hits"]:
             if hit["source"].startswith(UPLOADED):
                 del hit["state"]  # no file, which could have changed

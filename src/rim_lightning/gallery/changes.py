@@ -66,6 +66,11 @@ class Changes:
     differences: list[StaleTemplate] = field(default_factory=list)
     undated: list[StaleTemplate] = field(default_factory=list)
 
+    def pictures(self) -> list[FolderPicture]:
+        """Return all pictures of the folder."""
+        differing = (difference.picture for difference in self.differences)
+        return [*self.unchanged, *self.new, *(picture for picture in differing if picture is not None)]
+
     def of_kind(self, kind: str) -> list[StaleTemplate]:
         """Return the differences of a kind."""
         return [difference for difference in self.differences if difference.kind == kind]

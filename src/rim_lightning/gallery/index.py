@@ -17,7 +17,8 @@ import numpy as np
 from rim_lightning.extras import require_extra
 from rim_lightning.files import check_folder
 from rim_lightning.gallery.names import unicode_name
-from rim_lightning.gallery.nearest import Nearest, NearestPeople
+from rim_lightning.gallery.nearest import Nearest, NearestPeople, Vectors
+from rim_lightning.gallery.pooled import PooledPeople
 from rim_lightning.gallery.table_files import RECORD, TableFiles
 from rim_lightning.locks import process_lock, wait_and_hold
 from rim_lightning.runs.progress import say
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # people are listed and removed without torch
 
 TABLE_NAME = "templates"
 FINGERPRINT = "fingerprint"
+POOLED = "pooled"  # key in the metadata of a table whose people have one template each
 REQUIRED = ("person", "source", "digest")  # columns of text that every gallery has
 LATER = ("root", "enrolled", "alignment", "detector")  # text that galleries of an earlier version lack until `add`
 LOCK_FILE = ".lock"  # file in the gallery's folder, see `Gallery.writing`
@@ -81,9 +83,11 @@ class Hit(NamedTuple):
     Attributes:
         person: Name of the person.
         source: Path of the picture of that person with the highest similarity.
-        similarity: Cosine of the two embeddings, in [-1, 1].
+        similarity: Cosine of the probe and that picture, in [-1, 1]; in a gallery that pools, of the probe and the
+            template of all pictures of the person.
         digest: SHA-256 of that picture when it was enrolled.
         enrolled: Date and time of its enrollment (ISO 8601, UTC). None if unknown.
+        pooled: Number of pictures of the template, for thresholds. 1 in a gallery that does not pool.
     """
 
     person: str
@@ -91,6 +95,7 @@ class Hit(NamedTuple):
     similarity: float
     digest: str = ""
     enrolled: str | None = None
+    pooled: int = 1
 
 
 Answer = TypeVar("Answer")
@@ -135,19 +140,30 @@ class Gallery:
             model, to list or delete people.
         size: Length E of an embedding. Needed to make a gallery.
         create: True to make the gallery if there is none.
+        pooled: True for a gallery whose pictures are pooled, one template for each person. It is chosen when a gallery
+            is made; False also opens one that was made so.
 
     Attributes:
         address: Where the gallery is.
         fingerprint: Fingerprint of its model.
+        is_pooled: True if a search compares with the pooled pictures of each person, False if with each picture.
 
     Raises:
         FileNotFoundError: If there is no gallery.
-        ValueError: If the gallery is damaged, was made by another model, or is to be made in an object store.
+        ValueError: If the gallery is damaged, was made by another model, is to be made in an object store, or was made
+            without `pooled`, which is now wanted.
         OSError: If it cannot be written.
         MissingExtra: If LanceDB is not installed.
     """
 
-    def __init__(self, address: str | Path, fingerprint: str | None, size: int = 0, create: bool = False) -> None:
+    def __init__(
+        self,
+        address: str | Path,
+        fingerprint: str | None,
+        size: int = 0,
+        create: bool = False,
+        pooled: bool = False,
+    ) -> None:
         require_extra("gallery", "A gallery")
         self.address = str(address)
         is_folder = "://" not in self.address
@@ -159,15 +175,23 @@ class Gallery:
         elif is_folder and not Path(self.address).is_dir():
             raise FileNotFoundError(self._missing())  # LanceDB would make the folder
         with self.writing() if create else nullcontext():
-            self._table = self._open_table(fingerprint, size, create)
+            self._table = self._open_table(fingerprint, size, create, pooled)
         _check_columns(self._table.schema, self.address)
-        maker = (self._table.schema.metadata or {}).get(FINGERPRINT.encode(), b"").decode("utf-8", "replace")
+        metadata = self._table.schema.metadata or {}
+        maker = metadata.get(FINGERPRINT.encode(), b"").decode("utf-8", "replace")
         if fingerprint not in (None, maker):
             raise ValueError(
                 f"The gallery {self.address} was made by the model {maker or 'of an unknown name'}, this one is "
                 f"{fingerprint}: embeddings of two models do not mix. Enroll its pictures again, in another place."
             )
+        self.is_pooled = metadata.get(POOLED.encode()) == b"yes"
+        if pooled and not self.is_pooled:
+            raise ValueError(
+                f"The gallery {self.address} has a template for each picture, and whether the pictures of a person are "
+                "pooled is chosen when a gallery is made: enroll the pictures in another place, or leave --pool out."
+            )
         self.fingerprint = maker
+        self._pooled_people: tuple[int, PooledPeople] | None = None  # of a version of the table
         self._schema = self._table.schema
         self._lock = threading.Lock()
 
@@ -345,11 +369,16 @@ class Gallery:
         with self.writing(), self._lock, _storage(self.address):
             self._table.optimize()  # nothing is left to join: it removes the files of versions older than a week
 
+    def compared(self) -> int:
+        """Return the number of templates that a search compares: of pictures, or of people if these are pooled."""
+        return len(self.people()) if self.is_pooled else len(self)
+
     @_while_others_write
     def search(self, probes: Tensor, top: int = 5, people: Sequence[str] | None = None) -> list[list[Hit]]:
         """Return the people who are most similar to each probe.
 
-        Every template is compared: there is no approximation, not even if somebody gave the table an index.
+        Every template is compared: there is no approximation, not even if somebody gave the table an index. In a
+        gallery that pools, the template of a person is the mean of the embeddings of all pictures, of length 1.
 
         Args:
             probes: (B, E) embeddings of length 1.
@@ -364,17 +393,59 @@ class Gallery:
         """
         if len(probes) == 0 or len(self) == 0:
             return [[] for _ in probes]
+        if self.is_pooled:
+            return self._pooled_search(probes.numpy(), top, people)
         nearest = NearestPeople(probes.numpy(), top)
         for batch in self._every_template(people) if len(probes) > 1 else self._closest(probes[0], top, people):
-            vectors = np.asarray(batch.column("embedding").flatten()).reshape(batch.num_rows, -1)
-            with np.errstate(over="ignore"):
-                lengths = np.linalg.norm(vectors, axis=1)
-            if not (abs(lengths - 1) <= LENGTH_TOLERANCE).all():  # NaN is not either
-                raise _damaged(self.address)
-            person = batch.column("person").dictionary_encode()
-            about = batch.select([name for name in Hit._fields if name in self._schema.names])
-            nearest.add(vectors, person.dictionary.to_pylist(), person.indices.to_numpy(), about)
+            self._compare(nearest, batch)
         return [[_hit(hit) for hit in hits] for hits in nearest.found()]
+
+    def _pooled_search(self, probes: Vectors, top: int, people: Sequence[str] | None) -> list[list[Hit]]:
+        """Search among the templates of people, then name the picture of each hit that is nearest to the probe."""
+        known = self._pooled()
+        counts = known.counts()
+        nearest = NearestPeople(probes, top)
+        for templates, names in known.templates(people if people is None else [unicode_name(name) for name in people]):
+            nearest.add(templates, names, np.arange(len(names)))
+        found = nearest.found()
+        names = sorted({hit.person for hits in found for hit in hits})
+        pictures = NearestPeople(probes, len(names))
+        for batch in self._every_template(names):
+            self._compare(pictures, batch)
+        picture_of = [{hit.person: _hit(hit) for hit in hits} for hits in pictures.found()]
+        return [
+            [
+                shown[hit.person]._replace(similarity=hit.similarity, pooled=counts[hit.person])
+                for hit in hits
+                if hit.person in shown  # else another process has just removed the person
+            ]
+            for hits, shown in zip(found, picture_of, strict=True)
+        ]
+
+    def _pooled(self) -> PooledPeople:
+        """Return the pooled people. They are made anew if another version of the table is there."""
+        version = self._table.version
+        if self._pooled_people is None or self._pooled_people[0] != version:
+            pooled = PooledPeople(self._schema.field("embedding").type.list_size)
+            for batch in self._every_template(None):
+                pooled.add(*self._vectors_of(batch))
+            self._pooled_people = version, pooled
+        return self._pooled_people[1]
+
+    def _compare(self, nearest: NearestPeople, batch: Any) -> None:
+        """Compare the templates of some rows with the probes."""
+        about = batch.select([name for name in Hit._fields if name in self._schema.names])
+        nearest.add(*self._vectors_of(batch), about)
+
+    def _vectors_of(self, batch: Any) -> tuple[Vectors, list[str], Any]:
+        """Return the embeddings of some rows (N, E), the names of their people, and the person of each row (N,)."""
+        vectors = np.asarray(batch.column("embedding").flatten()).reshape(batch.num_rows, -1)
+        with np.errstate(over="ignore"):
+            lengths = np.linalg.norm(vectors, axis=1)
+        if not (abs(lengths - 1) <= LENGTH_TOLERANCE).all():  # NaN is not either
+            raise _damaged(self.address)
+        person = batch.column("person").dictionary_encode()
+        return vectors, person.dictionary.to_pylist(), person.indices.to_numpy()
 
     def _every_template(self, people: Sequence[str] | None) -> Iterator[Any]:
         """Read all templates of some people, in batches."""
@@ -392,7 +463,7 @@ class Gallery:
             limit *= 4
         yield from rows.combine_chunks().to_batches()
 
-    def _open_table(self, fingerprint: str | None, size: int, create: bool) -> Any:
+    def _open_table(self, fingerprint: str | None, size: int, create: bool, pooled: bool) -> Any:
         """Open the table, or make it. The annotations of LanceDB lack some of its methods."""
         import lancedb
         import pyarrow as pa
@@ -408,7 +479,8 @@ class Gallery:
         fields.append(pa.field("embedding", pa.list_(pa.float32(), size), nullable=False))
         fields += _later_fields()
         with _storage(self.address):
-            schema = pa.schema(fields, metadata={FINGERPRINT: fingerprint})
+            metadata = {FINGERPRINT: fingerprint} | ({POOLED: "yes"} if pooled else {})
+            schema = pa.schema(fields, metadata=metadata)
             table = database.create_table(TABLE_NAME, schema=schema, mode="overwrite" if tables else "create")
             with self.writing() as files:
                 files.settle(set(), table.version)

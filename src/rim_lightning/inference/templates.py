@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from rim_lightning.data.readers.files import excerpt, inner_name, read_rows
 from rim_lightning.inference.recognizer import pool
+from rim_lightning.inference.verdict import in_words
 
 if TYPE_CHECKING:
     from rim_lightning.inference.calibration import Calibration
-    from rim_lightning.inference.faces import AlignedFace, Box
+    from rim_lightning.inference.faces import Box
 
 
 class TemplatePicture(NamedTuple):
@@ -63,6 +64,23 @@ class Disagreement(NamedTuple):
     threshold: float
     far: float
 
+    def in_words(self, names: Sequence[str]) -> str:
+        """Return a warning for the name of the template to stand before.
+
+        Args:
+            names: Names of all pictures of the template.
+        """
+        few = [names[place] for place in self.groups[1]]
+        shown = few[0] if len(few) == 1 else f"{few[0]} and {len(few) - 1} more"
+        return (
+            f"its pictures look like two people (similarity {self.similarity:.3f}, less than {self.threshold:.3f} at "
+            f"{in_words(self.far)}): look at {shown}, and divide them"
+        )
+
+    def plain(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return it for a JSON object, with the names of the pictures in place of their positions."""
+        return self._asdict() | {"groups": [[names[place] for place in group] for group in self.groups]}
+
 
 def read_groups(table: Path, name: str) -> list[PictureGroup]:
     """Read the groups of pictures of a table with the columns `picture` and `track`, such as `tracks.csv`.
@@ -99,7 +117,7 @@ def read_groups(table: Path, name: str) -> list[PictureGroup]:
     return [PictureGroup(f"{name}, track {track}", pictures, track) for track, pictures in pictures_of.items()]
 
 
-def disagreement(embeddings: Tensor, faces: Sequence[AlignedFace], calibration: Calibration) -> Disagreement | None:
+def disagreement(embeddings: Tensor, sizes: Sequence[float], calibration: Calibration) -> Disagreement | None:
     """Tell whether the pictures of a template look like two people.
 
     The two pictures that are least alike begin two groups, and every other one joins the one that it resembles more.
@@ -108,22 +126,21 @@ def disagreement(embeddings: Tensor, faces: Sequence[AlignedFace], calibration: 
 
     Args:
         embeddings: (N, E) of length 1, of each picture.
-        faces: The N pictures.
+        sizes: Side of the face on each in pixels, N of them.
         calibration: Thresholds of the model.
 
     Returns:
         The groups; None if the pictures agree, or are fewer than two.
     """
-    if len(faces) < 2:
+    if len(sizes) < 2:
         return None
     similarities = embeddings @ embeddings.T  # (N, N)
-    one, other = divmod(int(similarities.argmin()), len(faces))
+    one, other = divmod(int(similarities.argmin()), len(sizes))
     nearer = similarities[:, one] >= similarities[:, other]  # (N,), of the first group
     nearer[one], nearer[other] = True, False
     groups = sorted((torch.nonzero(member).flatten().tolist() for member in (nearer, ~nearer)), key=len, reverse=True)
     far = max(calibration.usable_fars(), default=math.nan)
-    size = min(face.size for face in faces)
-    threshold = calibration.operating_point(size, far, *map(len, groups)).threshold
+    threshold = calibration.operating_point(min(sizes), far, *map(len, groups)).threshold
     similarity = float(pool(embeddings[groups[0]]) @ pool(embeddings[groups[1]]))
     if similarity >= threshold:
         return None

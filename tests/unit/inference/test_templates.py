@@ -91,7 +91,7 @@ def at_angles(*degrees):
 def test_pictures_around_two_directions_are_two_people():
     """Groups at 0° and at 80°: cosine .174; the threshold of 3 pictures and 2 at 1e-1 lies between those of 2 and 4."""
     embeddings = at_angles(-4, 80, 0, 84, 4)
-    found = disagreement(embeddings, faces(*[32] * 5), calibration())
+    found = disagreement(embeddings, [32] * 5, calibration())
     assert found.groups == ([0, 2, 4], [1, 3])
     assert found.similarity == pytest.approx(math.cos(math.radians(82)), abs=1e-6)
     share = math.log(3 / 2) / math.log(2)
@@ -100,22 +100,22 @@ def test_pictures_around_two_directions_are_two_people():
 
 
 def test_pictures_of_one_direction_agree():
-    assert disagreement(at_angles(-20, 0, 20, 5), faces(*[32] * 4), calibration()) is None
+    assert disagreement(at_angles(-20, 0, 20, 5), [32] * 4, calibration()) is None
 
 
 def test_one_picture_that_is_another_person_is_found():
     """The threshold of 3 pictures and 1 is about .59, that of the angle 70° is .34."""
-    found = disagreement(at_angles(0, 3, 70, -3), faces(*[32] * 4), calibration())
+    found = disagreement(at_angles(0, 3, 70, -3), [32] * 4, calibration())
     assert found.groups == ([0, 1, 3], [2])
 
 
 @pytest.mark.parametrize("degrees", [[10], [0, 0], [0, 0, 0]])
 def test_one_picture_and_equal_pictures_agree(degrees):
-    assert disagreement(at_angles(*degrees), faces(*[32] * len(degrees)), calibration()) is None
+    assert disagreement(at_angles(*degrees), [32] * len(degrees), calibration()) is None
 
 
 def test_a_model_without_that_rate_judges_by_its_largest():
-    assert disagreement(at_angles(0, 89), faces(32, 32), calibration((1e-2, 1e-3))).far == 1e-2
+    assert disagreement(at_angles(0, 89), [32, 32], calibration((1e-2, 1e-3))).far == 1e-2
 
 
 def table(tmp_path, text):

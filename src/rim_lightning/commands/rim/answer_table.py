@@ -28,7 +28,7 @@ PAIR_COLUMNS = (
 """Columns of the answer of `rim verify`, behind those that name the pictures."""
 HIT_COLUMNS = (
     *("probe", "track", "face", "size", "rank", "person", "similarity", "threshold", "accepted", "far", "fpir"),
-    *("picture", "enrolled", "state", "error"),
+    *("pooled", "picture", "enrolled", "state", "error"),
 )
 """Columns of the answer of `rim identify`."""
 
@@ -163,7 +163,10 @@ def hit_rows(
             **rate,
         }
         for rank, hit in enumerate(answer["hits"], start=1):
-            own = {key: hit[key] for key in ("person", "similarity", "accepted", "enrolled", "state")}
+            own = {
+                key: hit[key]
+                for key in ("person", "similarity", "threshold", "accepted", "pooled", "enrolled", "state")
+            }
             yield about | {"rank": rank, "picture": hit["source"]} | own
         if not answer["hits"]:
             yield about

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rim_lightning.commands.picture_notes import note_lines
+from rim_lightning.commands.picture_notes import SHOWN, note_lines
 from rim_lightning.commands.rim.face_choice import FaceChoice, FaceCommand, face_options
 from rim_lightning.commands.rim.folder_report import (
     FolderReport,
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rim_lightning.gallery.embedded_folder import EmbeddedFolder
-    from rim_lightning.gallery.enrollment import EmbeddedEnrollment, Enrollment
+    from rim_lightning.gallery.enrollment import EmbeddedEnrollment, Enrollment, FolderChanges
     from rim_lightning.gallery.index import Gallery
+    from rim_lightning.gallery.mixed_people import MixedPerson
     from rim_lightning.inference.recognizer import Recognizer
 
 
@@ -39,10 +40,22 @@ if TYPE_CHECKING:
 @click.option(
     "--sync", is_flag=True, help="Make the gallery what FOLDER is: also replace, rename and remove templates."
 )
+@click.option(
+    "--pool",
+    is_flag=True,
+    help="Pool the pictures of each person into one template. Chosen for the whole gallery when it is made.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what differs from the gallery. Nothing is written.")
 @json_option
 def enroll(
-    model: ModelChoice, index: str, folder: Path, choice: FaceChoice, sync: bool, dry_run: bool, as_json: bool
+    model: ModelChoice,
+    index: str,
+    folder: Path,
+    choice: FaceChoice,
+    sync: bool,
+    pool: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Add the pictures of FOLDER to the gallery.
 
@@ -52,6 +65,10 @@ def enroll(
     Pictures that were replaced, renamed, given to another person or removed since they were enrolled are named, and
     the command ends with exit code 3. With --sync their templates are put right; templates of other folders stay.
 
+    With --pool the gallery is made one that pools: in every search a person is one template, the mean of all their
+    pictures, with the thresholds of their number. People whose pictures look like two people are named. Later calls
+    need no --pool.
+
     FOLDER may also be what rim-embed wrote. Then only the numbers of pictures that were left out, or show several or
     small faces, are printed; the files of that folder have their names.
 
@@ -59,6 +76,7 @@ def enroll(
     Examples:
       rim enroll --model my_model --index known passports
       rim enroll --model my_model --index known passports --sync
+      rim enroll --model my_model --index known passports --pool
       rim enroll --index known passports --dry-run
       rim enroll --index known embedded
     """
@@ -68,10 +86,10 @@ def enroll(
     from rim_lightning.gallery.embedded_folder import is_embedded
 
     if dry_run:
-        _compare(index, folder, choice, model.detector, as_json)
+        _compare(index, folder, choice, model.detector, pool, as_json)
     elif is_embedded(folder):
         embedded = _open_embedded(folder, choice)  # refuses a wrong choice before the model is loaded
-        _enroll_embedded(model.load().fingerprint if model.path else None, index, embedded, sync, as_json)
+        _enroll_embedded(model.load() if model.path else None, index, embedded, sync, pool, as_json)
     else:
         model.chosen_path()  # before the pictures are listed
         pictures = list_pictures(folder).pictures  # refuses a folder without any before the model is loaded
@@ -79,15 +97,15 @@ def enroll(
         recognizer.aligner = replace(recognizer.aligner, face=choice.gallery_face)
         if choice.aligned:
             check_aligned(pictures, recognizer.aligner)  # before a gallery is made
-        _enroll_pictures(recognizer, index, folder, bool(choice.aligned), sync, as_json)
+        _enroll_pictures(recognizer, index, folder, bool(choice.aligned), sync, pool, as_json)
 
 
-def _compare(index: str, folder: Path, choice: FaceChoice, detector: str, as_json: bool) -> None:
+def _compare(index: str, folder: Path, choice: FaceChoice, detector: str, pool: bool, as_json: bool) -> None:
     """Say what differs between the gallery and a folder of pictures, or what rim-embed made of one."""
     from rim_lightning.gallery.embedded_folder import is_embedded
     from rim_lightning.gallery.enrollment import check_embedded, compare_embedded, compare_folder
 
-    gallery = _open_if_there(index)
+    gallery = _open_if_there(index, pool)
     if is_embedded(folder):
         embedded = _open_embedded(folder, choice)
         check_embedded(embedded, gallery.fingerprint if gallery else embedded.manifest.model)
@@ -123,24 +141,24 @@ def _open_embedded(folder: Path, choice: FaceChoice) -> EmbeddedFolder:
     return embedded
 
 
-def _open_if_there(index: str) -> Gallery | None:
+def _open_if_there(index: str, pool: bool) -> Gallery | None:
     """Open a gallery of any model, or return None if there is none."""
     from rim_lightning.gallery.index import Gallery
 
     try:
-        return Gallery(index, None)
+        return Gallery(index, None, pooled=pool)
     except FileNotFoundError:
         return None
 
 
 def _enroll_pictures(
-    recognizer: Recognizer, index: str, folder: Path, aligned: bool, sync: bool, as_json: bool
+    recognizer: Recognizer, index: str, folder: Path, aligned: bool, sync: bool, pool: bool, as_json: bool
 ) -> None:
     """Enroll a folder of pictures."""
     from rim_lightning.gallery.enrollment import compare_folder, enroll
     from rim_lightning.inference.faces import SHARP
 
-    gallery = open_gallery(index, recognizer, create=True)
+    gallery = open_gallery(index, recognizer, create=True, pooled=pool)
     face, detector = recognizer.aligner.face, recognizer.aligner.detector
     bar = partial(progress_bar, title="enrolling")
     with gallery.writing():
@@ -150,18 +168,20 @@ def _enroll_pictures(
         result = enroll(recognizer, gallery, folder, aligned, bar, sync=sync, compared=compared)
     remarks = _remarks_on_faces(result, SHARP * recognizer.rim.hr_size)
     report = FolderReport.of(compared, gallery, result.left_out, sync)
-    _finish(gallery, folder, result, report, remarks, sync, as_json)
+    _finish(gallery, folder, result, report, remarks, _mixed(gallery, compared, recognizer), sync, as_json)
 
 
-def _enroll_embedded(fingerprint: str | None, index: str, embedded: EmbeddedFolder, sync: bool, as_json: bool) -> None:
-    """Enroll what rim-embed wrote. If a fingerprint is given, the embeddings must be of that model."""
+def _enroll_embedded(
+    recognizer: Recognizer | None, index: str, embedded: EmbeddedFolder, sync: bool, pool: bool, as_json: bool
+) -> None:
+    """Enroll what rim-embed wrote. If a model is given, the embeddings must be of that model."""
     from rim_lightning.gallery.enrollment import check_embedded, compare_embedded, enroll_embedded
     from rim_lightning.gallery.index import Gallery
     from rim_lightning.inference.faces import SHARP
 
     maker = embedded.manifest.model
-    check_embedded(embedded, fingerprint or maker)  # before a gallery is made
-    gallery = Gallery(index, maker, embedded.manifest.embedding_size, create=True)
+    check_embedded(embedded, recognizer.fingerprint if recognizer else maker)  # before a gallery is made
+    gallery = Gallery(index, maker, embedded.manifest.embedding_size, create=True, pooled=pool)
     bar = partial(progress_bar, title="enrolling", unit="file")
     with gallery.writing():
         compared = compare_embedded(gallery, embedded)
@@ -174,7 +194,18 @@ def _enroll_embedded(fingerprint: str | None, index: str, embedded: EmbeddedFold
     }
     remarks = [f"pictures {pictures}: {number}" for pictures, number in numbers.items() if number]
     report = FolderReport.of(compared, gallery, None, sync)
-    _finish(gallery, embedded.path, result, report, remarks, sync, as_json)
+    _finish(gallery, embedded.path, result, report, remarks, _mixed(gallery, compared, recognizer), sync, as_json)
+
+
+def _mixed(gallery: Gallery, compared: FolderChanges, recognizer: Recognizer | None) -> list[MixedPerson]:
+    """Return the people of a folder whose pooled pictures look like two people, if the model has thresholds."""
+    from rim_lightning.gallery.mixed_people import mixed_people
+    from rim_lightning.gallery.names import unicode_name
+
+    if recognizer is None or not gallery.is_pooled:
+        return []
+    people = {unicode_name(picture.person) for picture in compared.changes.pictures()}
+    return mixed_people(gallery, people, recognizer.calibration)
 
 
 def _finish(
@@ -183,6 +214,7 @@ def _finish(
     result: Enrollment | EmbeddedEnrollment,
     report: FolderReport,
     remarks: Sequence[str],
+    mixed: Sequence[MixedPerson],
     sync: bool,
     as_json: bool,
 ) -> None:
@@ -191,12 +223,18 @@ def _finish(
     added, known = result.added, result.already_enrolled
     left_out = report.left_out if isinstance(result.left_out, dict) else result.left_out
     if as_json:
-        plain = _counts(result, sync) | {"templates": len(gallery), "people": people} | report._asdict()
-        echo_json(plain | {"left_out": left_out})
+        plain = _counts(result, sync) | {"templates": len(gallery), "people": people, "pooled": gallery.is_pooled}
+        disagreements = [{"person": person} | split.plain(sources) for person, sources, split in mixed]
+        echo_json(plain | report._asdict() | {"left_out": left_out, "disagreements": disagreements})
     else:
         for remark in remarks:
             say(remark, err=True)
-        say(f"{added} pictures added, {known} were known; {people} people in {gallery.address}")
+        pooled = ", each by all their pictures" if gallery.is_pooled else ""
+        say(f"{added} pictures added, {known} were known; {people} people in {gallery.address}{pooled}")
+        for person, sources, split in mixed[:SHOWN]:
+            say(f"{person}: {split.in_words(sources)}", err=True)
+        if len(mixed) > SHOWN:
+            say(f"so do those of {len(mixed) - SHOWN} more people; --json names them all", err=True)
         report_differences(result.differences, folder, sync)
         report.print()
     wrong = 0 if sync else len(result.differences)

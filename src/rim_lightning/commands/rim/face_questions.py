@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from rim_lightning.gallery.index import Gallery, Hit
     from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
+    from rim_lightning.inference.templates import Disagreement
 
 TEMPLATES_FOR_EACH = 4096
 """Templates of a gallery for which one more question is answered at once: then the gallery is read less often."""
@@ -27,22 +29,42 @@ class FaceQuestion(NamedTuple):
     Attributes:
         about: What the answer says of face and threshold, for a JSON object.
         embedding: (E,), of length 1.
-        threshold: Accept if similarity ≥ threshold.
+        threshold_for: Number of pictures of a gallery template -> threshold. Accept if similarity ≥ threshold.
     """
 
     about: dict[str, Any]
     embedding: Tensor
-    threshold: float
+    threshold_for: Callable[[int], float]
+
+    @property
+    def threshold(self) -> float:
+        """Threshold for a gallery template of one picture."""
+        return self.threshold_for(1)
+
+
+def check_search(recognizer: Recognizer, gallery: Gallery, fpir: float | None) -> None:
+    """Check before any search that there are thresholds of searches for a gallery, if they are wanted.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if fpir is None:
+        return
+    if gallery.is_pooled:
+        raise ValueError(
+            "The FPIR was measured for single pictures: leave it out for a gallery that was made by --pool."
+        )
+    recognizer.required_calibration().check_search(len(gallery), fpir)
 
 
 def question_of(
-    recognizer: Recognizer, templates: int, face: AlignedFace, far: float, fpir: float | None = None
+    recognizer: Recognizer, gallery: Gallery, face: AlignedFace, far: float, fpir: float | None = None
 ) -> FaceQuestion:
     """Embed a face and choose its threshold.
 
     Args:
         recognizer: The model.
-        templates: Number of pictures of the gallery.
+        gallery: The gallery.
         face: The face.
         far: False accept rate of the threshold.
         fpir: False positive identification rate, in place of `far`.
@@ -50,15 +72,44 @@ def question_of(
     Raises:
         ValueError: If there is no threshold for that rate and size, or the embedding is not finite.
     """
-    calibration = recognizer.required_calibration()
+    check_search(recognizer, gallery, fpir)
     about: dict[str, Any] = {"far": far}
     if fpir is None:
-        threshold = calibration.operating_point(face.size, far).threshold
+        threshold_for = template_thresholds(recognizer, gallery, [face.size], far)
     else:
-        point = calibration.search_point(face.size, templates, fpir)
-        threshold, about = point.threshold, point._asdict() | {"in_words": point.in_words()}
+        point = recognizer.required_calibration().search_point(face.size, len(gallery), fpir)
+        about = point._asdict() | {"in_words": point.in_words()}
+
+        def threshold_for(pooled: int) -> float:
+            return point.threshold
+
     (embedding,) = recognizer.embed_probes([face])
-    return FaceQuestion({**face.plain(), **about, "threshold": threshold}, embedding, threshold)
+    return FaceQuestion({**face.plain(), **about, "threshold": threshold_for(1)}, embedding, threshold_for)
+
+
+def template_thresholds(
+    recognizer: Recognizer, gallery: Gallery, sizes: Sequence[float], far: float
+) -> Callable[[int], float]:
+    """Return the threshold of a template of probes by the number of pictures of the gallery template.
+
+    Args:
+        recognizer: The model.
+        gallery: The gallery.
+        sizes: Side of each probe in pixels, at least one.
+        far: False accept rate.
+
+    Raises:
+        ValueError: If there is no threshold for that rate and these sizes, and any number of gallery pictures.
+    """
+    calibration = recognizer.required_calibration()
+
+    @cache
+    def threshold_for(pooled: int) -> float:
+        return calibration.template_point(sizes, far, pooled).threshold
+
+    for count in calibration.counts if gallery.is_pooled else (1,):
+        threshold_for(count)
+    return threshold_for
 
 
 def answers_to(gallery: Gallery, questions: Sequence[FaceQuestion], top: int) -> list[dict[str, Any]]:
@@ -78,19 +129,50 @@ def answers_to(gallery: Gallery, questions: Sequence[FaceQuestion], top: int) ->
         return []
     found = gallery.search(torch.stack([question.embedding for question in questions]), top)
     return [
-        question.about | {"hits": plain_hits(hits, question.threshold)}
+        question.about | {"hits": plain_hits(hits, question.threshold_for)}
         for question, hits in zip(questions, found, strict=True)
     ]
 
 
-def plain_hits(hits: Sequence[Hit], threshold: float) -> list[dict[str, Any]]:
-    """Return the people whom a search found for a JSON object, and whether they are accepted."""
+def search_template(
+    recognizer: Recognizer, gallery: Gallery, faces: Sequence[AlignedFace], top: int, far: float
+) -> tuple[dict[str, Any], Disagreement | None]:
+    """Search the gallery for one template of several probes.
+
+    Args:
+        recognizer: The model.
+        gallery: The gallery.
+        faces: The probes, at least one.
+        top: Number of people to return.
+        far: False accept rate of the threshold.
+
+    Returns:
+        The answer for a JSON object, and whether the probes look like two people.
+
+    Raises:
+        ValueError: If there is no threshold for that rate and these sizes.
+    """
+    from rim_lightning.inference.recognizer import pool
+    from rim_lightning.inference.templates import disagreement
+
+    sizes = [face.size for face in faces]
+    threshold_for = template_thresholds(recognizer, gallery, sizes, far)
+    embeddings = recognizer.embed_probes(list(faces))
+    (hits,) = gallery.search(pool(embeddings, sizes)[None], top)
+    answer = {"threshold": threshold_for(1), "far": far, "hits": plain_hits(hits, threshold_for)}
+    return answer, disagreement(embeddings, sizes, recognizer.required_calibration())
+
+
+def plain_hits(hits: Sequence[Hit], threshold_for: Callable[[int], float]) -> list[dict[str, Any]]:
+    """Return the people whom a search found for a JSON object, each with its threshold and whether it is accepted."""
     from rim_lightning.gallery.stored_templates import picture_state
 
-    return [
-        hit._asdict() | {"accepted": hit.similarity >= threshold, "state": picture_state(hit.source, hit.digest)}
-        for hit in hits
-    ]
+    plain = []
+    for hit in hits:
+        threshold = threshold_for(hit.pooled)
+        judged = {"threshold": threshold, "accepted": hit.similarity >= threshold}
+        plain.append(hit._asdict() | judged | {"state": picture_state(hit.source, hit.digest)})
+    return plain
 
 
 def in_blocks(items: Iterable[Item], templates: int) -> Iterator[list[Item]]:

@@ -65,10 +65,8 @@ class FolderReport(NamedTuple):
             for paths in (listing.others, listing.hidden)
         )
         reasons = {str(path): why_not(path) for path in others}
-        now = (difference.picture for difference in changes.differences)
-        pictures = [*changes.unchanged, *changes.new, *(picture for picture in now if picture is not None)]
         templates = [] if gallery is None else gallery.enrolled()
-        shared = shared_pictures(templates, {picture.digest for picture in pictures})
+        shared = shared_pictures(templates, {picture.digest for picture in changes.pictures()})
         parts = [path.relative_to(folder).parts for path in listing.pictures]
         names = {own[0] for own in parts if len(own) > 1}
         single = [own[0] for own in parts if len(own) == 1]

@@ -11,7 +11,7 @@ import click
 from rim_lightning.commands.errors import sentence_of
 from rim_lightning.commands.rim.answer_table import HIT_COLUMNS, Output, hit_rows, output_options, write_answers
 from rim_lightning.commands.rim.face_choice import FaceChoice, FaceCommand, face_options, pictures_of
-from rim_lightning.commands.rim.face_questions import answers_to, in_blocks, question_of
+from rim_lightning.commands.rim.face_questions import answers_to, check_search, in_blocks, question_of
 from rim_lightning.commands.rim.folder_report import on_date
 from rim_lightning.commands.rim.model_choice import ModelChoice, model_options, open_gallery
 from rim_lightning.commands.rim.options import (
@@ -103,8 +103,7 @@ def identify(
         identify_templates(model, index, probes, top, choice, decision, pooling, output)
     recognizer = decision.load(model)
     gallery = open_gallery(index, recognizer)
-    if fpir is not None:
-        recognizer.required_calibration().check_search(len(gallery), fpir)
+    check_search(recognizer, gallery, fpir)
     left_out: dict[str, str] = {}
     cases: list[CaseAnswer] = []
     paths = [picture for place in probes for picture in pictures_of(place, left_out)]
@@ -120,7 +119,7 @@ def identify(
         recorded = record.finish(writer, recognizer, asked, cases, left_out, gallery)
     answers = [case.plain for case in cases]
     rate = {"far": decision.far} if fpir is None else {"fpir": fpir}
-    end_search(recognizer.required_calibration().chosen_on, len(gallery), rate, answers, left_out, output, recorded)
+    end_search(recognizer.required_calibration().chosen_on, gallery, rate, answers, left_out, output, recorded)
 
 
 def _answered(
@@ -141,7 +140,7 @@ def _answered(
     for path in paths:
         try:
             found = judged_as(asked.choice.align(recognizer, path, writer=writer), size)
-            questions += [question_of(recognizer, len(gallery), face, far, asked.fpir) for face in found]  # all or none
+            questions += [question_of(recognizer, gallery, face, far, asked.fpir) for face in found]  # all or none
         except (OSError, ValueError) as error:
             name, reason = printable(str(path)), sentence_of(error)
             left_out[str(path)] = reason if name in reason else f"{name}: {reason}"  # a threshold knows no picture
@@ -242,14 +241,15 @@ def list_templates(index: str, person: str | None, as_json: bool) -> None:
     if as_json:
         plain = [row._asdict() | {"state": state} for row, state in zip(rows, states, strict=True)]
         counts = {name: len(pictures) for name, pictures in people.items()}
-        echo_json({"model": opened.fingerprint, "people": counts, "templates": plain})
+        echo_json({"model": opened.fingerprint, "pooled": opened.is_pooled, "people": counts, "templates": plain})
     else:
         for name, pictures in people.items():
             say(f"{name}: {len(pictures)} {'picture' if len(pictures) == 1 else 'pictures'}")
             for row, state in pictures:
                 date = (row.enrolled or UNKNOWN_DATE)[:10]
                 say(f"  {date}  {row.alignment or 'unknown':<8}  {row.source}{remark_of(state)}")
-        say(f"{len(rows)} pictures of {len(people)} people in {index}, by the model {opened.fingerprint}")
+        pooled = "; those of each person are one template" if opened.is_pooled else ""
+        say(f"{len(rows)} pictures of {len(people)} people in {index}, by the model {opened.fingerprint}{pooled}")
         differing = len(rows) - states.count(UNCHANGED)
         if differing:
             say(f"{differing} of them are not what was enrolled: rim enroll --sync puts that right", err=True)
@@ -275,7 +275,7 @@ def _name_alike(person: str, gallery: Gallery) -> None:
 
 def end_search(
     chosen_on: CalibrationSet,
-    templates: int,
+    gallery: Gallery,
     rate: dict[str, float],
     answers: list[dict[str, Any]],
     left_out: dict[str, str],
@@ -286,7 +286,7 @@ def end_search(
 
     Args:
         chosen_on: The people of the thresholds.
-        templates: Number of pictures of the gallery.
+        gallery: The gallery.
         rate: "far" or "fpir" -> the rate that the thresholds were chosen for.
         answers: One for each probe or template, ready for a JSON object.
         left_out: Picture -> reason.
@@ -294,17 +294,18 @@ def end_search(
         recorded: What `RecordChoice.finish` returned.
     """
     recorded = recorded or {}
+    templates = gallery.compared()
     if output.table is not None:
         write_answers(output.table, HIT_COLUMNS, hit_rows(answers, left_out, rate))
     if output.as_json:
-        plain = rate | {"chosen_on": chosen_on._asdict(), "templates": templates}
+        plain = rate | {"chosen_on": chosen_on._asdict(), "templates": templates, "pooled": gallery.is_pooled}
         echo_json(plain | {"probes": answers, "left_out": left_out} | recorded)
     else:
         if answers:
             passed = (
                 f"; a stranger passes for {rate['far'] * templates:.2g} of them on average" if "far" in rate else ""
             )
-            say(f"of {templates} pictures{passed}")
+            say(f"of {templates} {'people, each by all their pictures' if gallery.is_pooled else 'pictures'}{passed}")
             say(f"thresholds chosen on {chosen_on.in_words()}")
         report_left_out(left_out)
         if output.table is not None:
@@ -330,4 +331,6 @@ def print_hits(answer: dict[str, Any], heading: str) -> None:
     for hit in answer["hits"]:
         mark = "accepted" if hit["accepted"] else ""
         picture = f"{hit['source']}, {on_date(hit['enrolled']).strip() or 'date unknown'}{remark_of(hit['state'])}"
+        if hit["pooled"] > 1:
+            picture = f"{hit['pooled']} pictures, threshold {hit['threshold']:.3f}; nearest: {picture}"
         say("  ".join(filter(None, (f"  {hit['similarity']:6.3f}", hit["person"], mark, f"({picture})"))))

@@ -99,20 +99,21 @@ def optional_model_options(command: Command) -> Command:
     return _with_model(command, "Model folder or checkpoint, as elsewhere; what rim-embed wrote needs none.", False)
 
 
-def open_gallery(index: str, recognizer: Recognizer, create: bool = False) -> Gallery:
+def open_gallery(index: str, recognizer: Recognizer, create: bool = False, pooled: bool = False) -> Gallery:
     """Open the gallery of a model.
 
     Args:
         index: Address of the gallery.
         recognizer: The model.
         create: True to make the gallery if there is none.
+        pooled: True if it must be one whose pictures are pooled.
 
     Returns:
         The gallery.
     """
     from rim_lightning.gallery.index import Gallery
 
-    return Gallery(index, recognizer.fingerprint, recognizer.embedding_size, create)
+    return Gallery(index, recognizer.fingerprint, recognizer.embedding_size, create, pooled)
 
 
 def _with_model(command: Command, text: str, needed: bool) -> Command:

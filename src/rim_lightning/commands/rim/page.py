@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from rim_lightning.commands.rim.model_choice import ModelChoice, model_options, open_gallery
+from rim_lightning.commands.rim.model_choice import ModelChoice, model_options
 from rim_lightning.commands.rim.options import EXIT_CODES, calibration_option, demo_option, optional_index_option
-from rim_lightning.commands.rim.output import say
 from rim_lightning.extras import require_extra
 
 
@@ -34,9 +33,6 @@ def page(model: ModelChoice, index: str | None, port: int, demo: bool, calibrati
       rim page --model my_model --index known
     """
     require_extra("page", "The page")
-    say("Loading the page: PyTorch, the model, then Gradio ...", err=True)
-    recognizer = model.load(demo, calibration)
     from rim_lightning.commands.page_server import serve
 
-    gallery = open_gallery(index, recognizer) if index else None
-    serve(recognizer, gallery, port, model, calibration, index)
+    serve(model, index, port, demo, calibration)

@@ -168,7 +168,10 @@ def record_options(command: Command) -> Command:
     def with_record(*, record: Path | None, reviewer: tuple[str, ...], report: tuple[Path, ...], **values: Any) -> Any:
         if record is None and (reviewer or report):
             raise click.UsageError("--reviewer and --report belong to a record: add --record FOLDER.")
-        _check_reviewers(reviewer)
+        try:
+            check_reviewers(reviewer)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--reviewer") from None
         return command(record=RecordChoice(record, reviewer, report), **values)
 
     with_options: Any = with_record
@@ -203,10 +206,12 @@ def gallery_state(gallery: Gallery) -> GalleryState:
     from rim_lightning.files import without_surrogates
 
     digest = hashlib.sha256()
-    rows = sorted(json.dumps(row) for row in gallery.enrolled())
+    enrolled = gallery.enrolled()
+    rows = sorted(json.dumps(row) for row in enrolled)
     for row in rows:
         digest.update(f"{without_surrogates(row)}\n".encode())
-    return GalleryState(digest.hexdigest(), len(rows))
+    people = len({row.person for row in enrolled}) if gallery.is_pooled else None
+    return GalleryState(digest.hexdigest(), len(rows), people)
 
 
 def check_report(target: Path) -> None:
@@ -236,19 +241,23 @@ def check_hits(record: RecordChoice, top: int) -> None:
             raise click.UsageError(f"A record holds {MOST_HITS:,} people for each probe: give --top {MOST_HITS}.")
 
 
-def _check_reviewers(names: Sequence[str]) -> None:
-    """Refuse names that a record cannot hold, before any work."""
+def check_reviewers(names: Sequence[str]) -> None:
+    """Check before any work that a record can hold the names of those who looked.
+
+    Raises:
+        ValueError: If it cannot.
+    """
     if not names:
         return
     from rim_lightning.case.record_schema import LONGEST_NAME, MOST_REVIEWERS
     from rim_lightning.files import printable
 
     if any(not name.strip() for name in names):
-        raise click.BadParameter("the name is empty.", param_hint="--reviewer")
+        raise ValueError("the name is empty.")
     if any(len(printable(name)) > LONGEST_NAME for name in names):
-        raise click.BadParameter("the name is too long.", param_hint="--reviewer")
+        raise ValueError("the name is too long.")
     if len(names) > MOST_REVIEWERS:
-        raise click.BadParameter(f"a record names at most {MOST_REVIEWERS} people.", param_hint="--reviewer")
+        raise ValueError(f"a record names at most {MOST_REVIEWERS} people.")
 
 
 def _keep_hits(writer: RecordWriter, answers: Sequence[CaseAnswer]) -> dict[str, int]:

@@ -159,7 +159,7 @@ def _answers(folder: Path, record: CaseRecord, recognizer: Recognizer, gallery: 
         probes = _faces(folder, record, recognizer, "probe")
         if gallery is not None:
             rates = settings.far, settings.fpir
-            questions = [question_of(recognizer, len(gallery), face, *rates) for face in probes]
+            questions = [question_of(recognizer, gallery, face, *rates) for face in probes]
             found = answers_to(gallery, questions, settings.top or 1)
             return [CaseAnswer([face], [], answer) for face, answer in zip(probes, found, strict=True)]
         sharp = _faces(folder, record, recognizer, "gallery")

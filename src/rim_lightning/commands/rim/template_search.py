@@ -29,9 +29,10 @@ from rim_lightning.extras import require_extra
 from rim_lightning.inference.verdict import in_words
 
 if TYPE_CHECKING:
+    from rim_lightning.gallery.index import Gallery
     from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
-    from rim_lightning.inference.templates import Disagreement, PictureGroup
+    from rim_lightning.inference.templates import PictureGroup
 
 CLIP_ENDINGS = {
     *(".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".wmv", ".asf", ".flv", ".mpg", ".mpeg"),
@@ -113,7 +114,7 @@ def identify_templates(
 
     recognizer = decision.load(model)
     gallery = open_gallery(index, recognizer)
-    chosen_on, known = recognizer.required_calibration().chosen_on, len(gallery)
+    chosen_on = recognizer.required_calibration().chosen_on
     answers: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
     with ExitStack() as stack:
@@ -128,12 +129,15 @@ def identify_templates(
             if not faces:
                 left_out.setdefault(group.name, f"{group.name} has no picture that can be used.")
                 continue
-            answers.append(_answer(recognizer, gallery, group, faces, top, decision.far))
+            answer, warning = _answer(recognizer, gallery, group, faces, top, decision.far)
+            answers.append(answer)
             if not output.as_json:
                 report_notes(face for face, _ in faces)
                 report_enlarged(face for face, _ in faces)
-                print_hits(answers[-1], _heading(answers[-1]))
-    end_search(chosen_on, known, {"far": decision.far}, answers, left_out, output)
+                if warning:
+                    say(f"{group.name}: {warning}", err=True)
+                print_hits(answer, _heading(answer))
+    end_search(chosen_on, gallery, {"far": decision.far}, answers, left_out, output)
 
 
 def _groups_of(
@@ -186,52 +190,32 @@ def _faces_of(
 
 def _answer(
     recognizer: Recognizer,
-    gallery: Any,
+    gallery: Gallery,
     group: PictureGroup,
     faces: Sequence[tuple[AlignedFace, str]],
     top: int,
     far: float,
-) -> dict[str, Any]:
-    """Search the gallery for one template. The answer is ready for a JSON object."""
-    from rim_lightning.commands.rim.face_questions import plain_hits
-    from rim_lightning.inference.recognizer import pool
-    from rim_lightning.inference.templates import disagreement
+) -> tuple[dict[str, Any], str]:
+    """Search the gallery for one template. Return the answer for a JSON object, and a warning if pictures disagree."""
+    from rim_lightning.commands.rim.face_questions import search_template
 
-    calibration = recognizer.required_calibration()
     aligned = [face for face, _ in faces]
-    embeddings = recognizer.embed_probes(aligned)
-    sizes = [face.size for face in aligned]
-    point = calibration.template_point(sizes, far)
-    split = disagreement(embeddings, aligned, calibration)
-    (hits,) = gallery.search(pool(embeddings, sizes)[None], top)
-    return {
+    names = [face.name for face in aligned]
+    found, split = search_template(recognizer, gallery, aligned, top, far)
+    answer = {
         "template": group.name,
         "track": group.track,
         "pictures": [{"picture": face.name, "time": time or None} | face.plain() for face, time in faces],
         "size": min(face.size for face in aligned),
         "probes": len(aligned),
-        "threshold": point.threshold,
-        "far": far,
-        "disagreement": split and _plain_disagreement(split, aligned),
-        "hits": plain_hits(hits, point.threshold),
+        "disagreement": split and split.plain(names),
+        **found,
     }
-
-
-def _plain_disagreement(split: Disagreement, faces: Sequence[AlignedFace]) -> dict[str, Any]:
-    groups = [[faces[index].name for index in group] for group in split.groups]
-    return split._asdict() | {"groups": groups}
+    return answer, split.in_words(names) if split else ""
 
 
 def _heading(answer: dict[str, Any]) -> str:
-    """Return the line above the hits of a template; warn if its pictures disagree."""
-    if split := answer["disagreement"]:
-        few = split["groups"][1]
-        names = few[0] if len(few) == 1 else f"{few[0]} and {len(few) - 1} more"
-        say(
-            f"{answer['template']}: its pictures look like two people (similarity {split['similarity']:.3f}, less than "
-            f"{split['threshold']:.3f} at {in_words(split['far'])}): look at {names}, and divide them",
-            err=True,
-        )
+    """Return the line above the hits of a template."""
     times = [picture["time"] for picture in answer["pictures"] if picture["time"]]
     seen = f", {times[0]} to {times[-1]}" if len(times) > 1 else "".join(f", {time}" for time in times)
     count = f"{answer['probes']} picture" + ("s, pooled" if answer["probes"] > 1 else "")

@@ -96,7 +96,7 @@ def _answer(
         faces = judged_as(choice.align(recognizer, path), decision.size)
     except (OSError, ValueError) as error:
         left_out = sentence_of(error)
-    questions = [question_of(recognizer, len(gallery), face, decision.far) for face in faces]
+    questions = [question_of(recognizer, gallery, face, decision.far) for face in faces]
     answers = answers_to(gallery, questions, top)
     if as_json:
         echo_json({"picture": str(path), "probes": answers, "left_out": left_out})
