@@ -85,7 +85,7 @@ class RecognitionModule(PhasedModule):
         schedule: Schedule,
         probes: ProbeSampling,
         clip: float | None,
-        teacher_weights: Mapping[str, str] | None,
+        teacher_weights: Mapping[str, Any] | None,
         start_from_teacher: bool,
         verification_pairs: int,
         widen: bool = False,
@@ -133,7 +133,7 @@ class RecognitionModule(PhasedModule):
         self.classifier = classifier(size, people)
         self.center = CenterLoss(size, people) if self.weights["center"] else None
 
-    def _fill_from_teacher(self, weights: Mapping[str, str], fill_learner: bool, widen: bool) -> None:
+    def _fill_from_teacher(self, weights: Mapping[str, Any], fill_learner: bool, widen: bool) -> None:
         """Give the guide, and the learner if asked for, the weights of the teacher."""
         guide = self.recognizer.guide
         if guide is not None:

@@ -65,7 +65,7 @@ class RIMModule(PhasedModule):
         alternation: str,
         probes: ProbeSampling,
         clip: float | None,
-        teacher_weights: Mapping[str, str] | None,
+        teacher_weights: Mapping[str, Any] | None,
         start_from_teacher: bool,
         verification_pairs: int,
         start_from: str | None,
