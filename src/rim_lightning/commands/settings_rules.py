@@ -31,7 +31,7 @@ SPLITS = ("train", "val", "test")
 BACKBONES = ("mobilefacenet", "iresnet50", "resnet34", "inception_resnet_v1", "resnet50", "centerface")
 SUPER_RESOLVERS = ("srcnn", "vdsr", "lapsrn", "esrgan", "coarse", "bicubic")
 WEIGHT_FORMATS = (
-    *("mobilefacenet_onnx", "arcface_torch", "face_evolve", "adaface", "cvlface", "facenet_pytorch"),
+    *("mobilefacenet_onnx", "insightface", "arcface_torch", "face_evolve", "adaface", "cvlface", "facenet_pytorch"),
     *("vggface2", "rim_lightning", "rim_train"),
 )
 LAYOUTS = ("arcface_torch", "face_evolve", "adaface", "insightface")
@@ -159,6 +159,9 @@ MODEL_RULES: RuleTable = {
     "model.recognition.*.normalization": choice("batch", "none"),
     "model.recognition.*.layout": choice(*LAYOUTS),
     "model.recognition.*.width": whole(1),
+    "model.recognition.*.channel_scale": whole(1),
+    "model.recognition.*.pixel_mean": number(0, 255),
+    "model.recognition.*.pixel_scale": number(1, 255),
     "model.recognition.*.input_channels": elsewhere("student_sees, assistant_sees and size_input say it"),
     "model.recognition.*.embedding_size": optional(whole(1)),
     "model.recognition.*.input_size": whole(16),
@@ -216,6 +219,9 @@ SYSTEM_RULES: RuleTable = {
     "system.recognizer.*.normalization": choice("batch", "none"),
     "system.recognizer.*.input_channels": elsewhere("system.recognizer.size_input says it"),
     "system.recognizer.*.width": whole(1),
+    "system.recognizer.*.channel_scale": whole(1),
+    "system.recognizer.*.pixel_mean": number(0, 255),
+    "system.recognizer.*.pixel_scale": number(1, 255),
     "system.super_resolver.name": choice(*SUPER_RESOLVERS),
     "system.super_resolver.network": ANYTHING,
     "system.super_resolver.network.widths": WIDTHS,

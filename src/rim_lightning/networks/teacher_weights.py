@@ -17,6 +17,7 @@ from rim_lightning.networks.checkpoints import load_network
 from rim_lightning.networks.earlier_names import current_names
 from rim_lightning.networks.published.adaface import load_adaface, load_cvlface
 from rim_lightning.networks.published.facenet import load_facenet_pytorch
+from rim_lightning.networks.published.insightface import load_insightface
 from rim_lightning.networks.published.iresnet import load_arcface_torch, load_face_evolve
 from rim_lightning.networks.published.mobilefacenet_onnx import load_mobilefacenet_onnx
 from rim_lightning.networks.published.vggface2 import load_vggface2
@@ -170,6 +171,7 @@ def load_trained_recognizer(path: str | Path) -> Backbone:
 
 WEIGHT_FORMATS: dict[str, Callable[..., Backbone]] = {
     "mobilefacenet_onnx": load_mobilefacenet_onnx,
+    "insightface": load_insightface,
     "arcface_torch": load_arcface_torch,
     "face_evolve": load_face_evolve,
     "adaface": load_adaface,
