@@ -31,9 +31,19 @@ SPLITS = ("train", "val", "test")
 BACKBONES = ("mobilefacenet", "iresnet50", "resnet34", "inception_resnet_v1", "resnet50", "centerface")
 SUPER_RESOLVERS = ("srcnn", "vdsr", "lapsrn", "esrgan", "coarse", "bicubic")
 WEIGHT_FORMATS = (
-    *("mobilefacenet_onnx", "insightface", "arcface_torch", "face_evolve", "adaface", "cvlface", "facenet_pytorch"),
+    *(
+        "mobilefacenet_onnx",
+        "insightface",
+        "onnx",
+        "arcface_torch",
+        "face_evolve",
+        "adaface",
+        "cvlface",
+        "facenet_pytorch",
+    ),
     *("vggface2", "rim_lightning", "rim_train"),
 )
+TEACHER_INPUT = ("color", "mean", "std", "input_size")
 LAYOUTS = ("arcface_torch", "face_evolve", "adaface", "insightface")
 MARGINS = ("arcface", "cosface", "softmax")
 ACCELERATORS = ("cpu", "gpu", "cuda", "mps", "auto")
@@ -250,10 +260,13 @@ SYSTEM_RULES: RuleTable = {
     "system.discriminator.*": whole(1),
 }
 TEACHER_RULES: RuleTable = {
-    "teacher.weights": optional(mapping_of(ANYTHING, "weight_format", "path", allowed=("color",))),
+    "teacher.weights": optional(mapping_of(ANYTHING, "weight_format", "path", allowed=TEACHER_INPUT)),
     "teacher.weights.weight_format": choice(*WEIGHT_FORMATS),
     "teacher.weights.path": PLACE,
     "teacher.weights.color": optional(choice("rgb", "bgr")),
+    "teacher.weights.mean": optional(number(0, 255)),
+    "teacher.weights.std": optional(number(0.001, 1000)),
+    "teacher.weights.input_size": optional(whole(8)),
     "teacher.start_students": FLAG,
     "teacher.epochs": whole(),
     "teacher.learning_rate": POSITIVE,

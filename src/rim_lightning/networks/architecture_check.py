@@ -34,6 +34,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "channel_scale": (1, 16),
     "pixel_mean": (0, 255),
     "pixel_scale": (1, 255),
+    "mean": (0, 255),
+    "std": (0.001, 1000),
     **dict.fromkeys(("schemes", "classes"), (1, 1000)),
     "embedding_size": (1, 16384),
     "dropout": (0, 1),

@@ -20,6 +20,7 @@ from rim_lightning.networks.published.facenet import load_facenet_pytorch
 from rim_lightning.networks.published.insightface import load_insightface
 from rim_lightning.networks.published.iresnet import load_arcface_torch, load_face_evolve
 from rim_lightning.networks.published.mobilefacenet_onnx import load_mobilefacenet_onnx
+from rim_lightning.networks.published.onnx_embedder import load_onnx
 from rim_lightning.networks.published.vggface2 import load_vggface2
 from rim_lightning.networks.tiny_weights import flush_tiny_weights
 from rim_lightning.networks.torch_files import load_torch_file
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from rim_lightning.networks.compared.guided import GuidedRecognizer
 
 
-def load_teacher(weight_format: str, path: str | Path, **settings: str | None) -> Backbone:
+def load_teacher(weight_format: str, path: str | Path, **settings: Any) -> Backbone:
     """Load a recognition network from a file of a given format.
 
     Args:
@@ -61,7 +62,7 @@ def load_teacher(weight_format: str, path: str | Path, **settings: str | None) -
     return flush_tiny_weights(backbone)
 
 
-def fill_backbone(backbone: Backbone, setting: str, weight_format: str, path: str, **settings: str | None) -> None:
+def fill_backbone(backbone: Backbone, setting: str, weight_format: str, path: str, **settings: Any) -> None:
     """Copy the weights of a file into a recognition network.
 
     Args:
@@ -78,9 +79,7 @@ def fill_backbone(backbone: Backbone, setting: str, weight_format: str, path: st
     _fill(backbone, setting, load_teacher(weight_format, path, **settings), path, widen=False)
 
 
-def fill_wider_backbone(
-    backbone: Backbone, setting: str, weight_format: str, path: str, **settings: str | None
-) -> None:
+def fill_wider_backbone(backbone: Backbone, setting: str, weight_format: str, path: str, **settings: Any) -> None:
     """Copy the weights of a file into a network of the same layers that may be wider, so that it computes the same.
 
     Arguments and errors are those of `fill_backbone`; see `widened`.
@@ -172,6 +171,7 @@ def load_trained_recognizer(path: str | Path) -> Backbone:
 WEIGHT_FORMATS: dict[str, Callable[..., Backbone]] = {
     "mobilefacenet_onnx": load_mobilefacenet_onnx,
     "insightface": load_insightface,
+    "onnx": load_onnx,
     "arcface_torch": load_arcface_torch,
     "face_evolve": load_face_evolve,
     "adaface": load_adaface,

@@ -103,6 +103,11 @@ class RecognitionModule(PhasedModule):
                 "system.recognizer.guide_learns=false."
             )
         guide = self.recognizer.guide
+        if weights["stage"] and guide is not None and not guide.has_maps:
+            raise ValueError(
+                "The guide gives embeddings alone, so that the term stage has no maps to compare with: set "
+                "system.weights.stage=0."
+            )
         if weights["stage"] and guide is not None and guide.stage_channels[-1] != learner.stage_channels[-1]:
             raise ValueError(
                 f"The term stage compares maps of {guide.stage_channels[-1]} and {learner.stage_channels[-1]} "

@@ -82,15 +82,13 @@ class GraphReader:
         self.nodes = []
         for node in graph.node:
             if node.op_type == "Constant":
-                value = attributes_of(node).get("value")
-                if value is not None:
-                    self.weights[node.output[0]] = self._stored(value)
+                for name, value in attributes_of(node).items():
+                    self.weights[node.output[0]] = self._stored(value) if name == "value" else torch.tensor(value)
             elif node.op_type == "Transpose" and (matrix := self.weights.get(node.input[0])) is not None:
-                if matrix.ndim != 2:
-                    raise self.refusal(f"{node_title(node)} turns a weight of {matrix.ndim} dimensions")
-                self.weights[node.output[0]] = matrix.T
+                order = attributes_of(node).get("perm", range(matrix.ndim)[::-1])
+                self.weights[node.output[0]] = matrix.permute(*order)
             elif node.op_type in ALIASES:
-                self._aliases[node.output[0]] = self._resolved(node.input[0])
+                self._aliases[node.output[0]] = self.resolved(node.input[0])
             else:
                 self.nodes.append(node)
         self._remaining = list(self.nodes)
@@ -110,12 +108,13 @@ class GraphReader:
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{self.path} has a damaged weight ({error}): copy it again.") from error
 
-    def _resolved(self, name: str) -> str:
+    def resolved(self, name: str) -> str:
+        """Return the name of what an Identity or a Dropout hands on, or the name itself."""
         return self._aliases.get(name, name)
 
     def weight(self, node: "NodeProto", position: int) -> Tensor | None:
         """Return the stored tensor at a position among the inputs of a node, or None."""
-        return self.weights.get(self._resolved(node.input[position])) if position < len(node.input) else None
+        return self.weights.get(self.resolved(node.input[position])) if position < len(node.input) else None
 
     def next_node(self, operations: Sequence[str], sources: set[str]) -> "NodeProto":
         """Return the next node that is one of these operations and reads these outputs of earlier nodes.
@@ -136,7 +135,7 @@ class GraphReader:
     def following(self, operations: Sequence[str], sources: set[str]) -> "NodeProto | None":
         """Return the node of `next_node`, or None if there is none."""
         for number, node in enumerate(self._remaining):
-            inputs = {name for name in map(self._resolved, node.input) if name and name not in self.weights}
+            inputs = {name for name in map(self.resolved, node.input) if name and name not in self.weights}
             if node.op_type in operations and inputs == sources:
                 return self._remaining.pop(number)
         return None
