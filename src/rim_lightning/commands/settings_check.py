@@ -83,14 +83,15 @@ def list_of(rule: Rule, least: int = 0) -> Rule:
     return Rule(f"a list{some}, each {rule.words.removeprefix('one of ')}", holds, rule.choices)
 
 
-def mapping_of(rule: Rule, *keys: str) -> Rule:
-    """Rule of a mapping whose values have one rule; with `keys`, it has these keys and no others."""
+def mapping_of(rule: Rule, *keys: str, allowed: Sequence[str] = ()) -> Rule:
+    """Rule of a mapping whose values have one rule; with `keys`, it has these keys, maybe `allowed` ones, no others."""
 
     def holds(value: Any) -> bool:
         fits = isinstance(value, dict) and all(map(rule.holds, value.values()))
-        return fits and (not keys or set(value) == set(keys))
+        return fits and (not keys or set(keys) <= set(value) <= {*keys, *allowed})
 
     named = f" of {', '.join(keys)}" if keys else ""
+    named += f" and maybe {', '.join(allowed)}" if allowed else ""
     return Rule(f"a mapping{named}, each value {rule.words}", holds)
 
 

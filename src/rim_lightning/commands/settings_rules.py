@@ -34,9 +34,20 @@ SPLITS = ("train", "val", "test")
 BACKBONES = ("mobilefacenet", "iresnet50", "resnet34", "inception_resnet_v1", "resnet50", "centerface")
 SUPER_RESOLVERS = ("srcnn", "vdsr", "lapsrn", "esrgan", "coarse", "bicubic")
 WEIGHT_FORMATS = (
-    *("mobilefacenet_onnx", "arcface_torch", "face_evolve", "facenet_pytorch", "vggface2", "rim_lightning"),
-    "rim_train",
+    *(
+        "mobilefacenet_onnx",
+        "insightface",
+        "onnx",
+        "arcface_torch",
+        "face_evolve",
+        "adaface",
+        "cvlface",
+        "facenet_pytorch",
+    ),
+    *("vggface2", "rim_lightning", "rim_train"),
 )
+TEACHER_INPUT = ("color", "mean", "std", "input_size")
+LAYOUTS = ("arcface_torch", "face_evolve", "adaface", "insightface")
 MARGINS = ("arcface", "cosface", "softmax")
 ACCELERATORS = ("cpu", "gpu", "cuda", "mps", "auto")
 PRECISIONS = ("32-true", "bf16-mixed", "32", "bf16", "16-mixed", "16-true", "16", 16, 32)
@@ -180,8 +191,11 @@ MODEL_RULES: RuleTable = {
     "model.recognition.realign": FLAG,
     "model.recognition.*.name": choice_or_class(*BACKBONES),
     "model.recognition.*.normalization": choice("batch", "none"),
-    "model.recognition.*.layout": choice("arcface_torch", "face_evolve"),
+    "model.recognition.*.layout": choice(*LAYOUTS),
     "model.recognition.*.width": whole(1),
+    "model.recognition.*.channel_scale": whole(1),
+    "model.recognition.*.pixel_mean": number(0, 255),
+    "model.recognition.*.pixel_scale": number(1, 255),
     "model.recognition.*.input_channels": elsewhere("student_sees, assistant_sees and size_input say it"),
     "model.recognition.*.embedding_size": optional(whole(1)),
     "model.recognition.*.input_size": whole(16),
@@ -235,10 +249,13 @@ SYSTEM_RULES: RuleTable = {
     "system.recognizer.*.input_size": whole(16),
     "system.recognizer.*.blocks": COUNTS,
     "system.recognizer.*.units": COUNTS,
-    "system.recognizer.*.layout": choice("arcface_torch", "face_evolve"),
+    "system.recognizer.*.layout": choice(*LAYOUTS),
     "system.recognizer.*.normalization": choice("batch", "none"),
     "system.recognizer.*.input_channels": elsewhere("system.recognizer.size_input says it"),
     "system.recognizer.*.width": whole(1),
+    "system.recognizer.*.channel_scale": whole(1),
+    "system.recognizer.*.pixel_mean": number(0, 255),
+    "system.recognizer.*.pixel_scale": number(1, 255),
     "system.super_resolver.name": choice(*SUPER_RESOLVERS),
     "system.super_resolver.network": ANYTHING,
     "system.super_resolver.network.widths": WIDTHS,
@@ -267,9 +284,13 @@ SYSTEM_RULES: RuleTable = {
     "system.discriminator.*": whole(1),
 }
 TEACHER_RULES: RuleTable = {
-    "teacher.weights": optional(mapping_of(TEXT, "weight_format", "path")),
+    "teacher.weights": optional(mapping_of(ANYTHING, "weight_format", "path", allowed=TEACHER_INPUT)),
     "teacher.weights.weight_format": choice(*WEIGHT_FORMATS),
     "teacher.weights.path": PLACE,
+    "teacher.weights.color": optional(choice("rgb", "bgr")),
+    "teacher.weights.mean": optional(number(0, 255)),
+    "teacher.weights.std": optional(number(0.001, 1000)),
+    "teacher.weights.input_size": optional(whole(8)),
     "teacher.start_students": FLAG,
     "teacher.epochs": whole(),
     "teacher.learning_rate": POSITIVE,

@@ -88,8 +88,9 @@ class RecognitionNetwork(nn.Module):
 
     Raises:
         ValueError: If the sizes of the stage maps differ from the teacher's, the head or a view is unknown, the nominal
-            size is needed and missing, the student does not read what has the landmarks to realign by, or the channels
-            or the embedding of the student's head differ from the teacher's.
+            size is needed and missing, the student does not read what has the landmarks to realign by, the channels
+            or the embedding of the student's head differ from the teacher's, or the teacher has no stage maps and the
+            head or a learner needs them.
     """
 
     def __init__(  # noqa: PLR0913  every argument stands in checkpoints, which could not be loaded without it
@@ -133,25 +134,51 @@ class RecognitionNetwork(nn.Module):
             raise ValueError(f'head must be one of {", ".join(get_args(Head))}, got "{head}".')
         self.head = head
         self.teacher = FrozenTeacher(build_backbone(**teacher))
-        channels, side = self.teacher.stage_channels[-1], self.teacher.stage_sizes[-1]
+        student_network = build_backbone(**student)
+        self._check_maps(student_network)
+        # Whose shapes the maps of student and assistant have: without maps of the teacher, the student's.
+        shapes = self.teacher if self.teacher.has_maps else student_network
+        channels, side = shapes.stage_channels[-1], shapes.stage_sizes[-1]
         self.embedding_size = channels * side**2 if head == "flatten" else self.teacher.embedding_size
-        self.student = Learner(
-            build_backbone(**student), self.teacher, keep_head=head in ("student", "own"), from_zero=False
-        )
+        self.student = Learner(student_network, shapes, keep_head=head in ("student", "own"), from_zero=False)
+        self._check_head(channels)
+        assistant_network = build_backbone(**assistant)
+        self._check_maps(assistant_network)
+        self.assistant = Learner(assistant_network, shapes, keep_head=head == "own", from_zero=assistant_from_zero)
+
+    def _check_head(self, channels: int) -> None:
+        """Raise ValueError if the student's head does not fit maps of these channels or the teacher's embedding."""
         student_channels = self.student.backbone.stage_channels[-1]
-        if head == "student" and student_channels != channels:
+        if self.head == "student" and student_channels != channels:
             raise ValueError(
                 f"The student's head would read maps of the teacher's {channels} channels, its own have "
                 f'{student_channels}: set head to "teacher".'
             )
-        if head in ("student", "own") and self.student.backbone.embedding_size != self.teacher.embedding_size:
+        if self.head in ("student", "own") and self.student.backbone.embedding_size != self.teacher.embedding_size:
             raise ValueError(
                 f"The student's embedding has {self.student.backbone.embedding_size} numbers, the teacher's has "
                 f"{self.teacher.embedding_size}: give both the same embedding_size."
             )
-        self.assistant = Learner(
-            build_backbone(**assistant), self.teacher, keep_head=head == "own", from_zero=assistant_from_zero
-        )
+
+    def _check_maps(self, learner: Backbone) -> None:
+        """Raise ValueError if stage maps are needed that the teacher, or the student or assistant, does not have."""
+        if not learner.has_maps:
+            raise ValueError(
+                "Student and assistant cannot be networks without stage maps: set model.recognition.student and "
+                "model.recognition.assistant to networks that can learn, such as mobilefacenet."
+            )
+        if self.teacher.has_maps:
+            return
+        if self.head not in ("student", "own"):
+            raise ValueError(
+                f'The teacher gives embeddings alone, so that the head "{self.head}" has no maps to read: set '
+                "model.recognition.head to student or own."
+            )
+        if learner.input_size != self.teacher.input_size:
+            raise ValueError(
+                f"The teacher takes {self.teacher.input_size} px, student or assistant {learner.input_size} px: give "
+                "all the same input_size."
+            )
 
     def resized(self, faces: Tensor) -> Tensor:
         """Resize faces to the input of the teacher, by antialiased bicubic interpolation with gradient.
@@ -303,7 +330,7 @@ class Learner(nn.Module):
 
     Args:
         backbone: Network of the student or the assistant.
-        teacher: Teacher whose maps are the target.
+        teacher: Teacher whose maps are the target, or another network of the shapes of the maps.
         keep_head: Keep the head of the backbone. The parameters of an unused head would never be trained.
         from_zero: Start all maps at zero, by a 1x1 convolution of zeros after each stage.
 
@@ -311,7 +338,7 @@ class Learner(nn.Module):
         ValueError: If the sizes of the input or of the stage maps differ from the teacher's.
     """
 
-    def __init__(self, backbone: Backbone, teacher: FrozenTeacher, keep_head: bool, from_zero: bool) -> None:
+    def __init__(self, backbone: Backbone, teacher: Backbone, keep_head: bool, from_zero: bool) -> None:
         super().__init__()
         if backbone.input_size != teacher.input_size or backbone.stage_sizes != teacher.stage_sizes:
             raise ValueError(

@@ -1,5 +1,6 @@
 """Recognition networks from files: the published formats by name, and our own."""
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,12 @@ from rim_lightning.networks.backbones.build import build_backbone
 from rim_lightning.networks.backbones.input import fill_from_rgb
 from rim_lightning.networks.checkpoints import load_network
 from rim_lightning.networks.earlier_names import current_names
+from rim_lightning.networks.published.adaface import load_adaface, load_cvlface
 from rim_lightning.networks.published.facenet import load_facenet_pytorch
+from rim_lightning.networks.published.insightface import load_insightface
 from rim_lightning.networks.published.iresnet import load_arcface_torch, load_face_evolve
 from rim_lightning.networks.published.mobilefacenet_onnx import load_mobilefacenet_onnx
+from rim_lightning.networks.published.onnx_embedder import load_onnx
 from rim_lightning.networks.published.vggface2 import load_vggface2
 from rim_lightning.networks.tiny_weights import flush_tiny_weights
 from rim_lightning.networks.torch_files import load_torch_file
@@ -25,28 +29,40 @@ if TYPE_CHECKING:
     from rim_lightning.networks.compared.guided import GuidedRecognizer
 
 
-def load_teacher(weight_format: str, path: str | Path) -> Backbone:
+def load_teacher(weight_format: str, path: str | Path, **settings: Any) -> Backbone:
     """Load a recognition network from a file of a given format.
 
     Args:
         weight_format: Name from `WEIGHT_FORMATS`.
         path: File of that format.
+        **settings: What the reader of the format must know beside the file, such as `color` of `load_cvlface`.
+            None counts as not given.
 
     Returns:
         The network in eval mode, on the CPU, without tiny weights (`flush_tiny_weights`).
 
     Raises:
         FileNotFoundError: If the file is missing.
-        ValueError: If the format is unknown (the message lists the formats) or the file is of another kind.
+        ValueError: If the format is unknown (the message lists the formats), has no such setting, or the file is of
+            another kind.
     """
     if weight_format not in WEIGHT_FORMATS:
         raise ValueError(f'There is no weight format "{weight_format}"; choose one of {", ".join(WEIGHT_FORMATS)}.')
-    backbone = WEIGHT_FORMATS[weight_format](path)
+    reader, given = (
+        WEIGHT_FORMATS[weight_format],
+        {name: value for name, value in settings.items() if value is not None},
+    )
+    for name in given:
+        if name not in inspect.signature(reader).parameters:
+            raise ValueError(
+                f"Files of the format {weight_format} need no {name}: leave it out of teacher.weights, or make it null."
+            )
+    backbone = reader(path, **given)
     check_finite(backbone, path)
     return flush_tiny_weights(backbone)
 
 
-def fill_backbone(backbone: Backbone, setting: str, weight_format: str, path: str) -> None:
+def fill_backbone(backbone: Backbone, setting: str, weight_format: str, path: str, **settings: Any) -> None:
     """Copy the weights of a file into a recognition network.
 
     Args:
@@ -54,26 +70,26 @@ def fill_backbone(backbone: Backbone, setting: str, weight_format: str, path: st
         setting: Setting that describes the network, for the error message.
         weight_format: Format of the file, see `load_teacher`.
         path: File of that format.
+        **settings: As of `load_teacher`.
 
     Raises:
         FileNotFoundError: If the file is missing.
         ValueError: If the file cannot be read, or holds a different network from the one in `setting`.
     """
-    _fill(backbone, setting, weight_format, path, widen=False)
+    _fill(backbone, setting, load_teacher(weight_format, path, **settings), path, widen=False)
 
 
-def fill_wider_backbone(backbone: Backbone, setting: str, weight_format: str, path: str) -> None:
+def fill_wider_backbone(backbone: Backbone, setting: str, weight_format: str, path: str, **settings: Any) -> None:
     """Copy the weights of a file into a network of the same layers that may be wider, so that it computes the same.
 
     Arguments and errors are those of `fill_backbone`; see `widened`.
     """
-    _fill(backbone, setting, weight_format, path, widen=True)
+    _fill(backbone, setting, load_teacher(weight_format, path, **settings), path, widen=True)
 
 
-def _fill(backbone: Backbone, setting: str, weight_format: str, path: str, widen: bool) -> None:
-    weights = load_teacher(weight_format, path).state_dict()
+def _fill(backbone: Backbone, setting: str, source: Backbone, path: str, widen: bool) -> None:
     try:
-        fill_from_rgb(backbone, weights, widen)
+        fill_from_rgb(backbone, source.state_dict(), widen)
     except (RuntimeError, ValueError) as error:
         widely = ", or a wider one of the same layers" if widen else ""
         raise ValueError(
@@ -152,10 +168,14 @@ def load_trained_recognizer(path: str | Path) -> Backbone:
     return recognizer.learner
 
 
-WEIGHT_FORMATS: dict[str, Callable[[str | Path], Backbone]] = {
+WEIGHT_FORMATS: dict[str, Callable[..., Backbone]] = {
     "mobilefacenet_onnx": load_mobilefacenet_onnx,
+    "insightface": load_insightface,
+    "onnx": load_onnx,
     "arcface_torch": load_arcface_torch,
     "face_evolve": load_face_evolve,
+    "adaface": load_adaface,
+    "cvlface": load_cvlface,
     "facenet_pytorch": load_facenet_pytorch,
     "vggface2": load_vggface2,
     "rim_lightning": load_backbone,

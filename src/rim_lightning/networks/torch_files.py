@@ -2,8 +2,8 @@
 
 import math
 import pickle
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,7 +27,11 @@ LEGACY_HEADERS = 3
 """Pickles before that of the content in a file of torch < 1.6: magic number, version, system."""
 
 
-def load_torch_file(path: str | Path) -> Any:
+class Inert:
+    """Stands for a class of another package that a file names."""
+
+
+def load_torch_file(path: str | Path, inert: Collection[str] = ()) -> Any:
     """Load a file of `torch.save`. Only tensors and plain containers are unpickled (`weights_only=True`).
 
     Memory is bounded by the size of the file: no tensor is larger than its part of the file, nothing is compressed,
@@ -35,6 +39,7 @@ def load_torch_file(path: str | Path) -> Any:
 
     Args:
         path: The file.
+        inert: Classes, as `module.Class`, that the file may name. They are not imported: `Inert` takes their place.
 
     Returns:
         Its content, on the CPU.
@@ -43,22 +48,22 @@ def load_torch_file(path: str | Path) -> Any:
         ValueError: If it is no such file, is damaged, or claims more than it holds. The message does not name the file.
         OSError: If it cannot be read.
     """
-    check_torch_file(path)
-    with _damage_in_words():
+    check_torch_file(path, inert)
+    with _damage_in_words(), torch.serialization.safe_globals([(Inert, name) for name in inert]):
         content = torch.load(path, map_location="cpu", weights_only=True)
         _check_entries(content)
     return content
 
 
-def check_torch_file(path: str | Path) -> None:
+def check_torch_file(path: str | Path, inert: Collection[str] = ()) -> None:
     """Read what a file says about its tensors, and nothing else; arguments and errors as of `load_torch_file`."""
     path = Path(path)
     with _damage_in_words():
         if is_zipfile(path):
             with ZipFile(path) as archive:
-                _check_archive(archive, path.stat().st_size)
+                _check_archive(archive, path.stat().st_size, inert)
         else:
-            _check_legacy(path)
+            _check_legacy(path, inert)
 
 
 @contextmanager
@@ -74,7 +79,7 @@ def _damage_in_words() -> Iterator[None]:
         raise ValueError(str(error).partition("\n")[0] or type(error).__name__) from error
 
 
-def _check_archive(archive: ZipFile, size: int) -> None:
+def _check_archive(archive: ZipFile, size: int, inert: Collection[str]) -> None:
     """Check a file of torch ≥ 1.6, a ZIP archive with one entry for each storage."""
     entries = {entry.filename.lower(): entry for entry in archive.infolist()}
     if len(entries) != len(archive.infolist()):
@@ -96,16 +101,16 @@ def _check_archive(archive: ZipFile, size: int) -> None:
             raise ValueError(f"a tensor claims {claimed:,} bytes that are not there")
 
     with archive.open(entries[pickles[0]]) as file:
-        _Reader(_Bounded(file), check_storage).load()
+        _Reader(_Bounded(file), check_storage, inert).load()
 
 
-def _check_legacy(path: Path) -> None:
+def _check_legacy(path: Path, inert: Collection[str]) -> None:
     """Check a file of torch < 1.6: pickles, then the bytes of all storages one behind the other."""
     claims: dict[str, int] = {}
     with open(path, "rb") as file:
         bounded = _Bounded(file)
         for _ in range(LEGACY_HEADERS + 1):
-            _Reader(bounded, claims.__setitem__).load()
+            _Reader(bounded, claims.__setitem__, inert).load()
     if sum(claims.values()) > path.stat().st_size:
         raise ValueError(f"its tensors claim {sum(claims.values()):,} bytes that are not there")
 
@@ -143,11 +148,13 @@ class _Reader(pickle._Unpickler):  # that in C allocates as much as a file asks 
     Args:
         file: The file.
         check_storage: Called with the key of each storage and its claimed size in bytes.
+        inert: Classes that `Inert` stands for.
     """
 
-    def __init__(self, file: _Bounded, check_storage: Callable[[str, int], None]) -> None:
+    def __init__(self, file: _Bounded, check_storage: Callable[[str, int], None], inert: Collection[str]) -> None:
         super().__init__(file, encoding="utf-8")
         self._check_storage = check_storage
+        self._inert = inert
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for a name. What is unknown cannot be called."""
@@ -155,8 +162,10 @@ class _Reader(pickle._Unpickler):  # that in C allocates as much as a file asks 
             return _check_tensor
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return _as_it_is
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
+        if module == "collections" and name in ("OrderedDict", "Counter"):
+            return {"OrderedDict": OrderedDict, "Counter": Counter}[name]
+        if f"{module}.{name}" in self._inert:
+            return Inert
         if module in ("torch", "torch.storage") and name in ITEM_SIZES:
             return _Storage(ITEM_SIZES[name])
         if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):

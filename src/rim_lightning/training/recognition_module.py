@@ -85,7 +85,7 @@ class RecognitionModule(PhasedModule):
         schedule: Schedule,
         probes: ProbeSampling,
         clip: float | None,
-        teacher_weights: Mapping[str, str] | None,
+        teacher_weights: Mapping[str, Any] | None,
         start_from_teacher: bool,
         verification_pairs: int,
         widen: bool = False,
@@ -103,6 +103,11 @@ class RecognitionModule(PhasedModule):
                 "system.recognizer.guide_learns=false."
             )
         guide = self.recognizer.guide
+        if weights["stage"] and guide is not None and not guide.has_maps:
+            raise ValueError(
+                "The guide gives embeddings alone, so that the term stage has no maps to compare with: set "
+                "system.weights.stage=0."
+            )
         if weights["stage"] and guide is not None and guide.stage_channels[-1] != learner.stage_channels[-1]:
             raise ValueError(
                 f"The term stage compares maps of {guide.stage_channels[-1]} and {learner.stage_channels[-1]} "
@@ -133,7 +138,7 @@ class RecognitionModule(PhasedModule):
         self.classifier = classifier(size, people)
         self.center = CenterLoss(size, people) if self.weights["center"] else None
 
-    def _fill_from_teacher(self, weights: Mapping[str, str], fill_learner: bool, widen: bool) -> None:
+    def _fill_from_teacher(self, weights: Mapping[str, Any], fill_learner: bool, widen: bool) -> None:
         """Give the guide, and the learner if asked for, the weights of the teacher."""
         guide = self.recognizer.guide
         if guide is not None:

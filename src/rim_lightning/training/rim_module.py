@@ -65,7 +65,7 @@ class RIMModule(PhasedModule):
         alternation: str,
         probes: ProbeSampling,
         clip: float | None,
-        teacher_weights: Mapping[str, str] | None,
+        teacher_weights: Mapping[str, Any] | None,
         start_from_teacher: bool,
         verification_pairs: int,
         start_from: str | None,
@@ -93,6 +93,7 @@ class RIMModule(PhasedModule):
                 "The student's loss cannot teach the hallucination network, whose faces the student does not see: set "
                 "objective.weights.hallucination.student=0, or model.recognition.student_sees to sr or both."
             )
+        self._check_teacher_maps()
         if teacher_weights is not None:
             fill_backbone(self.rim.hrn.teacher.backbone, "model.recognition.teacher", **teacher_weights)
         if start_from_teacher:
@@ -108,6 +109,17 @@ class RIMModule(PhasedModule):
         self.domain_gap = DomainGap(objective.domain.multipliers)
         self.verification = IdentityVerification(pairs=verification_pairs, seed=0)
         self.camera_verification = IdentityVerification(pairs=verification_pairs, seed=0)
+
+    def _check_teacher_maps(self) -> None:
+        """Raise ValueError if a term compares maps with a teacher that has none."""
+        if self.rim.hrn.teacher.has_maps:
+            return
+        for phase, term in (("student", "stage"), ("assistant", "residual")):
+            if self.objective.weights[phase][term]:
+                raise ValueError(
+                    f"The teacher gives embeddings alone, so that the term {term} has no maps to compare with: set "
+                    f"objective.weights.{phase}.{term}=0."
+                )
 
     def prepare_stage(self) -> None:
         """Embed the training faces by the teacher, before the first stage with a contrastive term."""

@@ -31,7 +31,7 @@ from rim_lightning.files import (
     write_json_once,
 )
 from rim_lightning.networks.checkpoints import load_rim
-from rim_lightning.networks.teacher_weights import load_backbone
+from rim_lightning.networks.teacher_weights import load_backbone, load_onnx
 from rim_lightning.networks.tiny_weights import flush_tiny_weights
 from rim_lightning.runs.folder import RunFolder
 from rim_lightning.runs.origin import START_SETTINGS, Origin, read_origin
@@ -218,8 +218,26 @@ def _instantiate_system(cfg: DictConfig, people: int, **files: Any) -> PhasedMod
     """Build a training module. `files` replaces settings of the system that name files, where it has them."""
     available = {"people": people, **files}
     arguments = {name: value for name, value in available.items() if name in cfg.system}
-    module: PhasedModule = instantiate(cfg.system, _convert_="all", **arguments)
+    system = _with_graph(cfg.system, files.get("teacher_weights"))
+    module: PhasedModule = instantiate(system, _convert_="all", **arguments)
     return module
+
+
+def _with_graph(system: DictConfig, weights: Mapping[str, Any] | None) -> DictConfig:
+    """Return the settings of a system, whose frozen teacher is the graph of the file if that is of the format onnx.
+
+    Student, assistant and learner stay what the settings say.
+    """
+    if weights is None or weights["weight_format"] != "onnx":
+        return system
+    settings = plain(system)
+    teacher = load_onnx(**{name: value for name, value in weights.items() if name != "weight_format"})
+    network = {"name": "onnx", **teacher.arguments}
+    if "model" in settings:
+        settings["model"]["recognition"]["teacher"] = network
+    elif settings.get("recognizer", {}).get("guide") is not None:
+        settings["recognizer"]["guide"] = network
+    return OmegaConf.create(settings)
 
 
 def configured_sources(cfg: DictConfig) -> list[Source]:

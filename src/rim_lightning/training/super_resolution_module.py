@@ -132,7 +132,7 @@ class AdversarialSuperResolutionModule(SuperResolutionModule):
         self,
         discriminator: Mapping[str, Any],
         perceptual: Mapping[str, Any],
-        teacher_weights: Mapping[str, str] | None,
+        teacher_weights: Mapping[str, Any] | None,
         weights: Mapping[str, float],
         **others: Any,
     ) -> None:

@@ -69,7 +69,7 @@ def test_weights_of_another_network_name_the_setting(tmp_path):
 
 
 def test_errors_name_the_file_or_the_format(tmp_path):
-    with pytest.raises(ValueError, match='no weight format "caffe"; choose one of mobilefacenet_onnx, arcface_torch'):
+    with pytest.raises(ValueError, match='no weight format "caffe"; choose one of mobilefacenet_onnx, insightface'):
         load_teacher("caffe", "net.caffemodel")
     with pytest.raises(FileNotFoundError, match=r"no backbone file at .*net.pt"):
         load_backbone(tmp_path / "net.pt")

@@ -10,6 +10,7 @@ from rim_lightning.commands.settings_check import check_settings
 from rim_lightning.commands.settings_rules import RULES
 from rim_lightning.training.run import _check_settings
 from tests.helpers.configurations import training_configuration
+from tests.unit.networks.published.test_insightface import PublishedGraph
 
 WRONG = [
     (["schedule.stages.0.name=fhnn"], "no training stage .fhnn.*choose from coarse, fhn, hrn"),
@@ -120,3 +121,24 @@ def test_every_training_module_takes_all_faces_and_no_pairs(chosen, data, tmp_pa
 
 def test_all_data_are_tried():
     assert {*DATA, *PAIRS, "faces"} == {file.stem for file in (CONF_DIR / "data").glob("*.yaml")}  # faces: their base
+
+
+@pytest.mark.slow
+def test_a_teacher_without_maps_teaches_by_its_embeddings_alone(tmp_path):
+    path = PublishedGraph(64).iresnet(4, (1, 1, 1, 1), 64).save(tmp_path / "net.onnx")
+    weights = f"teacher.weights={{weight_format: onnx, path: {path}, color: rgb, mean: 127.5, std: 127.5}}"
+    settings = ["teacher=published", weights]
+    for sentence, setting in (
+        ("head .teacher. has no maps to read", "model.recognition.head=student"),
+        ("term stage has no maps .* objective.weights.student.stage=0", "objective.weights.student.stage=0"),
+        ("term residual has no maps .* objective.weights", "objective.weights.assistant.residual=0"),
+        ("cannot start from its weights: set teacher.start_students=false", "teacher.start_students=false"),
+    ):
+        with pytest.raises((ValueError, InstantiationException), match=sentence):
+            checked("experiment=demo", *settings)
+        settings.append(setting)
+    checked("experiment=demo", *settings)
+    distilled = ["model=tiny", "data=synthetic", "evaluation=synthetic", *settings[:2], settings[-1]]
+    with pytest.raises((ValueError, InstantiationException), match=r"term stage has no maps .* system.weights.stage=0"):
+        checked("experiment=distillation", *distilled)
+    checked("experiment=distillation", *distilled, "system.weights.stage=0")

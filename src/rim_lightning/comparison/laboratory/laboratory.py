@@ -75,7 +75,7 @@ class Laboratory:
     def __init__(
         self,
         plan: Plan,
-        teacher_weights: Mapping[str, str],
+        teacher_weights: Mapping[str, Any],
         lr_size: int,
         folder: Path,
         flip: bool = False,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -49,7 +49,7 @@ class TrainedNetworks:
         device: Device of the networks.
     """
 
-    def __init__(self, plan: Plan, teacher_weights: Mapping[str, str], device: torch.device) -> None:
+    def __init__(self, plan: Plan, teacher_weights: Mapping[str, Any], device: torch.device) -> None:
         self.plan = plan
         self.teacher_weights = teacher_weights
         self.device = device

@@ -19,6 +19,7 @@ class Backbone(nn.Module, ABC):
         stage_sizes: Sides of the four square stage maps in pixels; 56, 28, 14, 7 for an input of 112.
         embedding_size: Length E of the embedding. None for a network without a head of its own.
         embed: Head, which maps (B, C_4, S_4, S_4) to (B, E), or None.
+        has_maps: False for an embedder whose stage maps are unknown: they are its embedding, one pixel wide.
     """
 
     input_channels: int = 3
@@ -27,6 +28,7 @@ class Backbone(nn.Module, ABC):
     stage_sizes: tuple[int, int, int, int]
     embedding_size: int | None
     embed: nn.Sequential | None
+    has_maps: bool = True
 
     @abstractmethod
     def stages(self, x: Tensor) -> list[Tensor]:

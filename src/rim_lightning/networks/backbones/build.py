@@ -9,6 +9,7 @@ from rim_lightning.networks.backbones.centerface import CenterFaceNet
 from rim_lightning.networks.backbones.inception_resnet import InceptionResnetV1
 from rim_lightning.networks.backbones.iresnet import IResNet
 from rim_lightning.networks.backbones.mobilefacenet import MobileFaceNet
+from rim_lightning.networks.backbones.onnx_network import OnnxNetwork
 from rim_lightning.networks.backbones.resnet34 import ResNet34
 from rim_lightning.networks.backbones.resnet50 import ResNet50
 
@@ -20,14 +21,16 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "resnet50": ResNet50,
     "centerface": CenterFaceNet,
 }
+FROM_FILES: dict[str, Callable[..., Backbone]] = {"onnx": OnnxNetwork}
+"""Networks whose arguments are read from a file of somebody else, and stand in checkpoints."""
 
 
 def build_backbone(name: str, **arguments: Any) -> Backbone:
     """Build a recognition network with random weights.
 
     Args:
-        name: Name from `BACKBONES`, or `module.Class` of a `Backbone` outside this package, whose module must be on
-            PYTHONPATH.
+        name: Name from `BACKBONES` or `FROM_FILES`, or `module.Class` of a `Backbone` outside this package, whose
+            module must be on PYTHONPATH.
         **arguments: Arguments of the class.
 
     Returns:
@@ -42,7 +45,7 @@ def build_backbone(name: str, **arguments: Any) -> Backbone:
 
 def backbone_class(name: str) -> Callable[..., Backbone]:
     """Return the class of a name, see `build_backbone`."""
-    backbone = _imported_class(name) if "." in name else BACKBONES.get(name)
+    backbone = _imported_class(name) if "." in name else (BACKBONES | FROM_FILES).get(name)
     if backbone is None:
         raise ValueError(
             f'There is no backbone "{name}"; choose one of {", ".join(BACKBONES)}, or give module.Class of your own.'

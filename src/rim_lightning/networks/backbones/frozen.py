@@ -22,6 +22,7 @@ class FrozenTeacher(Backbone):
         self.stage_channels = backbone.stage_channels
         self.stage_sizes = backbone.stage_sizes
         self.embedding_size = backbone.embedding_size
+        self.has_maps = backbone.has_maps
         self.eval()
 
     def train(self, mode: bool = True) -> "FrozenTeacher":

@@ -3,7 +3,7 @@
 from torch import nn
 
 
-def embedding_head(channels: int, size: int, embedding_size: int, dropout: float) -> nn.Sequential:
+def embedding_head(channels: int, size: int, embedding_size: int, dropout: float, affine: bool = True) -> nn.Sequential:
     """Build a head that maps the last stage (B, channels, size, size) to embeddings (B, embedding_size).
 
     The linear map has no bias, because the batch norm after it removes any constant. The readers of published weights
@@ -14,6 +14,7 @@ def embedding_head(channels: int, size: int, embedding_size: int, dropout: float
         size: Side of the last stage map in pixels.
         embedding_size: Length of the embedding, which is not normalized.
         dropout: Probability of dropout while training.
+        affine: The last norm has a scale and a shift.
 
     Returns:
         The head.
@@ -23,5 +24,5 @@ def embedding_head(channels: int, size: int, embedding_size: int, dropout: float
         nn.Dropout(dropout),
         nn.Flatten(),
         nn.Linear(channels * size * size, embedding_size, bias=False),
-        nn.BatchNorm1d(embedding_size),
+        nn.BatchNorm1d(embedding_size, affine=affine),
     )

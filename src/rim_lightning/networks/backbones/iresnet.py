@@ -1,7 +1,7 @@
-"""IResNet, "ResNet50-IR" of the paper: the teacher NθT, in the two layouts whose weights are published."""
+"""IResNet, "ResNet50-IR" of the paper: the teacher NθT, in the layouts whose weights are published."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
@@ -10,8 +10,13 @@ from rim_lightning.networks.backbones.head import embedding_head
 from rim_lightning.networks.backbones.input import input_conv
 from rim_lightning.networks.prelu import PReLU
 
-Layout = Literal["arcface_torch", "face_evolve"]
+Layout = Literal["arcface_torch", "face_evolve", "adaface", "insightface"]
 """Whose IResNet, see `IRUnit`."""
+
+
+def _norm(channels: int, folded: bool) -> nn.Module:
+    """Build the norm behind a convolution, or nothing if it is folded into the convolution."""
+    return nn.Identity() if folded else nn.BatchNorm2d(channels)
 
 
 class IRUnit(nn.Module):
@@ -23,21 +28,24 @@ class IRUnit(nn.Module):
         stride: Stride of the second convolution.
         layout: "arcface_torch" has the norm in the middle, and a 1x1 convolution as shortcut wherever the map shrinks.
             "face_evolve" has no norm in the middle, and its shortcut subsamples if the channels stay (first stage).
+            "adaface" has that shortcut and the norm in the middle. "insightface" is "arcface_torch" in the form of
+            ONNX files: every norm behind a convolution is folded into it, so that the convolution has a bias.
     """
 
     shortcut: nn.Module
 
     def __init__(self, inputs: int, outputs: int, stride: int, layout: Layout) -> None:
         super().__init__()
-        arcface = layout == "arcface_torch"
+        folded = layout == "insightface"
         self.norm1 = nn.BatchNorm2d(inputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outputs) if arcface else nn.Identity()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=folded)
+        self.norm2 = nn.Identity() if layout == "face_evolve" else _norm(outputs, folded)
         self.activation = PReLU(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, stride, padding=1, bias=False)
-        self.norm3 = nn.BatchNorm2d(outputs)
-        if inputs != outputs or (arcface and stride > 1):
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, stride, padding=1, bias=folded)
+        self.norm3 = _norm(outputs, folded)
+        if inputs != outputs or (stride > 1 and layout in ("arcface_torch", "insightface")):
+            shrinking = nn.Conv2d(inputs, outputs, 1, stride, bias=folded)
+            self.shortcut = nn.Sequential(shrinking, _norm(outputs, folded))
         else:
             self.shortcut = nn.MaxPool2d(1, stride) if stride > 1 else nn.Identity()
 
@@ -57,7 +65,8 @@ class IResNet(Backbone):
         units: Residual units of each stage; (3, 4, 14, 3) is ResNet50-IR.
         embedding_size: Length of the embedding. None leaves the head out.
         input_size: Side of the input in pixels, a multiple of 16.
-        layout: "arcface_torch" or "face_evolve", whose residual units differ (`IRUnit`).
+        layout: "arcface_torch", "face_evolve", "adaface" or "insightface", whose residual units differ (`IRUnit`). The
+            last norm of "adaface" has no scale and no shift.
         dropout: Probability of dropout in the head while training.
         input_channels: Channels of the input, RGB first.
 
@@ -76,15 +85,16 @@ class IResNet(Backbone):
         input_channels: int = 3,
     ) -> None:
         super().__init__()
-        if layout not in ("arcface_torch", "face_evolve"):
-            raise ValueError(f'layout of IResNet must be "arcface_torch" or "face_evolve", got "{layout}".')
+        if layout not in get_args(Layout):
+            raise ValueError(f'layout of IResNet must be one of {", ".join(get_args(Layout))}, got "{layout}".')
         self.input_channels = input_channels
         self.input_size = input_size
         self.stage_sizes = halved_sizes(input_size)
         self.stage_channels = (width, 2 * width, 4 * width, 8 * width)
         self.embedding_size = embedding_size
-        first = input_conv(input_channels, width, 3, padding=1, bias=False)
-        self.stem = nn.Sequential(first, nn.BatchNorm2d(width), PReLU(width))
+        folded = layout == "insightface"
+        first = input_conv(input_channels, width, 3, padding=1, bias=folded)
+        self.stem = nn.Sequential(first, _norm(width, folded), PReLU(width))
         inputs = width
         self.body = nn.ModuleList()
         for outputs, repeats in zip(self.stage_channels, units, strict=True):
@@ -92,7 +102,9 @@ class IResNet(Backbone):
             self.body.append(nn.Sequential(halving, *(IRUnit(outputs, outputs, 1, layout) for _ in range(repeats - 1))))
             inputs = outputs
         self.embed = (
-            None if embedding_size is None else embedding_head(inputs, self.stage_sizes[-1], embedding_size, dropout)
+            None
+            if embedding_size is None
+            else embedding_head(inputs, self.stage_sizes[-1], embedding_size, dropout, affine=layout != "adaface")
         )
 
     def stages(self, x: Tensor) -> list[Tensor]:

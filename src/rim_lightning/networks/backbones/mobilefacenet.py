@@ -23,9 +23,10 @@ class ConvUnit(nn.Module):
         kernel: Side of the kernel.
         stride: Stride.
         padding: Rows and columns of zeros on each side.
-        depthwise: Convolve each channel by itself. Then `outputs` equals `inputs`.
+        depthwise: Convolve each channel by itself, or groups of `channel_scale`. Then `outputs` equals `inputs`.
         normalized: Add the batch norm.
         activated: Add the PReLU.
+        channel_scale: Channels of a group of a depthwise convolution.
         reads_faces: This is the first convolution of a network, whose input may have channels behind RGB.
     """
 
@@ -40,10 +41,11 @@ class ConvUnit(nn.Module):
         depthwise: bool = False,
         normalized: bool,
         activated: bool = True,
+        channel_scale: int = 1,
         reads_faces: bool = False,
     ) -> None:
         super().__init__()
-        groups = inputs if depthwise else 1
+        groups = inputs // channel_scale if depthwise else 1
         options: dict[str, Any] = {"stride": stride, "padding": padding, "groups": groups, "bias": not normalized}
         self.conv = (input_conv if reads_faces else nn.Conv2d)(inputs, outputs, kernel, **options)
         self.norm = nn.BatchNorm2d(outputs) if normalized else nn.Identity()
@@ -97,7 +99,7 @@ class InvertedResidual(nn.Module):
 
 
 class MobileFaceNet(Backbone):
-    """MobileFaceNet with stages of (w, w, 2w, 8w) channels at /2, /4, /8, /16 of the input, w = `width`.
+    """MobileFaceNet with stages of (cw, cw, 2cw, 8w) channels at /2, /4, /8, /16, w = `width`, c = `channel_scale`.
 
     Stage 1 ends after the stem and its depthwise convolution, stages 2 and 3 after the residual bottlenecks at their
     size, stage 4 after the last 1x1 convolution and its PReLU. The head is a depthwise convolution over the whole map
@@ -111,9 +113,12 @@ class MobileFaceNet(Backbone):
         normalization: "batch" to train from scratch. "none" is the form of published ONNX files: the norms are folded
             into the convolutions, which have biases.
         input_channels: Channels of the input, RGB first.
+        channel_scale: Factor of the channels between the bottlenecks; insightface's MobileFaceNet has 2.
+        pixel_mean: The network sees (pixel - pixel_mean) / pixel_scale, pixels from 0 to 255.
+        pixel_scale: See `pixel_mean`.
 
     Raises:
-        ValueError: If `normalization` is unknown or `input_size` is not a multiple of 16.
+        ValueError: If `normalization` is unknown, `input_size` is not a multiple of 16, or `pixel_scale` not above 0.
     """
 
     def __init__(
@@ -124,14 +129,21 @@ class MobileFaceNet(Backbone):
         input_size: int = 112,
         normalization: Literal["batch", "none"] = "batch",
         input_channels: int = 3,
+        channel_scale: int = 1,
+        pixel_mean: float = 127.0,
+        pixel_scale: float = 128.0,
     ) -> None:
         super().__init__()
         if normalization not in ("batch", "none"):
             raise ValueError(f'normalization of MobileFaceNet must be "batch" or "none", got "{normalization}".')
+        if pixel_scale <= 0:
+            raise ValueError(f"pixel_scale of MobileFaceNet must be above 0, got {pixel_scale}.")
         self.input_channels = input_channels
         self.input_size = input_size
+        self.pixel_mean, self.pixel_scale = pixel_mean, pixel_scale
         self.stage_sizes = halved_sizes(input_size)
-        self.stage_channels = (width, width, 2 * width, 8 * width)
+        outer = channel_scale * width
+        self.stage_channels = (outer, outer, 2 * outer, 8 * width)
         self.embedding_size = embedding_size
         normalized = normalization == "batch"
 
@@ -144,14 +156,14 @@ class MobileFaceNet(Backbone):
             return [first, *rest]
 
         self.stage1 = nn.Sequential(
-            ConvUnit(input_channels, width, 3, stride=2, padding=1, normalized=normalized, reads_faces=True),
-            ConvUnit(width, width, 3, padding=1, depthwise=True, normalized=normalized),
+            ConvUnit(input_channels, outer, 3, stride=2, padding=1, normalized=normalized, reads_faces=True),
+            ConvUnit(outer, outer, 3, padding=1, depthwise=True, channel_scale=channel_scale, normalized=normalized),
         )
-        self.stage2 = nn.Sequential(*stage(width, 2 * width, 2 * width, width, blocks[0]))
-        self.stage3 = nn.Sequential(*stage(width, 4 * width, 4 * width, 2 * width, blocks[1]))
+        self.stage2 = nn.Sequential(*stage(outer, 2 * width, 2 * width, outer, blocks[0]))
+        self.stage3 = nn.Sequential(*stage(outer, 4 * width, 4 * width, 2 * outer, blocks[1]))
         self.stage4 = nn.Sequential(
-            *stage(2 * width, 8 * width, 4 * width, 2 * width, blocks[2]),
-            ConvUnit(2 * width, 8 * width, 1, normalized=normalized),
+            *stage(2 * outer, 8 * width, 4 * width, 2 * outer, blocks[2]),
+            ConvUnit(2 * outer, 8 * width, 1, normalized=normalized),
         )
         self.embed = nn.Sequential(
             ConvUnit(
@@ -164,8 +176,12 @@ class MobileFaceNet(Backbone):
     def stages(self, x: Tensor) -> list[Tensor]:
         """Compute the four stage maps, see `Backbone.stages`."""
         self.check_input(x)
-        # (pixel - 127) / 128, the published input. It cannot be folded into the stem, which pads its border with zeros.
-        x = x * (127.5 / 128) + 0.5 / 128
+        # It cannot be folded into the stem, which pads its border with zeros.
+        x = x * (127.5 / self.pixel_scale) + (127.5 - self.pixel_mean) / self.pixel_scale
         # On a CPU, 1x1 and depthwise convolutions are 1.3 to 3 times as fast as in the default layout.
         x = x.contiguous(memory_format=torch.channels_last)
-        return apply_stages((self.stage1, self.stage2, self.stage3, self.stage4), x)
+        return apply_stages(self.stage_modules(), x)
+
+    def stage_modules(self) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential, nn.Sequential]:
+        """Return the modules of the four stages, from the input on."""
+        return self.stage1, self.stage2, self.stage3, self.stage4

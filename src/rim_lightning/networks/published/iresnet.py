@@ -37,7 +37,11 @@ def load_arcface_torch(path: str | Path) -> IResNet:
         FileNotFoundError: If the file is missing.
         ValueError: If it is not a state dict of this network. The message names the file and the first wrong tensor.
     """
-    state = read_state_dict(path)
+    return read_arcface_torch(read_state_dict(path), path)
+
+
+def read_arcface_torch(state: dict[str, Tensor], path: str | Path) -> IResNet:
+    """Build an IResNet from a state dict with the names of arcface_torch; see `load_arcface_torch`."""
     units = blocks_per_stage(state, "conv1.weight")
     model = _build(state, "arcface_torch", units, "conv1.weight", "fc.weight", path)
     return _fill(model, state, arcface_torch_names(units), "fc.bias", path)
@@ -59,12 +63,30 @@ def load_face_evolve(path: str | Path) -> IResNet:
         FileNotFoundError: If the file is missing.
         ValueError: If it is not a state dict of this network. The message names the file and the first wrong tensor.
     """
-    state = read_state_dict(path)
-    second_convs = [value for name, value in state.items() if re.fullmatch(r"body\.\d+\.res_layer\.3\.weight", name)]
-    units_by_channels = Counter(value.shape[:1] for value in second_convs)  # each stage has channels of its own
+    return read_face_evolve(read_state_dict(path), "face_evolve", path)
+
+
+def read_face_evolve(state: dict[str, Tensor], layout: Layout, path: str | Path) -> IResNet:
+    """Build an IResNet from a state dict with the names of face.evoLVe, which AdaFace has too.
+
+    Args:
+        state: Published tensors by name.
+        layout: "face_evolve" or "adaface".
+        path: Their file, for error messages.
+
+    Returns:
+        The network in eval mode, on the CPU. Its channels are in the order of the file.
+
+    Raises:
+        ValueError: If it is not a state dict of this network. The message names the file and the first wrong tensor.
+    """
+    second = "4" if layout == "adaface" else "3"  # number of the second convolution of a unit
+    second_conv = re.compile(rf"body\.\d+\.res_layer\.{second}\.weight")
+    # Each stage has channels of its own.
+    units_by_channels = Counter(value.shape[:1] for name, value in state.items() if second_conv.fullmatch(name))
     units = tuple(count for _, count in sorted(units_by_channels.items()))
-    model = _build(state, "face_evolve", units, "input_layer.0.weight", "output_layer.3.weight", path)
-    return _fill(model, state, face_evolve_names(units), "output_layer.3.bias", path)
+    model = _build(state, layout, units, "input_layer.0.weight", "output_layer.3.weight", path)
+    return _fill(model, state, face_evolve_names(units, layout), "output_layer.3.bias", path)
 
 
 def arcface_torch_names(units: Sequence[int]) -> dict[str, str]:
@@ -83,21 +105,24 @@ def arcface_torch_names(units: Sequence[int]) -> dict[str, str]:
     return _names(ends, unit_names, units, "arcface_torch", lambda stage, unit: f"layer{stage + 1}.{unit}")
 
 
-def face_evolve_names(units: Sequence[int]) -> dict[str, str]:
-    """Name the tensors of an IResNet as face.evoLVe does.
+def face_evolve_names(units: Sequence[int], layout: Layout = "face_evolve") -> dict[str, str]:
+    """Name the tensors of an IResNet as face.evoLVe and AdaFace do.
 
     Args:
         units: Residual units of each stage.
+        layout: "face_evolve", or "adaface", whose units have one norm more.
 
     Returns:
-        Our name -> name in face.evoLVe, for every tensor except the counters of batch norms.
+        Our name -> published name, for every tensor except the counters of batch norms.
     """
-    parts = {"norm1": "0", "conv1": "1", "activation": "2", "conv2": "3", "norm3": "4"}
+    middle = ("norm2",) if layout == "adaface" else ()
+    order = ("norm1", "conv1", *middle, "activation", "conv2", "norm3")
+    parts = {ours: str(number) for number, ours in enumerate(order)}
     unit_names = {ours: f"res_layer.{theirs}" for ours, theirs in parts.items()}
     unit_names |= {"shortcut.0": "shortcut_layer.0", "shortcut.1": "shortcut_layer.1"}
     ends = {"stem.0": "input_layer.0", "stem.1": "input_layer.1", "stem.2": "input_layer.2"}
     ends |= {"embed.0": "output_layer.0", "embed.3": "output_layer.3", "embed.4": "output_layer.4"}
-    return _names(ends, unit_names, units, "face_evolve", lambda stage, unit: f"body.{sum(units[:stage]) + unit}")
+    return _names(ends, unit_names, units, layout, lambda stage, unit: f"body.{sum(units[:stage]) + unit}")
 
 
 def _names(

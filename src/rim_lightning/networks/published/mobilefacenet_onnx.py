@@ -1,18 +1,16 @@
-"""Weights of MobileFaceNet from a published ONNX file. Nothing in the file is executed."""
+"""Weights of MobileFaceNet from published ONNX files. Nothing in a file is executed."""
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rim_lightning.networks.architecture_check import check_arguments
 from rim_lightning.networks.backbones.mobilefacenet import ConvUnit, InvertedResidual, MobileFaceNet
+from rim_lightning.networks.published.onnx_graph import DAMAGE, GraphReader, attributes_of, node_title, read_graph
 from rim_lightning.networks.published.state_dict import build_within
-
-if TYPE_CHECKING:
-    from onnx import GraphProto, NodeProto
 
 
 def load_mobilefacenet_onnx(path: str | Path) -> MobileFaceNet:
@@ -34,11 +32,10 @@ def load_mobilefacenet_onnx(path: str | Path) -> MobileFaceNet:
             node that differs.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no MobileFaceNet weight file at {path}.")
+    graph = read_graph(path)
     try:
-        model = _read_network(_read_graph(path), path)
-    except (IndexError, KeyError, TypeError, AttributeError, StopIteration) as error:
+        model = read_mobilefacenet(GraphReader(graph, path, "MobileFaceNet"), {})
+    except DAMAGE as error:
         raise ValueError(f"{path} is not the MobileFaceNet that this reader knows: its graph is damaged.") from error
     stem = model.get_parameter("stage1.0.conv.weight")  # (width, 3, 3, 3)
     with torch.no_grad():
@@ -46,173 +43,104 @@ def load_mobilefacenet_onnx(path: str | Path) -> MobileFaceNet:
     return model.eval()
 
 
-def _read_network(graph: "GraphProto", path: Path) -> MobileFaceNet:
-    """Build the network of a graph, in the order of the channels of the file."""
-    weights = _initializers(graph, path)
-    nodes = [node for node in graph.node if node.op_type not in ("Constant", "Identity")]
-    arguments = _arguments(graph, nodes, weights, path)
-    check_arguments(MobileFaceNet, arguments, path, "its graph")
-    model = build_within(partial(MobileFaceNet, **arguments, normalization="none"), weights, path)
-    source = next(item.name for item in graph.input if item.name not in weights)
-    _fill(model, _GraphReader(nodes, weights, path), source)
+def read_mobilefacenet(reader: GraphReader, pixels: dict[str, float]) -> MobileFaceNet:
+    """Build the network of a graph, in the order of the channels of the file.
+
+    Args:
+        reader: Nodes of the graph.
+        pixels: `pixel_mean` and `pixel_scale` of the network, if they are not its own.
+
+    Raises:
+        ValueError: If the graph is not a MobileFaceNet. The message names the first node that differs.
+    """
+    arguments = {**_arguments(reader), **pixels}
+    check_arguments(MobileFaceNet, arguments, reader.path, "its graph")
+    model = build_within(partial(MobileFaceNet, **arguments, normalization="none"), reader.weights, reader.path)
+    _fill(model, reader)
     return model
 
 
-def _read_graph(path: Path) -> "GraphProto":
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        graph = onnx.load(path, load_external_data=False).graph
-    except DecodeError as error:
-        raise ValueError(f"{path} is not an ONNX file.") from error
-    if not graph.node:
-        raise ValueError(f"{path} is not an ONNX file.")
-    return graph
-
-
-def _initializers(graph: "GraphProto", path: Path) -> dict[str, Tensor]:
-    """Return the weights of a graph by name."""
-    from onnx import TensorProto, numpy_helper
-
-    for item in graph.initializer:
-        if item.data_location == TensorProto.EXTERNAL:
-            raise ValueError(f"{path} keeps its weights in another file: save it as one self-contained ONNX file.")
-    try:
-        return {item.name: torch.from_numpy(numpy_helper.to_array(item).copy()) for item in graph.initializer}
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} has a damaged weight ({error}): copy it again.") from error
-
-
-def _arguments(graph: "GraphProto", nodes: list["NodeProto"], weights: dict[str, Tensor], path: Path) -> dict[str, Any]:
+def _arguments(reader: GraphReader) -> dict[str, Any]:
     """Return the arguments of the MobileFaceNet that the graph would have to be."""
-    convs = [node for node in nodes if node.op_type == "Conv"]
-    dims = [dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim] if graph.input else []
+    path, dims = reader.path, reader.input_shape
+    convs = [node for node in reader.nodes if node.op_type == "Conv"]
     if not convs or len(dims) != 4 or dims[2] != dims[3] or dims[2] < 16 or dims[2] % 16:
         raise ValueError(
             f"{path} is not a MobileFaceNet: it has {len(convs)} convolutions and an input of shape {dims}."
         )
-    for node in (convs[0], convs[-1]):
-        if len(node.input) != 3 or node.input[1] not in weights:
-            raise ValueError(f"{path} is not a MobileFaceNet: {_describe(node)} has no stored weight and bias.")
+    blocks = _blocks(reader)
+    matrices = [matrix for node in reader.nodes if (matrix := reader.linear_matrix(node)) is not None]
+    first, last = reader.weight(convs[0], 1), matrices[-1] if matrices else reader.weight(convs[-1], 1)
+    if first is None or last is None or not first.ndim or not last.ndim:
+        raise ValueError(f"{path} is not a MobileFaceNet: {node_title(convs[0])} has no stored weight.")
+    # The second convolution of the stem has as many groups as the narrow network has channels.
+    groups = attributes_of(convs[1]).get("group", 1)
     return {
-        "width": weights[convs[0].input[1]].shape[0],
-        "blocks": _blocks(nodes, path),
-        "embedding_size": weights[convs[-1].input[1]].shape[0],
+        "width": groups,
+        "channel_scale": first.shape[0] // groups,
+        "blocks": blocks,
+        "embedding_size": last.shape[0],
         "input_size": dims[2],
     }
 
 
-def _blocks(nodes: list["NodeProto"], path: Path) -> tuple[int, ...]:
+def _blocks(reader: GraphReader) -> tuple[int, ...]:
     """Return the number of residual blocks at each of the last three sizes."""
     additions = [0]  # residual additions since each convolution of stride 2
-    for node in nodes:
-        if node.op_type == "Conv" and _attributes(node).get("strides", [1, 1])[0] == 2:
+    for node in reader.nodes:
+        if node.op_type == "Conv" and attributes_of(node).get("strides", [1, 1])[0] == 2:
             additions.append(0)
         elif node.op_type == "Add":
             additions[-1] += 1
     if len(additions) != 5:
-        raise ValueError(f"{path} is not a MobileFaceNet: it halves its input {len(additions) - 1} times instead of 4.")
+        raise ValueError(
+            f"{reader.path} is not a MobileFaceNet: it halves its input {len(additions) - 1} times instead of 4."
+        )
     return tuple(additions[2:])
 
 
-def _fill(model: MobileFaceNet, reader: "_GraphReader", source: str) -> None:
-    """Copy the weights of a graph into the model, in the order of the forward pass.
-
-    Args:
-        model: Network to fill, in place.
-        reader: Nodes of the graph.
-        source: Name of the graph's input.
-    """
-    stages = (model.stage1, model.stage2, model.stage3, model.stage4, model.get_submodule("embed"))
-    for layer in (layer for stage in stages for layer in stage.children()):
+def _fill(model: MobileFaceNet, reader: GraphReader) -> None:
+    """Copy the weights of a graph into the model, in the order of the forward pass."""
+    source = reader.source
+    for layer in (layer for stage in model.stage_modules() for layer in stage.children()):
         if isinstance(layer, InvertedResidual):
-            source = reader.read_residual(layer, source)
+            source = _read_residual(reader, layer, source)
         elif isinstance(layer, ConvUnit):
-            source = reader.read_unit(layer, source)
-        else:  # the end of the head, nn.Flatten
-            source = reader.next_node(("Reshape", "Flatten"), {source}).output[0]
+            source = _read_unit(reader, layer, source)
+    head: Any = model.embed
+    embedding: nn.Conv2d = head[1].conv
+    source = _read_unit(reader, head[0], source)
+    flat = reader.following(("Reshape", "Flatten"), {source})
+    if flat is None:  # a 1x1 convolution, then flat
+        source = reader.read_conv(embedding, source)
+        reader.next_node(("Reshape", "Flatten"), {source})
+    else:  # flat, then a linear map and its norm
+        _read_linear_end(reader, embedding, flat.output[0])
     reader.expect_end()
 
 
-class _GraphReader:
-    """Reads the nodes of a graph one after the other and checks that each is the one that our network has there.
-
-    Args:
-        nodes: Nodes in the order of the graph.
-        weights: Weights of the graph by name.
-        path: ONNX file, for error messages.
-    """
-
-    def __init__(self, nodes: list["NodeProto"], weights: dict[str, Tensor], path: Path) -> None:
-        self.remaining = iter(nodes)
-        self.weights = weights
-        self.path = path
-
-    def read_residual(self, block: InvertedResidual, source: str) -> str:
-        """Fill a residual block that reads `source`, and return the name of its output."""
-        output = source
-        for unit in (block.expand, block.depthwise, block.project):
-            output = self.read_unit(unit, output)
-        return self.next_node(("Add",), {source, output}).output[0] if block.residual else output
-
-    def read_unit(self, unit: ConvUnit, source: str) -> str:
-        """Fill a convolution and its PReLU that read `source`, and return the name of their output."""
-        node = self.next_node(("Conv",), {source})
-        attributes = {"strides": [1, 1], "pads": [0] * 4, "group": 1, "dilations": [1, 1], **_attributes(node)}
-        expected = {
-            "strides": list(unit.conv.stride),
-            "pads": list(unit.conv.padding) * 2,
-            "group": unit.conv.groups,
-            "dilations": [1, 1],
-        }
-        for key, value in expected.items():
-            if attributes[key] != value:
-                raise self.refusal(f"{key} of {_describe(node)} is {attributes[key]} instead of {value}")
-        self.copy(node, 1, unit.conv.weight)
-        self.copy(node, 2, unit.conv.get_parameter("bias"))
-        if isinstance(unit.activation, nn.PReLU):
-            node = self.next_node(("PRelu",), {node.output[0]})
-            self.copy(node, 1, unit.activation.weight)
-        return node.output[0]
-
-    def next_node(self, operations: tuple[str, ...], sources: set[str]) -> "NodeProto":
-        """Return the next node, which must be one of these operations and read these outputs of earlier nodes."""
-        node = next(self.remaining, None)
-        expected = " or ".join(operations)
-        if node is None:
-            raise self.refusal(f"the graph ends where {expected} is expected")
-        inputs = {name for name in node.input if name not in self.weights}
-        if node.op_type not in operations or inputs != sources:
-            raise self.refusal(f"{_describe(node)} stands where {expected} of {sorted(sources)} is expected")
-        return node
-
-    def copy(self, node: "NodeProto", position: int, parameter: Tensor) -> None:
-        """Copy the weight at a position among the inputs of a node, whose shape may differ by sides of length 1."""
-        name = node.input[position] if position < len(node.input) else ""
-        value = self.weights.get(name)
-        if value is None or value.numel() != parameter.numel() or value.squeeze().shape != parameter.squeeze().shape:
-            shape = "missing" if value is None else tuple(value.shape)
-            raise self.refusal(f"input {position} of {_describe(node)} is {shape} instead of {tuple(parameter.shape)}")
-        with torch.no_grad():
-            parameter.copy_(value.reshape(parameter.shape))
-
-    def expect_end(self) -> None:
-        """Refuse a graph that has more nodes."""
-        surplus = next(self.remaining, None)
-        if surplus is not None:
-            raise self.refusal(f"{_describe(surplus)} follows the embedding")
-
-    def refusal(self, reason: str) -> ValueError:
-        """Return the error for a graph that is not our network."""
-        return ValueError(f"{self.path} is not the MobileFaceNet that this reader knows: {reason}.")
+def _read_linear_end(reader: GraphReader, embedding: nn.Conv2d, source: str) -> None:
+    """Fill the 1x1 convolution of the head from a linear map that reads `source` and the norm behind it."""
+    output, bias = reader.read_linear(embedding.weight.flatten(1), source)
+    norm = reader.following(("BatchNormalization",), {output})
+    target = embedding.get_parameter("bias")
+    with torch.no_grad():
+        target.copy_(bias)
+        if norm is not None:
+            scale, shift = reader.affine(norm, target)
+            embedding.weight.mul_(scale.reshape(-1, 1, 1, 1))
+            target.mul_(scale).add_(shift)
 
 
-def _attributes(node: "NodeProto") -> dict[str, Any]:
-    from onnx import helper
+def _read_residual(reader: GraphReader, block: InvertedResidual, source: str) -> str:
+    """Fill a residual block that reads `source`, and return the name of its output."""
+    output = source
+    for unit in (block.expand, block.depthwise, block.project):
+        output = _read_unit(reader, unit, output)
+    return reader.next_node(("Add",), {source, output}).output[0] if block.residual else output
 
-    return {item.name: helper.get_attribute_value(item) for item in node.attribute}
 
-
-def _describe(node: "NodeProto") -> str:
-    return f'{node.op_type} "{node.name or node.output[0]}"'
+def _read_unit(reader: GraphReader, unit: ConvUnit, source: str) -> str:
+    """Fill a convolution and its PReLU that read `source`, and return the name of their output."""
+    output = reader.read_conv(unit.conv, source)
+    return reader.read_prelu(unit.activation, output) if isinstance(unit.activation, nn.PReLU) else output

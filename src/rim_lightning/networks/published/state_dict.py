@@ -1,7 +1,7 @@
 """Published state dicts: read them safely, and copy them into our networks under other names."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,14 +16,24 @@ COUNTER = "num_batches_tracked"  # of batch norms: no effect in eval mode, missi
 MOST_BLOCKS = 100  # in a stage of a published network
 
 
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Read a .pt or .pth file that holds a state dict.
+def missing_weights(path: str | Path) -> FileNotFoundError:
+    """Return the error for a file of weights that is not there. It names the ways to a teacher."""
+    return FileNotFoundError(
+        f"There is no weight file at {path}: train a teacher on your people with teacher=trained, or get published "
+        "weights and give teacher.weights={weight_format: …, path: …}; docs/data.md lists the formats."
+    )
+
+
+def read_state_dict(path: str | Path, part: str | None = None, inert: Collection[str] = ()) -> dict[str, Tensor]:
+    """Read a .pt, .pth or .ckpt file that holds a state dict.
 
     Only tensors are unpickled (`weights_only=True`), so that a hostile file cannot run code. The prefix that
     DataParallel puts before every name is removed.
 
     Args:
         path: File of PyTorch.
+        part: Entry of a larger checkpoint that may hold the state dict.
+        inert: As of `load_torch_file`.
 
     Returns:
         Tensors by name, on the CPU.
@@ -34,14 +44,16 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no weight file at {path}.")
+        raise missing_weights(path)
     try:
-        state = load_torch_file(path)
+        state = load_torch_file(path, inert)
     except ValueError as error:
         raise ValueError(
             f"{path} is not a PyTorch weight file that can be read with weights_only=True ({error}): save "
             "`model.state_dict()` with torch.save."
         ) from error
+    if part is not None and isinstance(state, Mapping) and part in state:
+        state = state[part]
     if not isinstance(state, Mapping) or not state or not all(_is_weight(*entry) for entry in state.items()):
         raise ValueError(f"{path} does not hold a state dict (name -> tensor): save `model.state_dict()` alone.")
     return {name.removeprefix("module."): value for name, value in state.items()}

@@ -89,5 +89,5 @@ def test_a_network_without_head_says_so():
     assert not any("embed" in name for name, _ in model.named_parameters())
     with pytest.raises(RuntimeError, match="IResNet has no head"):
         model(torch.zeros(2, 3, 16, 16))
-    with pytest.raises(ValueError, match='"face_evolve", got "resnet"'):
+    with pytest.raises(ValueError, match='face_evolve, adaface, insightface, got "resnet"'):
         IResNet(layout="resnet")
