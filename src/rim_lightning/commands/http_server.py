@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 SECONDS_TO_LOOK = 0.1  # between two looks for a signal
+BACKLOG = 64  # connections that are taken at a time, before they are counted
 SECONDS_TO_END = 3  # in which open connections are closed
 
 
@@ -31,8 +32,19 @@ def run_server(app: Any, connection: socket.socket, sentence: str, received: lis
     """
     import uvicorn
 
-    # Forwarded addresses are ignored: nobody is let in by an address.
-    config = uvicorn.Config(app, ws="none", log_level="warning", access_log=False, proxy_headers=False)
+    from rim_lightning.commands.http_connection import PromptConnection
+
+    # Forwarded addresses are ignored: nobody is let in by an address. What is no HTTP is answered without a warning.
+    config = uvicorn.Config(
+        app,
+        http=PromptConnection,
+        ws="none",
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+    )
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it writes pages if a system has no more files to open
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [connection]}, daemon=True)
     thread.start()
