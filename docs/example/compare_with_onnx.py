@@ -19,7 +19,10 @@ def embed(model, side, picture, points):
     session = onnxruntime.InferenceSession(Path(model) / f"{side}_embedder.onnx")
     told = session.get_modelmeta().custom_metadata_map
     pixels, template = int(told["rim_side"]), np.array(json.loads(told["rim_template"]))
-    image = cv2.cvtColor(cv2.imread(str(picture)), cv2.COLOR_BGR2RGB)
+    image = cv2.imread(str(picture))
+    if image is None:
+        sys.exit(f"{picture} is missing, or no picture.")
+    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     middle, target = points.mean(0), template.mean(0)
     p, q = (points - middle) @ [1, 1j], (template - target) @ [1, 1j]
     turn = np.vdot(p, q) / np.vdot(p, p).real  # scale and rotation that map the points to the template
@@ -36,6 +39,8 @@ def embed(model, side, picture, points):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 6:
+        sys.exit(__doc__)
     model, *given = sys.argv[1:]
     found = [np.array(json.loads(Path(file).read_text())["faces"][0]["points"]) for file in given[1::2]]
     probe, gallery = (embed(model, *each) for each in zip(("probe", "gallery"), given[::2], found, strict=True))

@@ -127,16 +127,18 @@ def test_wrong_input_is_one_sentence(tmp_path, words, said):
     assert "Traceback" not in ended.stderr
 
 
-def write_onnx(path, weight, side):
-    """An embedder that multiplies the flat face by a matrix."""
+def write_onnx(path, weight, side, sizes=None, pooled=None):
+    """An embedder that multiplies the flat face by a matrix; sizes are those of the input. Or one that averages it."""
     onnx = pytest.importorskip("onnx")
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     nodes = [
         helper.make_node("Flatten", ["face"], ["flat"]),
         helper.make_node("MatMul", ["flat", "weight"], ["embedding"]),
     ]
-    faces = helper.make_tensor_value_info("face", kind, ["n", 3, side, side])
-    out = helper.make_tensor_value_info("embedding", kind, ["n", weight.shape[1]])
+    if pooled is not None:
+        nodes = [helper.make_node("ReduceMean", ["face"], ["embedding"], keepdims=0, axes=pooled)]
+    faces = helper.make_tensor_value_info("face", kind, sizes or ["n", 3, side, side])
+    out = helper.make_tensor_value_info("embedding", kind, ["n", weight.shape[1]] if pooled is None else None)
     graph = helper.make_graph(nodes, "net", [faces], [out], [onnx.numpy_helper.from_array(weight, "weight")])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
@@ -149,6 +151,9 @@ def onnx_folder(tmp_path_factory):
     weight = np.random.default_rng(0).normal(size=(3 * 16 * 16, 12)).astype(np.float32)
     write_onnx(folder / "net.onnx", weight, 16)
     write_onnx(folder / "large.onnx", np.ones((3 * 32 * 32, 2), np.float32), 32)
+    write_onnx(folder / "open.onnx", weight, 16, sizes=["n", "channels", "height", "width"])
+    write_onnx(folder / "one.onnx", weight, 16, pooled=[0, 1, 2, 3])
+    write_onnx(folder / "mixed.onnx", weight, 16, pooled=[0])
     (folder / "text.onnx").write_text("no network")
     m = store.margin
     levels = torch.from_numpy(store.images[:][:, m : m + 16, m : m + 16].copy()).permute(0, 3, 1, 2)
@@ -176,10 +181,21 @@ def test_an_onnx_embedder_is_run_over_a_store(onnx_folder, tmp_path, size):
         assert found[name]["value"] == pytest.approx(figure["value"], abs=0.01), name
 
 
+def test_an_embedder_may_leave_all_sizes_open(onnx_folder):
+    folder, store, _, _ = onnx_folder
+    words = ["measure", "net.onnx", "open.onnx", "--store", store.path, "--json"]
+    ended = run_here("rim.main", *words, cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    systems = json.loads(ended.stdout)["systems"]
+    assert systems["net"] == systems["open"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["large.onnx"], "takes faces of 32 px"),
+        (["one.onnx"], "answers 24 faces by an array (); expected (B, E)."),
+        (["mixed.onnx"], "answers 24 faces by an array (3, 16, 16); expected (B, E)."),
         (["text.onnx"], "text.onnx is no ONNX file that onnxruntime reads"),
         (["none.onnx"], "none.onnx does not exist; expected an embedder as ONNX there."),
         (["net.onnx", "--scale", "0"], "0.0 is not in the range x>0"),

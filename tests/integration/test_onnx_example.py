@@ -80,3 +80,11 @@ def test_the_commands_of_the_example_work(exported, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     expected = json.loads(rim("verify", "--model", exported, path, portrait, "--json").stdout)["similarity"]
     assert abs(float(done.stdout.split()[1]) - expected) < 2e-4  # printed with four digits
+    for wrong, said in (
+        (command[:3], "python compare_with_onnx.py"),
+        ([*command[:3], "x.png", *command[4:]], "x.png is"),
+    ):
+        done = subprocess.run(wrong, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr

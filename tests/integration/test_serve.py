@@ -1,11 +1,13 @@
 """`rim serve`: other programs get the answers of the commands, over HTTP."""
 
+import asyncio
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +15,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from rim_lightning.commands import serve_app
+from rim_lightning.commands import serve_app, serve_questions
 from rim_lightning.commands.serve_app import build_app
 from rim_lightning.commands.serve_guard import ServiceGuard
 from rim_lightning.commands.serve_log import DecisionLog
@@ -24,6 +26,8 @@ from rim_lightning.inference.recognizer import Recognizer
 from tests.helpers.case_records import rim, tiny_model, two_pictures
 
 pytest.importorskip("fastapi")
+from fastapi import HTTPException, Request
+
 HOST = "http://127.0.0.1"
 KEY = "k" * 32
 
@@ -96,7 +100,7 @@ def test_people_are_enrolled_found_listed_and_forgotten(place, client, gallery, 
     gone = client.delete("/v1/people/Zoë Lang")
     assert (gone.status_code, gone.json()) == (404, {"error": "The gallery has no Zoë Lang."})
     kinds = [json.loads(text)["question"] for text in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert kinds == ["enroll", "enroll", "people", "identify", "forget"]
+    assert kinds == ["enroll"] * 4 + ["people", "identify", "forget", "forget", "forget"]
 
 
 def _similarity(place):
@@ -139,7 +143,18 @@ def test_the_service_tells_its_model_and_describes_itself(client, recognizer):
         ("/v1/identify", ["probe"], {"fpir": "0.0001"}, 422, "searches"),
         ("/v1/people/ ", ["picture"], {}, 422, "A person needs a name"),
         ("/v1/people/a%00b", ["picture"], {}, 422, "A person needs a name"),
-        ("/v1/nothing", [], {}, 404, "Not Found"),
+        ("/v1/people/", ["picture"], {}, 422, "A person needs a name"),
+        ("/v1/people/a%2fb", ["picture"], {}, 422, "without a slash"),
+        ("/v1/people/%ff", ["picture"], {}, 422, "of UTF-8"),
+        ("/v1/verify", ["probe", "gallery"], {"fra": "0.1"}, 422, "fra is no field here: give probe, gallery, far"),
+        ("/v1/verify", ["probe", "gallery"], {"far": ["0.1", "0.01"]}, 422, "far is given twice"),
+        ("/v1/verify", ["probe", "gallery"], {"far": ""}, 422, "far is empty"),
+        ("/v1/verify?far=0.1", ["probe", "gallery"], {}, 422, "Fields of the address"),
+        ("/v1/identify", ["probe", "probe"], {}, 422, "probe is given twice"),
+        ("/v1/verify", ["gallery"], {"probe": "x.png"}, 422, "probe: send a file, as curl -F probe=@picture.png does"),
+        ("/v1/verify", [], {"probe": "x.png"}, 422, "probe: send multipart/form-data"),
+        ("/v1/nothing", [], {}, 404, "There is no /v1/nothing: /openapi.json has all routes."),
+        ("/v1/model", [], {}, 405, "POST is not answered here"),
     ],
 )
 def test_wrong_requests_get_one_sentence(place, client, gallery, route, fields, data, status, sentence):
@@ -181,6 +196,77 @@ def test_faults_are_no_answers(place, recognizer, gallery, tmp_path, monkeypatch
         answer = client.get("/v1/people")
         assert answer.status_code == status
         assert list(answer.json()) == ["error"]
+
+
+def test_a_damaged_form_gets_one_sentence(client, caplog):
+    kinds = ("multipart/form-data", "multipart/form-data; boundary=XX")
+    for kind in kinds:
+        answer = client.post("/v1/verify", content=b"garbage", headers={"content-type": kind})
+        assert answer.status_code == 400
+        assert "The form cannot be read" in answer.json()["error"]
+    assert not caplog.records
+
+
+def test_a_change_without_a_line_is_not_made(place, recognizer, gallery, tmp_path, monkeypatch):
+    log = DecisionLog(tmp_path / "log.jsonl")
+    client = client_of(recognizer, gallery, log)
+    sharp = files(("picture", place / "sharp.png"))
+    assert client.post("/v1/people/x", files=sharp).status_code == 200
+    monkeypatch.setattr(log, "_write", lambda content: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    assert client.delete("/v1/people/x").status_code == 507
+    assert client.post("/v1/people/y", files=sharp).status_code == 507
+    assert gallery.people() == {"x": 1}
+
+
+def test_spaces_around_a_name_do_not_matter(place, client):
+    assert client.post("/v1/people/ x ", files=files(("picture", place / "sharp.png"))).json()["person"] == "x"
+    assert client.delete("/v1/people/ x ").json() == {"person": "x", "removed": 1}
+
+
+def test_pictures_together_have_a_limit(place, client, monkeypatch):
+    monkeypatch.setattr(serve_questions, "MAX_ALL_PIXELS", 2 * Image.open(place / "sharp.png").size[0] ** 2)
+    sharp = ("picture", place / "sharp.png")
+    assert client.post("/v1/people/x", files=files(sharp, sharp)).status_code == 200
+    answer = client.post("/v1/people/x", files=files(sharp, sharp, sharp))
+    assert answer.status_code == 422
+    assert "together: reduce them" in answer.json()["error"]
+
+
+def test_nothing_is_done_for_who_has_gone_away(recognizer, tmp_path):
+    """A request waits behind another one; its sender leaves."""
+    desk = serve_app._Desk(None, 1)
+    asked, held = [], threading.Event()
+
+    async def ask():
+        def request(disconnected):
+            async def receive():
+                if not disconnected:
+                    await asyncio.sleep(10)
+                return {"type": "http.disconnect"}
+
+            return Request({"type": "http", "state": {"user": ""}, "headers": []}, receive)
+
+        first = asyncio.create_task(desk.answer(request(False), "x", lambda: {"held": held.wait(10)}))
+        await asyncio.sleep(0.01)
+        second = asyncio.create_task(desk.answer(request(True), "x", lambda: {"asked": asked.append(1)}))
+        await asyncio.sleep(0.01)
+        held.set()
+        assert await first == {"held": True}
+        with pytest.raises(HTTPException, match="ended early"):
+            await second
+
+    asyncio.run(ask())
+    assert not asked
+
+
+@pytest.mark.parametrize("other", ["--keys", "--index"])
+def test_the_log_is_no_other_file_of_the_service(place, tmp_path, recognizer, other):
+    (tmp_path / "keys").write_text(f"gate {KEY}\n")
+    Gallery(tmp_path / "known", recognizer.fingerprint, recognizer.embedding_size, create=True)
+    file, log = (tmp_path / "keys",) * 2 if other == "--keys" else (tmp_path / "known", tmp_path / "known" / ".lock")
+    done = rim("serve", "--model", place / "model", other, file, "--log", log)
+    assert done.exit_code == 2
+    assert "give another file for --log" in " ".join(done.stderr.split())
 
 
 def test_without_a_gallery_there_is_no_search(place, recognizer):
@@ -234,7 +320,7 @@ def test_a_killed_service_has_lost_no_answer(place, tmp_path):
         process.wait()
         pool.shutdown(cancel_futures=True)
     lines = [json.loads(text) for text in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert set(answered) <= {line["answer"]["person"] for line in lines}
+    assert set(answered) <= {line["answer"]["person"] for line in lines if "answer" in line}
     assert set(answered) <= set(Gallery(tmp_path / "known", None).people())
 
 
@@ -245,6 +331,13 @@ def test_the_service_ends_by_a_signal(place, tmp_path):
         process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         address = process.stdout.readline().split()[1]
         assert httpx.get(f"{address}/health").json() == {"status": "ok"}
-        process.send_signal(number)
-        assert process.wait(20) == code
+        with ThreadPoolExecutor(1) as pool:  # a question of many seconds: the end does not wait for its answer
+            large = io.BytesIO()
+            Image.new("L", (7000, 7000)).save(large, "PNG")
+            fields = [(side, ("x.png", large.getvalue())) for side in ("probe", "gallery")]
+            asked = pool.submit(httpx.post, f"{address}/v1/verify", files=fields, data={"aligned": "true"}, timeout=60)
+            time.sleep(1)
+            process.send_signal(number)
+            assert process.wait(20) == code
+            assert asked.result().status_code == 503
         assert "Traceback" not in process.stderr.read()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from types import FrameType
 
+BACKLOG = 64  # connections that are taken at a time, before they are counted
 SECONDS_TO_LOOK = 0.1  # between two looks for a signal
 SECONDS_TO_END = 3  # in which open connections are closed
 
@@ -28,8 +29,19 @@ class HttpServer:
     def __init__(self, app: Any, connection: socket.socket) -> None:
         import uvicorn
 
-        # Forwarded addresses are ignored: nobody is let in by an address.
-        config = uvicorn.Config(app, ws="none", log_level="warning", access_log=False, proxy_headers=False)
+        from rim_lightning.commands.http_connection import PromptConnection
+
+        # Forwarded addresses are ignored: nobody is let in by an address. What is no HTTP is answered without a warning.
+        config = uvicorn.Config(
+            app,
+            http=PromptConnection,
+            ws="none",
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+        )
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it writes pages if there are no more files to open
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [connection]}, daemon=True)
         self._thread.start()

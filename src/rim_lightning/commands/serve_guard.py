@@ -52,16 +52,18 @@ def read_keys(file: Path) -> dict[str, str]:
         ValueError: If a line is damaged, a key too short, or there is none.
     """
     keys: dict[str, str] = {}
-    for number, line in enumerate(read_utf8(file).splitlines(), start=1):
+    for number, line in enumerate(read_utf8(file).removeprefix("\ufeff").splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        name, _, key = line.strip().partition(" ")
-        key = key.strip()
-        if not key.isascii() or len(key) < SHORTEST_KEY or " " in key:
+        name, *rest = line.split()
+        key = "".join(rest[:1])
+        if len(rest) != 1 or not key.isascii() or len(key) < SHORTEST_KEY:
             raise ValueError(
                 f"{file}, line {number}: give a name, a space and a key of at least {SHORTEST_KEY} letters and digits, "
                 "such as openssl rand -hex 16 makes."
             )
+        if key in keys.values():
+            raise ValueError(f"{file}, line {number}: another line has this key: give each name its own.")
         if name in keys:
             raise ValueError(f"{file}, line {number}: there are two keys of the name {name}.")
         keys[name] = key
@@ -104,6 +106,10 @@ class ServiceGuard:
                 await self._app(scope, _replayed(body, receive), send)
         except RefusedRequest as refused:
             await _refuse(send, refused)
+        except asyncio.CancelledError:  # the server ends
+            with suppress(Exception):  # whose answer has begun
+                await _refuse(send, RefusedRequest(503, "The service is ending: repeat the request later."))
+            raise
         except TimeoutError:  # only of what is read: the application has none
             await _refuse(send, RefusedRequest(408, f"The request took more than {MAX_SECONDS} seconds: repeat it."))
         finally:
@@ -112,15 +118,18 @@ class ServiceGuard:
     def _user(self, scope: Message) -> str:
         """Return the name of who asks, "" without keys; refuse others."""
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        fetched_by = headers.get("sec-fetch-site", "none")  # a browser says "none" of what its user typed
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length[:18]) > MAX_BODY:
             raise _too_long()
         if scope["path"] == HEALTH and scope["method"] == "GET":
             return ""
         if not self._keys:
-            if not LOOPBACK.fullmatch(headers.get("host", "")) or "origin" in headers:
+            host = headers.get("host", "").lower()
+            if not LOOPBACK.fullmatch(host) or "origin" in headers or fetched_by != "none":
                 raise RefusedRequest(
-                    403, "Without --keys this service answers programs of this machine alone, at 127.0.0.1."
+                    403,
+                    "Without --keys this service answers programs of this machine alone, at 127.0.0.1, no web pages.",
                 )
             return ""
         scheme, _, given = headers.get("authorization", "").partition(" ")

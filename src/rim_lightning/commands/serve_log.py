@@ -16,8 +16,8 @@ class DecisionLog:
     """A file of lines that only grows. Nobody but its user can open it.
 
     Each line is one JSON object: time, name of the key, question, and the answer with the digests of the pictures. A
-    line is written whole, and is on the disk when `add` returns. Half a line, which a cut of power may leave, is closed
-    when the file is opened again.
+    line is written whole, and is on the disk when `add` returns. Half a line, which a cut of power or a full disk may
+    leave, is closed before the next one. A file that was moved or removed is made again.
 
     Args:
         file: The file. It is made if it is missing.
@@ -30,13 +30,21 @@ class DecisionLog:
     def __init__(self, file: Path) -> None:
         check_folder(file.parent, "folder for the log")
         self._lock = threading.Lock()
-        self._number = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        size = os.fstat(self._number).st_size
-        if size and os.pread(self._number, 1, size - 1) != b"\n":
-            os.write(self._number, b"\n")
+        self._file = file
+        self._number = self._opened()
+
+    def begin(self, user: str, question: str, change: dict[str, Any]) -> None:
+        """Add the line of a change before it is made, so that none is without a line; see `add`.
+
+        Args:
+            user: Name of the key that asked; "" without keys.
+            question: What was asked.
+            change: What will be changed.
+        """
+        self._write({"user": user, "question": question, "begun": change})
 
     def add(self, user: str, question: str, answer: dict[str, Any]) -> None:
-        """Add a line.
+        """Add the line of an answer.
 
         Args:
             user: Name of the key that asked; "" without keys.
@@ -46,13 +54,34 @@ class DecisionLog:
         Raises:
             OSError: If it cannot be written, for example because the disk is full.
         """
+        self._write({"user": user, "question": question, "answer": answer})
+
+    def _write(self, content: dict[str, Any]) -> None:
         moment = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"time": moment, "user": user, "question": question, "answer": answer}, allow_nan=False)
+        line = json.dumps({"time": moment, **content}, allow_nan=False)
         with self._lock:
-            content = line.encode() + b"\n"
-            while content:
-                content = content[os.write(self._number, content) :]
+            self._find_again()
+            rest = line.encode() + b"\n"
+            while rest:
+                rest = rest[os.write(self._number, rest) :]
             os.fsync(self._number)
+
+    def _opened(self) -> int:
+        return os.open(self._file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def _find_again(self) -> None:
+        """Open the file again if it was moved or removed, and close half a line."""
+        try:
+            there = os.path.samestat(os.stat(self._file), os.fstat(self._number))
+        except FileNotFoundError:
+            there = False
+        if not there:
+            number = self._opened()
+            os.close(self._number)
+            self._number = number
+        size = os.fstat(self._number).st_size
+        if size and os.lseek(self._number, size - 1, os.SEEK_SET) and os.read(self._number, 1) != b"\n":
+            os.write(self._number, b"\n")
 
     def close(self) -> None:
         """Close the file."""

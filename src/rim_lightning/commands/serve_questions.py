@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rim_lightning import __version__
 from rim_lightning.commands.rim.face_questions import answers_to, check_search, question_of
 from rim_lightning.data.images import ImageError, picture_header, read_image
+from rim_lightning.files import printable
 from rim_lightning.gallery.changes import Way
 from rim_lightning.gallery.index import Enrolled, Gallery, Template
 from rim_lightning.gallery.names import unicode_name
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 MAX_PIXELS = 50_000_000  # of a picture; finding its faces takes about 1 GB
 MAX_PICTURES = 16  # of one person in a question
 MAX_TOP = 1000  # people of a search
+MAX_ALL_PIXELS = 200_000_000  # of all pictures of a person in a question
 LONGEST_NAME = 200  # letters
+REPLACED = "\ufffd"  # what stands for bytes that are no UTF-8
 UPLOADED = "upload:"
 """How the path of a template begins whose picture came by the service, which keeps no picture."""
 
@@ -174,11 +177,11 @@ class FaceService:
             OSError: If the gallery cannot be written.
         """
         gallery = self.opened_gallery()
-        with self._changing:
-            removed = gallery.delete(person)
-        if not removed:
-            raise NotThere(f"The gallery has no {person}.")
-        return {"person": unicode_name(person), "removed": removed}
+        with self._changing:  # `enroll` takes spaces around a name away, `rim enroll` does not
+            for name in dict.fromkeys((unicode_name(person), unicode_name(person).strip())):
+                if removed := gallery.delete(name):
+                    return {"person": name, "removed": removed}
+        raise NotThere(f"The gallery has no {printable(person)}.")
 
     def people(self) -> dict[str, Any]:
         """Return the number of templates of each person.
@@ -227,9 +230,9 @@ class FaceService:
         """Return the largest face of each picture."""
         if not 1 <= len(uploads) <= MAX_PICTURES:
             raise ValueError(f"Give 1 to {MAX_PICTURES} pictures of a person, not {len(uploads)}.")
+        _check_pixels(uploads)
         faces = []
         for upload in uploads:
-            _check_pixels(upload)
             image = read_image(upload.content, upload.name)
             faces += self._recognizer.align(image, aligned, upload.name)
         return faces
@@ -239,24 +242,31 @@ def checked_person(name: str) -> str:
     """Return the name of a person as galleries hold it.
 
     Raises:
-        ValueError: If it is empty, too long, or not printable.
+        ValueError: If it is empty, too long, not printable or not UTF-8, or has a slash.
     """
     name = unicode_name(name).strip()
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise ValueError(f"A person needs a name of 1 to {LONGEST_NAME} printable letters.")
+    if not name or len(name) > LONGEST_NAME or not name.isprintable() or "/" in name or REPLACED in name:
+        raise ValueError(f"A person needs a name of 1 to {LONGEST_NAME} printable letters of UTF-8, without a slash.")
     return name
 
 
-def _check_pixels(upload: SentPicture) -> None:
-    """Refuse a picture of too many pixels by its header alone. What is no picture is refused when it is read."""
-    try:
-        header = picture_header(upload.content, upload.name)
-    except ImageError:
-        raise
-    except Exception:  # Pillow's decoders raise errors of any kind
-        return
-    if header.width * header.height > MAX_PIXELS:
-        raise ImageError(f"{upload.name} has more than {MAX_PIXELS // 10**6} million pixels: reduce it.")
+def _check_pixels(uploads: Sequence[SentPicture]) -> None:
+    """Refuse pictures of too many pixels by their headers alone. What is no picture is refused when it is read."""
+    pixels = 0
+    for upload in uploads:
+        try:
+            header = picture_header(upload.content, upload.name)
+        except ImageError:
+            raise
+        except Exception:  # Pillow's decoders raise errors of any kind
+            continue
+        if header.width * header.height > MAX_PIXELS:
+            raise ImageError(f"{upload.name} has more than {MAX_PIXELS // 10**6} million pixels: reduce it.")
+        pixels += header.width * header.height
+    if pixels > MAX_ALL_PIXELS:
+        raise ImageError(
+            f"The pictures of a person have more than {MAX_ALL_PIXELS // 10**6} million pixels together: reduce them."
+        )
 
 
 def _notes(faces: Sequence[AlignedFace]) -> list[str]:

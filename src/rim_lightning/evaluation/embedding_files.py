@@ -16,6 +16,9 @@ from rim_lightning.files import open_regular
 MOST_BYTES = 8 * 2**30
 """Most bytes of a file of embeddings."""
 
+LENGTHS = (1e-10, 1e15)
+"""Lengths of embeddings whose cosines float32 can hold."""
+
 
 class EmbeddedFaces(NamedTuple):
     """Embeddings of N pictures.
@@ -83,10 +86,15 @@ def read_embeddings(file: Path, pictures: Path | None = None) -> EmbeddedFaces:
         raise ValueError(f"{pictures or file} names {len(names)} pictures, {file} has {len(values)} embeddings.")
     if len(set(names)) < len(names):
         raise ValueError(f"{pictures or file} names two pictures alike: names must be unique.")
-    embeddings = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-    wrong = (~embeddings.isfinite().all(1) | (embeddings == 0).all(1)).nonzero().flatten()
+    with np.errstate(over="ignore"):  # it is refused below
+        embeddings = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    length = torch.linalg.vector_norm(embeddings, dim=1)
+    wrong = (~((length >= LENGTHS[0]) & (length <= LENGTHS[1]))).nonzero().flatten()
     if len(wrong):
-        raise ValueError(f"{file}: the embedding of {excerpt(names[int(wrong[0])])} is not finite or 0: leave it out.")
+        raise ValueError(
+            f"{file}: the embedding of {excerpt(names[int(wrong[0])])} is not finite, or its length is 0 or beyond "
+            f"{LENGTHS[0]:g} to {LENGTHS[1]:g}: scale it, or leave it out."
+        )
     return EmbeddedFaces(names, people, embeddings, file)
 
 

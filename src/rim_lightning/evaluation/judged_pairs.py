@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +19,12 @@ MOST_PAIRS = 20_000_000
 """Most pairs of pictures that are compared without a list."""
 
 PEOPLE = ("person_a", "person_b")
+
+COLUMNS = ("score", "same", "fold", *PEOPLE)
+"""Columns of a table of scores; others are not read."""
+
+LARGEST_SCORE = 1e30
+"""Largest size of a score: sums and squares of such scores are finite."""
 
 
 class JudgedPairs(NamedTuple):
@@ -70,6 +75,11 @@ def read_scores(file: Path) -> JudgedPairs:
     missing = [name for name in ("score", "same") if name not in header]
     if missing:
         raise ValueError(f"{file} has no column '{missing[0]}'; its first line has {', '.join(header)[:200]}.")
+    twice = [name for name in COLUMNS if header.count(name) > 1]
+    if twice:
+        raise ValueError(f"{file} has two columns '{twice[0]}': leave one out.")
+    if len(set(PEOPLE).intersection(header)) == 1:
+        raise ValueError(f"{file} has one of the columns person_a and person_b: give both, or none.")
     place = {name: number for number, name in enumerate(header)}
     scores, same, fold = [], [], []
     names: list[tuple[str, str]] = []
@@ -81,8 +91,8 @@ def read_scores(file: Path) -> JudgedPairs:
             fold.append(int(row[place["fold"]]) if "fold" in place else 0)
         except ValueError:
             raise ValueError(f"{file} line {number} has a score or fold that is no number.") from None
-        if label not in ("0", "1") or not np.isfinite(scores[-1]) or not 0 <= fold[-1] < 10**9:
-            raise ValueError(f"{file} line {number} needs a finite score, same 0 or 1, and a fold from 0.")
+        if label not in ("0", "1") or not abs(scores[-1]) <= LARGEST_SCORE or not 0 <= fold[-1] < 10**9:
+            raise ValueError(f"{file} line {number} needs a finite score (to 1e30), same 0 or 1, and a fold from 0.")
         same.append(label == "1")
         if known:
             names.append((row[place[PEOPLE[0]]].strip(), row[place[PEOPLE[1]]].strip()))

@@ -87,15 +87,20 @@ def _session(model: Path) -> tuple[Any, Any]:
     except Exception as error:  # onnxruntime raises errors of its own kinds
         raise ValueError(f"{model} is no ONNX file that onnxruntime reads ({_first_line(error)}).") from None
     inputs = session.get_inputs()
-    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[1] not in (3, None) or _is_batch(inputs[0]):
+    if (
+        len(inputs) != 1
+        or len(inputs[0].shape) != 4
+        or _is_fixed(inputs[0].shape[1], 3)
+        or _is_fixed(inputs[0].shape[0], 1)
+    ):
         shapes = ", ".join(str(entry.shape) for entry in inputs)[:200]
         raise ValueError(f"{model} has the inputs {shapes}; expected one of faces (B, 3, S, S).")
     return session, inputs[0].shape[2]
 
 
-def _is_batch(entry: Any) -> bool:
-    """Return True if an input takes only batches of a number of its own."""
-    return isinstance(entry.shape[0], int) and entry.shape[0] != 1
+def _is_fixed(size: Any, wanted: int) -> bool:
+    """Return True if an input has a fixed size of its own; a name or None is any size."""
+    return isinstance(size, int) and size != wanted
 
 
 def _embed(session: Any, faces: Tensor, wanted: NetworkInput, model: Path) -> Tensor:
@@ -108,8 +113,10 @@ def _embed(session: Any, faces: Tensor, wanted: NetworkInput, model: Path) -> Te
         parts = [torch.from_numpy(session.run(None, {entry.name: chunk.numpy()})[0]).float() for chunk in chunks]
     except Exception as error:  # onnxruntime raises errors of its own kinds
         raise ValueError(f"{model} cannot embed faces {tuple(faces.shape)} ({_first_line(error)}).") from None
-    embeddings = torch.cat([part.reshape(len(chunk), -1) for part, chunk in zip(parts, chunks, strict=True)])
-    return embeddings
+    for part, chunk in zip(parts, chunks, strict=True):
+        if part.ndim < 2 or len(part) != len(chunk):
+            raise ValueError(f"{model} answers {len(chunk)} faces by an array {tuple(part.shape)}; expected (B, E).")
+    return torch.cat([part.flatten(1) for part in parts])
 
 
 def _first_line(error: Exception) -> str:

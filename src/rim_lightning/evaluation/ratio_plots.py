@@ -13,7 +13,7 @@ from rim_lightning.functional.likelihood_ratio import (
     isotonic_log10_ratios,
     with_fewer_strangers,
 )
-from rim_lightning.plotting import pyplot, save_figure
+from rim_lightning.plotting import plain_label, pyplot, save_figure
 
 PRIORS = np.linspace(-3, 3, 61)
 """log10 of the prior odds at which the cross-entropy is shown."""
@@ -48,6 +48,7 @@ def plot_ratios(path: Path, curves: Mapping[str, RatedPairs], title: str) -> Non
     plt = pyplot()
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
     for number, (label, (scores, same, ratio)) in enumerate(curves.items()):
+        label = plain_label(label)
         color = plt.get_cmap("viridis")(number / max(1, len(curves) - 0.6))
         chosen = with_fewer_strangers(same)
         scores, same = scores[chosen].astype(np.float64), same[chosen]

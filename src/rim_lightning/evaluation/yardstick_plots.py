@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rim_lightning.evaluation.judged_pairs import JudgedPairs
 from rim_lightning.functional.verification import roc_curve
-from rim_lightning.plotting import pyplot, save_figure
+from rim_lightning.plotting import plain_label, pyplot, save_figure
 
 FEWEST_IMPOSTORS = 10
 """Number of accepted impostor pairs below which a point of a curve is not shown."""
@@ -22,9 +22,9 @@ def plot_roc_and_det(path: Path, systems: Mapping[str, JudgedPairs]) -> None:
     for name, pairs in systems.items():
         far, tar, _ = roc_curve(pairs.scores, pairs.same)
         measurable = far >= FEWEST_IMPOSTORS / int((~pairs.same).sum())
-        left.plot(far[measurable], tar[measurable], label=name)
+        left.plot(far[measurable], tar[measurable], label=plain_label(name))
         plotted = measurable & (far <= 0.5) & (tar < 1)
-        right.plot(far[plotted], 1 - tar[plotted], label=name)
+        right.plot(far[plotted], 1 - tar[plotted], label=plain_label(name))
     for axis, title in ((left, "TAR"), (right, "false reject rate")):
         axis.set(xscale="log", xlabel="FAR", ylabel=title)
         axis.grid(alpha=0.3, which="both")

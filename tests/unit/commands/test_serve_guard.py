@@ -37,14 +37,20 @@ async def echo(scope, receive, send):
     await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "[::1]:80"])
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "LocalHost", "[::1]:80"])
 def test_without_keys_programs_of_this_machine_may_ask(host):
     assert ask(ServiceGuard(echo, {}), [("host", host)]) == (200, {"user": "", "bytes": 0})
 
 
 @pytest.mark.parametrize(
     "headers",
-    [[], [("host", "evil.example")], [("host", "127.0.0.1.evil.example")], [("host", "localhost"), ("origin", "null")]],
+    [
+        [],
+        [("host", "evil.example")],
+        [("host", "127.0.0.1.evil.example")],
+        [("host", "localhost"), ("origin", "null")],
+        [("host", "localhost"), ("sec-fetch-site", "cross-site")],
+    ],
 )
 def test_without_keys_other_names_and_web_pages_are_refused(headers):
     status, answer = ask(ServiceGuard(echo, {}), headers)
@@ -104,10 +110,36 @@ def test_a_request_that_does_not_arrive_is_ended(monkeypatch):
     assert sent[0]["status"] == 408
 
 
+def test_the_end_of_the_server_is_said():
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    async def never(scope, receive, send):
+        await asyncio.sleep(10)
+
+    async def ended():
+        scope = {"type": "http", "method": "GET", "path": "/v1/people", "headers": [(b"host", b"localhost")]}
+        task = asyncio.create_task(ServiceGuard(never, {})(scope, receive, send))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(ended())
+    assert sent[0]["status"] == 503
+    assert "The service is ending" in json.loads(sent[1]["body"])["error"]
+
+
 def test_keys_are_read(tmp_path):
     file = tmp_path / "keys.txt"
-    file.write_text(f"# gates\n\ngate_1 {'a' * 32}\n  gate_2   {'b' * 24}  \n")
-    assert read_keys(file) == {"gate_1": "a" * 32, "gate_2": "b" * 24}
+    file.write_text(f"# gates\n\ngate_1 {'a' * 32}\n  gate_2   {'b' * 24}  \ngate_3\t{'c' * 24}\r\n", "utf-8-sig")
+    assert read_keys(file) == {"gate_1": "a" * 32, "gate_2": "b" * 24, "gate_3": "c" * 24}
 
 
 @pytest.mark.parametrize(
@@ -118,6 +150,7 @@ def test_keys_are_read(tmp_path):
         (f"# x\n{'a' * 40}", "line 2: give a name"),
         (f"gate {'a' * 30} b", "line 1: give a name"),
         (f"gate {'ä' * 30}", "line 1: give a name"),
+        (f"gate_1 {'a' * 30}\ngate_2 {'a' * 30}", "line 2: another line has this key"),
         (f"gate {'a' * 30}\ngate {'b' * 30}", "line 2: there are two keys of the name gate"),
     ],
 )

@@ -43,6 +43,41 @@ def test_half_a_line_is_closed(tmp_path):
     assert json.loads(texts[2])["question"] == "people"
 
 
+def test_half_a_line_of_a_full_disk_is_closed(tmp_path, monkeypatch):
+    """The disk has room for ten bytes, later for more."""
+    file, write = tmp_path / "log", os.write
+    log = DecisionLog(file)
+
+    def little_room(number, content):
+        monkeypatch.setattr(os, "write", full)
+        return write(number, content[:10])
+
+    def full(number, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", little_room)
+    with pytest.raises(OSError, match="No space"):
+        log.add("", "first", {})
+    monkeypatch.setattr(os, "write", write)
+    log.add("", "second", {})
+    cut, whole = file.read_text().splitlines()
+    assert cut == '{"time": "'
+    assert json.loads(whole)["question"] == "second"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows moves no open file")
+def test_a_moved_or_removed_file_is_made_again(tmp_path):
+    file, moved = tmp_path / "log", tmp_path / "log.1"
+    log = DecisionLog(file)
+    log.add("", "first", {})
+    file.rename(moved)
+    log.add("", "second", {})
+    file.unlink()
+    log.begin("", "forget", {"person": "x"})
+    assert [line["question"] for line in lines(moved)] == ["first"]
+    assert [(line["question"], line["begun"]) for line in lines(file)] == [("forget", {"person": "x"})]
+
+
 def test_lines_of_many_threads_stay_whole(tmp_path):
     log = DecisionLog(tmp_path / "log")
     with ThreadPoolExecutor(8) as pool:

@@ -100,8 +100,11 @@ def test_labels_that_contradict_the_people_and_missing_pictures_are_refused(npz)
         ({"names": np.array(["a", "a", "b", "c"])}, "names two pictures alike"),
         ({"embeddings": VALUES[0]}, r"holds an array \(2,\)"),
         ({"embeddings": np.array([["a", "b"]] * 4)}, "of <U1; expected numbers"),
-        ({"embeddings": VALUES * np.nan}, "the embedding of a.png is not finite or 0"),
-        ({"embeddings": VALUES * 0}, "the embedding of a.png is not finite or 0"),
+        ({"embeddings": VALUES * np.nan}, "the embedding of a.png is not finite, or its length is 0"),
+        ({"embeddings": VALUES * 0}, "the embedding of a.png is not finite, or its length is 0"),
+        ({"embeddings": VALUES * 1e30}, "beyond 1e-10 to 1e.15"),  # float32 would make every cosine 0
+        ({"embeddings": VALUES * 1e-30}, "beyond 1e-10 to 1e.15"),
+        ({"embeddings": VALUES.astype(np.float64) * 1e300}, "is not finite"),
     ],
 )
 def test_wrong_arrays_are_refused(npz, arrays, said):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -51,6 +55,8 @@ def serve(
     from rim_lightning.commands.serve_guard import ServiceGuard, read_keys
 
     known = {} if keys is None else read_keys(keys)
+    if keys is not None and log is not None and os.path.realpath(keys) == os.path.realpath(log):
+        raise click.UsageError(f"{log} holds the keys: give another file for --log.")
     if host not in LOOPBACK and not known:
         raise click.UsageError(f"--host {host} can be reached by others: say by --keys who may ask.")
     say("Loading the model ...", err=True)
@@ -62,14 +68,24 @@ def serve(
     from rim_lightning.commands.serve_app import build_app
     from rim_lightning.commands.serve_log import DecisionLog
     from rim_lightning.commands.serve_questions import FaceService
-    from rim_lightning.runs.signals import Interrupted
 
     gallery = open_gallery(index, recognizer, create="://" not in index) if index else None
+    if gallery is not None and log is not None and gallery.owns(log):
+        raise click.UsageError(f"{log} is a file of the gallery: give another file for --log.")
     workers = torch.get_num_threads()
     torch.set_num_threads(1)  # a question on each core is faster than all cores on one question
     app = build_app(FaceService(recognizer, gallery), None if log is None else DecisionLog(log), workers)
     with listening(host, port) as connection, noted_signals() as received:
         address = f"http://{f'[{host}]' if ':' in host else host}:{connection.getsockname()[1]}"
         run_server(ServiceGuard(app, known), connection, f"Service: {address}   (Ctrl+C ends it)", received)
-    if received[0] != signal.SIGINT:
-        raise Interrupted(f"ended by {signal.Signals(received[0]).name}.", received[0])
+    _leave(received[0])
+
+
+def _leave(signum: int) -> NoReturn:
+    """End the program at once. Python would wait for all questions that are being answered, which may take minutes."""
+    if signum != signal.SIGINT:
+        say(f"rim: ended by {signal.Signals(signum).name}.", err=True)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(0 if signum == signal.SIGINT else 128 + signum)
