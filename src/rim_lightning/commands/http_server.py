@@ -31,7 +31,7 @@ class HttpServer:
 
         from rim_lightning.commands.http_connection import PromptConnection
 
-        # Forwarded addresses are ignored: nobody is let in by an address. What is no HTTP is answered without a warning.
+        # Forwarded addresses are ignored: nobody is let in by one. What is no HTTP is answered without a warning.
         config = uvicorn.Config(
             app,
             http=PromptConnection,
