@@ -103,7 +103,7 @@ def test_probes_of_a_file_of_their_own_are_searched_for(tmp_path):
         (["ours.csv", "--pairs", "ours.csv"], "ours.csv is not the header gallery,probe,same,fold"),
         (
             ["ours.csv", "--pictures", "ours.csv"],
-            "ours.csv has scores already: leave PROBES, --pairs and --pictures out.",
+            "ours.csv has scores already: leave PROBES, --pairs, --templates and --pictures out.",
         ),
         (["ours.csv", "--plot"], "--plot and --overwrite need a folder to write: --out FOLDER."),
         (["ours.csv", "--calibration", "ours.csv", "--calibration", "ours.csv"], "2 --calibration for 1 systems"),

@@ -148,7 +148,6 @@ def measure(
       rim measure mine.npz --templates ijbc_face_tid_mid.txt --pairs ijbc_template_pair_label.txt
       rim measure mine.onnx --store prepared/lfw_112 --pairs lfw/pairs.txt --probe-size 16
     """
-    from rim_lightning.evaluation.judged_pairs import read_pair_list
     from rim_lightning.evaluation.yardstick import measure_system, system_difference
 
     named = _named_systems(systems)
@@ -156,10 +155,8 @@ def measure(
     _check_embedder(named, embedder)
     if calibrations and len(calibrations) != len(named):
         raise click.UsageError(f"{len(calibrations)} --calibration for {len(named)} systems: give one for each.")
-    if templates is not None and pairs is None:
-        raise click.UsageError("--templates needs the pairs of templates: --pairs, '<template> <template> <label>'.")
-    listed = [] if pairs is None or templates is not None else read_pair_list(pairs)
-    judged, searches = _judged(named, PairSource(pairs, templates, pictures, listed, embedder))
+    source = PairSource(pairs, templates, pictures, _listed(pairs, templates), embedder)
+    judged, searches = _judged(named, source)
     fitted: Sequence[JudgedPairs | None] = _calibrations(calibrations) or [None for _ in named]
     measured = {
         system.name: measure_system(judged[system.name], searches[system.name], calibration)
@@ -181,6 +178,15 @@ def measure(
         say(line)
     if out is not None:
         say(f"Figures: {out}")
+
+
+def _listed(pairs: Path | None, templates: Path | None) -> Sequence[Pair]:
+    """Read the list of pairs of pictures, if there is one."""
+    from rim_lightning.evaluation.judged_pairs import read_pair_list
+
+    if templates is not None and pairs is None:
+        raise click.UsageError("--templates needs the pairs of templates: --pairs, '<template> <template> <label>'.")
+    return [] if pairs is None or templates is not None else read_pair_list(pairs)
 
 
 def _named_systems(texts: Sequence[str]) -> list[NamedSystem]:

@@ -12,7 +12,13 @@ from rim_lightning.networks.architecture_check import check_arguments
 from rim_lightning.networks.backbones.iresnet import IResNet, IRUnit
 from rim_lightning.networks.backbones.mobilefacenet import MobileFaceNet
 from rim_lightning.networks.published.mobilefacenet_onnx import read_mobilefacenet
-from rim_lightning.networks.published.onnx_graph import DAMAGE, GraphReader, attributes_of, node_title, read_graph
+from rim_lightning.networks.published.onnx_graph import (
+    DAMAGED_GRAPH,
+    GraphReader,
+    attributes_of,
+    node_title,
+    read_graph,
+)
 from rim_lightning.networks.published.state_dict import build_within
 
 CENTER = 127.5
@@ -48,7 +54,7 @@ def load_insightface(path: str | Path) -> IResNet | MobileFaceNet:
         if grouped:
             return read_mobilefacenet(reader, {"pixel_mean": CENTER, "pixel_scale": CENTER / factor}).eval()
         return _read_iresnet(reader, factor).eval()
-    except DAMAGE as error:
+    except DAMAGED_GRAPH as error:
         raise ValueError(f"{path} is no recognition model of insightface: its graph is damaged.") from error
 
 

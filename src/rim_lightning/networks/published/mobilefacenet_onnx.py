@@ -9,7 +9,13 @@ from torch import nn
 
 from rim_lightning.networks.architecture_check import check_arguments
 from rim_lightning.networks.backbones.mobilefacenet import ConvUnit, InvertedResidual, MobileFaceNet
-from rim_lightning.networks.published.onnx_graph import DAMAGE, GraphReader, attributes_of, node_title, read_graph
+from rim_lightning.networks.published.onnx_graph import (
+    DAMAGED_GRAPH,
+    GraphReader,
+    attributes_of,
+    node_title,
+    read_graph,
+)
 from rim_lightning.networks.published.state_dict import build_within
 
 
@@ -35,7 +41,7 @@ def load_mobilefacenet_onnx(path: str | Path) -> MobileFaceNet:
     graph = read_graph(path)
     try:
         model = read_mobilefacenet(GraphReader(graph, path, "MobileFaceNet"), {})
-    except DAMAGE as error:
+    except DAMAGED_GRAPH as error:
         raise ValueError(f"{path} is not the MobileFaceNet that this reader knows: its graph is damaged.") from error
     stem = model.get_parameter("stage1.0.conv.weight")  # (width, 3, 3, 3)
     with torch.no_grad():

@@ -9,7 +9,13 @@ from torch import Tensor
 
 from rim_lightning.networks.architecture_check import check_arguments
 from rim_lightning.networks.backbones.onnx_network import ATTRIBUTES, IDLE, OPERATIONS, OnnxNetwork
-from rim_lightning.networks.published.onnx_graph import DAMAGE, GraphReader, attributes_of, node_title, read_graph
+from rim_lightning.networks.published.onnx_graph import (
+    DAMAGED_GRAPH,
+    GraphReader,
+    attributes_of,
+    node_title,
+    read_graph,
+)
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -63,7 +69,7 @@ def load_onnx(
             "mean": mean,
             "std": std,
         }
-    except DAMAGE as error:
+    except DAMAGED_GRAPH as error:
         raise ValueError(f"{path} is no embedder: its graph is damaged.") from error
     check_arguments(OnnxNetwork, arguments, path, "teacher.weights")
     try:

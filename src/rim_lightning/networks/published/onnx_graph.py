@@ -12,7 +12,7 @@ from rim_lightning.networks.published.state_dict import missing_weights
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, TensorProto
 
-DAMAGE = (IndexError, KeyError, TypeError, AttributeError, ArithmeticError)
+DAMAGED_GRAPH = (IndexError, KeyError, TypeError, AttributeError, ArithmeticError)
 """Errors of a graph whose nodes lack inputs or attributes, or have senseless ones."""
 ALIASES = ("Identity", "Dropout")
 """Operations that hand on their input."""
