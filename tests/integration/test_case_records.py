@@ -61,7 +61,7 @@ def test_a_record_holds_the_answer_and_what_it_came_from(place, original):
         assert (picture["name"], picture["width"], picture["height"]) == (str(place / name), 128, 128)
     box, points = content["faces"][0]["box"], content["faces"][0]["points"]
     assert [round(value, 1) for value in box] == answer["probe_found"][0]["box"]
-    assert [[round(value, 1) for value in point] for point in points] == answer["probe_found"][0]["points"]
+    assert [[round(value, 6) for value in point] for point in points] == answer["probe_found"][0]["points"]
     assert content["model"]["weights"] == hashlib.sha256((place / "model/model.safetensors").read_bytes()).hexdigest()
     assert content["model"]["card"] == hashlib.sha256((place / "model/card.json").read_bytes()).hexdigest()
     assert content["versions"]["torch"] == metadata.version("torch")

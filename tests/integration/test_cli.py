@@ -330,6 +330,8 @@ def test_enrolling_again_adds_what_is_new(model, faces, index):
         "unused": {},
         "several": [],
         "differences": [],
+        "disagreements": [],
+        "pooled": False,
         "hidden": [],
         "shared": [],
         "alike": [],

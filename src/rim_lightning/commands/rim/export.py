@@ -184,7 +184,7 @@ def export(
     Examples:
       rim export outputs/real_128/checkpoints/last.ckpt my_model --people prepared/celeba_128
       rim export my_model my_model_for_cameras --people prepared/celeba_128 --degradation camera --misalignment detector
-      rim export rim_128 my_model     the model of the package, with ONNX files
+      rim export rim_128 my_model
     """
     if onnx:
         require_extra("export", "rim export without --no-onnx")
