@@ -145,8 +145,9 @@ def kill(service, client):
         service.process.send_signal(signal.SIGKILL)
         service.process.wait()
         pool.shutdown(cancel_futures=True)
-    lines = [json.loads(line)["answer"] for line in service.log.read_text().splitlines()]
-    logged, enrolled = {line.get("person") for line in lines}, Gallery(service.gallery, None).people()
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    logged = {line["answer"].get("person") for line in lines if "answer" in line}  # others are of what was begun
+    enrolled = Gallery(service.gallery, None).people()
     lost = [person for person in answered if person not in logged or person not in enrolled]
     print(f"killed after {len(answered)} more enrollments: {len(lost)} lost")
 
