@@ -1,19 +1,19 @@
 # The service of rim in a container, with the model of the package.
 #
-#   docker build -t rim .                                                          CPU
-#   docker build -t rim-cuda --build-arg TORCH=https://pypi.org/simple .            NVIDIA GPU
+#   docker build -t rim .      for CPUs and NVIDIA GPUs
+#   docker build -t rim --build-arg PIP_EXTRA_INDEX_URL=<address> .      for CPUs alone, 4 GB less; see docs/serving.md
 #   docker run -p 8000:8000 -v rim-data:/data -v ./keys.txt:/run/secrets/keys:ro rim
-#   docker run --gpus all -p 8000:8000 -v rim-data:/data -v ./keys.txt:/run/secrets/keys:ro rim-cuda --device cuda
+#   docker run --gpus all -p 8000:8000 -v rim-data:/data -v ./keys.txt:/run/secrets/keys:ro rim --device cuda
 #
 # docs/serving.md says how to make keys.txt and how to ask.
 FROM python:3.13-slim AS build
-ARG TORCH=https://download.pytorch.org/whl/cpu
+ARG PIP_EXTRA_INDEX_URL
 RUN python -m venv /opt/rim
 COPY pyproject.toml README.md LICENSE constraints.txt /src/
 COPY src /src/src
 COPY conf /src/conf
-# The versions of the lock; torch itself from its own index, for the processor that was chosen.
-RUN /opt/rim/bin/pip install --no-cache-dir --extra-index-url "$TORCH" -c /src/constraints.txt "/src[serve]"
+# The versions of the lock. pip reads PIP_EXTRA_INDEX_URL by itself.
+RUN /opt/rim/bin/pip install --no-cache-dir -c /src/constraints.txt "/src[serve]"
 
 FROM python:3.13-slim
 RUN useradd --create-home --uid 10001 rim && mkdir /data && chown rim /data

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rim_lightning.commands.page_guard import Refusal
 from rim_lightning.files import read_utf8
 
 if TYPE_CHECKING:
@@ -22,20 +23,6 @@ SHORTEST_KEY = 24  # letters
 HEALTH = "/health"
 """Route that needs no key and tells nothing but that the service lives."""
 LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
-
-
-class RefusedRequest(Exception):
-    """A request that is not let through.
-
-    Attributes:
-        status: HTTP status code.
-        sentence: Reason, and what to do.
-    """
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.sentence = sentence
 
 
 def read_keys(file: Path) -> dict[str, str]:
@@ -104,14 +91,14 @@ class ServiceGuard:
             scope.setdefault("state", {})["user"] = user
             with suppress(Exception):  # which the application has answered and reported: `serve_app.unforeseen`
                 await self._app(scope, _replayed(body, receive), send)
-        except RefusedRequest as refused:
+        except Refusal as refused:
             await _refuse(send, refused)
         except asyncio.CancelledError:  # the server ends
             with suppress(Exception):  # whose answer has begun
-                await _refuse(send, RefusedRequest(503, "The service is ending: repeat the request later."))
+                await _refuse(send, Refusal(503, "The service is ending: repeat the request later."))
             raise
         except TimeoutError:  # only of what is read: the application has none
-            await _refuse(send, RefusedRequest(408, f"The request took more than {MAX_SECONDS} seconds: repeat it."))
+            await _refuse(send, Refusal(408, f"The request took more than {MAX_SECONDS} seconds: repeat it."))
         finally:
             self._held -= len(body)
 
@@ -127,7 +114,7 @@ class ServiceGuard:
         if not self._keys:
             host = headers.get("host", "").lower()
             if not LOOPBACK.fullmatch(host) or "origin" in headers or fetched_by != "none":
-                raise RefusedRequest(
+                raise Refusal(
                     403,
                     "Without --keys this service answers programs of this machine alone, at 127.0.0.1, no web pages.",
                 )
@@ -136,7 +123,7 @@ class ServiceGuard:
         for name, key in self._keys.items():
             if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), key.encode()):
                 return name
-        raise RefusedRequest(401, 'This service needs a key: send the header "Authorization: Bearer <key>".')
+        raise Refusal(401, 'This service needs a key: send the header "Authorization: Bearer <key>".')
 
     async def _read(self, receive: Receive) -> bytes:
         """Read the body of a request, and count its bytes among those in memory until it is answered."""
@@ -145,14 +132,14 @@ class ServiceGuard:
             while True:
                 message = await receive()
                 if message["type"] != "http.request":
-                    raise RefusedRequest(400, "The request ended early: repeat it.")
+                    raise Refusal(400, "The request ended early: repeat it.")
                 chunk = message.get("body", b"")
                 body += chunk
                 self._held += len(chunk)
                 if len(body) > MAX_BODY:
                     raise _too_long()
                 if self._held > MAX_HELD:
-                    raise RefusedRequest(503, "The service holds too many pictures: repeat the request later.")
+                    raise Refusal(503, "The service holds too many pictures: repeat the request later.")
                 if not message.get("more_body", False):
                     return bytes(body)
         except BaseException:
@@ -160,8 +147,8 @@ class ServiceGuard:
             raise
 
 
-def _too_long() -> RefusedRequest:
-    return RefusedRequest(413, f"The request has more than {MAX_BODY >> 20} MB: send fewer or smaller pictures.")
+def _too_long() -> Refusal:
+    return Refusal(413, f"The request has more than {MAX_BODY >> 20} MB: send fewer or smaller pictures.")
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
@@ -174,7 +161,7 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _refuse(send: Send, refused: RefusedRequest) -> None:
+async def _refuse(send: Send, refused: Refusal) -> None:
     content = json.dumps({"error": refused.sentence}).encode()
     headers = [
         (b"content-type", b"application/json"),
