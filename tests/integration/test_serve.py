@@ -204,7 +204,7 @@ def test_a_damaged_form_gets_one_sentence(client, caplog):
         answer = client.post("/v1/verify", content=b"garbage", headers={"content-type": kind})
         assert answer.status_code == 400
         assert "The form cannot be read" in answer.json()["error"]
-    assert not caplog.records
+    assert not [record for record in caplog.records if not record.name.startswith("httpx")]  # the client's own lines
 
 
 def test_a_change_without_a_line_is_not_made(place, recognizer, gallery, tmp_path, monkeypatch):
