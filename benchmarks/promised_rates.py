@@ -21,7 +21,7 @@ from rim_lightning.evaluation.ratio_plots import RatedPairs, plot_ratios
 from rim_lightning.functional.bootstrap import percentile_interval
 from rim_lightning.functional.likelihood_ratio import BoundedRatio, cllr, cllr_min, ratio_costs, with_fewer_strangers
 from rim_lightning.functional.seeded_probes import REDUCTIONS, ProbeKind
-from rim_lightning.inference.calibrate import _scores, _templates
+from rim_lightning.inference.calibrate import compared_templates, template_scores
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.model_folder import Model, read_model
 from rim_lightning.inference.people import People, embed_people
@@ -48,8 +48,8 @@ def people_of(model: Model, options: argparse.Namespace) -> People:
 
 def rows_of(people: People, calibration: Calibration, size: int, counts: tuple[int, int]) -> list[tuple[bool, bool]]:
     """Print a row for each false accept rate; return whether both rates were kept."""
-    templates = _templates(people, size, counts[1], counts[0])
-    scores = _scores(people, size, templates, None)
+    templates = compared_templates(people, size, counts[1], counts[0])
+    scores = template_scores(people, size, templates, None)
     kept = []
     for far in calibration.usable_fars():
         point = calibration.operating_point(size, far, *counts)
@@ -73,7 +73,7 @@ MIXED = ((8, 28), (16, 28), (8, 16), (8, 8, 8, 28), (8, 12, 16, 28), (8, 28, 28,
 def mixed_rows(people: People, calibration: Calibration, sizes: tuple[int, ...]) -> None:
     """Print the rates and the cost of templates of probes of several sizes, with as many gallery pictures."""
     count = len(sizes)
-    templates = _templates(people, sizes[0], count, count)
+    templates = compared_templates(people, sizes[0], count, count)
     probes = []
     for number, members in enumerate(templates.in_probe):
         turned = [sizes[(place + number) % count] for place in range(count)]
@@ -97,8 +97,8 @@ def mixed_rows(people: People, calibration: Calibration, sizes: tuple[int, ...])
 
 def ratio_row(people: People, calibration: Calibration, size: int) -> RatedPairs:
     """Print what the likelihood ratios of a size cost; return the pairs."""
-    templates = _templates(people, size, 1, 1)
-    scores, same = _scores(people, size, templates, None).double().numpy(), templates.pairs.same.numpy()
+    templates = compared_templates(people, size, 1, 1)
+    scores, same = template_scores(people, size, templates, None).double().numpy(), templates.pairs.same.numpy()
     numbers = calibration.ratios[0, 0, calibration.sizes.index(size)].tolist()
     ratio = BoundedRatio(*numbers[:3])
     cost, resampled = templates.pairs.mean_cost(torch.from_numpy(ratio_costs(ratio.log10(scores), same)))

@@ -79,9 +79,10 @@ class DecisionLog:
             number = self._opened()
             os.close(self._number)
             self._number = number
-        size = os.fstat(self._number).st_size
-        if size and os.lseek(self._number, size - 1, os.SEEK_SET) and os.read(self._number, 1) != b"\n":
-            os.write(self._number, b"\n")
+        if size := os.fstat(self._number).st_size:
+            os.lseek(self._number, size - 1, os.SEEK_SET)
+            if os.read(self._number, 1) != b"\n":
+                os.write(self._number, b"\n")
 
     def close(self) -> None:
         """Close the file."""

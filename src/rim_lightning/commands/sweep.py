@@ -22,10 +22,10 @@ from rim_lightning.runs.sweep_table import (
 
 UNFINISHED = ("waiting", "killed", "interrupted")
 EXAMPLES = """Examples:
-  rim-sweep status multirun/demo/2026-01-31_12-00-00
-  rim-sweep resume multirun/demo/2026-01-31_12-00-00     the jobs that never ran, were killed or stopped
-  rim-sweep retry multirun/demo/2026-01-31_12-00-00      the failed jobs, too
-  rim-sweep table multirun/demo/2026-01-31_12-00-00 --figures '*/rim/accuracy' 'sr/*/psnr_y'
+  rim-sweep status multirun/demo/2026-01-31_12-00-00-123456
+  rim-sweep resume multirun/demo/2026-01-31_12-00-00-123456     the jobs that never ran, were killed or stopped
+  rim-sweep retry multirun/demo/2026-01-31_12-00-00-123456      the failed jobs, too
+  rim-sweep table multirun/demo/2026-01-31_12-00-00-123456 --figures '*/rim/accuracy' 'sr/*/psnr_y'
 
 Exit codes of resume and retry: 0 all jobs of the sweep have finished, run or wait; 1 no job could be finished; 3 some
 jobs failed or were stopped. table ends with 1 if no job has a figure of an asked name.

@@ -96,11 +96,11 @@ def thresholds_of(
     ratios = np.empty((*cells, 5))
     genuine = impostors = 0
     for (i, probe_count), (j, gallery_count) in itertools.product(enumerate(counts), repeat=2):
-        compared: _Templates | None = None
+        compared: ComparedTemplates | None = None
         for k, size in enumerate(people.probes):
             if compared is None or people.has_probe:  # else all sizes have the same templates
-                compared = _templates(people, size, gallery_count, probe_count)
-            scores = _scores(people, size, compared, reduced_gallery)  # (pairs,)
+                compared = compared_templates(people, size, gallery_count, probe_count)
+            scores = template_scores(people, size, compared, reduced_gallery)  # (pairs,)
             thresholds = thresholds_at_fars(scores, compared.pairs.same, fars)
             points[i, j, k] = [_point(compared.pairs, scores, threshold) for threshold in thresholds]
             ratios[i, j, k] = _ratio(compared.pairs, scores)
@@ -137,8 +137,8 @@ def compared_pictures(people: People, size: int) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: If the people have no pair of one person, or no pair of two people.
     """
-    compared = _templates(people, size, 1, 1)
-    return _scores(people, size, compared, None), compared.pairs.same
+    compared = compared_templates(people, size, 1, 1)
+    return template_scores(people, size, compared, None), compared.pairs.same
 
 
 def quality_of(people: People) -> QualityModel | None:
@@ -220,7 +220,7 @@ def _search_point(searched: SearchedPeople, gallery: int, fpir: float) -> list[f
     return [rates.threshold, rates.fnir, *rates.fpir_interval, *rates.fnir_interval]
 
 
-class _Templates(NamedTuple):
+class ComparedTemplates(NamedTuple):
     """Templates of a gallery and of probes, and all pairs of two that share no image.
 
     Attributes:
@@ -236,8 +236,18 @@ class _Templates(NamedTuple):
     pairs: PairsOfPeople
 
 
-def _templates(people: People, size: int, gallery_count: int, probe_count: int) -> _Templates:
-    """List the templates of some numbers of images."""
+def compared_templates(people: People, size: int, gallery_count: int, probe_count: int) -> ComparedTemplates:
+    """List the templates of some numbers of images, and which are compared.
+
+    Args:
+        people: Embedded people.
+        size: Side of the probes in pixels.
+        gallery_count: Number of images of a template of the gallery.
+        probe_count: Number of images of a template of a probe.
+
+    Raises:
+        ValueError: If there are no pairs of one person, or none of two.
+    """
     has_sharp, has_probe = people.usable(size)
     in_gallery = _members(people.identity, has_sharp, gallery_count)
     in_probe = _members(people.identity, has_probe, probe_count)
@@ -247,7 +257,7 @@ def _templates(people: People, size: int, gallery_count: int, probe_count: int) 
     pairs = PairsOfPeople(gallery_person[row], probe_person[column], torch.Generator().manual_seed(0))
     if not pairs.same.any() or pairs.same.all():
         raise ValueError(f"{people.title} must show at least two people, one of them in two or more images.")
-    return _Templates(in_gallery, in_probe, compared, pairs)
+    return ComparedTemplates(in_gallery, in_probe, compared, pairs)
 
 
 def _point(pairs: PairsOfPeople, scores: Tensor, threshold: float) -> list[float]:
@@ -285,7 +295,9 @@ def _padded(counts: Tensor, like: Tensor) -> Tensor:
     return F.pad(counts, (0, len(like) - len(counts)))
 
 
-def _scores(people: People, size: int, templates: _Templates, reduced_gallery: SizeCurve | None) -> Tensor:
+def template_scores(
+    people: People, size: int, templates: ComparedTemplates, reduced_gallery: SizeCurve | None
+) -> Tensor:
     """Return the scores of all compared templates of the gallery with those of probes of a size, (pairs,)."""
     probe = F.normalize(templates.in_probe @ people.probes[size])  # (T, E)
     scores = F.normalize(templates.in_gallery @ people.sharp) @ probe.T

@@ -33,14 +33,15 @@ def test_nobody_else_reads_it(tmp_path):
     assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o600
 
 
-def test_half_a_line_is_closed(tmp_path):
+@pytest.mark.parametrize("before", ['{"time": "2026"}\n{"time": "20', "{"], ids=["half a line", "one letter"])
+def test_half_a_line_is_closed(tmp_path, before):
     file = tmp_path / "log"
-    file.write_text('{"time": "2026"}\n{"time": "20')
+    file.write_text(before)
     log = DecisionLog(file)
     log.add("", "people", {})
-    texts = file.read_text().splitlines()
-    assert texts[:2] == ['{"time": "2026"}', '{"time": "20']
-    assert json.loads(texts[2])["question"] == "people"
+    *old, new = file.read_text().splitlines()
+    assert "\n".join(old) == before
+    assert json.loads(new)["question"] == "people"
 
 
 def test_half_a_line_of_a_full_disk_is_closed(tmp_path, monkeypatch):
