@@ -53,7 +53,9 @@ class Page:
         self.base = self.address.partition("/?")[0]
         self.temporary = temporary
         self.client = self.visitor()
-        settings = re.search(r"window\.gradio_config = (\{.*?\});</script>", self.client.get("/").text, re.DOTALL)
+        config = re.compile(r"window\.gradio_config = (\{.*?\});</script>", re.DOTALL)
+        while (settings := config.search(self.client.get("/").text)) is None:  # it is loading
+            time.sleep(1)
         self.functions = json.loads(settings[1])["dependencies"]
         self.verify = next(function["id"] for function in self.functions if len(function["inputs"]) == 5)
 
