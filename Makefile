@@ -18,7 +18,7 @@ demo: .venv/ready ## train a small RIM on synthetic faces, measure it, leave a r
 	$(BIN)/rim-train experiment=demo
 
 # Test files run side by side, one on each of up to eight cores, hence a single thread for each.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations=15
 
 test: .venv/ready ## everything
 	$(PYTEST)

@@ -2,15 +2,13 @@
 
 import csv
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from rim_lightning.comparison.plan import train_missing as training
 from rim_lightning.comparison.run import compare
+from tests.helpers.commands import run_here
 from tests.helpers.configurations import configuration, training_configuration
 
 SETTINGS = [
@@ -138,11 +136,9 @@ def test_tables_and_figures_of_drawn_faces(bench, monkeypatch, tmp_path):
         ),
     ],
 )
-@pytest.mark.slow
 def test_wrong_input_gets_one_sentence(tmp_path, overrides, sentence):
-    command = [sys.executable, "-m", "rim_lightning.commands.compare", *overrides, f"hydra.run.dir={tmp_path}"]
-    command += [f"paths.results_dir={tmp_path / 'results'}", f"paths.prepared_dir={tmp_path / 'prepared'}"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    folders = [f"paths.results_dir={tmp_path / 'results'}", f"paths.prepared_dir={tmp_path / 'prepared'}"]
+    done = run_here("compare", *overrides, f"hydra.run.dir={tmp_path}", *folders)
     assert done.returncode != 0
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,13 +1,13 @@
 """A sweep on disk, of this version and of others."""
 
 import json
-import subprocess
 import sys
 
 import pytest
 
 from rim_lightning.runs.state import record_run
 from rim_lightning.runs.sweep import FORMAT, new_sweep, read_sweep
+from tests.helpers.commands import run_here
 
 LAUNCHER = {"_target_": "rim_lightning.runs.local.run_locally", "parallel": 1, "gpus_per_job": 0}
 VERSION_0_1 = {
@@ -32,8 +32,7 @@ def old(tmp_path):
 
 
 def rim_sweep(action, folder):
-    command = [sys.executable, "-m", "rim_lightning.commands.sweep", action, str(folder)]
-    return subprocess.run(command, capture_output=True, text=True)
+    return run_here("sweep", action, folder)
 
 
 def test_a_sweep_of_version_0_1_is_read(old):

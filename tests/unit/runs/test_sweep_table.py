@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -23,6 +21,7 @@ from rim_lightning.runs.sweep_table import (
     swept_settings,
     table_rows,
 )
+from tests.helpers.commands import run_here
 
 
 @pytest.fixture
@@ -107,21 +106,19 @@ def test_a_seed_is_no_panel(sweep, tmp_path, monkeypatch):
     assert panels == [["8", "16"]] * 2  # two figures over the width alone
 
 
-@pytest.mark.slow
 def test_the_command_prints_and_writes_the_table(sweep):
-    command = [sys.executable, "-m", "rim_lightning.commands.sweep"]
-    printed = subprocess.run([*command, "table", sweep.folder], capture_output=True, text=True, check=True).stdout
+    printed = run_here("sweep", "table", sweep.folder).stdout
     assert "finished  1         1     16" in printed
     with open(sweep.folder / "table.csv") as file:
         assert list(csv.reader(file)) == table_rows(sweep)
-    printed = subprocess.run([*command, "status", sweep.folder], capture_output=True, text=True, check=True).stdout
+    printed = run_here("sweep", "status", sweep.folder).stdout
     assert "3    waiting   0         2     8" in printed
     assert "experiment" not in printed
-    wrong = subprocess.run([*command, "status", sweep.folder / "0"], capture_output=True, text=True)
+    wrong = run_here("sweep", "status", sweep.folder / "0")
     assert wrong.returncode == 1
     assert "holds no sweep" in wrong.stderr
     assert "Traceback" not in wrong.stderr
-    wrong = subprocess.run([*command, "table", sweep.folder, "--figures", "nonsense"], capture_output=True, text=True)
+    wrong = run_here("sweep", "table", sweep.folder, "--figures", "nonsense")
     assert wrong.returncode == 1
     assert "rim-sweep: No job has a figure that fits nonsense; there are:" in wrong.stderr
     assert "finished  1" in wrong.stdout  # the states are shown all the same

@@ -17,6 +17,7 @@ from rim_lightning.data.stores.packed import PackedStore, open_store, pack
 from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.datamodules.faces import FaceDataModule
 from rim_lightning.files import put_in_place
+from tests.helpers.commands import run_here
 from tests.helpers.stores import noise_store, small_synthetic_store
 
 
@@ -225,18 +226,16 @@ def test_a_store_is_pickled_by_its_path(small):
     assert np.array_equal(pickle.loads(pickle.dumps(small)).images[3], small.images[3])
 
 
-@pytest.mark.slow
 def test_the_command_packs_and_says_how_much_smaller_it_is(store, tmp_path):
-    command = [sys.executable, "-m", "rim_lightning.commands.pack"]
-    done = subprocess.run([*command, str(store.path), str(tmp_path / "out")], capture_output=True, text=True)
+    done = run_here("pack", store.path, tmp_path / "out")
     assert done.returncode == 0
     assert "18 images" in done.stdout
     assert isinstance(open_store(tmp_path / "out"), PackedStore)
-    again = subprocess.run([*command, str(tmp_path / "out"), str(tmp_path / "x")], capture_output=True, text=True)
+    again = run_here("pack", tmp_path / "out", tmp_path / "x")
     assert again.returncode == 1
     assert "out is packed already" in again.stderr
     assert "Traceback" not in again.stderr
-    done = subprocess.run([*command, str(tmp_path / "nowhere"), str(tmp_path / "x")], capture_output=True, text=True)
+    done = run_here("pack", tmp_path / "nowhere", tmp_path / "x")
     assert done.returncode == 1
     assert "no prepared data in" in done.stderr
     assert "Traceback" not in done.stderr
