@@ -60,6 +60,8 @@ class TemplateChoice:
 
     def asked(self, probes: Sequence[Path], choice: FaceChoice) -> bool:
         """Return True if a search is one by templates. Refuse wrong options, before a model is loaded."""
+        from rim_lightning.gallery.folder_pictures import is_table
+
         check_sampling(self.every, self.fps)
         clips = [probe for probe in probes if is_clip(probe)]
         tables = [probe for probe in probes if is_table(probe)]
@@ -92,11 +94,6 @@ def template_options(command: Any) -> Any:
 def is_clip(path: Path) -> bool:
     """Return True if a path has the ending of a clip."""
     return path.suffix.lower() in CLIP_ENDINGS and not path.is_dir()
-
-
-def is_table(path: Path) -> bool:
-    """Return True if a path has the ending of a table."""
-    return path.suffix.lower() == ".csv" and not path.is_dir()
 
 
 def identify_templates(
@@ -144,6 +141,7 @@ def _groups_of(
     place: Path, pooling: TemplateChoice, model: ModelChoice, left_out: dict[str, str], stack: ExitStack
 ) -> Iterator[PictureGroup]:
     """Yield the templates of a clip, a table, a folder or a picture. What a clip shows is left out if it is damaged."""
+    from rim_lightning.gallery.folder_pictures import is_table
     from rim_lightning.inference.templates import PictureGroup, TemplatePicture, read_groups
     from rim_lightning.inference.track_folder import TRACK_TABLE, write_tracks
 
