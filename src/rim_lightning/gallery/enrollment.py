@@ -220,10 +220,8 @@ def enroll(
 
     Raises:
         ImageError: If the folder holds no picture.
-        NotADirectoryError: If there is no such folder.
-        FileNotFoundError: If there is no such table, or it names a picture that does not exist.
-        ValueError: If the table is wrong; or if the pictures were enrolled with another `aligned`, unless `sync` is
-            True.
+        OSError: If there is no such folder or table, or it names a picture that does not exist.
+        ValueError: If the table is wrong, or the pictures were enrolled with another `aligned` and `sync` is False.
     """
     face, detector = recognizer.aligner.face, recognizer.aligner.detector
     pictures_of, changes, left_out = compared or compare_folder(gallery, folder, aligned, face=face, detector=detector)
@@ -243,10 +241,9 @@ def enroll(
         added += len(block)
     if added:
         gallery.tidy()
-    unchanged = len(changes.unchanged) - (len(changes.undated) if sync else 0)
     return Enrollment(
         added,
-        unchanged,
+        len(changes.unchanged) - (len(changes.undated) if sync else 0),
         finder.several,
         finder.small,
         left_out | finder.left_out,

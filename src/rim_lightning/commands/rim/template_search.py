@@ -107,6 +107,7 @@ def identify_templates(
     output: Output,
 ) -> NoReturn:
     """Search the gallery for templates of pictures; see `rim identify`."""
+    from rim_lightning.commands.rim.face_questions import pooled_quality_of
     from rim_lightning.commands.rim.gallery import end_search, print_hits
 
     recognizer = decision.load(model)
@@ -133,7 +134,12 @@ def identify_templates(
                 report_enlarged(face for face, _ in faces)
                 if warning:
                     say(f"{group.name}: {warning}", err=True)
+                quality = pooled_quality_of(answer)
+                if quality and (caution := quality.caution()):
+                    say(f"{group.name}: {caution}", err=True)
                 print_hits(answer, _heading(answer))
+                if quality:
+                    say(f"    {quality.in_words()}")
     end_search(chosen_on, gallery, {"far": decision.far}, answers, left_out, output)
 
 
