@@ -27,18 +27,18 @@ test-fast: .venv/ready ## without the tests marked slow
 	$(PYTEST) -m "not slow"
 
 check: .venv/ready ## lint, format and types
-	$(BIN)/ruff check src tests benchmarks docs notebooks
-	$(BIN)/ruff format --check src tests benchmarks notebooks docs/*.py
+	$(BIN)/ruff check src tests benchmarks docs
+	$(BIN)/ruff format --check src tests benchmarks docs/notebooks docs/*.py
 	$(BIN)/mypy
 
-docs: .venv/ready ## the documentation as a site, in outputs/site
+docs: .venv/ready ## the documentation as a site, in outputs/site; new notebooks are executed, which takes minutes
 	$(BIN)/python docs/configuration.py
-	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs outputs/site
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs outputs/site
 	@echo "The documentation is outputs/site/index.html"
 
 format: .venv/ready
-	$(BIN)/ruff check --fix src tests benchmarks docs notebooks
-	$(BIN)/ruff format src tests benchmarks notebooks docs/*.py
+	$(BIN)/ruff check --fix src tests benchmarks docs
+	$(BIN)/ruff format src tests benchmarks docs/notebooks docs/*.py
 
 lock: .venv/ready ## the newest versions that fit together, for every system and Python, into constraints.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header --upgrade --quiet \

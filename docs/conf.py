@@ -1,14 +1,25 @@
 """How Sphinx builds the site: `make docs`."""
 
+from pathlib import Path
+
 import rim_lightning
 
 project = "rim-lightning"
 release = version = rim_lightning.__version__
 copyright = "the rim-lightning authors, MIT license"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 4  # the same names as GitHub gives to headings
 suppress_warnings = ["myst.header"]  # the tables in docs/tables begin at the second level, as rim-compare writes them
+
+# Notebooks are committed without outputs. They are executed here, and again when their code changes or when
+# outputs/notebooks is removed. A cell that fails is a warning, which `make docs` takes as an error.
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(Path(__file__).parents[1] / "outputs" / "notebooks")
+nb_execution_timeout = 900  # seconds of a cell
+nb_execution_show_tb = True
+nb_merge_streams = True  # what a cell prints is one block, however it is written
+nb_output_stderr = "remove"  # warnings of packages
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"

@@ -1,11 +1,13 @@
 """The documentation builds without a warning, and a broken link in it does not."""
 
+import html
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from PIL import Image
@@ -20,6 +22,9 @@ BROKEN = {
     "[a file of the repository](../src/no_such_file.py)": "../src/no_such_file.py",
     "![a picture](no_such_picture.png)": "no_such_picture.png",
 }
+
+
+WITHOUT_EXECUTION = ("-D", "nb_execution_mode=off")  # test_notebooks.py executes them
 
 
 def build(docs: Path, site: Path, *options: str) -> subprocess.CompletedProcess:
@@ -62,11 +67,40 @@ def test_the_citation_names_the_paper():
 
 @pytest.mark.slow
 def test_site_builds_without_a_warning(tmp_path):
-    done = build(DOCS, tmp_path)
+    done = build(DOCS, tmp_path, *WITHOUT_EXECUTION)
     assert done.returncode == 0, done.stderr
     for page in ("index", "configuration", "method", "model_card", "tables/table_3", "api/recognizer"):
         assert (tmp_path / f"{page}.html").is_file()
+    notebooks = {file.stem for file in (DOCS / "notebooks").glob("*.ipynb")}
+    assert notebooks == {file.stem for file in (tmp_path / "notebooks").glob("*.html")} != set()
+    assert "train(cfg)" in text_of(tmp_path / "notebooks" / "quickstart.html")
     assert "squared multi-kernel" in (tmp_path / "api" / "functional.html").read_text().lower()
+
+
+def text_of(page: Path) -> str:
+    return html.unescape(re.sub(r"<[^>]+>", "", page.read_text()))
+
+
+@pytest.mark.slow
+def test_the_outputs_of_a_notebook_are_shown_and_a_cell_that_fails_stops_the_build(tmp_path):
+    copy = tmp_path / "docs"
+    copy.mkdir()
+    shutil.copytree(DOCS / "_static", copy / "_static")
+    shutil.copy(DOCS / "conf.py", copy)  # its cache lies beside the copy
+    cell = nbformat.v4.new_code_cell("import sys\nprint('a warning', file=sys.stderr)\nprint(6 * 7)")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Sum"), cell])
+    nbformat.write(notebook, copy / "sum.ipynb")
+    done = build(copy, tmp_path / "site", "-D", "root_doc=sum")
+    assert done.returncode == 0, done.stderr
+    text = text_of(tmp_path / "site" / "sum.html")
+    assert re.search(r"\b42\b", text)
+    assert text.count("a warning") == 1  # the code alone, not what it printed
+
+    cell.source = "print(6 / 0)"
+    nbformat.write(notebook, copy / "sum.ipynb")
+    done = build(copy, tmp_path / "site", "-D", "root_doc=sum")
+    assert done.returncode != 0
+    assert "ZeroDivisionError" in done.stderr
 
 
 @pytest.mark.slow

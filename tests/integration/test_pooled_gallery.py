@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 from rim_lightning.data.synthetic.store import paint_face
+from rim_lightning.gallery.index import Gallery
 from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.model_folder import write_model
 from rim_lightning.inference.recognizer import Recognizer
@@ -206,3 +208,79 @@ def test_a_record_of_such_a_search_is_replayed_and_reported(pooled, search, mode
     other = rim("replay", folder, "-m", model, "-i", plain_index)
     assert other.exit_code == 1
     assert "gallery.people: recorded 3, now nothing" in other.stdout
+
+
+def people_table(known, people=PICTURES):
+    """Write a table of the pictures, in another order than that of the folder."""
+    rows = [f"known/{person}/{view}.png,{person}\n" for person, views in reversed(people.items()) for view in views]
+    (known.parent / "people.csv").write_text("".join(["picture,person\n", *rows]))
+    return known.parent / "people.csv"
+
+
+def rows_of(index):
+    """Return person, path, digest, alignment, detector, faces and the bytes of the embedding of every template."""
+    gallery = Gallery(index, None)
+    rows = [
+        (
+            row.person,
+            row.source,
+            row.digest,
+            row.alignment,
+            row.detector,
+            row.faces,
+            template.embedding.numpy().tobytes(),
+        )
+        for templates in gallery.templates_of({row.digest for row in gallery.enrolled()}).values()
+        for template in templates
+        for row in [template.picture]
+    ]
+    return sorted(rows), gallery.is_pooled
+
+
+def test_a_table_and_a_folder_make_the_same_gallery(pooled, model, known, tmp_path, search):
+    table = people_table(known)
+    done = rim("enroll", "-m", model, "-i", tmp_path / "by_table", table, "--pool")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "6 pictures added, 0 were known; 3 people in" in done.stdout
+    assert rows_of(tmp_path / "by_table") == rows_of(tmp_path / "index")
+    assert len(rows_of(tmp_path / "index")[0]) == 6
+    by_table = rim("identify", "-m", model, "-i", tmp_path / "by_table", tmp_path / "probe.png", "--json")
+    (first,), (second,) = (json.loads(answer.stdout)["probes"] for answer in (by_table, search("--json")))
+    for hits in (first["hits"], second["hits"]):
+        for hit in hits:
+            hit.pop("enrolled")  # the time
+    assert first == second
+
+
+def test_a_gallery_follows_its_table(model, known, tmp_path):
+    """A line that is taken out is a picture that was removed; another name is a picture that was moved."""
+    enroll = ("enroll", "-m", model, "-i", tmp_path / "index")
+    assert rim(*enroll, people_table(known), "--pool").exit_code == 0
+    assert "0 pictures added, 6 were known" in rim(*enroll, people_table(known)).stdout
+    table = people_table(known, {"ana": (1, 2), "ben": (1, 2)})
+    table.write_text(table.read_text().replace("ben/2.png,ben", "ben/2.png,Benno"))
+    dry = rim(*enroll, table, "--dry-run", "--json")
+    assert dry.exit_code == 3
+    kinds = {(row["kind"], Path(row["source"]).parts[-2:]) for row in json.loads(dry.stdout)["differences"]}
+    assert kinds == {("moved", ("ben", "2.png")), ("removed", ("ana", "3.png")), ("removed", ("zoe", "1.png"))}
+    assert rim(*enroll, table, "--sync").exit_code == 0
+    assert Gallery(tmp_path / "index", None).people() == {"ana": 2, "ben": 1, "Benno": 1}
+    assert (
+        "1 templates of known/ben/1.png removed"
+        in rim("forget", "-i", tmp_path / "index", "--picture", "known/ben/1.png").stdout
+    )
+    assert "3 templates of" in rim("forget", "-i", tmp_path / "index", "--folder", table).stdout
+
+
+def test_a_wrong_table_is_refused_before_the_model_is_loaded(known, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(Recognizer, "from_checkpoint", lambda *_, **__: pytest.fail("work has begun"))
+    table = tmp_path / "people.csv"
+    table.write_text("picture,person\nknown/ana/1.png,ana\nknown/ana/9.png,ana\n")
+    for words in ([], ["--dry-run"]):
+        done = rim("enroll", "-m", model, "-i", tmp_path / "index", table, *words)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr == (
+            f"rim: {table} line 3 names the picture known/ana/9.png, which does not exist: "
+            "correct or remove the line.\n"
+        )
+    assert not (tmp_path / "index").exists()

@@ -11,6 +11,8 @@ from PIL import Image
 from rim_lightning.case.record_folder import read_record
 from rim_lightning.case.report_content import report_of
 from rim_lightning.commands.page import Page
+from rim_lightning.commands.page_clip import FollowedFace
+from rim_lightning.gallery.index import Gallery
 from rim_lightning.inference.calibration_file import write_calibration
 from rim_lightning.inference.model_folder import write_model
 from rim_lightning.inference.quality import QualityModel
@@ -21,6 +23,7 @@ from tests.helpers.case_records import recorded, rewritten, rim, tiny_calibratio
 from tests.helpers.tiny import MODEL, perturbed
 
 SIZE = ("--size", 16)
+LOW_POOLED = "low quality of each of the 2 probes, alone; "
 LOW = "low quality of the probe: of 100 true pairs with such a probe, about "
 
 
@@ -118,3 +121,86 @@ def test_the_page_says_it_above_the_card(low, high, pair, tmp_path):
 
 def test_info_names_the_signals(low):
     assert "quality of a probe: length +1.00, residual +0.00, spread +0.00 at 8 to 32 px" in rim("info", low).stdout
+
+
+@pytest.fixture(scope="module")
+def track(pair, tmp_path_factory):
+    """Two small pictures of one person."""
+    folder = tmp_path_factory.mktemp("track")
+    for number, picture in enumerate(pair):
+        with Image.open(picture) as opened:
+            opened.resize((40, 40), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+    return folder
+
+
+def test_pooled_probes_have_the_quality_of_each_alone(low, high, pair, track, tmp_path):
+    """Terminal, JSON, table, record and report say best and mean, and no share of missed pairs."""
+    pictures = sorted(track.iterdir())
+    scores = []
+    for picture in pictures:
+        alone = json.loads(rim("verify", "-m", low, picture, pair[1], *SIZE, "--json").stdout)
+        assert alone["pooled_quality"] is None
+        scores.append(alone["quality"]["score"])
+    words = ("verify", "-m", low, track, pair[1], *SIZE)
+    folder, answer = recorded(tmp_path / "cases", *words, "--csv", tmp_path / "answer.csv")
+    assert answer["quality"] is None
+    assert answer["pooled_quality"]["scores"] == pytest.approx(scores, rel=1e-5)
+    assert answer["pooled_quality"]["best"] == pytest.approx(max(scores), rel=1e-5)
+    assert answer["pooled_quality"]["mean"] == pytest.approx(sum(scores) / 2, rel=1e-5)
+
+    (row,) = csv.DictReader((tmp_path / "answer.csv").open())
+    assert (row["quality"], row["missed"]) == ("", "")
+    assert float(row["best_quality"]) == pytest.approx(max(scores), rel=1e-4)
+    assert float(row["mean_quality"]) == pytest.approx(sum(scores) / 2, rel=1e-4)
+    assert row["notes"].startswith(LOW_POOLED)
+
+    first, *rest = rim(*words).stdout.splitlines()
+    line = f"each alone: best {max(scores):.2f}, mean {sum(scores) / 2:.2f} (0 is worst); pooled: not measured"
+    assert first.startswith(LOW_POOLED)
+    assert f"quality of the 2 probes, {line}" in rest
+    assert not any("low quality" in text for text in rim("verify", "-m", high, *words[3:]).stdout.splitlines())
+
+    record = read_record(folder)
+    assert record.verifications[0].pooled_quality.model_dump() == answer["pooled_quality"]
+    blocks = report_of(folder, record).sections[0].blocks
+    assert [block.kind for block in blocks[:2]] == ["caution", "answer"]
+    assert blocks[0].text.casefold().startswith(LOW_POOLED)
+    assert any(getattr(block, "text", "").endswith(f"{line}.") for block in blocks)
+    (table,) = (block.rows for block in blocks if getattr(block, "head", ("",))[0] == "probe")
+    assert table == tuple(
+        (str(picture), f"{score:.2f}")
+        for picture, score in zip(pictures, answer["pooled_quality"]["scores"], strict=True)
+    )
+    assert rim("replay", folder, "-m", low).stdout.strip() == "the same bits"
+    rewritten(folder, lambda content: content["verifications"][0].pop("pooled_quality"))
+    assert read_record(folder).verifications[0].pooled_quality is None  # a record of an earlier version
+    assert "verifications[0].pooled_quality: recorded nothing, now " in rim("replay", folder, "-m", low).stdout
+
+
+def test_the_page_says_it_of_a_track(low, high, pair, track, tmp_path):
+    pytest.importorskip("lancedb")
+    for model, warned in ((low, True), (high, False)):
+        recognizer = Recognizer.from_checkpoint(model)
+        gallery = Gallery(tmp_path / model.name, recognizer.fingerprint, recognizer.embedding_size, create=True)
+        faces = [replace(face, size=16.0) for face in recognizer.align(sorted(track.iterdir()))]
+        card, *_ = Page(recognizer, gallery)._track_cards(
+            FollowedFace("Track 1", "Track 1: in 9 frames", [], faces), 1e-2
+        )
+        assert any(line.startswith(f"Caution: {LOW_POOLED}") for line in card.lines) == warned
+        assert sum(line.startswith("Quality of the 2 probes, each alone: best ") for line in card.lines) == 1
+
+
+def test_a_search_for_pooled_probes_says_the_same(low, pair, track, tmp_path):
+    pytest.importorskip("lancedb")
+    (tmp_path / "known").mkdir()
+    Image.open(pair[1]).save(tmp_path / "known" / "ana.png")
+    assert rim("enroll", "-m", low, "-i", tmp_path / "index", tmp_path / "known").exit_code in (0, 3)
+    words = ("identify", "-m", low, "-i", tmp_path / "index", "--pool", track, *SIZE)
+    (answer,) = json.loads(rim(*words, "--json").stdout)["probes"]
+    quality = json.loads(rim("verify", "-m", low, track, pair[1], *SIZE, "--json").stdout)["pooled_quality"]
+    assert answer["pooled_quality"] == quality
+    done = rim(*words, "--csv", tmp_path / "hits.csv")
+    assert f"{track}: {LOW_POOLED}" in done.stderr
+    assert f"quality of the 2 probes, each alone: best {quality['best']:.2f}, mean" in done.stdout
+    (row,) = csv.DictReader((tmp_path / "hits.csv").open())
+    assert float(row["mean_quality"]) == pytest.approx(quality["mean"], rel=1e-4)

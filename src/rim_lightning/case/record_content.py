@@ -56,6 +56,7 @@ def plain_verification(answer: Verification) -> dict[str, Any]:
         "chosen_on": answer.chosen_on._asdict(),
         "ratio": None if answer.ratio is None else answer.ratio._asdict(),
         "quality": None if answer.quality is None else answer.quality._asdict(),
+        "pooled_quality": None if answer.pooled_quality is None else answer.pooled_quality._asdict(),
     }
 
 

@@ -197,6 +197,14 @@ class CaseQuality(Schema):
     missed: Share
 
 
+class CasePooledQuality(Schema):
+    """`PooledQuality`; the scores are those of the probe faces, in their order."""
+
+    best: Share
+    mean: Share
+    scores: Annotated[list[Share | None], Field(min_length=2, max_length=MOST_ENTRIES)]
+
+
 class CaseVerification(Schema):
     """`Verification`, and which faces it is about."""
 
@@ -218,6 +226,7 @@ class CaseVerification(Schema):
     not_acquired: Share | None
     largest_probe_size: _Size | None
     quality: CaseQuality | None = None  # records of earlier versions have none
+    pooled_quality: CasePooledQuality | None = None  # likewise
 
 
 class CaseHit(Schema):

@@ -26,7 +26,15 @@ from rim_lightning.files import content_digest, printable, read_bytes
 from rim_lightning.inference.faces import SHARP
 from rim_lightning.inference.recognizer import Verification
 from rim_lightning.inference.search_calibration import SearchPoint
-from rim_lightning.inference.verdict import CalibrationSet, ProbeQuality, Ratio, count_of, in_words, unsharp
+from rim_lightning.inference.verdict import (
+    CalibrationSet,
+    PooledQuality,
+    ProbeQuality,
+    Ratio,
+    count_of,
+    in_words,
+    unsharp,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,7 +190,9 @@ class _Pictures:
 
 def _verification_sections(pictures: _Pictures, answer: CaseVerification, title: str) -> Iterator[ReportSection]:
     record = pictures.record
-    plain = answer.model_dump(exclude={"probe_faces", "gallery_faces", "chosen_on", "ratio", "quality"})
+    plain = answer.model_dump(
+        exclude={"probe_faces", "gallery_faces", "chosen_on", "ratio", "quality", "pooled_quality"}
+    )
     for name in ("far_interval", "frr_interval"):
         plain[name] = plain[name] and tuple(plain[name])
     verification = Verification(
@@ -190,6 +200,7 @@ def _verification_sections(pictures: _Pictures, answer: CaseVerification, title:
         chosen_on=CalibrationSet(**answer.chosen_on.model_dump()),
         ratio=None if answer.ratio is None else Ratio(**answer.ratio.model_dump()),
         quality=None if answer.quality is None else ProbeQuality(**answer.quality.model_dump()),
+        pooled_quality=None if answer.pooled_quality is None else PooledQuality(**answer.pooled_quality.model_dump()),
     )
     side, *rest = (_sentence(_shown(line)) for line in verification.in_words())
     probes = [record.faces[place] for place in answer.probe_faces]
@@ -200,6 +211,7 @@ def _verification_sections(pictures: _Pictures, answer: CaseVerification, title:
         ReportText(side, "answer"),
         *([ReportText(_sentence(warning), "caution")] if warning else []),  # it speaks of the rates below
         *(ReportText(line) for line in rest),
+        *_quality_rows(record, answer),
         *_cautions(record, [*probes, *sharp]),
         ReportText(f"{FAR_MEANING} {NO_IDENTITY}"),
         *([] if answer.ratio is None else [ReportText(RATIO_MEANING)]),
@@ -243,6 +255,14 @@ def _search_sections(pictures: _Pictures, search: CaseSearch, title: str) -> Ite
         (FigureRow(tuple(pictures.figures(face))), *([FigureRow(tuple(shown))] if shown else [])),
     )
     yield from _hallucination(pictures, [face])
+
+
+def _quality_rows(record: CaseRecord, answer: CaseVerification) -> Iterator[ReportRows]:
+    """Yield the table of the quality of each of several probes."""
+    if answer.pooled_quality is not None:
+        names = [_shown(record.pictures[record.faces[place].picture].name) for place in answer.probe_faces]
+        scores = ["not known" if score is None else f"{score:.2f}" for score in answer.pooled_quality.scores]
+        yield ReportRows(("probe", "quality, alone"), tuple(zip(names, scores, strict=False)))
 
 
 def _hits(search: CaseSearch) -> tuple[tuple[str, ...], ...]:

@@ -14,7 +14,7 @@ from rim_lightning.case.report_words import NO_IDENTITY, SEARCH_MEANING
 from rim_lightning.commands.face_menu import FaceMenu
 from rim_lightning.commands.page_cards import FaceCard, PageAnswer, Pictures
 from rim_lightning.commands.page_clip import FollowedFace, followed_faces
-from rim_lightning.commands.rim.face_questions import answers_to, question_of, search_template
+from rim_lightning.commands.rim.face_questions import answers_to, pooled_quality_of, question_of, search_template
 from rim_lightning.data.images import read_content
 from rim_lightning.files import printable
 from rim_lightning.functional.degradation import synthesize_probe
@@ -216,6 +216,9 @@ class Page:
             lines.append(f"Its {len(track.faces)} best pictures, of {size} px, are searched for as one template.")
         if split:
             lines.append(f"Caution: {split.in_words([face.name for face in track.faces])}.")
+        if quality := pooled_quality_of(answer):
+            caution = quality.caution()
+            lines += [*([f"Caution: {caution}."] if caution else []), f"{_capital(quality.in_words())}."]
         hits = self._hit_cards(track.faces, answer, far, f"{track.name}, ")
         return [FaceCard(track.heading, lines, None, pictures, more), *hits]
 

@@ -15,7 +15,7 @@ from rim_lightning.data.images import ImageError, picture_header, read_image
 from rim_lightning.files import printable
 from rim_lightning.gallery.changes import Way
 from rim_lightning.gallery.index import Enrolled, Gallery, Template
-from rim_lightning.gallery.names import unicode_name
+from rim_lightning.gallery.names import checked_person, unicode_name
 
 if TYPE_CHECKING:
     from rim_lightning.inference.faces import AlignedFace
@@ -25,8 +25,6 @@ MAX_PIXELS = 50_000_000  # of a picture; finding its faces takes about 1 GB
 MAX_PICTURES = 16  # of one person in a question
 MAX_TOP = 1000  # people of a search
 MAX_ALL_PIXELS = 200_000_000  # of all pictures of a person in a question
-LONGEST_NAME = 200  # letters
-REPLACED = "\ufffd"  # what stands for bytes that are no UTF-8
 UPLOADED = "upload:"
 """How the path of a template begins whose picture came by the service, which keeps no picture."""
 
@@ -236,18 +234,6 @@ class FaceService:
             image = read_image(upload.content, upload.name)
             faces += self._recognizer.align(image, aligned, upload.name)
         return faces
-
-
-def checked_person(name: str) -> str:
-    """Return the name of a person as galleries hold it.
-
-    Raises:
-        ValueError: If it is empty, too long, not printable or not UTF-8, or has a slash.
-    """
-    name = unicode_name(name).strip()
-    if not name or len(name) > LONGEST_NAME or not name.isprintable() or "/" in name or REPLACED in name:
-        raise ValueError(f"A person needs a name of 1 to {LONGEST_NAME} printable letters of UTF-8, without a slash.")
-    return name
 
 
 def _check_pixels(uploads: Sequence[SentPicture]) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
-from rim_lightning.data.listing import Listing
 from rim_lightning.files import real_path
-from rim_lightning.gallery.folder_pictures import FolderPicture
+from rim_lightning.gallery.folder_pictures import FolderPicture, PictureSet
 from rim_lightning.gallery.index import Enrolled
 from rim_lightning.gallery.stored_templates import lies_in
 
@@ -77,25 +75,23 @@ class Changes:
 
 
 def compare(
-    pictures: Sequence[FolderPicture], templates: Sequence[Enrolled], folder: Path, way: Way, listing: Listing
+    pictures: Sequence[FolderPicture], templates: Sequence[Enrolled], pictures_of: PictureSet, way: Way
 ) -> Changes:
-    """Compare the pictures of a folder with the templates that a gallery holds of it.
+    """Compare the pictures of a folder or table with the templates that a gallery holds of it.
 
     Templates of other folders are not looked at, except those of folders that are gone: a picture with the same content
     and person takes the place of such a template, because the folder was probably moved.
 
     Args:
-        pictures: Pictures of the folder.
+        pictures: Those of the pictures that could be read.
         templates: All templates of the gallery.
-        folder: The folder.
+        pictures_of: The folder or table. A template whose file is there, but could not be read, is not removed.
         way: How the pictures are to be read.
-        listing: Files of the folder. A template whose file is there, but could not be read, is not removed.
 
     Returns:
         What has to be done.
     """
-    root = str(real_path(folder))
-    own, strays = _templates_of(root, templates, pictures)
+    own, strays = _templates_of(pictures_of.root, templates, pictures)
     changes = Changes()
     elsewhere: list[FolderPicture] = []
     for picture in pictures:
@@ -103,8 +99,9 @@ def compare(
             _compare_in_place(picture, same_place, way, changes)
         else:
             elsewhere.append(picture)
-    files = (*listing.pictures, *listing.others) if own else ()
-    present = {os.path.join(root, path.relative_to(folder)) for path in files}
+    files = (*pictures_of.listing.pictures, *pictures_of.listing.others) if own else ()
+    root = real_path(pictures_of.folder)
+    present = {os.path.join(root, path.relative_to(pictures_of.folder)) for path in files}
     stale: dict[str, list[Enrolled]] = {}
     for source, missing in own.items():
         if source not in present:

@@ -1,4 +1,4 @@
-"""Enroll a folder of pictures in a gallery: one person per folder, or one person per file."""
+"""Enroll pictures in a gallery: those of a folder, whose paths name the people, or those of a table."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from torch import Tensor
 
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR
 from rim_lightning.data.images import read_content
-from rim_lightning.data.listing import Listing, list_pictures
+from rim_lightning.data.listing import Listing
 from rim_lightning.files import changed_files, printable, real_path
 from rim_lightning.gallery.changes import Changes, StaleTemplate, Way, compare
 from rim_lightning.gallery.embedded_folder import EmbeddedFolder
-from rim_lightning.gallery.folder_pictures import FolderPicture, read_pictures, reason_of
+from rim_lightning.gallery.folder_pictures import FolderPicture, PictureSet, picture_set, read_pictures, reason_of
 from rim_lightning.gallery.index import Enrolled, Gallery, Template
 from rim_lightning.inference.faces import SHARP, AlignedFace, Box
 from rim_lightning.inference.recognizer import Recognizer, batches
@@ -61,17 +61,15 @@ class Enrollment(NamedTuple):
 
 
 class FolderChanges(NamedTuple):
-    """A folder, compared with a gallery.
+    """A folder or table, compared with a gallery.
 
     Attributes:
-        folder: The folder.
-        listing: Its files.
+        pictures: The folder or table, with its files.
         changes: What has to be done.
         left_out: Path -> reason for pictures that cannot be read.
     """
 
-    folder: Path
-    listing: Listing
+    pictures: PictureSet
     changes: Changes
     left_out: dict[str, str]
 
@@ -106,7 +104,7 @@ class _Task(NamedTuple):
 
 
 class _Origin(NamedTuple):
-    """What all templates of a folder have in common: its path, and how its pictures are read."""
+    """What all templates of a folder or table have in common: its path, and how its pictures are read."""
 
     root: str
     way: Way
@@ -167,11 +165,11 @@ def compare_folder(
     face: int | Box | None = None,
     detector: str = DEFAULT_DETECTOR,
 ) -> FolderChanges:
-    """Compare the pictures of a folder, and of all folders in it, with a gallery. Nothing is written.
+    """Compare the pictures of a folder, and of all folders in it, or of a table with a gallery. Nothing is written.
 
     Args:
         gallery: The gallery. None if there is none yet.
-        folder: Folder of pictures.
+        folder: Folder of pictures, or a table; see `picture_set`.
         aligned: True if the pictures are aligned square faces.
         progress: Wraps the list of pictures in a progress bar.
         face: Which face of a picture is taken, see `FaceAligner`.
@@ -183,12 +181,14 @@ def compare_folder(
     Raises:
         ImageError: If the folder holds no picture.
         NotADirectoryError: If there is no such folder.
+        FileNotFoundError: If there is no such table, or it names a picture that does not exist.
+        ValueError: If the table is wrong.
     """
-    listing = list_pictures(folder)
-    pictures, left_out = read_pictures(folder, listing.pictures, progress)
+    pictures_of = picture_set(folder)
+    pictures, left_out = read_pictures(pictures_of, progress)
     templates = [] if gallery is None else gallery.enrolled()
-    changes = compare(pictures, templates, folder, _way(aligned, detector, face), listing)
-    return FolderChanges(folder, listing, changes, left_out)
+    changes = compare(pictures, templates, pictures_of, _way(aligned, detector, face))
+    return FolderChanges(pictures_of, changes, left_out)
 
 
 def enroll(
@@ -201,14 +201,14 @@ def enroll(
     sync: bool = False,
     compared: FolderChanges | None = None,
 ) -> Enrollment:
-    """Add the pictures of a folder, and of all folders in it, to a gallery.
+    """Add the pictures of a folder, and of all folders in it, or of a table to a gallery.
 
     Pictures that the gallery has already are skipped: repeat the call to resume after an interruption.
 
     Args:
         recognizer: The model that made the gallery.
         gallery: Gallery to add to.
-        folder: Folder of pictures. `changes.person_of` says who is on a picture.
+        folder: Folder of pictures, whose paths say who is on a picture, or a table that says it; see `picture_set`.
         aligned: True if the pictures are aligned square faces.
         progress: Wraps the list of new pictures in a progress bar.
         sync: True to put right what differs: templates of pictures that were replaced or removed are removed for good,
@@ -220,16 +220,17 @@ def enroll(
 
     Raises:
         ImageError: If the folder holds no picture.
-        NotADirectoryError: If there is no such folder.
-        ValueError: If the pictures were enrolled with another `aligned`, unless `sync` is True.
+        OSError: If there is no such folder or table, or it names a picture that does not exist.
+        ValueError: If the table is wrong, or the pictures were enrolled with another `aligned` and `sync` is False.
     """
     face, detector = recognizer.aligner.face, recognizer.aligner.detector
-    folder, _, changes, left_out = compared or compare_folder(gallery, folder, aligned, face=face, detector=detector)
-    origin = _Origin(str(real_path(folder)), _way(aligned, detector, face))
-    _check_way(changes, folder, origin.way, sync)
+    pictures_of, changes, left_out = compared or compare_folder(gallery, folder, aligned, face=face, detector=detector)
+    origin = _Origin(pictures_of.root, _way(aligned, detector, face))
+    _check_way(changes, pictures_of.place, origin.way, sync)
     task = _prepare_gallery(gallery, changes, origin, sync)
     finder = _FaceFinder(recognizer, aligned)
-    names = {picture: str(folder / os.path.relpath(picture.source, origin.root)) for picture in task.pictures}
+    folder, root = pictures_of.folder, real_path(pictures_of.folder)
+    names = {picture: str(folder / os.path.relpath(picture.source, root)) for picture in task.pictures}
     added = task.reused
     for block in batches(finder.find(progress(list(names.items()))), BLOCK):
         embeddings = recognizer.embed_gallery([face for _, face in block])
@@ -240,10 +241,9 @@ def enroll(
         added += len(block)
     if added:
         gallery.tidy()
-    unchanged = len(changes.unchanged) - (len(changes.undated) if sync else 0)
     return Enrollment(
         added,
-        unchanged,
+        len(changes.unchanged) - (len(changes.undated) if sync else 0),
         finder.several,
         finder.small,
         left_out | finder.left_out,
@@ -283,8 +283,8 @@ def compare_embedded(gallery: Gallery | None, folder: EmbeddedFolder) -> FolderC
         )
     templates = [] if gallery is None else gallery.enrolled()
     way = _way(folder.manifest.aligned, folder.manifest.detector)
-    changes = compare(pictures, templates, root, way, listing)
-    return FolderChanges(root, listing, changes, {})
+    pictures_of = PictureSet(root, listing)
+    return FolderChanges(pictures_of, compare(pictures, templates, pictures_of, way), {})
 
 
 def enroll_embedded(

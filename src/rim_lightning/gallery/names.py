@@ -8,6 +8,9 @@ from pathlib import Path
 
 from rim_lightning.files import printable
 
+LONGEST_NAME = 200  # letters
+REPLACED = "\ufffd"  # what stands for bytes that are no UTF-8
+
 
 def unicode_name(name: str) -> str:
     """Return a name as a gallery writes it, in Unicode's composed form (NFC): keyboards and disks use others."""
@@ -31,6 +34,18 @@ def utf8_text(name: str | Path) -> str:
     except UnicodeEncodeError:
         raise UnicodeError(f"the name {printable(str(name))} is not UTF-8 text: rename the file or folder.") from None
     return str(name)
+
+
+def checked_person(name: str) -> str:
+    """Return the name of a person as galleries hold it.
+
+    Raises:
+        ValueError: If it is empty, too long, not printable or not UTF-8, or has a slash.
+    """
+    name = unicode_name(name).strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable() or "/" in name or REPLACED in name:
+        raise ValueError(f"A person needs a name of 1 to {LONGEST_NAME} printable letters of UTF-8, without a slash.")
+    return name
 
 
 def person_of(path: Path, folder: Path) -> str:

@@ -56,7 +56,7 @@ def templates_of_picture(templates: Iterable[Enrolled], picture: Path) -> list[E
 
     Args:
         templates: All templates of a gallery.
-        picture: Its path, or its path in the folder that was enrolled. The file may be gone.
+        picture: Its path, or its path in the folder or table that was enrolled. The file may be gone.
 
     Returns:
         Its templates; none if it was not enrolled.
@@ -71,7 +71,8 @@ def templates_of_picture(templates: Iterable[Enrolled], picture: Path) -> list[E
     inside = [
         template
         for template in templates
-        if template.root and str(picture) == os.path.relpath(template.source, template.root)
+        if template.root
+        and str(picture) == os.path.relpath(template.source, _folder_of(template.source, template.root))
     ]
     if len(sources := sorted({template.source for template in inside})) > 1:
         raise ValueError(f"{picture} may be {' or '.join(sources)}: give the whole path.")
@@ -79,7 +80,7 @@ def templates_of_picture(templates: Iterable[Enrolled], picture: Path) -> list[E
 
 
 def templates_of_folder(templates: Iterable[Enrolled], folder: Path) -> list[Enrolled]:
-    """Return the templates of a folder that was enrolled, or of a folder in it. It may be gone.
+    """Return the templates of a folder or table that was enrolled, or of a folder in it. It may be gone.
 
     Args:
         templates: All templates of a gallery.
@@ -89,7 +90,16 @@ def templates_of_folder(templates: Iterable[Enrolled], folder: Path) -> list[Enr
         Its templates; none if it was not enrolled.
     """
     places = (os.path.abspath(folder), str(real_path(folder)))
-    return [template for template in templates if any(lies_in(template.source, place) for place in places)]
+    return [
+        template
+        for template in templates
+        if template.root in places or any(lies_in(template.source, place) for place in places)
+    ]
+
+
+def _folder_of(source: str, root: str) -> str:
+    """Return the folder that the paths of a folder or table are relative to."""
+    return root if lies_in(source, root) else os.path.dirname(root)
 
 
 def lies_in(source: str, root: str) -> bool:

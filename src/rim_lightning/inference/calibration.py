@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rim_lightning.functional.neighbors import log_neighbors
 from rim_lightning.inference.quality import QUALITY_FAR, QualityModel
 from rim_lightning.inference.search_calibration import SearchCalibration, SearchPoint
-from rim_lightning.inference.verdict import BICUBIC_PROBES, CalibrationSet, ProbeQuality, Ratio
+from rim_lightning.inference.verdict import BICUBIC_PROBES, CalibrationSet, PooledQuality, ProbeQuality, Ratio
 
 PROBE_SIZES = (7, 8, 10, 12, 14, 16, 20, 24, 28, 40, 56, 112)
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
@@ -240,6 +240,21 @@ class Calibration:
             for rate, count in ((far, gallery), (QUALITY_FAR, 1))
         )
         return ProbeQuality(1 - at_quality_far, missed)
+
+    def pooled_quality(self, signals: Sequence[Sequence[float]], sizes: Sequence[float]) -> PooledQuality | None:
+        """Return the quality of each of several probes that are pooled, as if it were alone.
+
+        Args:
+            signals: The signals of each probe (`networks.probe_signals`).
+            sizes: Side of each probe in pixels.
+
+        Returns:
+            The qualities; None if there are fewer than two probes, or `probe_quality` knows none of them.
+        """
+        if len(sizes) < 2:
+            return None
+        known = [self.probe_quality(own, size, QUALITY_FAR) for own, size in zip(signals, sizes, strict=True)]
+        return PooledQuality.of([None if quality is None else quality.score for quality in known])
 
     def _check_reach(self, size: float) -> None:
         """Raise ValueError if a size is so far from those that were measured that nothing is known of it."""

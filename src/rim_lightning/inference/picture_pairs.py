@@ -205,7 +205,8 @@ class PairComparer:
         faces = [] if gallery.face is None else [gallery.face]
         try:
             similarity = self._recognizer.similarity(probe.embedding, gallery.embedding, probe.size, faces)
-            answer = self._recognizer.judge(similarity, [probe.size], [gallery.size], self._far, probe.signals)
+            signals = None if probe.signals is None else probe.signals[None]
+            answer = self._recognizer.judge(similarity, [probe.size], [gallery.size], self._far, signals)
         except ValueError as error:  # there is no threshold for such a size
             return PairAnswer(None, self._explain(error), notes)
         return PairAnswer(answer, None, (*answer.cautions(), *notes))

@@ -20,6 +20,7 @@ from rim_lightning.inference.model_folder import fingerprint, read_model
 from rim_lightning.inference.verdict import (
     DEFAULT_FAR,
     CalibrationSet,
+    PooledQuality,
     ProbeQuality,
     Ratio,
     count_of,
@@ -63,6 +64,8 @@ class Verification(NamedTuple):
             rate. None if that was not measured.
         largest_probe_size: Side of the largest probe face. None of a single probe.
         quality: Quality of the probe. None of several probes, or if the card knows none.
+        pooled_quality: Quality of each of several probes, as if it were alone. None of a single probe, or if the card
+            knows none.
     """
 
     similarity: float
@@ -81,11 +84,12 @@ class Verification(NamedTuple):
     not_acquired: float | None = None
     largest_probe_size: float | None = None
     quality: ProbeQuality | None = None
+    pooled_quality: PooledQuality | None = None
 
     def cautions(self) -> list[str]:
-        """Return what is to be said before the verdict: that the quality of the probe is low."""
-        caution = None if self.quality is None else self.quality.caution()
-        return [] if caution is None else [caution]
+        """Return what is to be said before the verdict: that the quality of the probe, or of each probe, is low."""
+        qualities = [quality for quality in (self.quality, self.pooled_quality) if quality is not None]
+        return [caution for quality in qualities if (caution := quality.caution()) is not None]
 
     def in_words(self) -> list[str]:
         """Return the answer in sentences, its side of the threshold first."""
@@ -102,6 +106,7 @@ class Verification(NamedTuple):
             f"for {self._sizes()}{counts}: {passed} would pass{interval_of(self.far_interval)}, "
             f"and {count_of(self.frr)} true pairs would be missed{interval_of(self.frr_interval)}",
             *([] if self.not_acquired is None else [self._with_lost(self.not_acquired)]),
+            *([] if self.pooled_quality is None else [self.pooled_quality.in_words()]),
             f"measured on {self.chosen_on.in_words()}",
         ]
 
@@ -360,8 +365,7 @@ class Recognizer:
         embeddings, signals = self.embed_with_signals(probe_faces)
         templates = pool(embeddings, sizes), pool(self._embed_gallery(gallery_faces))
         similarity = self.similarity(*templates, min(sizes), gallery_faces)
-        of_one = signals[0] if len(probe_faces) == 1 else None
-        return self.judge(similarity, sizes, [face.size for face in gallery_faces], far, of_one)
+        return self.judge(similarity, sizes, [face.size for face in gallery_faces], far, signals)
 
     def judge(
         self,
@@ -378,7 +382,7 @@ class Recognizer:
             probe_sizes: Side of each probe in pixels, at least one.
             gallery_sizes: Side of each gallery face in pixels, at least one.
             far: False accept rate, one of `calibration.usable_fars()`.
-            signals: Signals of the quality of a single probe, (K,), see `embed_with_signals`. None says nothing of it.
+            signals: Signals of the quality of each probe, (P, K), see `embed_with_signals`. None says nothing of it.
 
         Returns:
             The answer.
@@ -390,9 +394,8 @@ class Recognizer:
         calibration.check_far(far)
         point = calibration.template_point(probe_sizes, far, len(gallery_sizes))
         self._check_finite(similarity, point.threshold)
-        quality = None
-        if signals is not None and len(probe_sizes) == 1:
-            quality = calibration.probe_quality(signals.tolist(), probe_sizes[0], far, len(gallery_sizes))
+        known = [] if signals is None else signals.tolist()
+        of_one = len(known) == 1
         return Verification(
             similarity=similarity,
             threshold=point.threshold,
@@ -409,7 +412,8 @@ class Recognizer:
             not_acquired=point.not_acquired,
             ratio=calibration.template_ratio(similarity, probe_sizes, len(gallery_sizes)),
             largest_probe_size=max(probe_sizes) if len(probe_sizes) > 1 else None,
-            quality=quality,
+            quality=calibration.probe_quality(known[0], probe_sizes[0], far, len(gallery_sizes)) if of_one else None,
+            pooled_quality=calibration.pooled_quality(known, probe_sizes) if known else None,
         )
 
     @torch.no_grad()

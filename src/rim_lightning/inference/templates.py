@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rim_lightning.data.readers.files import excerpt, inner_name, read_rows
+from rim_lightning.data.readers.files import excerpt, read_picture_rows
 from rim_lightning.inference.recognizer import pool
 from rim_lightning.inference.verdict import in_words
 
@@ -98,20 +98,8 @@ def read_groups(table: Path, name: str) -> list[PictureGroup]:
         FileNotFoundError: If there is no such table.
         ValueError: If it is damaged, lacks a column or rows, or names a picture outside of its folder.
     """
-    header, rows = read_rows(table, "a table with the columns picture and track")
-    if not {"picture", "track"} <= set(header):
-        raise ValueError(
-            f"{table} has no columns 'picture' and 'track'; its first line has {excerpt(', '.join(header))}."
-        )
-    if not rows:
-        raise ValueError(f"{table} names no picture.")
     pictures_of: dict[str, list[TemplatePicture]] = {}
-    for number, row in rows:
-        cells = {column: cell.strip() for column, cell in zip(header, row, strict=True)}
-        where = f"{table} line {number}"
-        if not cells["track"]:
-            raise ValueError(f"{where} names no track: say to which one {excerpt(cells['picture'])} belongs.")
-        path = table.parent / inner_name(cells["picture"], where)
+    for where, path, cells in read_picture_rows(table, "track"):
         picture = TemplatePicture(path, _box_of(cells.get("face", ""), where), cells.get("time", ""))
         pictures_of.setdefault(cells["track"], []).append(picture)
     return [PictureGroup(f"{name}, track {track}", pictures, track) for track, pictures in pictures_of.items()]

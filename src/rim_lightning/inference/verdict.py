@@ -1,5 +1,6 @@
 """What stands beside every verdict, of commands, page and Python alike. Imports no torch, so that `--help` is quick."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 DEFAULT_FAR = 1e-3
@@ -121,6 +122,58 @@ class ProbeQuality(NamedTuple):
         count = round(100 * self.missed)
         missed = f"about {count}" if count < 100 else "more than 99"
         return f"low quality of the probe: of 100 true pairs with such a probe, {missed} would be missed"
+
+
+class PooledQuality(NamedTuple):
+    """Quality of each picture of a probe that several pictures make, as if it were the probe alone.
+
+    What they are worth together was not measured: the quality is fitted on single probes.
+
+    Attributes:
+        best: Greatest of the known scores.
+        mean: Their mean.
+        scores: `ProbeQuality.score` of each picture; None where the card knows none for its size.
+    """
+
+    best: float
+    mean: float
+    scores: tuple[float | None, ...]
+
+    @classmethod
+    def of(cls, scores: Sequence[float | None]) -> "PooledQuality | None":
+        """Return best and mean of some scores; None if none is known."""
+        known = [score for score in scores if score is not None]
+        return cls(max(known), sum(known) / len(known), tuple(scores)) if known else None
+
+    def in_words(self) -> str:
+        """Return the quality in words.
+
+        Example:
+            >>> PooledQuality.of([0.5, None, 0.25]).in_words()
+            'quality of 2 of the 3 probes, each alone: best 0.50, mean 0.38 (0 is worst); pooled: not measured'
+        """
+        known = sum(score is not None for score in self.scores)
+        which = f"the {known}" if known == len(self.scores) else f"{known} of the {len(self.scores)}"
+        return (
+            f"quality of {which} probes, each alone: best {self.best:.2f}, mean {self.mean:.2f} (0 is worst); "
+            "pooled: not measured"
+        )
+
+    def caution(self) -> str | None:
+        """Return a sentence that belongs before the verdict if every picture is known to be of low quality; else None.
+
+        Example:
+            >>> PooledQuality.of([0.1, 0.2]).caution()
+            'low quality of each of the 2 probes, alone; how many true pairs they miss when pooled was not measured'
+            >>> PooledQuality.of([0.1, 0.3]).caution()
+            >>> PooledQuality.of([0.1, None]).caution()
+        """
+        if self.best >= LOW_QUALITY or None in self.scores:
+            return None
+        return (
+            f"low quality of each of the {len(self.scores)} probes, alone; how many true pairs they miss when pooled "
+            "was not measured"
+        )
 
 
 def verdict(accepted: bool, far: float) -> str:

@@ -15,7 +15,7 @@ from rim_lightning.inference.calibration import Calibration
 from rim_lightning.inference.card_schema import KNOWN_SIGNALS
 from rim_lightning.inference.people import People
 from rim_lightning.inference.quality import MissedPairs, QualityModel, fit_quality
-from rim_lightning.inference.verdict import LOW_QUALITY, ProbeQuality
+from rim_lightning.inference.verdict import LOW_QUALITY, PooledQuality, ProbeQuality
 from rim_lightning.networks.probe_signals import SIGNALS
 
 BY_HAND = QualityModel(
@@ -137,3 +137,30 @@ def test_the_thresholds_come_with_a_quality_that_sees_the_noise():
     assert thresholds_of(people._replace(signals={})).quality is None
     lost = people._replace(signals={8: torch.full((600, 3), torch.nan)})
     assert quality_of(lost) is None
+
+
+def test_the_quality_of_pooled_probes_is_that_of_each_alone():
+    """Log odds +1 at 8 px (1/2 missed), the mean at 32 px (1/5 missed), and a size that was not measured."""
+    low = 1 - math.e / (1 + math.e)
+    pooled = calibration().pooled_quality([[0.0, 0.0, 5.0], [3.0, 0.0, 4.0], [3.0, 0.0, 4.0]], [8, 32, 99])
+    assert pooled.scores == (pytest.approx(low), pytest.approx(0.8), None)
+    assert pooled.best == pytest.approx(0.8)
+    assert pooled.mean == pytest.approx((low + 0.8) / 2)
+    assert pooled.in_words() == (
+        "quality of 2 of the 3 probes, each alone: best 0.80, mean 0.53 (0 is worst); pooled: not measured"
+    )
+    assert calibration().pooled_quality([[3.0, 0.0, 4.0]], [32]) is None  # a single probe has a quality of its own
+    assert calibration().pooled_quality([[3.0, 0.0, 4.0]] * 2, [99, 99]) is None
+    assert calibration(None).pooled_quality([[3.0, 0.0, 4.0]] * 2, [32, 32]) is None
+
+
+@pytest.mark.parametrize(
+    ("scores", "warned"),
+    [((0.1, 0.24), True), ((0.1, LOW_QUALITY), False), ((0.1, None), False), ((0.9, 0.1), False)],
+)
+def test_pooled_probes_are_of_low_quality_only_if_each_is(scores, warned):
+    caution = PooledQuality.of(scores).caution()
+    assert (caution is not None) == warned
+    if warned:
+        assert caution.startswith("low quality of each of the 2 probes, alone; ")
+        assert "100" not in caution  # no share, because none was measured

@@ -26,9 +26,11 @@ PAIR_COLUMNS = (
     *("quality", "missed", "notes", "error"),
 )
 """Columns of the answer of `rim verify`, behind those that name the pictures."""
+POOLED_COLUMNS = ("best_quality", "mean_quality")
+"""Columns of the quality of several probes that are pooled, each as if it were alone."""
 HIT_COLUMNS = (
     *("probe", "track", "face", "size", "rank", "person", "similarity", "threshold", "accepted", "far", "fpir"),
-    *("pooled", "picture", "enrolled", "state", "error"),
+    *("pooled", "picture", "enrolled", "state", *POOLED_COLUMNS, "error"),
 )
 """Columns of the answer of `rim identify`."""
 
@@ -142,6 +144,11 @@ def cell_of(value: Any) -> str:
     return f"'{text}" if text.lstrip().startswith(FORMULA) else text
 
 
+def pooled_cells(quality: Mapping[str, Any] | None) -> dict[str, float]:
+    """Return the cells of `POOLED_COLUMNS` for a `PooledQuality`, as in a JSON object; none if there is none."""
+    return {} if quality is None else {f"{name}_quality": quality[name] for name in ("best", "mean")}
+
+
 def hit_rows(
     answers: Iterable[Mapping[str, Any]], left_out: Mapping[str, str], rate: Mapping[str, float]
 ) -> Iterable[dict[str, Any]]:
@@ -161,6 +168,7 @@ def hit_rows(
             "size": answer["size"],
             "threshold": answer["threshold"],
             **rate,
+            **pooled_cells(answer.get("pooled_quality")),
         }
         for rank, hit in enumerate(answer["hits"], start=1):
             own = {

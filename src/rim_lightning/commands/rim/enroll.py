@@ -1,4 +1,4 @@
-"""`rim enroll`: fill a gallery with the pictures of a folder, and make it what the folder is."""
+"""`rim enroll`: fill a gallery with the pictures of a folder or table, and make it what the folder is."""
 
 from __future__ import annotations
 
@@ -69,6 +69,9 @@ def enroll(
     pictures, with the thresholds of their number. People whose pictures look like two people are named. Later calls
     need no --pool.
 
+    FOLDER may also be a table with the columns picture and person, whose name ends in .csv: each row names a picture,
+    by its path in the folder of the table, and who is on it.
+
     FOLDER may also be what rim-embed wrote. Then only the numbers of pictures that were left out, or show several or
     small faces, are printed; the files of that folder have their names.
 
@@ -77,13 +80,14 @@ def enroll(
       rim enroll --model my_model --index known passports
       rim enroll --model my_model --index known passports --sync
       rim enroll --model my_model --index known passports --pool
+      rim enroll --model my_model --index known people.csv --pool
       rim enroll --index known passports --dry-run
       rim enroll --index known embedded
     """
     require_extra("gallery", "A gallery")
-    from rim_lightning.data.listing import list_pictures
     from rim_lightning.gallery.aligned_check import check_aligned
     from rim_lightning.gallery.embedded_folder import is_embedded
+    from rim_lightning.gallery.folder_pictures import picture_set
 
     if dry_run:
         _compare(index, folder, choice, model.detector, pool, as_json)
@@ -92,7 +96,7 @@ def enroll(
         _enroll_embedded(model.load() if model.path else None, index, embedded, sync, pool, as_json)
     else:
         model.chosen_path()  # before the pictures are listed
-        pictures = list_pictures(folder).pictures  # refuses a folder without any before the model is loaded
+        pictures = picture_set(folder).listing.pictures  # refuses a folder without any before the model is loaded
         recognizer = model.load()
         recognizer.aligner = replace(recognizer.aligner, face=choice.gallery_face)
         if choice.aligned:
@@ -101,7 +105,7 @@ def enroll(
 
 
 def _compare(index: str, folder: Path, choice: FaceChoice, detector: str, pool: bool, as_json: bool) -> None:
-    """Say what differs between the gallery and a folder of pictures, or what rim-embed made of one."""
+    """Say what differs between the gallery and a folder or table of pictures, or what rim-embed made of a folder."""
     from rim_lightning.gallery.embedded_folder import is_embedded
     from rim_lightning.gallery.enrollment import check_embedded, compare_embedded, compare_folder
 
@@ -154,7 +158,7 @@ def _open_if_there(index: str, pool: bool) -> Gallery | None:
 def _enroll_pictures(
     recognizer: Recognizer, index: str, folder: Path, aligned: bool, sync: bool, pool: bool, as_json: bool
 ) -> None:
-    """Enroll a folder of pictures."""
+    """Enroll a folder or table of pictures."""
     from rim_lightning.gallery.enrollment import compare_folder, enroll
     from rim_lightning.inference.faces import SHARP
 

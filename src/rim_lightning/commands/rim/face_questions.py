@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from rim_lightning.inference.verdict import PooledQuality
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -157,10 +159,23 @@ def search_template(
 
     sizes = [face.size for face in faces]
     threshold_for = template_thresholds(recognizer, gallery, sizes, far)
-    embeddings = recognizer.embed_probes(list(faces))
+    embeddings, signals = recognizer.embed_with_signals(list(faces))
     (hits,) = gallery.search(pool(embeddings, sizes)[None], top)
-    answer = {"threshold": threshold_for(1), "far": far, "hits": plain_hits(hits, threshold_for)}
-    return answer, disagreement(embeddings, sizes, recognizer.required_calibration())
+    calibration = recognizer.required_calibration()
+    quality = calibration.pooled_quality(signals.tolist(), sizes)
+    answer = {
+        "threshold": threshold_for(1),
+        "far": far,
+        "pooled_quality": None if quality is None else quality._asdict(),
+        "hits": plain_hits(hits, threshold_for),
+    }
+    return answer, disagreement(embeddings, sizes, calibration)
+
+
+def pooled_quality_of(answer: Mapping[str, Any]) -> PooledQuality | None:
+    """Return the quality of the probes of an answer of `search_template`."""
+    plain = answer["pooled_quality"]
+    return None if plain is None else PooledQuality(**plain)
 
 
 def plain_hits(hits: Sequence[Hit], threshold_for: Callable[[int], float]) -> list[dict[str, Any]]:

@@ -59,7 +59,7 @@ class FolderReport(NamedTuple):
         from rim_lightning.gallery.names import alike_names, unicode_name
         from rim_lightning.gallery.stored_templates import shared_pictures
 
-        folder, listing, changes, unreadable = compared
+        (_, listing, people_of), changes, unreadable = compared
         others, hidden = (
             [path for path in paths if gallery is None or not gallery.owns(path)]
             for paths in (listing.others, listing.hidden)
@@ -67,9 +67,9 @@ class FolderReport(NamedTuple):
         reasons = {str(path): why_not(path) for path in others}
         templates = [] if gallery is None else gallery.enrolled()
         shared = shared_pictures(templates, {picture.digest for picture in changes.pictures()})
-        parts = [path.relative_to(folder).parts for path in listing.pictures]
-        names = {own[0] for own in parts if len(own) > 1}
-        single = [own[0] for own in parts if len(own) == 1]
+        parts = [path.relative_to(compared.pictures.folder).parts for path in listing.pictures]
+        names = {own[0] for own in parts if len(own) > 1} if people_of is None else set(people_of.values())
+        single = [own[0] for own in parts if len(own) == 1] if people_of is None else []
         people = {template.person for template in templates} - {unicode_name(name) for name in names}
         return cls(
             left_out=dict(unreadable if left_out is None else left_out)
@@ -92,7 +92,7 @@ class FolderReport(NamedTuple):
             more = len(self.shared) - SHOWN
             say(f"{more} more pictures are enrolled under several people; --json names them all", err=True)
         for names in self.alike:
-            say(f"these people may be one: {', '.join(map(repr, names))}. If so, join their folders", err=True)
+            say(f"these people may be one: {', '.join(map(repr, names))}. If so, give them one name", err=True)
         if self.single:
             say(
                 f"{len(self.single)} pictures lie beside the folders of people, and each is a person of its own: "
@@ -168,7 +168,7 @@ def describe(difference: StaleTemplate) -> str:
     template, picture = difference.template, difference.picture
     old = f"{template.source}, enrolled as {template.person}{on_date(template.enrolled)},"
     if picture is None:
-        return f"removed: {old} is not among the pictures of the folder any more"
+        return f"removed: {old} is not among the pictures any more"
     if difference.kind == "replaced":
         return f"replaced: {old} is another picture now"
     if difference.kind == "made differently":

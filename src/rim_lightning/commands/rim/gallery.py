@@ -171,7 +171,7 @@ def _check_templates(fpir: float | None, record: RecordChoice) -> None:
 @index_option
 @click.argument("person", required=False)
 @click.option("--picture", type=Place(), help="Remove the template of this picture alone, by its path.")
-@click.option("--folder", type=Place(), help="Remove all templates of a folder that was enrolled.")
+@click.option("--folder", type=Place(), help="Remove all templates of a folder or table that was enrolled.")
 def forget(index: str, person: str | None, picture: Path | None, folder: Path | None) -> None:
     """Remove PERSON, one picture or a folder from the gallery, for good.
 

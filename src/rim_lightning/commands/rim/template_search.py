@@ -60,6 +60,8 @@ class TemplateChoice:
 
     def asked(self, probes: Sequence[Path], choice: FaceChoice) -> bool:
         """Return True if a search is one by templates. Refuse wrong options, before a model is loaded."""
+        from rim_lightning.gallery.folder_pictures import is_table
+
         check_sampling(self.every, self.fps)
         clips = [probe for probe in probes if is_clip(probe)]
         tables = [probe for probe in probes if is_table(probe)]
@@ -94,11 +96,6 @@ def is_clip(path: Path) -> bool:
     return path.suffix.lower() in CLIP_ENDINGS and not path.is_dir()
 
 
-def is_table(path: Path) -> bool:
-    """Return True if a path has the ending of a table."""
-    return path.suffix.lower() == ".csv" and not path.is_dir()
-
-
 def identify_templates(
     model: ModelChoice,
     index: str,
@@ -110,6 +107,7 @@ def identify_templates(
     output: Output,
 ) -> NoReturn:
     """Search the gallery for templates of pictures; see `rim identify`."""
+    from rim_lightning.commands.rim.face_questions import pooled_quality_of
     from rim_lightning.commands.rim.gallery import end_search, print_hits
 
     recognizer = decision.load(model)
@@ -136,7 +134,12 @@ def identify_templates(
                 report_enlarged(face for face, _ in faces)
                 if warning:
                     say(f"{group.name}: {warning}", err=True)
+                quality = pooled_quality_of(answer)
+                if quality and (caution := quality.caution()):
+                    say(f"{group.name}: {caution}", err=True)
                 print_hits(answer, _heading(answer))
+                if quality:
+                    say(f"    {quality.in_words()}")
     end_search(chosen_on, gallery, {"far": decision.far}, answers, left_out, output)
 
 
@@ -144,6 +147,7 @@ def _groups_of(
     place: Path, pooling: TemplateChoice, model: ModelChoice, left_out: dict[str, str], stack: ExitStack
 ) -> Iterator[PictureGroup]:
     """Yield the templates of a clip, a table, a folder or a picture. What a clip shows is left out if it is damaged."""
+    from rim_lightning.gallery.folder_pictures import is_table
     from rim_lightning.inference.templates import PictureGroup, TemplatePicture, read_groups
     from rim_lightning.inference.track_folder import TRACK_TABLE, write_tracks
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rim_lightning.commands.rim.answer_table import PAIR_COLUMNS, Output, output_options, write_answers
+from rim_lightning.commands.rim.answer_table import (
+    PAIR_COLUMNS,
+    POOLED_COLUMNS,
+    Output,
+    output_options,
+    pooled_cells,
+    write_answers,
+)
 from rim_lightning.commands.rim.face_choice import FaceChoice, FaceCommand, face_options, faces_of, pictures_of
 from rim_lightning.commands.rim.model_choice import ModelChoice, model_options
 from rim_lightning.commands.rim.options import EXIT_CODES, NO, Decision, Place, decision_options
@@ -119,9 +126,10 @@ def _write_table(
         notes += [f"{face.name} {note}" for face in (*probes, *gallery_faces) for note in face.notes]
         notes += filter(None, (face.remark() for face in (*probes, *gallery_faces)))
         pictures = {"probe": probe, "gallery": gallery, "face": probes[0].number or None}
-        rows.append(pictures | answer_row(answer, notes))
+        quality = None if answer.pooled_quality is None else answer.pooled_quality._asdict()
+        rows.append(pictures | answer_row(answer, notes) | pooled_cells(quality))
     rows += ({"probe": picture, "error": reason} for picture, reason in left_out.items())
-    write_answers(table, ("probe", "gallery", "face", *PAIR_COLUMNS), rows)
+    write_answers(table, ("probe", "gallery", "face", *PAIR_COLUMNS, *POOLED_COLUMNS), rows)
 
 
 def _plain(answer: Verification, probes: list[AlignedFace], gallery: list[AlignedFace]) -> dict[str, Any]:

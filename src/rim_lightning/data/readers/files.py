@@ -8,6 +8,7 @@ import posixpath
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -208,6 +209,53 @@ def read_rows(file: Path, what: str) -> tuple[list[str], list[tuple[int, list[st
         if len(row) != len(header):
             raise ValueError(f"{file} line {number} has {len(row)} columns where the header has {len(header)}.")
     return header, rows[1:]
+
+
+class PictureRow(NamedTuple):
+    """A row of a table that names pictures.
+
+    Attributes:
+        where: File and line, for messages.
+        path: The picture.
+        cells: Name of a column -> cell, without spaces around it.
+    """
+
+    where: str
+    path: Path
+    cells: dict[str, str]
+
+
+def read_picture_rows(table: Path, column: str) -> list[PictureRow]:
+    """Read a table that says of each picture to what it belongs: with the columns `picture` and, for example, `track`.
+
+    Args:
+        table: The table. Its columns are separated by tabs, commas or semicolons; paths of pictures are relative to it.
+        column: Name of the other column.
+
+    Returns:
+        Its rows, at least one. Whether the pictures exist is not checked.
+
+    Raises:
+        FileNotFoundError: If there is no such table.
+        ValueError: If it is damaged, lacks a column or rows, has an empty entry, or names a picture outside of its
+            folder.
+    """
+    header, rows = read_rows(table, f"a table with the columns picture and {column}")
+    if not {"picture", column} <= set(header):
+        raise ValueError(
+            f"{table} has no columns 'picture' and '{column}'; its first line has {excerpt(', '.join(header))}."
+        )
+    if not rows:
+        raise ValueError(f"{table} names no picture.")
+    picture_rows = []
+    for number, row in rows:
+        where = f"{table} line {number}"
+        cells = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
+        if not cells[column]:
+            raise ValueError(f"{where} names no {column}: say to which one {excerpt(cells['picture'])} belongs.")
+        path = table.parent / inner_name(cells["picture"], where)
+        picture_rows.append(PictureRow(where, path, cells))
+    return picture_rows
 
 
 def read_landmark_table(file: Path, root: Path | None = None) -> dict[str, dict[str, NDArray[np.float64]]]:
