@@ -27,8 +27,8 @@ test-fast: .venv/ready ## without the tests marked slow
 	$(PYTEST) -m "not slow"
 
 check: .venv/ready ## lint, format and types
-	$(BIN)/ruff check src tests benchmarks docs
-	$(BIN)/ruff format --check src tests benchmarks docs/notebooks docs/*.py
+	$(BIN)/ruff check src tests benchmarks docs notebooks
+	$(BIN)/ruff format --check src tests benchmarks notebooks docs/*.py
 	$(BIN)/mypy
 
 docs: .venv/ready ## the documentation as a site, in outputs/site; new notebooks are executed, which takes minutes
@@ -37,8 +37,8 @@ docs: .venv/ready ## the documentation as a site, in outputs/site; new notebooks
 	@echo "The documentation is outputs/site/index.html"
 
 format: .venv/ready
-	$(BIN)/ruff check --fix src tests benchmarks docs
-	$(BIN)/ruff format src tests benchmarks docs/notebooks docs/*.py
+	$(BIN)/ruff check --fix src tests benchmarks docs notebooks
+	$(BIN)/ruff format src tests benchmarks notebooks docs/*.py
 
 lock: .venv/ready ## the newest versions that fit together, for every system and Python, into constraints.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header --upgrade --quiet \

@@ -18,7 +18,7 @@ PAGES = [
     *(page for page in sorted((REPOSITORY / "docs").glob("*.md")) if page.name not in LEFT_OUT),
 ]
 CONFIGS = {path.stem for path in CONF_DIR.glob("*.yaml")}
-FILE = re.compile(r"(?<![\w./<])(?:tests|benchmarks|conf|docs|src)/[\w./-]+\.(?:py|yaml|ipynb)\b")
+FILE = re.compile(r"(?<![\w./<])(?:tests|benchmarks|conf|docs|notebooks|src)/[\w./-]+\.(?:py|yaml|ipynb)\b")
 
 
 def commands(page: Path) -> Iterator[str]:

@@ -71,7 +71,7 @@ def test_site_builds_without_a_warning(tmp_path):
     assert done.returncode == 0, done.stderr
     for page in ("index", "configuration", "method", "model_card", "tables/table_3", "api/recognizer"):
         assert (tmp_path / f"{page}.html").is_file()
-    notebooks = {file.stem for file in (DOCS / "notebooks").glob("*.ipynb")}
+    notebooks = {file.stem for file in (DOCS.parent / "notebooks").glob("*.ipynb")}
     assert notebooks == {file.stem for file in (tmp_path / "notebooks").glob("*.html")} != set()
     assert "train(cfg)" in text_of(tmp_path / "notebooks" / "quickstart.html")
     assert "squared multi-kernel" in (tmp_path / "api" / "functional.html").read_text().lower()

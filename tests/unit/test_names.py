@@ -15,7 +15,7 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 CONFIGURATION = sorted((ROOT / "conf").rglob("*.yaml"))
 assert SOURCES
 assert CONFIGURATION
-FOLDERS = ("src", "conf", "tests", "benchmarks", "docs")
+FOLDERS = ("src", "conf", "tests", "benchmarks", "notebooks", "docs")
 
 # Verbs and nouns in -ise that are American too.
 AMERICAN_ISE = {
