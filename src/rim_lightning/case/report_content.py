@@ -206,7 +206,7 @@ def _verification_sections(pictures: _Pictures, answer: CaseVerification, title:
     probes = [record.faces[place] for place in answer.probe_faces]
     sharp = [record.faces[place] for place in answer.gallery_faces]
     warning = unsharp(answer.gallery_size, SHARP * record.model.hr_size)
-    blocks = [
+    blocks: list[ReportText | ReportRows] = [
         *(ReportText(_sentence(caution), "caution") for caution in verification.cautions()),  # before the verdict
         ReportText(side, "answer"),
         *([ReportText(_sentence(warning), "caution")] if warning else []),  # it speaks of the rates below
