@@ -196,7 +196,9 @@ def _verification_sections(pictures: _Pictures, answer: CaseVerification, title:
     sharp = [record.faces[place] for place in answer.gallery_faces]
     warning = unsharp(answer.gallery_size, SHARP * record.model.hr_size)
     blocks = [
-        *(ReportText(_sentence(caution), "caution") for caution in verification.cautions()),  # before the verdict
+        *(
+            ReportText(_sentence(_shown(caution)), "caution") for caution in verification.cautions()
+        ),  # before the verdict
         ReportText(side, "answer"),
         *([ReportText(_sentence(warning), "caution")] if warning else []),  # it speaks of the rates below
         *(ReportText(line) for line in rest),
@@ -218,6 +220,7 @@ def _search_sections(pictures: _Pictures, search: CaseSearch, title: str) -> Ite
     count = sum(hit.accepted for hit in search.hits)
     above = "1 person is" if count == 1 else f"{count or 'no'} people are"
     blocks: list[ReportText | ReportRows] = [
+        *(ReportText(_sentence(_shown(caution)), "caution") for caution in search.beyond),
         ReportText(_sentence(f"{above} above the threshold"), "answer"),
         ReportText(
             f"The face on the probe {_shown(record.pictures[face.picture].name)} has {_size_of(face)}, and the "

@@ -84,7 +84,11 @@ def _calibration_lines(calibration: Calibration) -> Iterator[str]:
     yield f"| probe | {' | '.join(names)} |"
     yield "|---" * (1 + len(names)) + "|"
     for row, (size, rates) in enumerate(zip(calibration.sizes, calibration.frrs[0, 0], strict=True)):
-        ends = [None] * len(rates) if intervals is None else intervals[0, 0, row, :, 2:].tolist()
+        ends = (
+            [None] * len(rates)
+            if intervals is None
+            else [calibration.stated_intervals(column)[0, 0, row, 2:].tolist() for column in range(len(rates))]
+        )
         cells = [_refused(rate, interval) for rate, interval in zip(rates, ends, strict=True)]
         yield f"| {size} px | {' | '.join(cells + ([] if ratios is None else [f'{ratios[0, 0, row, 3]:.2f}']))} |"
     if intervals is not None or ratios is not None:

@@ -63,6 +63,7 @@ class Verification(NamedTuple):
             rate. None if that was not measured.
         largest_probe_size: Side of the largest probe face. None of a single probe.
         quality: Quality of the probe. None of several probes, or if the card knows none.
+        beyond: Where the comparison lies beyond what was measured, in sentences; see `Calibration.beyond_measured`.
     """
 
     similarity: float
@@ -81,11 +82,12 @@ class Verification(NamedTuple):
     not_acquired: float | None = None
     largest_probe_size: float | None = None
     quality: ProbeQuality | None = None
+    beyond: tuple[str, ...] = ()
 
     def cautions(self) -> list[str]:
-        """Return what is to be said before the verdict: that the quality of the probe is low."""
+        """Return what is to be said before the verdict: low quality of the probe, and what was not measured."""
         caution = None if self.quality is None else self.quality.caution()
-        return [] if caution is None else [caution]
+        return [*([] if caution is None else [caution]), *self.beyond]
 
     def in_words(self) -> list[str]:
         """Return the answer in sentences, its side of the threshold first."""
@@ -410,6 +412,7 @@ class Recognizer:
             ratio=calibration.template_ratio(similarity, probe_sizes, len(gallery_sizes)),
             largest_probe_size=max(probe_sizes) if len(probe_sizes) > 1 else None,
             quality=quality,
+            beyond=calibration.beyond_measured(probe_sizes, len(gallery_sizes)),
         )
 
     @torch.no_grad()

@@ -161,14 +161,14 @@ def count_of(rate: float, of: str = "of") -> str:
         of: Word between the two numbers.
 
     Returns:
-        Two whole numbers whose ratio differs from the rate by 2 % at most.
+        Two whole numbers whose ratio differs from the rate by 2 % at most; "no" or "all" cases for 0 and 1.
 
     Example:
         >>> [count_of(rate) for rate in (0.001, 0.473, 0.9987, 0.00013, 1.0, 0.0)]
-        ['1 of 1,000', '47 of 100', '9,987 of 10,000', '13 of 100,000', 'all', 'none']
+        ['1 of 1,000', '47 of 100', '9,987 of 10,000', '13 of 100,000', 'all', 'no']
     """
     if rate in (0, 1):
-        return "all" if rate else "none"
+        return "all" if rate else "no"
     all_cases = _denominator(rate)
     return f"{round(rate * all_cases):,} {of} {all_cases:,}"
 

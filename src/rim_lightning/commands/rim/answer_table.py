@@ -28,7 +28,7 @@ PAIR_COLUMNS = (
 """Columns of the answer of `rim verify`, behind those that name the pictures."""
 HIT_COLUMNS = (
     *("probe", "track", "face", "size", "rank", "person", "similarity", "threshold", "accepted", "far", "fpir"),
-    *("pooled", "picture", "enrolled", "state", "error"),
+    *("pooled", "picture", "enrolled", "state", "notes", "error"),
 )
 """Columns of the answer of `rim identify`."""
 
@@ -160,6 +160,7 @@ def hit_rows(
             "face": found.get("number"),
             "size": answer["size"],
             "threshold": answer["threshold"],
+            "notes": "; ".join(answer["notes"]) or None,
             **rate,
         }
         for rank, hit in enumerate(answer["hits"], start=1):

@@ -7,10 +7,13 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from rim_lightning.commands.picture_notes import face_notes
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from rim_lightning.gallery.index import Gallery, Hit
+    from rim_lightning.inference.calibration import Calibration
     from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
     from rim_lightning.inference.templates import Disagreement
@@ -30,11 +33,15 @@ class FaceQuestion(NamedTuple):
         about: What the answer says of face and threshold, for a JSON object.
         embedding: (E,), of length 1.
         threshold_for: Number of pictures of a gallery template -> threshold. Accept if similarity ≥ threshold.
+        face: The face.
+        calibration: The thresholds.
     """
 
     about: dict[str, Any]
     embedding: Tensor
     threshold_for: Callable[[int], float]
+    face: AlignedFace
+    calibration: Calibration
 
     @property
     def threshold(self) -> float:
@@ -84,7 +91,8 @@ def question_of(
             return point.threshold
 
     (embedding,) = recognizer.embed_probes([face])
-    return FaceQuestion({**face.plain(), **about, "threshold": threshold_for(1)}, embedding, threshold_for)
+    plain = {**face.plain(), **about, "threshold": threshold_for(1)}
+    return FaceQuestion(plain, embedding, threshold_for, face, recognizer.required_calibration())
 
 
 def template_thresholds(
@@ -128,10 +136,11 @@ def answers_to(gallery: Gallery, questions: Sequence[FaceQuestion], top: int) ->
     if not questions:
         return []
     found = gallery.search(torch.stack([question.embedding for question in questions]), top)
-    return [
-        question.about | {"hits": plain_hits(hits, question.threshold_for)}
-        for question, hits in zip(questions, found, strict=True)
-    ]
+    answers = []
+    for question, hits in zip(questions, found, strict=True):
+        about = question.about | _remarks(question.calibration, [question.face], hits)
+        answers.append(about | {"hits": plain_hits(hits, question.threshold_for)})
+    return answers
 
 
 def search_template(
@@ -159,8 +168,17 @@ def search_template(
     threshold_for = template_thresholds(recognizer, gallery, sizes, far)
     embeddings = recognizer.embed_probes(list(faces))
     (hits,) = gallery.search(pool(embeddings, sizes)[None], top)
-    answer = {"threshold": threshold_for(1), "far": far, "hits": plain_hits(hits, threshold_for)}
-    return answer, disagreement(embeddings, sizes, recognizer.required_calibration())
+    calibration = recognizer.required_calibration()
+    answer = {"threshold": threshold_for(1), "far": far} | _remarks(calibration, faces, hits)
+    answer["hits"] = plain_hits(hits, threshold_for)
+    return answer, disagreement(embeddings, sizes, calibration)
+
+
+def _remarks(calibration: Calibration, faces: Sequence[AlignedFace], hits: Sequence[Hit]) -> dict[str, list[str]]:
+    """Return where a search lies beyond what was measured, and that with all else that a user should know."""
+    pooled = max((hit.pooled for hit in hits), default=1)
+    beyond = list(calibration.beyond_measured([face.size for face in faces], pooled))
+    return {"beyond": beyond, "notes": [*beyond, *face_notes(faces)]}
 
 
 def plain_hits(hits: Sequence[Hit], threshold_for: Callable[[int], float]) -> list[dict[str, Any]]:

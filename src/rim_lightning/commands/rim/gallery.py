@@ -27,6 +27,7 @@ from rim_lightning.commands.rim.output import (
     echo_json,
     exit_if_left_out,
     progress_bar,
+    report_beyond,
     report_enlarged,
     report_left_out,
     report_notes,
@@ -156,6 +157,7 @@ def _print_found(case: CaseAnswer, numbered: bool) -> None:
     """Print what was found for one face."""
     report_notes(case.probes)
     report_enlarged(case.probes)
+    report_beyond(case.plain["picture"], case.plain["beyond"])
     print_hits(case.plain, heading_of(case.plain, numbered))
 
 
