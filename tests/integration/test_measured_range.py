@@ -165,3 +165,38 @@ def test_the_page_answers_for_the_sizes_that_have_a_threshold(folder, index, nar
     clip = write_clip(tmp_path / "clip.mp4", drawn_frames(6, [(portrait(1, 44), lambda n: (4 + n, 8))]))
     (card,) = page.clip(str(clip), None).cards
     assert any("Not searched for: The thresholds were measured on probes of 8 to 12 px" in line for line in card.lines)
+
+
+def test_a_copy_of_a_picture_is_no_second_one(folder, tmp_path):
+    """Four copies of a probe are one probe, with its threshold and ratio; a picture compared with itself is named."""
+    (tmp_path / "copies").mkdir()
+    for number in range(4):
+        (tmp_path / "copies" / f"{number}.png").write_bytes((folder / "probe.png").read_bytes())
+    ask = ("verify", "-m", folder / "model", "--json")
+    one = json.loads(rim(*ask, folder / "probe.png", folder / "sharp.png").stdout)
+    four = json.loads(rim(*ask, tmp_path / "copies", folder / "sharp.png").stdout)
+    assert one["beyond"] == []
+    assert four["beyond"] == ["3 of 4 probes are copies and do not count"]
+    same = ("similarity", "threshold", "ratio", "frr", "probes", "probe_size", "largest_probe_size")
+    assert [four[name] for name in same] == [one[name] for name in same]
+    record, _ = recorded(tmp_path / "cases", *ask[:-1], tmp_path / "copies", folder / "sharp.png")
+    assert rim("replay", record, "-m", folder / "model").exit_code == 0
+    itself = rim(*ask[:-1], folder / "probe.png", folder / "probe.png")
+    sentence = "the probe and the gallery picture are the same picture, which no rate is about"
+    assert itself.stdout.startswith(f"{sentence}\n")
+    (tmp_path / "pairs.csv").write_text(f"probe,gallery\n{folder / 'probe.png'},{folder / 'probe.png'}\n")
+    (row,) = json.loads(rim(*ask, "--pairs", tmp_path / "pairs.csv").stdout)["pairs"]
+    assert sentence in row["notes"]
+    picture = SentPicture("a.png", (folder / "probe.png").read_bytes())
+    service = FaceService(Recognizer.from_checkpoint(folder / "model"), None)
+    assert sentence in service.verify([picture], [picture], 1e-3, False)["notes"]
+
+
+def test_a_search_counts_a_copy_once(folder, index, tmp_path):
+    (tmp_path / "copies").mkdir()
+    for number in range(2):
+        (tmp_path / "copies" / f"{number}.png").write_bytes((folder / "probe.png").read_bytes())
+    done = rim("identify", "-m", folder / "model", "-i", index, "--pool", tmp_path / "copies", "--json")
+    answer = json.loads(done.stdout)
+    assert answer["probes"][0]["probes"] == 1
+    assert "1.png is a copy of " in answer["left_out"][str(tmp_path / "copies" / "1.png")]

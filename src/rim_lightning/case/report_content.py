@@ -26,7 +26,16 @@ from rim_lightning.files import content_digest, printable, read_bytes
 from rim_lightning.inference.faces import SHARP
 from rim_lightning.inference.recognizer import Verification
 from rim_lightning.inference.search_calibration import SearchPoint
-from rim_lightning.inference.verdict import CalibrationSet, ProbeQuality, Ratio, count_of, in_words, unsharp
+from rim_lightning.inference.verdict import (
+    CalibrationSet,
+    ProbeQuality,
+    Ratio,
+    count_of,
+    expected_count,
+    in_words,
+    shown_apart,
+    unsharp,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -236,7 +245,7 @@ def _search_sections(pictures: _Pictures, search: CaseSearch, title: str) -> Ite
     shown = [
         _figure(
             picture_view(pictures.image(hit.picture), None),
-            f"{rank}. {_shown(hit.person)}, similarity {hit.similarity:.3f}: {_shown(hit.source)}",
+            f"{rank}. {_shown(hit.person)}, similarity {_similarity(hit, search.threshold)}: {_shown(hit.source)}",
         )
         for rank, hit in enumerate(search.hits, start=1)
         if hit.picture is not None
@@ -254,13 +263,19 @@ def _hits(search: CaseSearch) -> tuple[tuple[str, ...], ...]:
         (
             str(rank),
             _shown(hit.person),
-            f"{hit.similarity:.3f}",
+            _similarity(hit, search.threshold),
             "above" if hit.accepted else "below",
             _shown(hit.source) + remarks.get(hit.state, "") + _pooled_remark(hit),
             _shown(hit.enrolled or "unknown")[:10],
         )
         for rank, hit in enumerate(search.hits, start=1)
     )
+
+
+def _similarity(hit: CaseHit, threshold: float) -> str:
+    """Return the similarity of a hit, and the threshold too if they differ beyond three decimals alone."""
+    similarity, shown = shown_apart(hit.similarity, threshold if hit.threshold is None else hit.threshold)
+    return similarity if len(similarity.partition(".")[2]) == 3 else f"{similarity} (threshold {shown})"
 
 
 def _pooled_remark(hit: CaseHit) -> str:
@@ -291,7 +306,8 @@ def _search_rates(search: CaseSearch, gallery: CaseGallery | None) -> Iterator[s
             templates = gallery.people
             pictures = f"{templates:,} people"
         yield f"the threshold is that of {in_words(search.far)} for one comparison. {FAR_MEANING[:-1]}"
-        yield (f"in a gallery of {pictures}, a stranger passes for {search.far * templates:.2g} of them on average")
+        passed = expected_count(search.far * templates)
+        yield f"in a gallery of {pictures}, a stranger passes for {passed} of them on average"
     elif search.fpir_interval and search.fnir_interval and search.fpir is not None and search.fnir is not None:
         intervals = ((each[0], each[1]) for each in (search.fpir_interval, search.fnir_interval))
         yield SearchPoint(search.threshold, search.fpir, search.fnir, *intervals).in_words()

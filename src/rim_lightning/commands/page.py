@@ -27,7 +27,7 @@ from rim_lightning.inference.calibration import PROBE_SIZES
 from rim_lightning.inference.face_pictures import HALLUCINATED, face_pictures
 from rim_lightning.inference.faces import SHARP, AlignedFace, usable_faces
 from rim_lightning.inference.recognizer import Recognizer
-from rim_lightning.inference.verdict import DEFAULT_FAR, in_words, unsharp, verdict
+from rim_lightning.inference.verdict import DEFAULT_FAR, expected_count, in_words, shown_apart, unsharp, verdict
 from rim_lightning.plotting import pyplot
 
 if TYPE_CHECKING:
@@ -174,9 +174,10 @@ class Page:
             return _refused(_sentence(error))
         templates = self.gallery.compared()
         what = "people, each by all their pictures" if self.gallery.is_pooled else "pictures"
+        passed = expected_count(far * templates)
         lines = [
             f"Threshold {question.threshold:.3f} ({in_words(far)}), judged at {face.size:.0f} px.",
-            f"Of {templates} {what}, a stranger passes for {far * templates:.2g} on average. {SEARCH_MEANING}",
+            f"Of {templates} {what}, a stranger passes for {passed} on average. {SEARCH_MEANING}",
             self._measured_on,
             *(f"{_capital(note)}." for note in answer["notes"]),
         ]
@@ -256,7 +257,7 @@ class Page:
         refused = [str(side) for side, same in zip(sizes, accepted, strict=True) if not same]
         index = sizes.index(size)
         lines = [
-            f"Similarity {similarities[index]:.3f}, threshold {thresholds[index]:.3f}.",
+            "Similarity {}, threshold {}.".format(*shown_apart(similarities[index], thresholds[index])),
             f"Below the threshold at {', '.join(refused)} px." if refused else "Above the threshold at every size.",
             "This compares a picture with itself: another picture of the same person is less alike.",
             self._measured_on,
@@ -305,7 +306,7 @@ class Page:
             nearest = f"The nearest of {hit['pooled']} pooled pictures" if hit["pooled"] > 1 else "Gallery picture"
             lines = [
                 f"{_capital(verdict(hit['accepted'], far))}.",
-                f"Similarity {hit['similarity']:.3f}, threshold {hit['threshold']:.3f}.",
+                "Similarity {}, threshold {}.".format(*shown_apart(hit["similarity"], hit["threshold"])),
                 f"{nearest}: {hit['source']}{remark_of(hit['state'])}",
             ]
             shown = self._enrolled_face(hit)

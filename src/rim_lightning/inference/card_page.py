@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rim_lightning.inference.calibration import Calibration
+from rim_lightning.inference.verdict import in_percent
 
 CARD_PAGE = "model_card.md"
 NOTICE = "NOTICE"
@@ -103,7 +104,7 @@ def _refused(rate: float, interval: list[float] | None) -> str:
     """Return a share of true pairs that are refused, with its interval if there is one."""
     if math.isnan(rate):
         return "–"
-    return f"{rate:.1%}" + ("" if interval is None else f" ({interval[0]:.1%} … {interval[1]:.1%})")
+    return in_percent(rate) + ("" if interval is None else f" ({in_percent(interval[0])} … {in_percent(interval[1])})")
 
 
 def _verification_lines(metrics: Mapping[str, float]) -> Iterator[str]:

@@ -189,7 +189,11 @@ def _faces_of(
                 aligned = recognizer.align(picture.path, name=picture.name, face=picture.box)
             else:
                 aligned = choice.align(recognizer, picture.path)
-            faces += [(face, picture.time) for face in judged_as(aligned, size)]
+            known = {face.content(): face for face, _ in reversed(faces)}
+            for face in judged_as(aligned, size):
+                if original := known.get(face.content()):
+                    raise ValueError(f"{face.name} is a copy of {original.name}, which counts once.")
+                faces.append((face, picture.time))
         except (OSError, ValueError) as error:
             left_out[picture.name or str(picture.path)] = sentence_of(error)
     return faces
