@@ -448,3 +448,26 @@ def test_what_a_record_cannot_hold_is_refused_before_any_work(place, tmp_path):
     pytest.importorskip("lancedb")
     done = rim(*search, "--top", "20000", "--record", tmp_path / "c")
     assert (done.exit_code, "10,000 people for each probe" in done.stderr) == (2, True)
+
+
+def test_a_gallery_that_changes_during_a_search_gives_no_record(place, tmp_path, monkeypatch):
+    """The record would name a gallery that was not searched, and a replay would differ for no visible reason."""
+    pytest.importorskip("lancedb")
+    from rim_lightning.commands.rim import gallery as command
+
+    (tmp_path / "known").mkdir()
+    shutil.copy(place / "sharp.png", tmp_path / "known" / "sharp.png")
+    assert rim("enroll", "-m", place / "model", "-i", tmp_path / "index", tmp_path / "known").exit_code == 0
+    answers_to = command.answers_to
+
+    def answered(*asked):
+        answers = answers_to(*asked)
+        assert rim("forget", "-i", tmp_path / "index", "sharp").exit_code == 0
+        return answers
+
+    monkeypatch.setattr(command, "answers_to", answered)
+    ask = ("identify", "-m", place / "model", "-i", tmp_path / "index", place / "probe.png")
+    done = rim(*ask, "--record", tmp_path / "cases")
+    assert done.exit_code == 2
+    assert "was changed while it was searched: there is no record, repeat the command." in done.stderr
+    assert list((tmp_path / "cases").iterdir()) == []

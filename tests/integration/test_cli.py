@@ -142,7 +142,7 @@ def test_a_search_by_the_share_of_strangers(full_model, faces, tmp_path):
     assert done.exit_code == 0, done.output
     assert (
         "12 px, threshold -0.999 (about 1 of 10 searches for strangers give a false hit (95 % interval: 2 to 20 of "
-        "100), and 7 of 10 for people of the gallery find nothing (95 % interval: 6 to 8 of 10))"
+        "100), and 7 of 10 searches for people of the gallery find nothing (95 % interval: 6 to 8 of 10))"
     ) in done.stdout
     assert "of 3 pictures\n" in done.stdout
     answer = json.loads(rim(*call, "--fpir", "0.1", "--json").stdout)

@@ -61,7 +61,7 @@ def test_the_quality_is_that_of_the_signals(low, pair):
     odds = 0.25 / 0.75 * torch.tensor(rise).exp()
     assert answer.quality.missed == pytest.approx(float(odds / (1 + odds)), rel=1e-5)
     assert answer.quality.score == pytest.approx(float(1 / (1 + odds)), rel=1e-5)  # the rates of all FARs are 0.25
-    assert recognizer.verify([pair[0], pair[0]], pair[1], size=16).quality is None
+    assert recognizer.verify(list(pair), pair[1], size=16).quality is None
     assert recognizer.verify(*pair, size=60).quality is None
 
 

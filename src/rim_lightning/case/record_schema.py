@@ -48,6 +48,8 @@ _Position = Annotated[int, Field(ge=0, lt=10**6)]
 _Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 _Box = Annotated[list[_Pixels], Field(min_length=4, max_length=4)]
 _Point = Annotated[list[_Pixels], Field(min_length=2, max_length=2)]
+_Beyond = Annotated[list[_Text], Field(max_length=10)]
+"""What lies beyond the measurement, in sentences."""
 PictureSide = Literal["probe", "gallery", "hit"]
 
 
@@ -225,8 +227,9 @@ class CaseVerification(Schema):
     ratio: CaseRatio | None
     not_acquired: Share | None
     largest_probe_size: _Size | None
-    quality: CaseQuality | None = None  # records of earlier versions have none
-    pooled_quality: CasePooledQuality | None = None  # likewise
+    quality: CaseQuality | None = None  # records of earlier versions have none, nor the next two
+    pooled_quality: CasePooledQuality | None = None
+    beyond: _Beyond = Field(default_factory=list)
 
 
 class CaseHit(Schema):
@@ -262,6 +265,7 @@ class CaseSearch(Schema):
     fpir_interval: _Interval | None
     fnir_interval: _Interval | None
     chosen_on: CasePeople
+    beyond: _Beyond = Field(default_factory=list)
     hits: Annotated[list[CaseHit], Field(max_length=MOST_HITS)]
 
 

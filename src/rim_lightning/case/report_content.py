@@ -32,7 +32,9 @@ from rim_lightning.inference.verdict import (
     ProbeQuality,
     Ratio,
     count_of,
+    expected_count,
     in_words,
+    shown_apart,
     unsharp,
 )
 
@@ -207,7 +209,9 @@ def _verification_sections(pictures: _Pictures, answer: CaseVerification, title:
     sharp = [record.faces[place] for place in answer.gallery_faces]
     warning = unsharp(answer.gallery_size, SHARP * record.model.hr_size)
     blocks: list[ReportText | ReportRows] = [
-        *(ReportText(_sentence(caution), "caution") for caution in verification.cautions()),  # before the verdict
+        *(
+            ReportText(_sentence(_shown(caution)), "caution") for caution in verification.cautions()
+        ),  # before the verdict
         ReportText(side, "answer"),
         *([ReportText(_sentence(warning), "caution")] if warning else []),  # it speaks of the rates below
         *(ReportText(line) for line in rest),
@@ -230,6 +234,7 @@ def _search_sections(pictures: _Pictures, search: CaseSearch, title: str) -> Ite
     count = sum(hit.accepted for hit in search.hits)
     above = "1 person is" if count == 1 else f"{count or 'no'} people are"
     blocks: list[ReportText | ReportRows] = [
+        *(ReportText(_sentence(_shown(caution)), "caution") for caution in search.beyond),
         ReportText(_sentence(f"{above} above the threshold"), "answer"),
         ReportText(
             f"The face on the probe {_shown(record.pictures[face.picture].name)} has {_size_of(face)}, and the "
@@ -245,7 +250,7 @@ def _search_sections(pictures: _Pictures, search: CaseSearch, title: str) -> Ite
     shown = [
         _figure(
             picture_view(pictures.image(hit.picture), None),
-            f"{rank}. {_shown(hit.person)}, similarity {hit.similarity:.3f}: {_shown(hit.source)}",
+            f"{rank}. {_shown(hit.person)}, similarity {_similarity(hit, search.threshold)}: {_shown(hit.source)}",
         )
         for rank, hit in enumerate(search.hits, start=1)
         if hit.picture is not None
@@ -271,13 +276,19 @@ def _hits(search: CaseSearch) -> tuple[tuple[str, ...], ...]:
         (
             str(rank),
             _shown(hit.person),
-            f"{hit.similarity:.3f}",
+            _similarity(hit, search.threshold),
             "above" if hit.accepted else "below",
             _shown(hit.source) + remarks.get(hit.state, "") + _pooled_remark(hit),
             _shown(hit.enrolled or "unknown")[:10],
         )
         for rank, hit in enumerate(search.hits, start=1)
     )
+
+
+def _similarity(hit: CaseHit, threshold: float) -> str:
+    """Return the similarity of a hit, and the threshold too if they differ beyond three decimals alone."""
+    similarity, shown = shown_apart(hit.similarity, threshold if hit.threshold is None else hit.threshold)
+    return similarity if len(similarity.partition(".")[2]) == 3 else f"{similarity} (threshold {shown})"
 
 
 def _pooled_remark(hit: CaseHit) -> str:
@@ -308,7 +319,8 @@ def _search_rates(search: CaseSearch, gallery: CaseGallery | None) -> Iterator[s
             templates = gallery.people
             pictures = f"{templates:,} people"
         yield f"the threshold is that of {in_words(search.far)} for one comparison. {FAR_MEANING[:-1]}"
-        yield (f"in a gallery of {pictures}, a stranger passes for {search.far * templates:.2g} of them on average")
+        passed = expected_count(search.far * templates)
+        yield f"in a gallery of {pictures}, a stranger passes for {passed} of them on average"
     elif search.fpir_interval and search.fnir_interval and search.fpir is not None and search.fnir is not None:
         intervals = ((each[0], each[1]) for each in (search.fpir_interval, search.fnir_interval))
         yield SearchPoint(search.threshold, search.fpir, search.fnir, *intervals).in_words()

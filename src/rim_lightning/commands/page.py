@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,7 @@ from rim_lightning.case.report_words import NO_IDENTITY, SEARCH_MEANING
 from rim_lightning.commands.face_menu import FaceMenu
 from rim_lightning.commands.page_cards import FaceCard, PageAnswer, Pictures
 from rim_lightning.commands.page_clip import FollowedFace, followed_faces
+from rim_lightning.commands.picture_notes import face_notes
 from rim_lightning.commands.rim.face_questions import answers_to, pooled_quality_of, question_of, search_template
 from rim_lightning.data.images import read_content
 from rim_lightning.files import printable
@@ -25,7 +27,7 @@ from rim_lightning.inference.calibration import PROBE_SIZES
 from rim_lightning.inference.face_pictures import HALLUCINATED, face_pictures
 from rim_lightning.inference.faces import SHARP, AlignedFace, usable_faces
 from rim_lightning.inference.recognizer import Recognizer
-from rim_lightning.inference.verdict import DEFAULT_FAR, in_words, unsharp, verdict
+from rim_lightning.inference.verdict import DEFAULT_FAR, expected_count, in_words, shown_apart, unsharp, verdict
 from rim_lightning.plotting import pyplot
 
 if TYPE_CHECKING:
@@ -172,11 +174,12 @@ class Page:
             return _refused(_sentence(error))
         templates = self.gallery.compared()
         what = "people, each by all their pictures" if self.gallery.is_pooled else "pictures"
+        passed = expected_count(far * templates)
         lines = [
             f"Threshold {question.threshold:.3f} ({in_words(far)}), judged at {face.size:.0f} px.",
-            f"Of {templates} {what}, a stranger passes for {far * templates:.2g} on average. {SEARCH_MEANING}",
+            f"Of {templates} {what}, a stranger passes for {passed} on average. {SEARCH_MEANING}",
             self._measured_on,
-            *_remarks([face]),
+            *(f"{_capital(note)}." for note in answer["notes"]),
         ]
         return PageAnswer(lines, self._hit_cards([face], answer, far))
 
@@ -208,12 +211,16 @@ class Page:
         pictures, more = self._pictures_of(track.faces[0])
         if self.gallery is None:
             return [FaceCard(track.heading, track.lines, None, pictures, more)]
-        answer, split = search_template(self.recognizer, self.gallery, track.faces, HITS_OF_A_TRACK, far)
         lines = list(track.lines)
+        try:
+            answer, split = search_template(self.recognizer, self.gallery, track.faces, HITS_OF_A_TRACK, far)
+        except ValueError as error:  # there is no threshold for such a size; other tracks have one
+            return [FaceCard(track.heading, [*lines, f"Not searched for: {error}"], None, pictures, more)]
         if len(track.faces) > 1:
             least, most = (f"{choose(face.size for face in track.faces):.0f}" for choose in (min, max))
             size = most if least == most else f"{least} to {most}"
             lines.append(f"Its {len(track.faces)} best pictures, of {size} px, are searched for as one template.")
+        lines += [f"{_capital(sentence)}." for sentence in answer["beyond"]]
         if split:
             lines.append(f"Caution: {split.in_words([face.name for face in track.faces])}.")
         if quality := pooled_quality_of(answer):
@@ -239,20 +246,21 @@ class Page:
         try:
             far = self._checked(far)
             (face,) = self.recognizer.align(picture, name="The picture", face=face_number)
+            if size > face.size:
+                return _refused(f"The face has {face.size:.0f} px: choose a size below that.")
+            self._calibration.operating_point(size, far)  # there may be no threshold for it
         except (OSError, ValueError) as error:
             return _refused(_sentence(error))
-        if size > face.size:
-            return _refused(f"The face has {face.size:.0f} px: choose a size below that.")
-        sizes = sorted({size, *(side for side in PROBE_SIZES if side <= face.size)})
+        threshold_of = self._threshold_of({size, *(side for side in PROBE_SIZES if side <= face.size)}, far)
+        sizes, thresholds = list(threshold_of), list(threshold_of.values())
         probes = self._reduced(face, sizes)
         sharp = self.recognizer.embed_gallery([face])[0]
         similarities = (self.recognizer.embed_probes(probes) @ sharp).tolist()
-        thresholds = [self._calibration.operating_point(side, far).threshold for side in sizes]
         accepted = [value >= threshold for value, threshold in zip(similarities, thresholds, strict=True)]
         refused = [str(side) for side, same in zip(sizes, accepted, strict=True) if not same]
         index = sizes.index(size)
         lines = [
-            f"Similarity {similarities[index]:.3f}, threshold {thresholds[index]:.3f}.",
+            "Similarity {}, threshold {}.".format(*shown_apart(similarities[index], thresholds[index])),
             f"Below the threshold at {', '.join(refused)} px." if refused else "Above the threshold at every size.",
             "This compares a picture with itself: another picture of the same person is less alike.",
             self._measured_on,
@@ -277,6 +285,14 @@ class Page:
         question = PageQuestion(*asked)
         return question._replace(far=self._checked(question.far))
 
+    def _threshold_of(self, sizes: Iterable[int], far: float) -> dict[int, float]:
+        """Return the threshold of each size that has one, the smallest first."""
+        threshold_of = {}
+        for size in sorted(sizes):
+            with suppress(ValueError):
+                threshold_of[size] = self._calibration.operating_point(size, far).threshold
+        return threshold_of
+
     def _checked(self, far: float | None) -> float:
         """Return the false accept rate if the model has thresholds for it; by default that of every command."""
         far = DEFAULT_FAR if far is None else far
@@ -288,15 +304,12 @@ class Page:
     ) -> list[FaceCard]:
         """Return a card for each person whom a search found for one face, or for several as one template."""
         pictures, _ = self._pictures_of(faces[0])
-        sizes = [face.size for face in faces]
         cards = []
-        for rank, hit in enumerate(answer["hits"], start=1):
-            ratio = self._calibration.template_ratio(hit["similarity"], sizes, hit["pooled"])
+        for rank, hit in enumerate(answer["hits"], start=1):  # without a likelihood ratio: a hit is the best of many
             nearest = f"The nearest of {hit['pooled']} pooled pictures" if hit["pooled"] > 1 else "Gallery picture"
             lines = [
                 f"{_capital(verdict(hit['accepted'], far))}.",
-                f"Similarity {hit['similarity']:.3f}, threshold {hit['threshold']:.3f}.",
-                *([] if ratio is None else [f"{_capital(ratio.in_words())}."]),
+                "Similarity {}, threshold {}.".format(*shown_apart(hit["similarity"], hit["threshold"])),
                 f"{nearest}: {hit['source']}{remark_of(hit['state'])}",
             ]
             shown = self._enrolled_face(hit)
@@ -357,8 +370,7 @@ def _picture(face: AlignedFace) -> Image.Image:
 
 
 def _remarks(faces: list[AlignedFace]) -> list[str]:
-    notes = [f"{face.name} {note}." for face in faces for note in face.notes]
-    return notes + [f"{remark}." for face in faces if (remark := face.remark())]
+    return [f"{note}." for note in face_notes(faces)]
 
 
 def _capital(sentence: str) -> str:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from rim_lightning.case.illustrations import png_bytes
 from rim_lightning.files import printable
+from rim_lightning.inference.verdict import shown_apart
 
 Pictures: TypeAlias = Sequence[tuple[Image.Image, str]]
 """Pictures with their captions."""
@@ -135,8 +136,9 @@ def _card(card: FaceCard) -> str:
 def _bar(similarity: float, threshold: float) -> str:
     """Return a bar from 0 to 1: its length is the similarity, a mark is the threshold."""
     filled, mark = (100 * min(max(value, 0.0), 1.0) for value in (similarity, threshold))
+    compared = "similarity {}, threshold {}".format(*shown_apart(similarity, threshold))
     return (
-        f'<div class="rim-bar" role="img" aria-label="similarity {similarity:.3f}, threshold {threshold:.3f}">'
+        f'<div class="rim-bar" role="img" aria-label="{compared}">'
         f'<i style="width:{filled:.1f}%"></i><b style="left:{mark:.1f}%"></b></div>'
         '<div class="rim-ends"><span>0</span><span>bar: similarity, line: threshold</span><span>1</span></div>'
     )

@@ -15,7 +15,7 @@ from rim_lightning.commands.rim.face_choice import FaceChoice
 from rim_lightning.commands.rim.face_questions import answers_to, question_of
 from rim_lightning.commands.rim.model_choice import ModelChoice
 from rim_lightning.commands.rim.options import Decision
-from rim_lightning.commands.rim.recording import CaseQuestion, RecordChoice, check_reviewers
+from rim_lightning.commands.rim.recording import CaseQuestion, RecordChoice, SearchedGallery, check_reviewers
 from rim_lightning.extras import EXTRAS
 
 if TYPE_CHECKING:
@@ -88,8 +88,9 @@ class ReportMaker:
             home = Path(name)
             targets = tuple(home / f"report.{ending}" for ending in _endings())
             writer = RecordWriter(home, datetime.now().astimezone())
+            searched = None if gallery is None else SearchedGallery(gallery)
             case = self._answer(asked, choice, writer)
-            RecordChoice(home, names, targets).finish(writer, self.recognizer, question, [case], {}, gallery)
+            RecordChoice(home, names, targets).finish(writer, self.recognizer, question, [case], {}, searched)
             return {target.name: target.read_bytes() for target in targets}
 
     def _answer(self, asked: PageQuestion, choice: FaceChoice, writer: RecordWriter) -> CaseAnswer:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rim_lightning import __version__
+from rim_lightning.commands.picture_notes import comparison_notes, face_notes
 from rim_lightning.commands.rim.face_questions import answers_to, check_search, question_of
 from rim_lightning.data.images import ImageError, picture_header, read_image
 from rim_lightning.files import printable
@@ -103,7 +104,8 @@ class FaceService:
             "probe_sha256": [upload.digest for upload in probes],
             "gallery_sha256": [upload.digest for upload in gallery],
         }
-        return plain_verification(answer) | places | digests | {"notes": _notes([*faces["probe"], *faces["gallery"]])}
+        notes = comparison_notes(answer, [*faces["probe"], *faces["gallery"]], self._recognizer.rim.hr_size)
+        return plain_verification(answer) | places | digests | {"notes": notes}
 
     def identify(self, probe: SentPicture, top: int, far: float, fpir: float | None, aligned: bool) -> dict[str, Any]:
         """Search the gallery for the person on a probe.
@@ -131,7 +133,7 @@ class FaceService:
         for hit in answer["hits"]:
             if hit["source"].startswith(UPLOADED):
                 del hit["state"]  # no file, which could have changed
-        return answer | {"probe_sha256": probe.digest, "gallery_size": len(gallery), "notes": _notes([face])}
+        return answer | {"probe_sha256": probe.digest, "gallery_size": len(gallery)}
 
     def enroll(self, person: str, uploads: Sequence[SentPicture], aligned: bool) -> dict[str, Any]:
         """Enroll pictures of a person, all of them or none. Pictures that the person has already are not added again.
@@ -165,7 +167,7 @@ class FaceService:
             new = [digest for digest in templates if digest not in known]
             gallery.add([templates[digest] for digest in new])
         there = [digest for digest in templates if digest in known]
-        return {"person": person, "added_sha256": new, "present_sha256": there, "notes": _notes(faces)}
+        return {"person": person, "added_sha256": new, "present_sha256": there, "notes": face_notes(faces)}
 
     def forget(self, person: str) -> dict[str, Any]:
         """Remove all templates of a person, for good.
@@ -253,9 +255,3 @@ def _check_pixels(uploads: Sequence[SentPicture]) -> None:
         raise ImageError(
             f"The pictures of a person have more than {MAX_ALL_PIXELS // 10**6} million pixels together: reduce them."
         )
-
-
-def _notes(faces: Sequence[AlignedFace]) -> list[str]:
-    """Return what else a user should know about some faces."""
-    notes = [f"{face.name} {note}" for face in faces for note in face.notes]
-    return notes + [remark for face in faces if (remark := face.remark())]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from rim_lightning.functional.bootstrap import percentile_interval
+from rim_lightning.functional.unseen_events import with_unseen_events
 
 
 class FixedRates(NamedTuple):
@@ -85,6 +86,8 @@ class PairsOfPeople:
     def rates(self, scores: Tensor, threshold: float) -> FixedRates:
         """Compute the rates of accepting a pair if its score ≥ threshold.
 
+        The interval of a rate of 0 does not end at 0, see `with_unseen_events`.
+
         Args:
             scores: Score of each pair, (P,).
             threshold: The threshold.
@@ -95,8 +98,11 @@ class PairsOfPeople:
         errors = self.errors(scores, threshold)
         far, frr = errors.rates(torch.ones(self.people, dtype=torch.float64))
         resampled = errors.rates(self.weights)
-        far_interval, frr_interval = (percentile_interval(rates[rates.isfinite()]) for rates in resampled)
-        return FixedRates(far.item(), frr.item(), far_interval, frr_interval)
+        far_interval, frr_interval = (
+            with_unseen_events(percentile_interval(rates[rates.isfinite()]), people).tolist()
+            for rates, people in zip(resampled, (self.people, self._genuine.count_nonzero().item()), strict=True)
+        )
+        return FixedRates(far.item(), frr.item(), tuple(far_interval), tuple(frr_interval))
 
     def errors(self, scores: Tensor, threshold: float) -> CountedErrors:
         """Count the wrong answers if a pair is accepted whose score ≥ threshold.

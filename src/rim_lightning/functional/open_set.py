@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rim_lightning.functional.bootstrap import percentile_interval
+from rim_lightning.functional.unseen_events import with_unseen_events
 
 
 class SearchRates(NamedTuple):
@@ -90,8 +91,8 @@ class SearchedPeople:
         return SearchRates(
             threshold=threshold,
             fnir=missed.mean().item(),
-            fpir_interval=percentile_interval(fpirs),
-            fnir_interval=percentile_interval(fnirs[fnirs.isfinite()]),
+            fpir_interval=_interval(fpirs, self._person),
+            fnir_interval=_interval(fnirs, self._person[self._has_mate]),
             deciding=len(self._person[hits.any(0)].unique()),
         )
 
@@ -110,6 +111,13 @@ class SearchedPeople:
         reached = steps.flatten()[order].cumsum(0)  # FPIR if all scores down to this one are hits
         refused = scores[int((reached > fpir + 1e-12).nonzero()[0])]  # the highest score that must be refused
         return torch.nextafter(refused, refused.new_tensor(torch.inf)).item()
+
+
+def _interval(rates: Tensor, person: Tensor) -> tuple[float, float]:
+    """Return the 95 % interval of resampled rates of probes, whose people are given."""
+    finite = rates[rates.isfinite()]
+    low, high = with_unseen_events(percentile_interval(finite), len(person.unique())).tolist()
+    return low, high
 
 
 def one_picture_search(scores: Tensor, probe: Tensor, gallery: Tensor) -> SearchedPeople | None:

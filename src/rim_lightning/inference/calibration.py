@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim_lightning.functional.neighbors import log_neighbors
+from rim_lightning.functional.unseen_events import with_unseen_events
 from rim_lightning.inference.quality import QUALITY_FAR, QualityModel
 from rim_lightning.inference.search_calibration import SearchCalibration, SearchPoint
 from rim_lightning.inference.verdict import BICUBIC_PROBES, CalibrationSet, PooledQuality, ProbeQuality, Ratio
@@ -163,10 +164,31 @@ class Calibration:
             )
         if self.intervals is None:
             return OperatingPoint(threshold, far, frr)
-        ends = self._between(self.intervals[..., column, :], size, probes, gallery).tolist()
+        ends = self._between(self.stated_intervals(column), size, probes, gallery).tolist()
         shares = self.not_acquired
         lost = None if shares is None else sum(weight * shares[k] for k, weight in log_neighbors(self.sizes, size))
         return OperatingPoint(threshold, far, frr, tuple(ends[:2]), tuple(ends[2:]), lost)
+
+    def stated_intervals(self, column: int) -> NDArray[np.float64]:
+        """Return the 95 % intervals at a false accept rate, as answers state them.
+
+        Cards of earlier versions have intervals from 0 to 0 where no true pair was missed, see `with_unseen_events`.
+
+        Args:
+            column: Position of the rate in `fars`.
+
+        Returns:
+            (C, C, S, 4): of the false accept rate (low, high), then of the false reject rate.
+
+        Raises:
+            ValueError: If the card has none.
+        """
+        if self.intervals is None:
+            raise ValueError("The card has no intervals.")
+        people = self.people if self.ratios is None else np.rint(10 ** self.ratios[..., 2])  # of each kind of template
+        of_column = self.intervals[..., column, :]
+        ends = [with_unseen_events(of_column[..., place], people) for place in (slice(0, 2), slice(2, 4))]
+        return np.concatenate(ends, axis=-1)
 
     def template_point(self, sizes: Sequence[float], far: float, gallery: int = 1) -> OperatingPoint:
         """Return threshold and rates for a template of probes, pooled with `probe_weights`.
@@ -200,6 +222,44 @@ class Calibration:
             frr_interval=(float(np.mean(frrs, axis=0)[0]), float(np.mean(frrs, axis=0)[1])) if frrs else None,
             not_acquired=max(shares, default=None),
         )
+
+    def beyond_measured(self, sizes: Sequence[float], gallery: int = 1) -> tuple[str, ...]:
+        """Say where a comparison lies beyond what was measured, so that its rates are those of the nearest end.
+
+        Probes larger than all that were measured are not named: networks read them reduced, nearly like the largest.
+
+        Args:
+            sizes: Side of each probe in pixels, at least one.
+            gallery: Number of gallery pictures that are pooled into one template.
+
+        Returns:
+            A sentence for each such thing.
+
+        Example:
+            >>> points = np.zeros((1, 1, 1, 1))
+            >>> made_up = Calibration("made up", "", 2, 9, 9, (1,), (8,), (1e-3,), points, points)
+            >>> made_up.beyond_measured([8.0])
+            ()
+            >>> made_up.beyond_measured([5.0])
+            ('the probe has 5 px: the rates are those of 8 px, the smallest size that was measured',)
+            >>> print(made_up.beyond_measured([9.0], gallery=2)[0].partition(": ")[0])
+            2 gallery pictures are pooled, and thresholds and rates are those of 1, the most that was measured
+        """
+        sentences = []
+        least, most = self.sizes[0], self.counts[-1]
+        if self.not_acquired is None and round(min(sizes)) < least:
+            which = "the probe" if len(sizes) == 1 else "the smallest probe"
+            sentences.append(
+                f"{which} has {min(sizes):.0f} px: the rates are those of {least} px, the smallest size that was "
+                "measured"
+            )
+        for count, what in ((len(sizes), "probes"), (gallery, "gallery pictures")):
+            if count > most:
+                sentences.append(
+                    f"{count} {what} are pooled, and thresholds and rates are those of {most}, the most that was "
+                    "measured: more strangers may pass"
+                )
+        return tuple(sentences)
 
     def template_ratio(self, similarity: float, sizes: Sequence[float], gallery: int = 1) -> Ratio | None:
         """Return the likelihood ratio of a template of probes, pooled with `probe_weights`.

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rim_lightning.inference.calibration import Calibration
+from rim_lightning.inference.verdict import in_percent
 
 CARD_PAGE = "model_card.md"
 NOTICE = "NOTICE"
@@ -84,7 +85,11 @@ def _calibration_lines(calibration: Calibration) -> Iterator[str]:
     yield f"| probe | {' | '.join(names)} |"
     yield "|---" * (1 + len(names)) + "|"
     for row, (size, rates) in enumerate(zip(calibration.sizes, calibration.frrs[0, 0], strict=True)):
-        ends = [None] * len(rates) if intervals is None else intervals[0, 0, row, :, 2:].tolist()
+        ends = (
+            [None] * len(rates)
+            if intervals is None
+            else [calibration.stated_intervals(column)[0, 0, row, 2:].tolist() for column in range(len(rates))]
+        )
         cells = [_refused(rate, interval) for rate, interval in zip(rates, ends, strict=True)]
         yield f"| {size} px | {' | '.join(cells + ([] if ratios is None else [f'{ratios[0, 0, row, 3]:.2f}']))} |"
     if intervals is not None or ratios is not None:
@@ -99,7 +104,7 @@ def _refused(rate: float, interval: list[float] | None) -> str:
     """Return a share of true pairs that are refused, with its interval if there is one."""
     if math.isnan(rate):
         return "–"
-    return f"{rate:.1%}" + ("" if interval is None else f" ({interval[0]:.1%} … {interval[1]:.1%})")
+    return in_percent(rate) + ("" if interval is None else f" ({in_percent(interval[0])} … {in_percent(interval[1])})")
 
 
 def _verification_lines(metrics: Mapping[str, float]) -> Iterator[str]:

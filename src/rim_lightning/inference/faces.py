@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -92,6 +93,10 @@ class AlignedFace:
     def one_of_several(self) -> bool:
         """True if the picture shows several faces, of which nobody chose this one."""
         return any(note.endswith(SEVERAL) for note in self.notes)
+
+    def content(self) -> bytes:
+        """Return a digest of the pixels: copies of a picture have the same."""
+        return hashlib.sha256(self.pixels.cpu().numpy().tobytes()).digest()
 
     def plain(self) -> dict[str, Any]:
         """Return the face for a JSON object, without its pixels."""
@@ -288,6 +293,14 @@ def judged_as(faces: Sequence[AlignedFace], size: float | None) -> list[AlignedF
                 "of no more than that."
             )
     return [replace(face, size=float(size), side=None) for face in faces]
+
+
+def without_copies(faces: Sequence[AlignedFace]) -> list[AlignedFace]:
+    """Return faces without those whose pixels are all those of one before: a copy of a picture is no second one."""
+    first: dict[str, AlignedFace] = {}
+    for face in faces:
+        first.setdefault(face.content(), face)
+    return list(first.values())
 
 
 def usable_faces(faces: Sequence[Face], name: str) -> list[Face]:

@@ -22,6 +22,7 @@ from rim_lightning.inference.calibration import PROBE_SIZES
 from rim_lightning.inference.faces import AlignedFace
 from rim_lightning.inference.people import People
 from rim_lightning.inference.recognizer import Recognizer
+from rim_lightning.inference.verdict import TRUE_PROBES
 from rim_lightning.types import to_unit
 
 MIN_PROBES = 20
@@ -41,8 +42,8 @@ class Measured(NamedTuple):
 
     Attributes:
         people: Embeddings of the people.
-        left_out: Picture -> one sentence that says why it cannot be used. A probe without a face is counted in
-            `people.not_acquired` besides.
+        left_out: Picture -> one sentence that says why it cannot be used. A probe that can be read and shows no usable
+            face is counted in `people.not_acquired` besides.
     """
 
     people: People
@@ -161,14 +162,15 @@ def people_of_probes(
     if not sharp:
         raise ValueError(f"The gallery of {title} has no picture that can be used: {_first(left_out)}")
     near: dict[int, dict[int, Tensor]] = {}
-    for person, _, face in _aligned(recognizer, probes, left_out, digest, progress):
+    without_face: list[str] = []
+    for person, _, face in _aligned(recognizer, probes, left_out, digest, progress, without_face):
         size = min(PROBE_SIZES, key=lambda size: abs(math.log(size / face.size)))
         near.setdefault(size, {})[len(rows)] = recognizer.embed_probes([face])[0]
         rows.append(person)
     sizes = _measured_sizes(near, title, left_out)
     by_size = {size: _placed(near[size], len(rows)) for size in sizes}
     embeddings, has_sharp = _placed(sharp, len(rows))
-    acquired = len(rows) - len(sharp)
+    searched = len(rows) - len(sharp) + len(without_face)
     people = People(
         title,
         digest.hexdigest(),
@@ -180,8 +182,8 @@ def people_of_probes(
         teacher={},
         has_sharp=has_sharp,
         has_probe={size: has for size, (_, has) in by_size.items()},
-        not_acquired=dict.fromkeys(sizes, 1 - acquired / len(probes)),  # nobody knows the size of what is not found
-        made=f"true probes, faces found by {recognizer.aligner.detector}",
+        not_acquired=dict.fromkeys(sizes, len(without_face) / searched),  # nobody knows the size of what is not found
+        made=f"{TRUE_PROBES}, faces found by {recognizer.aligner.detector}",
     )
     return Measured(people, left_out)
 
@@ -229,16 +231,27 @@ def reduced_picture(image: NDArray[np.uint8], scale: float, kind: ProbeKind, see
 
 
 def _aligned(
-    recognizer: Recognizer, pictures: Pictures, left_out: dict[str, str], digest: Any, progress: Progress
+    recognizer: Recognizer,
+    pictures: Pictures,
+    left_out: dict[str, str],
+    digest: Any,
+    progress: Progress,
+    without_face: list[str] | None = None,
 ) -> Iterator[tuple[str, NDArray[np.uint8], AlignedFace]]:
-    """Yield person, picture and face of each picture that can be used. The digest takes in their content."""
+    """Yield person, picture and face of each picture that can be used. The digest takes in their content.
+
+    Pictures that can be read, but show no usable face, are added to `without_face`.
+    """
     for person, path in progress(pictures):
+        image = None
         try:
             content = read_content(path)
             image = read_image(content, str(path))
             (face,) = recognizer.align(image, name=str(path))
         except (OSError, ValueError) as error:
             left_out[str(path)] = str(error)
+            if image is not None and without_face is not None:
+                without_face.append(str(path))
             continue
         digest.update(hashlib.sha256(content).digest())
         yield person, image, face

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rim_lightning.data.readers.files import excerpt, read_label_text
 from rim_lightning.inference.faces import SHARP, Aligned, AlignedFace, is_aligned, judged_as
-from rim_lightning.inference.recognizer import pool
+from rim_lightning.inference.recognizer import SAME_PICTURE, pool
 from rim_lightning.inference.verdict import DEFAULT_FAR, unsharp
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class PairComparer:
         for (path, face), embedding, of_face in zip(faces.items(), embeddings, signals, strict=True):
             pixels = face if self._with_pixels and side == "gallery" else None
             notes = (*face.notes, *filter(None, [_judged_smaller(face)]))
-            self._kept[side, path] = _KeptFace(pool(embedding[None]), face.size, notes, pixels, of_face)
+            self._kept[side, path] = _KeptFace(pool(embedding[None]), face.size, notes, pixels, of_face, face.content())
 
     def _answer(self, probe_path: Path, gallery_path: Path) -> PairAnswer:
         """Answer a pair whose pictures are kept."""
@@ -209,13 +209,15 @@ class PairComparer:
             answer = self._recognizer.judge(similarity, [probe.size], [gallery.size], self._far, signals)
         except ValueError as error:  # there is no threshold for such a size
             return PairAnswer(None, self._explain(error), notes)
+        if probe.content == gallery.content:
+            answer = answer._replace(beyond=(*answer.beyond, SAME_PICTURE))
         return PairAnswer(answer, None, (*answer.cautions(), *notes))
 
 
 class _KeptFace(NamedTuple):
     """A face that was embedded: embedding (E,), side in pixels, notes, and the face itself if it is looked at again.
 
-    The signals of its quality, (K,), are those of a probe.
+    The signals of its quality, (K,), are those of a probe. The content is a digest of its pixels.
     """
 
     embedding: Tensor
@@ -223,6 +225,7 @@ class _KeptFace(NamedTuple):
     notes: tuple[str, ...]
     face: AlignedFace | None
     signals: Tensor | None
+    content: bytes
 
 
 def _judged_smaller(face: AlignedFace) -> str | None:

@@ -15,16 +15,26 @@ from torch import Tensor
 from rim_lightning.data.detector_choice import DEFAULT_DETECTOR, DetectorName, checked_detector
 from rim_lightning.inference.calibration import Calibration, probe_weights
 from rim_lightning.inference.default_model import model_or_shipped
-from rim_lightning.inference.faces import Aligned, AlignedFace, Box, FaceAligner, is_aligned, judged_as
+from rim_lightning.inference.faces import (
+    Aligned,
+    AlignedFace,
+    Box,
+    FaceAligner,
+    is_aligned,
+    judged_as,
+    without_copies,
+)
 from rim_lightning.inference.model_folder import fingerprint, read_model
 from rim_lightning.inference.verdict import (
     DEFAULT_FAR,
+    TRUE_PROBES,
     CalibrationSet,
     PooledQuality,
     ProbeQuality,
     Ratio,
     count_of,
     interval_of,
+    shown_apart,
     verdict,
 )
 from rim_lightning.networks.checkpoints import load_rim
@@ -66,6 +76,8 @@ class Verification(NamedTuple):
         quality: Quality of the probe. None of several probes, or if the card knows none.
         pooled_quality: Quality of each of several probes, as if it were alone. None of a single probe, or if the card
             knows none.
+        beyond: Where the comparison lies beyond what was measured (`Calibration.beyond_measured`), and which pictures
+            are copies, in sentences.
     """
 
     similarity: float
@@ -85,11 +97,13 @@ class Verification(NamedTuple):
     largest_probe_size: float | None = None
     quality: ProbeQuality | None = None
     pooled_quality: PooledQuality | None = None
+    beyond: tuple[str, ...] = ()
 
     def cautions(self) -> list[str]:
-        """Return what is to be said before the verdict: that the quality of the probe, or of each probe, is low."""
+        """Return what is to be said before the verdict: low quality of probes, and what was not measured."""
         qualities = [quality for quality in (self.quality, self.pooled_quality) if quality is not None]
-        return [caution for quality in qualities if (caution := quality.caution()) is not None]
+        low = [caution for quality in qualities if (caution := quality.caution()) is not None]
+        return [*low, *self.beyond]
 
     def in_words(self) -> list[str]:
         """Return the answer in sentences, its side of the threshold first."""
@@ -101,7 +115,7 @@ class Verification(NamedTuple):
         passed = "all strangers" if self.far == 1 else f"{count_of(self.far)} strangers"
         return [
             verdict(self.accepted, self.far),
-            f"similarity {self.similarity:.3f}, threshold {self.threshold:.3f}",
+            "similarity {}, threshold {}".format(*shown_apart(self.similarity, self.threshold)),
             *([] if self.ratio is None else [self.ratio.in_words()]),
             f"for {self._sizes()}{counts}: {passed} would pass{interval_of(self.far_interval)}, "
             f"and {count_of(self.frr)} true pairs would be missed{interval_of(self.frr_interval)}",
@@ -116,13 +130,13 @@ class Verification(NamedTuple):
 
     def _with_lost(self, not_acquired: float) -> str:
         """Return how many true pairs are missed if those count whose face is not found."""
+        of_all_sizes = self.chosen_on.probes.startswith(TRUE_PROBES)
+        which = "probes of all sizes together" if of_all_sizes else "probes of this size"
         if not_acquired == 0:
-            return "a usable face was found in all probes of this size"
-        missed = not_acquired + (1 - not_acquired) * self.frr
-        return (
-            f"in {count_of(not_acquired)} probes of this size no usable face is found; with these, {count_of(missed)} "
-            "true pairs would be missed"
-        )
+            return f"a usable face was found in all {which}"
+        missed = f"{count_of(not_acquired + (1 - not_acquired) * self.frr)} true pairs would be missed"
+        then = f"if that holds at this size, {missed} with these" if of_all_sizes else f"with these, {missed}"
+        return f"in {count_of(not_acquired)} {which} no usable face is found; {then}"
 
 
 class HallucinatedFaces(NamedTuple):
@@ -339,7 +353,8 @@ class Recognizer:
     ) -> Verification:
         """Decide whether a probe and a gallery picture show one person.
 
-        Several pictures of a side, all of one person, are pooled into one template: the mean of their embeddings.
+        Several pictures of a side, all of one person, are pooled into one template: the mean of their embeddings. Of
+        copies of a picture one counts.
 
         Args:
             probe: One or several probes of one person.
@@ -361,11 +376,17 @@ class Recognizer:
         self.required_calibration(pairs=True).check_far(far)
         probe_faces = judged_as(self.align(probe, is_aligned(aligned, "probe")), size)
         gallery_faces = self.align(gallery, is_aligned(aligned, "gallery"))
+        copied = tuple(_copies_named(probe_faces, gallery_faces))
+        given, probe_faces, gallery_faces = probe_faces, without_copies(probe_faces), without_copies(gallery_faces)
         sizes = [face.size for face in probe_faces]
         embeddings, signals = self.embed_with_signals(probe_faces)
         templates = pool(embeddings, sizes), pool(self._embed_gallery(gallery_faces))
         similarity = self.similarity(*templates, min(sizes), gallery_faces)
-        return self.judge(similarity, sizes, [face.size for face in gallery_faces], far, signals)
+        answer = self.judge(similarity, sizes, [face.size for face in gallery_faces], far, signals)
+        if (quality := answer.pooled_quality) is not None:  # the score of a copy is that of its picture
+            scores = dict(zip((face.content() for face in probe_faces), quality.scores, strict=True))
+            quality = quality._replace(scores=tuple(scores[face.content()] for face in given))
+        return answer._replace(pooled_quality=quality, beyond=(*answer.beyond, *copied))
 
     def judge(
         self,
@@ -414,6 +435,7 @@ class Recognizer:
             largest_probe_size=max(probe_sizes) if len(probe_sizes) > 1 else None,
             quality=calibration.probe_quality(known[0], probe_sizes[0], far, len(gallery_sizes)) if of_one else None,
             pooled_quality=calibration.pooled_quality(known, probe_sizes) if known else None,
+            beyond=calibration.beyond_measured(probe_sizes, len(gallery_sizes)),
         )
 
     @torch.no_grad()
@@ -528,6 +550,22 @@ class Recognizer:
 def sizes_of(faces: Iterable[AlignedFace]) -> Tensor:
     """Return the sides by which faces are judged, (B,) float32 in pixels: what a network reads as their sizes."""
     return torch.tensor([face.size for face in faces])
+
+
+SAME_PICTURE = "the probe and the gallery picture are the same picture, which no rate is about"
+"""Said of a comparison of a picture with itself."""
+
+
+def _copies_named(probes: Sequence[AlignedFace], gallery: Sequence[AlignedFace]) -> Iterator[str]:
+    """Yield a sentence for copies of pictures on each side, and on both."""
+    contents = []
+    for faces, what in ((probes, "probes"), (gallery, "gallery pictures")):
+        contents.append({face.content() for face in faces})
+        if copies := len(faces) - len(contents[-1]):
+            are_copies = "is a copy and does" if copies == 1 else "are copies and do"
+            yield f"{copies} of {len(faces)} {what} {are_copies} not count"
+    if contents[0] & contents[1]:
+        yield SAME_PICTURE
 
 
 def _counted(count: int, noun: str) -> str:

@@ -36,9 +36,10 @@ class SearchPoint(NamedTuple):
 
     def in_words(self) -> str:
         """Return the rates in a sentence."""
+        of_strangers, of_mates = interval_of(self.fpir_interval), interval_of(self.fnir_interval)
         return (
-            f"about {count_of(self.fpir)} searches for strangers give a false hit{interval_of(self.fpir_interval)}, "
-            f"and {count_of(self.fnir)} for people of the gallery find nothing{interval_of(self.fnir_interval)}"
+            f"about {count_of(self.fpir)} searches for strangers give a false hit{of_strangers}, and "
+            f"{count_of(self.fnir)} searches for people of the gallery find nothing{of_mates}"
         )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rim_lightning.data.readers.files import excerpt, read_picture_rows
 from rim_lightning.inference.recognizer import pool
-from rim_lightning.inference.verdict import in_words
+from rim_lightning.inference.verdict import in_words, shown_apart
 
 if TYPE_CHECKING:
     from rim_lightning.inference.calibration import Calibration
@@ -72,8 +72,9 @@ class Disagreement(NamedTuple):
         """
         few = [names[place] for place in self.groups[1]]
         shown = few[0] if len(few) == 1 else f"{few[0]} and {len(few) - 1} more"
+        similarity, threshold = shown_apart(self.similarity, self.threshold)
         return (
-            f"its pictures look like two people (similarity {self.similarity:.3f}, less than {self.threshold:.3f} at "
+            f"its pictures look like two people (similarity {similarity}, less than {threshold} at "
             f"{in_words(self.far)}): look at {shown}, and divide them"
         )
 

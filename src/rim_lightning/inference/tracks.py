@@ -88,7 +88,10 @@ class TrackCollector:
         numbers, ended = self._tracker.follow([face.box for face in usable], float(frame.time))
         for number, face in zip(numbers, usable, strict=True):
             self._frames[number] = self._frames.get(number, 0) + 1
-            pictures = [*self._pictures.get(number, []), cut_out(frame, face)]
+            pictures, picture = self._pictures.get(number, []), cut_out(frame, face)
+            if any(np.array_equal(picture.image, other.image) for other in pictures):
+                continue  # a frame that the camera or the recorder repeated
+            pictures = [*pictures, picture]
             pictures.sort(key=lambda picture: (-picture.score, picture.frame))
             self._pictures[number] = pictures[: self._best]
         return [self._ended(number) for number in ended]

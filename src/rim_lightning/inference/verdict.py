@@ -46,6 +46,9 @@ class CalibrationSet(NamedTuple):
         return f"{self.people} people ({self.name}; the card does not say whether they are photographs){made}"
 
 
+TRUE_PROBES = "true probes"
+"""How the probes of a calibration are called that nobody made; the size of those without a face is not known."""
+
 VERBAL_SCALE = (
     (1e6, "extremely strong"),
     (1e4, "very strong"),
@@ -81,11 +84,14 @@ class Ratio(NamedTuple):
             'likelihood ratio at most 1/398: moderately strong support for two people rather than one'
             >>> Ratio(0.1, 2.6, False).in_words()
             'likelihood ratio 1.3: it supports neither one person nor two'
+            >>> Ratio(1.9985, 2.6, False).in_words()  # 99.65
+            'likelihood ratio 100: moderately strong support for one person rather than two'
         """
         size = 10.0 ** abs(self.log10)
-        number = f"{size:.2g}" if size < 10 else f"{size:,.0f}"
+        size = float(f"{size:.2g}") if size < 10 else round(size)  # the words are those of the number that is shown
+        number = f"{size:g}" if size < 10 else f"{size:,.0f}"
         bounded = ("at least " if self.log10 > 0 else "at most ") if self.at_bound else ""
-        shown = f"likelihood ratio {bounded}{number if self.log10 >= 0 else f'1/{number}'}"
+        shown = f"likelihood ratio {bounded}{number if self.log10 >= 0 or size == 1 else f'1/{number}'}"
         support = next((word for least, word in VERBAL_SCALE if size >= least), None)
         if support is None:
             return f"{shown}: it supports neither one person nor two"
@@ -131,7 +137,7 @@ class PooledQuality(NamedTuple):
 
     Attributes:
         best: Greatest of the known scores.
-        mean: Their mean.
+        mean: Their mean; of copies of a picture one counts.
         scores: `ProbeQuality.score` of each picture; None where the card knows none for its size.
     """
 
@@ -193,6 +199,48 @@ def verdict(accepted: bool, far: float) -> str:
     return f"{'above' if accepted else 'below'} the threshold ({in_words(far)})"
 
 
+def shown_apart(similarity: float, threshold: float) -> tuple[str, str]:
+    """Return a similarity and a threshold with three decimals, or with so many that they differ if they do.
+
+    Example:
+        >>> shown_apart(0.41234, 0.33)
+        ('0.412', '0.330')
+        >>> shown_apart(0.32996, 0.33)
+        ('0.32996', '0.33000')
+        >>> shown_apart(-0.0001, 0.33)
+        ('0.000', '0.330')
+    """
+    for digits in range(3, 18):
+        shown = f"{similarity:z.{digits}f}", f"{threshold:z.{digits}f}"
+        if shown[0] != shown[1] or similarity == threshold:
+            break
+    return shown
+
+
+def in_percent(rate: float) -> str:
+    """Return a rate in percent. One that is not 0 is not shown as 0, and one that is not 1 not as 100.
+
+    Example:
+        >>> [in_percent(rate) for rate in (0.0, 0.0004, 0.473, 0.9996, 1.0)]
+        ['0.0%', '<0.1%', '47.3%', '>99.9%', '100.0%']
+    """
+    shown = f"{rate:.1%}"
+    if shown == "0.0%" and rate > 0:
+        return "<0.1%"
+    return ">99.9%" if shown == "100.0%" and rate < 1 else shown
+
+
+def expected_count(count: float) -> str:
+    """Return a mean number with two digits.
+
+    Example:
+        >>> [expected_count(count) for count in (0.0034, 0.34, 12.3, 12345.0)]
+        ['0.0034', '0.34', '12', '12,000']
+    """
+    rounded = float(f"{count:.2g}")
+    return f"{rounded:g}" if rounded < 10 else f"{rounded:,.0f}"
+
+
 def in_words(far: float) -> str:
     """Return a false accept rate in words.
 
@@ -214,14 +262,14 @@ def count_of(rate: float, of: str = "of") -> str:
         of: Word between the two numbers.
 
     Returns:
-        Two whole numbers whose ratio differs from the rate by 2 % at most.
+        Two whole numbers whose ratio differs from the rate by 2 % at most; "no" or "all" cases for 0 and 1.
 
     Example:
         >>> [count_of(rate) for rate in (0.001, 0.473, 0.9987, 0.00013, 1.0, 0.0)]
-        ['1 of 1,000', '47 of 100', '9,987 of 10,000', '13 of 100,000', 'all', 'none']
+        ['1 of 1,000', '47 of 100', '9,987 of 10,000', '13 of 100,000', 'all', 'no']
     """
     if rate in (0, 1):
-        return "all" if rate else "none"
+        return "all" if rate else "no"
     all_cases = _denominator(rate)
     return f"{round(rate * all_cases):,} {of} {all_cases:,}"
 

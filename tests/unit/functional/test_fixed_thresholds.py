@@ -38,6 +38,19 @@ def test_rates_by_hand():
     assert rates.frr_interval == (0, pytest.approx(0.5))
 
 
+def test_a_rate_of_nothing_is_not_certain():
+    """Four people without an error: a rate at which none of four shows one in 2.5 % of the cases."""
+    scores = torch.eye(4)
+    rates = pairs_of(torch.arange(4), torch.arange(4)).rates(scores.flatten(), 0.5)
+    assert (rates.far, rates.frr) == (0, 0)
+    for low, high in (rates.far_interval, rates.frr_interval):
+        assert (low, (1 - high) ** 4) == (0, pytest.approx(0.025))
+    all_wrong = pairs_of(torch.arange(4), torch.arange(4)).rates(1 - scores.flatten(), 0.5)
+    assert (all_wrong.far, all_wrong.frr) == (1, 1)
+    for low, high in (all_wrong.far_interval, all_wrong.frr_interval):
+        assert (low**4, high) == (pytest.approx(0.025), 1)
+
+
 def test_the_threshold_itself_is_accepted():
     rates = pairs_of(torch.tensor([0, 1]), torch.tensor([0, 1])).rates(torch.tensor([0.5, 0.5, 0.4, 0.3]), 0.5)
     assert (rates.far, rates.frr) == (0.5, 0.5)

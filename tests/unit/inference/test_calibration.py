@@ -290,3 +290,19 @@ def test_people_who_make_no_pairs_get_a_sentence(rim, tmp_path, identities):
 def test_faces_without_people_get_a_sentence(rim, tmp_path):
     with pytest.raises(ValueError, match="no face of noise has an identity"):
         calibrate(rim, faces_of(tmp_path, [None, None]), "noise", "0123", sizes=(8,))
+
+
+def test_a_card_whose_intervals_end_at_nothing_states_what_its_people_carry():
+    """No pair of 126 people was missed: others may be at a rate at which none of 126 is, in 2.5 % of the cases."""
+    points = np.zeros((1, 1, 2, 1))
+    intervals = np.array([[0.0, 0.02, 0.0, 0.0], [0.0, 0.02, 0.1, 0.2]]).reshape(1, 1, 2, 1, 4)
+    ratios = np.broadcast_to([-1.0, 4.0, np.log10(126), 0.5, 0.4], (1, 1, 2, 5))
+    card = Calibration(
+        *("made up", "", 404, 9, 9, (1,), (8, 32), (1e-1,), points, points), intervals=intervals, ratios=ratios
+    )
+    point = card.operating_point(8, 0.1)
+    assert point.frr == 0
+    low, high = point.frr_interval
+    assert (low, (1 - high) ** 126) == (0, pytest.approx(0.025))
+    assert card.operating_point(32, 0.1).frr_interval == (pytest.approx(0.1), pytest.approx(0.2))
+    assert point.far_interval == (0, pytest.approx(0.02))

@@ -1,5 +1,6 @@
 """The recognizer gives what the network gives, whatever the pictures are; and decides by its thresholds."""
 
+import math
 import subprocess
 import sys
 
@@ -14,7 +15,8 @@ from rim_lightning.functional.degradation import synthesize_probe
 from rim_lightning.functional.resize import enlarge, reduce
 from rim_lightning.inference.calibration import Calibration, probe_weights
 from rim_lightning.inference.faces import AlignedFace
-from rim_lightning.inference.recognizer import Recognizer, pool
+from rim_lightning.inference.recognizer import Recognizer, Verification, pool
+from rim_lightning.inference.verdict import TRUE_PROBES, CalibrationSet, Ratio
 from rim_lightning.networks.recognition import ProbeViews
 from rim_lightning.networks.rim import RIM
 from rim_lightning.types import to_unit
@@ -193,3 +195,35 @@ def test_embeddings_that_mean_nothing_are_an_error_and_no_answer(sharp, name, va
 def test_a_threshold_that_is_not_finite_is_no_threshold(rim, sharp, threshold):
     with pytest.raises(ValueError, match="The model has no usable thresholds"):
         Recognizer(rim, calibration(threshold)).verify(sharp[0], sharp[1], 1e-2, aligned=True)
+
+
+def test_the_words_of_a_ratio_are_those_of_the_number_that_is_shown():
+    """ENFSI 2015: 2 to 10 weak, 10 to 100 moderate, 100 to 1,000 moderately strong."""
+    for log10, expected in (
+        (math.log10(99.4), "likelihood ratio 99: moderate support"),
+        (math.log10(99.6), "likelihood ratio 100: moderately strong support"),
+        (math.log10(9.96), "likelihood ratio 10: moderate support"),
+        (math.log10(9.94), "likelihood ratio 9.9: weak support"),
+        (math.log10(1.96), "likelihood ratio 2: weak support"),
+        (-math.log10(1.96), "likelihood ratio 1/2: weak support"),
+        (-0.001, "likelihood ratio 1: it supports neither"),
+    ):
+        assert Ratio(log10, 3.0, False).in_words().startswith(expected)
+
+
+def test_a_similarity_just_below_its_threshold_does_not_look_equal():
+    people = CalibrationSet("mine", 9, "photographs")
+    answer = Verification(0.32996, 0.33, False, 1e-3, 0.0, 16.0, 100.0, 1, 1, people, frr_interval=(0.0, 0.009))
+    assert answer.in_words()[1] == "similarity 0.32996, threshold 0.33000"
+    assert "and no true pairs would be missed (95 % interval: 0 to 9 of 1,000)" in answer.in_words()[2]
+    beside = answer._replace(similarity=-0.0002)
+    assert beside.in_words()[1] == "similarity 0.000, threshold 0.330"
+
+
+def test_probes_without_a_face_are_of_all_sizes_if_nobody_made_them():
+    of_camera = CalibrationSet("mine", 9, "photographs", f"{TRUE_PROBES}, faces found by yunet")
+    answer = Verification(0.4, 0.33, True, 1e-2, 0.5, 16.0, 100.0, 1, 1, of_camera, not_acquired=0.2)
+    assert answer.in_words()[-2] == (
+        "in 2 of 10 probes of all sizes together no usable face is found; if that holds at this size, 6 of 10 true "
+        "pairs would be missed with these"
+    )

@@ -68,7 +68,7 @@ def test_the_rates_in_words():
     point = SearchPoint(0.3, 0.01, 0.72, (0.005, 0.02), (0.65, 0.8))
     assert point.in_words() == (
         "about 1 of 100 searches for strangers give a false hit (95 % interval: 5 to 20 of 1,000), and 72 of 100 "
-        "for people of the gallery find nothing (95 % interval: 65 to 80 of 100)"
+        "searches for people of the gallery find nothing (95 % interval: 65 to 80 of 100)"
     )
 
 

@@ -59,7 +59,7 @@ def test_the_score_is_a_product():
 def test_of_equal_faces_the_sharper_is_better_and_faces_with_a_fault_do_not_count():
     sharp = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
     blurred = cv2.GaussianBlur(sharp, (0, 0), 3)
-    images = [blurred, sharp, blurred, sharp, sharp]
+    images = [blurred, sharp, blurred, 255 - sharp, sharp]
     faults = [None, None, None, None, "the border of the picture cuts through it"]
     collector = TrackCollector(2)
     for number, (image, fault) in enumerate(zip(images, faults, strict=True)):
@@ -68,6 +68,15 @@ def test_of_equal_faces_the_sharper_is_better_and_faces_with_a_fault_do_not_coun
     assert (track.number, track.frames) == (1, 4)
     assert [picture.frame for picture in track.pictures] == [1, 3]
     assert collector.finish() == []
+
+
+def test_a_repeated_frame_is_no_second_picture():
+    image = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
+    collector = TrackCollector(4)
+    for number in range(3):
+        collector.add(frame_of(image, number), [face_at(40, 30, 20)])
+    (track,) = collector.finish()
+    assert (track.frames, [picture.frame for picture in track.pictures]) == (3, [0])
 
 
 def test_a_track_that_has_ended_is_given_away_with_its_pictures():

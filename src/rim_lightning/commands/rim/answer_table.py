@@ -30,7 +30,7 @@ POOLED_COLUMNS = ("best_quality", "mean_quality")
 """Columns of the quality of several probes that are pooled, each as if it were alone."""
 HIT_COLUMNS = (
     *("probe", "track", "face", "size", "rank", "person", "similarity", "threshold", "accepted", "far", "fpir"),
-    *("pooled", "picture", "enrolled", "state", *POOLED_COLUMNS, "error"),
+    *("pooled", "picture", "enrolled", "state", "notes", *POOLED_COLUMNS, "error"),
 )
 """Columns of the answer of `rim identify`."""
 
@@ -167,6 +167,7 @@ def hit_rows(
             "face": found.get("number"),
             "size": answer["size"],
             "threshold": answer["threshold"],
+            "notes": "; ".join(answer["notes"]) or None,
             **rate,
             **pooled_cells(answer.get("pooled_quality")),
         }

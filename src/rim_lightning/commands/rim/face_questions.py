@@ -7,12 +7,14 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from rim_lightning.commands.picture_notes import face_notes
 from rim_lightning.inference.verdict import PooledQuality
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from rim_lightning.gallery.index import Gallery, Hit
+    from rim_lightning.inference.calibration import Calibration
     from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
     from rim_lightning.inference.templates import Disagreement
@@ -32,11 +34,15 @@ class FaceQuestion(NamedTuple):
         about: What the answer says of face and threshold, for a JSON object.
         embedding: (E,), of length 1.
         threshold_for: Number of pictures of a gallery template -> threshold. Accept if similarity ≥ threshold.
+        face: The face.
+        calibration: The thresholds.
     """
 
     about: dict[str, Any]
     embedding: Tensor
     threshold_for: Callable[[int], float]
+    face: AlignedFace
+    calibration: Calibration
 
     @property
     def threshold(self) -> float:
@@ -86,7 +92,8 @@ def question_of(
             return point.threshold
 
     (embedding,) = recognizer.embed_probes([face])
-    return FaceQuestion({**face.plain(), **about, "threshold": threshold_for(1)}, embedding, threshold_for)
+    plain = {**face.plain(), **about, "threshold": threshold_for(1)}
+    return FaceQuestion(plain, embedding, threshold_for, face, recognizer.required_calibration())
 
 
 def template_thresholds(
@@ -130,10 +137,11 @@ def answers_to(gallery: Gallery, questions: Sequence[FaceQuestion], top: int) ->
     if not questions:
         return []
     found = gallery.search(torch.stack([question.embedding for question in questions]), top)
-    return [
-        question.about | {"hits": plain_hits(hits, question.threshold_for)}
-        for question, hits in zip(questions, found, strict=True)
-    ]
+    answers = []
+    for question, hits in zip(questions, found, strict=True):
+        about = question.about | _remarks(question.calibration, [question.face], hits)
+        answers.append(about | {"hits": plain_hits(hits, question.threshold_for)})
+    return answers
 
 
 def search_template(
@@ -163,12 +171,9 @@ def search_template(
     (hits,) = gallery.search(pool(embeddings, sizes)[None], top)
     calibration = recognizer.required_calibration()
     quality = calibration.pooled_quality(signals.tolist(), sizes)
-    answer = {
-        "threshold": threshold_for(1),
-        "far": far,
-        "pooled_quality": None if quality is None else quality._asdict(),
-        "hits": plain_hits(hits, threshold_for),
-    }
+    answer = {"threshold": threshold_for(1), "far": far} | _remarks(calibration, faces, hits)
+    answer["pooled_quality"] = None if quality is None else quality._asdict()
+    answer["hits"] = plain_hits(hits, threshold_for)
     return answer, disagreement(embeddings, sizes, calibration)
 
 
@@ -176,6 +181,13 @@ def pooled_quality_of(answer: Mapping[str, Any]) -> PooledQuality | None:
     """Return the quality of the probes of an answer of `search_template`."""
     plain = answer["pooled_quality"]
     return None if plain is None else PooledQuality(**plain)
+
+
+def _remarks(calibration: Calibration, faces: Sequence[AlignedFace], hits: Sequence[Hit]) -> dict[str, list[str]]:
+    """Return where a search lies beyond what was measured, and that with all else that a user should know."""
+    pooled = max((hit.pooled for hit in hits), default=1)
+    beyond = list(calibration.beyond_measured([face.size for face in faces], pooled))
+    return {"beyond": beyond, "notes": [*beyond, *face_notes(faces)]}
 
 
 def plain_hits(hits: Sequence[Hit], threshold_for: Callable[[int], float]) -> list[dict[str, Any]]:

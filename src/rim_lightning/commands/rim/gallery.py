@@ -27,14 +27,22 @@ from rim_lightning.commands.rim.output import (
     echo_json,
     exit_if_left_out,
     progress_bar,
+    report_beyond,
     report_enlarged,
     report_left_out,
     report_notes,
     say,
 )
-from rim_lightning.commands.rim.recording import CaseQuestion, RecordChoice, check_hits, record_options, report_recorded
+from rim_lightning.commands.rim.recording import (
+    CaseQuestion,
+    RecordChoice,
+    SearchedGallery,
+    check_hits,
+    record_options,
+    report_recorded,
+)
 from rim_lightning.commands.rim.template_search import TemplateChoice, identify_templates, template_options
-from rim_lightning.inference.verdict import CalibrationSet, in_words
+from rim_lightning.inference.verdict import CalibrationSet, expected_count, in_words, shown_apart
 
 UNKNOWN_DATE = "unknown   "  # as long as a day
 
@@ -111,12 +119,13 @@ def identify(
         paths = list(dict.fromkeys(paths))  # a record has each picture once, and a replay answers it once
     with record.opened(len(paths)) as writer:
         asked = CaseQuestion(model, decision, choice, index, top, fpir)
+        searched = None if writer is None else SearchedGallery(gallery)
         for block in in_blocks(progress_bar(paths, "identifying"), len(gallery)):
             for case in _answered(recognizer, gallery, block, asked, writer, left_out):
                 cases.append(case)
                 if not output.as_json:
                     _print_found(case, choice.every)
-        recorded = record.finish(writer, recognizer, asked, cases, left_out, gallery)
+        recorded = record.finish(writer, recognizer, asked, cases, left_out, searched)
     answers = [case.plain for case in cases]
     rate = {"far": decision.far} if fpir is None else {"fpir": fpir}
     end_search(recognizer.required_calibration().chosen_on, gallery, rate, answers, left_out, output, recorded)
@@ -156,6 +165,7 @@ def _print_found(case: CaseAnswer, numbered: bool) -> None:
     """Print what was found for one face."""
     report_notes(case.probes)
     report_enlarged(case.probes)
+    report_beyond(case.plain["picture"], case.plain["beyond"])
     print_hits(case.plain, heading_of(case.plain, numbered))
 
 
@@ -303,7 +313,9 @@ def end_search(
     else:
         if answers:
             passed = (
-                f"; a stranger passes for {rate['far'] * templates:.2g} of them on average" if "far" in rate else ""
+                f"; a stranger passes for {expected_count(rate['far'] * templates)} of them on average"
+                if "far" in rate
+                else ""
             )
             say(f"of {templates} {'people, each by all their pictures' if gallery.is_pooled else 'pictures'}{passed}")
             say(f"thresholds chosen on {chosen_on.in_words()}")
@@ -331,6 +343,9 @@ def print_hits(answer: dict[str, Any], heading: str) -> None:
     for hit in answer["hits"]:
         mark = "accepted" if hit["accepted"] else ""
         picture = f"{hit['source']}, {on_date(hit['enrolled']).strip() or 'date unknown'}{remark_of(hit['state'])}"
+        similarity, threshold = shown_apart(hit["similarity"], hit["threshold"])
         if hit["pooled"] > 1:
-            picture = f"{hit['pooled']} pictures, threshold {hit['threshold']:.3f}; nearest: {picture}"
-        say("  ".join(filter(None, (f"  {hit['similarity']:6.3f}", hit["person"], mark, f"({picture})"))))
+            picture = f"{hit['pooled']} pictures, threshold {threshold}; nearest: {picture}"
+        elif len(threshold.partition(".")[2]) > 3:  # the heading shows fewer digits
+            picture = f"threshold {threshold}; {picture}"
+        say("  ".join(filter(None, (f"  {similarity:>6}", hit["person"], mark, f"({picture})"))))

@@ -11,7 +11,7 @@ import click
 
 from rim_lightning.commands.rim.options import EXIT_CODES, Place, json_option
 from rim_lightning.commands.rim.output import echo_json, say
-from rim_lightning.inference.verdict import DEFAULT_FAR, interval_counts
+from rim_lightning.inference.verdict import DEFAULT_FAR, TRUE_PROBES, in_percent, interval_counts
 
 if TYPE_CHECKING:
     from rim_lightning.inference.calibration import Calibration
@@ -78,9 +78,10 @@ def _interval_lines(calibration: Calibration, size: int) -> Iterator[str]:
     """Yield what is known of other people's rates at one size, and of probes without a face and ratios at each."""
     if calibration.not_acquired is not None:
         shares = zip(calibration.sizes, calibration.not_acquired, strict=True)
-        yield "  no usable face is found in (not among the rates above): " + ", ".join(
-            f"{side} px {share:.1%}" for side, share in shares
-        )
+        found = ", ".join(f"{side} px {in_percent(share)}" for side, share in shares)
+        if calibration.probes.startswith(TRUE_PROBES):
+            found = f"{in_percent(calibration.not_acquired[0])} of the probes of all sizes together"
+        yield f"  no usable face is found in (not among the rates above): {found}"
     if calibration.intervals is not None:
         yield f"  on other people, at the thresholds for {size} px (95 % intervals):"
         for far in calibration.usable_fars():
@@ -116,7 +117,7 @@ def calibration_lines(calibration: Calibration, lr_size: int) -> Iterator[str]:
     )
     yield "  probe    " + "".join(f"FAR {far:<9g}" for far in calibration.fars)
     for size, rates in zip(calibration.sizes, calibration.frrs[0, 0], strict=True):
-        cells = ["–" if math.isnan(rate) else f"{rate:.1%}" for rate in rates]
+        cells = ["–" if math.isnan(rate) else in_percent(rate) for rate in rates]
         yield f"  {size:>3} px   " + "".join(f"{cell:<13}" for cell in cells)
     fars = calibration.usable_fars()
     yield from _interval_lines(calibration, near)
@@ -127,4 +128,4 @@ def calibration_lines(calibration: Calibration, lr_size: int) -> Iterator[str]:
     yield "  probes   " + "".join(f"gallery {count:<5}" for count in calibration.counts)
     for probes in calibration.counts:
         rates = [calibration.operating_point(near, far, probes, gallery).frr for gallery in calibration.counts]
-        yield f"  {probes:>3}      " + "".join(f"{f'{rate:.1%}':<13}" for rate in rates)
+        yield f"  {probes:>3}      " + "".join(f"{in_percent(rate):<13}" for rate in rates)

@@ -67,6 +67,12 @@ def report_enlarged(faces: Iterable[AlignedFace]) -> None:
             say(f"{remark} (--size, for a probe, if you know better)", err=True)
 
 
+def report_beyond(name: str, sentences: Iterable[str]) -> None:
+    """Print on the error output where a search lies beyond what was measured, behind the name of its probe."""
+    for sentence in sentences:
+        say(f"{name}: {sentence}", err=True)
+
+
 def report_left_out(left_out: dict[str, str]) -> None:
     """Print on the error output why each picture was left out."""
     for reason in left_out.values():

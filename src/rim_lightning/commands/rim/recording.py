@@ -76,7 +76,7 @@ class RecordChoice:
         question: CaseQuestion,
         answers: Sequence[CaseAnswer],
         left_out: Mapping[str, str],
-        gallery: Gallery | None = None,
+        searched: SearchedGallery | None = None,
     ) -> dict[str, Any]:
         """Write the record, and the reports of it.
 
@@ -86,10 +86,13 @@ class RecordChoice:
             question: What was asked for.
             answers: The answers.
             left_out: Picture -> reason.
-            gallery: The gallery of a search.
+            searched: The gallery of a search.
 
         Returns:
             "record" -> folder and digest of the record, for a JSON object. Empty without a record, or without answers.
+
+        Raises:
+            ValueError: If the gallery was changed while it was searched: nobody could repeat the answer.
         """
         if writer is None or not answers:
             return {}
@@ -98,14 +101,14 @@ class RecordChoice:
         from rim_lightning.files import printable
 
         hits = _keep_hits(writer, answers)
-        state = None if gallery is None else gallery_state(gallery)
+        state = None if searched is None else searched.state()
         content = answer_content(recognizer, answers, writer.positions(), state, hits)
         add_illustrations(writer, recognizer, faces_of_answers(answers), content["faces"])
         calibration = question.decision.calibration
         content["thresholds"]["file"] = None if calibration is None else writer.keep_calibration(calibration)
         content |= {
             "format": 1,
-            "command": "verify" if gallery is None else "identify",
+            "command": "verify" if searched is None else "identify",
             "reviewers": [printable(name) for name in self.reviewers],
             "settings": question.settings(),
             "left_out": {printable(name): printable(reason) for name, reason in left_out.items()},
@@ -125,6 +128,31 @@ class RecordChoice:
             except OSError as error:
                 reason = f"{error.strerror}; the record is finished and lies in {folder}"
                 raise OSError(error.errno, reason, str(target)) from error
+
+
+class SearchedGallery:
+    """A gallery that is about to be searched for a record, and what it holds before.
+
+    Args:
+        gallery: The gallery.
+    """
+
+    def __init__(self, gallery: Gallery) -> None:
+        self._gallery = gallery
+        self._before = gallery_state(gallery)
+
+    def state(self) -> GalleryState:
+        """Return what a record says of the gallery.
+
+        Raises:
+            ValueError: If it was changed since.
+        """
+        if gallery_state(self._gallery) != self._before:
+            raise ValueError(
+                f"The gallery {self._gallery.address} was changed while it was searched: there is no record, repeat "
+                "the command."
+            )
+        return self._before
 
 
 @dataclass(frozen=True)

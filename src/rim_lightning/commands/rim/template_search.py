@@ -20,12 +20,14 @@ from rim_lightning.commands.rim.model_choice import ModelChoice, open_gallery
 from rim_lightning.commands.rim.options import Decision
 from rim_lightning.commands.rim.output import (
     progress_bar,
+    report_beyond,
     report_enlarged,
     report_notes,
     say,
 )
 from rim_lightning.commands.rim.tracks import BEST, check_sampling, frames_bar, sampling_options, say_aside
 from rim_lightning.extras import require_extra
+from rim_lightning.files import printable
 from rim_lightning.inference.verdict import in_words
 
 if TYPE_CHECKING:
@@ -127,11 +129,16 @@ def identify_templates(
             if not faces:
                 left_out.setdefault(group.name, f"{group.name} has no picture that can be used.")
                 continue
-            answer, warning = _answer(recognizer, gallery, group, faces, top, decision.far)
+            try:
+                answer, warning = _answer(recognizer, gallery, group, faces, top, decision.far)
+            except ValueError as error:  # there is no threshold for such a size
+                left_out[group.name] = f"{printable(group.name)}: {sentence_of(error)}"
+                continue
             answers.append(answer)
             if not output.as_json:
                 report_notes(face for face, _ in faces)
                 report_enlarged(face for face, _ in faces)
+                report_beyond(group.name, answer["beyond"])
                 if warning:
                     say(f"{group.name}: {warning}", err=True)
                 quality = pooled_quality_of(answer)
@@ -186,7 +193,11 @@ def _faces_of(
                 aligned = recognizer.align(picture.path, name=picture.name, face=picture.box)
             else:
                 aligned = choice.align(recognizer, picture.path)
-            faces += [(face, picture.time) for face in judged_as(aligned, size)]
+            known = {face.content(): face for face, _ in reversed(faces)}
+            for face in judged_as(aligned, size):
+                if original := known.get(face.content()):
+                    raise ValueError(f"{face.name} is a copy of {original.name}, which counts once.")
+                faces.append((face, picture.time))
         except (OSError, ValueError) as error:
             left_out[picture.name or str(picture.path)] = sentence_of(error)
     return faces

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rim_lightning.commands.picture_notes import comparison_notes
 from rim_lightning.commands.rim.answer_table import (
     PAIR_COLUMNS,
     POOLED_COLUMNS,
@@ -84,17 +85,22 @@ def verify(
         both = [(recognizer.verify(probes, gallery_faces, decision.far), probes) for probes in people]
         cases = [CaseAnswer(probes, gallery_faces, plain_verification(answer)) for answer, probes in both]
         recorded = record.finish(writer, recognizer, CaseQuestion(model, decision, choice), cases, left_out)
+    hr_size = recognizer.rim.hr_size
+    notes = [comparison_notes(answer, (*probes, *gallery_faces), hr_size) for answer, probes in both]
     if output.table is not None:
-        _write_table(output.table, probe, gallery, both, gallery_faces, left_out)
+        _write_table(output.table, probe, gallery, both, notes, left_out)
     if output.as_json:
-        plain = [_plain(answer, probes, gallery_faces) for answer, probes in both]
+        plain = [
+            _plain(answer, probes, gallery_faces) | {"notes": own}
+            for (answer, probes), own in zip(both, notes, strict=True)
+        ]
         echo_json(({"faces": plain} if choice.every else plain[0]) | {"left_out": left_out} | recorded)
     else:
         report_notes(probe_faces)
         report_notes(gallery_faces, "--gallery-face")
         report_enlarged(probe_faces + gallery_faces)
         report_left_out(left_out)
-        _print_answers(both, choice.every, recognizer.rim.hr_size)
+        _print_answers(both, choice.every, hr_size)
         if output.table is not None:
             say(f"written to {output.table}")
         report_recorded(recorded)
@@ -116,18 +122,15 @@ def _write_table(
     probe: Path,
     gallery: Path,
     answers: Iterable[tuple[Verification, list[AlignedFace]]],
-    gallery_faces: list[AlignedFace],
+    notes: Iterable[list[str]],
     left_out: dict[str, str],
 ) -> None:
-    """Write a row for each answer, and for each picture that was left out."""
+    """Write a row for each answer with its notes, and for each picture that was left out."""
     rows: list[dict[str, Any]] = []
-    for answer, probes in answers:
-        notes = [*answer.cautions()]
-        notes += [f"{face.name} {note}" for face in (*probes, *gallery_faces) for note in face.notes]
-        notes += filter(None, (face.remark() for face in (*probes, *gallery_faces)))
+    for (answer, probes), own in zip(answers, notes, strict=True):
         pictures = {"probe": probe, "gallery": gallery, "face": probes[0].number or None}
         quality = None if answer.pooled_quality is None else answer.pooled_quality._asdict()
-        rows.append(pictures | answer_row(answer, notes) | pooled_cells(quality))
+        rows.append(pictures | answer_row(answer, own) | pooled_cells(quality))
     rows += ({"probe": picture, "error": reason} for picture, reason in left_out.items())
     write_answers(table, ("probe", "gallery", "face", *PAIR_COLUMNS, *POOLED_COLUMNS), rows)
 

@@ -19,7 +19,7 @@ from rim_lightning.commands.rim.face_choice import FaceChoice
 from rim_lightning.commands.rim.model_choice import ModelChoice
 from rim_lightning.commands.rim.options import Decision, Place
 from rim_lightning.commands.rim.output import echo_json, exit_if_left_out
-from rim_lightning.inference.verdict import in_words
+from rim_lightning.inference.verdict import in_words, shown_apart
 
 if TYPE_CHECKING:
     from rim_lightning.inference.picture_pairs import PairAnswer, PairComparer, PairList, PicturePair
@@ -317,7 +317,7 @@ def _line(pair: PicturePair, answer: Mapping[str, Any]) -> str:
     if answer["error"]:
         return f"{names}: not answered: {answer['error']}"
     side = "above" if answer["accepted"] else "below"
-    compared = f"similarity {answer['similarity']:.3f}, threshold {answer['threshold']:.3f}"
+    compared = "similarity {}, threshold {}".format(*shown_apart(answer["similarity"], answer["threshold"]))
     notes = f" ({answer['notes']})" if answer["notes"] else ""
     return f"{names}: {side}: {compared}, for a probe of {answer['probe_size']:.0f} px{notes}"
 

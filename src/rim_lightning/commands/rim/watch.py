@@ -15,9 +15,10 @@ from rim_lightning.commands.rim.face_questions import answers_to, question_of
 from rim_lightning.commands.rim.gallery import heading_of, print_hits
 from rim_lightning.commands.rim.model_choice import ModelChoice, model_options, open_gallery
 from rim_lightning.commands.rim.options import EXIT_CODES, Decision, Place, decision_options, index_option
-from rim_lightning.commands.rim.output import echo_json, report_enlarged, report_notes, say
+from rim_lightning.commands.rim.output import echo_json, report_beyond, report_enlarged, report_notes, say
 
 if TYPE_CHECKING:
+    from rim_lightning.commands.rim.face_questions import FaceQuestion
     from rim_lightning.gallery.index import Gallery
     from rim_lightning.inference.faces import AlignedFace
     from rim_lightning.inference.recognizer import Recognizer
@@ -88,15 +89,19 @@ def _answer(
     as_json: bool,
 ) -> None:
     """Search for the faces of one picture, and print the answers or why there are none."""
+    from rim_lightning.files import printable
     from rim_lightning.inference.faces import judged_as
 
     left_out = None
     faces: list[AlignedFace] = []
+    questions: list[FaceQuestion] = []
     try:
         faces = judged_as(choice.align(recognizer, path), decision.size)
+        questions = [question_of(recognizer, gallery, face, decision.far) for face in faces]  # all or none
     except (OSError, ValueError) as error:
-        left_out = sentence_of(error)
-    questions = [question_of(recognizer, gallery, face, decision.far) for face in faces]
+        name, reason = printable(str(path)), sentence_of(error)
+        left_out = reason if name in reason else f"{name}: {reason}"  # a threshold knows no picture
+        faces, questions = [], []
     answers = answers_to(gallery, questions, top)
     if as_json:
         echo_json({"picture": str(path), "probes": answers, "left_out": left_out})
@@ -104,6 +109,7 @@ def _answer(
     for face, answer in zip(faces, answers, strict=True):
         report_notes([face])
         report_enlarged([face])
+        report_beyond(str(path), answer["beyond"])
         print_hits(answer, heading_of({"picture": str(path)} | answer, choice.every))
     if left_out:
         say(f"left out: {left_out}", err=True)
