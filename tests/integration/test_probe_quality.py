@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -163,7 +164,7 @@ def test_pooled_probes_have_the_quality_of_each_alone(low, high, pair, track, tm
     record = read_record(folder)
     assert record.verifications[0].pooled_quality.model_dump() == answer["pooled_quality"]
     blocks = report_of(folder, record).sections[0].blocks
-    assert [block.kind for block in blocks[:2]] == ["caution", "answer"]
+    assert [block.kind for block in blocks[:3]] == ["caution", "caution", "answer"]  # two pictures were not measured
     assert blocks[0].text.casefold().startswith(LOW_POOLED)
     assert any(getattr(block, "text", "").endswith(f"{line}.") for block in blocks)
     (table,) = (block.rows for block in blocks if getattr(block, "head", ("",))[0] == "probe")
@@ -175,6 +176,19 @@ def test_pooled_probes_have_the_quality_of_each_alone(low, high, pair, track, tm
     rewritten(folder, lambda content: content["verifications"][0].pop("pooled_quality"))
     assert read_record(folder).verifications[0].pooled_quality is None  # a record of an earlier version
     assert "verifications[0].pooled_quality: recorded nothing, now " in rim("replay", folder, "-m", low).stdout
+
+
+def test_a_copy_has_the_score_of_its_picture_and_does_not_count(low, pair, track, tmp_path):
+    folder = tmp_path / "copied"
+    shutil.copytree(track, folder)
+    (folder / "0.png").rename(folder / "2.png")  # behind the other
+    shutil.copy(folder / "2.png", folder / "0.png")
+    one, copied = (rim("verify", "-m", low, place, pair[1], *SIZE, "--json").stdout for place in (track, folder))
+    first, second = json.loads(one)["pooled_quality"]["scores"]
+    answer = json.loads(copied)
+    assert answer["probes"] == 2
+    assert answer["pooled_quality"]["scores"] == pytest.approx([first, second, first], rel=1e-5)
+    assert answer["pooled_quality"]["mean"] == pytest.approx((first + second) / 2, rel=1e-5)
 
 
 def test_the_page_says_it_of_a_track(low, high, pair, track, tmp_path):
