@@ -169,7 +169,7 @@ def search_template(
     embeddings = recognizer.embed_probes(list(faces))
     (hits,) = gallery.search(pool(embeddings, sizes)[None], top)
     calibration = recognizer.required_calibration()
-    answer = {"threshold": threshold_for(1), "far": far} | _remarks(calibration, faces, hits)
+    answer: dict[str, Any] = {"threshold": threshold_for(1), "far": far} | _remarks(calibration, faces, hits)
     answer["hits"] = plain_hits(hits, threshold_for)
     return answer, disagreement(embeddings, sizes, calibration)
 
