@@ -243,4 +243,4 @@ def test_command_and_page_warn_alike_of_a_gallery_that_is_not_sharp(model, pictu
     page = Page(Recognizer.from_checkpoint(model))
     text = str(page.verify(str(pictures / "probe.png"), str(small), None))
     assert f"Caution: {warning}." in text
-    assert "Caution" not in str(page.verify(*[str(pictures / "sharp.png")] * 2, None))
+    assert "Caution" not in str(page.verify(str(pictures / "probe.png"), str(pictures / "sharp.png"), None))

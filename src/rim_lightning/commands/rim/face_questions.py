@@ -171,7 +171,7 @@ def search_template(
     (hits,) = gallery.search(pool(embeddings, sizes)[None], top)
     calibration = recognizer.required_calibration()
     quality = calibration.pooled_quality(signals.tolist(), sizes)
-    answer = {"threshold": threshold_for(1), "far": far} | _remarks(calibration, faces, hits)
+    answer: dict[str, Any] = {"threshold": threshold_for(1), "far": far} | _remarks(calibration, faces, hits)
     answer["pooled_quality"] = None if quality is None else quality._asdict()
     answer["hits"] = plain_hits(hits, threshold_for)
     return answer, disagreement(embeddings, sizes, calibration)
