@@ -3,17 +3,20 @@
 import json
 import shutil
 from functools import partial
+from itertools import chain, combinations
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from rim_lightning.comparison.laboratory.embedding_cache import EmbeddingCache
 from rim_lightning.comparison.laboratory.readings import Side, embed_part
+from rim_lightning.data.dataset import FaceDataset
 from rim_lightning.data.readers.pair_lists import write_pair_csv
 from rim_lightning.data.stores.packed import open_store
-from rim_lightning.evaluation.figures import verification_figures
+from rim_lightning.evaluation.figures import threshold_figures, verification_figures
 from rim_lightning.evaluation.protocols import sampled_pairs
 from rim_lightning.evaluation.store_embeddings import StoreProbes, embed_store
 from rim_lightning.evaluation.verification import evaluate_verification
@@ -27,6 +30,7 @@ from rim_lightning.networks.rim import RIM
 from rim_lightning.networks.usage import SizeCurve, Usage
 from rim_lightning.types import to_unit
 from tests.helpers.commands import run_here
+from tests.helpers.mat_files import write_survface_lists
 from tests.helpers.stores import small_synthetic_store
 from tests.helpers.tiny import MODEL, perturbed
 from tests.integration.test_cli import checkpoint
@@ -194,7 +198,10 @@ def test_wrong_models_are_refused_in_one_sentence(folder, tmp_path, words, said)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["plain", "--store", "store"], "plain reads sharp faces and probes in two ways: give the side of the probes"),
+        (
+            ["twice", "--store", "store"],
+            "twice looks once more at each gallery picture, reduced to the size of the probe",
+        ),
         (["plain", "--probe-size", "12"], "plain needs faces to embed: --store, a folder of rim-prepare."),
         (["a.csv", "--degradation", "camera"], "--probe-size, --degradation and --misalignment need --store"),
         (["a.csv", "--misalignment", "detector"], "--probe-size, --degradation and --misalignment need --store"),
@@ -214,3 +221,63 @@ def test_models_are_told_from_other_files(folder, tmp_path, monkeypatch):
     assert names_model(tmp_path / "last.ckpt")
     (tmp_path / "rim_128").write_text("a file of the user's")
     assert not names_model(type(tmp_path)("rim_128"))
+
+
+@pytest.fixture(scope="module")
+def survface(folder, tmp_path_factory):
+    """The verification test of a made-up QMUL-SurvFace: five people in four pictures each, prepared by the command."""
+    root = tmp_path_factory.mktemp("survface")
+    test_set = root / "QMUL-SurvFace" / "Face_Verification_Test_Set"
+    (test_set / "verification_images").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    names = [[f"{person}_cam{camera}_1.jpg" for camera in range(4)] for person in range(1, 6)]
+    for name in chain(*names):
+        size = int(rng.integers(14, 30))
+        picture = Image.fromarray(rng.integers(0, 256, (size + 3, size, 3), dtype=np.uint8))
+        picture.save(test_set / "verification_images" / name)
+    genuine = [(a, b) for own in names for a, b in combinations(own, 2)]
+    impostor = [(own[0], other[2]) for own in names for other in names if own is not other]
+    write_survface_lists(test_set, genuine, impostor)
+    words = ["source=survface", "source.reader.root=QMUL-SurvFace", "alignment=none", "hr_size=32", "workers=0"]
+    ended = run_here("prepare", *words, "paths.prepared_dir=prepared", cwd=root)
+    assert ended.returncode == 0, ended.stderr
+    (root / "plain").symlink_to(folder / "plain")
+    return root, genuine, impostor
+
+
+def test_pictures_that_are_small_from_the_start_are_read_as_in_rim_compare(survface):
+    """Without --probe-size a model reads each second picture as a probe of the size that its detail tells."""
+    root, genuine, impostor = survface
+    words = ["plain", "--store", "prepared/survface_32", "--pairs", "QMUL-SurvFace", "--json"]
+    ended = run_here("rim.main", "measure", *words, cwd=root)
+    assert ended.returncode == 0, ended.stderr
+    content = json.loads(ended.stdout)
+    assert (content["pairs"], content["genuine_pairs"], content["people"], content["folds"]) == (50, 30, 5, 0)
+    assert (content["probe_size"], content["intervals"]) == (None, "people")
+    store = open_store(root / "prepared" / "survface_32")
+    faces = to_unit(torch.stack([face.hr for face in FaceDataset(store, "test")]))
+    rim = read_model(root / "plain").rim
+    with torch.no_grad():
+        parts = [embed_part(rim, part, None, Side(None, "native"), faces)[part] for part in ("gallery", "probe")]
+    rows = [[store.index_of(name) for name in side] for side in zip(*genuine, *impostor, strict=True)]
+    scores = cosine_similarity(parts[0][rows[0]], parts[1][rows[1]])
+    same = torch.arange(len(scores)) < len(genuine)
+    expected = threshold_figures(scores, same)
+    figures = content["systems"]["plain"]
+    assert {"eer", "auc"} <= set(figures)
+    for name in ("eer", "auc", "tar_at_far_1e-1"):
+        assert (name in figures) == (name in expected)
+        if name in figures:
+            assert figures[name]["value"] == pytest.approx(expected[name], abs=1e-6), name
+
+
+def test_a_damaged_list_of_matlab_is_refused_in_one_sentence(survface, tmp_path):
+    root, genuine, impostor = survface
+    write_survface_lists(tmp_path, genuine, impostor)
+    file = tmp_path / "negative_pairs_names.mat"
+    file.write_bytes(file.read_bytes()[:-40])
+    words = ["plain", "--store", "prepared/survface_32", "--pairs", tmp_path]
+    ended = run_here("rim.main", "measure", *words, cwd=root)
+    assert ended.returncode == 2
+    assert "negative_pairs_names.mat cannot be read (it ends in the middle of a variable)" in ended.stderr
+    assert "Traceback" not in ended.stderr

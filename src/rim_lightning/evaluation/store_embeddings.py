@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rim_lightning.data.dataset import FaceDataset
@@ -22,6 +23,10 @@ SMALLEST_PROBE = 7
 
 Embed = Callable[[Tensor], Tensor]
 """Faces (B, 3, S, S), RGB in [-1, 1] on the 8-bit grid -> embeddings (B, E) of any length."""
+
+
+Sizes = Callable[[Tensor], Tensor]
+"""Enlarged probes (B, 3, S, S), RGB in [-1, 1] -> their sides in pixels before, (B,)."""
 
 
 class Reader(NamedTuple):
@@ -59,21 +64,22 @@ class StoreProbes(NamedTuple):
             )
 
 
-def rim_reader(embedder: FaceEmbedder, file: Path, store: PreparedStore, size: int) -> Reader:
+def rim_reader(embedder: FaceEmbedder, file: Path, store: PreparedStore, sizes: int | Sizes) -> Reader:
     """Let a trained RIM read a store as `rim verify` reads pictures.
 
     Args:
         embedder: The network as it is used.
         file: Where it comes from, for messages.
         store: The store.
-        size: Side of the probes in pixels.
+        sizes: Side of the probes in pixels, or a function that estimates it from each of them.
 
     Returns:
         The reader. If the model also looks at the gallery face reduced to the size of the probe
         (`Usage.reduced_gallery`), the cosine of its embeddings is that weighted mean of two cosines.
 
     Raises:
-        ValueError: If the faces of the store are not those that the network takes.
+        ValueError: If the faces of the store are not those that the network takes; or if the model looks twice at the
+            gallery, and the probes differ in size.
     """
     hr_size = embedder.rim.hr_size
     if store.hr_size != hr_size:
@@ -82,21 +88,29 @@ def rim_reader(embedder: FaceEmbedder, file: Path, store: PreparedStore, size: i
             f"hr_size={hr_size}."
         )
     curve = embedder.usage.reduced_gallery
-    weight = 0.0 if curve is None else float(curve.at(torch.tensor([size])))
+    if not isinstance(sizes, int):
+        if curve is not None:
+            raise ValueError(
+                f"{file} looks once more at each gallery picture, reduced to the size of the probe: give --probe-size."
+            )
+        return Reader(embedder.gallery, lambda enlarged: embedder.probe(enlarged, sizes(enlarged)), file)
+    if curve is None:
+        return Reader(embedder.gallery, lambda enlarged: embedder.probe(enlarged, _alike(enlarged, sizes)), file)
+    weight = float(curve.at(torch.tensor([sizes])))
 
     def probe(enlarged: Tensor) -> Tensor:
-        embeddings = embedder.probe(enlarged, torch.full((len(enlarged),), size))
-        return embeddings if weight == 0 else torch.cat([embeddings, torch.zeros(len(embeddings), 1)], 1)
+        return F.pad(embedder.probe(enlarged, _alike(enlarged, sizes)), (0, 1))
 
     def gallery(faces: Tensor) -> Tensor:
-        sharp = embedder.gallery(faces)
-        if weight == 0:
-            return sharp
-        both = (1 - weight) * sharp + weight * embedder.reduced_gallery(faces, size)  # its product with a probe counts
-        rest = (1 - both.square().sum(1, keepdim=True)).clamp(min=0).sqrt()  # makes the length 1, the cosine is kept
+        both = (1 - weight) * embedder.gallery(faces) + weight * embedder.reduced_gallery(faces, sizes)
+        rest = (1 - both.square().sum(1, keepdim=True)).clamp(min=0).sqrt()  # makes the length 1: the cosine is `both`
         return torch.cat([both, rest], 1)
 
     return Reader(gallery, probe, file)
+
+
+def _alike(faces: Tensor, size: int) -> Tensor:
+    return torch.full((len(faces),), size)
 
 
 def embed_store(

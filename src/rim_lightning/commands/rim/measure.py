@@ -34,7 +34,9 @@ COLUMNS = ("system", "minus", "figure", "value", "low", "high")
 
 @click.command(epilog=EXIT_CODES)
 @click.argument("systems", metavar="[NAME=]FILE[,PROBES]...", nargs=-1, required=True)
-@click.option("--pairs", type=Place(), help="List of pairs for embeddings: CSV, LFW's pairs.txt, or a pack of pairs.")
+@click.option(
+    "--pairs", type=Place(), help="List of pairs for embeddings: CSV, LFW's pairs.txt, a pack, or QMUL-SurvFace."
+)
 @click.option(
     "--templates",
     type=Place(),

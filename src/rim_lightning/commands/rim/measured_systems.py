@@ -163,17 +163,14 @@ def _reader(file: Path, chosen: Embedding, store: PreparedStore, pools: bool) ->
 
     if _is_onnx(file):
         return onnx_reader(file, NetworkInput(chosen.bgr, chosen.mean, chosen.scale), store)
-    if chosen.probe_size is None:
-        raise click.UsageError(
-            f"{file} reads sharp faces and probes in two ways: give the side of the probes, --probe-size "
-            f"({store.hr_size} for probes as large as the faces)."
-        )
+    from rim_lightning.comparison.laboratory.readings import Side
     from rim_lightning.inference.recognizer import Recognizer
 
     embedder = Recognizer.from_checkpoint(file).embedder
     if pools and embedder.usage.reduced_gallery is not None:
         raise ValueError(f"{file} looks twice at each gallery picture, which --templates cannot pool: leave it out.")
-    return rim_reader(embedder, file, store, chosen.probe_size)
+    sizes = Side(None, "native").sizes if chosen.probe_size is None else chosen.probe_size
+    return rim_reader(embedder, file, store, sizes)
 
 
 def named_systems(texts: Sequence[str]) -> list[NamedSystem]:
@@ -243,15 +240,16 @@ def _sides(system: NamedSystem, source: PairSource) -> tuple[EmbeddedFaces, Embe
     names: tuple[set[str] | None, set[str] | None] = (None, None)
     if source.listed:
         names = ({pair.gallery for pair in source.listed}, {pair.probe for pair in source.listed})
-    differ = len(system.files) > 1 or (last in source.readers and source.probes is not None)
+    reader = source.readers.get(last)
+    two_ways = reader is not None and (source.probes is not None or reader.gallery != reader.probe)
+    differ = len(system.files) > 1 or two_ways
     if not differ:
         names = (None if names[0] is None or names[1] is None else names[0] | names[1], None)
 
     def read(file: Path, side: int) -> EmbeddedFaces:
         if source.store is None or file not in source.readers:
             return read_embeddings(file, source.pictures)
-        reader = source.readers[file]
-        embed = (reader.gallery, reader.probe)[side]
+        embed = source.readers[file].gallery if side == 0 else source.readers[file].probe
         return embed_store(embed, source.store, str(file), source.probes if side else None, names[side])
 
     gallery = read(first, 0)
@@ -313,7 +311,7 @@ def facts_of_store(systems: Sequence[NamedSystem], source: PairSource) -> dict[s
         "store": real_path(source.store.path).name,
         "face_size": source.store.hr_size,
         "probe_size": None if probes is None else probes.size,
-        "probes": "sharp" if probes is None else probes.kind.in_words(),
+        "probes": "the faces themselves" if probes is None else probes.kind.in_words(),
         "reduced_to": reduced,
     }
 
@@ -322,7 +320,7 @@ def sentences_of_store(facts: Mapping[str, Any]) -> list[str]:
     """Return what `facts_of_store` says in sentences."""
     if "store" not in facts:
         return []
-    made = "sharp" if facts["probe_size"] is None else f"of {facts['probe_size']} px, {facts['probes']}"
+    made = "the faces themselves" if facts["probe_size"] is None else f"of {facts['probe_size']} px, {facts['probes']}"
     return [
         f"Models and ONNX files read the faces of {facts['store']}, {facts['face_size']} px; probes: {made}.",
         *(f"{name} takes faces of {side} px: they are reduced to that." for name, side in facts["reduced_to"].items()),

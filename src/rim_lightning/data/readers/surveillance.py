@@ -5,10 +5,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from rim_lightning.data.readers.files import list_images, require_folder
+from rim_lightning.data.pairs import Pair
+from rim_lightning.data.readers.files import excerpt, inner_name, list_images, require_file, require_folder
+from rim_lightning.data.readers.mat_cells import read_mat_cells
 from rim_lightning.data.readers.record import Record
 
 SCFACE_DISTANCES = (1, 2, 3)
+
+VERIFICATION = "Face_Verification_Test_Set"
+"""Folder of QMUL-SurvFace with the pictures and the pairs of its verification test."""
+
+PAIR_LISTS = {"positive_pairs_names": True, "negative_pairs_names": False}
+"""Name of a list of pairs there, and of the variable in it -> whether the pairs show one person."""
 
 
 class IdentificationSet(NamedTuple):
@@ -117,6 +125,72 @@ def read_survface(root: str | Path) -> IdentificationSet:
         for part in ("gallery", "mated_probe")
     )
     return _identification_set(gallery, probe)
+
+
+def read_survface_faces(root: str | Path) -> list[Record]:
+    """List the pictures of the verification test of QMUL-SurvFace, all of the test split.
+
+    Args:
+        root: Folder of the data set. It holds pictures `<person>_cam<c>_<n>.jpg` in
+            `Face_Verification_Test_Set/verification_images`.
+
+    Returns:
+        Records sorted by file name, which is their name.
+
+    Raises:
+        FileNotFoundError: If a folder of this layout is missing or empty.
+        ValueError: If a picture has another name.
+    """
+    folder = Path(root) / VERIFICATION / "verification_images"
+    return [
+        Record(image.name, image, _person(image, r"(\d+)_cam.+", "<person>_cam<c>_<n>.jpg"), "test", {})
+        for image in list_images(folder, "pictures '<person>_cam<c>_<n>.jpg' of QMUL-SurvFace")
+    ]
+
+
+def read_survface_pairs(place: str | Path) -> list[Pair]:
+    """Read the pairs of the verification test of QMUL-SurvFace.
+
+    They lie in two files of MATLAB beside the pictures, `positive_pairs_names.mat` and `negative_pairs_names.mat`, each
+    a cell array of N x 2 names. The test has no folds.
+
+    Args:
+        place: Folder of the data set, or of its verification test, or one of the two files.
+
+    Returns:
+        The pairs of one person, then those of two people.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file is damaged, or a pair contradicts the people that its names begin with.
+    """
+    folder = Path(place)
+    if folder.is_dir():
+        folder = folder / VERIFICATION if (folder / VERIFICATION).is_dir() else folder
+    elif folder.stem in PAIR_LISTS:
+        folder = folder.parent
+    else:
+        raise ValueError(
+            f"{folder} is not called {' or '.join(f'{name}.mat' for name in PAIR_LISTS)}: give one of these lists of "
+            "QMUL-SurvFace, or their folder."
+        )
+    return [pair for name, same in PAIR_LISTS.items() for pair in _survface_list(folder / f"{name}.mat", same)]
+
+
+def _survface_list(file: Path, same: bool) -> list[Pair]:
+    require_file(file, "a list of pairs of QMUL-SurvFace")
+    pairs = []
+    for number, (first, second) in enumerate(read_mat_cells(file, file.stem, 2), start=1):
+        for name in (first, second):
+            inner_name(name, f"{file} row {number}")
+        people = [re.match(r"\d+(?=_cam)", name) for name in (first, second)]
+        if people[0] is None or people[1] is None or (people[0][0] == people[1][0]) != same:
+            raise ValueError(
+                f"{file} row {number} pairs {excerpt(first)} with {excerpt(second)}; expected names "
+                f"'<person>_cam<c>_<n>.jpg' of {'one person' if same else 'two people'}."
+            )
+        pairs.append(Pair(first, second, same, 0))
+    return pairs
 
 
 def _scface_record(image: Path, what: str) -> Record:
