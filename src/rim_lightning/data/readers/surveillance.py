@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from rim_lightning.data.images import read_content
 from rim_lightning.data.pairs import Pair
+from rim_lightning.data.readers.aligned import ALIGNED_POINTS, aligned_face
 from rim_lightning.data.readers.files import excerpt, inner_name, list_images, require_file, require_folder
 from rim_lightning.data.readers.mat_cells import read_mat_cells
 from rim_lightning.data.readers.record import Record
@@ -84,7 +87,40 @@ def read_tinyface(root: str | Path) -> IdentificationSet:
         FileNotFoundError: If a folder of this layout is missing or empty.
         ValueError: If a picture has another name.
     """
-    folder = require_folder(Path(root) / "Testing_Set", "Gallery_Match/, Gallery_Distractor/ and Probe/ of TinyFace")
+    return _tinyface(Path(root) / "Testing_Set")
+
+
+def read_tinyface_aligned(root: str | Path) -> IdentificationSet:
+    """List the test set of TinyFace as the authors of AdaFace aligned it (`aligned_pad_0.1_pad_high`).
+
+    The folder holds `Gallery_Match`, `Gallery_Distractor` and `Probe` with the file names of TinyFace. A face has 112 x
+    112 pixels: MTCNN found it in the picture, which was padded by a tenth as the name of the folder says, and it was
+    warped to the five-point template of ArcFace. Its points are therefore known, and no detector is needed.
+
+    Args:
+        root: That folder.
+
+    Returns:
+        Gallery and probes as of `read_tinyface`, with the five points of the template.
+
+    Raises:
+        FileNotFoundError: If a folder of this layout is missing or empty.
+        ValueError: If a picture has another name.
+    """
+    images = _tinyface(Path(root))
+    aligned = [
+        record._replace(landmarks=ALIGNED_POINTS, load_content=partial(_aligned_content, record.image, record.name))
+        for record in images.records
+    ]
+    return images._replace(records=aligned)
+
+
+def _aligned_content(image: Path, name: str) -> bytes:
+    return aligned_face(read_content(image, name), name)
+
+
+def _tinyface(folder: Path) -> IdentificationSet:
+    require_folder(folder, "Gallery_Match/, Gallery_Distractor/ and Probe/ of TinyFace")
     match, probe = (
         [
             Record(f"{part}/{image.name}", image, _person(image, r"(\d+)_.+", "<person>_<n>.jpg"), "test", {})

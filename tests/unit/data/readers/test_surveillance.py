@@ -2,6 +2,7 @@
 
 import pytest
 
+from rim_lightning.data.images import ImageError
 from rim_lightning.data.pairs import Pair
 from rim_lightning.data.readers.surveillance import (
     read_scface,
@@ -9,7 +10,9 @@ from rim_lightning.data.readers.surveillance import (
     read_survface_faces,
     read_survface_pairs,
     read_tinyface,
+    read_tinyface_aligned,
 )
+from rim_lightning.schemes import FIVE_POINT_TEMPLATE_112
 from tests.helpers.mat_files import write_survface_lists
 
 
@@ -86,6 +89,17 @@ def test_another_layout_than_tinyface_is_refused(tinyface, picture):
     picture(tinyface / "Testing_Set" / "Probe" / "face.jpg")
     with pytest.raises(ValueError, match=r"face.jpg is not named '<person>_<n>.jpg'"):
         read_tinyface(tinyface)
+
+
+def test_tinyface_aligned_is_tinyface_with_the_points_of_the_template(tinyface):
+    plain, aligned = read_tinyface(tinyface), read_tinyface_aligned(tinyface / "Testing_Set")
+    assert aligned[1:] == plain[1:]
+    assert [record[:4] for record in aligned.records] == [record[:4] for record in plain.records]
+    assert all(record.landmarks["five"] is FIVE_POINT_TEMPLATE_112 for record in aligned.records)
+    with pytest.raises(FileNotFoundError, match="Gallery_Match is not a folder"):
+        read_tinyface_aligned(tinyface)
+    with pytest.raises(ImageError, match=r"12_4.jpg has .* pixels; the points are known of aligned faces of 112 x 112"):
+        aligned.records[0].content()
 
 
 def test_survface_searches_the_gallery_for_mated_probes(tmp_path, picture):
