@@ -110,8 +110,8 @@ def test_probes_of_a_file_of_their_own_are_searched_for(tmp_path):
         (["x=a,b,c"], "'x=a,b,c' names no file, or more than two"),
         (["x="], "'x=' names no file"),
         (["a.onnx"], "a.onnx needs faces to embed: --store, a folder of rim-prepare."),
-        (["a.npz", "--store", "x"], "--store is embedded by an .onnx file, and none is given."),
-        (["a.npz", "--probe-size", "16"], "--probe-size needs --store"),
+        (["a.npz", "--store", "x"], "--store is embedded by an .onnx file or a model, and none is given."),
+        (["a.npz", "--probe-size", "16"], "--probe-size, --degradation and --misalignment need --store"),
         (["a.npz,b.npz"], "has embeddings of 3 numbers, b.npz of 2"),
     ],
 )

@@ -130,7 +130,10 @@ def _read_parquet(file: Path) -> tuple[list[str], list[str], NDArray[Any]]:
 
     files = sorted(file.glob("embeddings_*.parquet")) if file.is_dir() else [require_file(file, "embeddings")]
     if not files:
-        raise ValueError(f"{file} holds no embeddings_*.parquet: give a folder of rim-embed, or a file.")
+        raise ValueError(
+            f"{file} holds neither embeddings_*.parquet nor card.json: give a folder of rim-embed, a model folder, "
+            "or a file."
+        )
     names: list[str] = []
     people: list[str | None] = []
     rows: list[NDArray[Any]] = []

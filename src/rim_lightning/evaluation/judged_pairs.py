@@ -12,6 +12,7 @@ from rim_lightning.data.readers.files import read_rows
 from rim_lightning.data.readers.lfw import read_pairs
 from rim_lightning.data.readers.pack import read_pack
 from rim_lightning.data.readers.pair_lists import read_pair_csv
+from rim_lightning.data.readers.surveillance import read_survface_pairs
 from rim_lightning.evaluation.embedding_files import EmbeddedFaces
 from rim_lightning.functional.verification import cosine_similarity
 
@@ -105,12 +106,17 @@ def read_scores(file: Path) -> JudgedPairs:
 
 
 def read_pair_list(file: Path) -> list[Pair]:
-    """Read a list of pairs: a table `.csv`, a pack `.bin` or `.parquet`, or View 2 of LFW.
+    """Read a list of pairs: a table `.csv`, a pack `.bin` or `.parquet`, View 2 of LFW, or those of QMUL-SurvFace.
+
+    Args:
+        file: The list; of QMUL-SurvFace its folder, or one of the two files `.mat`.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged.
     """
+    if file.is_dir() or file.suffix.lower() == ".mat":
+        return read_survface_pairs(file)
     readers: dict[str, Callable[[Path], list[Pair]]] = {".csv": read_pair_csv, ".bin": _pack, ".parquet": _pack}
     return readers.get(file.suffix.lower(), read_pairs)(file)
 

@@ -16,7 +16,7 @@ from rim_lightning.data.preparation import Alignment, prepare
 from rim_lightning.data.readers.lfw import read_pairs
 from rim_lightning.data.readers.pack import read_pack
 from rim_lightning.data.readers.pair_lists import read_annotated_pairs, read_pair_csv
-from rim_lightning.data.readers.surveillance import read_scface, read_survface, read_tinyface
+from rim_lightning.data.readers.surveillance import read_scface, read_survface, read_tinyface, read_tinyface_aligned
 from rim_lightning.data.stores.packed import open_store
 from rim_lightning.data.stores.prepared import PreparedStore
 from rim_lightning.data.views import View, moved_crop
@@ -331,19 +331,24 @@ def surveillance(
 
     Args:
         root: Folder of the set as published.
-        layout: "scface", "tinyface" or "survface".
+        layout: "scface", "tinyface", "tinyface_aligned" or "survface".
         title: Name for people.
         prepared: Folder of the prepared sets.
         hr_size: Side of the aligned faces in pixels.
         workers: Processes that prepare images.
-        alignment: "five" aligns by the points that a detector finds and leaves out images without a face. "none" takes
-            the center square, for crops that are too small for a detector.
+        alignment: "five" aligns by the points of "tinyface_aligned", or else by those that a detector finds, and leaves
+            out images without a face. "none" takes the center square, for crops that are too small for a detector.
 
     Raises:
         FileNotFoundError: If a folder of the layout is missing.
         ValueError: If the layout is unknown.
     """
-    readers = {"scface": read_scface, "tinyface": read_tinyface, "survface": read_survface}
+    readers = {
+        "scface": read_scface,
+        "tinyface": read_tinyface,
+        "tinyface_aligned": read_tinyface_aligned,
+        "survface": read_survface,
+    }
     if layout not in readers:
         raise ValueError(f'{title} has the layout "{layout}"; choose from {", ".join(readers)}.')
     images = readers[layout](root)

@@ -1,5 +1,6 @@
 """Probes of an evaluation: every face has its own seed, so that every system sees the same probes."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -51,6 +52,24 @@ def check_probe_kind(kind: ProbeKind) -> None:
         raise ValueError(f'There is no degradation "{kind.degradation}"; choose from {", ".join(REDUCTIONS)}.')
     if kind.misalignment not in (None, "detector"):
         raise ValueError(f'There is no misalignment "{kind.misalignment}" of an evaluation; choose null or detector.')
+
+
+def picture_digest(picture: Tensor) -> bytes:
+    """Return 16 bytes of the SHA-256 of the pixels of a picture, which name it.
+
+    Args:
+        picture: (3, S, S) uint8, on the CPU.
+    """
+    return hashlib.sha256(picture.numpy().tobytes()).digest()[:16]
+
+
+def digest_seed(digest: bytes) -> int:
+    """Return the seed of the probes of a picture: the same in every set that has its pixels.
+
+    Args:
+        digest: What `picture_digest` returned.
+    """
+    return int.from_bytes(digest[:6], "big")
 
 
 def seeded_probes(hr: Tensor, size: int, kind: ProbeKind, seeds: Sequence[int]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rim_lightning.inference.card import CARD_DIGEST
+from rim_lightning.inference.card import CARD, CARD_DIGEST
 
 SHIPPED = Path(__file__).parent / "shipped" / "rim_128"
 """Model folder in the package. The path is there only in versions that come with a model."""
@@ -21,6 +21,20 @@ def shipped_model() -> Path | None:
     return SHIPPED
 
 
+def names_model(path: Path) -> bool:
+    """Return True for a model folder, a checkpoint, and the name of the model of the package, "rim_128".
+
+    Example:
+        >>> [names_model(Path(name)) for name in ("rim_128", "outputs/mine/checkpoints/last.ckpt", "scores.csv")]
+        [True, True, False]
+    """
+    return (path / CARD).is_file() or path.suffix == ".ckpt" or _is_shipped_name(path)
+
+
+def _is_shipped_name(path: str | Path) -> bool:
+    return str(path) == SHIPPED.name and not Path(path).exists()
+
+
 def model_or_shipped(path: str | Path | None) -> Path:
     """Return a path that was given, or the model that comes with the package.
 
@@ -35,7 +49,7 @@ def model_or_shipped(path: str | Path | None) -> Path:
         FileNotFoundError: If there is no path and this version comes without a model.
         ValueError: See `shipped_model`.
     """
-    by_name = path is None or (str(path) == SHIPPED.name and not Path(path).exists())
+    by_name = path is None or _is_shipped_name(path)
     chosen = shipped_model() if by_name else Path(path)  # type: ignore[arg-type]  # a path unless by name
     if chosen is None:
         raise FileNotFoundError(

@@ -297,7 +297,7 @@ def judged_as(faces: Sequence[AlignedFace], size: float | None) -> list[AlignedF
 
 def without_copies(faces: Sequence[AlignedFace]) -> list[AlignedFace]:
     """Return faces without those whose pixels are all those of one before: a copy of a picture is no second one."""
-    first: dict[str, AlignedFace] = {}
+    first: dict[bytes, AlignedFace] = {}
     for face in faces:
         first.setdefault(face.content(), face)
     return list(first.values())

@@ -149,6 +149,31 @@ def test_surveillance_faces_are_prepared_and_shown_as_they_are(tmp_path, layout)
         surveillance(str(tmp_path), "lfw", "people", str(tmp_path), 32, 0)
 
 
+def test_the_aligned_faces_of_tinyface_keep_their_very_pixels(tmp_path):
+    """They are the face: no detector, no border; as large as the template, and twice as large."""
+    rng = np.random.default_rng(0)
+    pictures = {}
+    names = ("Gallery_Match/1_1.png", "Gallery_Match/2_1.png", "Gallery_Distractor/9.png", "Probe/2_2.png")
+    for name in names:
+        small = Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8))
+        pictures[name] = small.resize((112, 112), Image.Resampling.BICUBIC)
+        (tmp_path / "aligned" / name).parent.mkdir(parents=True, exist_ok=True)
+        pictures[name].save(tmp_path / "aligned" / name)
+    Image.new("RGB", (90, 90)).save(tmp_path / "aligned" / "Probe" / "1_2.png")
+    people = surveillance(str(tmp_path / "aligned"), "tinyface_aligned", "people", str(tmp_path), 112, 0)
+    store = people.faces.store
+    assert sorted(store.names) == sorted(names)  # the picture of 90 px is left out
+    assert [store.names[people.faces.positions[row]] for row in people.probe.tolist()] == ["Probe/2_2.png"]
+    for face, name in zip(people.faces, store.names, strict=True):
+        difference = face.hr.numpy().transpose(1, 2, 0).astype(int) - np.asarray(pictures[name], dtype=int)
+        assert abs(difference).max() <= 1
+    twice = surveillance(str(tmp_path / "aligned"), "tinyface_aligned", "people", str(tmp_path), 224, 0)
+    for face, name in zip(twice.faces, twice.faces.store.names, strict=True):
+        expected = np.asarray(pictures[name].resize((224, 224), Image.Resampling.BICUBIC), dtype=int)
+        inner = slice(8, -8)
+        assert abs(face.hr.numpy().transpose(1, 2, 0).astype(int) - expected)[inner, inner].mean() < 2
+
+
 def test_calfws_layout_from_the_folder_to_the_pairs(tmp_path):
     """Made-up pictures in a flat folder, and the list of two lines a pair."""
     rng = np.random.default_rng(1)

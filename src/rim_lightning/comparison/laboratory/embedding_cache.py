@@ -18,6 +18,7 @@ from rim_lightning.comparison.laboratory.readings import Side
 from rim_lightning.evaluation.protocols import FaceSource
 from rim_lightning.evaluation.verification import Embedder, embed_faces
 from rim_lightning.files import whole_file
+from rim_lightning.functional.seeded_probes import digest_seed, picture_digest
 from rim_lightning.kept_arrays import read_kept
 from rim_lightning.runs.progress import progress_bar
 from rim_lightning.types import to_unit
@@ -111,7 +112,7 @@ class EmbeddingCache:
         _, digest_of = self._digests_of.setdefault(id(faces), (faces, {}))
         for position in positions:
             if position not in digest_of:
-                digest_of[position] = hashlib.sha256(faces[position].hr.numpy().tobytes()).digest()[:16]
+                digest_of[position] = picture_digest(faces[position].hr)
         return [digest_of[position] for position in positions]
 
     @torch.no_grad()
@@ -122,7 +123,7 @@ class EmbeddingCache:
         batches: dict[str, list[Tensor]] = {}
         for start in range(0, len(images), BATCH):
             faces = to_unit(torch.stack(images[start : start + BATCH]).to(self.device))  # (B, 3, S, S)
-            seeds = [int.from_bytes(digest[:6], "big") for digest in digests[start : start + BATCH]]
+            seeds = [digest_seed(digest) for digest in digests[start : start + BATCH]]
             embeddings = embed_faces(embed, side.show(faces, seeds), self.flip)
             if self.flip:
                 embeddings = {part: F.normalize(embedding) for part, embedding in embeddings.items()}

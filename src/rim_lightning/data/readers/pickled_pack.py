@@ -1,4 +1,4 @@
-"""The `.bin` packs of insightface, AdaFace, CVLface and TFace: a pickle of encoded faces and of labels.
+"""The `.bin` packs of insightface, AdaFace, CVLface and TFace: a pickle of faces, mostly encoded, and of labels.
 
 A pickle is a program. Two guards stand before it: its instructions are listed first, without carrying out any, and only
 those are allowed that make lists, bytes, booleans and arrays; and the few classes that it may name are our own, which
@@ -13,7 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from rim_lightning.files import printable, read_bytes
+from rim_lightning.schemes import TEMPLATE_SIZE
 
 LARGEST_PACK = 2**29
 """Largest pack in bytes, and most bytes of its faces together. The published ones have 50 to 200 MB."""
@@ -23,6 +26,9 @@ MOST_STEPS = 4_000_000
 
 MOST_AXES = 4
 """Most axes of an array."""
+
+DECODED = (TEMPLATE_SIZE, TEMPLATE_SIZE, 3)
+"""Shape of a decoded face: that of an aligned one, whose points are known."""
 
 TWO_LISTS = "the two lists of a pack, encoded faces and labels"
 
@@ -39,13 +45,14 @@ _PLACES = ("PUT", "BINPUT", "LONG_BINPUT")
 def read_pickled_pack(file: Path) -> tuple[list[bytes], list[bool]]:
     """Read a pack that Python 2 or 3 wrote with `pickle.dump((faces, labels), file)`.
 
-    A face is a string of bytes, or an array of uint8 that holds the encoded picture. Nothing of the file is executed.
+    A face is a string of bytes, or an array of uint8 that holds the encoded picture; or its decoded pixels, an array
+    (112, 112, 3) of uint8 in rows, RGB. Nothing of the file is executed.
 
     Args:
         file: The pack.
 
     Returns:
-        The encoded faces, and a label for every two of them.
+        The encoded faces, decoded ones as BMP without loss, and a label for every two of them.
 
     Raises:
         OSError: If it cannot be read.
@@ -108,17 +115,18 @@ class _Bytes:
     def __init__(self, *_: Any) -> None:
         self.content: bytes | bytearray = b""
         self.shape: tuple[int, ...] = ()
+        self.in_rows = True
 
     def __setstate__(self, state: Any) -> None:
-        _, shape, dtype, _, content = state
-        self._fill(shape, dtype, content)
+        _, shape, dtype, by_columns, content = state
+        self._fill(shape, dtype, content, not by_columns)
 
-    def _fill(self, shape: Any, dtype: Any, content: Any) -> None:
+    def _fill(self, shape: Any, dtype: Any, content: Any, in_rows: bool) -> None:
         if not isinstance(content, bytes | bytearray) or not isinstance(dtype, _Dtype):
             raise ValueError("an array without bytes")
         if dtype.code not in ("u1", "b1") or len(shape) > MOST_AXES or math.prod(shape) != len(content):
             raise ValueError(f"an array of {dtype.code} where one of uint8 is needed")
-        self.shape, self.content = tuple(shape), content
+        self.shape, self.content, self.in_rows = tuple(shape), content, in_rows
 
 
 class _Dtype:
@@ -170,9 +178,9 @@ def _scalar(dtype: Any, content: Any) -> bool:
     return value.content != b"\0"
 
 
-def _from_buffer(content: Any, dtype: Any, shape: Any, *_: Any) -> _Bytes:
+def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any = "C") -> _Bytes:
     array = _Bytes()
-    array._fill(shape, dtype, content)
+    array._fill(shape, dtype, content, _text(order) == "C")
     return array
 
 
@@ -185,8 +193,19 @@ def _face(face: Any, number: int, file: Path) -> bytes:
         return bytes(face)
     if isinstance(face, _Bytes) and max(face.shape, default=0) == len(face.content):  # (n,), (n, 1) or (1, n)
         return bytes(face.content)
+    if isinstance(face, _Bytes) and face.shape == DECODED and face.in_rows:
+        return _encoded(face.content)
     kind = f"an array of shape {face.shape}" if isinstance(face, _Bytes) else f"a {type(face).__name__}"
-    raise ValueError(f"{file}: face {number} is {kind}; expected the bytes of an encoded picture.")
+    raise ValueError(
+        f"{file}: face {number} is {kind}; expected the bytes of an encoded picture, or pixels of the shape {DECODED} "
+        "in rows."
+    )
+
+
+def _encoded(pixels: bytes | bytearray) -> bytes:
+    file = io.BytesIO()
+    Image.frombytes("RGB", DECODED[:2], bytes(pixels)).save(file, "BMP")
+    return file.getvalue()
 
 
 def _label(label: Any, file: Path) -> bool:

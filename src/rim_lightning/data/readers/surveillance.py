@@ -2,13 +2,24 @@
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from rim_lightning.data.readers.files import list_images, require_folder
+from rim_lightning.data.images import read_content
+from rim_lightning.data.pairs import Pair
+from rim_lightning.data.readers.aligned import ALIGNED_POINTS, aligned_face
+from rim_lightning.data.readers.files import excerpt, inner_name, list_images, require_file, require_folder
+from rim_lightning.data.readers.mat_cells import read_mat_cells
 from rim_lightning.data.readers.record import Record
 
 SCFACE_DISTANCES = (1, 2, 3)
+
+VERIFICATION = "Face_Verification_Test_Set"
+"""Folder of QMUL-SurvFace with the pictures and the pairs of its verification test."""
+
+PAIR_LISTS = {"positive_pairs_names": True, "negative_pairs_names": False}
+"""Name of a list of pairs there, and of the variable in it -> whether the pairs show one person."""
 
 
 class IdentificationSet(NamedTuple):
@@ -76,7 +87,40 @@ def read_tinyface(root: str | Path) -> IdentificationSet:
         FileNotFoundError: If a folder of this layout is missing or empty.
         ValueError: If a picture has another name.
     """
-    folder = require_folder(Path(root) / "Testing_Set", "Gallery_Match/, Gallery_Distractor/ and Probe/ of TinyFace")
+    return _tinyface(Path(root) / "Testing_Set")
+
+
+def read_tinyface_aligned(root: str | Path) -> IdentificationSet:
+    """List the test set of TinyFace as the authors of AdaFace aligned it (`aligned_pad_0.1_pad_high`).
+
+    The folder holds `Gallery_Match`, `Gallery_Distractor` and `Probe` with the file names of TinyFace. A face has 112 x
+    112 pixels: MTCNN found it in the picture, which was padded by a tenth as the name of the folder says, and it was
+    warped to the five-point template of ArcFace. Its points are therefore known, and no detector is needed.
+
+    Args:
+        root: That folder.
+
+    Returns:
+        Gallery and probes as of `read_tinyface`, with the five points of the template.
+
+    Raises:
+        FileNotFoundError: If a folder of this layout is missing or empty.
+        ValueError: If a picture has another name.
+    """
+    images = _tinyface(Path(root))
+    aligned = [
+        record._replace(landmarks=ALIGNED_POINTS, load_content=partial(_aligned_content, record.image, record.name))
+        for record in images.records
+    ]
+    return images._replace(records=aligned)
+
+
+def _aligned_content(image: Path, name: str) -> bytes:
+    return aligned_face(read_content(image, name), name)
+
+
+def _tinyface(folder: Path) -> IdentificationSet:
+    require_folder(folder, "Gallery_Match/, Gallery_Distractor/ and Probe/ of TinyFace")
     match, probe = (
         [
             Record(f"{part}/{image.name}", image, _person(image, r"(\d+)_.+", "<person>_<n>.jpg"), "test", {})
@@ -117,6 +161,72 @@ def read_survface(root: str | Path) -> IdentificationSet:
         for part in ("gallery", "mated_probe")
     )
     return _identification_set(gallery, probe)
+
+
+def read_survface_faces(root: str | Path) -> list[Record]:
+    """List the pictures of the verification test of QMUL-SurvFace, all of the test split.
+
+    Args:
+        root: Folder of the data set. It holds pictures `<person>_cam<c>_<n>.jpg` in
+            `Face_Verification_Test_Set/verification_images`.
+
+    Returns:
+        Records sorted by file name, which is their name.
+
+    Raises:
+        FileNotFoundError: If a folder of this layout is missing or empty.
+        ValueError: If a picture has another name.
+    """
+    folder = Path(root) / VERIFICATION / "verification_images"
+    return [
+        Record(image.name, image, _person(image, r"(\d+)_cam.+", "<person>_cam<c>_<n>.jpg"), "test", {})
+        for image in list_images(folder, "pictures '<person>_cam<c>_<n>.jpg' of QMUL-SurvFace")
+    ]
+
+
+def read_survface_pairs(place: str | Path) -> list[Pair]:
+    """Read the pairs of the verification test of QMUL-SurvFace.
+
+    They lie in two files of MATLAB beside the pictures, `positive_pairs_names.mat` and `negative_pairs_names.mat`, each
+    a cell array of N x 2 names. The test has no folds.
+
+    Args:
+        place: Folder of the data set, or of its verification test, or one of the two files.
+
+    Returns:
+        The pairs of one person, then those of two people.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file is damaged, or a pair contradicts the people that its names begin with.
+    """
+    folder = Path(place)
+    if folder.is_dir():
+        folder = folder / VERIFICATION if (folder / VERIFICATION).is_dir() else folder
+    elif folder.stem in PAIR_LISTS:
+        folder = folder.parent
+    else:
+        raise ValueError(
+            f"{folder} is not called {' or '.join(f'{name}.mat' for name in PAIR_LISTS)}: give one of these lists of "
+            "QMUL-SurvFace, or their folder."
+        )
+    return [pair for name, same in PAIR_LISTS.items() for pair in _survface_list(folder / f"{name}.mat", same)]
+
+
+def _survface_list(file: Path, same: bool) -> list[Pair]:
+    require_file(file, "a list of pairs of QMUL-SurvFace")
+    pairs = []
+    for number, (first, second) in enumerate(read_mat_cells(file, file.stem, 2), start=1):
+        for name in (first, second):
+            inner_name(name, f"{file} row {number}")
+        people = [re.match(r"\d+(?=_cam)", name) for name in (first, second)]
+        if people[0] is None or people[1] is None or (people[0][0] == people[1][0]) != same:
+            raise ValueError(
+                f"{file} row {number} pairs {excerpt(first)} with {excerpt(second)}; expected names "
+                f"'<person>_cam<c>_<n>.jpg' of {'one person' if same else 'two people'}."
+            )
+        pairs.append(Pair(first, second, same, 0))
+    return pairs
 
 
 def _scface_record(image: Path, what: str) -> Record:

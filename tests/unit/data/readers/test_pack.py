@@ -40,6 +40,43 @@ def test_what_pickle_wrote_is_read(tmp_path, protocol, form):
     assert {record.identity for record in records} == {None}
 
 
+@pytest.mark.parametrize("protocol", range(6))
+def test_decoded_pixels_are_read_as_they_are(tmp_path, protocol):
+    file = tmp_path / "lfw.bin"
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 112, 112, 3), dtype=np.uint8)
+    file.write_bytes(pickle.dumps(([*pixels[:3], jpeg(3)], [True, False]), protocol))
+    records, pairs = read_pack(file)
+    for record, face in zip(records, pixels[:3], strict=False):
+        np.testing.assert_array_equal(read_image(record.content()), face)
+    assert records[3].content() == jpeg(3)
+    assert [pair.same for pair in pairs] == [True, False]
+    options = {"name": "lfw", "hr_size": 112, "margin": 0.0, "workers": 0, "progress": False}
+    store = prepare(records, tmp_path / "store", **options)
+    for number, face in enumerate(pixels[:3]):
+        np.testing.assert_array_equal(store.images[number], face)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize(
+    "face",
+    [
+        np.asfortranarray(np.zeros((112, 112, 3), np.uint8)),
+        np.zeros((3, 112, 112), np.uint8),
+        np.zeros((112, 112), np.uint8),
+        np.zeros((112, 112, 4), np.uint8),
+        np.zeros((1, 112, 112, 3), np.uint8),
+        np.zeros((160, 160, 3), np.uint8),
+        np.zeros((112, 112, 3), bool).reshape(112, 336),
+    ],
+    ids=lambda face: str(face.shape),
+)
+def test_other_arrays_are_refused(tmp_path, protocol, face):
+    file = tmp_path / "lfw.bin"
+    file.write_bytes(pickle.dumps(([face, face], [True]), protocol))
+    with pytest.raises(ValueError, match=r"lfw.bin: face 0 is an array of shape .* or pixels of the shape \(112, 112"):
+        read_pack(file)
+
+
 def test_what_python_2_wrote_is_read(tmp_path):
     file = tmp_path / "lfw.bin"
     faces = [jpeg(number) for number in range(4)]

@@ -2,7 +2,18 @@
 
 import pytest
 
-from rim_lightning.data.readers.surveillance import read_scface, read_survface, read_tinyface
+from rim_lightning.data.images import ImageError
+from rim_lightning.data.pairs import Pair
+from rim_lightning.data.readers.surveillance import (
+    read_scface,
+    read_survface,
+    read_survface_faces,
+    read_survface_pairs,
+    read_tinyface,
+    read_tinyface_aligned,
+)
+from rim_lightning.schemes import FIVE_POINT_TEMPLATE_112
+from tests.helpers.mat_files import write_survface_lists
 
 
 @pytest.fixture
@@ -80,6 +91,17 @@ def test_another_layout_than_tinyface_is_refused(tinyface, picture):
         read_tinyface(tinyface)
 
 
+def test_tinyface_aligned_is_tinyface_with_the_points_of_the_template(tinyface):
+    plain, aligned = read_tinyface(tinyface), read_tinyface_aligned(tinyface / "Testing_Set")
+    assert aligned[1:] == plain[1:]
+    assert [record[:4] for record in aligned.records] == [record[:4] for record in plain.records]
+    assert all(record.landmarks["five"] is FIVE_POINT_TEMPLATE_112 for record in aligned.records)
+    with pytest.raises(FileNotFoundError, match="Gallery_Match is not a folder"):
+        read_tinyface_aligned(tinyface)
+    with pytest.raises(ImageError, match=r"12_4.jpg has .* pixels; the points are known of aligned faces of 112 x 112"):
+        aligned.records[0].content()
+
+
 def test_survface_searches_the_gallery_for_mated_probes(tmp_path, picture):
     test_set = tmp_path / "Face_Identification_Test_Set"
     for name in ("gallery/12_cam1_1.jpg", "gallery/12_cam4_2.jpg", "gallery/3_cam2_1.jpg", "mated_probe/12_cam3_7.jpg"):
@@ -94,3 +116,42 @@ def test_survface_searches_the_gallery_for_mated_probes(tmp_path, picture):
         read_survface(tmp_path)
     with pytest.raises(FileNotFoundError, match="Face_Identification_Test_Set is not a folder"):
         read_survface(test_set)
+
+
+def test_the_verification_test_of_survface_has_pictures_and_pairs(tmp_path, picture):
+    folder = tmp_path / "Face_Verification_Test_Set"
+    genuine, impostor = [("7_cam1_1.jpg", "7_cam2_5.jpg")], [("7_cam1_1.jpg", "12_cam1_1.jpg")]
+    for name in ("7_cam1_1.jpg", "7_cam2_5.jpg", "12_cam1_1.jpg"):
+        picture(folder / "verification_images" / name)
+    write_survface_lists(folder, genuine, impostor)
+    records = read_survface_faces(tmp_path)
+    assert [(record.name, record.identity) for record in records] == [
+        ("12_cam1_1.jpg", "12"),
+        ("7_cam1_1.jpg", "7"),
+        ("7_cam2_5.jpg", "7"),
+    ]
+    assert {record.split for record in records} == {"test"}
+    expected = [Pair(*genuine[0], True, 0), Pair(*impostor[0], False, 0)]
+    for place in (tmp_path, folder, folder / "positive_pairs_names.mat", folder / "negative_pairs_names.mat"):
+        assert read_survface_pairs(place) == expected
+
+
+def test_other_lists_than_those_of_survface_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="verification_images is not a folder; expected pictures"):
+        read_survface_faces(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"positive_pairs_names\.mat does not exist; expected a list of pairs"):
+        read_survface_pairs(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"mine.mat is not called positive_pairs_names.mat or negative_pairs_names.mat"
+    ):
+        read_survface_pairs(tmp_path / "mine.mat")
+    good = [("7_cam1_1.jpg", "7_cam2_5.jpg")]
+    write_survface_lists(tmp_path, good, good)
+    with pytest.raises(ValueError, match=r"negative_pairs_names.mat row 1 pairs .* expected names .* of two people"):
+        read_survface_pairs(tmp_path)
+    write_survface_lists(tmp_path, [*good, ("7_cam1_1.jpg", "face.jpg")], good)
+    with pytest.raises(ValueError, match=r"positive_pairs_names.mat row 2 pairs .* expected names .* of one person"):
+        read_survface_pairs(tmp_path)
+    write_survface_lists(tmp_path, [("7_cam1_1.jpg", "../7_cam1_1.jpg")], good)
+    with pytest.raises(ValueError, match="which can be no image in the folder"):
+        read_survface_pairs(tmp_path)
