@@ -18,6 +18,7 @@ from rim_lightning.inference.calibration_file import write_calibration
 from rim_lightning.inference.model_folder import write_model
 from rim_lightning.inference.quality import QualityModel
 from rim_lightning.inference.recognizer import Recognizer
+from rim_lightning.inference.search_calibration import search_cautions
 from rim_lightning.networks.probe_signals import SIGNALS
 from rim_lightning.networks.rim import RIM
 from tests.helpers.case_records import recorded, rewritten, rim, tiny_calibration, two_pictures
@@ -218,3 +219,40 @@ def test_a_search_for_pooled_probes_says_the_same(low, pair, track, tmp_path):
     assert f"quality of the 2 probes, each alone: best {quality['best']:.2f}, mean" in done.stdout
     (row,) = csv.DictReader((tmp_path / "hits.csv").open())
     assert float(row["mean_quality"]) == pytest.approx(quality["mean"], rel=1e-4)
+
+
+def test_a_search_for_a_single_face_says_what_verify_says(low, high, pair, tmp_path):
+    """Terminal, JSON, table, record, report, replay and watch."""
+    pytest.importorskip("lancedb")
+    (tmp_path / "known").mkdir()
+    Image.open(pair[1]).save(tmp_path / "known" / "ana.png")
+    for name, model in (("low", low), ("high", high)):
+        assert rim("enroll", "-m", model, "-i", tmp_path / name, tmp_path / "known").exit_code in (0, 3)
+    verified = json.loads(rim("verify", "-m", low, *pair, *SIZE, "--json").stdout)
+    words = ("identify", "-m", low, "-i", tmp_path / "low", pair[0], *SIZE)
+    folder, found = recorded(tmp_path / "cases", *words, "--top", 3, "--csv", tmp_path / "hits.csv")
+    (answer,) = found["probes"]
+    assert answer["quality"] == pytest.approx(verified["quality"], rel=1e-5)
+    caution = f"{LOW}{round(100 * answer['quality']['missed'])} would be missed"
+    assert answer["notes"][0] == caution
+    (row,) = csv.DictReader((tmp_path / "hits.csv").open())
+    assert float(row["quality"]) == pytest.approx(answer["quality"]["score"], rel=1e-4)
+    assert row["notes"].startswith(caution)
+    assert f"{pair[0]}: {caution}" in rim(*words).stderr
+    assert LOW not in rim("identify", "-m", high, "-i", tmp_path / "high", pair[0], *SIZE).stderr
+
+    record = read_record(folder)
+    assert record.searches[0].quality.model_dump() == answer["quality"]
+    first, second = report_of(folder, record).sections[0].blocks[:2]
+    assert (first.kind, first.text.casefold(), second.kind) == ("caution", f"{caution}.", "answer")
+    assert rim("replay", folder, "-m", low, "-i", tmp_path / "low").stdout.strip() == "the same bits"
+    rewritten(folder, lambda content: content["searches"][0].pop("quality"))
+    assert read_record(folder).searches[0].quality is None
+
+
+def test_a_search_by_fpir_names_the_rate_of_its_caution():
+    answer = {"quality": {"score": 0.08, "missed": 0.92}, "fpir": 0.03, "beyond": ["further"]}
+    low = "low quality of the probe: of 100 true pairs with such a probe, about 92 would be missed"
+    assert search_cautions(answer) == [f"{low} (FAR 1 in 100)", "further"]
+    assert search_cautions(answer | {"fpir": None})[0] == low
+    assert search_cautions(answer | {"quality": None}) == ["further"]

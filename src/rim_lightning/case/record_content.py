@@ -176,7 +176,8 @@ def _plain_search(
     return _listed(
         {"face": face, "threshold": plain["threshold"]}
         | {name: plain.get(name) for name in rates}
-        | {"chosen_on": calibration.chosen_on._asdict(), "beyond": plain["beyond"], "hits": hits}
+        | {"chosen_on": calibration.chosen_on._asdict(), "quality": plain["quality"], "beyond": plain["beyond"]}
+        | {"hits": hits}
     )
 
 

@@ -265,6 +265,7 @@ class CaseSearch(Schema):
     fpir_interval: _Interval | None
     fnir_interval: _Interval | None
     chosen_on: CasePeople
+    quality: CaseQuality | None = None  # records of earlier versions have none, nor the next one
     beyond: _Beyond = Field(default_factory=list)
     hits: Annotated[list[CaseHit], Field(max_length=MOST_HITS)]
 

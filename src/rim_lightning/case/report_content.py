@@ -25,7 +25,7 @@ from rim_lightning.data.images import read_image
 from rim_lightning.files import content_digest, printable, read_bytes
 from rim_lightning.inference.faces import SHARP
 from rim_lightning.inference.recognizer import Verification
-from rim_lightning.inference.search_calibration import SearchPoint
+from rim_lightning.inference.search_calibration import SearchPoint, search_cautions
 from rim_lightning.inference.verdict import (
     CalibrationSet,
     PooledQuality,
@@ -234,7 +234,10 @@ def _search_sections(pictures: _Pictures, search: CaseSearch, title: str) -> Ite
     count = sum(hit.accepted for hit in search.hits)
     above = "1 person is" if count == 1 else f"{count or 'no'} people are"
     blocks: list[ReportText | ReportRows] = [
-        *(ReportText(_sentence(_shown(caution)), "caution") for caution in search.beyond),
+        *(
+            ReportText(_sentence(_shown(caution)), "caution")
+            for caution in search_cautions(search.model_dump(include={"quality", "fpir", "beyond"}))
+        ),
         ReportText(_sentence(f"{above} above the threshold"), "answer"),
         ReportText(
             f"The face on the probe {_shown(record.pictures[face.picture].name)} has {_size_of(face)}, and the "

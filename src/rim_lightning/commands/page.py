@@ -16,7 +16,7 @@ from rim_lightning.commands.face_menu import FaceMenu
 from rim_lightning.commands.page_cards import FaceCard, PageAnswer, Pictures
 from rim_lightning.commands.page_clip import FollowedFace, followed_faces
 from rim_lightning.commands.picture_notes import face_notes
-from rim_lightning.commands.rim.face_questions import answers_to, pooled_quality_of, question_of, search_template
+from rim_lightning.commands.rim.face_questions import answers_to, question_of, search_template
 from rim_lightning.data.images import read_content
 from rim_lightning.files import printable
 from rim_lightning.functional.degradation import synthesize_probe
@@ -27,6 +27,7 @@ from rim_lightning.inference.calibration import PROBE_SIZES
 from rim_lightning.inference.face_pictures import HALLUCINATED, face_pictures
 from rim_lightning.inference.faces import SHARP, AlignedFace, usable_faces
 from rim_lightning.inference.recognizer import Recognizer
+from rim_lightning.inference.search_calibration import pooled_quality_of, search_cautions
 from rim_lightning.inference.verdict import DEFAULT_FAR, expected_count, in_words, shown_apart, unsharp, verdict
 from rim_lightning.plotting import pyplot
 
@@ -220,12 +221,11 @@ class Page:
             least, most = (f"{choose(face.size for face in track.faces):.0f}" for choose in (min, max))
             size = most if least == most else f"{least} to {most}"
             lines.append(f"Its {len(track.faces)} best pictures, of {size} px, are searched for as one template.")
-        lines += [f"{_capital(sentence)}." for sentence in answer["beyond"]]
+        lines += [f"Caution: {sentence}." for sentence in search_cautions(answer)]
         if split:
             lines.append(f"Caution: {split.in_words([face.name for face in track.faces])}.")
         if quality := pooled_quality_of(answer):
-            caution = quality.caution()
-            lines += [*([f"Caution: {caution}."] if caution else []), f"{_capital(quality.in_words())}."]
+            lines.append(f"{_capital(quality.in_words())}.")
         hits = self._hit_cards(track.faces, answer, far, f"{track.name}, ")
         return [FaceCard(track.heading, lines, None, pictures, more), *hits]
 

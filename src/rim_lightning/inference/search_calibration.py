@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim_lightning.functional.neighbors import log_neighbors
-from rim_lightning.inference.verdict import count_of, interval_of
+from rim_lightning.inference.quality import QUALITY_FAR
+from rim_lightning.inference.verdict import PooledQuality, ProbeQuality, count_of, in_words, interval_of
 
 GALLERIES = (1, 3, 10, 30, 100, 300)
 FPIRS = (0.1, 0.03, 0.01)
@@ -136,3 +138,25 @@ class SearchCalibration:
             for by_gallery in plain["points"]
         ]
         return cls(sizes, tuple(plain["galleries"]), tuple(plain["fpirs"]), np.array(points, dtype=np.float64))
+
+
+def pooled_quality_of(answer: Mapping[str, Any]) -> PooledQuality | None:
+    """Return the quality of the probes of a search for several, from its answer as in a JSON object."""
+    plain = answer["pooled_quality"]
+    return None if plain is None else PooledQuality(**plain)
+
+
+def search_cautions(answer: Mapping[str, Any]) -> list[str]:
+    """Return what is to be said before the hits of a search: low quality of probes, and what was not measured.
+
+    Args:
+        answer: Its answer as in a JSON object: `quality` of a single probe, or `pooled_quality`; `fpir` and `beyond`.
+    """
+    low = None
+    if quality := answer.get("quality"):
+        low = ProbeQuality(**quality).caution()
+        if low is not None and answer.get("fpir") is not None:
+            low = f"{low} ({in_words(QUALITY_FAR)})"  # the FPIR is another threshold
+    elif "pooled_quality" in answer and (pooled := pooled_quality_of(answer)):
+        low = pooled.caution()
+    return [*([] if low is None else [low]), *answer["beyond"]]

@@ -30,7 +30,7 @@ POOLED_COLUMNS = ("best_quality", "mean_quality")
 """Columns of the quality of several probes that are pooled, each as if it were alone."""
 HIT_COLUMNS = (
     *("probe", "track", "face", "size", "rank", "person", "similarity", "threshold", "accepted", "far", "fpir"),
-    *("pooled", "picture", "enrolled", "state", "notes", *POOLED_COLUMNS, "error"),
+    *("pooled", "picture", "enrolled", "state", "quality", "missed", "notes", *POOLED_COLUMNS, "error"),
 )
 """Columns of the answer of `rim identify`."""
 
@@ -169,6 +169,8 @@ def hit_rows(
             "threshold": answer["threshold"],
             "notes": "; ".join(answer["notes"]) or None,
             **rate,
+            "quality": (quality := answer.get("quality") or {}).get("score"),
+            "missed": quality.get("missed"),
             **pooled_cells(answer.get("pooled_quality")),
         }
         for rank, hit in enumerate(answer["hits"], start=1):

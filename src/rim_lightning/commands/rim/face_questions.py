@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rim_lightning.commands.picture_notes import face_notes
-from rim_lightning.inference.verdict import PooledQuality
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,6 +79,8 @@ def question_of(
     Raises:
         ValueError: If there is no threshold for that rate and size, or the embedding is not finite.
     """
+    from rim_lightning.inference.quality import QUALITY_FAR
+
     check_search(recognizer, gallery, fpir)
     about: dict[str, Any] = {"far": far}
     if fpir is None:
@@ -91,9 +92,13 @@ def question_of(
         def threshold_for(pooled: int) -> float:
             return point.threshold
 
-    (embedding,) = recognizer.embed_probes([face])
-    plain = {**face.plain(), **about, "threshold": threshold_for(1)}
-    return FaceQuestion(plain, embedding, threshold_for, face, recognizer.required_calibration())
+    (embedding,), (signals,) = recognizer.embed_with_signals([face])
+    calibration = recognizer.required_calibration()
+    rate = far if fpir is None else QUALITY_FAR
+    quality = calibration.probe_quality(signals.tolist(), face.size, rate)
+    known = {"quality": None if quality is None else quality._asdict()}
+    plain = {**face.plain(), **about, "threshold": threshold_for(1), **known}
+    return FaceQuestion(plain, embedding, threshold_for, face, calibration)
 
 
 def template_thresholds(
@@ -139,8 +144,8 @@ def answers_to(gallery: Gallery, questions: Sequence[FaceQuestion], top: int) ->
     found = gallery.search(torch.stack([question.embedding for question in questions]), top)
     answers = []
     for question, hits in zip(questions, found, strict=True):
-        about = question.about | _remarks(question.calibration, [question.face], hits)
-        answers.append(about | {"hits": plain_hits(hits, question.threshold_for)})
+        answer = question.about | {"beyond": _beyond(question.calibration, [question.face], hits)}
+        answers.append(_with_notes(answer, [question.face]) | {"hits": plain_hits(hits, question.threshold_for)})
     return answers
 
 
@@ -171,23 +176,27 @@ def search_template(
     (hits,) = gallery.search(pool(embeddings, sizes)[None], top)
     calibration = recognizer.required_calibration()
     quality = calibration.pooled_quality(signals.tolist(), sizes)
-    answer: dict[str, Any] = {"threshold": threshold_for(1), "far": far} | _remarks(calibration, faces, hits)
-    answer["pooled_quality"] = None if quality is None else quality._asdict()
-    answer["hits"] = plain_hits(hits, threshold_for)
+    answer = {
+        "threshold": threshold_for(1),
+        "far": far,
+        "beyond": _beyond(calibration, faces, hits),
+        "pooled_quality": None if quality is None else quality._asdict(),
+    }
+    answer = _with_notes(answer, faces) | {"hits": plain_hits(hits, threshold_for)}
     return answer, disagreement(embeddings, sizes, calibration)
 
 
-def pooled_quality_of(answer: Mapping[str, Any]) -> PooledQuality | None:
-    """Return the quality of the probes of an answer of `search_template`."""
-    plain = answer["pooled_quality"]
-    return None if plain is None else PooledQuality(**plain)
-
-
-def _remarks(calibration: Calibration, faces: Sequence[AlignedFace], hits: Sequence[Hit]) -> dict[str, list[str]]:
-    """Return where a search lies beyond what was measured, and that with all else that a user should know."""
+def _beyond(calibration: Calibration, faces: Sequence[AlignedFace], hits: Sequence[Hit]) -> list[str]:
+    """Return where a search lies beyond what was measured, in sentences."""
     pooled = max((hit.pooled for hit in hits), default=1)
-    beyond = list(calibration.beyond_measured([face.size for face in faces], pooled))
-    return {"beyond": beyond, "notes": [*beyond, *face_notes(faces)]}
+    return list(calibration.beyond_measured([face.size for face in faces], pooled))
+
+
+def _with_notes(answer: dict[str, Any], faces: Sequence[AlignedFace]) -> dict[str, Any]:
+    """Add all that a user should know beside the hits."""
+    from rim_lightning.inference.search_calibration import search_cautions
+
+    return answer | {"notes": [*search_cautions(answer), *face_notes(faces)]}
 
 
 def plain_hits(hits: Sequence[Hit], threshold_for: Callable[[int], float]) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ from rim_lightning.commands.rim.output import (
     echo_json,
     exit_if_left_out,
     progress_bar,
-    report_beyond,
+    report_cautions,
     report_enlarged,
     report_left_out,
     report_notes,
@@ -163,9 +163,11 @@ def _answered(
 
 def _print_found(case: CaseAnswer, numbered: bool) -> None:
     """Print what was found for one face."""
+    from rim_lightning.inference.search_calibration import search_cautions
+
     report_notes(case.probes)
     report_enlarged(case.probes)
-    report_beyond(case.plain["picture"], case.plain["beyond"])
+    report_cautions(case.plain["picture"], search_cautions(case.plain))
     print_hits(case.plain, heading_of(case.plain, numbered))
 
 

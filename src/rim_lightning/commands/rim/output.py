@@ -67,8 +67,8 @@ def report_enlarged(faces: Iterable[AlignedFace]) -> None:
             say(f"{remark} (--size, for a probe, if you know better)", err=True)
 
 
-def report_beyond(name: str, sentences: Iterable[str]) -> None:
-    """Print on the error output where a search lies beyond what was measured, behind the name of its probe."""
+def report_cautions(name: str, sentences: Iterable[str]) -> None:
+    """Print on the error output what is to be said before the hits of a search, behind the name of its probe."""
     for sentence in sentences:
         say(f"{name}: {sentence}", err=True)
 

@@ -20,7 +20,7 @@ from rim_lightning.commands.rim.model_choice import ModelChoice, open_gallery
 from rim_lightning.commands.rim.options import Decision
 from rim_lightning.commands.rim.output import (
     progress_bar,
-    report_beyond,
+    report_cautions,
     report_enlarged,
     report_notes,
     say,
@@ -109,8 +109,8 @@ def identify_templates(
     output: Output,
 ) -> NoReturn:
     """Search the gallery for templates of pictures; see `rim identify`."""
-    from rim_lightning.commands.rim.face_questions import pooled_quality_of
     from rim_lightning.commands.rim.gallery import end_search, print_hits
+    from rim_lightning.inference.search_calibration import pooled_quality_of, search_cautions
 
     recognizer = decision.load(model)
     gallery = open_gallery(index, recognizer)
@@ -138,14 +138,11 @@ def identify_templates(
             if not output.as_json:
                 report_notes(face for face, _ in faces)
                 report_enlarged(face for face, _ in faces)
-                report_beyond(group.name, answer["beyond"])
+                report_cautions(group.name, search_cautions(answer))
                 if warning:
                     say(f"{group.name}: {warning}", err=True)
-                quality = pooled_quality_of(answer)
-                if quality and (caution := quality.caution()):
-                    say(f"{group.name}: {caution}", err=True)
                 print_hits(answer, _heading(answer))
-                if quality:
+                if quality := pooled_quality_of(answer):
                     say(f"    {quality.in_words()}")
     end_search(chosen_on, gallery, {"far": decision.far}, answers, left_out, output)
 

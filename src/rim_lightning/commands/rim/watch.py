@@ -15,7 +15,7 @@ from rim_lightning.commands.rim.face_questions import answers_to, question_of
 from rim_lightning.commands.rim.gallery import heading_of, print_hits
 from rim_lightning.commands.rim.model_choice import ModelChoice, model_options, open_gallery
 from rim_lightning.commands.rim.options import EXIT_CODES, Decision, Place, decision_options, index_option
-from rim_lightning.commands.rim.output import echo_json, report_beyond, report_enlarged, report_notes, say
+from rim_lightning.commands.rim.output import echo_json, report_cautions, report_enlarged, report_notes, say
 
 if TYPE_CHECKING:
     from rim_lightning.commands.rim.face_questions import FaceQuestion
@@ -91,6 +91,7 @@ def _answer(
     """Search for the faces of one picture, and print the answers or why there are none."""
     from rim_lightning.files import printable
     from rim_lightning.inference.faces import judged_as
+    from rim_lightning.inference.search_calibration import search_cautions
 
     left_out = None
     faces: list[AlignedFace] = []
@@ -109,7 +110,7 @@ def _answer(
     for face, answer in zip(faces, answers, strict=True):
         report_notes([face])
         report_enlarged([face])
-        report_beyond(str(path), answer["beyond"])
+        report_cautions(str(path), search_cautions(answer))
         print_hits(answer, heading_of({"picture": str(path)} | answer, choice.every))
     if left_out:
         say(f"left out: {left_out}", err=True)
