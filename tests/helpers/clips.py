@@ -31,14 +31,15 @@ Place = Callable[[int], tuple[int, int] | None]
 
 
 def drawn_frames(count: int, faces: Sequence[tuple[np.ndarray, Place]]) -> Iterable[np.ndarray]:
-    """Frames with faces at their places; later faces lie before earlier ones."""
+    """Frames with faces at their places; later faces lie before earlier ones. No camera sees the same face twice."""
     behind = background()
     for number in range(count):
-        frame = behind.copy()
+        frame, noise = behind.copy(), np.random.default_rng(number)
         for face, place in faces:
             if (at := place(number)) is not None:
                 left, top = at
-                frame[top : top + len(face), left : left + len(face)] = face
+                seen = np.clip(face + noise.integers(-3, 4, face.shape), 0, 255)
+                frame[top : top + len(face), left : left + len(face)] = seen
         yield frame
 
 
