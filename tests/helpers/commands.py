@@ -29,11 +29,11 @@ class Ended(NamedTuple):
 def run_here(command: str, *words: object, cwd: Path = ROOT) -> Ended:
     """Run `python -m rim_lightning.commands.<command> <words>` in this process.
 
-    What Hydra keeps for a whole process, and the handlers of logs, are as before afterwards.
+    What Hydra keeps for a whole process, and the handlers and the level of logs, are as before afterwards.
     """
     main = importlib.import_module(f"rim_lightning.commands.{command}").main
     out, err, code = io.StringIO(), io.StringIO(), 0
-    singletons, handlers = Singleton.get_state(), list(logging.root.handlers)
+    singletons, handlers, level = Singleton.get_state(), list(logging.root.handlers), logging.root.level
     with (
         mock.patch.object(sys, "argv", [f"rim-{command}", *map(str, words)]),
         mock.patch.dict(os.environ),
@@ -52,4 +52,5 @@ def run_here(command: str, *words: object, cwd: Path = ROOT) -> Ended:
         finally:
             Singleton.set_state(singletons)
             logging.root.handlers = handlers
+            logging.root.setLevel(level)
     return Ended(code, out.getvalue(), err.getvalue())

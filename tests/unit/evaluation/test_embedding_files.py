@@ -129,5 +129,5 @@ def test_damaged_files_are_refused(tmp_path, npz):
     with pytest.raises(FileNotFoundError, match=r"none.npz does not exist"):
         read_embeddings(tmp_path / "none.npz")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ValueError, match=r"holds no embeddings_\*.parquet"):
+    with pytest.raises(ValueError, match=r"holds neither embeddings_\*.parquet nor card.json"):
         read_embeddings(tmp_path / "folder")

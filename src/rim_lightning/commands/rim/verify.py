@@ -85,22 +85,17 @@ def verify(
         both = [(recognizer.verify(probes, gallery_faces, decision.far), probes) for probes in people]
         cases = [CaseAnswer(probes, gallery_faces, plain_verification(answer)) for answer, probes in both]
         recorded = record.finish(writer, recognizer, CaseQuestion(model, decision, choice), cases, left_out)
-    hr_size = recognizer.rim.hr_size
-    notes = [comparison_notes(answer, (*probes, *gallery_faces), hr_size) for answer, probes in both]
-    if output.table is not None:
-        _write_table(output.table, probe, gallery, both, notes, left_out)
+    notes = [comparison_notes(answer, (*probes, *gallery_faces), recognizer.rim.hr_size) for answer, probes in both]
+    _write_table(output.table, probe, gallery, both, notes, left_out)
     if output.as_json:
-        plain = [
-            _plain(answer, probes, gallery_faces) | {"notes": own}
-            for (answer, probes), own in zip(both, notes, strict=True)
-        ]
+        plain = [_plain(*pair, gallery_faces) | {"notes": own} for pair, own in zip(both, notes, strict=True)]
         echo_json(({"faces": plain} if choice.every else plain[0]) | {"left_out": left_out} | recorded)
     else:
         report_notes(probe_faces)
         report_notes(gallery_faces, "--gallery-face")
         report_enlarged(probe_faces + gallery_faces)
         report_left_out(left_out)
-        _print_answers(both, choice.every, hr_size)
+        _print_answers(both, choice.every, recognizer.rim.hr_size)
         if output.table is not None:
             say(f"written to {output.table}")
         report_recorded(recorded)
@@ -118,14 +113,16 @@ def _print_answers(answers: Iterable[tuple[Verification, list[AlignedFace]]], nu
 
 
 def _write_table(
-    table: Path,
+    table: Path | None,
     probe: Path,
     gallery: Path,
     answers: Iterable[tuple[Verification, list[AlignedFace]]],
     notes: Iterable[list[str]],
     left_out: dict[str, str],
 ) -> None:
-    """Write a row for each answer with its notes, and for each picture that was left out."""
+    """Write a row for each answer with its notes, and for each picture that was left out, if a table is wanted."""
+    if table is None:
+        return
     rows: list[dict[str, Any]] = []
     for (answer, probes), own in zip(answers, notes, strict=True):
         pictures = {"probe": probe, "gallery": gallery, "face": probes[0].number or None}
