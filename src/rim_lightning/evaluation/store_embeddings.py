@@ -126,7 +126,7 @@ def embed_store(
         embed: The function that embeds them.
         store: The store.
         title: Name of the network, for messages and the progress bar.
-        probes: StoreProbes that are made of them; None for sharp faces.
+        probes: How probes are made of them; None for sharp faces.
         names: Names of the faces; None for all of them.
 
     Returns:

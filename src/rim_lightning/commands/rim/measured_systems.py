@@ -79,7 +79,7 @@ class PairSource(NamedTuple):
         pictures: Table that names the rows of `.npy` files.
         listed: The pairs of the list.
         store: Store that models and ONNX files embed; None if there are none.
-        probes: StoreProbes of that store; None for sharp faces.
+        probes: How probes are made of its faces; None for sharp faces.
         readers: What embeds the store, by the place of the model or ONNX file.
     """
 

@@ -184,15 +184,15 @@ def _faces_of(
     from rim_lightning.inference.faces import judged_as
 
     faces: list[tuple[AlignedFace, str]] = []
+    known: dict[bytes, AlignedFace] = {}
     for picture in group.pictures:
         try:
             if picture.box is not None and not choice.aligned:
                 aligned = recognizer.align(picture.path, name=picture.name, face=picture.box)
             else:
                 aligned = choice.align(recognizer, picture.path)
-            known = {face.content(): face for face, _ in reversed(faces)}
             for face in judged_as(aligned, size):
-                if original := known.get(face.content()):
+                if (original := known.setdefault(face.content(), face)) is not face:
                     raise ValueError(f"{face.name} is a copy of {original.name}, which counts once.")
                 faces.append((face, picture.time))
         except (OSError, ValueError) as error:
